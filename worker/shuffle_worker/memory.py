@@ -1,0 +1,46 @@
+"""The memory promise: how the bytes that a worker was given are shared out among its buffers.
+
+    given = baseline (interpreter, libraries, code)
+          + store     shards held in memory                     whole job
+          + working   one lease at a time and slot:
+              transfer: decoded batch, its gathered copy, its serialised shards
+              write:    read-back buffer, decoded rows, the sorted copy, the Parquet encoder
+          + send      shards waiting for or in flight to peers  while transferring
+          + receive   bodies of frames being received           while transferring
+
+Resident memory runs 1.6 to 1.9 times the live Arrow bytes, for allocators keep freed pages; the shares below leave that
+room (`HEADROOM`). Each buffer may overshoot its budget by one item, then blocks.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+MIB = 1 << 20
+MINIMUM = 256 * MIB
+"""The least memory a worker can be given; below it the interpreter and the libraries leave no room for data."""
+
+HEADROOM = 1.5
+"""Resident bytes for every live byte of a buffer that comes and goes (measured in docs/memory.md)."""
+
+
+class Budgets(Struct, frozen=True):
+    """Bytes for each buffer of one worker process. `for_limit` derives them; their sum, with the baseline and the
+    headroom, is the limit."""
+
+    limit: int
+    baseline: int
+    store: int
+    working: int
+    send: int
+    receive: int
+
+    @classmethod
+    def for_limit(cls, limit: int, baseline: int = 130 * MIB, slots: int = 1) -> Budgets:
+        """Share out `limit` bytes. `working` is for one slot; transfer buffers scale with neither peers nor slots."""
+        free = max(limit - baseline, 64 * MIB)
+        store = int(free * 0.35)
+        send = min(int(free * 0.12), 256 * MIB)
+        receive = min(int(free * 0.08), 128 * MIB)
+        working = int((free - store - send - receive) / HEADROOM / max(slots, 1))
+        return cls(limit=limit, baseline=baseline, store=store, working=working, send=send, receive=receive)

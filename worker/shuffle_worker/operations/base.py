@@ -1,0 +1,83 @@
+"""What an operation is: how rows become shards (the map side), and how shards become files (the reduce side).
+
+An operation is pure computing: no event loop, no network; it runs in a compute thread. What travels between its two
+halves are shards, whose payload only the operation understands: transfer and store see bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from shuffle_worker.readers.base import Rows
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Shard(NamedTuple):
+    """Rows of one split for one bucket. checksum: xxh3-64 of the payload (its buffers one after the other).
+
+    sequence: rises with every shard that a split emits for any bucket, in input order; (split, sequence) orders the
+    shards of a bucket, and does not depend on timing."""
+
+    bucket: int
+    sequence: int
+    rows: int
+    checksum: int
+    payload: list[Buffer]
+    length: int
+
+
+class Splitter(Protocol):
+    """The map side of one split. Made afresh for each lease; given every batch of the split in order, then `flush`."""
+
+    def add(self, rows: Rows) -> list[Shard]: ...
+
+    def flush(self) -> list[Shard]: ...
+
+
+class StoredShard(NamedTuple):
+    """A shard that the store holds. `handle` is the store's own."""
+
+    split: int
+    sequence: int
+    rows: int
+    length: int
+    checksum: int
+    handle: int
+
+
+class ShardSource(Protocol):
+    """The shards of one group, as the reduce side sees them (given by the store, void attempts left out)."""
+
+    def shards(self, bucket: int) -> Sequence[StoredShard]:
+        """In (split, sequence) order."""
+        ...
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        """Copy the payloads one after the other into `into` (their lengths add up to its size) and verify each
+        checksum. Raises CorruptBlock with the shard where one does not match, OSError where the disk fails."""
+        ...
+
+
+class FileResult(NamedTuple):
+    """One output file as the manifest lists it. checksum: xxh3-64 of its bytes, hexadecimal.
+    keys: for range layouts the smallest and largest key, as JSON-ready values, else None."""
+
+    partition: int
+    name: str
+    rows: int
+    bytes: int
+    checksum: str
+    keys: tuple[list[object], list[object]] | None
+
+
+class Operation(Protocol):
+    def splitter(self, wanted: frozenset[int] | None) -> Splitter:
+        """wanted: the groups that rows are needed for; None for all. Rows of other groups are not serialised."""
+        ...
+
+    def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
+        """Read back the group's buckets, do the local step, and write every file of the group, empty ones too.
+        Yields after each file. `memory` bounds the working set in bytes; what does not fit is spilled."""
+        ...

@@ -1,0 +1,68 @@
+"""The plan: everything that a worker needs to carry out a job, worked out once and the same for all.
+
+Written by the plan lease to the output's staging folder, read from there by every worker. It depends on the input, the
+job and nothing else that would change a byte of the output: the number of workers and their memory decide only the
+layout's buckets, which never show in a file.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from msgspec import Struct, field
+
+from shuffle_worker.plan.layout import Layout
+from shuffle_worker.protocol.messages import Job, PlanSummary
+
+
+class File(Struct, frozen=True):
+    """One input file as it was when the job was planned.
+
+    tag: what changes when the file does (ETag, or size and modification time); compared when it is opened and after.
+    rows: from the footer; first_row: the number of input rows in the files before it, so that a row of the input has a
+    position, which defines order and ties everywhere.
+    hive: the columns that its folders spell out (`country=DE`), as text; None for the default partition.
+    """
+
+    path: str
+    size: int
+    tag: str
+    rows: int
+    first_row: int
+    input: int = 0
+    hive: dict[str, str | None] = field(default_factory=dict)
+
+
+class Piece(Struct, frozen=True):
+    """A part of a file: these row groups (Parquet), the first of which begins at input row `first_row`."""
+
+    file: int
+    row_groups: list[int]
+    first_rows: list[int]  # position in the input of the first row of each row group
+
+
+class Split(Struct, frozen=True):
+    """What one transfer lease reads: pieces of one or several files, in input order. bytes: stored bytes to fetch."""
+
+    pieces: list[Piece]
+    bytes: int
+    rows: int
+
+
+class Plan(Struct, frozen=True):
+    """schema: the output's Arrow schema as IPC bytes. boundaries: for range layouts, a record batch as an IPC stream:
+    the sort columns (as the input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth
+    a Parquet dictionary. row_bytes: mean Arrow bytes of a row. row_group_rows: rows in each output row group."""
+
+    job: Job
+    schema: bytes
+    files: list[File]
+    splits: list[Split]
+    layout: Layout
+    summary: PlanSummary
+    row_bytes: float
+    row_group_rows: int
+    dictionary: list[str] = field(default_factory=list)
+    boundaries: bytes | None = None
+
+    def arrow_schema(self) -> pa.Schema:
+        return pa.ipc.read_schema(pa.py_buffer(self.schema))

@@ -1,0 +1,293 @@
+"""The control messages between a worker and its coordinator, and nothing else.
+
+Two calls carry everything, both answered at once or after a short wait by the coordinator:
+
+    POST /v1/jobs/{job}/register   Register -> Registered
+    POST /v1/jobs/{job}/sync       Sync     -> Orders
+
+`Sync` is level-triggered: it says what *is* (leases held, leases finished and not yet acknowledged, counters), never
+what changed, so a message that is lost, late or doubled does no harm. `Orders` lists every lease that the worker is
+meant to hold; the worker starts what it does not have, and stops what is no longer listed.
+
+Identity, on every message: (job uid, worker index, incarnation). The index is the slot of a worker (0 .. replicas-1)
+and survives a replacement; the incarnation is drawn at random by each process, so a process that was declared lost
+can never be taken for its successor.
+
+Numbers are plain ints: bytes are bytes, times are seconds of the sender's monotonic clock unless the name says else.
+Encoding: JSON by msgspec, which checks types on arrival; unknown fields are ignored, so a field can be added without
+a new version. Anything else needs a new `VERSION`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+VERSION = 1
+"""Raised with every change that an older peer would misread. A worker of another version is refused at `register`."""
+
+MAX_CONTROL_BODY = 64 << 20
+"""Bytes of the largest control message that either side accepts (a view of 40,000 groups is under 1 MiB)."""
+
+
+class Phase(StrEnum):
+    """Where a job stands; a scalar that `kubectl`, Argo and people can match."""
+
+    PENDING = "Pending"
+    PLANNING = "Planning"
+    TRANSFERRING = "Transferring"
+    WRITING = "Writing"
+    COMMITTING = "Committing"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    SUSPENDED = "Suspended"
+
+
+class Kind(StrEnum):
+    """What a lease asks for."""
+
+    PLAN = "plan"
+    TRANSFER = "transfer"
+    WRITE = "write"
+    COMMIT = "commit"
+    ABORT = "abort"
+
+
+class LeaseId(Struct, frozen=True, order=True, array_like=True):
+    """One attempt at one piece of work; unique in a job.
+
+    kind     what to do
+    tranche  for a transfer: the set of groups that it is for (see `View`); else 0
+    item     a split for a transfer, a group for a write, else 0
+    attempt  0 for the first time that this (kind, tranche, item) is given out, then 1, 2, ...
+    """
+
+    kind: Kind
+    tranche: int
+    item: int
+    attempt: int
+
+
+class Attempt(Struct, frozen=True, order=True, array_like=True):
+    """A transfer lease seen by a receiver: the tag that every shard carries."""
+
+    tranche: int
+    split: int
+    attempt: int
+
+
+class Member(Struct, frozen=True):
+    """A live worker: where its peers reach it, and which process it is."""
+
+    worker: int
+    incarnation: str
+    address: str
+
+
+class View(Struct, frozen=True):
+    """Who is in the job and who owns what, as of an epoch. Sent to a worker only when its epoch is behind.
+
+    A *group* is what one worker owns and writes in one lease. A *tranche* is a set of groups whose splits are counted
+    together: tranche 0 is all groups at first; when an owner is lost its unwritten groups leave their tranches and
+    become a new one, for which every split is due again. So `tranche[g]` says which leases may still bring rows for
+    group `g`, and `owner[g]` where to (-1: nobody yet).
+    """
+
+    epoch: int
+    members: list[Member]
+    owner: list[int]
+    tranche: list[int]
+
+
+class Lease(Struct, frozen=True):
+    """An order to do one piece of work.
+
+    void: for a write, the transfer attempts whose shards must not be used because another attempt at the same
+    (tranche, split) was the one that counted. Bounded by the number of leases that were ever taken away.
+    rows: for a commit, the total that was read from the input after the filter; the written rows must add up to it
+    where the operation keeps every row.
+    """
+
+    id: LeaseId
+    void: list[Attempt] = field(default_factory=list)
+    rows: int = 0
+
+
+class PlanSummary(Struct, frozen=True):
+    """What the coordinator needs of a plan, and what `explain` and the status show. The plan itself is in the output's
+    staging folder, where every worker reads it."""
+
+    fingerprint: str
+    split_bytes: list[int]  # estimated bytes to read, per split: its length is the number of splits
+    group_partitions: list[int]  # output files, per group: its length is the number of groups
+    partitions: int
+    input_files: int
+    input_bytes: int
+    input_rows: int  # from the footers, before the filter; -1 where unknown
+    memory_needed: int  # bytes a worker must have
+    scratch_needed: int  # estimated bytes that all workers together may spill
+    notes: list[str] = field(default_factory=list)
+
+
+class Done(Struct, frozen=True):
+    """A lease that was finished. Sent with every Sync until an Orders acknowledges it.
+
+    rows_read/bytes_read: transfer: from the input, after the filter / stored bytes fetched.
+    rows_moved/bytes_moved: transfer: rows and payload bytes accepted by owners; write: rows and bytes received.
+    rows_written/bytes_written: write and commit: rows and bytes in output files.
+    largest: write: the largest file's bytes in the group.
+    """
+
+    id: LeaseId
+    rows_read: int = 0
+    bytes_read: int = 0
+    rows_moved: int = 0
+    bytes_moved: int = 0
+    rows_written: int = 0
+    bytes_written: int = 0
+    files: int = 0
+    largest: int = 0
+    plan: PlanSummary | None = None
+    output: dict[str, str | int | float] | None = None  # commit: manifest's address and totals
+
+
+class Failure(Struct, frozen=True):
+    """A lease that could not be finished: `reason` is one of `errors.REASONS`; `retry` where another try may mend it."""
+
+    id: LeaseId
+    reason: str
+    message: str
+    retry: bool = False
+    refusal: bool = False  # nothing was moved or written yet, and the job file or its input is at fault
+
+
+class Counters(Struct, frozen=True):
+    """What a worker saw since it started; every one of them only grows, but for the two marked (gauge)."""
+
+    spilled: int = 0  # bytes written to scratch
+    stored: int = 0  # bytes of shards held (gauge)
+    received: int = 0  # bytes of shards taken over the network
+    memory: int = 0  # resident bytes of the process (gauge)
+    memory_peak: int = 0
+    refused: int = 0  # frames refused as stale, foreign or corrupt
+    repeated: int = 0  # frames received again and ignored
+    corrupt: int = 0  # blocks whose checksum did not match
+    wait_send: float = 0.0  # seconds a lease waited for a peer to take its shards
+    wait_store: float = 0.0  # seconds a frame waited for room in the store
+    loop_lag: float = 0.0  # the longest the event loop was held up, seconds
+    cpu: float = 0.0  # seconds of processor time
+    progress: float = 0.0  # splits or groups in hand, in parts of one: for smooth progress bars (gauge)
+
+
+class Held(Struct, frozen=True):
+    """What a worker has, told at registration, so that a coordinator that lost its memory rebuilds it."""
+
+    view: View
+    transferred: list[tuple[int, int, int, int]]  # (tranche, split, attempt, rows read) of finished transfers
+    written: list[tuple[int, int, int]]  # (group, rows, bytes) of finished writes
+    summary: PlanSummary | None = None
+
+
+class Register(Struct, frozen=True):
+    version: int
+    worker: int
+    incarnation: str
+    address: str
+    slots: int  # leases it works on at once
+    memory: int  # bytes it may use
+    held: Held | None = None
+
+
+class Registered(Struct, frozen=True):
+    """The answer to Register: welcome, or why not. A worker that is refused exits and says so."""
+
+    accepted: bool
+    message: str = ""
+    job: Job | None = None
+
+
+class Sync(Struct, frozen=True):
+    worker: int
+    incarnation: str
+    epoch: int  # of the view that the worker has; -1: none
+    holding: list[LeaseId]
+    done: list[Done]
+    failed: list[Failure]
+    counters: Counters
+    free: int  # leases it could start now
+    wait: float = 0.0  # seconds that the coordinator may hold the answer back until there is news
+    leaving: bool = False  # it was told to go (SIGTERM, drain): give it nothing new
+
+
+class Orders(Struct, frozen=True):
+    """known: False means that the coordinator does not know this incarnation: register (again).
+    acknowledged: the finished or failed leases that have been counted; the worker forgets them.
+    stop: the job is over, or this worker is not wanted: let go of everything and exit."""
+
+    known: bool
+    phase: Phase
+    epoch: int
+    view: View | None = None
+    leases: list[Lease] = field(default_factory=list)
+    acknowledged: list[LeaseId] = field(default_factory=list)
+    stop: bool = False
+
+
+# -- the job, as a worker needs it -----------------------------------------------------------------------------------
+
+
+class SortKey(Struct, frozen=True):
+    column: str
+    descending: bool = False
+    nulls_first: bool = False
+
+
+class Storage(Struct, frozen=True):
+    """How to reach a store: an S3-compatible endpoint and fsspec options. Credentials come from the environment."""
+
+    endpoint: str = ""
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+
+class Input(Struct, frozen=True):
+    paths: list[str]
+    name: str = ""
+    format: str = ""  # "" by suffix
+    columns: list[str] | None = None
+    filter: str = ""
+    storage: Storage = field(default_factory=Storage)
+
+
+class Output(Struct, frozen=True):
+    path: str
+    format: str = "Parquet"
+    partitions: int = 0  # 0: by target_bytes
+    target_bytes: int = 256 << 20
+    compression: str = "Zstd"
+    sort_within: list[SortKey] = field(default_factory=list)
+    overwrite: bool = False
+    storage: Storage = field(default_factory=Storage)
+
+
+class Repartition(Struct, frozen=True, tag="repartition"):
+    """by: hash of these columns; range: by boundaries of these; neither: round robin."""
+
+    by: list[str] = field(default_factory=list)
+    range: list[str] = field(default_factory=list)
+
+
+class Sort(Struct, frozen=True, tag="sort"):
+    by: list[SortKey]
+
+
+class Job(Struct, frozen=True):
+    """A ShuffleJob, resolved: defaults filled in, quantities as numbers. Built by the operator's `api`."""
+
+    uid: str
+    name: str
+    operation: Repartition | Sort
+    inputs: list[Input]
+    output: Output
+    workers: int
+    memory: int  # bytes each worker may use

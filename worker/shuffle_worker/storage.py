@@ -1,0 +1,75 @@
+"""Object storage as this project sees it: a few verbs over any fsspec URL, with errors that people understand.
+
+One implementation here (`FsspecStorage`); the simulation has another. Everything above it speaks of whole paths
+(`s3://bucket/key`, `/folder/file`), never of fsspec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, Protocol
+
+
+class Info(NamedTuple):
+    """A file. tag: changes whenever its bytes do (an ETag, or size and modification time to the nanosecond)."""
+
+    path: str
+    size: int
+    tag: str
+
+
+class Sink(Protocol):
+    """A file being written. Nothing can be seen of it until `commit`; after `abort`, or when the process dies, nothing
+    ever can. `checksum` is the xxh3-64 of the bytes written so far, hexadecimal."""
+
+    def write(self, data: bytes | memoryview) -> int: ...
+
+    def commit(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def checksum(self) -> str: ...
+
+
+class Storage(Protocol):
+    """Every call raises a JobError that names the path: InputNotFound, AccessDenied, StorageUnavailable, OutOfDisk.
+
+    Calls block (they run in compute threads), and are retried inside, with backoff and jitter, where a retry can help.
+    """
+
+    def find(self, path: str) -> list[Info]:
+        """Every file that a file, folder or glob names, sorted by path; hidden ones (`_x`, `.x`) of a folder left out.
+        Raises InputNotFound where there is none."""
+        ...
+
+    def listing(self, folder: str) -> list[Info]:
+        """Every file under a folder, hidden ones too; empty where the folder does not exist."""
+        ...
+
+    def info(self, path: str) -> Info: ...
+
+    def open(self, path: str) -> BinaryIO:
+        """Random access for reading, without caching more than one request's bytes."""
+        ...
+
+    def create(self, path: str) -> Sink:
+        """Folders above it are made where the store has folders."""
+        ...
+
+    def read(self, path: str) -> bytes: ...
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a small file, seen whole or not at all; replaces."""
+        ...
+
+    def move(self, source: str, target: str) -> None:
+        """Replaces the target. Done again after a crash it is no error if only the target is left."""
+        ...
+
+    def remove(self, paths: list[str]) -> None:
+        """Absent ones are no error; folders that became empty go too where the store has folders."""
+        ...

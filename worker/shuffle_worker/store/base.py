@@ -1,0 +1,55 @@
+"""What a store is: where a worker keeps the shards of the buckets it owns until they are written.
+
+Contract, run by the conformance suite in tests/conformance/test_stores.py:
+- `append` takes all of its shards or none; once it returns they are held until `drop` or `close`;
+- the bytes held in memory never exceed the budget by more than one shard; what does not fit goes to scratch, the
+  largest bucket first; a job that fits writes nothing there;
+- a bucket's shards come back in (split, sequence) order whatever the order of arrival, those of void attempts left out;
+- every read is verified against the checksum given at append;
+- calls come from several threads at once; each is atomic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from shuffle_worker.operations.base import Shard, StoredShard
+from shuffle_worker.protocol.messages import Attempt
+
+
+class StoreStats(NamedTuple):
+    """Bytes. held: in memory and on disk; in_memory: of these in memory; spilled: ever written to scratch."""
+
+    held: int
+    in_memory: int
+    spilled: int
+
+
+class CorruptBlock(Exception):
+    """A stored block does not match its checksum."""
+
+    def __init__(self, bucket: int, shard: StoredShard) -> None:
+        super().__init__(f"a stored block of bucket {bucket} (split {shard.split}, {shard.length} bytes) is corrupt")
+        self.bucket = bucket
+        self.shard = shard
+
+
+class Store(Protocol):
+    def append(self, attempt: Attempt, shards: Sequence[Shard]) -> None:
+        """Blocks while it spills. Raises OSError (ENOSPC ...) where scratch fails; nothing was taken then."""
+        ...
+
+    def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]: ...
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None: ...
+
+    def drop(self, buckets: Collection[int]) -> None:
+        """Forget these buckets; their memory is free again at once. Absent ones are no error."""
+        ...
+
+    def stats(self) -> StoreStats: ...
+
+    def close(self) -> None:
+        """Forget everything and remove what is on scratch."""
+        ...

@@ -1,0 +1,1 @@
+"""Output: file formats, names, the manifest and the commit."""

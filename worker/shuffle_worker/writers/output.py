@@ -1,0 +1,31 @@
+"""Where output goes: the names of everything that a job writes below its output path.
+
+part-00000.parquet ...      the partitions, seen whole or not at all
+_manifest.json, _SUCCESS    written last
+_shuffle-<uid>/             staging, gone at the end:
+    plan                    the plan (JSON, zstd)
+    group-00000.json        what was written for a group: a record that outlives the worker
+    part-00000.parquet      the partitions, where the job replaces older output (moved at commit)
+"""
+
+from __future__ import annotations
+
+MANIFEST = "_manifest.json"
+SUCCESS = "_SUCCESS"
+
+
+def staging(output: str, uid: str) -> str:
+    return f"{output.rstrip('/')}/_shuffle-{uid}"
+
+
+def plan_path(output: str, uid: str) -> str:
+    return f"{staging(output, uid)}/plan"
+
+
+def group_path(output: str, uid: str, group: int) -> str:
+    return f"{staging(output, uid)}/group-{group:05d}.json"
+
+
+def part_name(partition: int, suffix: str) -> str:
+    """part-00042.parquet; five digits, more where there are more partitions."""
+    return f"part-{partition:05d}.{suffix}"
