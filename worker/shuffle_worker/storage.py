@@ -6,7 +6,6 @@ One implementation here (`FsspecStorage`); the simulation has another. Everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, Protocol
 
 
