@@ -1,1 +1,1 @@
-"""The operator: the ShuffleJob API, the coordinator that keeps the barrier, launchers of workers, and the command line."""
+"""The operator: the ShuffleJob API, the coordinator that keeps the barrier, launchers, and the command line."""

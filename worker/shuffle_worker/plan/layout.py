@@ -1,4 +1,4 @@
-"""How the output is cut: partitions (files), buckets (what is stored together), groups (what is owned and written together).
+"""How the output is cut: partitions (files), buckets (stored together), groups (owned and written together).
 
     partition   one output file; the user's word. 0 .. partitions-1
     cell        the finest destination of a row; the number that partitioning computes
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 
 class Layout(Struct, frozen=True):
-    """partitions: output files, at least 1. buckets: at least 1; a multiple of `partitions` where there are more buckets."""
+    """partitions: output files, 1 or more. buckets: 1 or more; a multiple of `partitions` where there are more."""
 
     partitions: int
     buckets: int

@@ -103,14 +103,14 @@ class View(Struct, frozen=True):
 class Lease(Struct, frozen=True):
     """An order to do one piece of work.
 
-    void: for a write, the transfer attempts whose shards must not be used because another attempt at the same
-    (tranche, split) was the one that counted. Bounded by the number of leases that were ever taken away.
+    counted: for a write, the transfer attempts that counted where it was not attempt 0; shards of every other attempt at
+    the same (tranche, split) must not be used. Bounded by the number of leases that were ever given out again.
     rows: for a commit, the total that was read from the input after the filter; the written rows must add up to it
     where the operation keeps every row.
     """
 
     id: LeaseId
-    void: list[Attempt] = field(default_factory=list)
+    counted: list[Attempt] = field(default_factory=list)
     rows: int = 0
 
 
@@ -153,7 +153,7 @@ class Done(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """A lease that could not be finished: `reason` is one of `errors.REASONS`; `retry` where another try may mend it."""
+    """A lease that could not be finished: `reason`: one of `errors.REASONS`; `retry`: another try may mend it."""
 
     id: LeaseId
     reason: str
