@@ -1,6 +1,7 @@
 """Object storage as this project sees it: a few verbs over any fsspec URL, with errors that people understand.
 
-One implementation here (`FsspecStorage`); the simulation has another. Everything above it speaks of whole paths
+Implementations: `LocalStorage`, `FsspecStorage` and its `S3Storage`; the simulation has another. The conformance suite
+in tests/conformance/test_storages.py is what they have in common. Everything above it speaks of whole paths
 (`s3://bucket/key`, `/folder/file`), never of fsspec.
 """
 
@@ -55,6 +56,10 @@ class Storage(Protocol):
         """Random access for reading, without caching more than one request's bytes."""
         ...
 
+    def native(self, path: str) -> str | None:
+        """The path under which Arrow can open the file itself, None where only `open` can."""
+        ...
+
     def create(self, path: str) -> Sink:
         """Folders above it are made where the store has folders."""
         ...
@@ -71,4 +76,9 @@ class Storage(Protocol):
 
     def remove(self, paths: list[str]) -> None:
         """Absent ones are no error; folders that became empty go too where the store has folders."""
+        ...
+
+    def sweep(self, folder: str) -> None:
+        """Remove what sinks of processes that died left below a folder: temporary files, uploads in progress. Only when
+        nobody writes there any more: at the end of a commit or an abort."""
         ...

@@ -1,0 +1,34 @@
+"""Where files are: local folders, S3 and every other fsspec store behind one contract (`base.py`).
+
+    urls.py     what a path means: scheme, glob, folder; unknown schemes refused
+    failures.py errors of the operating system and the stores, said for people
+    retry.py    which of them another try may mend, and how long to wait
+    hashing.py  the part of every sink that counts and checks bytes
+    local.py    plain files
+    remote.py   any fsspec store
+    s3.py       how an S3 client is set up, and its multipart uploads
+"""
+
+from __future__ import annotations
+
+from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_worker.storage.base import Info, Sink, Storage
+from shuffle_worker.storage.local import LocalStorage
+from shuffle_worker.storage.remote import FsspecStorage
+from shuffle_worker.storage.urls import checked_scheme
+
+__all__ = ["FsspecStorage", "Info", "LocalStorage", "Sink", "Storage", "storage_for"]
+
+
+def storage_for(path: str, settings: Settings | None = None) -> Storage:
+    """The storage that holds `path`. Raises InvalidSpec where no store is known by its scheme, or the path is a chain
+    of stores. Nothing is contacted yet."""
+    settings = settings or Settings()
+    scheme = checked_scheme(path)
+    if scheme == "file":
+        return LocalStorage()
+    if scheme == "s3":
+        from shuffle_worker.storage.s3 import S3Storage
+
+        return S3Storage(settings)
+    return FsspecStorage(scheme, settings)

@@ -1,0 +1,213 @@
+"""Local files, with nothing of fsspec in between.
+
+A file being written is a hidden file beside its target, renamed at commit: seen whole or not at all, and replaced in
+one step. What a process that died leaves behind is named so that `sweep` knows it.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import secrets
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from shuffle_worker.errors import InputNotFound, InvalidSpec
+from shuffle_worker.storage import urls
+from shuffle_worker.storage.base import Info, Sink
+from shuffle_worker.storage.failures import failure
+from shuffle_worker.storage.hashing import HashingSink
+
+BUFFER = 1 << 20
+"""Bytes of writes gathered before they go to the file."""
+
+_TEMPORARY = ".partial"
+
+
+class LocalSink(HashingSink):
+    """A file being written, buffered by `BUFFER` bytes."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        folder, name = os.path.split(path)
+        self._temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}{_TEMPORARY}")  # noqa: PTH118
+        try:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            self._file = open(self._temporary, "xb", buffering=BUFFER)  # noqa: SIM115, PTH123
+        except OSError as error:
+            raise failure(path, "writing", error) from error
+
+    def _write(self, data: memoryview) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._fail(error)
+
+    def commit(self) -> None:
+        if self._over:
+            return
+        if Path(self.path).is_dir():
+            self.abort()
+            raise InvalidSpec(f"{self.path}: is a folder, a file was to be written there")
+        try:
+            self._file.close()
+            os.replace(self._temporary, self.path)  # noqa: PTH105
+        except OSError as error:
+            self._fail(error)
+        self._over = True
+
+    def abort(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        try:
+            self._file.close()
+        except OSError:
+            self._file.raw.close()  # what is still buffered finds no room; it is not wanted any more
+        Path(self._temporary).unlink(missing_ok=True)
+
+    def _fail(self, error: OSError) -> NoReturn:
+        said = failure(self.path, "writing", error)
+        self.abort()
+        raise said from error
+
+
+class LocalStorage:
+    """Plain paths and `file://` addresses; what it returns are absolute plain paths."""
+
+    def find(self, path: str) -> list[Info]:
+        where = urls.local_path(path)
+        try:
+            if os.path.isfile(where):  # noqa: PTH113
+                return [self._info(where)]
+            if os.path.isdir(where):  # noqa: PTH112
+                found = [info for info in self._below(where) if not urls.is_hidden(info.path[len(where) :])]
+            elif urls.is_glob(where):
+                found = self._glob(where)
+            else:
+                raise InputNotFound(f"{path}: no such file or folder{_nearest_parent(where)}")
+        except OSError as error:
+            raise failure(path, "listing", error) from error
+        if not found:
+            kind = "the pattern matches no file" if urls.is_glob(where) else "the folder holds no files"
+            raise InputNotFound(f"{path}: {kind} (names that begin with _ or . do not count)")
+        return found
+
+    def listing(self, folder: str) -> list[Info]:
+        try:
+            return self._below(urls.local_path(folder))
+        except OSError as error:
+            raise failure(folder, "listing", error) from error
+
+    def info(self, path: str) -> Info:
+        try:
+            return self._info(urls.local_path(path))
+        except OSError as error:
+            raise failure(path, "reading", error) from error
+
+    def open(self, path: str) -> BinaryIO:
+        try:
+            return open(urls.local_path(path), "rb", buffering=0)  # type: ignore[return-value]  # noqa: SIM115, PTH123
+        except OSError as error:
+            raise failure(path, "reading", error) from error
+
+    def native(self, path: str) -> str | None:
+        return urls.local_path(path)
+
+    def create(self, path: str) -> Sink:
+        return LocalSink(urls.local_path(path))
+
+    def read(self, path: str) -> bytes:
+        try:
+            return Path(urls.local_path(path)).read_bytes()
+        except OSError as error:
+            raise failure(path, "reading", error) from error
+
+    def put(self, path: str, data: bytes) -> None:
+        sink = self.create(path)
+        sink.write(data)
+        sink.commit()
+
+    def move(self, source: str, target: str) -> None:
+        old, new = urls.local_path(source), urls.local_path(target)
+        try:
+            os.makedirs(os.path.dirname(new), exist_ok=True)  # noqa: PTH103, PTH120
+            os.replace(old, new)  # noqa: PTH105
+        except FileNotFoundError as error:
+            if not os.path.isfile(new):  # noqa: PTH113
+                raise failure(source, "moving", error) from error
+        except OSError as error:
+            raise failure(source, "moving", error) from error
+
+    def remove(self, paths: list[str]) -> None:
+        folders: set[str] = set()
+        for path in paths:
+            where = urls.local_path(path)
+            try:
+                os.unlink(where)  # noqa: PTH108
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise failure(path, "removing", error) from error
+            folders.add(os.path.dirname(where))  # noqa: PTH120
+        for folder in sorted(folders, key=len, reverse=True):
+            _remove_empty(folder)
+
+    def sweep(self, folder: str) -> None:
+        self.remove([info.path for info in self.listing(folder) if _is_temporary(info.path)])
+
+    def _info(self, path: str) -> Info:
+        found = os.stat(path)  # noqa: PTH116
+        return Info(path, found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
+
+    def _below(self, folder: str) -> list[Info]:
+        """Every file below a folder, sorted. Links to folders are followed, each folder once."""
+        out: list[Info] = []
+        seen: set[tuple[int, int]] = set()
+        for at, folders, names in os.walk(folder, followlinks=True):
+            found = os.stat(at)  # noqa: PTH116
+            if (found.st_dev, found.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((found.st_dev, found.st_ino))
+            for name in names:
+                try:
+                    out.append(self._info(os.path.join(at, name)))  # noqa: PTH118
+                except FileNotFoundError:
+                    continue  # removed while we listed, or a link to nowhere
+        return sorted(out)
+
+    def _glob(self, pattern: str) -> list[Info]:
+        base = urls.glob_base(pattern)
+        found: dict[str, Info] = {}
+        for name in glob.iglob(pattern, recursive=True):
+            if os.path.isdir(name):  # noqa: PTH112
+                found.update((info.path, info) for info in self._below(name.rstrip("/")))
+            elif os.path.isfile(name):  # noqa: PTH113
+                found[name] = self._info(name)
+        return sorted(info for info in found.values() if not urls.is_hidden(info.path[len(base) :]))
+
+
+def _is_temporary(path: str) -> bool:
+    name = os.path.basename(path)  # noqa: PTH119
+    return name.startswith(".") and name.endswith(_TEMPORARY)
+
+
+def _remove_empty(folder: str) -> None:
+    """Remove a folder if it is empty; where its name is hidden (a staging folder) the one above it too."""
+    try:
+        os.rmdir(folder)  # noqa: PTH106
+    except OSError:
+        return
+    if urls.is_hidden(os.path.basename(folder)):  # noqa: PTH119
+        _remove_empty(os.path.dirname(folder))  # noqa: PTH120
+
+
+def _nearest_parent(path: str) -> str:
+    """How far the path does exist, for the message."""
+    for parent in Path(path).parents:
+        if parent.is_dir():
+            return f" ({parent} exists)"
+    return ""
+
+

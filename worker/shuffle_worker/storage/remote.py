@@ -1,0 +1,302 @@
+"""Any store that fsspec can open, behind the storage contract.
+
+fsspec's synchronous calls run here in compute threads. Listings are never cached: what a store said a moment ago is
+not what it holds now. Reading is by ranges, one request for each read (large ones in parallel pieces), nothing kept.
+`S3Storage` refines what S3 can do better.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from typing import Any, BinaryIO, TypeVar, cast
+
+from shuffle_worker.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
+from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_worker.storage import urls
+from shuffle_worker.storage.base import Info, Sink
+from shuffle_worker.storage.failures import failure, said
+from shuffle_worker.storage.hashing import HashingSink
+from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, retried
+
+T = TypeVar("T")
+
+RANGE = 8 << 20
+"""Bytes of one ranged request; a larger read becomes several at once."""
+
+
+class FsspecStorage:
+    """A store by its fsspec protocol. One instance serves all threads of a worker."""
+
+    def __init__(self, scheme: str, settings: Settings) -> None:
+        self.scheme = scheme
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._opened: Any = None  # the fsspec file system, made at first use
+        self._answered = False
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def find(self, path: str) -> list[Info]:
+        path = self._canonical(path)
+        if urls.is_glob(path):
+            base = urls.glob_base(path)
+            found = [
+                info
+                for info in self._below(base)
+                if urls.matches(info.path, path) and not urls.is_hidden(info.path[len(base) :])
+            ]
+            said_none = "the pattern matches no file"
+        else:
+            single = None if path.endswith("/") else self._file(path)
+            if single is not None:
+                return [single]
+            base = path.rstrip("/")
+            found = [info for info in self._below(base) if not urls.is_hidden(info.path[len(base) :])]
+            said_none = "no such file, and no files in such a folder"
+        if not found:
+            raise InputNotFound(f"{path}: {said_none} (names that begin with _ or . do not count)")
+        return found
+
+    def listing(self, folder: str) -> list[Info]:
+        return self._below(self._canonical(folder).rstrip("/"))
+
+    def info(self, path: str) -> Info:
+        path = self._canonical(path)
+        found = self._file(path)
+        if found is None:
+            raise InputNotFound(f"{path}: no such file")
+        return found
+
+    def open(self, path: str) -> BinaryIO:
+        path = self._canonical(path)
+        return cast(BinaryIO, RangeFile(self, self.info(path)))
+
+    def native(self, path: str) -> str | None:
+        return None
+
+    def read(self, path: str) -> bytes:
+        path = self._canonical(path)
+        return self._call(path, "reading", lambda fs: cast(bytes, fs.cat_file(path)))
+
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """Bytes [start, end) of a file."""
+        if end - start <= RANGE:
+            return self._call(path, "reading", lambda fs: cast(bytes, fs.cat_file(path, start=start, end=end)))
+        starts = list(range(start, end, RANGE))
+        ends = [min(at + RANGE, end) for at in starts]
+
+        def fetch(fs: Any) -> bytes:
+            parts = fs.cat_ranges([path] * len(starts), starts, ends, on_error="raise")
+            return b"".join(parts)
+
+        return self._call(path, "reading", fetch)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def create(self, path: str) -> Sink:
+        return RemoteSink(self, self._canonical(path))
+
+    def put(self, path: str, data: bytes) -> None:
+        path = self._canonical(path)
+        self._call(path, "writing", lambda fs: fs.pipe_file(path, data))
+
+    def move(self, source: str, target: str) -> None:
+        source, target = self._canonical(source), self._canonical(target)
+        if self._file(source) is None:
+            if self._file(target) is None:
+                raise InputNotFound(f"{source}: no such file")
+            return
+        self._call(target, "writing", lambda fs: self._copy(fs, source, target))
+        self.remove([source])
+
+    def remove(self, paths: list[str]) -> None:
+        for path in paths:
+            where = self._canonical(path)
+            self._call(where, "removing", lambda fs, where=where: self._remove_one(fs, where))
+
+    def sweep(self, folder: str) -> None:
+        self.remove([info.path for info in self.listing(folder) if info.path.endswith(_TEMPORARY)])
+
+    # -- what a particular store may do in its own way ---------------------------------------------------------------
+
+    def _connect(self) -> Any:
+        """The fsspec file system. Raises InvalidSpec where the package for it is missing or the options are wrong."""
+        import fsspec
+
+        options: dict[str, Any] = dict(self.settings.options)
+        if self.settings.endpoint:
+            options.setdefault("endpoint_url", self.settings.endpoint)
+        try:
+            return fsspec.filesystem(self.scheme, use_listings_cache=False, **options)
+        except ImportError as error:
+            raise InvalidSpec(f"{self.scheme}:// needs a package that is not installed: {said(error)}") from error
+        except (TypeError, ValueError) as error:
+            raise InvalidSpec(f"{self.scheme}://: the storage options do not fit: {said(error)}") from error
+
+    def _translate(self, path: str, doing: str, error: Exception) -> Exception:
+        """A JobError, or a Transient where another try may help."""
+        if isinstance(error, TimeoutError | ConnectionError):
+            return Transient(StorageUnavailable(f"{doing} {path}: the store does not answer: {said(error)}"))
+        return failure(path, doing, error)
+
+    def _canonical(self, path: str) -> str:
+        return path if "://" in path else f"{self.scheme}://{path.lstrip('/')}"
+
+    def _copy(self, fs: Any, source: str, target: str) -> None:
+        fs.cp_file(source, target)
+
+    def _remove_one(self, fs: Any, path: str) -> None:
+        try:
+            fs.rm_file(path)
+        except FileNotFoundError:
+            return
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _fs(self) -> Any:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._connect()
+            return self._opened
+
+    def _call(self, path: str, doing: str, what: Callable[[Any], T]) -> T:
+        """Run one call, retried where that may help, its errors made JobErrors."""
+
+        def once() -> T:
+            try:
+                answer = what(self._fs())
+            except JobError:
+                raise
+            except FileNotFoundError as error:
+                self._answered = True
+                raise self._translate(path, doing, error) from error
+            except Exception as error:
+                raise self._translate(path, doing, error) from error
+            self._answered = True
+            return answer
+
+        return retried(once, self._policy)
+
+    def _policy(self) -> RetryPolicy:
+        return STEADY if self._answered else FIRST
+
+    def _file(self, path: str) -> Info | None:
+        """The file of this name, None where there is none (a folder is no file)."""
+
+        def look(fs: Any) -> Info | None:
+            try:
+                found = fs.info(path)
+            except FileNotFoundError:
+                return None
+            return self._info_of(found) if found["type"] == "file" else None
+
+        return self._call(path, "reading", look)
+
+    def _below(self, folder: str) -> list[Info]:
+        def look(fs: Any) -> list[Info]:
+            try:
+                entries = fs.find(folder, detail=True)
+            except FileNotFoundError:
+                return []
+            return [self._info_of(entry) for entry in entries.values() if entry["type"] == "file"]
+
+        below = f"{folder}/"
+        found = self._call(folder or f"{self.scheme}://", "listing", look)
+        return sorted(info for info in found if info.path.startswith(below) and not info.path.endswith("/"))
+
+    def _info_of(self, entry: dict[str, Any]) -> Info:
+        name = str(entry["name"])
+        path = name if "://" in name else f"{self.scheme}://{name.lstrip('/')}"
+        size = int(entry["size"] or 0)
+        mark = next((entry[key] for key in ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "created") if entry.get(key)), "")
+        return Info(path, size, f"{size}-{mark}".replace('"', ""))
+
+
+_TEMPORARY = ".partial"
+
+
+class RemoteSink(HashingSink):
+    """A file being written under fsspec's deferred commit; buffered by one block of the file system (5 MiB or so)."""
+
+    def __init__(self, storage: FsspecStorage, path: str) -> None:
+        super().__init__(path)
+        self._storage = storage
+        self._file = storage._call(path, "writing", self._start)
+
+    def _start(self, fs: Any) -> Any:
+        parent = self.path.rsplit("/", 1)[0]
+        fs.makedirs(parent, exist_ok=True)
+        return fs.open(self.path, "wb", autocommit=False)
+
+    def _write(self, data: memoryview) -> None:
+        try:
+            self._file.write(data)
+        except Exception as error:
+            self.abort()
+            raise failure(self.path, "writing", error) from error
+
+    def commit(self) -> None:
+        if self._over:
+            return
+        try:
+            self._file.close()
+            self._file.commit()
+        except Exception as error:
+            self.abort()
+            raise failure(self.path, "writing", error) from error
+        self._over = True
+
+    def abort(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        try:
+            self._file.discard()
+        except Exception as error:
+            raise failure(self.path, "discarding", error) from error
+
+
+class RangeFile(io.RawIOBase):
+    """A remote file for reading at any place: each read is one request for just these bytes; nothing is kept."""
+
+    def __init__(self, storage: FsspecStorage, info: Info) -> None:
+        super().__init__()
+        self._storage = storage
+        self._info = info
+        self._at = 0
+
+    @property
+    def name(self) -> str:
+        return self._info.path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._info.size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        end = self._info.size if size is None or size < 0 else min(self._at + size, self._info.size)
+        if end <= self._at:
+            return b""
+        data = self._storage.read_range(self._info.path, self._at, end)
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
