@@ -91,9 +91,10 @@ class View(Struct, frozen=True):
     A *group* is what one worker owns and writes in one lease. A *tranche* is a set of groups whose splits are counted
     together: tranche 0 is all groups at first; when an owner is lost its unwritten groups leave their tranches and
     become a new one, for which every split is due again. So `tranche[g]` says which leases may still bring rows for
-    group `g`, and `owner[g]` where to (-1: nobody yet).
+    group `g`, and `owner[g]` where to (-1: nobody yet). plan: the fingerprint of the plan that all this is about.
     """
 
+    plan: str
     epoch: int
     members: list[Member]
     owner: list[int]
@@ -103,10 +104,10 @@ class View(Struct, frozen=True):
 class Lease(Struct, frozen=True):
     """An order to do one piece of work.
 
-    counted: for a write, the transfer attempts that counted where it was not attempt 0; shards of every other attempt at
-    the same (tranche, split) must not be used. Bounded by the number of leases that were ever given out again.
-    rows: for a commit, the total that was read from the input after the filter; the written rows must add up to it
-    where the operation keeps every row.
+    counted: for a write, the transfer attempts that counted where it was not attempt 0; shards of every other attempt
+    at the same (tranche, split) must not be used. Bounded by the number of leases that were ever given out again.
+    rows: for a commit, the total that was read from the input after the filter (-1: not known); the written rows must
+    add up to it where the operation keeps every row.
     """
 
     id: LeaseId

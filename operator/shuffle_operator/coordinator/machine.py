@@ -1,0 +1,527 @@
+"""The coordinator of one job as a state machine: events come in with the time, replies and actions come out.
+
+    Pending -> Planning -> Transferring -> Writing -> Committing -> Complete
+       |          |             |             |            |
+       +----------+-------------+-------------+------------+--> (aborting) -> Failed
+
+No sockets, no clock, no threads: the server, a launcher and the simulation drive it. Every method may be called twice
+with the same message; what was counted is not counted again. A terminal phase is final.
+
+States and transitions are drawn in docs/coordinator.md, and a test holds the drawing to `TRANSITIONS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
+from shuffle_operator.coordinator.ledger import Inconsistent, Ledger
+from shuffle_operator.coordinator.members import Live, Past
+from shuffle_operator.coordinator.rebuild import rebuild
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_worker.protocol.messages import (
+    VERSION,
+    Done,
+    Failure,
+    Held,
+    Job,
+    Kind,
+    Lease,
+    LeaseId,
+    Orders,
+    Phase,
+    PlanSummary,
+    Register,
+    Registered,
+    Sync,
+    View,
+)
+
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
+    Phase.PENDING: frozenset({Phase.PLANNING, Phase.TRANSFERRING, Phase.FAILED}),
+    Phase.PLANNING: frozenset({Phase.TRANSFERRING, Phase.FAILED}),
+    Phase.TRANSFERRING: frozenset({Phase.WRITING, Phase.COMMITTING, Phase.FAILED}),
+    Phase.WRITING: frozenset({Phase.TRANSFERRING, Phase.COMMITTING, Phase.FAILED}),
+    Phase.COMMITTING: frozenset({Phase.COMPLETE, Phase.FAILED}),
+    Phase.COMPLETE: frozenset(),
+    Phase.FAILED: frozenset(),
+}
+"""Writing goes back to Transferring when an owner is lost; Pending goes straight to Transferring when a coordinator
+that lost its memory learns from the workers that the plan is there."""
+
+TERMINAL = frozenset({Phase.COMPLETE, Phase.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a job failed: a stable reason, a sentence, and whether it was refused before anything was moved."""
+
+    reason: str
+    message: str
+    worker: int = -1
+    refusal: bool = False
+
+
+@dataclass(slots=True)
+class Coordinator:
+    """One job. `desired` slots are kept filled with workers until the job is over."""
+
+    job: Job
+    settings: Settings = field(default_factory=Settings)
+    phase: Phase = Phase.PENDING
+    epoch: int = 0
+    members: dict[int, Live] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
+    summary: PlanSummary | None = None
+    ledger: Ledger | None = None
+    cause: Cause | None = None
+    output: dict[str, str | int | float] = field(default_factory=dict)
+    started_at: float | None = None
+    planned_at: float | None = None
+    barrier_at: float | None = None
+    finished_at: float | None = None
+    lost: int = 0
+    replaced: int = 0
+    failures: int = 0
+    disruptions: int = 0
+    last_failure: Cause | None = None
+    _starting: dict[int, float] = field(default_factory=dict)
+    _actions: list[Action] = field(default_factory=list)
+    _failing_since: float | None = None
+    _alone_since: float | None = None
+    _out: dict[LeaseId, int] = field(default_factory=dict)  # plan, commit and abort leases: lease -> worker
+    _lease_failures: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+    _attempts: dict[Kind, int] = field(default_factory=dict)
+    _losses_without_progress: int = 0
+    _aborted: bool = False
+    _fail_later: Cause | None = None
+    _held: dict[int, Held] = field(default_factory=dict)
+    _rebuild_since: float | None = None
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Action]:
+        """The job was accepted: workers are asked for."""
+        if self.started_at is None:
+            self.started_at = self._alone_since = now
+            for worker in range(self.job.workers):
+                self._start_worker(worker, now)
+        return self._drain()
+
+    def register(self, message: Register, now: float) -> tuple[Registered, list[Action]]:
+        if message.version != VERSION:
+            return self._refuse(
+                f"worker {message.worker} speaks protocol version {message.version}, this coordinator version "
+                f"{VERSION}: use the worker image of the operator's own version"
+            )
+        if self.over:
+            return self._refuse(f"job {self.job.name} is over ({self.phase})")
+        if not 0 <= message.worker < max(self.job.workers, max(self.members, default=0) + 1):
+            return self._refuse(f"job {self.job.name} has no worker {message.worker}, it has {self.job.workers}")
+        live = self.members.get(message.worker)
+        if live is not None and live.incarnation != message.incarnation:
+            self._lose(live, now, "its place was taken by a new process")
+        if message.worker not in self.members:
+            self.members[message.worker] = Live(
+                message.worker, message.incarnation, message.address, message.slots, message.memory, now
+            )
+            self._starting.pop(message.worker, None)
+            self._alone_since = None
+            self.epoch += 1
+            if message.held is not None and self.ledger is None:
+                self._held[message.worker] = message.held
+                if self._rebuild_since is None:
+                    self._rebuild_since = now
+            self._place_newcomer(message.worker, now)
+        self._advance(now)
+        return Registered(accepted=True, job=self.job), self._drain()
+
+    def sync(self, message: Sync, now: float) -> tuple[Orders, list[Action]]:
+        live = self.members.get(message.worker)
+        if live is None or live.incarnation != message.incarnation:
+            return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=self.over), self._drain()
+        live.seen = now
+        live.epoch = message.epoch
+        live.holding = message.holding
+        live.counters = message.counters
+        live.leaving = message.leaving
+        acknowledged: list[LeaseId] = []
+        for done in message.done:
+            self._finished(live, done, now)
+            acknowledged.append(done.id)
+        for failure in message.failed:
+            self._failed_lease(live, failure, now)
+            acknowledged.append(failure.id)
+        self._advance(now)
+        settled = set(acknowledged)
+        if not live.leaving and not self.over:
+            mine = self._leases_of(live.worker)
+            for _ in range(min(message.free, 2 * live.slots - len(mine))):
+                lease = self._grant(live)
+                if lease is None:
+                    break
+        leases = [self._order(lease) for lease in self._leases_of(live.worker) if lease not in settled]
+        live.idle = message.free > len({lease.id for lease in leases} - set(message.holding))
+        view = self._view() if self.ledger is not None and message.epoch != self.epoch else None
+        orders = Orders(
+            known=True,
+            phase=self.phase,
+            epoch=self.epoch,
+            view=view,
+            leases=leases,
+            acknowledged=acknowledged,
+            stop=self.over,
+        )
+        return orders, self._drain()
+
+    def worker_gone(self, worker: int, incarnation: str | None, why: str, fault: bool, now: float) -> list[Action]:
+        """A launcher saw a process end. fault: it failed by itself (a crash, an exit code), nobody took it away.
+
+        incarnation: of the process that ended where the launcher knows it, else None for whoever holds the slot."""
+        if self.over:
+            return self._drain()
+        live = self.members.get(worker)
+        if live is not None and (incarnation is None or live.incarnation == incarnation):
+            self._lose(live, now, why, fault=fault)
+        elif worker in self._starting:
+            self._starting.pop(worker)
+            self._count_loss(worker, why, fault)
+        if not self._failing and worker not in self.members and worker < self.job.workers:
+            self._start_worker(worker, now)
+            self.replaced += 1
+        self._advance(now)
+        return self._drain()
+
+    def tick(self, now: float) -> list[Action]:
+        """To be called about every second: silence, deadlines."""
+        if self.over:
+            return self._drain()
+        for live in list(self.members.values()):
+            if now - live.seen > self.settings.silence:
+                why = f"it was not heard of for {now - live.seen:.0f} s"
+                self._lose(live, now, why)
+                self._actions.append(StopWorker(live.worker, now=True))
+                if not self._failing and live.worker < self.job.workers:
+                    self._start_worker(live.worker, now)
+                    self.replaced += 1
+        s = self.settings
+        if not self.members and self._alone_since is not None and now - self._alone_since > s.startup_deadline:
+            self._fail(
+                Cause("StartupDeadlineExceeded", f"no worker has started within {s.startup_deadline:.0f} s"), now
+            )
+        started = self.started_at
+        if s.active_deadline is not None and started is not None and now - started > s.active_deadline:
+            self._fail(Cause("DeadlineExceeded", f"the job took longer than {s.active_deadline:.0f} s"), now)
+        self._advance(now)
+        return self._drain()
+
+    def cancel(self, reason: str, message: str, now: float) -> list[Action]:
+        """Stop the job and remove what it wrote."""
+        self._fail(Cause(reason, message), now)
+        self._advance(now)
+        return self._drain()
+
+    # -- what callers read -------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        return self.phase in TERMINAL
+
+    @property
+    def _failing(self) -> bool:
+        return self._failing_since is not None
+
+    # -- members and ownership ---------------------------------------------------------------------------------------
+
+    def _start_worker(self, worker: int, now: float) -> None:
+        if worker not in self.members:
+            self._starting[worker] = now
+            self._actions.append(StartWorker(worker, self.epoch))
+
+    def _lose(self, live: Live, now: float, why: str, *, fault: bool = False) -> None:
+        del self.members[live.worker]
+        self.epoch += 1
+        self.lost += 1
+        self.past.add(live.counters)
+        for lease in [lease for lease, worker in self._out.items() if worker == live.worker]:
+            del self._out[lease]
+        repair = 0
+        if self.ledger is not None:
+            repair = len(self.ledger.lose(live.worker))
+            self.ledger.assign(self._able())
+        self._count_loss(live.worker, why, fault)
+        self._actions.append(Wake(None))
+        if not self.members:
+            self._alone_since = now
+        if repair:
+            what = f"{repair} of its unwritten groups are done again"
+            self._actions.append(Note("WorkerLost", f"worker {live.worker} was lost: {why}; {what}", warning=True))
+        else:
+            self._actions.append(
+                Note("WorkerLost", f"worker {live.worker} was lost: {why}; nothing it held is missing", warning=True)
+            )
+
+    def _count_loss(self, worker: int, why: str, fault: bool) -> None:
+        s = self.settings
+        self.last_failure = Cause("WorkerFailed" if fault else "WorkerLost", why, worker)
+        self._losses_without_progress += 1
+        if fault:
+            self.failures += 1
+            if self.failures > s.backoff_limit:
+                message = f"{self.failures} workers failed (backoffLimit {s.backoff_limit}); the last one: {why}"
+                self._fail_later = Cause("BackoffLimitExceeded", message, worker)
+        else:
+            self.disruptions += 1
+            hopeless = s.backoff_limit + 2 * self.job.workers
+            if self.disruptions > s.disruption_limit:
+                message = (
+                    f"{self.disruptions} workers were lost (disruptionLimit {s.disruption_limit}); the last: {why}"
+                )
+                self._fail_later = Cause("DisruptionLimitExceeded", message, worker)
+            elif self._losses_without_progress > hopeless:
+                message = (
+                    f"{self._losses_without_progress} workers were lost with nothing done in between; the last: {why}"
+                )
+                self._fail_later = Cause("BackoffLimitExceeded", message, worker)
+
+    def _able(self) -> list[int]:
+        """Workers that may own groups."""
+        return sorted(w for w, live in self.members.items() if not live.leaving)
+
+    def _place_newcomer(self, worker: int, now: float) -> None:
+        if self.ledger is None or self._failing:
+            return
+        if self.barrier_at is None and self.planned_at is not None and not self._settled(now):
+            return
+        if self.ledger.unowned():
+            self.ledger.assign(self._able())
+        else:
+            self.ledger.share(worker, self._able())
+        self._actions.append(Wake(None))
+
+    def _settled(self, now: float) -> bool:
+        """All workers that were asked for are here, or the others have been waited for long enough."""
+        if len(self.members) >= self.job.workers:
+            return True
+        return self.planned_at is not None and now - self.planned_at >= self.settings.patience
+
+    def _view(self) -> View:
+        assert self.ledger is not None
+        assert self.summary is not None
+        members = [live.member for _, live in sorted(self.members.items())]
+        return View(self.summary.fingerprint, self.epoch, members, list(self.ledger.owner), list(self.ledger.tranche))
+
+    # -- leases ------------------------------------------------------------------------------------------------------
+
+    def _leases_of(self, worker: int) -> list[LeaseId]:
+        held = [lease for lease, holder in self._out.items() if holder == worker]
+        if self.ledger is not None and not self._failing:
+            held += [lease for lease, holder in self.ledger.out.items() if holder == worker]
+        return held
+
+    def _order(self, lease: LeaseId) -> Lease:
+        if lease.kind in (Kind.PLAN, Kind.ABORT) or self.ledger is None:
+            return Lease(lease)
+        return self.ledger.order(lease)
+
+    def _only(self, kind: Kind, live: Live) -> LeaseId | None:
+        """Grant a lease that there is one of at a time."""
+        if any(lease.kind is kind for lease in self._out):
+            return None
+        attempt = self._attempts.get(kind, -1) + 1
+        self._attempts[kind] = attempt
+        lease = LeaseId(kind, 0, 0, attempt)
+        self._out[lease] = live.worker
+        return lease
+
+    def _grant(self, live: Live) -> LeaseId | None:
+        if self._failing:
+            return self._only(Kind.ABORT, live) if self._quiet() else None
+        if self.ledger is None:
+            planning = self.phase is Phase.PLANNING and self._rebuild_since is None
+            return self._only(Kind.PLAN, live) if planning else None
+        if self.phase is Phase.COMMITTING:
+            return self._only(Kind.COMMIT, live)
+        if live.epoch != self.epoch:
+            return None  # first the view, then work in terms of it
+        return self.ledger.grant_write(live.worker) or self.ledger.grant_transfer(live.worker)
+
+    def _quiet(self) -> bool:
+        """Nobody holds a lease that could still write, so that an abort finds all there is to remove."""
+        return all(all(x.kind is Kind.ABORT for x in live.holding) for live in self.members.values())
+
+    def _refuse(self, message: str) -> tuple[Registered, list[Action]]:
+        return Registered(accepted=False, message=message), self._drain()
+
+    def _finished(self, live: Live, done: Done, now: float) -> None:
+        kind = done.id.kind
+        if kind in (Kind.TRANSFER, Kind.WRITE):
+            if self.ledger is None or self._failing:
+                return
+            try:
+                counted = self.ledger.finish(done, live.worker)
+            except Inconsistent as error:
+                self._fail(Cause("DataError", str(error), live.worker), now)
+                return
+            if counted:
+                self._losses_without_progress = 0
+                if kind is Kind.WRITE and done.rows_written != done.rows_moved:
+                    message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
+                    self._fail(Cause("Internal", message, live.worker), now)
+            return
+        if self._out.get(done.id) != live.worker:
+            return
+        del self._out[done.id]
+        self._losses_without_progress = 0
+        if kind is Kind.PLAN and done.plan is not None and self.ledger is None:
+            self._planned(done.plan, now)
+        elif kind is Kind.COMMIT:
+            self.output = done.output or {}
+            self._go(Phase.COMPLETE, now)
+        elif kind is Kind.ABORT:
+            self._aborted = True
+
+    def _planned(self, summary: PlanSummary, now: float) -> None:
+        self.summary = summary
+        self.planned_at = now
+        self.ledger = Ledger(len(summary.split_bytes), len(summary.group_partitions))
+        self._actions.append(Wake(None))
+
+    def _failed_lease(self, live: Live, failure: Failure, now: float) -> None:
+        lease = failure.id
+        ledger = self.ledger
+        if lease in self._out and self._out[lease] == live.worker:
+            del self._out[lease]
+        elif ledger is not None and ledger.out.get(lease) == live.worker:
+            ledger.give_back(lease)
+        else:
+            return
+        if self._failing:
+            return
+        key = (lease.kind, lease.tranche, lease.item)
+        count = self._lease_failures[key] = self._lease_failures.get(key, 0) + 1
+        cause = Cause(failure.reason, failure.message, live.worker, failure.refusal)
+        self.last_failure = cause
+        if not failure.retry or count >= self.settings.lease_attempts:
+            self._fail(cause, now)
+        else:
+            self._actions.append(Wake(None))
+            self._actions.append(Note("LeaseRetried", f"{lease.kind} {lease.item}: {failure.message}", warning=True))
+
+    # -- phases ------------------------------------------------------------------------------------------------------
+
+    def _go(self, phase: Phase, now: float) -> None:
+        if phase is self.phase:
+            return
+        if phase not in TRANSITIONS[self.phase]:
+            raise AssertionError(f"{self.phase} does not lead to {phase}")
+        self.phase = phase
+        self._actions.append(Note(str(phase), self._sentence(phase)))
+        self._actions.append(Wake(None))
+        if phase in TERMINAL:
+            self.finished_at = now
+            for worker in set(self.members) | set(self._starting):
+                self._actions.append(StopWorker(worker, now=False))
+
+    def _sentence(self, phase: Phase) -> str:
+        if phase is Phase.FAILED and self.cause is not None:
+            return f"{self.cause.reason}: {self.cause.message}"
+        if phase is Phase.TRANSFERRING and self.ledger is not None:
+            return f"{self.ledger.splits} splits into {self.ledger.groups} groups"
+        return f"{self.job.name} is {str(phase).lower()}"
+
+    def _fail(self, cause: Cause, now: float) -> None:
+        """Note the root cause, once; what follows from it does not replace it."""
+        if self._failing or self.over:
+            return
+        self.cause = cause
+        self._failing_since = now
+        self._out.clear()
+        if self.ledger is not None:
+            self.ledger.out.clear()
+        self._actions.append(Wake(None))
+
+    def _advance(self, now: float) -> None:
+        """Move on as far as what is known allows. Called after every event."""
+        if self.over:
+            return
+        if self._fail_later is not None:
+            self._fail(self._fail_later, now)
+        if self._failing:
+            self._advance_abort(now)
+            return
+        self._rebuild(now)
+        if self._rebuild_since is not None:
+            return
+        if self.phase is Phase.PENDING and self.members:
+            self._go(Phase.PLANNING if self.ledger is None else Phase.TRANSFERRING, now)
+        ledger = self.ledger
+        if ledger is None:
+            return
+        if ledger.unowned() and self.members and self._settled(now) and ledger.assign(self._able()):
+            self.epoch += 1
+            self._actions.append(Wake(None))
+        if self.phase is Phase.PLANNING:
+            self._go(Phase.TRANSFERRING, now)
+        if self.phase is Phase.TRANSFERRING and ledger.barrier_reached and not ledger.unowned():
+            self.barrier_at = now
+            self._go(Phase.WRITING, now)
+        elif self.phase is Phase.WRITING and not ledger.barrier_reached:
+            self._go(Phase.TRANSFERRING, now)
+        if self.phase in (Phase.WRITING, Phase.TRANSFERRING) and ledger.unwritten == 0:
+            if ledger.rows_known and ledger.totals.rows_read != ledger.totals.rows_written:
+                totals = ledger.totals
+                message = (
+                    f"{totals.rows_read} rows were read, {totals.rows_received} received and {totals.rows_written} "
+                    "written: the output would be wrong, so it was not committed"
+                )
+                self._fail(Cause("Internal", message), now)
+                self._advance_abort(now)
+                return
+            self._go(Phase.COMMITTING, now)
+
+    def _advance_abort(self, now: float) -> None:
+        """Failing: wait until nobody writes, have one worker remove what was written, then say Failed."""
+        assert self._failing_since is not None
+        waited = now - self._failing_since
+        nothing_written = self.cause is not None and self.cause.refusal and self.ledger is None
+        if self._aborted or nothing_written:
+            self._go(Phase.FAILED, now)
+            return
+        if waited > self.settings.stop_grace and not self._quiet():
+            for live in list(self.members.values()):
+                if any(x.kind is not Kind.ABORT for x in live.holding):
+                    del self.members[live.worker]
+                    self.past.add(live.counters)
+                    self._actions.append(StopWorker(live.worker, now=True))
+        if not self.members and not self._starting and waited <= self.settings.abort_deadline:
+            self._start_worker(0, now)  # somebody must clean up
+        if waited > self.settings.abort_deadline:
+            assert self.cause is not None
+            left = f"{self.cause.message} (partial output could not be removed from {self.job.output.path})"
+            self.cause = Cause(self.cause.reason, left, self.cause.worker, refusal=False)
+            self._go(Phase.FAILED, now)
+
+    # -- soft state --------------------------------------------------------------------------------------------------
+
+    def expect_survivors(self, now: float) -> None:
+        """This coordinator follows one that died, and workers may be there that hold work: wait before planning."""
+        self._rebuild_since = now
+
+    def _rebuild(self, now: float) -> None:
+        """Once the survivors have reported, or have been waited for: know what they know."""
+        if self._rebuild_since is None or self.ledger is not None:
+            return
+        if len(self.members) < self.job.workers and now - self._rebuild_since < self.settings.patience:
+            return
+        self._rebuild_since = None
+        here = {w: (live.incarnation, self._held[w]) for w, live in self.members.items() if w in self._held}
+        self._held.clear()
+        if here:
+            self.ledger, self.summary, self.epoch = rebuild(here, self.epoch)
+            self.planned_at = now
+            self._out.clear()
+
+    def _drain(self) -> list[Action]:
+        actions, self._actions = self._actions, []
+        return actions

@@ -1,0 +1,51 @@
+"""Who is in a job: one entry for each live worker process, and what the lost ones had counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shuffle_worker.protocol.messages import Counters, LeaseId, Member
+
+
+@dataclass(slots=True)
+class Live:
+    """A worker that has registered and not been lost.
+
+    epoch: of the view that it has. idle: it asked for work and there was none. quiet: it holds no lease (so that an
+    abort cannot meet a writer)."""
+
+    worker: int
+    incarnation: str
+    address: str
+    slots: int
+    memory: int
+    seen: float
+    epoch: int = -1
+    holding: list[LeaseId] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+    idle: bool = False
+    leaving: bool = False
+
+    @property
+    def member(self) -> Member:
+        return Member(self.worker, self.incarnation, self.address)
+
+
+@dataclass(slots=True)
+class Past:
+    """Sums over workers that are gone, so that the job's counters never fall."""
+
+    spilled: int = 0
+    refused: int = 0
+    repeated: int = 0
+    corrupt: int = 0
+    memory_peak: int = 0
+    cpu: float = 0.0
+
+    def add(self, counters: Counters) -> None:
+        self.spilled += counters.spilled
+        self.refused += counters.refused
+        self.repeated += counters.repeated
+        self.corrupt += counters.corrupt
+        self.memory_peak = max(self.memory_peak, counters.memory_peak)
+        self.cpu += counters.cpu

@@ -1,0 +1,51 @@
+"""What a coordinator that lost its memory learns from the workers that are still there.
+
+The newest view that any of them has says which groups were in which tranche and who owned them. A group stays with its
+owner if that very process is here; every other unwritten group is lost, as it would have been without the restart.
+Splits and groups count as done if somebody here reports them; what nobody reports is due again. The epoch and the
+attempt numbers move beyond all that the predecessor can have given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shuffle_operator.coordinator.ledger import Ledger, Tranche
+from shuffle_worker.protocol.messages import Held, PlanSummary
+
+GENERATION = 1 << 16
+"""Epochs that one coordinator can use; its successor starts at the next multiple."""
+
+ATTEMPTS = 1 << 8
+"""Attempt numbers set aside for one coordinator."""
+
+
+def rebuild(here: Mapping[int, tuple[str, Held]], epoch: int) -> tuple[Ledger, PlanSummary, int]:
+    """here: worker -> (incarnation, what it holds), at least one with a plan summary. epoch: this coordinator's own."""
+    newest = max((held.view for _, held in here.values()), key=lambda view: view.epoch)
+    summary = next(held.summary for _, held in here.values() if held.summary is not None)
+    epoch = (max(newest.epoch, epoch) // GENERATION + 1) * GENERATION
+    ledger = Ledger(len(summary.split_bytes), len(summary.group_partitions), epoch // GENERATION * ATTEMPTS)
+    here_then = {m.worker for m in newest.members if m.worker in here and here[m.worker][0] == m.incarnation}
+
+    ledger.owner = list(newest.owner)
+    ledger.tranche = list(newest.tranche)
+    ledger.tranches = {}
+    for number in sorted(set(newest.tranche)):
+        size = newest.tranche.count(number)
+        ledger.tranches[number] = Tranche.due_for(number, size, ledger.splits)
+    ledger.next_tranche = max(newest.tranche) + 1
+
+    for _, held in here.values():
+        for tranche, split, attempt, rows in held.transferred:
+            if tranche in ledger.tranches and not ledger.tranches[tranche].done[split]:
+                ledger.mark_transferred(tranche, split, attempt, rows)
+    for _, held in here.values():
+        for group, rows, size in held.written:
+            ledger.mark_written(group, rows, size)
+    for tranche_ in ledger.tranches.values():
+        tranche_.due = type(tranche_.due)(s for s in range(ledger.splits) if not tranche_.done[s])
+    lost = [g for g in range(ledger.groups) if not ledger.written[g] and ledger.owner[g] not in here_then]
+    ledger.separate(lost)
+    ledger.reindex()
+    return ledger, summary, epoch

@@ -1,0 +1,144 @@
+"""The coordinator's HTTP side: two calls for workers, one for people. A thin shell around the state machines.
+
+    POST /v1/jobs/{job}/register, /sync   from workers, with the job's token (Authorization: Bearer ...)
+    GET  /v1/jobs/{job}                   a snapshot as JSON, with the same token
+    GET  /healthz
+
+A sync of an idle worker is held back until there is news for it (`Wake`) or its wait is over, so that work starts the
+moment it is due and an idle worker costs a message every ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from shuffle_operator.coordinator.events import Action, Wake
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.status import snapshot
+from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Orders, Register, Sync
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Hosted:
+    """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events)."""
+
+    machine: Coordinator
+    token: str
+    act: Callable[[Action], None]
+    news: dict[int, asyncio.Event] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Wake):
+                for worker in self.news if action.workers is None else action.workers & self.news.keys():
+                    self.news[worker].set()
+            else:
+                self.act(action)
+        self.changed.set()
+
+
+class CoordinatorServer:
+    """Hosts any number of jobs on one address. Refused calls are counted in `refused`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.jobs: dict[str, Hosted] = {}
+        self.refused = 0
+        self._clock = clock
+        self._runner: web.AppRunner | None = None
+        self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
+        self.app.add_routes(
+            [
+                web.post("/v1/jobs/{job}/register", self._register),
+                web.post("/v1/jobs/{job}/sync", self._sync),
+                web.get("/v1/jobs/{job}", self._snapshot),
+                web.get("/healthz", self._health),
+            ]
+        )
+
+    async def start(self, host: str, port: int = 0) -> str:
+        """Returns the address, `http://host:port`."""
+        self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, shutdown_timeout=1.0)
+        await site.start()
+        bound = self._runner.addresses[0]
+        return f"http://{bound[0]}:{bound[1]}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def host(self, machine: Coordinator, token: str, act: Callable[[Action], None]) -> Hosted:
+        hosted = Hosted(machine, token, act)
+        self.jobs[machine.job.uid] = hosted
+        return hosted
+
+    def _authorised(self, request: web.Request) -> Hosted:
+        """The same answer for an unknown job and for a wrong token: nothing can be learned by asking."""
+        hosted = self.jobs.get(request.match_info["job"])
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+        if not hmac.compare_digest(given, hosted.token.encode() if hosted else b"\0") or hosted is None:
+            self.refused += 1
+            raise web.HTTPUnauthorized(text="unknown job or wrong token")
+        return hosted
+
+    async def _register(self, request: web.Request) -> web.Response:
+        hosted = self._authorised(request)
+        message = _decode(await request.read(), Register)
+        reply, actions = hosted.machine.register(message, self._clock())
+        hosted.perform(actions)
+        return _encode(reply)
+
+    async def _sync(self, request: web.Request) -> web.Response:
+        hosted = self._authorised(request)
+        message = _decode(await request.read(), Sync)
+        deadline = self._clock() + min(message.wait, hosted.machine.settings.poll)
+        news = hosted.news.setdefault(message.worker, asyncio.Event())
+        news.clear()
+        while True:
+            orders, actions = hosted.machine.sync(message, self._clock())
+            hosted.perform(actions)
+            left = deadline - self._clock()
+            if left <= 0 or _says_something(orders, message):
+                return _encode(orders)
+            try:
+                await asyncio.wait_for(news.wait(), left)
+            except TimeoutError:
+                continue
+            finally:
+                news.clear()
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        return _encode(snapshot(self._authorised(request).machine, self._clock()))
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+
+def _says_something(orders: Orders, message: Sync) -> bool:
+    """Whether an answer tells the worker anything it does not know."""
+    if orders.stop or not orders.known or orders.acknowledged or orders.view is not None:
+        return True
+    return {lease.id for lease in orders.leases} != set(message.holding)
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise web.HTTPBadRequest(text=f"not a {kind.__name__} message: {error}") from None
+
+
+def _encode(message: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(message), content_type="application/json")

@@ -1,0 +1,45 @@
+"""Every limit and default of the coordinator, with its reason. Users rarely need them; tests shorten them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Seconds and counts."""
+
+    silence: float = 15.0
+    """A worker that has not been heard of for so long is lost. Workers report every `heartbeat`; a loop that is held up
+    for seconds by a busy machine must not cost a repair."""
+
+    heartbeat: float = 1.0
+    """How often a busy worker reports. Ten thousand workers make ten thousand small messages a second at most."""
+
+    patience: float = 5.0
+    """After the plan is there, how long to wait for the rest of the workers before the groups are shared out among
+    those that are there. Late ones read and send, and own what is handed to them when something is lost."""
+
+    startup_deadline: float = 600.0
+    """No worker at all for so long: the job fails and says why."""
+
+    active_deadline: float | None = None
+    """The job as a whole; None: no limit."""
+
+    lease_attempts: int = 4
+    """A lease that failed with an error that a retry may mend is tried so often in all."""
+
+    backoff_limit: int = 3
+    """Worker failures that are the job's own (a crash, an exit code) before the job fails."""
+
+    disruption_limit: int = 100
+    """Workers lost through no fault of the job (killed, evicted, node gone, silent) before the job fails."""
+
+    stop_grace: float = 10.0
+    """How long workers may take to let go of their leases before the abort is given out regardless."""
+
+    abort_deadline: float = 60.0
+    """How long removing partial output may take before the job is declared failed all the same, saying so."""
+
+    poll: float = 10.0
+    """The longest that an answer to an idle worker is held back. Below `silence`, so that waiting is not silence."""

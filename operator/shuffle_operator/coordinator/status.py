@@ -1,0 +1,179 @@
+"""A snapshot of a job for people: counters that never grow in number, and one sentence.
+
+The command line shows it, the HTTP API serves it, and the resource's status is made from it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_worker.protocol.messages import Phase
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def human_bytes(size: float) -> str:
+    """1536 -> '1.5 KiB'."""
+    unit = 0
+    while size >= 1024 and unit < len(UNITS) - 1:
+        size /= 1024
+        unit += 1
+    return f"{size:.0f} {UNITS[unit]}" if unit == 0 else f"{size:.1f} {UNITS[unit]}"
+
+
+class Snapshot(Struct, frozen=True):
+    """Bytes, rows, seconds. progress: percent of the whole job. memory_peak: of the worker that needed most."""
+
+    name: str
+    uid: str
+    phase: Phase
+    message: str
+    progress: float
+    epoch: int
+    seconds: float
+    splits: int
+    splits_done: int
+    splits_redone: int
+    partitions: int
+    partitions_written: int
+    groups: int
+    groups_written: int
+    workers_desired: int
+    workers_ready: int
+    workers_lost: int
+    workers_replaced: int
+    rows_read: int
+    rows_received: int
+    rows_written: int
+    input_bytes: int
+    bytes_read: int
+    bytes_sent: int
+    bytes_spilled: int
+    bytes_written: int
+    files: int
+    largest: int
+    median: int
+    memory_peak: int
+    cpu_seconds: float
+    refused: int
+    repeated: int
+    corrupt: int
+    failures: int
+    disruptions: int
+    output: str
+    manifest: str
+    reason: str
+    cause: str
+    refusal: bool
+    scratch_needed: int
+
+
+def snapshot(machine: Coordinator, now: float) -> Snapshot:
+    ledger = machine.ledger
+    totals = ledger.totals if ledger is not None else Ledger(0, 0).totals
+    plan = machine.summary
+    live = machine.members.values()
+    past = machine.past
+    started = machine.started_at if machine.started_at is not None else now
+    end = machine.finished_at if machine.finished_at is not None else now
+    output = machine.output
+    partitions = plan.group_partitions if plan is not None else []
+    written = sum(n for g, n in enumerate(partitions) if ledger is not None and ledger.written[g])
+    return Snapshot(
+        name=machine.job.name,
+        uid=machine.job.uid,
+        phase=machine.phase,
+        message=_sentence(machine, now),
+        progress=_progress(machine),
+        epoch=machine.epoch,
+        seconds=end - started,
+        splits=ledger.splits if ledger is not None else 0,
+        splits_done=ledger.splits_done if ledger is not None else 0,
+        splits_redone=totals.splits_redone,
+        partitions=plan.partitions if plan is not None else 0,
+        partitions_written=written,
+        groups=ledger.groups if ledger is not None else 0,
+        groups_written=ledger.groups_written if ledger is not None else 0,
+        workers_desired=machine.job.workers,
+        workers_ready=len(machine.members),
+        workers_lost=machine.lost,
+        workers_replaced=machine.replaced,
+        rows_read=totals.rows_read,
+        rows_received=totals.rows_received,
+        rows_written=totals.rows_written,
+        input_bytes=plan.input_bytes if plan is not None else 0,
+        bytes_read=totals.bytes_read,
+        bytes_sent=totals.bytes_sent,
+        bytes_spilled=past.spilled + sum(x.counters.spilled for x in live),
+        bytes_written=totals.bytes_written,
+        files=totals.files,
+        largest=int(output.get("largest", totals.largest)),
+        median=int(output.get("median", 0)),
+        memory_peak=max([past.memory_peak, *(x.counters.memory_peak for x in live)]),
+        cpu_seconds=past.cpu + sum(x.counters.cpu for x in live),
+        refused=past.refused + sum(x.counters.refused for x in live),
+        repeated=past.repeated + sum(x.counters.repeated for x in live),
+        corrupt=past.corrupt + sum(x.counters.corrupt for x in live),
+        failures=machine.failures,
+        disruptions=machine.disruptions,
+        output=machine.job.output.path,
+        manifest=str(output.get("manifest", "")),
+        reason=machine.cause.reason if machine.cause is not None else "",
+        cause=machine.cause.message if machine.cause is not None else "",
+        refusal=machine.cause.refusal if machine.cause is not None else False,
+        scratch_needed=plan.scratch_needed if plan is not None else 0,
+    )
+
+
+TRANSFER_SHARE = 55.0
+"""Percent of a job's time that reading and sending take, for a progress bar that moves evenly (docs/performance.md)."""
+
+
+def _progress(machine: Coordinator) -> float:
+    ledger = machine.ledger
+    if machine.phase is Phase.COMPLETE:
+        return 100.0
+    if ledger is None:
+        return 0.0
+    read = ledger.splits_done / ledger.splits if ledger.splits else 1.0
+    wrote = ledger.groups_written / ledger.groups
+    return TRANSFER_SHARE * read + (99.0 - TRANSFER_SHARE) * wrote
+
+
+def _sentence(machine: Coordinator, now: float) -> str:
+    """What a person wants to read: what is happening, how far it is, how long it will take; or why it is not."""
+    ledger = machine.ledger
+    if machine.cause is not None:
+        return f"{machine.cause.reason}: {machine.cause.message}"
+    ready, desired = len(machine.members), machine.job.workers
+    workers = f"{ready} worker{'s' if ready != 1 else ''}" if ready >= desired else f"{ready} of {desired} workers"
+    if machine.phase is Phase.PENDING or ledger is None:
+        return f"{machine.phase}: {workers} ready"
+    totals = ledger.totals
+    if machine.phase is Phase.TRANSFERRING:
+        plan_bytes = sum(machine.summary.split_bytes) if machine.summary is not None else 0
+        text = (
+            f"Transferring: {ledger.splits_done} of {ledger.splits} splits, {human_bytes(totals.bytes_read)} of "
+            f"{human_bytes(plan_bytes)}, {workers}"
+        )
+    elif machine.phase is Phase.WRITING:
+        text = f"Writing: {ledger.groups_written} of {ledger.groups} groups, {human_bytes(totals.bytes_written)}, {workers}"
+    elif machine.phase is Phase.COMPLETE:
+        return f"Complete: {totals.rows_written:,} rows in {totals.files:,} files, {human_bytes(totals.bytes_written)}"
+    else:
+        return f"{machine.phase}: {workers}"
+    return text + _remaining(machine, now)
+
+
+def _remaining(machine: Coordinator, now: float) -> str:
+    """', about 4 min left' once there is enough to judge by."""
+    progress = _progress(machine)
+    since = machine.planned_at
+    if since is None or progress < 5 or now - since < 3:
+        return ""
+    left = (now - since) * (100 - progress) / progress
+    if left < 90:
+        return f", about {max(1, round(left))} s left"
+    return f", about {round(left / 60)} min left"

@@ -1,0 +1,58 @@
+"""A number of bytes that several tasks share: take some, wait while there are none left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class ByteBudget:
+    """At most `limit` bytes are out at a time, but a single item larger than that is let through alone: a budget may be
+    overshot by one item, then it blocks. First come, first served, so that a large item is not starved by small ones.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.waited = 0.0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def fits(self, size: int) -> bool:
+        return not self._waiting and (self.used == 0 or self.used + size <= self.limit)
+
+    async def take(self, size: int) -> None:
+        if self.fits(size):
+            self.used += size
+            return
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        turn: asyncio.Future[None] = loop.create_future()
+        entry = (size, turn)
+        self._waiting.append(entry)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give(size)
+            else:
+                self._waiting.remove(entry)
+                self._admit()
+            raise
+        finally:
+            self.waited += loop.time() - since
+
+    def give(self, size: int) -> None:
+        self.used -= size
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting:
+            size, turn = self._waiting[0]
+            if turn.cancelled():
+                self._waiting.popleft()
+                continue
+            if self.used and self.used + size > self.limit:
+                return
+            self._waiting.popleft()
+            self.used += size
+            turn.set_result(None)

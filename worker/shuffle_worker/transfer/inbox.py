@@ -1,0 +1,222 @@
+"""The receiving side: which frames are taken, once each, and into the store.
+
+A frame is taken only if this worker owns all of its groups in the frame's tranche, its sender is a member of the view,
+and the group is not being written yet. Receiving is idempotent: a frame is known by (attempt, number). It is acknowledged
+when the store holds it, so what was acknowledged is lost only with this worker.
+
+Memory: bodies in flight take from `budget`; each lies in one reused buffer until the store has copied it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from shuffle_worker.operations.base import Shard, StoredShard
+from shuffle_worker.protocol.frames import FrameHeader, Verdict, first_corrupt
+from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.store.base import Store
+from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.transport import Interrupted
+
+Run = Callable[..., Awaitable[Any]]
+"""Runs a blocking function in a thread (in the simulation: at once) and returns its result."""
+
+
+class GroupMap(Protocol):
+    """Which group a bucket belongs to; known once the plan is loaded."""
+
+    def group_of(self, bucket: int) -> int: ...
+
+    def buckets_of(self, group: int) -> range: ...
+
+
+class Inbox:
+    """Implements `transport.FrameHandler`."""
+
+    def __init__(self, membership: Membership, store: Store, run: Run, budget: int) -> None:
+        self.membership = membership
+        self.store = store
+        self.groups: GroupMap | None = None
+        self.refused = 0
+        self.repeated = 0
+        self.corrupt = 0
+        self.received = 0
+        self.full: str = ""
+        self._run = run
+        self._budget = ByteBudget(budget)
+        self._buffers: list[bytearray] = []
+        self._taken: dict[Attempt, int] = {}  # a bit for each frame number that was taken
+        self._taking: set[tuple[Attempt, int]] = set()
+        self._sealed: set[tuple[int, int]] = set()  # (group, tranche)
+
+    @property
+    def waited(self) -> float:
+        return self._budget.waited
+
+    # -- from peers --------------------------------------------------------------------------------------------------
+
+    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        verdict = self._judge(header)
+        if verdict is not None:
+            return self._count(verdict)
+        key = (header.attempt, header.number)
+        self._taking.add(key)
+        try:
+            await self._budget.take(header.payload)
+            try:
+                return self._count(await self._take(header, body))
+            finally:
+                self._budget.give(header.payload)
+        finally:
+            self._taking.discard(key)
+
+    async def _take(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        buffer = self._buffer(header.payload)
+        view = memoryview(buffer)
+        try:
+            at = 0
+            async for piece in body:
+                view[at : at + len(piece)] = piece
+                at += len(piece)
+            if at != header.payload:
+                raise Interrupted
+            shards = header.shards(view[:at])
+            if await self._run(first_corrupt, shards) is not None:
+                return Verdict.CORRUPT
+            verdict = self._judge(header, again=True)
+            if verdict is None:
+                verdict = await self._append(header.attempt, header.number, shards)
+                if verdict is Verdict.ACCEPTED:
+                    self.received += at
+            del shards
+            return verdict
+        finally:
+            view.release()
+            self._buffers.append(buffer)
+
+    def _buffer(self, size: int) -> bytearray:
+        """A buffer that is large enough, reused so that its pages are not faulted in again for every frame."""
+        for i, buffer in enumerate(self._buffers):
+            if len(buffer) >= size:
+                return self._buffers.pop(i)
+        if self._buffers:
+            self._buffers.pop()
+        return bytearray(size)
+
+    def _judge(self, header: FrameHeader, again: bool = False) -> Verdict | None:
+        """Why a frame is not taken; None if it is. again: judged a second time, after its body has come."""
+        m = self.membership
+        if m.view is None or self.groups is None or header.epoch > m.epoch:
+            m.stale.set()
+            return Verdict.BEHIND
+        if not m.is_member(header.sender, header.incarnation):
+            return Verdict.STALE
+        for bucket in np.unique(header.entries["bucket"]).tolist():
+            if not self._mine(bucket, header.attempt.tranche):
+                return Verdict.STALE
+        if self._taken.get(header.attempt, 0) >> header.number & 1:
+            return Verdict.REPEATED
+        if not again and (header.attempt, header.number) in self._taking:
+            return Verdict.BUSY
+        return None
+
+    def _mine(self, bucket: int, tranche: int) -> bool:
+        m = self.membership
+        assert self.groups is not None
+        assert m.view is not None
+        try:
+            group = self.groups.group_of(bucket)
+            return m.owner_of(group) == m.me and m.tranche_of(group) == tranche and (group, tranche) not in self._sealed
+        except IndexError:
+            return False
+
+    def _count(self, verdict: Verdict) -> Verdict:
+        if verdict is Verdict.STALE:
+            self.refused += 1
+        elif verdict is Verdict.REPEATED:
+            self.repeated += 1
+        elif verdict is Verdict.CORRUPT:
+            self.corrupt += 1
+        return verdict
+
+    # -- from this worker itself -------------------------------------------------------------------------------------
+
+    async def deliver(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Verdict:
+        """Shards of this worker's own, for groups that it owns: no network, the same rules."""
+        for bucket in {shard.bucket for shard in shards}:
+            if not self._mine(bucket, attempt.tranche):
+                return self._count(Verdict.STALE)
+        if self._taken.get(attempt, 0) >> number & 1:
+            return self._count(Verdict.REPEATED)
+        return await self._append(attempt, number, shards)
+
+    async def _append(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Verdict:
+        try:
+            await self._run(self.store.append, attempt, shards)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self.full = str(error)
+                return Verdict.FULL
+            raise
+        self._taken[attempt] = self._taken.get(attempt, 0) | 1 << number
+        return Verdict.ACCEPTED
+
+    # -- the barrier was reached -------------------------------------------------------------------------------------
+
+    def seal(self, group: int) -> None:
+        """Take nothing more for a group: it is being written."""
+        self._sealed.add((group, self.membership.tranche_of(group)))
+
+    def source(self, group: int, counted: Collection[Attempt]) -> GroupSource:
+        """The shards of a sealed group, of the attempts that count and no others."""
+        tranche = self.membership.tranche_of(group)
+        exceptions = {(a.tranche, a.split): a.attempt for a in counted}
+        void = {a for a in self._taken if a.tranche != tranche or a.attempt != exceptions.get((a.tranche, a.split), 0)}
+        return GroupSource(self.store, void)
+
+    def keep_only(self, groups: Collection[int]) -> list[int]:
+        """The buckets of all other groups, which are not this worker's any more."""
+        if self.groups is None or self.membership.view is None:
+            return []
+        kept = set(groups)
+        others = [g for g in range(len(self.membership.view.owner)) if g not in kept]
+        return [bucket for g in others for bucket in self.groups.buckets_of(g)]
+
+
+class Revoked(Exception):
+    """The lease that this work belongs to was taken away; stop and leave nothing."""
+
+
+class GroupSource:
+    """Implements `operations.base.ShardSource` over the store. rows, bytes: what was handed out so far.
+
+    revoked: set from the event loop to stop a write that runs in a thread; the next read raises Revoked."""
+
+    def __init__(self, store: Store, void: Collection[Attempt]) -> None:
+        self.revoked = False
+        self._store = store
+        self._void = void
+        self._found: dict[int, list[StoredShard]] = {}
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for found in self._found.values() for shard in found)
+
+    @property
+    def bytes(self) -> int:
+        return sum(shard.length for found in self._found.values() for shard in found)
+
+    def shards(self, bucket: int) -> Sequence[StoredShard]:
+        if bucket not in self._found:
+            self._found[bucket] = self._store.shards(bucket, self._void)
+        return self._found[bucket]
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        if self.revoked:
+            raise Revoked
+        self._store.read(bucket, shards, into)

@@ -1,0 +1,75 @@
+"""What a worker knows of the others: the newest view, and a way to wait for a newer one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import numpy.typing as npt
+
+from shuffle_worker.protocol.messages import Member, View
+
+
+class Membership:
+    """The view of one worker. Updated by the agent, read by inbox and outbox, all on the event loop.
+
+    stale: set when somebody told us that our view is old; the agent then asks the coordinator at once.
+    """
+
+    def __init__(self, me: int, incarnation: str) -> None:
+        self.me = me
+        self.incarnation = incarnation
+        self.view: View | None = None
+        self.stale = asyncio.Event()
+        self._members: dict[int, Member] = {}
+        self._owner: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        self._tranche: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        self._changed = asyncio.Event()
+
+    @property
+    def epoch(self) -> int:
+        return self.view.epoch if self.view is not None else -1
+
+    def update(self, view: View) -> bool:
+        """Take a newer view; an older one is ignored. True if it was taken."""
+        if view.epoch <= self.epoch:
+            return False
+        self.view = view
+        self._members = {m.worker: m for m in view.members}
+        self._owner = np.array(view.owner, np.int32)
+        self._tranche = np.array(view.tranche, np.int32)
+        self._changed.set()
+        self._changed = asyncio.Event()
+        return True
+
+    async def newer(self, than: int, timeout: float) -> bool:
+        """Wait until the epoch is above `than`, at most `timeout` seconds. True if it is."""
+        if self.epoch > than:
+            return True
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout)
+        except TimeoutError:
+            return False
+        return self.epoch > than
+
+    def member(self, worker: int) -> Member | None:
+        return self._members.get(worker)
+
+    def is_member(self, worker: int, incarnation: str) -> bool:
+        member = self._members.get(worker)
+        return member is not None and member.incarnation == incarnation
+
+    def owner_of(self, group: int) -> int:
+        return int(self._owner[group])
+
+    def tranche_of(self, group: int) -> int:
+        return int(self._tranche[group])
+
+    def owned(self) -> list[int]:
+        """The groups that are mine."""
+        return [int(g) for g in np.flatnonzero(self._owner == self.me)]
+
+    def wanted(self, tranche: int) -> frozenset[int] | None:
+        """The groups that a tranche is for now; None where it is for all of them."""
+        mine = np.flatnonzero(self._tranche == tranche)
+        return None if len(mine) == len(self._tranche) else frozenset(mine.tolist())

@@ -1,0 +1,186 @@
+"""The sending side of one transfer lease: shards in, frames to their owners, an answer for every one of them.
+
+    put(shards)  ->  own groups: straight to the inbox
+                 ->  others: gathered by owner, a frame when there is enough, several frames on their way at once
+    finish()     ->  returns when every shard is with its owner, or with nobody because its group left the tranche
+
+Memory: every shard that waits or is on its way is counted in `budget`, which all leases of a worker share; when it is
+used up `put` sends what it has gathered and waits, which holds up the reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shuffle_worker.errors import Internal, OutOfDisk
+from shuffle_worker.operations.base import Shard
+from shuffle_worker.protocol.frames import Frame, Verdict
+from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.inbox import Inbox
+from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.transport import PeerTransport, Unreachable
+
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
+"""Seconds between tries, doubling, with jitter: a peer that restarts is found again quickly, a dead one is not hammered
+while the coordinator makes up its mind (`Settings.silence`)."""
+
+MAX_CORRUPT = 5
+"""A frame that arrives corrupt so often is corrupt here."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    shards: list[Shard] = field(default_factory=list)
+    size: int = 0
+
+
+class Outbox:
+    """One for each transfer lease. frame_bytes: the size from which a frame is sent."""
+
+    def __init__(
+        self,
+        job: str,
+        attempt: Attempt,
+        membership: Membership,
+        inbox: Inbox,
+        peers: PeerTransport,
+        budget: ByteBudget,
+        frame_bytes: int,
+    ) -> None:
+        self.rows = 0
+        self.bytes = 0
+        self._job = job
+        self._attempt = attempt
+        self._membership = membership
+        self._inbox = inbox
+        self._peers = peers
+        self._budget = budget
+        self._frame_bytes = frame_bytes
+        self._gathered: dict[int, Gathered] = {}
+        self._numbers: dict[int, int] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+
+    async def put(self, shards: Sequence[Shard]) -> None:
+        """Raises what an earlier frame of this lease failed with."""
+        m = self._membership
+        groups = self._inbox.groups
+        assert groups is not None
+        mine: list[Shard] = []
+        for shard in shards:
+            group = groups.group_of(shard.bucket)
+            if m.tranche_of(group) != self._attempt.tranche:
+                continue
+            owner = m.owner_of(group)
+            if owner == m.me:
+                mine.append(shard)
+                continue
+            if not self._budget.fits(shard.length):
+                self._flush()
+            await self._budget.take(shard.length)
+            gathered = self._gathered.setdefault(owner, Gathered())
+            gathered.shards.append(shard)
+            gathered.size += shard.length
+            if gathered.size >= self._frame_bytes:
+                self._send(owner)
+            self._raise()
+        if mine:
+            await self._keep(mine)
+
+    async def finish(self) -> None:
+        self._flush()
+        while self._sending:
+            await asyncio.wait(self._sending, return_when=asyncio.FIRST_EXCEPTION)
+            self._raise()
+        self._raise()
+
+    async def cancel(self) -> None:
+        """Let go of everything; what was delivered stays with its owners, who will not use it."""
+        for gathered in self._gathered.values():
+            self._budget.give(gathered.size)
+        self._gathered.clear()
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    async def _keep(self, shards: list[Shard]) -> None:
+        number = self._next_number(self._membership.me)
+        verdict = await self._inbox.deliver(self._attempt, number, shards)
+        if verdict is Verdict.FULL:
+            raise OutOfDisk(f"scratch has no room left on worker {self._membership.me}: {self._inbox.full}")
+        if verdict.delivered:
+            self._delivered(shards)
+
+    def _next_number(self, owner: int) -> int:
+        number = self._numbers.get(owner, 0)
+        self._numbers[owner] = number + 1
+        return number
+
+    def _flush(self) -> None:
+        for owner in list(self._gathered):
+            self._send(owner)
+
+    def _send(self, owner: int) -> None:
+        gathered = self._gathered.pop(owner)
+        task = asyncio.create_task(self._deliver(owner, self._next_number(owner), gathered))
+        self._sending.add(task)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._error = self._error or task.exception()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _delivered(self, shards: Sequence[Shard]) -> None:
+        self.rows += sum(shard.rows for shard in shards)
+        self.bytes += sum(shard.length for shard in shards)
+
+    async def _deliver(self, owner: int, number: int, gathered: Gathered) -> None:
+        try:
+            await self._until_delivered(owner, number, gathered.shards)
+        finally:
+            self._budget.give(gathered.size)
+
+    async def _until_delivered(self, owner: int, number: int, shards: list[Shard]) -> None:
+        """Try until the owner has it, or it is nobody's business any more."""
+        m = self._membership
+        groups = self._inbox.groups
+        assert groups is not None
+        pause = FIRST_PAUSE
+        corrupt = 0
+        while True:
+            epoch = m.epoch
+            shards = [x for x in shards if m.tranche_of(groups.group_of(x.bucket)) == self._attempt.tranche]
+            if not shards:
+                return
+            member = m.member(owner)
+            verdict: Verdict | None = None
+            if member is not None:
+                frame = Frame(self._job, epoch, m.me, m.incarnation, self._attempt, number, shards)
+                try:
+                    verdict = await self._peers.send(member, frame)
+                except Unreachable:
+                    m.stale.set()
+            if verdict is not None and verdict.delivered:
+                self._delivered(shards)
+                return
+            if verdict is Verdict.FULL:
+                raise OutOfDisk(f"scratch has no room left on worker {owner}")
+            if verdict is Verdict.CORRUPT:
+                corrupt += 1
+                if corrupt >= MAX_CORRUPT:
+                    raise Internal(f"a frame for worker {owner} arrived corrupt {corrupt} times")
+                continue
+            if verdict is Verdict.STALE:
+                m.stale.set()
+            await m.newer(epoch, pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, LONGEST_PAUSE)
