@@ -1,0 +1,47 @@
+"""DuckDB: COPY ... TO, with a memory limit of 70 % of what the process may use, for it does not count everything.
+
+The sort goes into one file: with several threads and `file_size_bytes`, DuckDB's files are not in order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.engines.base import GB, Engine, Task, main, program
+
+
+def note(workload: str) -> str:
+    return "writes one file: its several files are not in order" if workload == "sort" else ""
+
+
+ENGINE = Engine(
+    "duckdb", GB, program("benchmarks.engines.duckdb_copy"), "requirements-duckdb.txt", ("duckdb",), note=note
+)
+
+
+def run(task: Task) -> None:
+    import duckdb
+
+    connection = duckdb.connect()
+    sort = task.workload == "sort"
+    for setting, value in {
+        "threads": str(task.cores),
+        "memory_limit": f"{task.memory * 7 // 10 // 1_000_000}MB",
+        "temp_directory": task.scratch,
+        "preserve_insertion_order": "true" if sort else "false",
+        "enable_progress_bar": "false",
+    }.items():
+        connection.execute(f"SET {setting} = '{value}'")
+    source = f"read_parquet('{task.input}/*.parquet')"
+    if sort:
+        Path(task.output).mkdir()
+        query = f"SELECT * FROM {source} ORDER BY timestamp"
+        target = f"'{task.output}/part-0.parquet' (FORMAT parquet, COMPRESSION snappy)"
+    else:
+        query = f"SELECT *, hash(id) % {task.files} AS p FROM {source}"
+        target = f"'{task.output}' (FORMAT parquet, COMPRESSION snappy, PARTITION_BY (p))"
+    connection.execute(f"COPY ({query}) TO {target}")
+
+
+if __name__ == "__main__":
+    main(run)

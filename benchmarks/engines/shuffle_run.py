@@ -1,0 +1,61 @@
+"""shuffle-operator itself, through its installed command line: `shuffle run job.yaml`, as a user would."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engines.base import Engine, Task
+
+MIB = 1 << 20
+
+OPERATIONS: dict[str, dict[str, Any]] = {
+    "repartition": {"repartition": {"by": ["id"]}},
+    "sort": {"sort": {"by": [{"column": "timestamp"}]}},
+}
+
+
+def job(task: Task) -> dict[str, Any]:
+    """The ShuffleJob for a task. JSON is YAML, so it is written as it is."""
+    return {
+        "apiVersion": "shuffle-operator.dev/v1alpha1",
+        "kind": "ShuffleJob",
+        "metadata": {"name": f"benchmark-{task.workload}"},
+        "spec": {
+            "operation": OPERATIONS[task.workload],
+            "inputs": [{"path": task.input, "format": "Parquet"}],
+            "output": {"path": task.output, "format": "Parquet", "partitions": task.files, "compression": "Snappy"},
+        },
+    }
+
+
+def command(task: Task, python: Path) -> list[str]:
+    """The job file goes beside the output, and the command is the one that was installed with this interpreter."""
+    beside = python.parent / "shuffle"
+    found = str(beside) if beside.exists() else shutil.which("shuffle")
+    if found is None:
+        raise FileNotFoundError(
+            "no `shuffle` command is installed; run `pip install .` in the environment of this benchmark"
+        )
+    file = Path(task.output).parent / "job.yaml"
+    file.write_text(json.dumps(job(task), indent=2))
+    memory = f"{task.memory // task.cores // MIB}Mi"
+    options = ["--workers", str(task.cores), "--memory", memory, "--scratch", task.scratch, "--json"]
+    return [found, "run", str(file), *options]
+
+
+def spilled(stdout: str) -> int | None:
+    """`bytes.spilled` of the JSON summary, which is the last thing on standard output; None where there is none."""
+    start = stdout.find("{")
+    try:
+        summary = json.loads(stdout[start:]) if start >= 0 else {}
+    except ValueError:
+        return None
+    counts = summary.get("bytes")
+    value = counts.get("spilled") if isinstance(counts, dict) else None
+    return value if isinstance(value, int) else None
+
+
+ENGINE = Engine("shuffle", None, command, None, ("shuffle-operator", "pyarrow", "aiohttp"), spilled)

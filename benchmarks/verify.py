@@ -1,0 +1,205 @@
+"""Checks an output with another engine, in bounded memory: nothing that an engine says of its own work counts.
+
+    rows        as many as went in
+    checksum    for each column, and for whole rows, the sum of a hash of each value: the same in any order, and
+                different when a value, or the row that it stands in, is
+    property    repartition: no key is in two partitions. sort: timestamps ascend inside files, and from file to file
+                in the order of their names
+
+A partition is a file, or a folder named `key=value` for engines that write such.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+MEMORY = "2GB"
+BATCH_ROWS = 1 << 20
+"""Rows of one column held at a time when order is checked: 8 MiB."""
+
+VALUES = {
+    "timestamp": "epoch_us(timestamp::TIMESTAMP)",
+    "name": "name::VARCHAR",
+    "id": "id::BIGINT",
+    "x": "x::DOUBLE",
+    "y": "y::DOUBLE",
+    "payload": "payload::VARCHAR",
+}
+"""Each column in one form, for engines are free to write a string or a timestamp as another type of the same value."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What any right output of a dataset must have.
+
+    checksums  column (or "row") -> sum of hashes, as text: they are wider than 64 bits
+    keys       distinct values of `id`
+    """
+
+    rows: int
+    checksums: dict[str, str]
+    keys: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`problems` is empty when the output is right."""
+
+    files: int
+    size: int
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def right(self) -> bool:
+        return not self.problems
+
+
+class Verifier:
+    """Verifies outputs made from one dataset.
+
+    scratch is a folder for what the checks themselves spill."""
+
+    def __init__(self, reference: Reference, scratch: Path, cores: int) -> None:
+        self._reference = reference
+        self._connection = _connect(scratch, cores)
+
+    def verify(self, workload: str, folder: Path, exactly: int | None = None) -> Verdict:
+        """Check the output in `folder`; `exactly` is the number of files it must have, where that matters."""
+        files = output_files(folder)
+        size = sum(file.stat().st_size for file in files)
+        if not files:
+            return Verdict(0, 0, ["no output files"])
+        problems = [] if exactly in (None, len(files)) else [f"{len(files)} files instead of {exactly}"]
+        try:
+            problems += self._contents(files)
+            problems += self._keys(files) if workload == "repartition" else self._order(files, folder)
+        except (duckdb.Error, pa.ArrowException, KeyError) as error:
+            problems.append(f"cannot be read: {str(error).splitlines()[0]}")
+        return Verdict(len(files), size, problems)
+
+    def _contents(self, files: list[Path]) -> list[str]:
+        rows, checksums = _checksums(self._connection, files)
+        if rows != self._reference.rows:
+            return [f"{rows} rows instead of {self._reference.rows}"]
+        wrong = [name for name, value in self._reference.checksums.items() if checksums[name] != value]
+        if not wrong:
+            return []
+        if wrong == ["row"]:
+            return ["values have been moved between rows"]
+        return [f"wrong values in {', '.join(name for name in wrong if name != 'row')}"]
+
+    def _keys(self, files: list[Path]) -> list[str]:
+        """Count keys one partition at a time: the counts add up to the number of keys only if none is in two."""
+        total = 0
+        for partition in _partitions(files):
+            query = f"SELECT count(DISTINCT id) FROM {_source(partition)}"
+            total += _first(self._connection.execute(query))
+        return [] if total == self._reference.keys else [f"{total - self._reference.keys} keys are in two files"]
+
+    def _order(self, files: list[Path], folder: Path) -> list[str]:
+        last: int | None = None
+        for file in files:
+            name = file.relative_to(folder)
+            first_of_file = True
+            for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=["timestamp"], use_threads=False):
+                values = _microseconds(batch.column(0))
+                if values is None:
+                    return [f"{name} has null timestamps"]
+                if len(values) == 0:
+                    continue
+                if last is not None and values[0] < last:
+                    return [f"{name} begins before its predecessor ends" if first_of_file else f"{name} is not sorted"]
+                if (values[1:] < values[:-1]).any():
+                    return [f"{name} is not sorted"]
+                last, first_of_file = int(values[-1]), False
+        return []
+
+
+def reference_of(folder: Path, cache: Path, scratch: Path, cores: int) -> Reference:
+    """The reference of a dataset, kept in `cache` for as long as the files and the hash function are the same."""
+    files = output_files(folder)
+    key = f"duckdb {duckdb.__version__}; " + " ".join(f"{file.name}:{file.stat().st_size}" for file in files)
+    if cache.exists():
+        kept = json.loads(cache.read_text())
+        if kept["key"] == key:
+            return Reference(**kept["reference"])
+    connection = _connect(scratch, cores)
+    rows, checksums = _checksums(connection, files)
+    keys = _first(connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {_source(files)})"))
+    reference = Reference(rows, checksums, keys)
+    cache.write_text(json.dumps({"key": key, "reference": asdict(reference)}))
+    return reference
+
+
+def output_files(folder: Path) -> list[Path]:
+    """The data files under a folder, in the order of their names: as they are where all are equally long (numbers with
+    leading zeros, decimal or hexadecimal), else with numbers compared as numbers (part.9 before part.10)."""
+    names = [
+        str(file.relative_to(folder)) for file in folder.rglob("*.parquet") if not file.name.startswith(("_", "."))
+    ]
+    names.sort(key=str if len({len(name) for name in names}) == 1 else natural)
+    return [folder / name for name in names]
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sort key that compares runs of digits as numbers."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _partitions(files: list[Path]) -> list[list[Path]]:
+    groups: dict[Path, list[Path]] = {}
+    for file in files:
+        groups.setdefault(file.parent if "=" in file.parent.name else file, []).append(file)
+    return list(groups.values())
+
+
+def _connect(scratch: Path, cores: int) -> duckdb.DuckDBPyConnection:
+    scratch.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect()
+    connection.execute(f"SET threads = {cores}; SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
+    connection.execute(f"SET temp_directory = {_quoted(str(scratch))}")
+    return connection
+
+
+def _checksums(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> tuple[int, dict[str, str]]:
+    sums = [f"sum(hash({value}))" for value in VALUES.values()] + [f"sum(hash({', '.join(VALUES.values())}))"]
+    row = connection.execute(f"SELECT count(*), {', '.join(sums)} FROM {_source(files)}").fetchone()
+    assert row is not None
+    return row[0], {name: str(value) for name, value in zip((*VALUES, "row"), row[1:], strict=True)}
+
+
+def _source(files: list[Path]) -> str:
+    names = ", ".join(_quoted(str(file)) for file in files)
+    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first(result: duckdb.DuckDBPyConnection) -> int:
+    row = result.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _microseconds(column: pa.Array[Any]) -> npt.NDArray[np.int64] | None:
+    """The values as integers, without a copy where they are in microseconds; None if one is missing."""
+    if column.null_count:
+        return None
+    # An engine may have written another unit of the same instant.
+    values: pa.Array[Any] = pc.cast(column, pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+    data = values.buffers()[1]
+    whole = np.frombuffer(memoryview(data), np.int64) if data is not None else np.empty(0, np.int64)
+    return whole[values.offset : values.offset + len(values)]
