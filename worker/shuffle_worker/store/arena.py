@@ -1,0 +1,129 @@
+"""Memory for shards: blocks of one size out of one mapping, so that "memory is a promise" can be kept to the page.
+
+Called by the store under its lock; not thread-safe by itself. Why not plain Python buffers: an allocator rounds, keeps
+and fragments, so that resident memory ends up well above what is held, and every buffer that is freed and allocated
+again is faulted in again (a fresh page can cost ten times what copying it does). Here the mapping is as large as the
+budget, a page is touched when its block is first used, and the block given back last is taken next.
+"""
+
+from __future__ import annotations
+
+import mmap
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+
+from shuffle_worker.operations.base import Buffer
+
+PAGE = 4096
+LARGEST_BLOCK = 256 << 10
+_MAP_NORESERVE = 0x4000  # Linux; not in the mmap module of this Python
+
+
+def block_size(budget: int, buckets: int) -> int:
+    """Bytes of a block: so small that the half-filled last blocks of all buckets together take at most a quarter of the
+    budget, yet 4 KiB at the least and 256 KiB at the most, beyond which copying and writing gain nothing."""
+    return min(max(budget // (4 * max(buckets, 1)) // PAGE * PAGE, PAGE), LARGEST_BLOCK)
+
+
+class Chain:
+    """Bytes appended one after the other, in blocks of an arena; a stretch of a bucket's stream of bytes.
+
+    start: position of its first byte in the stream. pins: readers and writers at work on the blocks outside the lock;
+    retired: to be given back when the last of them is done. moving: being written to the log; not appended to then.
+    """
+
+    __slots__ = ("blocks", "length", "moving", "pins", "retired", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.length = 0
+        self.blocks: list[int] = []
+        self.pins = 0
+        self.moving = False
+        self.retired = False
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+class Arena:
+    """`size // block` blocks, one at the least. Resident memory: the blocks that were ever in use at once."""
+
+    def __init__(self, size: int, block: int) -> None:
+        self.block = block
+        self.blocks = max(size // block, 1)
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self._memory = mmap.mmap(-1, self.blocks * block, flags=flags)
+        self._view = memoryview(self._memory)
+        self._touched = 0  # blocks below this one have been used
+        self._returned = array("I")
+
+    @property
+    def free(self) -> int:
+        """Blocks that can be taken."""
+        return self.blocks - self._touched + len(self._returned)
+
+    @property
+    def touched(self) -> int:
+        """Bytes that may be resident."""
+        return self._touched * self.block
+
+    def room(self, chain: Chain) -> int:
+        """Bytes that can be appended without taking a block."""
+        return len(chain.blocks) * self.block - chain.length
+
+    def append(self, chain: Chain, data: Buffer) -> None:
+        """Copy `data` to the end. The caller made sure that there are blocks enough."""
+        source = memoryview(data)
+        if source.format != "B" or source.ndim != 1:
+            source = source.cast("B")
+        size, block = len(source), self.block
+        room = len(chain.blocks) * block - chain.length
+        at = 0
+        while at < size:
+            if not room:
+                chain.blocks.append(self._take())
+                room = block
+            count = min(room, size - at)
+            to = chain.blocks[-1] * block + block - room
+            self._view[to : to + count] = source[at : at + count]
+            at += count
+            room -= count
+        chain.length += size
+
+    def views(self, chain: Chain, at: int, length: int) -> Iterator[memoryview]:
+        """The bytes at `at` (counted from the chain's first) as few views as they lie in."""
+        block = self.block
+        while length:
+            first = at // block
+            offset = at - first * block
+            last = first
+            reach = block - offset  # bytes from `at` to the end of block `last`
+            while reach < length and chain.blocks[last + 1] == chain.blocks[last] + 1:
+                last += 1
+                reach += block
+            count = min(reach, length)
+            start = chain.blocks[first] * block + offset
+            yield self._view[start : start + count]
+            at += count
+            length -= count
+
+    def give_back(self, chain: Chain) -> None:
+        """The chain's blocks are free; its first block is taken next, so that neighbours stay neighbours."""
+        self._returned.extend(reversed(chain.blocks))
+        chain.blocks.clear()
+
+    def close(self) -> None:
+        """The memory goes back now or, where a view is still held somewhere, with that."""
+        self._view.release()
+        with suppress(BufferError):
+            self._memory.close()
+
+    def _take(self) -> int:
+        if self._returned:
+            return self._returned.pop()
+        assert self._touched < self.blocks, "the caller made sure that there is room"
+        self._touched += 1
+        return self._touched - 1

@@ -1,0 +1,122 @@
+"""What the store knows of one bucket: which shards it has, and where their bytes are.
+
+A bucket is a stream of bytes that only grows: each shard is appended to its end, and its *position* is where it begins.
+Parts of the stream are in chains of memory blocks, parts in the log; moving a part from one to the other changes no
+shard's record. So a shard costs 24 bytes here, and no Python object, whether there are hundreds or millions of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from shuffle_worker.operations.base import StoredShard
+from shuffle_worker.store.arena import Chain
+
+RECORD = struct.Struct("<IIIIQ")
+"""attempt (a number of the store's), sequence, rows, length, checksum"""
+
+RECORDS = np.dtype([("attempt", "<u4"), ("sequence", "<u4"), ("rows", "<u4"), ("length", "<u4"), ("checksum", "<u8")])
+
+
+class Extent(NamedTuple):
+    """A part of the stream that is in the log."""
+
+    start: int
+    length: int
+    offset: int
+
+
+class Part(NamedTuple):
+    """A part of the stream, wherever it is; one of the two is None."""
+
+    start: int
+    end: int
+    chain: Chain | None
+    extent: Extent | None
+
+
+class Bucket:
+    """records: 24 bytes a shard, in order of arrival. start, end: positions of the stream's first byte and behind its
+    last (a bucket filled anew after a drop begins where no older position can be, so that an old handle is noticed)."""
+
+    __slots__ = ("chains", "end", "extents", "records", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end = start
+        self.records = bytearray()
+        self.chains: list[Chain] = []
+        self.extents: list[Extent] = []
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+    @property
+    def tail(self) -> Chain | None:
+        """The chain that can be appended to, if there is one."""
+        if self.chains and not self.chains[-1].moving and self.chains[-1].end == self.end:
+            return self.chains[-1]
+        return None
+
+    def parts(self) -> list[Part]:
+        """Every part of the stream, in order."""
+        found = [Part(e.start, e.start + e.length, None, e) for e in self.extents]
+        found += [Part(c.start, c.end, c, None) for c in self.chains]
+        found.sort(key=lambda part: part.start)
+        return found
+
+
+def arranged(
+    records: bytes, start: int, attempts: npt.NDArray[np.uint32], void: npt.NDArray[np.uint32]
+) -> list[StoredShard]:
+    """The shards of a bucket whose records these are, in (split, sequence) order, those of the void attempts left out.
+
+    attempts: (tranche, split, attempt) by number. Where two attempts that are not void have the same (split, sequence),
+    the order of tranche and attempt decides, so that it never depends on timing."""
+    table = np.frombuffer(records, dtype=RECORDS)
+    positions = np.cumsum(table["length"], dtype=np.int64) - table["length"] + start
+    if len(void):
+        kept = np.flatnonzero(~np.isin(table["attempt"], void))
+        table, positions = table[kept], positions[kept]
+    of = attempts[table["attempt"]]
+    order = np.lexsort((of[:, 2], of[:, 0], table["sequence"], of[:, 1]))
+    table, positions = table[order], positions[order]
+    columns = (of[order, 1], table["sequence"], table["rows"], table["length"], table["checksum"], positions)
+    return list(map(StoredShard, *(column.tolist() for column in columns)))
+
+
+class Stretch(NamedTuple):
+    """A stretch of the stream that is wanted, and where in the reader's buffer it goes."""
+
+    position: int
+    at: int
+    length: int
+
+
+def stretches(shards: Sequence[StoredShard]) -> list[Stretch]:
+    """The shards, to be laid one after the other, as stretches of the stream in its order; neighbours made one."""
+    at = 0
+    wanted: list[tuple[int, int, int]] = []
+    for shard in shards:
+        if shard.length:
+            wanted.append((shard.handle, at, shard.length))
+            at += shard.length
+    wanted.sort()
+    found: list[Stretch] = []
+    position = to = length = 0
+    for each_position, each_at, each_length in wanted:
+        if each_position == position + length and each_at == to + length:
+            length += each_length
+            continue
+        if length:
+            found.append(Stretch(position, to, length))
+        position, to, length = each_position, each_at, each_length
+    if length:
+        found.append(Stretch(position, to, length))
+    return found

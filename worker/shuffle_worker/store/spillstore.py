@@ -1,0 +1,379 @@
+"""The store: shards in memory while they fit, the largest buckets on scratch when they do not.
+
+`append` copies shards into the arena; where there is no room, it first moves the largest buckets to the log, several in
+one go so that a write is megabytes long even when a bucket's share is small. Called by the inbox (append), by write
+leases (shards, read) and by the agent (drop, stats), from several threads at once.
+
+The lock is held while memory is copied in and records are changed, never while the disk works:
+
+    spill   under the lock: pick chains, mark them moving, pin them, reserve a place in the log
+            outside:        write them
+            under the lock: note the extents, unpin: the blocks are free when no reader is at work on them either
+    read    under the lock: look up where the bytes are, pin the chains
+            outside:        copy, fetch, verify
+            under the lock: unpin
+
+A chain that is moving stays readable where it is; when its write fails it simply stays. So an append either finds room
+and cannot fail any more, or fails before it took anything.
+
+Bounded: the arena by the budget; the index by 27 bytes a shard and 200 a transfer attempt.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition, Lock
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from shuffle_worker.operations.base import Shard, StoredShard
+from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.store.arena import Arena, Chain, block_size
+from shuffle_worker.store.base import CorruptBlock, StoreStats
+from shuffle_worker.store.bucket import RECORD, Bucket, Extent, Stretch, arranged, stretches
+from shuffle_worker.store.spill import Piece, SpillLog
+
+SPILL_AT_ONCE = 8 << 20
+"""Bytes that one round of spilling moves, where the budget is large enough for an eighth of it to be more: long writes,
+few of them, and appends that follow find room."""
+
+
+class _Move(NamedTuple):
+    """A chain on its way to the log."""
+
+    number: int
+    bucket: Bucket
+    chain: Chain
+
+
+class SpillStore:
+    """A store of `budget` bytes in memory and the rest in `scratch` (an existing folder).
+
+    buckets_hint: how many buckets there may be; decides the size of blocks. block: to set that by hand.
+    """
+
+    def __init__(
+        self, budget: int, scratch: Path, buckets_hint: int, *, block: int | None = None, log: SpillLog | None = None
+    ) -> None:
+        self._arena = Arena(budget, block or block_size(budget, buckets_hint))
+        self._log = log or SpillLog(scratch)
+        self._buckets: dict[int, Bucket] = {}
+        self._movable: npt.NDArray[np.int64] = np.zeros(max(buckets_hint, 1), dtype=np.int64)
+        self._numbers: dict[Attempt, int] = {}
+        self._attempts = array("I")  # tranche, split, attempt of each number
+        self._next_start = 0  # behind every position of buckets that were dropped
+        self._held = self._in_memory = self._spilled = 0
+        self._outside = 0  # calls at work on memory or disk without the lock
+        self._closed = False
+        self._changed = Condition(Lock())  # its lock guards everything; notified when blocks may have become free
+
+    # -- append ------------------------------------------------------------------------------------------------------
+
+    def append(self, attempt: Attempt, shards: Sequence[Shard]) -> None:
+        sizes: dict[int, int] = {}
+        for shard in shards:
+            sizes[shard.bucket] = sizes.get(shard.bucket, 0) + shard.length
+        with self._changed:
+            fits_alone = sum(-(-size // self._arena.block) for size in sizes.values()) <= self._arena.blocks
+            while fits_alone:
+                self._open()
+                lacking = self._blocks_for(sizes) - self._arena.free
+                if lacking <= 0:
+                    self._take(attempt, shards, sizes)
+                    return
+                moves = self._pick(lacking)
+                if moves:
+                    self._spill(moves)
+                else:
+                    self._changed.wait()  # others are moving or reading: blocks will come back
+            self._open()
+            self._take_to_log(attempt, shards)
+
+    def _blocks_for(self, sizes: dict[int, int]) -> int:
+        """Blocks to be taken so that each bucket can grow by its size."""
+        count = 0
+        for number, size in sizes.items():
+            bucket = self._buckets.get(number)
+            tail = bucket.tail if bucket else None
+            lacking = size - self._arena.room(tail) if tail else size
+            if lacking > 0:
+                count += -(-lacking // self._arena.block)
+        return count
+
+    def _take(self, attempt: Attempt, shards: Sequence[Shard], sizes: dict[int, int]) -> None:
+        """Copy the shards into memory. There is room: this cannot fail."""
+        number = self._number(attempt)
+        arena = self._arena
+        for shard in shards:
+            bucket = self._bucket(shard.bucket)
+            bucket.records += RECORD.pack(number, shard.sequence, shard.rows, shard.length, shard.checksum)
+            if not shard.length:
+                continue
+            chain = bucket.tail
+            if chain is None:
+                chain = Chain(bucket.end)
+                bucket.chains.append(chain)
+            for buffer in shard.payload:
+                arena.append(chain, buffer)
+            bucket.end += shard.length
+        for bucket_number, size in sizes.items():
+            self._movable[bucket_number] += size
+            self._in_memory += size
+            self._held += size
+
+    def _take_to_log(self, attempt: Attempt, shards: Sequence[Shard]) -> None:
+        """Shards that are more than all of memory together go straight to the log."""
+        buffers = [memoryview(buffer).cast("B") for shard in shards for buffer in shard.payload]
+        length = sum(shard.length for shard in shards)
+        offset = self._write([buffer for buffer in buffers if buffer.nbytes], length)
+        number = self._number(attempt)
+        for shard in shards:
+            bucket = self._bucket(shard.bucket)
+            bucket.records += RECORD.pack(number, shard.sequence, shard.rows, shard.length, shard.checksum)
+            if shard.length:
+                bucket.extents.append(Extent(bucket.end, shard.length, offset))
+            bucket.end += shard.length
+            offset += shard.length
+        self._held += length
+
+    # -- spill -------------------------------------------------------------------------------------------------------
+
+    def _pick(self, blocks: int) -> list[_Move]:
+        """The largest buckets whose memory is not on the move already: as many as hold `blocks`, or a round's worth."""
+        enough = max(blocks, min(SPILL_AT_ONCE // self._arena.block, self._arena.blocks // 8))
+        moves: list[_Move] = []
+        while enough > 0:
+            number = int(self._movable.argmax())
+            if not self._movable[number]:
+                break
+            self._movable[number] = 0
+            bucket = self._buckets[number]
+            for chain in bucket.chains:
+                if not chain.moving:
+                    moves.append(_Move(number, bucket, chain))
+                    enough -= len(chain.blocks)
+        return moves
+
+    def _spill(self, moves: list[_Move]) -> None:
+        """Write the chains to the log and free their blocks; where that fails they stay as they were."""
+        views: list[memoryview] = []
+        length = 0
+        for move in moves:
+            move.chain.moving = True
+            move.chain.pins += 1
+            views += self._arena.views(move.chain, 0, move.chain.length)
+            length += move.chain.length
+        written = False
+        offset = 0
+        try:
+            offset = self._write(views, length)
+            written = True
+        finally:
+            views.clear()
+            for number, bucket, chain in moves:
+                chain.moving = False
+                if chain.retired:  # dropped meanwhile: nothing to note, and what was written is of no use
+                    pass
+                elif written:
+                    bucket.extents.append(Extent(chain.start, chain.length, offset))
+                    bucket.chains.remove(chain)
+                    self._in_memory -= chain.length
+                    chain.retired = True
+                else:
+                    self._movable[number] += chain.length
+                offset += chain.length
+                self._unpin(chain)
+            self._changed.notify_all()
+
+    def _write(self, buffers: list[memoryview], length: int) -> int:
+        """Write to the log, without the lock; answers where."""
+        offset = self._log.reserve(length)
+        try:
+            with self._unlocked():
+                self._log.write(offset, buffers)
+        except BaseException:
+            self._log.give_back(offset, length)
+            raise
+        self._spilled += length
+        return offset
+
+    # -- read --------------------------------------------------------------------------------------------------------
+
+    def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]:
+        with self._changed:
+            self._open()
+            found = self._buckets.get(bucket)
+            if found is None:
+                return []
+            records, start = bytes(found.records), found.start
+            attempts = np.array(self._attempts, dtype=np.uint32).reshape(-1, 3)
+            numbers = [self._numbers[each] for each in void if each in self._numbers]
+        return arranged(records, start, attempts, np.array(numbers, dtype=np.uint32))
+
+    def attempts(self) -> list[Attempt]:
+        """Every attempt that shards were ever appended for."""
+        with self._changed:
+            return list(self._numbers)
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        into = into.cast("B")
+        wanted = stretches(shards)
+        if sum(each.length for each in wanted) != into.nbytes:
+            raise ValueError(f"a buffer of {into.nbytes} bytes for shards of {sum(s.length for s in shards)}")
+        copies: list[tuple[Chain, int, memoryview]] = []
+        pieces: list[Piece] = []
+        with self._changed:
+            self._open()
+            self._locate(bucket, wanted, into, copies, pieces)
+            for chain, _, _ in copies:
+                chain.pins += 1
+            try:
+                with self._unlocked():
+                    for chain, at, view in copies:
+                        self._copy(chain, at, view)
+                    self._log.read(sorted(pieces, key=_offset))
+                    _verify(bucket, shards, into)
+            finally:
+                for chain, _, _ in copies:
+                    self._unpin(chain)
+                self._changed.notify_all()
+
+    def prefetch(self, bucket: int) -> None:
+        """Have the disk begin to read a bucket that will be asked for soon."""
+        with self._changed:
+            self._open()
+            found = self._buckets.get(bucket)
+            extents = list(found.extents) if found else []
+            with self._unlocked():
+                for extent in extents:
+                    self._log.prefetch(extent.offset, extent.length)
+
+    def _locate(
+        self,
+        number: int,
+        wanted: list[Stretch],
+        into: memoryview,
+        copies: list[tuple[Chain, int, memoryview]],
+        pieces: list[Piece],
+    ) -> None:
+        """Find the stretches in memory (`copies`: chain, where in it, where to) and in the log (`pieces`)."""
+        bucket = self._buckets.get(number)
+        if not wanted:
+            return
+        if bucket is None or wanted[0].position < bucket.start or wanted[-1].position >= bucket.end:
+            raise LookupError(f"the shards of bucket {number} that are asked for were dropped")
+        parts = bucket.parts()
+        current = 0
+        for position, at, length in wanted:
+            while length:
+                while parts[current].end <= position:
+                    current += 1
+                start, end, chain, extent = parts[current]
+                count = min(length, end - position)
+                view = into[at : at + count]
+                if chain is not None:
+                    copies.append((chain, position - start, view))
+                elif extent is not None:
+                    pieces.append(Piece(extent.offset + position - start, view))
+                position += count
+                at += count
+                length -= count
+
+    def _copy(self, chain: Chain, at: int, view: memoryview) -> None:
+        to = 0
+        for source in self._arena.views(chain, at, view.nbytes):
+            view[to : to + source.nbytes] = source
+            to += source.nbytes
+
+    # -- the rest ----------------------------------------------------------------------------------------------------
+
+    def drop(self, buckets: Collection[int]) -> None:
+        with self._changed:
+            for number in buckets:
+                bucket = self._buckets.pop(number, None)
+                if bucket is None:
+                    continue
+                self._next_start = max(self._next_start, bucket.end)
+                self._held -= bucket.length
+                self._movable[number] = 0
+                for chain in bucket.chains:
+                    self._in_memory -= chain.length
+                    chain.retired = True
+                    self._free(chain)
+            self._changed.notify_all()
+
+    def stats(self) -> StoreStats:
+        with self._changed:
+            return StoreStats(held=self._held, in_memory=self._in_memory, spilled=self._spilled)
+
+    def close(self) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._outside)
+            self._buckets.clear()
+            self._held = self._in_memory = 0
+            self._movable[:] = 0
+            self._arena.close()
+            self._log.close()
+
+    def _open(self) -> None:
+        if self._closed:
+            raise ValueError("the store is closed")
+
+    def _number(self, attempt: Attempt) -> int:
+        number = self._numbers.get(attempt)
+        if number is None:
+            number = self._numbers[attempt] = len(self._numbers)
+            self._attempts.extend((attempt.tranche, attempt.split, attempt.attempt))
+        return number
+
+    def _bucket(self, number: int) -> Bucket:
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = Bucket(self._next_start)
+            if number >= len(self._movable):
+                self._movable = np.pad(self._movable, (0, max(number + 1, 2 * len(self._movable)) - len(self._movable)))
+        return bucket
+
+    def _unpin(self, chain: Chain) -> None:
+        chain.pins -= 1
+        self._free(chain)
+
+    def _free(self, chain: Chain) -> None:
+        """Give its blocks back, unless it is still needed, or somebody is at work on it."""
+        if chain.retired and not chain.pins and not self._closed:
+            self._arena.give_back(chain)
+
+    @contextmanager
+    def _unlocked(self) -> Iterator[None]:
+        self._outside += 1
+        self._changed.release()
+        try:
+            yield
+        finally:
+            self._changed.acquire()
+            self._outside -= 1
+            if self._closed:
+                self._changed.notify_all()
+
+
+def _offset(piece: Piece) -> int:
+    return piece.offset
+
+
+def _verify(bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+    at = 0
+    for shard in shards:
+        end = at + shard.length
+        if xxhash.xxh3_64_intdigest(into[at:end]) != shard.checksum:
+            raise CorruptBlock(bucket, shard)
+        at = end
