@@ -31,6 +31,8 @@ class JobError(Exception):
 
     reason: ClassVar[str] = "Internal"
     refusal: ClassVar[bool] = False
+    retry: ClassVar[bool] = False
+    """Another attempt, perhaps by another worker, may mend it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -55,6 +57,7 @@ class AccessDenied(JobError):
 class StorageUnavailable(JobError):
     reason = "StorageUnavailable"
     refusal = True
+    retry = True
 
 
 class OutputExists(JobError):

@@ -45,7 +45,7 @@ class Work(Protocol):
         Raises JobError before anything is written where the job cannot be carried out."""
         ...
 
-    def load(self, job: Job, fingerprint: str) -> None:
+    def load(self, job: Job, fingerprint: str) -> PlanSummary:
         """Read the plan that a plan lease wrote. Needed before the calls below; doing it twice is harmless."""
         ...
 

@@ -159,7 +159,8 @@ def _sentence(machine: Coordinator, now: float) -> str:
             f"{human_bytes(plan_bytes)}, {workers}"
         )
     elif machine.phase is Phase.WRITING:
-        text = f"Writing: {ledger.groups_written} of {ledger.groups} groups, {human_bytes(totals.bytes_written)}, {workers}"
+        groups = f"{ledger.groups_written} of {ledger.groups} groups"
+        text = f"Writing: {groups}, {human_bytes(totals.bytes_written)}, {workers}"
     elif machine.phase is Phase.COMPLETE:
         return f"Complete: {totals.rows_written:,} rows in {totals.files:,} files, {human_bytes(totals.bytes_written)}"
     else:

@@ -1,8 +1,8 @@
 """The receiving side: which frames are taken, once each, and into the store.
 
 A frame is taken only if this worker owns all of its groups in the frame's tranche, its sender is a member of the view,
-and the group is not being written yet. Receiving is idempotent: a frame is known by (attempt, number). It is acknowledged
-when the store holds it, so what was acknowledged is lost only with this worker.
+and the group is not being written yet. Receiving is idempotent: a frame is known by (attempt, number). It is
+acknowledged when the store holds it, so what was acknowledged is lost only with this worker.
 
 Memory: bodies in flight take from `budget`; each lies in one reused buffer until the store has copied it.
 """
@@ -25,6 +25,10 @@ from shuffle_worker.transfer.transport import Interrupted
 
 Run = Callable[..., Awaitable[Any]]
 """Runs a blocking function in a thread (in the simulation: at once) and returns its result."""
+
+
+MAX_FRAMES = 1 << 20
+"""Frames of one attempt to one receiver; a number beyond it is no honest sender's."""
 
 
 class GroupMap(Protocol):
@@ -115,6 +119,8 @@ class Inbox:
             m.stale.set()
             return Verdict.BEHIND
         if not m.is_member(header.sender, header.incarnation):
+            return Verdict.STALE
+        if header.number >= MAX_FRAMES:
             return Verdict.STALE
         for bucket in np.unique(header.entries["bucket"]).tolist():
             if not self._mine(bucket, header.attempt.tranche):

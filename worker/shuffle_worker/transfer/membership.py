@@ -42,12 +42,12 @@ class Membership:
         self._changed = asyncio.Event()
         return True
 
-    async def newer(self, than: int, timeout: float) -> bool:
-        """Wait until the epoch is above `than`, at most `timeout` seconds. True if it is."""
+    async def newer(self, than: int, patience: float) -> bool:
+        """Wait until the epoch is above `than`, at most `patience` seconds. True if it is."""
         if self.epoch > than:
             return True
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            await asyncio.wait_for(self._changed.wait(), patience)
         except TimeoutError:
             return False
         return self.epoch > than
