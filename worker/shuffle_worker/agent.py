@@ -1,0 +1,380 @@
+"""The worker's protocol logic: register, sync, carry out leases, own groups, register again. No I/O of its own.
+
+    register -> sync -> sync -> ...                       with the coordinator, level-triggered (see protocol/messages)
+                 |- leases in, results out
+                 |- views in: membership, what to drop
+    transfer     work.read -> outbox -> peers' inboxes
+    write        inbox seals the group -> work.write
+    plan, commit, abort                                   work, as it is
+
+Transport, store, clock (the event loop's) and the work itself come as arguments: workers run it over HTTP and object
+storage, the simulation over virtual time. It keeps working while the coordinator is away, and keeps knocking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from shuffle_worker.errors import Internal, JobError, OutOfDisk
+from shuffle_worker.protocol.messages import (
+    VERSION,
+    Attempt,
+    Counters,
+    Done,
+    Failure,
+    Held,
+    Job,
+    Kind,
+    Lease,
+    LeaseId,
+    Orders,
+    Phase,
+    PlanSummary,
+    Register,
+    Sync,
+    View,
+)
+from shuffle_worker.store.base import CorruptBlock, Store
+from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.inbox import GroupSource, Inbox, Revoked, Run
+from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.outbox import Outbox
+from shuffle_worker.transfer.transport import ControlTransport, PeerTransport, Refused, Unreachable
+from shuffle_worker.work import Step, Work
+
+log = logging.getLogger("shuffle.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """heartbeat: seconds between reports of a busy worker. poll: how long an idle one lets the coordinator hold its
+    answer. retry: longest pause between tries to reach a coordinator that is away."""
+
+    heartbeat: float = 1.0
+    poll: float = 10.0
+    retry: float = 2.0
+    frame_bytes: int = 8 << 20
+
+
+@dataclass(slots=True)
+class Running:
+    """A lease that is being carried out. draining: its computing is over, it only waits for its shards to arrive."""
+
+    lease: Lease
+    task: asyncio.Task[None]
+    draining: bool = False
+    source: GroupSource | None = None
+
+
+@dataclass(slots=True)
+class Agent:
+    """One worker in one job. `run` returns when the coordinator says stop."""
+
+    job: str
+    worker: int
+    incarnation: str
+    address: str
+    slots: int
+    memory: int
+    control: ControlTransport
+    peers: PeerTransport
+    store: Store
+    inbox: Inbox
+    membership: Membership
+    work: Work
+    compute: Run
+    send_budget: ByteBudget
+    observe: Callable[[], Counters] = Counters
+    settings: AgentSettings = field(default_factory=AgentSettings)
+    phase: Phase = Phase.PENDING
+    _spec: Job | None = None
+    _summary: PlanSummary | None = None
+    _running: dict[LeaseId, Running] = field(default_factory=dict)
+    _waiting: dict[LeaseId, Lease] = field(default_factory=dict)
+    _done: dict[LeaseId, Done] = field(default_factory=dict)
+    _failed: dict[LeaseId, Failure] = field(default_factory=dict)
+    _transferred: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    _written: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _leaving: bool = False
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Raises Refused where the coordinator will not have this worker."""
+        try:
+            await self._register()
+            while True:
+                orders = await self._sync()
+                if orders is None:
+                    continue
+                if not orders.known and not orders.stop:
+                    await self._register()
+                    continue
+                if orders.stop:
+                    return
+                await self._obey(orders)
+                await self._pause()
+        finally:
+            await self._let_go()
+
+    def leave(self) -> None:
+        """The worker was asked to go: it finishes what it has and gets nothing new."""
+        self._leaving = True
+        self._news.set()
+
+    async def _register(self) -> None:
+        held = None
+        view = self.membership.view
+        if view is not None and self._summary is not None:
+            transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
+            written = [(g, rows, size) for g, (rows, size) in self._written.items()]
+            held = Held(view, transferred, written, self._summary)
+        message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
+        pause = 0.05
+        while True:
+            try:
+                reply = await self.control.register(message)
+                break
+            except Unreachable as error:
+                log.info("the coordinator is not there yet: %s", error)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, self.settings.retry)
+        if not reply.accepted:
+            raise Refused(reply.message)
+        self._spec = reply.job
+
+    async def _sync(self) -> Orders | None:
+        """One exchange. While an idle worker's call is held, news of its own ends the waiting. None: try again."""
+        self._news.clear()
+        self.membership.stale.clear()
+        free = self._free()
+        idle = free > 0 and not self._done and not self._failed
+        message = Sync(
+            worker=self.worker,
+            incarnation=self.incarnation,
+            epoch=self.membership.epoch,
+            holding=[*self._running, *self._waiting],
+            done=list(self._done.values()),
+            failed=list(self._failed.values()),
+            counters=self.observe(),
+            free=free,
+            wait=self.settings.poll if idle else 0.0,
+            leaving=self._leaving,
+        )
+        call = asyncio.ensure_future(self.control.sync(message))
+        try:
+            if message.wait:
+                news = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self.membership.stale.wait())]
+                try:
+                    await asyncio.wait([call, *news], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for waiter in news:
+                        waiter.cancel()
+                if not call.done():
+                    return None
+            return await call
+        except Unreachable as error:
+            log.info("the coordinator does not answer: %s", error)
+            await asyncio.sleep(self.settings.retry * random.uniform(0.25, 0.5))
+            return None
+        finally:
+            call.cancel()
+
+    async def _pause(self) -> None:
+        """Until there is something to say: a lease ended, our view is old, or a heartbeat is due."""
+        if self._free() > 0 or self._done or self._failed:
+            return
+        waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self.membership.stale.wait())]
+        try:
+            await asyncio.wait(waits, timeout=self.settings.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waits:
+                waiter.cancel()
+
+    def _free(self) -> int:
+        if self._leaving:
+            return 0
+        busy = sum(1 for r in self._running.values() if not r.draining)
+        draining = len(self._running) - busy
+        return max(0, min(self.slots - busy - len(self._waiting), 2 * self.slots - busy - draining))
+
+    async def _obey(self, orders: Orders) -> None:
+        self.phase = orders.phase
+        for lease_id in orders.acknowledged:
+            self._done.pop(lease_id, None)
+            self._failed.pop(lease_id, None)
+        if orders.view is not None:
+            await self._take_view(orders.view)
+        wanted = {lease.id: lease for lease in orders.leases}
+        for lease_id, running in self._running.items():
+            if lease_id not in wanted and not running.task.done():
+                log.info("lease taken away: %s", lease_id)
+                if running.source is not None:
+                    running.source.revoked = True
+                running.task.cancel()
+        for lease_id in [x for x in self._waiting if x not in wanted]:
+            del self._waiting[lease_id]
+        for lease_id, lease in wanted.items():
+            if lease_id not in self._running and lease_id not in self._done and lease_id not in self._failed:
+                self._waiting[lease_id] = lease
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Start what there is a free slot for."""
+        for lease_id in list(self._waiting):
+            if sum(1 for r in self._running.values() if not r.draining) >= self.slots:
+                return
+            lease = self._waiting.pop(lease_id)
+            task = asyncio.create_task(self._carry_out(lease))
+            self._running[lease_id] = Running(lease, task)
+
+    async def _take_view(self, view: View) -> None:
+        if view.plan and (self._summary is None or self._summary.fingerprint != view.plan):
+            assert self._spec is not None
+            self._summary = await self.compute(self.work.load, self._spec, view.plan)
+            self.inbox.groups = self.work
+        if self.membership.update(view):
+            self._written = {g: w for g, w in self._written.items() if g < len(view.owner)}
+            gone = self.inbox.keep_only(self.membership.owned())
+            if gone:
+                await self.compute(self.store.drop, gone)
+
+    async def _let_go(self) -> None:
+        for running in self._running.values():
+            if running.source is not None:
+                running.source.revoked = True
+            running.task.cancel()
+        await asyncio.gather(*(r.task for r in self._running.values()), return_exceptions=True)
+
+    # -- leases ------------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, lease: Lease) -> None:
+        kind = lease.id.kind
+        try:
+            if kind is Kind.TRANSFER:
+                done = await self._transfer(lease)
+            elif kind is Kind.WRITE:
+                done = await self._write(lease)
+            elif kind is Kind.PLAN:
+                done = await self._plan(lease)
+            elif kind is Kind.COMMIT:
+                done = await self._commit(lease)
+            else:
+                done = await self._abort(lease)
+            self._done[lease.id] = done
+        except (asyncio.CancelledError, Revoked):
+            pass
+        except BaseException as error:
+            self._failed[lease.id] = self._failure(lease.id, error)
+        finally:
+            self._running.pop(lease.id, None)
+            self._start_waiting()
+            self._news.set()
+
+    def _failure(self, lease: LeaseId, error: BaseException) -> Failure:
+        """What the coordinator, and in the end a person, is told."""
+        if isinstance(error, JobError):
+            log.warning("%s failed: %s: %s", lease, error.reason, error.message)
+            planning = lease.kind is Kind.PLAN
+            return Failure(lease, error.reason, error.message, retry=error.retry, refusal=planning and error.refusal)
+        if isinstance(error, CorruptBlock):
+            return Failure(lease, Internal.reason, str(error), retry=False)
+        if isinstance(error, MemoryError):
+            message = f"worker {self.worker} ran out of the {self.memory >> 20} MiB it was given: {error}"
+            return Failure(lease, "OutOfMemory", message)
+        if isinstance(error, OSError) and error.errno in (28, 122):
+            return Failure(lease, OutOfDisk.reason, f"no room left on worker {self.worker}: {error}")
+        log.error("%s failed\n%s", lease, "".join(traceback.format_exception(error)))
+        where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+        at = f" ({where.name}, line {where.lineno})" if where else ""
+        return Failure(lease, Internal.reason, f"{type(error).__name__}: {error}{at}", retry=True)
+
+    async def _plan(self, lease: Lease) -> Done:
+        assert self._spec is not None
+        summary = await self.compute(self.work.plan, self._spec)
+        return Done(lease.id, plan=summary)
+
+    async def _transfer(self, lease: Lease) -> Done:
+        tranche, split = lease.id.tranche, lease.id.item
+        attempt = Attempt(tranche, split, lease.id.attempt)
+        outbox = Outbox(
+            self.job,
+            attempt,
+            self.membership,
+            self.inbox,
+            self.peers,
+            self.send_budget,
+            self.settings.frame_bytes,
+        )
+        rows = bytes_read = 0
+        steps = self.work.read(split, self.membership.wanted(tranche))
+        ahead: asyncio.Future[Step | None] = asyncio.ensure_future(self.compute(_next, steps))
+        try:
+            while (step := await ahead) is not None:
+                ahead = asyncio.ensure_future(self.compute(_next, steps))  # reads on while this step is sent
+                rows += step.rows
+                bytes_read += step.bytes_read
+                await outbox.put(step.shards)
+            running = self._running.get(lease.id)
+            if running is not None:
+                running.draining = True
+                self._start_waiting()
+                self._news.set()
+            await outbox.finish()
+        finally:
+            await asyncio.wait([ahead])
+            await outbox.cancel()
+        self._transferred[tranche, split] = (lease.id.attempt, rows)
+        return Done(lease.id, rows_read=rows, bytes_read=bytes_read, rows_moved=outbox.rows, bytes_moved=outbox.bytes)
+
+    async def _write(self, lease: Lease) -> Done:
+        group = lease.id.item
+        self.inbox.seal(group)
+        source = self.inbox.source(group, lease.counted)
+        self._running[lease.id].source = source
+        writing = asyncio.ensure_future(self.compute(self.work.write, group, source))
+        try:
+            written = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            source.revoked = True
+            await asyncio.wait([writing])  # the thread stops at its next read; only then is the lease let go
+            raise
+        await self.compute(self.store.drop, self.work.buckets_of(group))
+        self._written[group] = (written.rows, written.bytes)
+        return Done(
+            lease.id,
+            rows_moved=source.rows,
+            bytes_moved=source.bytes,
+            rows_written=written.rows,
+            bytes_written=written.bytes,
+            files=written.files,
+            largest=written.largest,
+        )
+
+    async def _commit(self, lease: Lease) -> Done:
+        result = await self.compute(self.work.commit, lease.rows)
+        output: dict[str, str | int | float] = {
+            "manifest": result.manifest,
+            "files": result.files,
+            "rows": result.rows,
+            "bytes": result.bytes,
+            "largest": result.largest,
+            "median": result.median,
+        }
+        return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
+
+    async def _abort(self, lease: Lease) -> Done:
+        assert self._spec is not None
+        await self.compute(self.work.abort, self._spec)
+        return Done(lease.id)
+
+
+def _next(steps: Iterator[Step]) -> Step | None:
+    """The next step, or None at the end (StopIteration does not cross a future)."""
+    return next(steps, None)
