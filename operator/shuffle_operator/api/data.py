@@ -1,0 +1,109 @@
+"""`spec.inputs` and `spec.output`: where rows come from and where they go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shuffle_operator.api.types import (
+    MIB,
+    TIB,
+    ApiModel,
+    Format,
+    FreeObject,
+    FunctionName,
+    ResourceName,
+    StoragePath,
+    UniqueColumns,
+    byte_quantity,
+)
+
+
+class SecretReference(ApiModel):
+    """A Secret in the job's namespace."""
+
+    name: ResourceName = Field(description="The Secret's name.")
+
+
+class Storage(ApiModel):
+    """How a store is reached, where its defaults do not do."""
+
+    secret_ref: SecretReference | None = Field(
+        default=None,
+        description="The Secret with the credentials; its keys become environment variables of the workers "
+        "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...). Without it the workers' own identity is used.",
+    )
+    endpoint: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s]+$")] | None = Field(
+        default=None, description="The address of an S3-compatible server, for example https://minio.example.com:9000."
+    )
+    options: FreeObject | None = Field(
+        default=None,
+        description="Further options of the fsspec file system (strings, numbers, booleans), for example anon: true.",
+    )
+
+
+class Input(ApiModel):
+    """One table (or array store) to read: exactly one of path and paths."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")] | None = Field(
+        default=None, description="What a join calls this input; needed where there are two."
+    )
+    path: StoragePath | None = Field(
+        default=None,
+        description="Any fsspec URL or a local path: a file, a folder (all files below it but hidden ones), or a glob.",
+    )
+    paths: list[StoragePath] | None = Field(
+        default=None, min_length=1, max_length=1000, description="Several files, folders or globs, read in this order."
+    )
+    format: Format | None = Field(default=None, description="How the files are stored; by their suffix where absent.")
+    columns: Annotated[UniqueColumns, Field(min_length=1, max_length=10_000)] | None = Field(
+        default=None, description="The columns to read, in the order of the output; all where absent."
+    )
+    filter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16_384,
+        description="An SQL boolean expression over the input's columns; only rows for which it is true are read. For "
+        "example: country = 'DE' AND ts >= TIMESTAMP '2026-01-01'. It may use columns that are not in columns.",
+    )
+    reader: FunctionName | None = Field(
+        default=None,
+        description="A function of your own instead of a format: (path, columns) -> Arrow table or tables, as "
+        "package.module:function.",
+    )
+    storage: Storage | None = Field(default=None, description="How the input's store is reached.")
+
+
+class Output(ApiModel):
+    """Where the result goes: part-00000.parquet ..., _manifest.json, and _SUCCESS, which is written last."""
+
+    path: StoragePath = Field(
+        description="The folder to write to, any fsspec URL or a local path. Neither inside an input nor around one."
+    )
+    format: Format = Field(default="Parquet", description="How the files are stored.")
+    partitions: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="How many files, exactly; some may be empty. Not together with targetPartitionSize.",
+    )
+    target_partition_size: byte_quantity(1 * MIB, 1 * TIB) | None = Field(  # type: ignore[valid-type]
+        default=None,
+        description="The size that files should have; the number of files follows from the input. 256Mi where neither "
+        "this nor partitions is given.",
+    )
+    compression: Literal["Zstd", "Snappy", "Lz4", "Gzip", "Brotli", "None"] = Field(
+        default="Zstd", description="How the files are compressed."
+    )
+    sort_within: Annotated[UniqueColumns, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Columns that order the rows inside each file, ascending, nulls last. Not with sort, which orders "
+        "them already.",
+    )
+    on_existing: Literal["Fail", "Overwrite"] = Field(
+        default="Fail",
+        description="What to do where the folder already holds files: refuse the job, or replace them when the new "
+        "output is complete.",
+    )
+    storage: Storage | None = Field(default=None, description="How the output's store is reached.")

@@ -1,0 +1,186 @@
+"""Pydantic's errors in the words of this API: what was found, what is expected, what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from shuffle_operator.api import fields
+from shuffle_operator.api.problems import Path, Problem, found, nearest, path_text, shorten
+from shuffle_operator.api.quantities import parse
+from shuffle_operator.api.spec import MAX_NAME
+
+_PATTERNS = {
+    "metadata.name": f"a name begins with a lower-case letter, holds lower-case letters, digits and -, ends with a "
+    f"letter or digit, and has at most {MAX_NAME} characters",
+    "endpoint": "expected an address such as https://minio.example.com:9000",
+    "apply": "expected a Python function as package.module:function",
+    "reader": "expected a Python function as package.module:function",
+    "path": "a path holds no control characters",
+    "paths": "a path holds no control characters",
+    "inputs.name": "an input's name begins with a letter and holds letters, digits, _ and -",
+    "image": "an image's name holds no spaces",
+}
+"""What a text must look like, by the end of its path without indices."""
+
+_RESOURCE_NAME = "the name of a Kubernetes object holds lower-case letters, digits, - and . only"
+
+
+def problem_of(error: ErrorDetails, written: Mapping[Path, str]) -> Problem:
+    """The problem that an error tells. written: the text of values that YAML took for no strings, by path."""
+    path: Path = tuple(part for part in error["loc"] if part != "[key]")
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    match kind:
+        case "extra_forbidden":
+            message = _unknown(path)
+        case "missing":
+            message = _missing(path)
+        case "string_type":
+            message = _text_wanted(value, written.get(path))
+        case "int_type" | "int_from_float" | "float_type":
+            message = _number_wanted(path, value)
+        case "bool_type":
+            message = f"found {found(value)}, expected true or false"
+        case "literal_error":
+            message = _choice(value, str(context["expected"]), written.get(path))
+        case "list_type":
+            message = f"found {found(value)}, expected a list{_as_list(value)}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            message = _mapping_wanted(path, value)
+        case "greater_than_equal" | "less_than_equal":
+            message = f"found {_number(value)}, expected {_range(path, context)}"
+        case "too_short" | "too_long":
+            message = _length(kind, value, context)
+        case "string_too_short":
+            message = "this is an empty string; give it a value or leave it out"
+        case "string_too_long":
+            message = _too_long_text(path, value, int(context["max_length"]))
+        case "string_pattern_mismatch":
+            message = f"found {found(value)}; {_pattern(path)}"
+        case "quantity":
+            message = f"found {found(value)}; {error['msg']}"
+        case "repeated":
+            message = error["msg"]
+        case _:
+            message = f"found {found(value)}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    return Problem(path, message)
+
+
+def _unknown(path: Path) -> str:
+    name = str(path[-1])
+    model = fields.model_at(path[:-1])
+    names = list(fields.by_name(model)) if model is not None else []
+    close = nearest(name, names)
+    elsewhere = [place for place in fields.places().get(name, []) if place != path_text(path[:-1])]
+    if elsewhere and (close is None or len(path) <= 2):
+        return f"there is no such field here; `{name}` belongs to {' or '.join(elsewhere[:3])}"
+    if close:
+        return f"there is no such field; did you mean `{close}`?"
+    known = f"; the fields here are {', '.join(names)}" if names else ""
+    return f"there is no such field{known}"
+
+
+def _missing(path: Path) -> str:
+    field = fields.field_at(path)
+    description = (field.description or "") if field is not None else ""
+    about = description[:1].lower() + description[1:].rstrip(".")
+    return f"this is missing, and is required ({about})" if about else "this is missing, and is required"
+
+
+def _text_wanted(value: object, text: str | None) -> str:
+    if isinstance(value, bool) and text is not None and text.lower() not in ("true", "false"):
+        return f'found `{text}`, which YAML takes for the boolean {str(value).lower()}; write "{text}", in quotes'
+    if isinstance(value, bool | int | float):
+        shown = text if text is not None else str(value).lower() if isinstance(value, bool) else str(value)
+        kind = "the boolean" if isinstance(value, bool) else "the number"
+        return f'found {kind} {shorten(shown)}, expected a string; write "{shorten(shown)}", in quotes'
+    hint = "; write one entry without the brackets" if isinstance(value, list) else ""
+    return f"found {found(value)}, expected a string{hint}"
+
+
+def _number_wanted(path: Path, value: object) -> str:
+    expected = _range(path, {})
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+", value):
+        return f"found {found(value)}, a string, expected {expected}; write {int(value)}, without quotes"
+    if isinstance(value, str) and re.fullmatch(r"[0-9][0-9,.' _]*", value):
+        return f"found {found(value)}, expected {expected}; write the digits alone"
+    if isinstance(value, str) and re.fullmatch(r"[0-9.]+([kMGTPE]i?|m)", value):
+        return f"found {found(value)}, expected {expected}; write {int(parse(value))}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return f"found {value}, expected {expected}; write {int(value)}"
+    return f"found {found(value)}, expected {expected}"
+
+
+def _range(path: Path, context: Mapping[str, Any]) -> str:
+    field = fields.field_at(path)
+    least, most = fields.limits(field) if field is not None else (None, None)
+    least = context.get("ge", least)
+    most = context.get("le", most)
+    if least is not None and most is not None:
+        fraction = path[-1] == "quantile"
+        return f"a {'' if fraction else 'whole '}number from {_number(least)} to {_number(most)}"
+    if least is not None:
+        return f"a whole number of at least {_number(least)}"
+    return "a whole number"
+
+
+def _number(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**30 else "a number of more than 30 digits"
+    return f"{value:g}" if isinstance(value, float) else found(value)
+
+
+def _choice(value: object, expected: str, text: str | None) -> str:
+    options = re.findall(r"'([^']*)'", expected)
+    listed = ", ".join(options[:-1]) + f" or {options[-1]}" if len(options) > 1 else options[0]
+    shown = f"`{text}`, which YAML takes for {found(value)}" if text is not None else found(value)
+    word = text if text is not None else value
+    close = nearest(word, options) if isinstance(word, str) else None
+    return f"found {shown}, expected {listed}" + (f"; did you mean {close}?" if close and len(options) > 1 else "")
+
+
+def _as_list(value: object) -> str:
+    if isinstance(value, str) and value:
+        return f"; write [{', '.join(shorten(part.strip()) for part in value.split(','))}]"
+    if isinstance(value, Mapping):
+        return "; put a dash before each entry"
+    return ""
+
+
+def _mapping_wanted(path: Path, value: object) -> str:
+    model = fields.model_at(path)
+    names = list(fields.by_name(model)) if model is not None else []
+    if isinstance(value, str) and "column" in names:
+        return f"found {found(value)}, expected a mapping; write {{column: {shorten(value)}}}"
+    if isinstance(value, str) and path[-1] == "secretRef":
+        return f"found {found(value)}, expected a mapping; write {{name: {shorten(value)}}}"
+    known = f" with {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}" if names else ""
+    return f"found {found(value)}, expected a mapping{known}"
+
+
+def _length(kind: str, value: object, context: Mapping[str, Any]) -> str:
+    least, most = context.get("min_length"), context.get("max_length")
+    count = len(value) if isinstance(value, list | dict) else int(context.get("actual_length") or 0)
+    entries = "entry" if (least if kind == "too_short" else most) == 1 else "entries"
+    if kind == "too_short":
+        hint = " (or leave it out)" if count == 0 and least == 1 else ""
+        return f"found {count or 'no'} entries, expected at least {least} {entries}{hint}"
+    return f"found {count:,} entries, expected at most {most:,}"
+
+
+def _too_long_text(path: Path, value: object, limit: int) -> str:
+    count = len(value) if isinstance(value, str) else 0
+    why = "; pods are named after the job, and a label's value has at most 63" if path == ("metadata", "name") else ""
+    return f"found {count:,} characters, expected at most {limit:,}{why}"
+
+
+def _pattern(path: Path) -> str:
+    words = [part for part in path if isinstance(part, str)]
+    for length in (2, 1):
+        text = _PATTERNS.get(".".join(words[-length:]))
+        if text:
+            return text
+    return _RESOURCE_NAME

@@ -1,0 +1,148 @@
+"""`spec.operation`: what is done with the rows. Exactly one of its members is given (rules.py)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from shuffle_operator.api.types import INT32_MAX, ApiModel, Column, FunctionName, UniqueColumns
+
+Keys = Annotated[UniqueColumns, Field(min_length=1, max_length=64)]
+
+
+class Repartition(ApiModel):
+    """Puts rows that belong together into the same output file. `{}` deals the rows out in turn: files of even size."""
+
+    by: Keys | None = Field(
+        default=None,
+        description="Columns to hash: rows that agree in all of them are in the same file. Not together with range.",
+    )
+    range: Keys | None = Field(
+        default=None,
+        description="Columns whose value ranges part the files: each file holds one range, in ascending order of the "
+        "files, and equal values are in the same file. Rows inside a file stay unsorted unless output.sortWithin says "
+        "so. Not together with by.",
+    )
+
+
+class SortKey(ApiModel):
+    """One column to sort by."""
+
+    column: Column = Field(description="The column's name.")
+    order: Literal["Ascending", "Descending"] = Field(default="Ascending", description="The direction.")
+    nulls: Literal["First", "Last"] = Field(
+        default="Last", description="Where rows without a value go, whatever the direction."
+    )
+
+
+def _columns_once(keys: list[SortKey]) -> list[SortKey]:
+    names = [key.column for key in keys]
+    for name in names:
+        if names.count(name) > 1:
+            raise PydanticCustomError("repeated", '"{name}" is a key more than once; keep the first', {"name": name})
+    return keys
+
+
+class Sort(ApiModel):
+    """Sorts all rows globally and stably: by row inside each file, and by file."""
+
+    by: Annotated[list[SortKey], AfterValidator(_columns_once)] = Field(
+        min_length=1,
+        max_length=64,
+        description="The keys, the most significant first.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
+    )
+
+
+class Join(ApiModel):
+    """Joins two inputs on equal keys."""
+
+    type: Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti"] = Field(
+        default="Inner", description="Which rows without a partner are kept."
+    )
+    left: str = Field(min_length=1, max_length=63, description="The name of the left input.")
+    right: str = Field(min_length=1, max_length=63, description="The name of the right input.")
+    on: Keys | None = Field(default=None, description="Key columns that are called the same in both inputs.")
+    left_on: Keys | None = Field(
+        default=None, description="Key columns of the left input, with rightOn, instead of on."
+    )
+    right_on: Keys | None = Field(
+        default=None, description="Key columns of the right input, as many as leftOn and in its order."
+    )
+    suffixes: list[Annotated[str, Field(max_length=63)]] = Field(
+        default=["", "_right"],
+        min_length=2,
+        max_length=2,
+        description="Appended to the names of columns that both inputs have: the left one's, the right one's.",
+    )
+    nulls_equal: bool = Field(default=False, description="Whether a null key matches a null key.")
+
+
+class Aggregation(ApiModel):
+    """One column of the result of a groupBy."""
+
+    function: Literal[
+        "sum", "mean", "min", "max", "count", "countDistinct", "first", "last", "stddev", "variance", "median",
+        "quantile", "list", "any", "all",
+    ] = Field(description="What is worked out for each group.")  # fmt: skip
+    column: Column | None = Field(default=None, description="The column it is worked out from; count needs none.")
+    as_: Column | None = Field(
+        default=None, alias="as", description="The name of the result; by default function_column."
+    )
+    quantile: float | None = Field(default=None, ge=0, le=1, description="For quantile: which one, from 0 to 1.")
+    ignore_nulls: bool = Field(default=True, description="Whether nulls are left out.")
+
+
+class ResultColumn(ApiModel):
+    """One column of the table that a function returns."""
+
+    name: Column = Field(description="The column's name.")
+    type: str = Field(
+        min_length=1, max_length=1024, description="Its Arrow type, for example int64, string, timestamp[us, tz=UTC]."
+    )
+
+
+class GroupBy(ApiModel):
+    """Groups rows by key, and aggregates each group or hands it to a function."""
+
+    by: Keys = Field(description="The key columns.")
+    aggregations: list[Aggregation] | None = Field(
+        default=None, min_length=1, max_length=256, description="The columns of the result beside the keys."
+    )
+    apply: FunctionName | None = Field(
+        default=None,
+        description="A function (table) -> table that is called once a group, as package.module:function.",
+    )
+    schema_: list[ResultColumn] | None = Field(
+        default=None, alias="schema", min_length=1, max_length=1000, description="The columns that apply returns."
+    )
+
+
+class Distinct(ApiModel):
+    """Keeps one row of those that agree."""
+
+    by: Keys | None = Field(default=None, description="The columns that are compared; by default all.")
+    keep: Literal["First", "Last"] = Field(default="First", description="Which row is kept, in input order.")
+
+
+class Rechunk(ApiModel):
+    """Stores arrays in chunks of another shape."""
+
+    chunks: dict[str, Annotated[int, Field(ge=1, le=INT32_MAX)]] = Field(
+        min_length=1, max_length=64, description="The chunk length of each dimension, by its name."
+    )
+
+
+class Operation(ApiModel):
+    """What is done: exactly one of these."""
+
+    repartition: Repartition | None = Field(
+        default=None, description="Rows that belong together go to the same file: by hash, by range, or in turn ({})."
+    )
+    sort: Sort | None = Field(default=None, description="A global, stable sort.")
+    join: Join | None = Field(default=None, description="Joins two inputs on equal keys.")
+    group_by: GroupBy | None = Field(default=None, description="Aggregates each group of rows, or calls a function.")
+    distinct: Distinct | None = Field(default=None, description="Keeps one row of those that agree.")
+    rechunk: Rechunk | None = Field(default=None, description="Stores arrays in chunks of another shape.")

@@ -1,0 +1,188 @@
+"""From a checked ShuffleJob to the worker's `Job`: defaults filled in, quantities as numbers, local or in a cluster.
+
+The API describes more than this version carries out, so that job files and the resource's schema need not change when
+it does. What it cannot do yet is listed here, in one table, and refused before anything starts.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from shuffle_operator.api.data import Input, Output, Storage
+from shuffle_operator.api.problems import InvalidJob, Path, Problem
+from shuffle_operator.api.quantities import parse_bytes
+from shuffle_operator.api.spec import ShuffleJob, Spec
+from shuffle_worker.protocol import messages
+
+DEFAULT_TARGET_BYTES = 256 << 20
+"""Of an output file, where neither partitions nor targetPartitionSize is given."""
+
+FORMATS = frozenset({"Parquet"})
+"""What this version reads and writes."""
+
+_SUFFIXES = {
+    ".csv": "CSV", ".tsv": "CSV", ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON", ".feather": "Feather",
+    ".arrow": "Feather", ".ipc": "Feather", ".orc": "ORC", ".zarr": "Zarr",
+}  # fmt: skip
+
+
+class Missing(NamedTuple):
+    """Something that the API describes and this version does not do: where, what, and whether a job asks for it."""
+
+    path: Path
+    what: str
+    asked: Callable[[Spec], object]
+
+
+NOT_YET: tuple[Missing, ...] = (
+    Missing(("spec", "operation", "join"), "a join", lambda spec: spec.operation.join),
+    Missing(("spec", "operation", "groupBy"), "groupBy", lambda spec: spec.operation.group_by),
+    Missing(("spec", "operation", "distinct"), "distinct", lambda spec: spec.operation.distinct),
+    Missing(("spec", "operation", "rechunk"), "rechunk", lambda spec: spec.operation.rechunk),
+    Missing(("spec", "method"), "method: ObjectStore", lambda spec: spec.method == "ObjectStore"),
+    Missing(("spec", "backend"), "backend: Gpu", lambda spec: spec.backend == "Gpu"),
+)
+"""Shrinks with every version; formats and readers are in `_input_problems` and `_output_problems`."""
+
+
+def resolve(
+    job: ShuffleJob,
+    *,
+    uid: str,
+    workers: int,
+    memory: int,
+    local: bool = True,
+) -> messages.Job:
+    """What the workers are told. `workers` and `memory` (bytes each) are the caller's decision: see `declared_workers`
+    and `declared_memory` for what the job says itself. Raises InvalidJob where this version cannot carry it out."""
+    problems = list(_problems(job.spec, local))
+    if problems:
+        raise InvalidJob(problems, job.metadata.name)
+    return messages.Job(
+        uid=uid,
+        name=job.metadata.name,
+        operation=_operation(job.spec),
+        inputs=[_input(item) for item in job.spec.inputs],
+        output=_output(job.spec.output),
+        workers=workers,
+        memory=memory,
+    )
+
+
+def declared_workers(job: ShuffleJob, default: int) -> int:
+    """The workers that the job asks for; `default`, brought into its range, where it leaves the number open."""
+    workers = job.spec.workers
+    if workers is None:
+        return default
+    if workers.replicas is not None:
+        return workers.replicas
+    return min(max(default, workers.min_replicas or 1), workers.max_replicas or max(default, workers.min_replicas or 1))
+
+
+def declared_memory(job: ShuffleJob, default: int) -> int:
+    """The bytes that each worker may use by the job's own word: its limit, or what it requests."""
+    resources = job.spec.workers.resources if job.spec.workers is not None else None
+    for amounts in (resources.limits, resources.requests) if resources is not None else ():
+        if amounts is not None and amounts.memory is not None:
+            return parse_bytes(amounts.memory)
+    return default
+
+
+def _problems(spec: Spec, local: bool) -> Iterator[Problem]:
+    for missing in NOT_YET:
+        if missing.asked(spec):
+            yield Problem(missing.path, f"{missing.what} is not supported by this version yet")
+    for index, item in enumerate(spec.inputs):
+        yield from _input_problems(item, ("spec", "inputs", index), local)
+    yield from _output_problems(spec.output, ("spec", "output"), local)
+
+
+def _input_problems(item: Input, path: Path, local: bool) -> Iterator[Problem]:
+    if item.reader is not None:
+        yield Problem((*path, "reader"), "a reader function is not supported by this version yet")
+        return
+    if item.format is not None and item.format not in FORMATS:
+        yield Problem((*path, "format"), f"{item.format} input {_unsupported_format()}")
+    elif item.format is None:
+        for place in _paths(item):
+            guess = _SUFFIXES.get(posixpath.splitext(place.rstrip("/"))[1].lower())
+            if guess is not None and guess not in FORMATS:
+                message = f'"{place}" is {guess} by its suffix, which {_unsupported_format()}; '
+                message += "if it is Parquet in spite of its name, write format: Parquet"
+                yield Problem((*path, "path" if item.path else "paths"), message)
+                break
+    yield from _storage_problems(item.storage, path, local)
+
+
+def _output_problems(output: Output, path: Path, local: bool) -> Iterator[Problem]:
+    if output.format not in FORMATS:
+        yield Problem((*path, "format"), f"{output.format} output {_unsupported_format()}")
+    yield from _storage_problems(output.storage, path, local)
+
+
+def _unsupported_format() -> str:
+    return f"is not supported by this version yet ({', '.join(sorted(FORMATS))} is)"
+
+
+def _storage_problems(storage: Storage | None, path: Path, local: bool) -> Iterator[Problem]:
+    if storage is None:
+        return
+    if storage.secret_ref is not None and local:
+        yield Problem(
+            (*path, "storage", "secretRef"),
+            "a run on this machine reads no Kubernetes Secret; leave it out and set the credentials as environment "
+            "variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...)",
+        )
+    for name, value in (storage.options or {}).items():
+        if not isinstance(value, str | int | float | bool):
+            yield Problem((*path, "storage", "options", name), "expected a string, a number or a boolean")
+
+
+def _paths(item: Input) -> list[str]:
+    return list(item.paths) if item.paths is not None else [item.path or ""]
+
+
+def _storage(storage: Storage | None) -> messages.Storage:
+    if storage is None:
+        return messages.Storage()
+    return messages.Storage(endpoint=storage.endpoint or "", options=dict(storage.options or {}))
+
+
+def _operation(spec: Spec) -> messages.Repartition | messages.Sort:
+    if spec.operation.sort is not None:
+        return messages.Sort(
+            by=[
+                messages.SortKey(key.column, descending=key.order == "Descending", nulls_first=key.nulls == "First")
+                for key in spec.operation.sort.by
+            ]
+        )
+    repartition = spec.operation.repartition
+    assert repartition is not None  # the rules allow exactly one, and the table above refuses all others
+    return messages.Repartition(by=list(repartition.by or []), range=list(repartition.range or []))
+
+
+def _input(item: Input) -> messages.Input:
+    return messages.Input(
+        paths=_paths(item),
+        name=item.name or "",
+        format=item.format or "",
+        columns=list(item.columns) if item.columns is not None else None,
+        filter=item.filter or "",
+        storage=_storage(item.storage),
+    )
+
+
+def _output(output: Output) -> messages.Output:
+    target = output.target_partition_size
+    return messages.Output(
+        path=output.path,
+        format=output.format,
+        partitions=output.partitions or 0,
+        target_bytes=parse_bytes(target) if target is not None else DEFAULT_TARGET_BYTES,
+        compression=output.compression,
+        sort_within=[messages.SortKey(column) for column in output.sort_within or []],
+        overwrite=output.on_existing == "Overwrite",
+        storage=_storage(output.storage),
+    )

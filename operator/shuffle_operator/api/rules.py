@@ -1,0 +1,257 @@
+"""The rules that concern several fields at once, each in one place: for the API server in CEL, for us in Python.
+
+`schema` puts the CEL into the CRD; `validation` runs the Python on every job, in a cluster too, for API servers older
+than 1.25 ignore CEL. A test runs both forms of each rule over the same jobs. The CEL keeps to what every server
+understands: has, size, matches, startsWith, all, self, oldSelf.
+
+A check sees plain data that may have any shape, since all problems of a file are told at once: what has not the
+expected type counts as absent here and is told by the field's own type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from shuffle_operator.api.spec import MAX_NAME, NAME_PATTERN
+
+Object = Mapping[str, Any]
+
+OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "rechunk")
+
+
+class Rule(NamedTuple):
+    """scope: the object it is about, by its path, `[]` for each item of a list, "" for the whole resource.
+    field: the field below the scope that the message is told at. holds: whether an object keeps the rule."""
+
+    scope: str
+    field: str
+    message: str
+    cel: str
+    holds: Callable[[Object], bool]
+
+
+def texts(value: object) -> list[str]:
+    """The strings of a list, or nothing."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def objects(value: object) -> list[Object]:
+    """The mappings of a list, or nothing."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def mapping(value: object) -> Object:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _given(node: Object, *names: str) -> int:
+    return sum(name in node for name in names)
+
+
+def _one_operation(spec: Object) -> bool:
+    return not isinstance(spec.get("operation"), Mapping) or _given(spec["operation"], *OPERATIONS) == 1
+
+
+def _inputs_wanted(spec: Object) -> bool:
+    inputs = spec.get("inputs")
+    if not isinstance(inputs, list) or not 1 <= len(inputs) <= 2:
+        return True  # told by the list's own limits
+    return len(inputs) == (2 if "join" in mapping(spec.get("operation")) else 1)
+
+
+def _join_inputs(spec: Object) -> bool:
+    join = mapping(spec.get("operation")).get("join")
+    if not isinstance(join, Mapping) or not isinstance(join.get("left"), str) or not isinstance(join.get("right"), str):
+        return True
+    names = [item.get("name") for item in objects(spec.get("inputs"))]
+    return join["left"] != join["right"] and {join["left"], join["right"]} <= set(names)
+
+
+def _join_keys(join: Object) -> bool:
+    if "on" in join:
+        return not _given(join, "leftOn", "rightOn")
+    left, right = join.get("leftOn"), join.get("rightOn")
+    if not isinstance(left, list) or not isinstance(right, list):
+        return "leftOn" in join and "rightOn" in join
+    return len(left) == len(right)
+
+
+def _replica_range(workers: Object) -> bool:
+    least, most = workers.get("minReplicas"), workers.get("maxReplicas")
+    return not (isinstance(least, int) and isinstance(most, int)) or least <= most
+
+
+def _sort_within(spec: Object) -> bool:
+    return "sort" not in mapping(spec.get("operation")) or "sortWithin" not in mapping(spec.get("output"))
+
+
+_COUNTED = " + ".join(f"(has(self.operation.{name}) ? 1 : 0)" for name in OPERATIONS)
+
+# The output's folder, with a slash at its end, must not begin with an input's path, nor the other way round. Globs and
+# spellings of the same path are left to the check in paths.py.
+_APART = (
+    "!(self.output.path + '/').startsWith({path} + '/') && !({path} + '/').startsWith(self.output.path + '/')"
+    " && !({path}.matches('/$') && (self.output.path + '/').startsWith({path}))"
+    " && !(self.output.path.matches('/$') && ({path} + '/').startsWith(self.output.path))"
+)
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "",
+        "metadata.name",
+        f"a job's name begins with a lower-case letter, holds lower-case letters, digits and -, and has at most "
+        f"{MAX_NAME} characters",
+        f"size(self.metadata.name) <= {MAX_NAME} && self.metadata.name.matches('{NAME_PATTERN}')",
+        lambda _job: True,  # told by the field's own type
+    ),
+    Rule(
+        "spec",
+        "operation",
+        f"give exactly one operation of {', '.join(OPERATIONS)}",
+        f"{_COUNTED} == 1",
+        _one_operation,
+    ),
+    Rule(
+        "spec",
+        "inputs",
+        "a join needs two inputs, every other operation one (several paths of one table go under paths)",
+        "has(self.operation.join) ? size(self.inputs) == 2 : size(self.inputs) == 1",
+        _inputs_wanted,
+    ),
+    Rule(
+        "spec",
+        "operation.join",
+        "left and right must be the names of the two inputs",
+        "!has(self.operation.join) || (self.operation.join.left != self.operation.join.right && self.inputs.all(i, "
+        "has(i.name) && (i.name == self.operation.join.left || i.name == self.operation.join.right)) && "
+        "(size(self.inputs) < 2 || self.inputs[0].name != self.inputs[1].name))",
+        _join_inputs,
+    ),
+    Rule(
+        "spec",
+        "output.sortWithin",
+        "a sort already orders the rows in each file; leave sortWithin out",
+        "!(has(self.operation.sort) && has(self.output.sortWithin))",
+        _sort_within,
+    ),
+    Rule(
+        "spec.operation.repartition",
+        "",
+        "give by (hash) or range, not both; neither deals the rows out in turn",
+        "!(has(self.by) && has(self.range))",
+        lambda node: _given(node, "by", "range") < 2,
+    ),
+    Rule(
+        "spec.operation.join",
+        "",
+        "give on, or leftOn and rightOn with as many columns each",
+        "has(self.on) ? !(has(self.leftOn) || has(self.rightOn)) : "
+        "has(self.leftOn) && has(self.rightOn) && size(self.leftOn) == size(self.rightOn)",
+        _join_keys,
+    ),
+    Rule(
+        "spec.operation.groupBy",
+        "",
+        "give exactly one of aggregations and apply",
+        "has(self.aggregations) != has(self.apply)",
+        lambda node: _given(node, "aggregations", "apply") == 1,
+    ),
+    Rule(
+        "spec.operation.groupBy",
+        "schema",
+        "apply and schema go together: schema says what the function returns",
+        "has(self.apply) == has(self.schema)",
+        lambda node: _given(node, "apply", "schema") != 1,
+    ),
+    Rule(
+        "spec.operation.groupBy.aggregations[]",
+        "quantile",
+        "function: quantile needs quantile (0 to 1), and no other function has it",
+        "(self.function == 'quantile') == has(self.quantile)",
+        lambda node: (node.get("function") == "quantile") == ("quantile" in node),
+    ),
+    Rule(
+        "spec.operation.groupBy.aggregations[]",
+        "column",
+        "every function but count needs a column",
+        "has(self.column) || self.function == 'count'",
+        lambda node: "column" in node or node.get("function") == "count",
+    ),
+    Rule(
+        "spec.inputs[]",
+        "",
+        "give exactly one of path and paths",
+        "has(self.path) != has(self.paths)",
+        lambda node: _given(node, "path", "paths") == 1,
+    ),
+    Rule(
+        "spec.inputs[]",
+        "reader",
+        "reader and format exclude each other: the function reads the files itself",
+        "!(has(self.reader) && has(self.format))",
+        lambda node: _given(node, "reader", "format") < 2,
+    ),
+    Rule(
+        "spec.output",
+        "",
+        "give partitions or targetPartitionSize, not both",
+        "!(has(self.partitions) && has(self.targetPartitionSize))",
+        lambda node: _given(node, "partitions", "targetPartitionSize") < 2,
+    ),
+    Rule(
+        "spec.workers",
+        "replicas",
+        "give replicas, or minReplicas and maxReplicas, not both",
+        "!(has(self.replicas) && (has(self.minReplicas) || has(self.maxReplicas)))",
+        lambda node: not ("replicas" in node and _given(node, "minReplicas", "maxReplicas")),
+    ),
+    Rule(
+        "spec.workers",
+        "minReplicas",
+        "minReplicas must not be more than maxReplicas",
+        "!(has(self.minReplicas) && has(self.maxReplicas)) || self.minReplicas <= self.maxReplicas",
+        _replica_range,
+    ),
+    Rule(
+        "spec.workers.scratch",
+        "",
+        "medium: Memory and storageClassName exclude each other",
+        "!(has(self.medium) && has(self.storageClassName))",
+        lambda node: _given(node, "medium", "storageClassName") < 2,
+    ),
+    Rule(
+        "spec.workers.env[]",
+        "",
+        "give value or valueFrom, not both",
+        "!(has(self.value) && has(self.valueFrom))",
+        lambda node: _given(node, "value", "valueFrom") < 2,
+    ),
+    Rule(
+        "spec.workers.envFrom[]",
+        "",
+        "give exactly one of secretRef and configMapRef",
+        "has(self.secretRef) != has(self.configMapRef)",
+        lambda node: _given(node, "secretRef", "configMapRef") == 1,
+    ),
+)
+
+APART_CEL = (
+    f"self.inputs.all(i, (!has(i.path) || ({_APART.format(path='i.path')}))"
+    f" && (!has(i.paths) || i.paths.all(p, {_APART.format(path='p')})))"
+)
+"""That no input is the output, inside it or around it; paths.py has the full check."""
+APART_MESSAGE = "the output must be neither an input nor inside one nor around one"
+
+FROZEN = (
+    "operation", "inputs", "output", "method", "backend", "recovery", "backoffLimit", "disruptionLimit",
+    "startupDeadlineSeconds", "podRetention", "managedBy",
+)  # fmt: skip
+"""Fields of the spec that cannot be changed."""
+FROZEN_WORKERS_BUT = ("replicas",)
+"""Fields of spec.workers that can be changed; all others cannot."""
+
+
+def frozen_cel(name: str) -> str:
+    """A transition rule: the field is what it was, or is still absent."""
+    return f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
