@@ -40,9 +40,18 @@ class Store(Protocol):
         """Blocks while it spills. Raises OSError (ENOSPC ...) where scratch fails; nothing was taken then."""
         ...
 
-    def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]: ...
+    def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]:
+        """Empty for a bucket that has none. The handles are good until the bucket is dropped."""
+        ...
 
-    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None: ...
+    def attempts(self) -> list[Attempt]:
+        """Every attempt that shards were ever appended for, so that the void ones among them can be named."""
+        ...
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        """Copy the payloads one after the other into `into` and verify them. Raises CorruptBlock; OSError where scratch
+        fails; LookupError where the bucket was dropped; ValueError where `into` has not their size."""
+        ...
 
     def drop(self, buckets: Collection[int]) -> None:
         """Forget these buckets; their memory is free again at once. Absent ones are no error."""
