@@ -1,0 +1,351 @@
+"""The transports over HTTP, by aiohttp: frames between workers, control messages to the coordinator.
+
+    HttpPeers    PeerTransport      one POST a frame, with Content-Length, in pieces of about a MiB
+    PeerServer   (FrameHandler)     takes them in, as they come off the socket, never a whole body at once
+    HttpControl  ControlTransport   register and sync
+
+Why like this: a body as an async iterator with a known length, read as it comes off the socket, moves three to five
+times the bytes for the same processor time as whole bodies in one `bytes` (docs/architecture.md). Nothing here computes
+on a body: no decoding, no checksums of payloads, no disk.
+
+Memory: a sender holds a piece beside the shards themselves; a receiver what one read of the socket brings (64 KiB to
+128 KiB), and a frame's header (at most `MAX_HEADER`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+import aiohttp
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+from msgspec import Struct
+
+from shuffle_worker.operations.base import Buffer
+from shuffle_worker.protocol.frames import (
+    MAX_HEADER,
+    MAX_PAYLOAD,
+    PREFIX_SIZE,
+    Frame,
+    FrameError,
+    FrameHeader,
+    Verdict,
+    decode_header,
+    decode_prefix,
+    encode,
+)
+from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
+from shuffle_worker.transfer import wire
+from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Refused, Unreachable
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PIECE = 1 << 20
+"""Bytes that a sender hands to the socket in one go."""
+
+REFUSALS = frozenset({400, 401, 403, 409, 410, 413, 426})
+"""Answers of a coordinator that trying again does not change."""
+
+
+class HttpSettings(Struct, frozen=True):
+    """connect: seconds for a connection to be made.
+    stall: seconds without any progress (a piece taken by the other side, or come from it, or the answer) after which a
+    peer is given up; longer than a receiver may have to wait for its disk.
+    control: seconds for a control message and its answer, beyond the wait it asks for.
+    connections: to one peer at once; more frames wait for one to be free."""
+
+    connect: float = 5.0
+    stall: float = 60.0
+    control: float = 10.0
+    connections: int = 2
+
+
+class HttpPeers:
+    """Implements `transport.PeerTransport`. Used in one event loop. A member's address is `host:port`."""
+
+    def __init__(self, token: str, settings: HttpSettings | None = None) -> None:
+        self._token = token
+        self._settings = settings or HttpSettings()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, member: Member, frame: Frame) -> Verdict:
+        encoded = encode(frame)
+        url = f"http://{member.address}{wire.SHARDS.format(job=frame.job)}"
+        who = f"worker {member.worker} at {member.address}"
+        headers = {hdrs.CONTENT_LENGTH: str(encoded.length), hdrs.CONTENT_TYPE: "application/octet-stream"}
+        stall = self._settings.stall
+        try:
+            async with asyncio.timeout(None) as limit:
+                body = _watched(_pieces(encoded.header, encoded.buffers), limit, stall)
+                async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
+                    answer = await _beginning(response, wire.MAX_ANSWER)
+        except TimeoutError as error:
+            reason = str(error) or f"no progress for {stall:g} seconds"
+            raise Unreachable(f"{who}: {reason}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Unreachable(f"{who}: {error or type(error).__name__}") from None
+        if response.status != 200:
+            raise Unreachable(f"{who} answered {response.status}: {wire.problem(answer)}")
+        try:
+            return wire.decode(answer, wire.Answer).verdict
+        except wire.WireError as error:
+            raise Unreachable(f"{who}: {error}") from None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, limit_per_host=self._settings.connections)
+            self._session = _session(connector, self._token, self._settings)
+        return self._session
+
+
+class PeerServer:
+    """Listens for peers' frames of one job and gives them to a handler. Use it in one event loop: `start`, `stop`.
+
+    Whatever arrives, the answer is a verdict or an error that says what is wrong; a caller without the token learns
+    nothing. unauthorized, malformed: requests refused for that.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        token: str,
+        handler: FrameHandler,
+        host: str,
+        port: int = 0,
+        settings: HttpSettings | None = None,
+    ) -> None:
+        self.unauthorized = 0
+        self.malformed = 0
+        self._job = job
+        self._token = token
+        self._handler = handler
+        self._host = host
+        self._port = port
+        self._settings = settings or HttpSettings()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> str:
+        """Answers the address that peers use, with the port that was got where 0 was asked for."""
+        app = web.Application()
+        app.router.add_post(wire.SHARDS, self._shards)
+        app.router.add_get(wire.HEALTH, self._health)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=300)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1.0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Frames that are being received are broken off after a second."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _shards(self, request: web.Request) -> web.Response:
+        if not wire.authorized(request.headers.get(hdrs.AUTHORIZATION), self._token):
+            self.unauthorized += 1
+            return _refusal(401, "this call needs the job's token")
+        if request.match_info["job"] != self._job:
+            return _refusal(404, "this worker is in another job")
+        size = request.content_length
+        if size is None:
+            return self._bad("a frame needs a Content-Length")
+        if size > MAX_HEADER + MAX_PAYLOAD:
+            return self._bad(f"a frame of {size} bytes; {MAX_HEADER + MAX_PAYLOAD} is the most", status=413)
+        body = _Body(request.content, size, self._settings.stall)
+        try:
+            header = await self._header(body, size)
+            verdict = await self._handler.receive(header, body.rest())
+            await body.discard()
+        except FrameError as error:
+            return self._bad(str(error))
+        except Interrupted:
+            return _refusal(400, "the body broke off")  # nobody is listening, most likely
+        return web.Response(body=wire.encode(wire.Answer(verdict)), content_type="application/json")
+
+    async def _header(self, body: _Body, size: int) -> FrameHeader:
+        if size < PREFIX_SIZE:
+            raise FrameError(f"{size} bytes where a frame begins with {PREFIX_SIZE}")
+        prefix = decode_prefix(await body.ahead(PREFIX_SIZE))
+        if prefix.header + prefix.payload != size:
+            raise FrameError(f"a frame of {prefix.header + prefix.payload} bytes in a body of {size}")
+        header = decode_header(await body.take(prefix.header))
+        if header.job != self._job:
+            raise FrameError(f"a frame of job {header.job!r} sent to job {self._job!r}")
+        return header
+
+    def _bad(self, message: str, status: int = 400) -> web.Response:
+        self.malformed += 1
+        log.warning("a frame was refused: %s", message)
+        return _refusal(status, message)
+
+
+class _Body:
+    """A request's body of `size` bytes: a header to be collected, the rest to be passed on as it comes."""
+
+    def __init__(self, content: aiohttp.StreamReader, size: int, stall: float) -> None:
+        self._content = content
+        self._left = size  # bytes that have not come yet
+        self._stall = stall
+        self._held = bytearray()  # bytes that came and were not taken
+
+    async def ahead(self, count: int) -> memoryview:
+        """The next `count` bytes, left where they are."""
+        while len(self._held) < count:
+            self._held += await self._next()
+        with memoryview(self._held) as view:
+            return memoryview(bytes(view[:count]))
+
+    async def take(self, count: int) -> memoryview:
+        taken = await self.ahead(count)
+        del self._held[:count]
+        return taken
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        """Raises Interrupted where the body ends too soon, or nothing comes for too long."""
+        if self._held:
+            held, self._held = bytes(self._held), bytearray()
+            yield held
+        while self._left:
+            yield await self._next()
+
+    async def discard(self) -> None:
+        """Read to the end: a sender that is answered before it has sent everything takes it for a lost connection."""
+        while self._left:
+            await self._next()
+
+    async def _next(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._stall):
+                piece = await self._content.readany()
+        except (TimeoutError, OSError, aiohttp.ClientError, HttpProcessingError) as error:
+            raise Interrupted(str(error)) from None
+        if not piece:
+            raise Interrupted("the body ended too soon")
+        self._left -= len(piece)
+        return piece
+
+
+class HttpControl:
+    """Implements `transport.ControlTransport`. url: the coordinator's, `http://host:port`."""
+
+    def __init__(self, url: str, token: str, job: str, settings: HttpSettings | None = None) -> None:
+        self._register = url.rstrip("/") + wire.REGISTER.format(job=job)
+        self._sync = url.rstrip("/") + wire.SYNC.format(job=job)
+        self._token = token
+        self._settings = settings or HttpSettings()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def register(self, message: Register) -> Registered:
+        return await self._call(self._register, message, Registered, 0.0)
+
+    async def sync(self, message: Sync) -> Orders:
+        return await self._call(self._sync, message, Orders, message.wait)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _call(self, url: str, message: Struct, kind: type[T], wait: float) -> T:
+        """Both calls may be made twice without harm: where the connection turns out to be gone, once more at once."""
+        try:
+            return await self._once(url, message, kind, wait)
+        except aiohttp.ServerDisconnectedError:
+            pass
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _lost(url, error) from None
+        try:
+            return await self._once(url, message, kind, wait)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _lost(url, error) from None
+
+    async def _once(self, url: str, message: Struct, kind: type[T], wait: float) -> T:
+        data = wire.encode(message)
+        if len(data) > MAX_CONTROL_BODY:
+            raise Refused(f"a message of {len(data)} bytes to the coordinator; {MAX_CONTROL_BODY} is the most")
+        if self._session is None:
+            self._session = _session(aiohttp.TCPConnector(limit=4), self._token, self._settings)
+        timeout = aiohttp.ClientTimeout(total=wait + self._settings.control, sock_connect=self._settings.connect)
+        headers = {hdrs.CONTENT_TYPE: "application/json"}
+        async with self._session.post(
+            url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+        ) as response:
+            if response.status != 200:
+                said = wire.problem(await _beginning(response, wire.MAX_ANSWER)) or response.reason or "no reason"
+                if response.status in REFUSALS:
+                    raise Refused(said)
+                raise Unreachable(f"the coordinator at {url} answered {response.status}: {said}")
+            try:
+                return wire.decode(await wire.collect(response.content.iter_any()), kind)
+            except wire.WireError as error:
+                raise Unreachable(f"the coordinator at {url}: {error}") from None
+
+
+def _lost(url: str, error: Exception) -> Unreachable:
+    return Unreachable(f"the coordinator at {url}: {str(error) or type(error).__name__}")
+
+
+def _session(connector: aiohttp.TCPConnector, token: str, settings: HttpSettings) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={hdrs.AUTHORIZATION: wire.bearer(token)},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect),
+    )
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.Response(status=status, body=wire.encode(wire.Problem(message)), content_type="application/json")
+
+
+async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytearray:
+    """A body's first bytes, whatever comes behind them."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece[: limit - len(body)]
+        if len(body) >= limit:
+            break
+    return body
+
+
+async def _watched(pieces: Iterable[Buffer], limit: asyncio.Timeout, stall: float) -> AsyncIterator[Buffer]:
+    """The pieces, each put back by `stall` seconds the moment at which the sender gives up."""
+    loop = asyncio.get_running_loop()
+    for piece in pieces:
+        with suppress(RuntimeError):  # it gave up already
+            limit.reschedule(loop.time() + stall)
+        yield piece
+    with suppress(RuntimeError):
+        limit.reschedule(loop.time() + stall)
+
+
+def _pieces(header: bytes, buffers: Iterable[Buffer]) -> Iterable[Buffer]:
+    """The frame's bytes in pieces of about `PIECE`: small buffers put together, large ones cut."""
+    waiting: list[Buffer] = [header]
+    size = len(header)
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        if size and size + view.nbytes > PIECE:
+            yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            waiting, size = [], 0
+        if view.nbytes > PIECE:
+            for at in range(0, view.nbytes, PIECE):
+                yield view[at : at + PIECE]
+        elif view.nbytes:
+            waiting.append(view)
+            size += view.nbytes
+    if size:
+        yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
