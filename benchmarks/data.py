@@ -30,8 +30,9 @@ COLUMNS = ("timestamp", "name", "id", "x", "y", "payload")
 
 # fmt: off
 NAMES = [
-    "Alice", "Bob", "Charlie", "Dan", "Edith", "Frank", "George", "Hannah", "Ingrid", "Jerry", "Kevin", "Laura", "Michael",
-    "Norbert", "Oliver", "Patricia", "Quinn", "Ray", "Sarah", "Tim", "Ursula", "Victor", "Wendy", "Xavier", "Yvonne", "Zelda",
+    "Alice", "Bob", "Charlie", "Dan", "Edith", "Frank", "George", "Hannah", "Ingrid", "Jerry", "Kevin", "Laura",
+    "Michael", "Norbert", "Oliver", "Patricia", "Quinn", "Ray", "Sarah", "Tim", "Ursula", "Victor", "Wendy", "Xavier",
+    "Yvonne", "Zelda",
 ]
 # fmt: on
 FIRST_MICROSECOND = 1_700_000_000_000_000

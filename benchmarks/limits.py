@@ -146,7 +146,8 @@ class Sampled:
 
     enforced = False
 
-    def __init__(self) -> None:
+    def __init__(self, why: str) -> None:
+        self.why = why
         self._seen: dict[int, psutil.Process] = {}
         self._lock = threading.Lock()
         self._before = _children_cpu()
@@ -191,13 +192,13 @@ def group_for(limit: int, enforce: bool = True) -> Group:
                 continue
             if group is not None:
                 return group
-    return Sampled()
+    return Sampled("no permission to make a cgroup" if enforce else "not asked for")
 
 
 def describe(group: Group) -> str:
     """One phrase for the table's header."""
     if isinstance(group, Sampled):
-        return "memory limits NOT enforced (no permission to make a cgroup), memory sampled over the process tree"
+        return f"memory limits NOT enforced ({group.why}), memory sampled over the process tree"
     return f"memory limits enforced by a cgroup ({'v1' if isinstance(group, CgroupV1) else 'v2'})"
 
 

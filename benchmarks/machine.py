@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 _PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/'\":,;()]+/)*([^\s/'\":,;()]*)")
+_QUOTED_PATH = re.compile(r"""(['"])~?/[^'"]*?([^'"/]*)\1""")
 _FILE_URL = re.compile(r"\bfile://(?=/)")
 
 
@@ -27,7 +28,8 @@ def facts(cores_used: int) -> dict[str, Any]:
 
 def without_paths(text: str) -> str:
     """`text` with every absolute path cut down to its last part: log lines of peers are full of them."""
-    return _PATH.sub(lambda found: f".../{found.group(1)}", _FILE_URL.sub("", text))
+    quoted = _QUOTED_PATH.sub(r"\1.../\2\1", _FILE_URL.sub("", text))  # these may hold spaces
+    return _PATH.sub(r".../\1", quoted)
 
 
 def use_cores(count: int) -> int:

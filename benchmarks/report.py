@@ -76,12 +76,12 @@ def outcome(exit_code: int | None, memory_kills: int, timeout: float, last_line:
     if exit_code == 0:
         return "ok" if not problems else "WRONG: " + "; ".join(problems)
     if exit_code is None:
-        words = f"not done in {timeout:.0f} s"
-        killed = f", {memory_kills} processes killed for memory" if memory_kills else ""
-        return words + killed + (f": {without_paths(last_line)}" if last_line else "")
-    if memory_kills:
-        return "killed for memory"
-    return f"failed (exit code {exit_code}): {without_paths(last_line)}"
+        words = f"not done in {timeout:.0f} s" + (f", {memory_kills} kills for memory" if memory_kills else "")
+    elif memory_kills:
+        words = "killed for memory"
+    else:
+        words = f"failed (exit code {exit_code})"
+    return words + (f": {without_paths(last_line)}" if last_line else "")
 
 
 def tables(runs: Sequence[Run], ours: str) -> str:

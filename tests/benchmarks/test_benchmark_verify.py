@@ -1,0 +1,202 @@
+"""Right outputs pass and each kind of wrong output is caught, with words that say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from benchmarks.data import Dataset
+from benchmarks.engines import duckdb_copy
+from benchmarks.engines.base import Task
+from benchmarks.verify import Verifier, output_files, reference_of
+
+FILES = 6
+Pieces = list[pa.Table]
+
+
+def repartitioned(dataset: Dataset) -> Pieces:
+    table = pq.read_table(dataset.folder)
+    ids = np.array(table["id"].to_pylist())
+    return [table.filter(pa.array(ids % FILES == part)) for part in range(FILES)]
+
+
+def in_order(dataset: Dataset) -> Pieces:
+    table = pq.read_table(dataset.folder).sort_by("timestamp")
+    each = -(-len(table) // FILES)
+    return [table.slice(part * each, each) for part in range(FILES)]
+
+
+def write(folder: Path, pieces: Pieces) -> Path:
+    folder.mkdir()
+    for number, piece in enumerate(pieces):
+        pq.write_table(piece, folder / f"part-{number:05d}.parquet", row_group_size=100)
+    (folder / "_manifest.json").write_text("{}")
+    (folder / "_SUCCESS").touch()
+    return folder
+
+
+MAKERS: dict[str, Callable[[Dataset], Pieces]] = {"repartition": repartitioned, "sort": in_order}
+
+
+@pytest.mark.parametrize("workload", MAKERS)
+def test_a_right_output_passes(workload: str, dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    verdict = verifier.verify(workload, write(tmp_path / "out", MAKERS[workload](dataset)), exactly=FILES)
+    assert verdict.problems == []
+    assert verdict.files == FILES and verdict.size > 0
+
+
+@pytest.mark.parametrize("workload", MAKERS)
+def test_what_a_peer_writes_passes(workload: str, dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    out = tmp_path / "out"
+    duckdb_copy.run(
+        Task(workload, str(dataset.folder), str(out), str(tmp_path / "scratch"), dataset.rows, FILES, 10**9, 1)
+    )
+    assert verifier.verify(workload, out).problems == []
+
+
+def test_other_types_for_the_same_values_pass(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = [
+        piece.set_column(0, "timestamp", piece["timestamp"].cast(pa.timestamp("ns"))).set_column(
+            1, "name", piece["name"].cast(pa.large_string())
+        )
+        for piece in in_order(dataset)
+    ]
+    assert verifier.verify("sort", write(tmp_path / "out", pieces)).problems == []
+
+
+@pytest.mark.parametrize("workload", MAKERS)
+def test_a_missing_row(workload: str, dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = MAKERS[workload](dataset)
+    pieces[2] = pieces[2].slice(1)
+    assert "3999 rows instead of 4000" in verifier.verify(workload, write(tmp_path / "out", pieces)).problems
+
+
+def test_a_row_twice_in_place_of_another(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = repartitioned(dataset)
+    pieces[2] = pa.concat_tables([pieces[2].slice(1), pieces[2].slice(1, 1)])
+    problems = verifier.verify("repartition", write(tmp_path / "out", pieces)).problems
+    assert any(problem.startswith("wrong values in timestamp") for problem in problems)
+
+
+def test_one_changed_value(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = repartitioned(dataset)
+    values = pieces[0]["y"].to_pylist()
+    values[7] += 1e-9
+    pieces[0] = pieces[0].set_column(4, "y", pa.array(values))
+    assert verifier.verify("repartition", write(tmp_path / "out", pieces)).problems == ["wrong values in y"]
+
+
+def test_values_that_changed_rows(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = repartitioned(dataset)
+    pieces[1] = pieces[1].set_column(3, "x", pa.array(pieces[1]["x"].to_pylist()[::-1]))
+    problems = verifier.verify("repartition", write(tmp_path / "out", pieces)).problems
+    assert problems == ["values have been moved between rows"]
+
+
+def test_a_key_in_two_files(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = repartitioned(dataset)
+    key = next(key for key in pieces[0]["id"].to_pylist() if pc.sum(pc.equal(pieces[0]["id"], key)).as_py() > 1)
+    at = pieces[0]["id"].to_pylist().index(key)
+    moved = pieces[0].slice(at, 1)
+    pieces[0] = pa.concat_tables([pieces[0].slice(0, at), pieces[0].slice(at + 1)])
+    pieces[5] = pa.concat_tables([pieces[5], moved])
+    problems = verifier.verify("repartition", write(tmp_path / "out", pieces)).problems
+    assert problems == ["1 keys are in two files"]
+
+
+def test_a_key_in_two_files_of_one_folder_is_in_one_partition(
+    dataset: Dataset, verifier: Verifier, tmp_path: Path
+) -> None:
+    for number, piece in enumerate(repartitioned(dataset)):
+        (tmp_path / f"p={number}").mkdir()
+        half = len(piece) // 2
+        pq.write_table(piece.slice(0, half), tmp_path / f"p={number}" / "data_0.parquet")
+        pq.write_table(piece.slice(half), tmp_path / f"p={number}" / "data_1.parquet")
+    assert verifier.verify("repartition", tmp_path).problems == []
+
+
+def test_an_unsorted_file(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = in_order(dataset)
+    order = list(range(len(pieces[3])))
+    order[150], order[151] = order[151], order[150]
+    pieces[3] = pieces[3].take(order)
+    problems = verifier.verify("sort", write(tmp_path / "out", pieces)).problems
+    assert problems == ["part-00003.parquet is not sorted"]
+
+
+def test_disorder_between_batches_of_a_file(
+    dataset: Dataset, verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.verify.BATCH_ROWS", 100)
+    pieces = in_order(dataset)
+    pieces[3] = pieces[3].take([*range(100, 200), *range(100), *range(200, len(pieces[3]))])
+    problems = verifier.verify("sort", write(tmp_path / "out", pieces)).problems
+    assert problems == ["part-00003.parquet is not sorted"]
+
+
+def test_files_out_of_order(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = in_order(dataset)
+    pieces[2], pieces[3] = pieces[3], pieces[2]
+    problems = verifier.verify("sort", write(tmp_path / "out", pieces)).problems
+    assert problems == ["part-00003.parquet begins before its predecessor ends"]
+
+
+def test_a_null_in_the_sort_key(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = in_order(dataset)
+    values = pieces[0]["timestamp"].to_pylist()
+    values[0] = None
+    pieces[0] = pieces[0].set_column(0, "timestamp", pa.array(values, pa.timestamp("us")))
+    assert "part-00000.parquet has null timestamps" in verifier.verify("sort", write(tmp_path / "o", pieces)).problems
+
+
+def test_another_number_of_files(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    folder = write(tmp_path / "out", repartitioned(dataset))
+    assert verifier.verify("repartition", folder, exactly=64).problems == ["6 files instead of 64"]
+
+
+def test_nothing_there(verifier: Verifier, tmp_path: Path) -> None:
+    assert verifier.verify("sort", tmp_path / "none").problems == ["no output files"]
+
+
+def test_a_broken_file(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    folder = write(tmp_path / "out", repartitioned(dataset))
+    (folder / "part-00002.parquet").write_bytes(b"PAR1 and then nothing")
+    (problem,) = verifier.verify("repartition", folder).problems
+    assert problem.startswith("cannot be read")
+
+
+def test_a_missing_column(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = [piece.drop_columns(["payload"]) for piece in repartitioned(dataset)]
+    (problem,) = verifier.verify("repartition", write(tmp_path / "out", pieces)).problems
+    assert "payload" in problem
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["part.2.parquet", "part.9.parquet", "part.10.parquet"],
+        ["00000009.parquet", "0000000a.parquet", "00000010.parquet"],
+        ["part-00009.parquet", "part-00010.parquet"],
+    ],
+)
+def test_files_are_taken_in_the_order_their_names_mean(names: list[str], tmp_path: Path) -> None:
+    for name in [*reversed(names), "_metadata.parquet", "readme.txt"]:
+        (tmp_path / name).touch()
+    assert [file.name for file in output_files(tmp_path)] == names
+
+
+def test_a_reference_is_kept_until_the_data_changes(tmp_path: Path, dataset: Dataset) -> None:
+    folder, cache = tmp_path / "data", tmp_path / "reference.json"
+    write(folder, repartitioned(dataset))
+    first = reference_of(folder, cache, tmp_path / "scratch", 1)
+    stamp = cache.stat().st_mtime_ns
+    assert reference_of(folder, cache, tmp_path / "scratch", 1) == first
+    assert cache.stat().st_mtime_ns == stamp
+    (folder / "part-00005.parquet").unlink()
+    assert reference_of(folder, cache, tmp_path / "scratch", 1).rows < first.rows
