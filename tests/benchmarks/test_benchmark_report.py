@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from benchmarks.engines import shuffle_run
 from benchmarks.engines.base import Task
 from benchmarks.report import Run
 from benchmarks.run import parser, quantity
+
+from shuffle_operator.api.validation import load_job
 
 
 def run(engine: str = "shuffle", **changes: Any) -> Run:
@@ -178,3 +183,13 @@ def test_spilled_bytes_of_our_summary(stdout: str, expected: int | None) -> None
 def test_a_task_survives_the_command_line() -> None:
     task = Task("sort", "in put", "out", "scratch", 5, 64, 10, 2)
     assert Task.from_json(task.to_json()) == task
+
+
+@pytest.mark.parametrize("workload", ["repartition", "sort"])
+def test_our_job_file_is_a_valid_job(workload: str, tmp_path: Path) -> None:
+    task = Task(workload, str(tmp_path / "in"), str(tmp_path / "out"), str(tmp_path / "scratch"), 5, 64, 1 << 30, 2)
+    command = shuffle_run.command(task, Path(sys.executable))
+    options = f"--workers 2 --memory 512Mi --scratch {task.scratch} --json"
+    assert command[1:] == ["run", str(tmp_path / "job.yaml"), *shlex.split(options)]
+    job = load_job(tmp_path / "job.yaml")
+    assert job.spec.output.partitions == 64
