@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, environments, limits, machine, measure, report, verify
+from benchmarks import dataset, environments, limits, machine, measure, report, verify
 from benchmarks.engines.base import Engine, Task
 from benchmarks.engines.registry import ENGINES, OURS
 from benchmarks.report import Run
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        rows = data.rows_of(options.size)
+        rows = dataset.rows_of(options.size)
     except ValueError as error:
         parser().error(str(error))
     if options.scaling:
@@ -113,19 +113,19 @@ class Bench:
         """Every engine on every workload with that many rows; a run is given out as soon as it is verified."""
         options = self._options
         _say(f"data: {rows:,} rows")
-        dataset = data.ensure(options.data, rows, options.workers)
+        made = dataset.ensure(options.data, rows, options.workers)
         self.datasets.append(
-            {"rows": rows, "files": dataset.files, "arrowBytes": dataset.arrow_bytes, "diskBytes": dataset.disk_bytes}
+            {"rows": rows, "files": made.files, "arrowBytes": made.arrow_bytes, "diskBytes": made.disk_bytes}
         )
         work = Path(tempfile.mkdtemp(prefix="work-", dir=options.data))
         try:
-            cache = options.data / f"{dataset.name}.reference.json"
-            reference = verify.reference_of(dataset.folder, cache, work / "verify", options.workers)
+            cache = options.data / f"{made.name}.reference.json"
+            reference = verify.reference_of(made.folder, cache, work / "verify", options.workers)
             verifier = verify.Verifier(reference, work / "verify", options.workers)
             for repetition in range(options.repetitions):
                 for workload in options.workloads:
                     for name in options.engines:
-                        run = self._one(ENGINES[name], workload, repetition, dataset, verifier, work)
+                        run = self._one(ENGINES[name], workload, repetition, made, verifier, work)
                         _say(f"{workload} {name}: {run.wall_seconds:.1f} s, {run.outcome}")
                         yield run
         finally:
@@ -139,7 +139,7 @@ class Bench:
         engine: Engine,
         workload: str,
         repetition: int,
-        dataset: data.Dataset,
+        made: dataset.Dataset,
         verifier: verify.Verifier,
         work: Path,
     ) -> Run:
@@ -150,17 +150,17 @@ class Bench:
         limit = self._limits.get(engine.name, engine.memory or options.memory * options.workers)
         task = Task(
             workload=workload,
-            input=str(dataset.folder),
+            input=str(made.folder),
             output=str(output),
             scratch=str(scratch),
-            rows=dataset.rows,
+            rows=made.rows,
             files=FILES,
             memory=limit,
             cores=options.workers,
         )
         command = engine.command(task, self._pythons[engine.name])
-        timeout = options.timeout or 300 + 300 * dataset.rows / data.SIZES["S"]
-        _warm(dataset.folder)
+        timeout = options.timeout or 300 + 300 * made.rows / dataset.SIZES["S"]
+        _warm(made.folder)
         group = limits.group_for(limit, enforce=not options.no_limits)
         self.limits = limits.describe(group)
         used = measure.run(command, group, scratch, folder / "log", timeout, _environment(scratch), ROOT)
@@ -177,7 +177,7 @@ class Bench:
             repetition=repetition,
             outcome=report.outcome(used.exit_code, used.memory_kills, timeout, used.last_line, problems),
             memory_limit=limit,
-            rows=dataset.rows,
+            rows=made.rows,
             wall_seconds=round(used.wall_seconds, 2),
             cpu_seconds=round(used.cpu_seconds, 2),
             peak_memory=used.peak_memory,

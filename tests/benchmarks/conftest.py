@@ -9,7 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import data, verify
+from benchmarks import dataset as data
+from benchmarks import verify
 
 ROWS = 4000
 

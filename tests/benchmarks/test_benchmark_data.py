@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from benchmarks import data
+from benchmarks import dataset as data
 
 
 def test_sizes_by_name_and_number() -> None:

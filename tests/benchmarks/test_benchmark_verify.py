@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from benchmarks.data import Dataset
+from benchmarks.dataset import Dataset
 from benchmarks.engines import duckdb_copy
 from benchmarks.engines.base import Task
 from benchmarks.verify import Verifier, output_files, reference_of

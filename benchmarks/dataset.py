@@ -1,6 +1,6 @@
 """The data of the benchmark: made once, from a seed, the same on every machine.
 
-    python -m benchmarks.data S --data DIR
+    python -m benchmarks.dataset S --data DIR
 
 Six columns of 72 bytes a row in Arrow memory: `timestamp` (uniform over a year), `name` (26 values), `id` (uniform over
 a quarter of the rows, so four rows a key), `x`, `y` (uniform, incompressible), `payload` (three of a thousand words).
@@ -149,7 +149,7 @@ def _rows_in(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description="Make the benchmark's data.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dataset", description="Make the benchmark's data.")
     parser.add_argument("size", help="S (27 M rows), L (8 times that) or a number of rows")
     parser.add_argument("--data", type=Path, default=Path(__file__).parent / "data", help="folder to keep it in")
     parser.add_argument("--processes", type=int, default=2)
