@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.scaling:
         options.engines = [OURS]
     cores = machine.use_cores(options.workers)
+    options.data = options.data.resolve()  # the engines run in another folder
     options.data.mkdir(parents=True, exist_ok=True)
     bench = Bench(options)
     runs = list(bench.run(rows))
