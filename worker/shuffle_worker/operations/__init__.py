@@ -1,1 +1,33 @@
-"""What is done with the rows: the map side that makes shards, the reduce side that makes files."""
+"""What is done with the rows: the map side that makes shards, the reduce side that makes files.
+
+base.py         the contract, and what a shard is
+splitter.py     map side: rows in, shards out              assign.py   which cell a row goes to
+shards.py       the bytes of a shard                       readback.py shards back from the store
+reduce.py       reduce side: buckets in, files out         cutter.py   row groups of one size
+sorting.py      a bucket in order                          external_sort.py  one that does not fit in memory
+files.py        one output file
+repartition.py, sort.py   the operations
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shuffle_worker.operations.base import Operation
+from shuffle_worker.operations.files import Files
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.protocol.messages import Sort
+
+__all__ = ["Files", "operation_for"]
+
+
+def operation_for(plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> Operation:
+    """The operation that a plan's job asks for. files: where its output files are made. scratch: a folder for what does
+    not fit in memory. batch_bytes: rows that a splitter may hold; its working set is three times that."""
+    if isinstance(plan.job.operation, Sort):
+        from shuffle_worker.operations.sort import SortOperation
+
+        return SortOperation(plan, files, scratch, batch_bytes)
+    from shuffle_worker.operations.repartition import RepartitionOperation
+
+    return RepartitionOperation(plan, files, scratch, batch_bytes)

@@ -1,0 +1,163 @@
+"""The reduce side of operations that keep whole rows: the shards of a group become its files.
+
+Two shapes (see `plan/layout.py`). A group of one partition is one or several buckets, written one after the other as
+they come or each one sorted. A group of many partitions is one bucket, which holds them all: it is parted by the row
+counts that each shard carries.
+
+Memory, out of the `memory` given to `write`: a quarter for the buffer that shards are read into; a quarter for the rows
+copied out of it (a bucket to be sorted or parted, or the start of a row group); a quarter for these in their new order;
+the rest for the encoder. What does not fit is streamed, parted in several passes, or sorted on scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_worker.operations.base import FileResult, ShardSource
+from shuffle_worker.operations.cutter import copied
+from shuffle_worker.operations.files import PartitionFiles
+from shuffle_worker.operations.readback import ReadBack
+from shuffle_worker.operations.shards import Counts, Decoded
+from shuffle_worker.operations.sorting import Sorter
+from shuffle_worker.partitioning.scatter import scatter
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.schema import transport_schema
+
+Stream = Iterator[pa.RecordBatch | None]
+"""Batches in order; None where the memory of those before it is about to be used again."""
+
+
+class Reduce:
+    """sorter: how the rows of a file are put in order; None leaves them in the order of the input."""
+
+    def __init__(self, plan: Plan, files: PartitionFiles, sorter: Sorter | None) -> None:
+        self._layout = plan.layout
+        self._schema = transport_schema(plan.arrow_schema())
+        self._files = files
+        self._sorter = sorter
+
+    def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
+        share = max(memory // 4, 1)
+        readback = ReadBack(source, self._layout, self._schema, share)
+        buckets = self._layout.group_buckets(group)
+        partitions = self._layout.group_partitions(group)
+        try:
+            if len(partitions) == 1:
+                rows = sum(shard.rows for bucket in buckets for shard in source.shards(bucket))
+                yield self._files.write(partitions[0], self._buckets(buckets, readback, memory), rows)
+            else:
+                yield from self._parted(buckets[0], partitions, readback, memory)
+        finally:
+            del readback
+            pa.default_memory_pool().release_unused()
+
+    def _buckets(self, buckets: range, readback: ReadBack, memory: int) -> Stream:
+        """A partition: its buckets one after the other."""
+        for bucket in buckets:
+            whole = (_passed_on(piece) for piece in readback.pieces(bucket))
+            yield from self._ordered(whole, readback.size(bucket), memory)
+
+    def _ordered(self, pieces: Iterator[list[pa.RecordBatch]], size: int, memory: int) -> Stream:
+        """Pieces of about `size` bytes in all, in the order that the file's rows are to have."""
+        if self._sorter is not None:
+            yield from self._sorter.sorted(pieces, size, memory)
+            return
+        for piece in pieces:
+            yield from piece
+            yield None
+
+    def _together(self, rows: pa.RecordBatch) -> Stream:
+        """Rows that are in memory of their own, in the order that the file's rows are to have."""
+        if rows.num_rows:
+            yield rows if self._sorter is None else self._sorter.in_memory(rows)
+
+    def _parted(self, bucket: int, partitions: range, readback: ReadBack, memory: int) -> Iterator[FileResult]:
+        """The partitions of a bucket, as many of them at a time as fit."""
+        share = max(memory // 4, 1)
+        size = readback.size(bucket)
+        if size <= share:
+            totals = None
+            passes = [range(len(partitions))]
+        else:
+            totals = readback.counts(bucket, len(partitions))
+            passes = list(_passes(totals, size / max(int(totals.sum()), 1), share))
+        for cells in passes:
+            if totals is not None and len(cells) == 1:
+                rows = int(totals[cells[0]])
+                if not rows:
+                    yield self._files.write(partitions[cells[0]], iter(()), 0)
+                    continue
+                only = (_of_cell(piece, cells[0]) for piece in readback.pieces(bucket))
+                stream = self._ordered(only, int(rows * size / int(totals.sum())), memory)
+                yield self._files.write(partitions[cells[0]], stream, rows)
+            else:
+                for cell, rows_of_cell in self._gathered(bucket, len(partitions), cells, readback):
+                    stream = self._together(rows_of_cell)
+                    yield self._files.write(partitions[cell], stream, rows_of_cell.num_rows)
+
+    def _gathered(
+        self, bucket: int, count: int, cells: range, readback: ReadBack
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows of some of a bucket's cells, cell by cell, each in input order."""
+        wanted = np.zeros(count, np.bool_)
+        wanted[cells.start : cells.stop] = True
+        held: list[pa.RecordBatch] = []
+        held_counts: list[Counts] = []
+        for piece in readback.pieces(bucket):
+            ids = _cells_of(piece)
+            grouped, starts = scatter(copied([shard.batch for shard in piece]), ids, count, wanted)
+            held.append(grouped)
+            held_counts.append(np.diff(starts))
+        if not held:
+            empty = pa.RecordBatch.from_pylist([], schema=self._schema)
+            for cell in cells:
+                yield cell, empty
+            return
+        if len(held) == 1:
+            grouped, starts = held[0], np.concatenate([[0], np.cumsum(held_counts[0])])
+        else:
+            ids = np.concatenate([np.repeat(np.arange(count, dtype=np.int32), counts) for counts in held_counts])
+            grouped, starts = scatter(pa.concat_batches(held), ids, count)
+        held.clear()
+        for cell in cells:
+            first, last = int(starts[cell]), int(starts[cell + 1])
+            yield cell, grouped.slice(first, last - first)
+
+
+def _passed_on(piece: list[Decoded]) -> list[pa.RecordBatch]:
+    return [shard.batch for shard in piece]
+
+
+def _of_cell(piece: list[Decoded], cell: int) -> list[pa.RecordBatch]:
+    """One cell's rows of every shard."""
+    found: list[pa.RecordBatch] = []
+    for shard in piece:
+        assert shard.counts is not None
+        rows = int(shard.counts[cell])
+        if rows:
+            found.append(shard.batch.slice(int(shard.counts[:cell].sum()), rows))
+    return found
+
+
+def _cells_of(piece: list[Decoded]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """The cell of every row of some shards: within each shard they are in cell order."""
+    parts = []
+    for shard in piece:
+        assert shard.counts is not None
+        parts.append(np.repeat(np.arange(len(shard.counts), dtype=np.int32), shard.counts))
+    return np.concatenate(parts)
+
+
+def _passes(totals: Counts, row_bytes: float, budget: int) -> Iterator[range]:
+    """Runs of cells whose rows fit the budget; a cell that does not fit is a run of its own."""
+    first, held = 0, 0.0
+    for cell, rows in enumerate(totals.tolist()):
+        size = rows * row_bytes
+        if cell > first and held + size > budget:
+            yield range(first, cell)
+            first, held = cell, 0.0
+        held += size
+    yield range(first, len(totals))

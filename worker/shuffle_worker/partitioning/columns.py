@@ -1,0 +1,145 @@
+"""Arrow columns as numpy arrays, without a copy where there need not be one, and the way back.
+
+Called by everything in this package. `pa.array(ndarray)` and `Array.to_numpy()` import pandas on first use (a second of
+processor time and 60 MB a process), so it goes by the buffers here, and numpy sees what Arrow laid out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Bytes:
+    """Rows of bytes: row i is `data[starts[i] : starts[i] + lengths[i]]`, whatever the column's type was."""
+
+    __slots__ = ("data", "lengths", "starts")
+
+    def __init__(self, data: npt.NDArray[np.uint8], starts: I64, lengths: I64) -> None:
+        self.data = data
+        self.starts = starts
+        self.lengths = lengths
+
+
+def values(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
+    """The fixed-width values of a column, as a view; what stands behind a null is arbitrary."""
+    count = len(array)
+    buffer = array.buffers()[1]
+    if buffer is None or not count:
+        return np.zeros(count, dtype)
+    size = np.dtype(dtype).itemsize
+    return np.frombuffer(buffer, dtype, count, array.offset * size)
+
+
+def bits(buffer: pa.Buffer | None, offset: int, count: int) -> Bools:
+    """A bitmap as one byte a row."""
+    if buffer is None or not count:
+        return np.ones(count, np.bool_)
+    first = offset >> 3
+    packed = np.frombuffer(buffer, np.uint8)[first : (offset + count + 7) >> 3]
+    shift = offset & 7
+    return np.unpackbits(packed, bitorder="little")[shift : shift + count].view(np.bool_)
+
+
+def valid(array: pa.Array) -> Bools | None:
+    """Which rows are not null; None where all are."""
+    if pa.types.is_null(array.type):
+        return np.zeros(len(array), np.bool_)
+    if not array.null_count:
+        return None
+    return bits(array.buffers()[0], array.offset, len(array))
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """The same values in the plainest layout: extension types give their storage, dictionaries their values, views and
+    run-end encoded columns become ordinary ones."""
+    kind = array.type
+    if isinstance(kind, pa.ExtensionType):
+        return plain(array.storage)  # type: ignore[attr-defined]
+    if pa.types.is_dictionary(kind):
+        return plain(array.dictionary_decode())  # type: ignore[attr-defined]
+    if pa.types.is_run_end_encoded(kind):
+        return plain(pc.run_end_decode(array))
+    if pa.types.is_string_view(kind):
+        return array.cast(pa.large_string())
+    if pa.types.is_binary_view(kind):
+        return array.cast(pa.large_binary())
+    return array
+
+
+def rows_of_bytes(array: pa.Array) -> Bytes:
+    """A string, binary or fixed-size binary column (plain layout) as rows of bytes; null rows are empty."""
+    count = len(array)
+    kind = array.type
+    buffers = array.buffers()
+    if pa.types.is_fixed_size_binary(kind):
+        width = kind.byte_width
+        starts = np.arange(array.offset, array.offset + count, dtype=np.int64) * width
+        lengths = np.full(count, width, np.int64)
+        data = buffers[1]
+    else:
+        wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+        if buffers[1] is None or not count:
+            starts = np.zeros(count, np.int64)
+            lengths = np.zeros(count, np.int64)
+        elif wide:
+            ends = np.frombuffer(buffers[1], np.int64, count + 1, array.offset * 8)
+            starts, lengths = ends[:-1], np.diff(ends)
+        else:
+            ends = np.frombuffer(buffers[1], np.int32, count + 1, array.offset * 4).astype(np.int64)
+            starts, lengths = ends[:-1], np.diff(ends)
+        data = buffers[2]
+    present = valid(array)
+    if present is not None:
+        lengths = np.where(present, lengths, 0)
+    raw = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    return Bytes(raw, starts, lengths)
+
+
+_MASKS = np.array([0] + [(1 << (8 * k)) - 1 for k in range(1, 9)], np.uint64)
+
+
+def word(rows: Bytes, at: int, chosen: I64 | None = None) -> U64:
+    """Bytes `at` .. `at + 7` of every row (or of the chosen ones), little endian, zero where the row has ended.
+
+    One unaligned eight-byte read a row through a view whose stride is one byte; it may not pass the buffer's end, so
+    the few rows that stand there are read further back and shifted."""
+    starts = rows.starts if chosen is None else rows.starts[chosen]
+    lengths = rows.lengths if chosen is None else rows.lengths[chosen]
+    data = rows.data
+    if data.size < 8:
+        data = np.concatenate([data, np.zeros(8, np.uint8)])
+    last = data.size - 8
+    view = np.ndarray((last + 1,), np.dtype("<u8"), data, 0, (1,))
+    where = starts + at
+    remaining = lengths - at
+    np.clip(remaining, 0, 8, out=remaining)
+    np.copyto(where, 0, where=remaining == 0)
+    if where.size and int(where.max()) > last:
+        near = np.minimum(where, last)
+        found: U64 = view[near]
+        found >>= ((where - near) * 8).astype(np.uint64)
+    else:
+        found = view[where]
+    found &= _MASKS[remaining]
+    return found
+
+
+def indices(rows: npt.NDArray[np.generic]) -> pa.Array:
+    """Row numbers as an Arrow array for `take`, without a copy where they are 32 or 64 bits wide."""
+    if rows.dtype == np.uint64 or rows.dtype == np.int64:
+        return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
+    narrow = np.ascontiguousarray(rows, np.int32)
+    return pa.Array.from_buffers(pa.int32(), len(narrow), [None, pa.py_buffer(narrow)])
+
+
+def take(batch: pa.RecordBatch, rows: npt.NDArray[np.generic]) -> pa.RecordBatch:
+    """The rows of a batch in this order; the numbers must be in range (they are not checked: a seventh of the time)."""
+    taken: pa.RecordBatch = pc.take(batch, indices(rows), boundscheck=False)
+    return taken

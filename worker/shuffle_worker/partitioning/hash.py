@@ -1,0 +1,263 @@
+"""`shuffle-hash/1`: a 64-bit hash of what a key *means*, and from it the cell that a row belongs to.
+
+The map side calls `cells_of`; the manifest records `NAME`, so that another program, or a later job, can say where a key
+went. Hence the rule: what is written here never changes. A better hash gets another name.
+
+Equal keys hash alike whatever they are stored as:
+
+    integers, bool     mix(v), v as 64 bits two's complement
+    floats             integral and within int64: as that integer (so -0.0 = 0.0 = 0); NaN: mix(0x7FF8000000000000);
+                       else mix(bits of the float64)
+    timestamp,         mix(nanoseconds since the epoch, modulo 2**64), whatever the unit; a time zone does not move an
+    duration, time     instant
+    date32, date64     mix(days since the epoch)
+    decimals           mix(unscaled * 10**-scale modulo 2**61 - 1): the residue of the value does not depend on the scale
+    text and bytes     up to 64 bytes: h = mix(length); for every 8 bytes, little endian, padded with zeros:
+                       h = (h ^ word) * M, h = h ^ (h >> 32); then mix(h). Longer: mix(xxh3-64 of the bytes)
+    dictionary, views, run-end encoded, extension types: as the values they stand for
+    null               0x9AE16A3B2F90404F
+
+    mix(v): v += 0x9E3779B97F4A7C15, then MurmurHash3's 64-bit finaliser
+    several columns: h of the first; then for each further one h = mix(h * M + h of that column)
+    cell = ((h >> 32) * cells) >> 32
+
+All of it is numpy over whole columns, in blocks that stay in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+
+from shuffle_worker.partitioning.columns import U64, plain, rows_of_bytes, valid, values, word
+
+NAME = "shuffle-hash/1"
+NULL = 0x9AE16A3B2F90404F
+GOLDEN = 0x9E3779B97F4A7C15
+MULTIPLIER = 0xD6E8FEB86659FD93
+NAN_BITS = 0x7FF8000000000000
+PRIME = (1 << 61) - 1
+SHORT = 64
+"""Bytes of a text up to which it is hashed by words, all rows at once; a longer one by itself (bounds the rounds)."""
+
+_BLOCK = 16384
+_MASK = (1 << 64) - 1
+_NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+
+def can_hash(kind: pa.DataType) -> bool:
+    """Whether a column of this type can be a hash key."""
+    if isinstance(kind, pa.ExtensionType):
+        return can_hash(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return can_hash(kind.value_type)  # type: ignore[attr-defined]
+    return (
+        pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind))
+        or is_bytes(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Text or bytes, of any layout."""
+    t = pa.types
+    return (
+        t.is_string(kind)
+        or t.is_large_string(kind)
+        or t.is_string_view(kind)
+        or t.is_binary(kind)
+        or t.is_large_binary(kind)
+        or t.is_binary_view(kind)
+        or (t.is_fixed_size_binary(kind) and not t.is_decimal(kind))
+    )
+
+
+def cells_of(columns: Sequence[pa.Array], cells: int) -> npt.NDArray[np.int32]:
+    """The cell of every row, 0 .. cells-1, from its key columns."""
+    return to_cells(hash_rows(columns), cells)
+
+
+def to_cells(hashes: U64, cells: int) -> npt.NDArray[np.int32]:
+    """Spread hashes evenly over cells (a multiplication instead of a division). Destroys `hashes`."""
+    out = np.empty(len(hashes), np.int32)
+    for start in range(0, len(hashes), _BLOCK):
+        part = hashes[start : start + _BLOCK]
+        part >>= np.uint64(32)
+        part *= np.uint64(cells)
+        part >>= np.uint64(32)
+        out[start : start + _BLOCK] = part
+    return out
+
+
+def hash_rows(columns: Sequence[pa.Array]) -> U64:
+    """The hash of every row over its key columns, in their order."""
+    hashes = hash_column(columns[0])
+    for column in columns[1:]:
+        hashes *= np.uint64(MULTIPLIER)
+        hashes += hash_column(column)
+        mix(hashes)
+    return hashes
+
+
+def hash_column(array: pa.Array) -> U64:
+    """The hash of every value of a column; the result is the caller's own."""
+    kind = array.type
+    if isinstance(kind, pa.ExtensionType):
+        return hash_column(array.storage)  # type: ignore[attr-defined]
+    if pa.types.is_dictionary(kind):
+        return _hash_dictionary(array)
+    array = plain(array)
+    kind = array.type
+    if pa.types.is_null(kind):
+        return np.full(len(array), NULL, np.uint64)
+    if is_bytes(kind):
+        hashes = _hash_bytes(array)
+    elif pa.types.is_decimal(kind):
+        hashes = mix(_decimal_residues(array))
+    elif pa.types.is_floating(kind):
+        hashes = mix(_float_words(array))
+    else:
+        hashes = mix(_integer_words(array))
+    present = valid(array)
+    if present is not None:
+        hashes[~present] = NULL
+    return hashes
+
+
+def mix(words: U64) -> U64:
+    """Scramble in place, block by block."""
+    scratch = np.empty(min(_BLOCK, len(words)), np.uint64)
+    for start in range(0, len(words), _BLOCK):
+        part = words[start : start + _BLOCK]
+        high = scratch[: len(part)]
+        part += np.uint64(GOLDEN)
+        np.right_shift(part, np.uint64(33), out=high)
+        part ^= high
+        part *= np.uint64(0xFF51AFD7ED558CCD)
+        np.right_shift(part, np.uint64(33), out=high)
+        part ^= high
+        part *= np.uint64(0xC4CEB9FE1A85EC53)
+        np.right_shift(part, np.uint64(33), out=high)
+        part ^= high
+    return words
+
+
+def _integer_words(array: pa.Array) -> U64:
+    """Integers, booleans and everything temporal as 64-bit words; a copy."""
+    kind = array.type
+    t = pa.types
+    if t.is_boolean(kind):
+        from shuffle_worker.partitioning.columns import bits
+
+        return bits(array.buffers()[1], array.offset, len(array)).astype(np.uint64)
+    if t.is_integer(kind):
+        dtype = f"{'i' if t.is_signed_integer(kind) else 'u'}{kind.bit_width // 8}"
+        return values(array, dtype).astype(np.int64 if dtype[0] == "i" else np.uint64).view(np.uint64)
+    if t.is_date32(kind):
+        return values(array, np.int32).astype(np.int64).view(np.uint64)
+    if t.is_date64(kind):
+        days: npt.NDArray[np.int64] = values(array, np.int64) // np.int64(86_400_000)  # type: ignore[operator]
+        return days.view(np.uint64)
+    width = np.int32 if t.is_time32(kind) else np.int64
+    words: U64 = values(array, width).astype(np.int64).view(np.uint64)
+    factor = _NANOS[kind.unit]  # type: ignore[attr-defined]
+    if factor != 1:
+        words *= np.uint64(factor)
+    return words
+
+
+def _float_words(array: pa.Array) -> U64:
+    floats = values(array, f"f{array.type.bit_width // 8}").astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        whole = floats.astype(np.int64)
+        integral = (floats >= -(2.0**63)) & (floats < 2.0**63) & (whole == floats)
+    words = floats.view(np.uint64)
+    nan = floats != floats
+    np.copyto(words, whole.view(np.uint64), where=integral)
+    np.copyto(words, np.uint64(NAN_BITS), where=nan)
+    return words
+
+
+def _hash_bytes(array: pa.Array) -> U64:
+    rows = rows_of_bytes(array)
+    hashes = mix(rows.lengths.astype(np.uint64))
+    longest = int(rows.lengths.max()) if len(array) else 0
+    for at in range(0, min(longest, SHORT), 8):
+        active = np.flatnonzero(rows.lengths > at) if at else None
+        if active is None or len(active) == len(array):
+            hashes ^= word(rows, at)
+            hashes *= np.uint64(MULTIPLIER)
+            hashes ^= hashes >> np.uint64(32)
+        else:
+            part = hashes[active]
+            part ^= word(rows, at, active)
+            part *= np.uint64(MULTIPLIER)
+            part ^= part >> np.uint64(32)
+            hashes[active] = part
+    if longest > SHORT:
+        data = memoryview(rows.data)
+        for i in np.flatnonzero(rows.lengths > SHORT).tolist():
+            start = int(rows.starts[i])
+            hashes[i] = xxhash.xxh3_64_intdigest(data[start : start + int(rows.lengths[i])])
+    return mix(hashes)
+
+
+def _hash_dictionary(array: pa.Array) -> U64:
+    """Hash the dictionary once and look each row up."""
+    dictionary = array.dictionary  # type: ignore[attr-defined]
+    codes = array.indices  # type: ignore[attr-defined]
+    if len(dictionary) > len(array):
+        return hash_column(array.dictionary_decode())  # type: ignore[attr-defined]
+    table = np.append(hash_column(dictionary), np.uint64(NULL))
+    kind = codes.type
+    dtype = f"{'i' if pa.types.is_signed_integer(kind) else 'u'}{kind.bit_width // 8}"
+    places = values(codes, dtype).astype(np.int64)
+    present = valid(codes)
+    if present is not None:
+        places[~present] = len(dictionary)
+    return table[places]
+
+
+def _decimal_residues(array: pa.Array) -> U64:
+    """unscaled * 10**-scale modulo the prime, from the value's 64-bit limbs, least significant first."""
+    kind = array.type
+    width = kind.bit_width // 64
+    if width == 0:
+        top = values(array, np.int32).astype(np.int64)
+        limbs: list[U64] = []
+    else:
+        flat = np.frombuffer(array.buffers()[1], np.uint64, len(array) * width, array.offset * width * 8)
+        table = flat.reshape(len(array), width)
+        top = table[:, width - 1].view(np.int64)
+        limbs = [table[:, i] for i in range(width - 2, -1, -1)]
+    residue: U64 = np.mod(top, np.int64(PRIME)).view(np.uint64)
+    for limb in limbs:  # * 2**64 = * 8 modulo the prime
+        residue = _reduce(_reduce(residue * np.uint64(8)) + _reduce(limb))
+    scale = kind.scale  # type: ignore[attr-defined]
+    if scale:
+        residue = _times(residue, pow(10, -scale, PRIME))
+    return residue
+
+
+def _reduce(x: U64) -> U64:
+    folded = (x & np.uint64(PRIME)) + (x >> np.uint64(61))
+    return np.where(folded >= np.uint64(PRIME), folded - np.uint64(PRIME), folded)
+
+
+def _times(x: U64, factor: int) -> U64:
+    """x * factor modulo 2**61 - 1, by halves, so that nothing passes 64 bits."""
+    low, high = np.uint64(factor & 0xFFFFFFFF), np.uint64(factor >> 32)
+    x_low, x_high = x & np.uint64(0xFFFFFFFF), x >> np.uint64(32)
+    middle = x_high * low + x_low * high
+    total = x_high * high * np.uint64(8)
+    total += (middle >> np.uint64(29)) + ((middle & np.uint64((1 << 29) - 1)) << np.uint64(32))
+    total += _reduce(x_low * low)
+    return _reduce(total)

@@ -1,0 +1,54 @@
+"""What an output format is: row groups in, the bytes of one file out, into a sink.
+
+Contract, run by the conformance suite in tests/conformance/test_writers.py:
+- reading the file gives the schema (types, nullability, metadata) and the rows that were written, in order;
+- the bytes depend on the schema, the options and the row groups, on nothing else;
+- a file without rows is a valid file with the schema;
+- each call of `write` is one row group, its memory is free again when the call returns;
+- `close` completes the file but does not commit the sink: whether it is to be seen is the caller's to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.storage import Sink
+
+
+class WriterOptions(NamedTuple):
+    """compression: a name of the API (Snappy, Zstd ...) or None. dictionary: columns worth a dictionary."""
+
+    compression: str | None
+    dictionary: list[str]
+
+
+class FileWriter(Protocol):
+    def write(self, group: pa.RecordBatch) -> None:
+        """One row group, with exactly the schema that the writer was opened with."""
+        ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None:
+        """Let go of the file as it is: nothing more is written to the sink, now or when the writer is collected."""
+        ...
+
+
+class Format(NamedTuple):
+    """An output format: its file name's suffix, and how to open a file of it."""
+
+    suffix: str
+    open: Callable[[Sink, pa.Schema, WriterOptions], FileWriter]
+
+
+def output_format(name: str) -> Format:
+    """The format that a job names. Raises InvalidSpec for one that cannot be written."""
+    if name == "Parquet":
+        from shuffle_worker.writers.parquet import ParquetFile
+
+        return Format("parquet", ParquetFile)
+    raise InvalidSpec(f"output.format {name} cannot be written; use Parquet")
