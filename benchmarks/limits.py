@@ -56,7 +56,7 @@ class Group(Protocol):
         """How many of its processes the kernel has killed for memory."""
 
     def close(self) -> None:
-        """Give everything back; the processes are gone by now."""
+        """Give everything back; the processes are gone by now. A second call does nothing."""
 
 
 class _Cgroup:
@@ -97,6 +97,8 @@ class _Cgroup:
             for _ in range(50):  # the kernel lets go of the last process a moment after it has ended
                 try:
                     folder.rmdir()
+                    break
+                except FileNotFoundError:
                     break
                 except OSError:
                     time.sleep(0.1)

@@ -26,6 +26,7 @@ def cgroup() -> Group:
 def group(request: pytest.FixtureRequest) -> Iterator[Group]:
     made = cgroup() if request.param == "cgroup" else Sampled("a test")
     yield made
+    made.close()
     assert made.enforced is (request.param == "cgroup")
 
 
