@@ -47,14 +47,13 @@ def command(task: Task, python: Path) -> list[str]:
 
 
 def spilled(stdout: str) -> int | None:
-    """`bytes.spilled` of the JSON summary, which is the last thing on standard output; None where there is none."""
+    """`bytes_spilled` of the JSON summary, which is the last thing on standard output; None where there is none."""
     start = stdout.find("{")
     try:
         summary = json.loads(stdout[start:]) if start >= 0 else {}
     except ValueError:
         return None
-    counts = summary.get("bytes")
-    value = counts.get("spilled") if isinstance(counts, dict) else None
+    value = summary.get("bytes_spilled")
     return value if isinstance(value, int) else None
 
 

@@ -17,6 +17,7 @@ from benchmarks.report import Run
 from benchmarks.run import parser, quantity
 
 from shuffle_operator.api.validation import load_job
+from shuffle_operator.coordinator.status import Snapshot
 
 
 def run(engine: str = "shuffle", **changes: Any) -> Run:
@@ -169,9 +170,9 @@ def test_wrong_options_are_refused(arguments: list[str], capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("stdout", "expected"),
     [
-        ('{"phase": "Complete", "bytes": {"spilled": 12}}', 12),
-        ('a line before\n{"bytes": {"spilled": 0}}\n', 0),
-        ('{"bytes": {}}', None),
+        ('{"phase": "Complete", "bytes_spilled": 12}', 12),
+        ('a line before\n{"bytes_spilled": 0}\n', 0),
+        ('{"bytes_read": 1}', None),
         ("no summary", None),
         ("{ broken", None),
     ],
@@ -193,3 +194,7 @@ def test_our_job_file_is_a_valid_job(workload: str, tmp_path: Path) -> None:
     assert command[1:] == ["run", str(tmp_path / "job.yaml"), *shlex.split(options)]
     job = load_job(tmp_path / "job.yaml")
     assert job.spec.output.partitions == 64
+
+
+def test_our_summary_has_the_figure_that_is_read() -> None:
+    assert "bytes_spilled" in Snapshot.__struct_fields__
