@@ -54,7 +54,10 @@ class Input(ApiModel):
         description="Any fsspec URL or a local path: a file, a folder (all files below it but hidden ones), or a glob.",
     )
     paths: list[StoragePath] | None = Field(
-        default=None, min_length=1, max_length=1000, description="Several files, folders or globs, read in this order."
+        default=None,
+        min_length=1,
+        max_length=10_000,
+        description="Several files, folders or globs, read in this order.",
     )
     format: Format | None = Field(default=None, description="How the files are stored; by their suffix where absent.")
     columns: Annotated[UniqueColumns, Field(min_length=1, max_length=10_000)] | None = Field(

@@ -57,7 +57,7 @@ def resolve(
 ) -> messages.Job:
     """What the workers are told. `workers` and `memory` (bytes each) are the caller's decision: see `declared_workers`
     and `declared_memory` for what the job says itself. Raises InvalidJob where this version cannot carry it out."""
-    problems = list(_problems(job.spec, local))
+    problems = unsupported(job, local=local)
     if problems:
         raise InvalidJob(problems, job.metadata.name)
     return messages.Job(
@@ -90,7 +90,12 @@ def declared_memory(job: ShuffleJob, default: int) -> int:
     return default
 
 
-def _problems(spec: Spec, local: bool) -> Iterator[Problem]:
+def unsupported(job: ShuffleJob, *, local: bool) -> list[Problem]:
+    """What this version, or a run on one machine, cannot carry out of a job that is valid."""
+    return list(_gaps(job.spec, local))
+
+
+def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
     for missing in NOT_YET:
         if missing.asked(spec):
             yield Problem(missing.path, f"{missing.what} is not supported by this version yet")

@@ -5,7 +5,8 @@ than 1.25 ignore CEL. A test runs both forms of each rule over the same jobs. Th
 understands: has, size, matches, startsWith, all, self, oldSelf.
 
 A check sees plain data that may have any shape, since all problems of a file are told at once: what has not the
-expected type counts as absent here and is told by the field's own type.
+expected type counts as absent here and is told by the field's own type. Names that are words of CEL are written as
+Kubernetes escapes them: `__function__`.
 """
 
 from __future__ import annotations
@@ -88,14 +89,6 @@ def _sort_within(spec: Object) -> bool:
 
 _COUNTED = " + ".join(f"(has(self.operation.{name}) ? 1 : 0)" for name in OPERATIONS)
 
-# The output's folder, with a slash at its end, must not begin with an input's path, nor the other way round. Globs and
-# spellings of the same path are left to the check in paths.py.
-_APART = (
-    "!(self.output.path + '/').startsWith({path} + '/') && !({path} + '/').startsWith(self.output.path + '/')"
-    " && !({path}.matches('/$') && (self.output.path + '/').startsWith({path}))"
-    " && !(self.output.path.matches('/$') && ({path} + '/').startsWith(self.output.path))"
-)
-
 RULES: tuple[Rule, ...] = (
     Rule(
         "",
@@ -168,14 +161,14 @@ RULES: tuple[Rule, ...] = (
         "spec.operation.groupBy.aggregations[]",
         "quantile",
         "function: quantile needs quantile (0 to 1), and no other function has it",
-        "(self.function == 'quantile') == has(self.quantile)",
+        "(self.__function__ == 'quantile') == has(self.quantile)",
         lambda node: (node.get("function") == "quantile") == ("quantile" in node),
     ),
     Rule(
         "spec.operation.groupBy.aggregations[]",
         "column",
         "every function but count needs a column",
-        "has(self.column) || self.function == 'count'",
+        "has(self.column) || self.__function__ == 'count'",
         lambda node: "column" in node or node.get("function") == "count",
     ),
     Rule(
@@ -237,10 +230,13 @@ RULES: tuple[Rule, ...] = (
 )
 
 APART_CEL = (
-    f"self.inputs.all(i, (!has(i.path) || ({_APART.format(path='i.path')}))"
-    f" && (!has(i.paths) || i.paths.all(p, {_APART.format(path='p')})))"
+    "self.inputs.all(i, !has(i.path) || ("
+    "!(self.output.path + '/').startsWith(i.path + '/') && !(i.path + '/').startsWith(self.output.path + '/')"
+    " && !(i.path.matches('/$') && (self.output.path + '/').startsWith(i.path))"
+    " && !(self.output.path.matches('/$') && (i.path + '/').startsWith(self.output.path))))"
 )
-"""That no input is the output, inside it or around it; paths.py has the full check."""
+"""That no input is the output, inside it or around it: each folder, with a slash at its end, must not begin with the
+other. Lists of paths, which would be dear for the server, globs, and other spellings of a path are left to paths.py."""
 APART_MESSAGE = "the output must be neither an input nor inside one nor around one"
 
 FROZEN = (
@@ -255,3 +251,11 @@ FROZEN_WORKERS_BUT = ("replicas",)
 def frozen_cel(name: str) -> str:
     """A transition rule: the field is what it was, or is still absent."""
     return f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
+
+
+def frozen_worker_cel(name: str) -> str:
+    """The same for a field of spec.workers, which Kueue and people may change while the job is suspended. Where
+    `workers` itself comes or goes there is nothing to compare; the operator decides then."""
+    old, new = f"oldSelf.workers.{name}", f"self.workers.{name}"
+    same = f"(has({new}) == has({old}) && (!has({new}) || {new} == {old}))"
+    return f"(has(oldSelf.suspend) && oldSelf.suspend) || !has(self.workers) || !has(oldSelf.workers) || {same}"

@@ -1,0 +1,141 @@
+"""A checked job becomes what the workers are told, or is refused for what this version does not do yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shuffle_operator.api.problems import InvalidJob, path_text
+from shuffle_operator.api.resolve import NOT_YET, declared_memory, declared_workers, resolve, unsupported
+from shuffle_operator.api.validation import check_job
+from shuffle_worker.protocol import messages
+
+GIB = 1 << 30
+
+
+def told(job: dict[str, Any], local: bool = True) -> messages.Job:
+    return resolve(check_job(job), uid="u1", workers=3, memory=GIB, local=local)
+
+
+def test_defaults_are_filled_in(job: Any) -> None:
+    assert told(job()) == messages.Job(
+        uid="u1",
+        name="events",
+        operation=messages.Repartition(by=["user_id"]),
+        inputs=[messages.Input(paths=["s3://bucket/events/"])],
+        output=messages.Output(path="s3://bucket/by-user/", target_bytes=256 << 20, compression="Zstd"),
+        workers=3,
+        memory=GIB,
+    )
+
+
+def test_everything_that_was_said_is_told(job: Any) -> None:
+    store = {"endpoint": "http://127.0.0.1:9000", "options": {"anon": True, "retries": 3}}
+    result = told(
+        job(
+            operation={"repartition": {"range": ["ts"]}},
+            inputs=[
+                {
+                    "name": "events", "paths": ["/a", "/b/*.parquet"], "format": "Parquet", "columns": ["id", "ts"],
+                    "filter": "id > 3", "storage": store,
+                }
+            ],
+            output={
+                "path": "/out", "partitions": 64, "compression": "Snappy", "sortWithin": ["ts", "id"],
+                "onExisting": "Overwrite", "storage": store,
+            },
+        )
+    )  # fmt: skip
+    storage = messages.Storage(endpoint="http://127.0.0.1:9000", options={"anon": True, "retries": 3})
+    assert result.operation == messages.Repartition(range=["ts"])
+    assert result.inputs == [
+        messages.Input(["/a", "/b/*.parquet"], "events", "Parquet", ["id", "ts"], "id > 3", storage)
+    ]
+    assert result.output.partitions == 64
+    assert result.output.sort_within == [messages.SortKey("ts"), messages.SortKey("id")]
+    assert (result.output.compression, result.output.overwrite, result.output.storage) == ("Snappy", True, storage)
+
+
+def test_a_sort_keeps_the_order_of_its_keys(job: Any) -> None:
+    keys = [{"column": "ts", "order": "Descending", "nulls": "First"}, {"column": "id"}]
+    result = told(job(operation={"sort": {"by": keys}}, output={"path": "/out", "targetPartitionSize": "1G"}))
+    assert result.operation == messages.Sort(by=[messages.SortKey("ts", True, True), messages.SortKey("id")])
+    assert result.output.target_bytes == 10**9
+
+
+def test_the_message_survives_the_wire(job: Any) -> None:
+    import msgspec
+
+    assert msgspec.json.decode(msgspec.json.encode(told(job())), type=messages.Job) == told(job())
+
+
+TWO = [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}]
+
+
+GAPS: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"operation": {"join": {"left": "a", "right": "b", "on": ["k"]}}, "inputs": TWO},
+        "spec.operation.join",
+        "a join",
+    ),
+    (
+        {"operation": {"groupBy": {"by": ["k"], "aggregations": [{"function": "count"}]}}},
+        "spec.operation.groupBy",
+        "groupBy",
+    ),
+    ({"operation": {"distinct": {}}}, "spec.operation.distinct", "distinct"),
+    ({"operation": {"rechunk": {"chunks": {"x": 1}}}}, "spec.operation.rechunk", "rechunk"),
+    ({"method": "ObjectStore"}, "spec.method", "method: ObjectStore"),
+    ({"backend": "Gpu"}, "spec.backend", "backend: Gpu"),
+    ({"inputs": [{"path": "/a", "format": "CSV"}]}, "spec.inputs[0].format", "CSV input"),
+    ({"inputs": [{"path": "/a/*.jsonl"}]}, "spec.inputs[0].path", '"/a/*.jsonl" is JSON by its suffix'),
+    ({"inputs": [{"paths": ["/a", "/b.zarr/"]}]}, "spec.inputs[0].paths", '"/b.zarr/" is Zarr by its suffix'),
+    ({"inputs": [{"path": "/a", "reader": "m:f"}]}, "spec.inputs[0].reader", "a reader function"),
+    ({"output": {"path": "/o", "format": "ORC"}}, "spec.output.format", "ORC output"),
+]
+
+
+@pytest.mark.parametrize(("spec", "path", "what"), GAPS)
+def test_what_is_not_built_yet_is_refused(job: Any, spec: dict[str, Any], path: str, what: str) -> None:
+    with pytest.raises(InvalidJob) as caught:
+        told(job(**spec))
+    assert caught.value.reason == "InvalidSpec"
+    assert [str(problem).partition(": ")[0] for problem in caught.value.problems] == [path]
+    assert what in caught.value.message
+    assert "is not supported by this version yet" in caught.value.message
+
+
+def test_every_gap_in_the_table_has_its_case_above() -> None:
+    assert {path_text(gap.path) for gap in NOT_YET} <= {path for _, path, _ in GAPS}
+
+
+def test_a_secret_is_for_clusters(job: Any) -> None:
+    spec = {"inputs": [{"path": "s3://x/a", "storage": {"secretRef": {"name": "s"}}}]}
+    with pytest.raises(InvalidJob, match="reads no Kubernetes Secret"):
+        told(job(**spec))
+    assert told(job(**spec), local=False).inputs[0].storage == messages.Storage()
+    assert unsupported(check_job(job(**spec)), local=False) == []
+
+
+def test_storage_options_are_scalars(job: Any) -> None:
+    with pytest.raises(InvalidJob, match=r"spec.inputs\[0\].storage.options.a: expected a string"):
+        told(job(inputs=[{"path": "a", "storage": {"options": {"a": [1]}}}]))
+
+
+@pytest.mark.parametrize(
+    ("workers", "count"),
+    [
+        (None, 4), ({"replicas": 9}, 9), ({"minReplicas": 6}, 6), ({"maxReplicas": 2}, 2), ({}, 4),
+        ({"minReplicas": 2, "maxReplicas": 8}, 4),
+    ],
+)  # fmt: skip
+def test_the_number_of_workers(job: Any, workers: dict[str, int] | None, count: int) -> None:
+    assert declared_workers(check_job(job(workers=workers)), default=4) == count
+
+
+def test_the_memory_of_a_worker(job: Any) -> None:
+    assert declared_memory(check_job(job()), default=7) == 7
+    both = {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    assert declared_memory(check_job(job(workers={"resources": both})), default=7) == 2 * GIB
+    assert declared_memory(check_job(job(workers={"resources": {"requests": {"memory": "1Gi"}}})), default=7) == GIB
