@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from shuffle_worker.partitioning.columns import concat
+
 
 class Cutter:
     def __init__(self, rows: int) -> None:
@@ -46,11 +48,11 @@ class Cutter:
 
     def _join(self) -> pa.RecordBatch:
         waiting, self._waiting, self._rows, self._owned = self._waiting, [], 0, 0
-        return waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+        return waiting[0] if len(waiting) == 1 else concat(waiting)
 
 
 def copied(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """One batch with memory of its own."""
     if len(batches) > 1:
-        return pa.concat_batches(batches)
-    return pa.concat_batches([batches[0], batches[0].slice(0, 0)])
+        return concat(batches)
+    return concat([batches[0], batches[0].slice(0, 0)])

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.errors import OutOfDisk
-from shuffle_worker.partitioning.columns import take
+from shuffle_worker.partitioning.columns import concat, take
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.protocol.messages import SortKey
 
@@ -116,7 +116,7 @@ def write_runs(pieces: Iterator[list[pa.RecordBatch]], keys: Sequence[SortKey], 
     return runs
 
 
-def merged(runs: Runs, keys: Sequence[SortKey], memory: int) -> Iterator[pa.RecordBatch]:
+def merged(runs: Runs, keys: Sequence[SortKey]) -> Iterator[pa.RecordBatch]:
     """All rows in order, in batches with memory of their own. The runs are removed as they are used up."""
     while len(runs.runs) > FAN_IN:
         waiting, runs.runs = runs.runs, []
@@ -133,7 +133,7 @@ def _merge(runs: Sequence[Run], keys: Sequence[SortKey]) -> Iterator[pa.RecordBa
         if block is not None:
             heads.append((run, block))
     while len(heads) > 1:
-        together = pa.concat_batches([block for _, block in heads])
+        together = concat([block for _, block in heads])
         order = sort_indices(together, keys)
         ends = np.cumsum([block.num_rows for _, block in heads])
         places = np.empty(len(order), np.int64)
@@ -171,7 +171,7 @@ def _joined(pieces: Iterator[list[pa.RecordBatch]], budget: int) -> Iterator[pa.
     for piece in pieces:
         if not piece:
             continue
-        batch = pa.concat_batches([*piece, piece[0].slice(0, 0)])
+        batch = concat([*piece, piece[0].slice(0, 0)])
         if held and size + batch.nbytes > budget:
             yield _one(held)
             held, size = [], 0
@@ -183,7 +183,7 @@ def _joined(pieces: Iterator[list[pa.RecordBatch]], budget: int) -> Iterator[pa.
 
 
 def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:
-    batch = held[0] if len(held) == 1 else pa.concat_batches(held)
+    batch = held[0] if len(held) == 1 else concat(held)
     held.clear()
     return batch
 

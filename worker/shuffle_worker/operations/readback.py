@@ -1,7 +1,7 @@
 """Shards back from the store: in order, through one buffer that is used again and again.
 
-Fresh memory costs more than copying into warm memory, so each `write` lease has one `ReadBack`, whose buffer grows to the
-budget once. What it yields is decoded without a copy and is valid only until the next piece is asked for.
+Fresh memory costs more than copying into warm memory, so each `write` lease has one `ReadBack`, whose buffer grows to
+the budget once. What it yields is decoded without a copy and is valid only until the next piece is asked for.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class ReadBack:
         totals = np.zeros(cells, np.int64)
         for piece in self.pieces(bucket):
             for shard in piece:
+                assert shard.counts is not None
                 totals += shard.counts
         return totals
 

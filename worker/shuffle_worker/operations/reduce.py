@@ -22,6 +22,7 @@ from shuffle_worker.operations.files import PartitionFiles
 from shuffle_worker.operations.readback import ReadBack
 from shuffle_worker.operations.shards import Counts, Decoded
 from shuffle_worker.operations.sorting import Sorter
+from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
@@ -120,7 +121,7 @@ class Reduce:
             grouped, starts = held[0], np.concatenate([[0], np.cumsum(held_counts[0])])
         else:
             ids = np.concatenate([np.repeat(np.arange(count, dtype=np.int32), counts) for counts in held_counts])
-            grouped, starts = scatter(pa.concat_batches(held), ids, count)
+            grouped, starts = scatter(concat(held), ids, count)
         held.clear()
         for cell in cells:
             first, last = int(starts[cell]), int(starts[cell + 1])

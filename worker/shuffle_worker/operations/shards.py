@@ -1,10 +1,11 @@
 """The bytes of a shard: rows of one split for one bucket, as they travel, lie in the store and are read back.
 
     payload = [rows of each cell: u32 little endian, padded to 8 bytes]   where a bucket holds several cells
-              one Arrow IPC record batch message                          no schema, no dictionaries: both ends have the plan
+              one Arrow IPC record batch message                          no schema, no dictionaries: both ends have the
+              plan
 
-The length is a multiple of 8, so shards read one after the other into one aligned buffer are decoded without a copy. The
-payload owns its bytes: `serialize` copies exactly the rows of the slice, so no shard keeps a parent batch alive.
+The length is a multiple of 8, so shards read one after the other into one aligned buffer are decoded without a copy.
+The payload owns its bytes: `serialize` copies exactly the rows of the slice, so no shard keeps a parent batch alive.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 import xxhash
 
 from shuffle_worker.operations.base import Buffer, Shard
+from shuffle_worker.partitioning.columns import view
 
 Counts = npt.NDArray[np.int64]
 
@@ -51,5 +53,5 @@ def decode(buffer: pa.Buffer, cells: int, schema: pa.Schema) -> Decoded:
     skip = counts_length(cells)
     if not skip:
         return Decoded(pa.ipc.read_record_batch(buffer, schema), None)
-    counts = np.frombuffer(buffer, "<u4", cells).astype(np.int64)
+    counts = view(buffer, "<u4", cells).astype(np.int64)
     return Decoded(pa.ipc.read_record_batch(buffer.slice(skip), schema), counts)

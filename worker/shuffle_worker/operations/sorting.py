@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import OutOfMemory
 from shuffle_worker.operations.external_sort import merged, write_runs
-from shuffle_worker.partitioning.columns import take
+from shuffle_worker.partitioning.columns import concat, take
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.protocol.messages import SortKey
 
@@ -34,7 +34,7 @@ class Sorter:
         if size <= memory // 4:
             batches = [batch for piece in pieces for batch in piece]
             if batches:
-                yield self.in_memory(pa.concat_batches(batches))
+                yield self.in_memory(concat(batches))
             return
         if self._scratch is None:
             raise OutOfMemory(
@@ -42,7 +42,7 @@ class Sorter:
                 f"scratch folder to sort them on; give the workers scratch space or more memory"
             )
         with write_runs(pieces, self._keys, self._scratch, memory) as runs:
-            yield from merged(runs, self._keys, memory)
+            yield from merged(runs, self._keys)
 
 
 def sorted_rows(rows: pa.RecordBatch, keys: Sequence[SortKey]) -> pa.RecordBatch:

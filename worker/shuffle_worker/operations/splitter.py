@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from shuffle_worker.operations.base import Shard
 from shuffle_worker.operations.shards import encode
+from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.readers.base import Rows
@@ -25,7 +26,8 @@ from shuffle_worker.readers.base import Rows
 Cells = npt.NDArray[np.int32]
 
 LEAST_ROWS = 1 << 16
-"""A batch of 5 to 10 MB still lies in the cache while it is gathered; measured, larger ones take up to twice the time."""
+"""A batch of 5 to 10 MB still lies in the cache while it is gathered; measured, larger ones take up to twice the
+time."""
 
 MOST_ROWS = 1 << 20
 ROWS_A_BUCKET = 1024
@@ -94,7 +96,7 @@ class BatchSplitter:
     def flush(self) -> list[Shard]:
         if not self._rows:
             return []
-        batch = self._batches[0] if len(self._batches) == 1 else pa.concat_batches(self._batches)
+        batch = self._batches[0] if len(self._batches) == 1 else concat(self._batches)
         ids = self._ids[0] if len(self._ids) == 1 else np.concatenate(self._ids)
         self._batches, self._ids, self._rows, self._bytes = [], [], 0, 0
         grouped, starts = scatter(batch, ids, self._cells, self._wanted)

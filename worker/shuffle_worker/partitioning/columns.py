@@ -6,6 +6,9 @@ processor time and 60 MB a process), so it goes by the buffers here, and numpy s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,6 +17,7 @@ import pyarrow.compute as pc
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Array: TypeAlias = "pa.Array[Any]"
 
 
 class Bytes:
@@ -27,14 +31,21 @@ class Bytes:
         self.lengths = lengths
 
 
-def values(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[np.generic]:
-    """The fixed-width values of a column, as a view; what stands behind a null is arbitrary."""
-    count = len(array)
-    buffer = array.buffers()[1]
+def view(buffer: pa.Buffer | None, dtype: npt.DTypeLike, count: int, skip: int = 0) -> npt.NDArray[Any]:
+    """A buffer's bytes as `count` numbers, from the `skip`th on; zeros where there is no buffer."""
     if buffer is None or not count:
         return np.zeros(count, dtype)
-    size = np.dtype(dtype).itemsize
-    return np.frombuffer(buffer, dtype, count, array.offset * size)
+    return np.frombuffer(buffer, dtype, count, skip * np.dtype(dtype).itemsize)  # type: ignore[call-overload,no-any-return]
+
+
+def buffer_of(numbers: npt.NDArray[Any]) -> pa.Buffer:
+    """The same bytes as an Arrow buffer, not copied."""
+    return pa.py_buffer(memoryview(numbers))  # type: ignore[arg-type]
+
+
+def values(array: Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The fixed-width values of a column, as a view; what stands behind a null is arbitrary."""
+    return view(array.buffers()[1], dtype, len(array), array.offset)
 
 
 def bits(buffer: pa.Buffer | None, offset: int, count: int) -> Bools:
@@ -42,12 +53,12 @@ def bits(buffer: pa.Buffer | None, offset: int, count: int) -> Bools:
     if buffer is None or not count:
         return np.ones(count, np.bool_)
     first = offset >> 3
-    packed = np.frombuffer(buffer, np.uint8)[first : (offset + count + 7) >> 3]
+    packed = view(buffer, np.uint8, ((offset + count + 7) >> 3) - first, first)
     shift = offset & 7
     return np.unpackbits(packed, bitorder="little")[shift : shift + count].view(np.bool_)
 
 
-def valid(array: pa.Array) -> Bools | None:
+def valid(array: Array) -> Bools | None:
     """Which rows are not null; None where all are."""
     if pa.types.is_null(array.type):
         return np.zeros(len(array), np.bool_)
@@ -56,7 +67,7 @@ def valid(array: pa.Array) -> Bools | None:
     return bits(array.buffers()[0], array.offset, len(array))
 
 
-def plain(array: pa.Array) -> pa.Array:
+def plain(array: Array) -> Array:
     """The same values in the plainest layout: extension types give their storage, dictionaries their values, views and
     run-end encoded columns become ordinary ones."""
     kind = array.type
@@ -65,7 +76,7 @@ def plain(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return plain(array.dictionary_decode())  # type: ignore[attr-defined]
     if pa.types.is_run_end_encoded(kind):
-        return plain(pc.run_end_decode(array))
+        return plain(pc.run_end_decode(array))  # type: ignore[attr-defined]
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
     if pa.types.is_binary_view(kind):
@@ -73,7 +84,7 @@ def plain(array: pa.Array) -> pa.Array:
     return array
 
 
-def rows_of_bytes(array: pa.Array) -> Bytes:
+def rows_of_bytes(array: Array) -> Bytes:
     """A string, binary or fixed-size binary column (plain layout) as rows of bytes; null rows are empty."""
     count = len(array)
     kind = array.type
@@ -85,21 +96,14 @@ def rows_of_bytes(array: pa.Array) -> Bytes:
         data = buffers[1]
     else:
         wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
-        if buffers[1] is None or not count:
-            starts = np.zeros(count, np.int64)
-            lengths = np.zeros(count, np.int64)
-        elif wide:
-            ends = np.frombuffer(buffers[1], np.int64, count + 1, array.offset * 8)
-            starts, lengths = ends[:-1], np.diff(ends)
-        else:
-            ends = np.frombuffer(buffers[1], np.int32, count + 1, array.offset * 4).astype(np.int64)
-            starts, lengths = ends[:-1], np.diff(ends)
+        ends = view(buffers[1], np.int64 if wide else np.int32, count + 1, array.offset) if count else np.zeros(1)
+        starts = ends[:-1].astype(np.int64, copy=False)
+        lengths = np.diff(ends).astype(np.int64, copy=False)
         data = buffers[2]
     present = valid(array)
     if present is not None:
         lengths = np.where(present, lengths, 0)
-    raw = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-    return Bytes(raw, starts, lengths)
+    return Bytes(view(data, np.uint8, 0 if data is None else data.size), starts, lengths)
 
 
 _MASKS = np.array([0] + [(1 << (8 * k)) - 1 for k in range(1, 9)], np.uint64)
@@ -116,30 +120,36 @@ def word(rows: Bytes, at: int, chosen: I64 | None = None) -> U64:
     if data.size < 8:
         data = np.concatenate([data, np.zeros(8, np.uint8)])
     last = data.size - 8
-    view = np.ndarray((last + 1,), np.dtype("<u8"), data, 0, (1,))
+    words: U64 = np.ndarray((last + 1,), np.dtype("<u8"), data, 0, (1,))
     where = starts + at
     remaining = lengths - at
     np.clip(remaining, 0, 8, out=remaining)
     np.copyto(where, 0, where=remaining == 0)
     if where.size and int(where.max()) > last:
         near = np.minimum(where, last)
-        found: U64 = view[near]
+        found = words[near]
         found >>= ((where - near) * 8).astype(np.uint64)
     else:
-        found = view[where]
+        found = words[where]
     found &= _MASKS[remaining]
     return found
 
 
-def indices(rows: npt.NDArray[np.generic]) -> pa.Array:
+def indices(rows: npt.NDArray[Any]) -> Array:
     """Row numbers as an Arrow array for `take`, without a copy where they are 32 or 64 bits wide."""
     if rows.dtype == np.uint64 or rows.dtype == np.int64:
-        return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
+        return pa.Array.from_buffers(pa.int64(), len(rows), [None, buffer_of(rows)])
     narrow = np.ascontiguousarray(rows, np.int32)
-    return pa.Array.from_buffers(pa.int32(), len(narrow), [None, pa.py_buffer(narrow)])
+    return pa.Array.from_buffers(pa.int32(), len(narrow), [None, buffer_of(narrow)])
 
 
-def take(batch: pa.RecordBatch, rows: npt.NDArray[np.generic]) -> pa.RecordBatch:
+def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch of the rows of all; a copy, but for a single one."""
+    joined: pa.RecordBatch = pa.concat_batches(batches)  # type: ignore[attr-defined]
+    return joined
+
+
+def take(batch: pa.RecordBatch, rows: npt.NDArray[Any]) -> pa.RecordBatch:
     """The rows of a batch in this order; the numbers must be in range (they are not checked: a seventh of the time)."""
     taken: pa.RecordBatch = pc.take(batch, indices(rows), boundscheck=False)
     return taken

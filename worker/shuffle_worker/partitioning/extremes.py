@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, plain
+from shuffle_worker.partitioning.columns import I64, Array, concat, plain
 from shuffle_worker.partitioning.order import key_columns
 from shuffle_worker.partitioning.words import Word, key_words
 from shuffle_worker.protocol.messages import SortKey
@@ -39,11 +39,11 @@ class Extremes:
             first, last = self._rows(keyed)
             ends = [keyed.slice(first, 1), keyed.slice(last, 1)]
             if self._found:
-                both = pa.concat_batches([self._found[0], *ends, self._found[1]])
+                both = concat([self._found[0], *ends, self._found[1]])
                 first, last = self._rows(both)
                 ends = [both.slice(first, 1), both.slice(last, 1)]
             self._found = ends
-        self._found = [pa.concat_batches([end, end.slice(0, 0)]) for end in self._found]  # keep no batch alive
+        self._found = [concat([end, end.slice(0, 0)]) for end in self._found]  # keep no batch alive
 
     def found(self) -> tuple[list[object], list[object]] | None:
         """The smallest and the largest key; None for a file without rows."""
@@ -70,7 +70,7 @@ def _extreme(words: Sequence[Word], largest: bool) -> int:
     return 0 if rows is None else int(rows[0])
 
 
-def json_value(array: pa.Array) -> object:
+def json_value(array: Array) -> object:
     """The first value of a column as JSON can say it."""
     array = plain(array)
     if not array[0].is_valid:

@@ -11,8 +11,8 @@ Equal keys hash alike whatever they are stored as:
     timestamp,         mix(nanoseconds since the epoch, modulo 2**64), whatever the unit; a time zone does not move an
     duration, time     instant
     date32, date64     mix(days since the epoch)
-    decimals           mix(unscaled * 10**-scale modulo 2**61 - 1): the residue of the value does not depend on the scale
-    text and bytes     up to 64 bytes: h = mix(length); for every 8 bytes, little endian, padded with zeros:
+    decimals           mix(unscaled * 10**-scale modulo 2**61 - 1): the residue of the value does not depend on the
+    scale text and bytes     up to 64 bytes: h = mix(length); for every 8 bytes, little endian, padded with zeros:
                        h = (h ^ word) * M, h = h ^ (h >> 32); then mix(h). Longer: mix(xxh3-64 of the bytes)
     dictionary, views, run-end encoded, extension types: as the values they stand for
     null               0x9AE16A3B2F90404F
@@ -33,7 +33,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.partitioning.columns import U64, plain, rows_of_bytes, valid, values, word
+from shuffle_worker.partitioning.columns import U64, Array, bits, plain, rows_of_bytes, valid, values, view, word
 
 NAME = "shuffle-hash/1"
 NULL = 0x9AE16A3B2F90404F
@@ -54,7 +54,7 @@ def can_hash(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.ExtensionType):
         return can_hash(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return can_hash(kind.value_type)  # type: ignore[attr-defined]
+        return can_hash(kind.value_type)
     return (
         pa.types.is_boolean(kind)
         or pa.types.is_integer(kind)
@@ -80,7 +80,7 @@ def is_bytes(kind: pa.DataType) -> bool:
     )
 
 
-def cells_of(columns: Sequence[pa.Array], cells: int) -> npt.NDArray[np.int32]:
+def cells_of(columns: Sequence[Array], cells: int) -> npt.NDArray[np.int32]:
     """The cell of every row, 0 .. cells-1, from its key columns."""
     return to_cells(hash_rows(columns), cells)
 
@@ -97,7 +97,7 @@ def to_cells(hashes: U64, cells: int) -> npt.NDArray[np.int32]:
     return out
 
 
-def hash_rows(columns: Sequence[pa.Array]) -> U64:
+def hash_rows(columns: Sequence[Array]) -> U64:
     """The hash of every row over its key columns, in their order."""
     hashes = hash_column(columns[0])
     for column in columns[1:]:
@@ -107,7 +107,7 @@ def hash_rows(columns: Sequence[pa.Array]) -> U64:
     return hashes
 
 
-def hash_column(array: pa.Array) -> U64:
+def hash_column(array: Array) -> U64:
     """The hash of every value of a column; the result is the caller's own."""
     kind = array.type
     if isinstance(kind, pa.ExtensionType):
@@ -150,13 +150,11 @@ def mix(words: U64) -> U64:
     return words
 
 
-def _integer_words(array: pa.Array) -> U64:
+def _integer_words(array: Array) -> U64:
     """Integers, booleans and everything temporal as 64-bit words; a copy."""
     kind = array.type
     t = pa.types
     if t.is_boolean(kind):
-        from shuffle_worker.partitioning.columns import bits
-
         return bits(array.buffers()[1], array.offset, len(array)).astype(np.uint64)
     if t.is_integer(kind):
         dtype = f"{'i' if t.is_signed_integer(kind) else 'u'}{kind.bit_width // 8}"
@@ -164,17 +162,17 @@ def _integer_words(array: pa.Array) -> U64:
     if t.is_date32(kind):
         return values(array, np.int32).astype(np.int64).view(np.uint64)
     if t.is_date64(kind):
-        days: npt.NDArray[np.int64] = values(array, np.int64) // np.int64(86_400_000)  # type: ignore[operator]
+        days: npt.NDArray[np.int64] = values(array, np.int64) // np.int64(86_400_000)
         return days.view(np.uint64)
     width = np.int32 if t.is_time32(kind) else np.int64
     words: U64 = values(array, width).astype(np.int64).view(np.uint64)
-    factor = _NANOS[kind.unit]  # type: ignore[attr-defined]
+    factor = _NANOS[kind.unit]
     if factor != 1:
         words *= np.uint64(factor)
     return words
 
 
-def _float_words(array: pa.Array) -> U64:
+def _float_words(array: Array) -> U64:
     floats = values(array, f"f{array.type.bit_width // 8}").astype(np.float64)
     with np.errstate(invalid="ignore"):
         whole = floats.astype(np.int64)
@@ -186,7 +184,7 @@ def _float_words(array: pa.Array) -> U64:
     return words
 
 
-def _hash_bytes(array: pa.Array) -> U64:
+def _hash_bytes(array: Array) -> U64:
     rows = rows_of_bytes(array)
     hashes = mix(rows.lengths.astype(np.uint64))
     longest = int(rows.lengths.max()) if len(array) else 0
@@ -203,14 +201,14 @@ def _hash_bytes(array: pa.Array) -> U64:
             part ^= part >> np.uint64(32)
             hashes[active] = part
     if longest > SHORT:
-        data = memoryview(rows.data)
+        data = memoryview(rows.data)  # type: ignore[arg-type]
         for i in np.flatnonzero(rows.lengths > SHORT).tolist():
             start = int(rows.starts[i])
             hashes[i] = xxhash.xxh3_64_intdigest(data[start : start + int(rows.lengths[i])])
     return mix(hashes)
 
 
-def _hash_dictionary(array: pa.Array) -> U64:
+def _hash_dictionary(array: Array) -> U64:
     """Hash the dictionary once and look each row up."""
     dictionary = array.dictionary  # type: ignore[attr-defined]
     codes = array.indices  # type: ignore[attr-defined]
@@ -226,7 +224,7 @@ def _hash_dictionary(array: pa.Array) -> U64:
     return table[places]
 
 
-def _decimal_residues(array: pa.Array) -> U64:
+def _decimal_residues(array: Array) -> U64:
     """unscaled * 10**-scale modulo the prime, from the value's 64-bit limbs, least significant first."""
     kind = array.type
     width = kind.bit_width // 64
@@ -234,14 +232,14 @@ def _decimal_residues(array: pa.Array) -> U64:
         top = values(array, np.int32).astype(np.int64)
         limbs: list[U64] = []
     else:
-        flat = np.frombuffer(array.buffers()[1], np.uint64, len(array) * width, array.offset * width * 8)
+        flat = view(array.buffers()[1], np.uint64, len(array) * width, array.offset * width)
         table = flat.reshape(len(array), width)
         top = table[:, width - 1].view(np.int64)
         limbs = [table[:, i] for i in range(width - 2, -1, -1)]
     residue: U64 = np.mod(top, np.int64(PRIME)).view(np.uint64)
     for limb in limbs:  # * 2**64 = * 8 modulo the prime
         residue = _reduce(_reduce(residue * np.uint64(8)) + _reduce(limb))
-    scale = kind.scale  # type: ignore[attr-defined]
+    scale = kind.scale
     if scale:
         residue = _times(residue, pow(10, -scale, PRIME))
     return residue

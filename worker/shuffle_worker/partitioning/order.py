@@ -1,10 +1,10 @@
 """The project's one sort order: stable, over any types that can be ordered, any mix of directions and null placements.
 
-`sort_indices` is used wherever rows are put in order (the local sort, the merge of sorted runs, the choice of boundaries).
-It sorts by the words of the key (`words.py`) from the most significant on, and looks at the next word only for rows that
-are still equal. A word, the group of equal rows it belongs to and the row's number are packed into one 64-bit integer
-where they fit, and integers are what numpy sorts fastest; where they don't, the words are replaced by their ranks first.
-"""
+`sort_indices` is used wherever rows are put in order (the local sort, the merge of sorted runs, the choice of
+boundaries). It sorts by the words of the key (`words.py`) from the most significant on, and looks at the next word only
+for rows that are still equal. A word, the group of equal rows it belongs to and the row's number are packed into one
+64-bit integer where they fit, and integers are what numpy sorts fastest; where they don't, the words are replaced by
+their ranks first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, U64, Bools
+from shuffle_worker.partitioning.columns import I64, U64, Array, Bools
 from shuffle_worker.partitioning.words import Ready, Word, can_order, key_words
 from shuffle_worker.protocol.messages import SortKey
 
@@ -23,7 +23,7 @@ __all__ = ["can_order", "key_columns", "sort_indices"]
 _SIGN = np.uint64(1 << 63)
 
 
-def key_columns(rows: pa.RecordBatch | pa.Table, keys: Sequence[SortKey]) -> list[pa.Array]:
+def key_columns(rows: pa.RecordBatch | pa.Table, keys: Sequence[SortKey]) -> list[Array]:
     """The columns of some keys, each in one piece."""
     found = []
     for key in keys:
@@ -41,11 +41,12 @@ def sort_indices(rows: pa.RecordBatch | pa.Table, keys: Sequence[SortKey], posit
 
 
 class _Undecided(NamedTuple):
-    """places: where in the order rows stand that equal a neighbour so far; groups: which of them are equal, 0, 1, ..."""
+    """places: where in the order rows stand that equal a neighbour so far; groups: which of them are equal, 0, 1,
+    ..."""
 
     places: I64 | None  # None: everywhere, one group
     groups: U64 | None
-    count: int  # of groups
+    number: int  # of groups
 
 
 def order_by(words: Sequence[Word], count: int) -> I64:
@@ -65,7 +66,7 @@ def order_by(words: Sequence[Word], count: int) -> I64:
             continue
         packed, width = _from_zero(kept if kept is not None else queue.pop(0).of(rows))
         kept = None
-        room = 64 - row_bits - (undecided.count - 1).bit_length()
+        room = 64 - row_bits - (undecided.number - 1).bit_length()
         while queue and queue[0].cheap and width < room:
             following, more = _from_zero(queue.pop(0).of(rows))
             if width + more > room:
@@ -89,7 +90,7 @@ def order_by(words: Sequence[Word], count: int) -> I64:
         else:
             order[before.places] = order[before.places][places]
         undecided = _still_equal(before, changes)
-        if not undecided.count:
+        if not undecided.number:
             return order
         if kept is not None:
             kept = kept[places][_kept_rows(changes)]
@@ -138,7 +139,7 @@ def _sort_ranked(words: U64, undecided: _Undecided, row_bits: int) -> tuple[I64,
     ranks = np.empty(len(words), np.uint64)
     ranks[by_word] = rank
     width = int(rank[-1]).bit_length()
-    if width + row_bits + (undecided.count - 1).bit_length() <= 64:
+    if width + row_bits + (undecided.number - 1).bit_length() <= 64:
         return _sort_packed(ranks, width, undecided, row_bits)
     places = np.lexsort((ranks, undecided.groups))
     groups, found = undecided.groups[places], ranks[places]

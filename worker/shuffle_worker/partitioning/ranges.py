@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, U64, plain, valid
+from shuffle_worker.partitioning.columns import I64, U64, indices, plain, valid, values
 from shuffle_worker.partitioning.order import key_columns
 from shuffle_worker.partitioning.words import Ranked, Ready, Word, key_words, ranks, value_words
 from shuffle_worker.protocol.messages import SortKey
@@ -30,7 +30,8 @@ _SIGN = np.uint64(1 << 63)
 
 
 class Ranges:
-    """boundaries: in order; the key columns in the order of the keys, then the position (null where it does not count)."""
+    """boundaries: in order; the key columns in the order of the keys, then the position (null where it does not
+    count)."""
 
     def __init__(self, boundaries: pa.RecordBatch, keys: Sequence[SortKey]) -> None:
         self._keys = list(keys)
@@ -40,7 +41,7 @@ class Ranges:
         self.with_positions = bool(boundaries.num_rows) and not positions.null_count
         tail: list[Word] = key_words(columns[1:], self._keys[1:], null_flags=True)
         if self.with_positions:
-            tail.append(_position_word(np.frombuffer(positions.buffers()[1], np.int64)[positions.offset :]))
+            tail.append(_position_word(values(positions, np.int64)))
         head = columns[0]
         present = valid(head)
         count = boundaries.num_rows
@@ -145,8 +146,8 @@ class _Table:
 
 def _composite(runs: I64, bounds: U64, low: Cells, words: U64) -> tuple[I64, I64]:
     """(run, word) of boundaries and rows as one integer each. A run is the boundaries that are equal so far; a row that
-    equals them has their first one's number as `low`. Words become ranks among the boundaries' words: odd where equal to
-    one, even between two."""
+    equals them has their first one's number as `low`. Words become ranks among the boundaries' words: odd where equal
+    to one, even between two."""
     known = np.unique(bounds)
     size = 2 * len(known) + 1
 
@@ -159,8 +160,8 @@ def _composite(runs: I64, bounds: U64, low: Cells, words: U64) -> tuple[I64, I64
 def _rank_together(mine: Ranked, rows: I64, theirs: Ranked, chosen: I64) -> tuple[U64, U64]:
     both = pa.concat_arrays(
         [
-            mine.array.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])),
-            theirs.array.take(pa.Array.from_buffers(pa.int64(), len(chosen), [None, pa.py_buffer(chosen)])),
+            mine.array.take(indices(rows)),
+            theirs.array.take(indices(chosen)),
         ]
     )
     found = ranks(both, mine.flip)
@@ -179,7 +180,7 @@ class _LazyPosition:
     def __init__(self, positions: Callable[[], I64]) -> None:
         self._positions = positions
 
-    def tells(self, rows: I64 | None) -> bool:
+    def tells(self, rows: I64 | None) -> bool:  # noqa: ARG002
         return True
 
     def of(self, rows: I64 | None) -> U64:

@@ -18,7 +18,8 @@ _RADIX = 1 << 16
 
 
 class Scattered(NamedTuple):
-    """The batch with its rows in cell order (input order within a cell); cell c has rows `starts[c] : starts[c + 1]`."""
+    """The batch with its rows in cell order (input order within a cell); cell c has rows `starts[c] : starts[c +
+    1]`."""
 
     batch: pa.RecordBatch
     starts: I64
@@ -37,7 +38,8 @@ def scatter(
     count: int,
     wanted: npt.NDArray[np.bool_] | None = None,
 ) -> Scattered:
-    """Group rows by their cell, one of `count`. wanted: by cell; the rows of the others are left out before the gather."""
+    """Group rows by their cell, one of `count`. wanted: by cell; the rows of the others are left out before the
+    gather."""
     kept: npt.NDArray[np.intp] | None = None
     if wanted is not None:
         kept = np.flatnonzero(wanted[cells])

@@ -1,11 +1,11 @@
 """A sort key as a sequence of 64-bit words: comparing rows is comparing their words, one after the other, unsigned.
 
-`order.py` (which sorts), `ranges.py` (which looks rows up between boundaries) and `extremes.py` compare through this and
-nothing else, so they agree by construction. What a word says:
+`order.py` (which sorts), `ranges.py` (which looks rows up between boundaries) and `extremes.py` compare through this
+and nothing else, so they agree by construction. What a word says:
 
     null flag     nulls before or after everything else, whichever way the key runs
     integers, bool, temporal     one word, the sign bit flipped
-    floats        one word: NaN (any) above every number, -0.0 = 0.0, else the bits, turned so that they compare as numbers
+    floats        one word: any NaN above every number, -0.0 = 0.0, else the bits, turned to compare as numbers do
     decimals      their limbs, the most significant first, its sign bit flipped
     text, bytes   eight words of eight bytes, big endian, padded with zeros; then the length, at most 65; and for those
                   longer than 64 bytes that are still equal, their rank among the rows that are asked for
@@ -23,7 +23,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.partitioning.columns import I64, U64, Bytes, bits, plain, rows_of_bytes, valid, values, word
+from shuffle_worker.partitioning.columns import (
+    I64,
+    U64,
+    Array,
+    Bytes,
+    bits,
+    indices,
+    plain,
+    rows_of_bytes,
+    valid,
+    values,
+    view,
+    word,
+)
 from shuffle_worker.partitioning.hash import is_bytes
 from shuffle_worker.protocol.messages import SortKey
 
@@ -67,7 +80,7 @@ class Word(Protocol):
 class Ready:
     cheap = True
 
-    def tells(self, rows: I64 | None) -> bool:
+    def tells(self, rows: I64 | None) -> bool:  # noqa: ARG002
         return True
 
     def __init__(self, words: U64) -> None:
@@ -109,7 +122,7 @@ class Length:
         words = np.minimum(lengths, BYTES_BY_WORD + 1).view(np.uint64)
         return words ^ _ONES if self._flip else words
 
-    def tells(self, rows: I64 | None) -> bool:
+    def tells(self, rows: I64 | None) -> bool:  # noqa: ARG002
         return True
 
 
@@ -118,7 +131,7 @@ class Ranked:
 
     cheap = False
 
-    def __init__(self, array: pa.Array, texts: Bytes, flip: bool) -> None:
+    def __init__(self, array: Array, texts: Bytes, flip: bool) -> None:
         self.array = array
         self.flip = flip
         self._texts = texts
@@ -126,7 +139,7 @@ class Ranked:
     def of(self, rows: I64 | None) -> U64:
         array = self.array
         if rows is not None:
-            array = array.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)]))
+            array = array.take(indices(rows))
         return ranks(array, self.flip)
 
     def tells(self, rows: I64 | None) -> bool:
@@ -138,13 +151,13 @@ def _longest(texts: Bytes, rows: I64 | None) -> int:
     return int(lengths.max()) if len(lengths) else 0
 
 
-def ranks(array: pa.Array, flip: bool) -> U64:
+def ranks(array: Array, flip: bool) -> U64:
     """Dense ranks of binary values."""
     found = pc.rank(array, sort_keys="descending" if flip else "ascending", tiebreaker="dense")
     return values(found, np.uint64).astype(np.uint64)
 
 
-def key_words(columns: Sequence[pa.Array], keys: Sequence[SortKey], null_flags: bool = False) -> list[Word]:
+def key_words(columns: Sequence[Array], keys: Sequence[SortKey], null_flags: bool = False) -> list[Word]:
     """The words of some key columns, the most significant first. null_flags: even where a column has no null (what is
     compared with it may have some)."""
     found: list[Word] = []
@@ -156,16 +169,16 @@ def key_words(columns: Sequence[pa.Array], keys: Sequence[SortKey], null_flags: 
     return found
 
 
-def null_flag(array: pa.Array, key: SortKey) -> Word:
+def null_flag(array: Array, key: SortKey) -> Word:
     present = valid(array)
     if present is None:
         present = np.ones(len(array), np.bool_)
     return Ready((present if key.nulls_first else ~present).astype(np.uint64))
 
 
-def value_words(array: pa.Array, flip: bool, among_themselves: bool = False) -> list[Word]:
-    """The words of a column in plain layout, apart from its nulls: the words of null rows are all alike, zero, or (where
-    rows are compared among themselves only) such that the words span no more bits for it."""
+def value_words(array: Array, flip: bool, among_themselves: bool = False) -> list[Word]:
+    """The words of a column in plain layout, apart from its nulls: the words of null rows are all alike, zero, or
+    (where rows are compared among themselves only) such that the words span no more bits for it."""
     kind = array.type
     if pa.types.is_null(kind):
         return []
@@ -189,7 +202,7 @@ def value_words(array: pa.Array, flip: bool, among_themselves: bool = False) -> 
     return [Ready(each) for each in words]
 
 
-def _as_binary(array: pa.Array) -> pa.Array:
+def _as_binary(array: Array) -> Array:
     kind = array.type
     if pa.types.is_fixed_size_binary(kind):
         return array.cast(pa.large_binary())
@@ -200,7 +213,7 @@ def _as_binary(array: pa.Array) -> pa.Array:
     )
 
 
-def _integer_words(array: pa.Array) -> U64:
+def _integer_words(array: Array) -> U64:
     kind = array.type
     t = pa.types
     if t.is_boolean(kind):
@@ -211,7 +224,7 @@ def _integer_words(array: pa.Array) -> U64:
     return np.bitwise_xor(words, _SIGN, out=words)
 
 
-def _float_words(array: pa.Array) -> U64:
+def _float_words(array: Array) -> U64:
     floats = values(array, f"f{array.type.bit_width // 8}").astype(np.float64)
     floats += 0.0  # -0.0 + 0.0 = 0.0
     nan = floats != floats
@@ -222,12 +235,10 @@ def _float_words(array: pa.Array) -> U64:
     return words
 
 
-def _decimal_words(array: pa.Array) -> list[U64]:
+def _decimal_words(array: Array) -> list[U64]:
     count = len(array)
     width = array.type.bit_width // 64
     if width == 0:
         return [values(array, np.int32).astype(np.int64).view(np.uint64) ^ _SIGN]
-    if not count:
-        return [np.zeros(0, np.uint64) for _ in range(width)]
-    limbs = np.frombuffer(array.buffers()[1], np.uint64, count * width, array.offset * width * 8).reshape(count, width)
+    limbs = view(array.buffers()[1], np.uint64, count * width, array.offset * width).reshape(count, width)
     return [limbs[:, width - 1] ^ _SIGN, *(limbs[:, at].copy() for at in range(width - 2, -1, -1))]

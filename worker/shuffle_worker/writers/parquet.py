@@ -39,9 +39,9 @@ class ParquetFile:
         self._writer = pq.ParquetWriter(
             self._handle,
             schema,
-            compression=codec,
+            compression=codec,  # type: ignore[arg-type]
             compression_level=level,
-            use_dictionary=_leaves(schema, options.dictionary) or False,
+            use_dictionary=_leaves(schema, options.dictionary) or False,  # type: ignore[arg-type]
             write_statistics=True,
             store_schema=True,
         )
