@@ -73,7 +73,10 @@ class Running:
 
 @dataclass(slots=True)
 class Agent:
-    """One worker in one job. `run` returns when the coordinator says stop."""
+    """One worker in one job. `run` returns when the coordinator says stop.
+
+    compute: runs the steps of leases, `slots` at a time; aside: runs what must not wait for them (loading the plan,
+    dropping shards)."""
 
     job: str
     worker: int
@@ -83,11 +86,12 @@ class Agent:
     memory: int
     control: ControlTransport
     peers: PeerTransport
-    store: Store
+    open_store: Callable[[int], Store]
     inbox: Inbox
     membership: Membership
     work: Work
     compute: Run
+    aside: Run
     send_budget: ByteBudget
     observe: Callable[[], Counters] = Counters
     settings: AgentSettings = field(default_factory=AgentSettings)
@@ -237,13 +241,13 @@ class Agent:
     async def _take_view(self, view: View) -> None:
         if view.plan and (self._summary is None or self._summary.fingerprint != view.plan):
             assert self._spec is not None
-            self._summary = await self.compute(self.work.load, self._spec, view.plan)
-            self.inbox.groups = self.work
+            self._summary = await self.aside(self.work.load, self._spec, view.plan)
+            self.inbox.open(self.work, self.open_store(self.work.buckets()))
         if self.membership.update(view):
             self._written = {g: w for g, w in self._written.items() if g < len(view.owner)}
             gone = self.inbox.keep_only(self.membership.owned())
             if gone:
-                await self.compute(self.store.drop, gone)
+                await self.aside(self.inbox.store.drop, gone)
 
     async def _let_go(self) -> None:
         for running in self._running.values():
@@ -328,7 +332,9 @@ class Agent:
                 self._news.set()
             await outbox.finish()
         finally:
-            await asyncio.wait([ahead])
+            await asyncio.wait([ahead])  # a thread cannot be stopped: the lease is held until its step is over
+            if not ahead.cancelled():
+                ahead.exception()  # told already where it was awaited
             await outbox.cancel()
         self._transferred[tranche, split] = (lease.id.attempt, rows)
         return Done(lease.id, rows_read=rows, bytes_read=bytes_read, rows_moved=outbox.rows, bytes_moved=outbox.bytes)
@@ -345,7 +351,7 @@ class Agent:
             source.revoked = True
             await asyncio.wait([writing])  # the thread stops at its next read; only then is the lease let go
             raise
-        await self.compute(self.store.drop, self.work.buckets_of(group))
+        await self.aside(self.inbox.store.drop, self.work.buckets_of(group))
         self._written[group] = (written.rows, written.bytes)
         return Done(
             lease.id,

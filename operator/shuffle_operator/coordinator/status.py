@@ -9,18 +9,8 @@ from msgspec import Struct
 
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Phase
-
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def human_bytes(size: float) -> str:
-    """1536 -> '1.5 KiB'."""
-    unit = 0
-    while size >= 1024 and unit < len(UNITS) - 1:
-        size /= 1024
-        unit += 1
-    return f"{size:.0f} {UNITS[unit]}" if unit == 0 else f"{size:.1f} {UNITS[unit]}"
 
 
 class Snapshot(Struct, frozen=True):
@@ -155,14 +145,14 @@ def _sentence(machine: Coordinator, now: float) -> str:
     if machine.phase is Phase.TRANSFERRING:
         plan_bytes = sum(machine.summary.split_bytes) if machine.summary is not None else 0
         text = (
-            f"Transferring: {ledger.splits_done} of {ledger.splits} splits, {human_bytes(totals.bytes_read)} of "
-            f"{human_bytes(plan_bytes)}, {workers}"
+            f"Transferring: {ledger.splits_done} of {ledger.splits} splits, {readable(totals.bytes_read)} of "
+            f"{readable(plan_bytes)}, {workers}"
         )
     elif machine.phase is Phase.WRITING:
         groups = f"{ledger.groups_written} of {ledger.groups} groups"
-        text = f"Writing: {groups}, {human_bytes(totals.bytes_written)}, {workers}"
+        text = f"Writing: {groups}, {readable(totals.bytes_written)}, {workers}"
     elif machine.phase is Phase.COMPLETE:
-        return f"Complete: {totals.rows_written:,} rows in {totals.files:,} files, {human_bytes(totals.bytes_written)}"
+        return f"Complete: {totals.rows_written:,} rows in {totals.files:,} files, {readable(totals.bytes_written)}"
     else:
         return f"{machine.phase}: {workers}"
     return text + _remaining(machine, now)

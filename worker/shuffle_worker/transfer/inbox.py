@@ -42,10 +42,10 @@ class GroupMap(Protocol):
 class Inbox:
     """Implements `transport.FrameHandler`."""
 
-    def __init__(self, membership: Membership, store: Store, run: Run, budget: int) -> None:
+    def __init__(self, membership: Membership, run: Run, budget: int) -> None:
         self.membership = membership
-        self.store = store
         self.groups: GroupMap | None = None
+        self._store: Store | None = None
         self.refused = 0
         self.repeated = 0
         self.corrupt = 0
@@ -57,6 +57,16 @@ class Inbox:
         self._taken: dict[Attempt, int] = {}  # a bit for each frame number that was taken
         self._taking: set[tuple[Attempt, int]] = set()
         self._sealed: set[tuple[int, int]] = set()  # (group, tranche)
+
+    def open(self, groups: GroupMap, store: Store) -> None:
+        """The plan is known: from now on frames can be judged and kept. Until then they are answered with BEHIND."""
+        self._store = store
+        self.groups = groups
+
+    @property
+    def store(self) -> Store:
+        assert self._store is not None, "the inbox is open once the plan is known"
+        return self._store
 
     @property
     def waited(self) -> float:

@@ -14,6 +14,15 @@ MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
 
 
+def relative(path: str, output: str) -> str:
+    """What a path that a listing gave is called below the output folder: `part-00000.parquet`, `_shuffle-x/plan`.
+    Listings may say `bucket/key` for `s3://bucket/key`, and absolute for relative paths."""
+    folder = output.rstrip("/").split("://")[-1]
+    name = path.split("://")[-1]
+    at = name.find(folder + "/")
+    return name[at + len(folder) + 1 :] if at >= 0 else name
+
+
 def staging(output: str, uid: str) -> str:
     return f"{output.rstrip('/')}/_shuffle-{uid}"
 

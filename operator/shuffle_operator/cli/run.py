@@ -1,0 +1,90 @@
+"""`shuffle run FILE`: the whole job on this machine, without a cluster.
+
+Exit codes: 0 complete, 1 failed while it ran, 2 refused before anything was moved, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from shuffle_operator.api.quantities import parse_bytes
+from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
+from shuffle_operator.api.validation import load_job
+from shuffle_operator.cli.exits import COMPLETE, FAILED, INTERRUPTED, INVALID
+from shuffle_operator.cli.local_job import new_uid, with_local_paths
+from shuffle_operator.cli.machine import default_memory, default_workers
+from shuffle_operator.cli.progress import Display
+from shuffle_operator.coordinator.status import Snapshot
+from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
+from shuffle_worker.protocol.messages import Job, Phase
+
+REDRAW = 0.2
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The job file (YAML); - for standard input.")],
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, max=1024, help="Worker processes [default: one a core].")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", "-m", help="Memory of each worker, as 512Mi [default: what fits].")
+    ] = None,
+    scratch: Annotated[
+        Path | None, typer.Option("--scratch", help="Folder for what does not fit in memory [default: the system's].")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a summary as one JSON object on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="Write the workers' logs (a JSON object a line) to this file.")
+    ] = None,
+) -> None:
+    """Run a job on this machine."""
+    declared = load_job(file)
+    count = workers or declared_workers(declared, default_workers())
+    each = parse_bytes(memory) if memory is not None else declared_memory(declared, default_memory(count))
+    job = with_local_paths(resolve(declared, uid=new_uid(), workers=count, memory=each))
+    end = asyncio.run(_run(job, scratch, log, quiet))
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
+    raise typer.Exit(_report(end))
+
+
+async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) -> Snapshot:
+    stream = log.open("w") if log is not None else None
+    try:
+        with Display(quiet) as display:
+            options = LocalOptions(scratch=scratch, log=stream, log_level="INFO" if log is not None else "WARNING")
+            local = LocalRun(job, options, display.note)
+            loop = asyncio.get_running_loop()
+            running = asyncio.create_task(local.run())
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, local.cancel)
+            while not running.done():
+                display.show(local.snapshot())
+                await asyncio.wait([running], timeout=REDRAW)
+            end = running.result()
+        display.summary(end)
+        return end
+    finally:
+        if stream is not None:
+            stream.close()
+
+
+def _report(end: Snapshot) -> int:
+    """Say why it is not complete; returns the exit code."""
+    if end.phase is Phase.COMPLETE:
+        return COMPLETE
+    if end.reason == "Cancelled":
+        typer.echo("Interrupted: workers stopped, nothing half-written was left.", err=True)
+        return INTERRUPTED
+    typer.echo(f"{end.reason}: {end.cause}", err=True)
+    return INVALID if end.refusal else FAILED

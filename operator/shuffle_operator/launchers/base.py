@@ -1,0 +1,26 @@
+"""What a launcher is. Contract, run by the conformance suite in tests/conformance/test_launchers.py:
+
+- `start` for a slot whose process runs is no error and starts nothing; every process gets an incarnation of its own;
+- `on_exit` is called once for each process that ended, whoever ended it, with its incarnation, a sentence that says
+  why, and whether it failed by itself (an exit code) or was taken away (a signal);
+- `stop` ends a slot's process: politely, or at once; it tolerates that there is none;
+- after `close` nothing that was started is left, no process and no scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+OnExit = Callable[[int, str, str, bool], None]
+"""(worker, incarnation, why, fault)"""
+
+
+class Launcher(Protocol):
+    on_exit: OnExit
+
+    def start(self, worker: int, epoch: int) -> None: ...
+
+    def stop(self, worker: int, *, now: bool) -> None: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,36 @@
+"""`python -m shuffle_worker`: one worker process. Its `WorkerConfig` comes as one JSON line on standard input, so that
+the token shows in no process list."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+
+import msgspec
+
+from shuffle_worker.logs import log_as_json
+from shuffle_worker.process import run_worker
+from shuffle_worker.settings import WorkerConfig
+
+
+def _line(descriptor: int = 0) -> bytes:
+    """The first line, unbuffered: what follows, or the end of the input, is for `watch_stdin`."""
+    line = bytearray()
+    while byte := os.read(descriptor, 1):
+        if byte == b"\n":
+            break
+        line += byte
+    return bytes(line)
+
+
+def main() -> int:
+    config = msgspec.json.decode(_line(), type=WorkerConfig)
+    log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
+    gc.freeze()  # what the imports made stays for good; the collector need not look at it again
+    return asyncio.run(run_worker(config))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""A worker process: puts the parts together and runs the agent until the job is over.
+
+    main thread      event loop: server, sync loop, frames in and out
+    compute threads  the steps of leases, one thread a slot
+    store threads    checksums and copies of received frames, spilling, loading the plan
+
+Started by a launcher with a `WorkerConfig` (see `__main__.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from shuffle_worker.agent import Agent, AgentSettings
+from shuffle_worker.memory import Budgets
+from shuffle_worker.protocol.messages import Counters
+from shuffle_worker.settings import WorkerConfig
+from shuffle_worker.store.spillstore import SpillStore
+from shuffle_worker.tasks import Tasks
+from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
+from shuffle_worker.transfer.inbox import Inbox
+from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.transport import Refused
+
+log = logging.getLogger("shuffle.worker")
+
+STORE_THREADS = 2
+LARGEST_FRAME = 8 << 20
+SMALLEST_FRAME = 256 << 10
+REFUSED_EXIT = 78
+"""Exit code when the coordinator will not have this worker (sysexits.h: EX_CONFIG)."""
+
+
+class Gauges:
+    """What the process measures of itself, for `Counters`."""
+
+    def __init__(self) -> None:
+        self.loop_lag = 0.0
+        self._page = os.sysconf("SC_PAGE_SIZE")
+
+    def memory(self) -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * self._page
+
+    def memory_peak(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    async def watch_loop(self, every: float = 0.25) -> None:
+        """Note the longest time that the event loop was held up."""
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(every)
+            self.loop_lag = max(self.loop_lag, time.perf_counter() - before - every)
+
+
+def runner(pool: ThreadPoolExecutor) -> Callable[..., Awaitable[Any]]:
+    """Runs a blocking function in the pool."""
+
+    async def run(function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+
+    return run
+
+
+async def run_worker(config: WorkerConfig) -> int:
+    """Returns the process's exit code."""
+    pa.set_cpu_count(max(1, config.slots))
+    pa.set_io_thread_count(2)
+    budgets = Budgets.for_limit(config.memory, slots=config.slots)
+    gauges = Gauges()
+    compute_pool = ThreadPoolExecutor(config.slots, thread_name_prefix="compute")
+    store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+    aside = runner(store_pool)
+    membership = Membership(config.worker, config.incarnation)
+    inbox = Inbox(membership, aside, budgets.receive)
+    server = PeerServer(config.job, config.token, inbox, config.host)
+    address = await server.start()
+    if config.advertise:
+        address = f"{config.advertise}:{address.rpartition(':')[2]}"
+    peers = HttpPeers(config.token)
+    control = HttpControl(config.coordinator, config.token, config.job)
+    scratch = Path(config.scratch)
+    stores: list[SpillStore] = []
+
+    def open_store(buckets: int) -> SpillStore:
+        stores.append(SpillStore(budgets.store, scratch, buckets))
+        return stores[0]
+
+    def observe() -> Counters:
+        held = stores[0].stats() if stores else None
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return Counters(
+            spilled=held.spilled if held else 0,
+            stored=held.held if held else 0,
+            received=inbox.received,
+            memory=gauges.memory(),
+            memory_peak=gauges.memory_peak(),
+            refused=inbox.refused + server.unauthorized + server.malformed,
+            repeated=inbox.repeated,
+            corrupt=inbox.corrupt,
+            wait_send=send_budget.waited,
+            wait_store=inbox.waited,
+            loop_lag=gauges.loop_lag,
+            cpu=usage.ru_utime + usage.ru_stime,
+        )
+
+    send_budget = ByteBudget(budgets.send)
+    agent = Agent(
+        job=config.job,
+        worker=config.worker,
+        incarnation=config.incarnation,
+        address=address,
+        slots=config.slots,
+        memory=config.memory,
+        control=control,
+        peers=peers,
+        open_store=open_store,
+        inbox=inbox,
+        membership=membership,
+        work=Tasks(budgets, scratch, config.scratch_share),
+        compute=runner(compute_pool),
+        aside=aside,
+        send_budget=send_budget,
+        observe=observe,
+        settings=AgentSettings(frame_bytes=min(LARGEST_FRAME, max(SMALLEST_FRAME, budgets.send // 6))),
+    )
+    main = asyncio.current_task()
+    assert main is not None
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, main.cancel)
+    loop.add_signal_handler(signal.SIGINT, main.cancel)
+    if config.watch_stdin:
+        watch_stdin(lambda: loop.call_soon_threadsafe(main.cancel))
+    watching = asyncio.create_task(gauges.watch_loop())
+    try:
+        await agent.run()
+        return 0
+    except Refused as error:
+        log.error("%s", error)
+        print(f"refused by the coordinator: {error}", file=sys.stderr)  # noqa: T201
+        return REFUSED_EXIT
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+    finally:
+        watching.cancel()
+        await server.stop()
+        await peers.close()
+        await control.close()
+        compute_pool.shutdown(wait=True, cancel_futures=True)
+        store_pool.shutdown(wait=True, cancel_futures=True)
+        for store in stores:
+            store.close()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(scratch)
+
+
+def watch_stdin(gone: Callable[[], object]) -> None:
+    """Call `gone` when standard input ends."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while os.read(0, 1024):
+                pass
+        with contextlib.suppress(RuntimeError):
+            gone()
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()

@@ -1,0 +1,30 @@
+"""What a worker process is told when it starts, and every knob of it that a user rarely needs."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class WorkerConfig(Struct, frozen=True):
+    """One worker process.
+
+    coordinator: its address, `http://host:port`. token: the job's, for every call. worker, incarnation: which slot,
+    which process. memory: bytes it may use in all. slots: leases whose computing runs at once. scratch: an existing
+    folder of its own. host: the address it listens on. advertise: the one peers are told, where it differs.
+    scratch_share: workers whose scratch is on the same disk, for the check that there is room.
+    """
+
+    coordinator: str
+    job: str
+    token: str
+    worker: int
+    incarnation: str
+    memory: int
+    scratch: str
+    slots: int = 1
+    host: str = "127.0.0.1"
+    advertise: str = ""
+    scratch_share: int = 1
+    log_level: str = "WARNING"
+    watch_stdin: bool = False
+    """Leave when standard input ends: how a worker on one machine notices that its launcher is gone."""

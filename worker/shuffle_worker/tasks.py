@@ -1,0 +1,142 @@
+"""The work of a real worker: plan, read, write, commit, abort over object storage and Arrow. Implements `work.Work`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from shuffle_worker.errors import OutOfDisk
+from shuffle_worker.memory import Budgets
+from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.base import FileResult, Operation, ShardSource
+from shuffle_worker.operations.splitter import batch_rows
+from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan.persist import load, save
+from shuffle_worker.plan.planner import make_plan
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.sizing import readable
+from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort
+from shuffle_worker.readers import reader_for
+from shuffle_worker.readers.base import Reader
+from shuffle_worker.storage import Sink, Storage, storage_for
+from shuffle_worker.work import Committed, Step, Written
+from shuffle_worker.writers.base import output_format
+from shuffle_worker.writers.commit import Partitioning, abort, commit, record_group
+from shuffle_worker.writers.output import part_name, staging
+
+
+class OutputFiles:
+    """Where partitions go: under their final names, or into staging where they replace older output at commit."""
+
+    def __init__(self, plan: Plan, storage: Storage) -> None:
+        output = plan.job.output
+        self._folder = staging(output.path, plan.job.uid) if output.overwrite else output.path.rstrip("/")
+        self._suffix = output_format(output.format).suffix
+        self._storage = storage
+
+    def create(self, partition: int) -> tuple[str, Sink]:
+        name = part_name(partition, self._suffix)
+        return name, self._storage.create(f"{self._folder}/{name}")
+
+
+class Tasks:
+    """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
+
+    def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1) -> None:
+        self._budgets = budgets
+        self._scratch = scratch
+        self._scratch_share = scratch_share
+        self._plan: Plan | None = None
+        self._reader: Reader | None = None
+        self._operation: Operation | None = None
+        self._output: Storage | None = None
+
+    @property
+    def loaded(self) -> Plan:
+        assert self._plan is not None, "the plan is loaded before the work begins"
+        return self._plan
+
+    def plan(self, job: Job) -> PlanSummary:
+        storage = storage_for(job.output.path, job.output.storage)
+        plan = make_plan(job, self._budgets, self._input_storage(job), storage)
+        self._check_scratch(plan.summary.scratch_needed, job.workers)
+        save(plan, storage)
+        return plan.summary
+
+    def _check_scratch(self, needed: int, workers: int) -> None:
+        """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""
+        here = needed * min(self._scratch_share, workers) // workers
+        free = shutil.disk_usage(self._scratch).free
+        if here > free:
+            raise OutOfDisk(
+                f"workers.scratch: about {readable(here)} may be spilled to {self._scratch.parent}, where "
+                f"{readable(free)} are free; give it more room, more memory to the workers, or another folder"
+            )
+
+    def load(self, job: Job, fingerprint: str) -> PlanSummary:
+        self._output = storage_for(job.output.path, job.output.storage)
+        plan = load(self._output, job, fingerprint)
+        self._reader = reader_for(plan, self._input_storage(job))
+        files = OutputFiles(plan, self._output)
+        self._operation = operation_for(plan, files, self._scratch, self._budgets.working // 4)
+        self._plan = plan
+        return plan.summary
+
+    def buckets(self) -> int:
+        return self.loaded.layout.buckets
+
+    def group_of(self, bucket: int) -> int:
+        if not 0 <= bucket < self.loaded.layout.buckets:
+            raise IndexError(f"there is no bucket {bucket}")
+        return self.loaded.layout.bucket_group(bucket)
+
+    def buckets_of(self, group: int) -> range:
+        return self.loaded.layout.group_buckets(group)
+
+    def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
+        assert self._reader is not None
+        assert self._operation is not None
+        plan = self.loaded
+        splitter = self._operation.splitter(wanted)
+        rows_at_once = batch_rows(plan.layout.buckets, plan.row_bytes, self._budgets.working // 4)
+        for rows in self._reader.read(plan.splits[split], rows_at_once):
+            yield Step(splitter.add(rows), rows.batch.num_rows, rows.bytes_read)
+        yield Step(splitter.flush(), 0, 0)
+
+    def write(self, group: int, source: ShardSource) -> Written:
+        assert self._operation is not None
+        assert self._output is not None
+        results: list[FileResult] = list(self._operation.write(group, source, self._budgets.working))
+        record_group(self.loaded, group, results, self._output)
+        return Written(
+            files=len(results),
+            rows=sum(r.rows for r in results),
+            bytes=sum(r.bytes for r in results),
+            largest=max((r.bytes for r in results), default=0),
+        )
+
+    def commit(self, rows: int) -> Committed:
+        assert self._output is not None
+        return commit(self.loaded, partitioning(self.loaded), rows, self._output)
+
+    def abort(self, job: Job) -> None:
+        abort(job, storage_for(job.output.path, job.output.storage))
+
+    @staticmethod
+    def _input_storage(job: Job) -> Storage:
+        first = job.inputs[0]
+        return storage_for(first.paths[0], first.storage)
+
+
+def partitioning(plan: Plan) -> Partitioning:
+    """What the manifest says of how rows were told apart."""
+    operation, count = plan.job.operation, plan.layout.partitions
+    if isinstance(operation, Sort):
+        return Partitioning("sort", [key.column for key in operation.by], count)
+    assert isinstance(operation, Repartition)
+    if operation.by:
+        return Partitioning("hash", operation.by, count, HASH_NAME)
+    if operation.range:
+        return Partitioning("range", operation.range, count)
+    return Partitioning("roundRobin", [], count)

@@ -1,0 +1,207 @@
+"""The last step of a job, either way: the commit makes the output whole and says so, the abort leaves nothing of it.
+
+Both can be run again after any crash, by another worker: every step of them is done or not done, and done again does no
+harm. Readers see whole files at any time; the manifest and `_SUCCESS` come last, so who honours one of them sees a
+whole output.
+
+    commit   records of all groups -> reconcile rows -> (older output goes, staged files move in) -> manifest
+             -> _SUCCESS -> staging goes
+    abort    staged and written files go, then the staging folder; output that was there before the job stays
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median_low
+
+import msgspec
+from msgspec import Struct
+
+from shuffle_worker.errors import Internal, JobError, OutputExists
+from shuffle_worker.operations.base import FileResult
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.protocol.messages import Job
+from shuffle_worker.storage import Storage
+from shuffle_worker.work import Committed
+from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
+
+MANIFEST_FORMAT = "shuffle-manifest/1"
+
+_PART = re.compile(r"part-\d{5,}\.[a-z0-9.]+")
+_READERS = 16
+
+
+class FileRecord(Struct, frozen=True):
+    """One output file in the manifest. checksum: xxh3-64 of its bytes. smallest, largest: of the range or sort keys."""
+
+    name: str
+    rows: int
+    bytes: int
+    checksum: str
+    smallest: list[object] | None = None
+    largest: list[object] | None = None
+
+
+class GroupRecord(Struct, frozen=True):
+    """What was written for a group: kept in the staging folder, so that it outlives the worker that wrote it."""
+
+    plan: str
+    group: int
+    rows: int
+    files: list[FileRecord]
+
+
+class Partitioning(Struct, frozen=True):
+    """How rows were told apart: a later job that wants them so needs no shuffle. method: hash, range, sort, roundRobin;
+    hash: name and version of the hash function."""
+
+    method: str
+    keys: list[str]
+    count: int
+    hash: str = ""
+
+
+class Manifest(Struct, frozen=True):
+    """`_manifest.json`. schema: the Arrow schema as an IPC message, base64; columns: the same for people."""
+
+    format: str
+    job: str
+    uid: str
+    plan: str
+    partitioning: Partitioning
+    columns: list[tuple[str, str]]
+    schema: bytes
+    rows: int
+    bytes: int
+    files: list[FileRecord]
+
+
+def record_group(plan: Plan, group: int, results: list[FileResult], storage: Storage) -> None:
+    files = [
+        FileRecord(r.name, r.rows, r.bytes, r.checksum, *(r.keys if r.keys is not None else (None, None)))
+        for r in results
+    ]
+    record = GroupRecord(plan.summary.fingerprint, group, sum(f.rows for f in files), files)
+    storage.put(group_path(plan.job.output.path, plan.job.uid, group), msgspec.json.encode(record))
+
+
+def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) -> Committed:
+    """rows: what was read from the input; -1: not known. Raises Internal where they are not all written."""
+    output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
+    before = _committed(storage, output, uid)
+    if before is None:
+        files = _recorded(plan, storage)
+        written = sum(f.rows for f in files)
+        if rows not in (-1, written):
+            raise Internal(f"{rows} rows were read but {written} written: the output was not committed")
+        if plan.job.output.overwrite:
+            _replace(storage, output, uid, {f.name for f in files})
+        schema = plan.arrow_schema()
+        before = Manifest(
+            format=MANIFEST_FORMAT,
+            job=plan.job.name,
+            uid=uid,
+            plan=plan.summary.fingerprint,
+            partitioning=partitioning,
+            columns=[(field.name, str(field.type)) for field in schema],
+            schema=plan.schema,
+            rows=written,
+            bytes=sum(f.bytes for f in files),
+            files=files,
+        )
+        storage.put(f"{output}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(before), indent=1))
+        storage.put(f"{output}/{SUCCESS}", b"")
+    _remove_below(storage, staging(output, uid))
+    storage.sweep(output)
+    sizes = [f.bytes for f in before.files]
+    return Committed(
+        manifest=f"{output}/{MANIFEST}",
+        files=len(sizes),
+        rows=before.rows,
+        bytes=before.bytes,
+        largest=max(sizes, default=0),
+        median=median_low(sizes) if sizes else 0,
+    )
+
+
+def abort(job: Job, storage: Storage) -> None:
+    """Files under their final names are the job's only where a plan was written: planning refuses a folder that holds
+    something, so without a plan nothing here is touched."""
+    output = job.output.path.rstrip("/")
+    below = staging(output, job.uid)
+    staged = [info.path for info in storage.listing(below)]
+    if any(path.endswith("/plan") for path in staged) and not job.output.overwrite:
+        storage.remove([info.path for info in storage.listing(output) if is_output(info.path, output)])
+    storage.remove([path for path in staged if not path.endswith("/plan")])
+    storage.remove([path for path in staged if path.endswith("/plan")])  # last: it is what says that the rest is ours
+    storage.sweep(output)
+
+
+def is_output(path: str, output: str) -> bool:
+    """Whether a file directly below the output folder is named like one that a job writes."""
+    name = relative(path, output)
+    return name in (MANIFEST, SUCCESS) or _PART.fullmatch(name) is not None
+
+
+def _committed(storage: Storage, output: str, uid: str) -> Manifest | None:
+    """The manifest, if this very job got as far as `_SUCCESS` before."""
+    names = {info.path.rsplit("/", 1)[-1] for info in storage.listing(output)}
+    if SUCCESS not in names or MANIFEST not in names:
+        return None
+    try:
+        found = msgspec.json.decode(storage.read(f"{output}/{MANIFEST}"), type=Manifest)
+    except (msgspec.DecodeError, JobError):
+        return None
+    return found if found.uid == uid else None
+
+
+def _recorded(plan: Plan, storage: Storage) -> list[FileRecord]:
+    """The files of all groups, by partition."""
+
+    def read(group: int) -> GroupRecord:
+        path = group_path(plan.job.output.path, plan.job.uid, group)
+        record = msgspec.json.decode(storage.read(path), type=GroupRecord)
+        if record.plan != plan.summary.fingerprint:
+            raise Internal(f"{path} is of another plan")
+        return record
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
+        records = list(pool.map(read, range(plan.layout.groups)))
+    files = [file for record in records for file in record.files]
+    if len(files) != plan.layout.partitions:
+        raise Internal(f"{len(files)} files were written where there are {plan.layout.partitions} partitions")
+    return files
+
+
+def _replace(storage: Storage, output: str, uid: str, names: set[str]) -> None:
+    """Older output goes, the staged files take its place. From here to `_SUCCESS` the folder is in between: the older
+    `_SUCCESS` goes first, so nobody takes the mixture for whole."""
+    below = staging(output, uid)
+    storage.remove([f"{output}/{SUCCESS}", f"{output}/{MANIFEST}"])
+    old = [
+        info.path
+        for info in storage.listing(output)
+        if is_output(info.path, output) and info.path.rsplit("/", 1)[-1] not in names
+    ]
+    storage.remove(old)
+    move: Callable[[str], None] = lambda name: storage.move(f"{below}/{name}", f"{output}/{name}")  # noqa: E731
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
+        list(pool.map(move, sorted(names)))
+
+
+def _remove_below(storage: Storage, folder: str) -> None:
+    storage.remove([info.path for info in storage.listing(folder)])
+
+
+def check_replaceable(storage: Storage, output: str) -> None:
+    """`onExisting: Overwrite` replaces what a job wrote and nothing else. Raises OutputExists naming the stranger."""
+    for info in storage.listing(output):
+        below = relative(info.path, output)
+        if below.startswith("_shuffle-") or is_output(info.path, output) or below.endswith((".crc", ".partial")):
+            continue
+        raise OutputExists(
+            f"{output} holds {below}, which is not the output of a shuffle: `onExisting: Overwrite` replaces only "
+            "part-* files, _manifest.json and _SUCCESS; choose another folder, or remove it"
+        )
