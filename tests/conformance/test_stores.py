@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.messages import Attempt

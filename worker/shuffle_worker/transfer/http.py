@@ -139,9 +139,11 @@ class PeerServer:
         app = web.Application()
         app.router.add_post(wire.SHARDS, self._shards)
         app.router.add_get(wire.HEALTH, self._health)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=300)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, keepalive_timeout=300, shutdown_timeout=1.0
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

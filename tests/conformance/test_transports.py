@@ -1,0 +1,197 @@
+"""What any transport must do, run against each implementation; the contract is in `shuffle_worker.transfer.transport`.
+
+A transport is given as a way to open a pair of it around a handler; add one to `PEERS` and it runs all of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from shuffle_worker.operations.base import Shard
+from shuffle_worker.protocol.checksum import checksum
+from shuffle_worker.protocol.frames import Frame, FrameHeader, Verdict, first_corrupt
+from shuffle_worker.protocol.messages import Attempt, Member
+from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
+from shuffle_worker.transfer.transport import FrameHandler, Interrupted, PeerTransport, Unreachable
+
+JOB = "1f0c7a52-job"
+Pair = tuple[PeerTransport, Member]
+Open = Callable[[FrameHandler], AbstractAsyncContextManager[Pair]]
+
+
+@asynccontextmanager
+async def over_http(handler: FrameHandler) -> AsyncIterator[Pair]:
+    settings = HttpSettings(connect=2.0, stall=2.0)
+    server = PeerServer(JOB, "secret", handler, "127.0.0.1", settings=settings)
+    peers = HttpPeers("secret", settings)
+    member = Member(1, "first", await server.start())
+    try:
+        yield peers, member
+    finally:
+        await peers.close()
+        await server.stop()
+
+
+PEERS: dict[str, Open] = {"http": over_http}
+
+
+@pytest.fixture(params=PEERS)
+def pair(request: pytest.FixtureRequest) -> Open:
+    return PEERS[request.param]
+
+
+def shards(sizes: Sequence[int], seed: int = 0) -> list[Shard]:
+    chance = random.Random(seed)
+    found = []
+    for number, size in enumerate(sizes):
+        data = chance.randbytes(size)
+        cut = chance.randrange(size + 1)
+        payload = [data[:cut], memoryview(bytearray(data))[cut:]]
+        found.append(Shard(number % 7, number, number + 1, checksum([data]), payload, size))
+    return found
+
+
+def frame(sizes: Sequence[int], number: int = 0) -> Frame:
+    return Frame(JOB, 3, 0, "sender", Attempt(1, 22, 3), number, shards(sizes, number))
+
+
+class Keeper:
+    """Takes everything, and remembers it."""
+
+    def __init__(self, verdict: Verdict = Verdict.ACCEPTED) -> None:
+        self.verdict = verdict
+        self.frames: list[tuple[FrameHeader, bytes]] = []
+
+    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        payload = bytearray()
+        async for piece in body:
+            payload += piece
+        self.frames.append((header, bytes(payload)))
+        return self.verdict
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[], [0], [5], [0, 1, 0], [100] * 300, [1 << 20], [(1 << 20) + 1, 3, (2 << 20) - 1, 0], [60_000] * 40],
+    ids=["none", "empty", "one", "empty ones", "many", "a piece", "around a piece", "some"],
+)
+async def test_a_frame_arrives_as_it_was_sent(pair: Open, sizes: list[int]) -> None:
+    keeper = Keeper()
+    sent = frame(sizes, number=5)
+    async with pair(keeper) as (peers, member):
+        assert await peers.send(member, sent) is Verdict.ACCEPTED
+    ((header, payload),) = keeper.frames
+    assert (header.job, header.epoch, header.sender, header.incarnation) == (JOB, 3, 0, "sender")
+    assert (header.attempt, header.number, header.payload) == (sent.attempt, 5, sum(sizes))
+    got = header.shards(memoryview(payload))
+    assert first_corrupt(got) is None
+    assert [s[:4] for s in got] == [s[:4] for s in sent.shards]
+    assert payload == b"".join(bytes(buffer) for shard in sent.shards for buffer in shard.payload)
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+async def test_the_verdict_comes_back(pair: Open, verdict: Verdict) -> None:
+    async with pair(Keeper(verdict)) as (peers, member):
+        assert await peers.send(member, frame([10])) is verdict
+
+
+async def test_a_receiver_may_answer_before_it_has_taken_the_payload(pair: Open) -> None:
+    class Impatient:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+            if header.number % 3 == 1:
+                await anext(body)
+            return Verdict.BUSY
+
+    async with pair(Impatient()) as (peers, member):
+        for number in range(6):
+            assert await peers.send(member, frame([900_000] * 4, number)) is Verdict.BUSY
+
+
+async def test_several_frames_at_once(pair: Open) -> None:
+    keeper = Keeper()
+    frames = [frame([1000 * number, 300_000], number) for number in range(12)]
+    async with pair(keeper) as (peers, member):
+        verdicts = await asyncio.gather(*(peers.send(member, each) for each in frames))
+    assert verdicts == [Verdict.ACCEPTED] * 12
+    assert sorted(header.number for header, _ in keeper.frames) == list(range(12))
+    assert all(first_corrupt(header.shards(memoryview(payload))) is None for header, payload in keeper.frames)
+
+
+async def test_a_receiver_that_does_not_take_pieces_holds_the_sender_up(pair: Open) -> None:
+    """The sender of a large frame cannot be done, nor can all of the frame be on its way."""
+    wait, seen = asyncio.Event(), 0
+
+    class Slow:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+            nonlocal seen
+            await wait.wait()
+            async for piece in body:
+                seen += len(piece)
+            return Verdict.ACCEPTED
+
+    async with pair(Slow()) as (peers, member):
+        sending = asyncio.create_task(peers.send(member, frame([8 << 20])))
+        await asyncio.sleep(0.05)
+        assert not sending.done()
+        wait.set()
+        assert await sending is Verdict.ACCEPTED
+    assert seen == 8 << 20
+
+
+async def test_a_handler_that_raises_is_unreachable_and_the_next_frame_is_not(pair: Open) -> None:
+    class Broken(Keeper):
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+            if header.number == 0:
+                raise RuntimeError("a defect")
+            return await super().receive(header, body)
+
+    async with pair(Broken()) as (peers, member):
+        with pytest.raises(Unreachable):
+            await peers.send(member, frame([200_000], 0))
+        assert await peers.send(member, frame([200_000], 1)) is Verdict.ACCEPTED
+
+
+async def test_a_sender_that_is_cancelled_interrupts_the_receiver(pair: Open) -> None:
+    outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    begun = asyncio.Event()
+
+    class Watching:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+            try:
+                async for _ in body:
+                    begun.set()
+                    await asyncio.sleep(0.01)
+            except Interrupted:
+                outcome.set_result("interrupted")
+                raise
+            outcome.set_result("whole")
+            return Verdict.ACCEPTED
+
+    async with pair(Watching()) as (peers, member):
+        sending = asyncio.create_task(peers.send(member, frame([64 << 20])))
+        await begun.wait()
+        sending.cancel()
+        assert await asyncio.wait_for(outcome, 5) == "interrupted"
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+
+async def test_nobody_there_is_unreachable(pair: Open) -> None:
+    async with pair(Keeper()) as (peers, member):
+        gone = Member(2, "gone", "127.0.0.1:9")
+        with pytest.raises(Unreachable, match="worker 2"):
+            await peers.send(gone, frame([10]))
+        assert await peers.send(member, frame([10])) is Verdict.ACCEPTED
+
+
+async def test_frames_of_another_job_never_reach_the_handler(pair: Open) -> None:
+    keeper = Keeper()
+    async with pair(keeper) as (peers, member):
+        with pytest.raises(Unreachable):
+            await peers.send(member, frame([10])._replace(job="another"))
+    assert not keeper.frames
