@@ -51,7 +51,8 @@ class Split(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """schema: the output's Arrow schema as IPC bytes. boundaries: for range layouts, a record batch as an IPC stream:
     the sort columns (as the input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth
-    a Parquet dictionary. row_bytes: mean Arrow bytes of a row. row_group_rows: rows in each output row group."""
+    a Parquet dictionary. row_bytes: mean Arrow bytes of a row. row_group_rows: rows in each output row group.
+    filter_columns: the schema (IPC bytes) of the columns that only the filter reads, None where there are none."""
 
     job: Job
     schema: bytes
@@ -63,6 +64,10 @@ class Plan(Struct, frozen=True):
     row_group_rows: int
     dictionary: list[str] = field(default_factory=list)
     boundaries: bytes | None = None
+    filter_columns: bytes | None = None
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
+
+    def filter_schema(self) -> pa.Schema:
+        return pa.schema([]) if self.filter_columns is None else pa.ipc.read_schema(pa.py_buffer(self.filter_columns))

@@ -1,1 +1,24 @@
-"""Input formats: pieces of files to record batches of the plan's schema."""
+"""Input formats: pieces of files to record batches of the plan's schema.
+
+`reader_for` is the one place that knows which reader belongs to which format.
+"""
+
+from __future__ import annotations
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.readers.base import Reader
+from shuffle_worker.storage.base import Storage
+
+FORMATS = ("Parquet",)
+"""What can be read today."""
+
+
+def reader_for(plan: Plan, storage: Storage) -> Reader:
+    """The reader for the plan's input. Raises InvalidSpec for a format that cannot be read."""
+    name = plan.job.inputs[0].format or "Parquet"
+    if name == "Parquet":
+        from shuffle_worker.readers.parquet import ParquetReader
+
+        return ParquetReader(plan, storage)
+    raise InvalidSpec(f"inputs[0].format: {name} cannot be read; formats are {', '.join(FORMATS)}")

@@ -1,12 +1,12 @@
 """Where files are: local folders, S3 and every other fsspec store behind one contract (`base.py`).
 
-    urls.py     what a path means: scheme, glob, folder; unknown schemes refused
-    failures.py errors of the operating system and the stores, said for people
-    retry.py    which of them another try may mend, and how long to wait
-    hashing.py  the part of every sink that counts and checks bytes
-    local.py    plain files
-    remote.py   any fsspec store
-    s3.py       how an S3 client is set up, and its multipart uploads
+urls.py     what a path means: scheme, glob, folder; unknown schemes refused
+failures.py errors of the operating system and the stores, said for people
+retry.py    which of them another try may mend, and how long to wait
+hashing.py  the part of every sink that counts and checks bytes
+local.py    plain files
+remote.py   any fsspec store
+s3.py       how an S3 client is set up, and its multipart uploads
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -158,6 +159,8 @@ class LocalStorage:
 
     def _info(self, path: str) -> Info:
         found = os.stat(path)  # noqa: PTH116
+        if stat.S_ISDIR(found.st_mode):
+            raise InputNotFound(f"{path}: is a folder, not a file")
         return Info(path, found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
 
     def _below(self, folder: str) -> list[Info]:
@@ -209,5 +212,3 @@ def _nearest_parent(path: str) -> str:
         if parent.is_dir():
             return f" ({parent} exists)"
     return ""
-
-

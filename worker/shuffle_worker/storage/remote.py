@@ -210,7 +210,14 @@ class FsspecStorage:
         name = str(entry["name"])
         path = name if "://" in name else f"{self.scheme}://{name.lstrip('/')}"
         size = int(entry["size"] or 0)
-        mark = next((entry[key] for key in ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "created") if entry.get(key)), "")
+        mark = next(
+            (
+                entry[key]
+                for key in ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "created")
+                if entry.get(key)
+            ),
+            "",
+        )
         return Info(path, size, f"{size}-{mark}".replace('"', ""))
 
 
@@ -298,5 +305,3 @@ class RangeFile(io.RawIOBase):
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
-
-

@@ -27,7 +27,7 @@ def known_schemes() -> frozenset[str]:
 
 
 def scheme_of(path: str) -> str:
-    """"file" for a plain path; the s3 spellings are one."""
+    """ "file" for a plain path; the s3 spellings are one."""
     found = _SCHEME.match(path)
     if not found:
         return "file"

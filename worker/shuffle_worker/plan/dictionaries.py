@@ -1,0 +1,87 @@
+"""Dictionary columns whose index type is narrow: kept where it is sure that all files' values together fit it.
+
+A dictionary<int8> holds 128 values. Each input file may have its own; the rows of an output file come from all of them,
+and a Parquet file whose column has more values than its declared index can count cannot be read. So a narrow index stays
+only if the distinct values are counted (cheap for such columns) and fit; otherwise it becomes int32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shuffle_worker.plan.inputs import Found
+from shuffle_worker.readers.parquet_file import ParquetSource
+from shuffle_worker.storage.base import Storage
+
+MOST_STORED = 64 << 20
+"""Stored bytes of a column that are read to count its values; a larger one is widened unseen."""
+
+BATCH = 65_536
+
+
+def settled(schema: pa.Schema, files: Sequence[Found], storage: Storage) -> pa.Schema:
+    """The schema with index types that are wide enough."""
+    for at, field in enumerate(schema):
+        kind = field.type
+        if pa.types.is_dictionary(kind) and kind.index_type.bit_width < 32:
+            most = 2 ** (kind.index_type.bit_width - pa.types.is_signed_integer(kind.index_type))
+            if not _fits(field.name, most, files, storage):
+                wide = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
+                schema = schema.set(at, field.with_type(wide))
+        elif not pa.types.is_dictionary(kind):
+            schema = schema.set(at, field.with_type(_widened(kind)))
+    return schema
+
+
+def _fits(name: str, most: int, files: Sequence[Found], storage: Storage) -> bool:
+    """Whether the column has at most `most` distinct values in all files. Bounded: reads `MOST_STORED` bytes, holds
+    `most` values and one batch."""
+    read = 0
+    known: pa.Array | None = None
+    for file in files:
+        if file.schema.get_field_index(name) < 0:
+            continue
+        with ParquetSource(storage, file.info.path) as source:
+            leaves = source.leaves([name])
+            for group in range(len(file.groups)):
+                read += source.stored_bytes(group, leaves)
+                if read > MOST_STORED:
+                    return False
+                for batch in source.batches([group], [name], BATCH):
+                    column = batch.column(0)
+                    if pa.types.is_dictionary(column.type):
+                        used = column.dictionary.take(pc.unique(column.indices).drop_null())
+                    else:
+                        used = pc.unique(column).drop_null()
+                    used = used.cast(known.type) if known is not None else used
+                    known = used if known is None else pc.unique(pa.concat_arrays([known, used]))
+                    if len(known) > most:
+                        return False
+    return True
+
+
+def _widened(kind: pa.DataType) -> pa.DataType:
+    """Narrow indices inside nested types are widened without counting."""
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(pa.int32(), kind.value_type, kind.ordered) if kind.index_type.bit_width < 32 else kind
+    if not pa.types.is_nested(kind) or not _holds_narrow(kind):
+        return kind
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_widened(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        key = kind.key_field.with_type(_widened(kind.key_type))
+        return pa.map_(key, kind.item_field.with_type(_widened(kind.item_type)), keys_sorted=kind.keys_sorted)
+    child = kind.value_field.with_type(_widened(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(child, kind.list_size)
+    wide = pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind)
+    return pa.large_list(child) if wide else pa.list_(child)
+
+
+def _holds_narrow(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return kind.index_type.bit_width < 32
+    return pa.types.is_nested(kind) and any(_holds_narrow(kind.field(at).type) for at in range(kind.num_fields))

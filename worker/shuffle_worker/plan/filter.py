@@ -1,0 +1,85 @@
+"""A filter: an SQL boolean expression, compiled once against a schema, applied to every batch.
+
+    compile_filter(text, schema) -> Filter     InvalidSpec with the place in the text where it is wrong
+    columns_of(text) -> names                  without a schema: what has to be read for it
+
+Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.py`, evaluation `expression.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from shuffle_worker.errors import DataError, InvalidSpec
+from shuffle_worker.plan.expression import Expression
+from shuffle_worker.plan.statistics import ColumnRange, comparable
+from shuffle_worker.storage.failures import said
+
+
+class Filter:
+    """A compiled filter. Safe for several threads."""
+
+    def __init__(self, text: str, expression: Expression, columns: list[str], schema: pa.Schema) -> None:
+        self.text = text
+        self.columns = columns
+        self._expression = expression
+        self._schema = schema
+
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Which rows pass: true, or not (false and null are the same here)."""
+        try:
+            found = self._expression.values(batch)
+        except (pa.ArrowException, ValueError) as error:
+            raise DataError(
+                f"inputs[0].filter: {self.text}: cannot be worked out for every row: {said(error)}"
+            ) from error
+        if isinstance(found, pa.Scalar):
+            return pa.repeat(pa.scalar(found.as_py() is True), batch.num_rows)
+        return found
+
+    def may_match(
+        self, ranges: Mapping[str, ColumnRange], hive: Mapping[str, str | None], names: Sequence[str]
+    ) -> bool:
+        """Whether some row of a row group may pass, by its statistics; names: the columns that its file has."""
+        known = dict(ranges)
+        for name in self.columns:
+            if name in names:
+                continue
+            known[name] = self._constant_range(name, hive.get(name))
+        return self._expression.outcomes(known).true
+
+    def _constant_range(self, name: str, text: str | None) -> ColumnRange:
+        """Of a column that is the same for the whole file: what its folder says, or null."""
+        if text is None:
+            return ColumnRange(None, None, 1, 1)
+        try:
+            value = comparable(pa.scalar(text).cast(self._schema.field(name).type))
+        except (pa.ArrowException, ValueError):
+            value = None  # said where the file is read
+        return ColumnRange(value, value, 0, 1)
+
+
+def compile_filter(text: str, schema: pa.Schema) -> Filter:
+    """schema: a transport schema. Raises InvalidSpec."""
+    from shuffle_worker.plan.sql import parse
+    from shuffle_worker.plan.sql_types import Typer
+
+    tree = parse(text)
+    typer = Typer(text, schema)
+    expression = typer.typed(tree)
+    if not pa.types.is_boolean(expression.type):
+        if pa.types.is_null(expression.type):
+            return Filter(text, expression, typer.columns, schema)
+        raise InvalidSpec(
+            f"inputs[0].filter: {text}: is {expression.type}, not a condition; compare it with something, as in x > 0"
+        )
+    return Filter(text, expression, typer.columns, schema)
+
+
+def columns_of(text: str) -> list[str]:
+    """The columns that a filter names, each once, in its order. Raises InvalidSpec where it does not parse."""
+    from shuffle_worker.plan.sql import column_names, parse
+
+    return column_names(parse(text))

@@ -1,0 +1,245 @@
+"""What the input is: which files, what their footers say, one schema for all.
+
+Listing and footers are read once, in the plan lease, by a few threads; of every footer only what the plan needs is
+kept (row counts, stored bytes of the columns that will be read, statistics of the columns that the filter names), so
+that tens of thousands of files cost some hundred bytes a row group.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
+from shuffle_worker.plan.statistics import ColumnRange, column_range
+from shuffle_worker.plan.unify import unify
+from shuffle_worker.protocol.messages import Input
+from shuffle_worker.readers.parquet_file import ParquetSource
+from shuffle_worker.storage import urls
+from shuffle_worker.storage.base import Info, Storage
+
+THREADS = 16
+"""Footers read at once: they are small and mostly waiting for the store."""
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+READABLE = ("Parquet",)
+
+
+class RowGroup(NamedTuple):
+    """rows; bytes: stored, of the columns that are read; output_bytes: of those that are written; ranges: what its
+    statistics say of the columns that the filter names."""
+
+    rows: int
+    bytes: int
+    output_bytes: int
+    ranges: dict[str, ColumnRange]
+
+
+class Found(NamedTuple):
+    """One input file and what its footer says."""
+
+    info: Info
+    hive: dict[str, str | None]
+    schema: pa.Schema
+    groups: list[RowGroup]
+
+    @property
+    def rows(self) -> int:
+        return sum(group.rows for group in self.groups)
+
+
+class InputFiles(NamedTuple):
+    """The input as a whole. schema: every column of it, hive ones last."""
+
+    files: list[Found]
+    schema: pa.Schema
+
+
+class Listed(NamedTuple):
+    info: Info
+    hive: dict[str, str | None]
+
+
+def list_files(source: Input, storage: Storage) -> list[Listed]:
+    """Every file that the input's paths name, in the order of the paths and sorted within each; a file that two paths
+    name counts once."""
+    if not source.paths:
+        raise InvalidSpec("inputs[0].path: missing: give a file, a folder, a glob or a list")
+    found: dict[str, Listed] = {}
+    for path in source.paths:
+        for info in storage.find(path):
+            if info.path not in found:
+                found[info.path] = Listed(info, hive_columns(info.path, path))
+    return list(found.values())
+
+
+def hive_columns(file: str, path: str) -> dict[str, str | None]:
+    """The `name=value` folders between an input path and one of its files."""
+    if urls.is_glob(path):
+        base = urls.glob_base(path)
+    else:
+        base = path
+    if urls.scheme_of(base) == "file":
+        base = urls.local_path(base or "/") if not urls.is_glob(base) else base
+    below = file[len(base) :] if file.startswith(base) else ""
+    out: dict[str, str | None] = {}
+    for segment in below.split("/")[:-1]:
+        name, mark, value = segment.partition("=")
+        if mark and name:
+            out[unquote(name)] = None if value == HIVE_NULL else unquote(value)
+    return out
+
+
+def format_of(source: Input) -> str:
+    """The input's format, by its name or by the suffix of its paths; Parquet where nothing says otherwise."""
+    if source.format:
+        return source.format
+    suffixes = {
+        ".csv": "CSV",
+        ".tsv": "CSV",
+        ".json": "JSON",
+        ".jsonl": "JSON",
+        ".ndjson": "JSON",
+        ".arrow": "Feather",
+        ".feather": "Feather",
+        ".orc": "ORC",
+        ".zarr": "Zarr",
+    }
+    for path in source.paths:
+        for suffix, name in suffixes.items():
+            if path.rstrip("/").lower().endswith(suffix):
+                return name
+    return "Parquet"
+
+
+def read_inputs(source: Input, storage: Storage, filter_columns: Sequence[str]) -> InputFiles:
+    """List the files, read their footers, work out one schema. Raises the JobErrors of bad input."""
+    kind = format_of(source)
+    if kind not in READABLE:
+        raise InvalidSpec(f"inputs[0].format: {kind} cannot be read yet; formats are {', '.join(READABLE)}")
+    listed = list_files(source, storage)
+    empty = next((one for one in listed if one.info.size == 0), None)
+    if empty is not None:
+        raise DataError(f"{empty.info.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
+    selected = None if source.columns is None else frozenset(source.columns)
+
+    def footer(one: Listed) -> Found:
+        return _footer(one, storage, selected, filter_columns)
+
+    if len(listed) == 1:
+        files = [footer(listed[0])]
+    else:
+        with ThreadPoolExecutor(min(THREADS, len(listed)), thread_name_prefix="footers") as pool:
+            files = list(pool.map(footer, listed))
+    schema = _with_hive(unify((file.schema, file.info.path) for file in files), files)
+    return InputFiles(files, schema)
+
+
+def select(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    """The columns asked for, in the order asked for; all where none are."""
+    if columns is None:
+        if not schema.names:
+            raise DataError("the input has no columns")
+        return schema
+    if not columns:
+        raise InvalidSpec("inputs[0].columns: is empty; name the columns to keep, or leave the field out to keep all")
+    twice = next((name for name in columns if list(columns).count(name) > 1), None)
+    if twice is not None:
+        raise InvalidSpec(f"inputs[0].columns: {twice!r} is named twice")
+    for at, name in enumerate(columns):
+        check_column(name, schema.names, f"inputs[0].columns[{at}]")
+    return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
+
+
+def check_column(name: str, names: Sequence[str], where: str, what: str = "the input") -> None:
+    """Raises InvalidSpec with the nearest name where there is no such column."""
+    if name in names:
+        return
+    folded = {known.lower(): known for known in names}
+    near = folded.get(name.lower())
+    if near is None:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = close[0] if close else None
+    shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
+    hint = f"did you mean {near!r}?" if near is not None else f"its columns are {shown}"
+    raise InvalidSpec(f"{where}: {what} has no column {name!r}; {hint}")
+
+
+def check_apart(source: Input, files: Sequence[Found], output: str) -> None:
+    """Refuse an output folder inside the input or an input inside the output folder."""
+    target = _place(output)
+    for path in source.paths:
+        base = _place(urls.glob_base(path) if urls.is_glob(path) else path)
+        if target == base:
+            raise InvalidSpec(f"output.path: {output} is the input itself; write to another folder")
+        inside_folder = target.startswith(base + "/") and not urls.is_glob(path)
+        if inside_folder or (urls.is_glob(path) and urls.matches(f"{target}/part-00000.parquet", _place(path))):
+            raise InvalidSpec(
+                f"output.path: {output} is inside the input {path}; a later run would read its own output; "
+                "write to another folder"
+            )
+    inside = next((file.info.path for file in files if _place(file.info.path).startswith(target + "/")), None)
+    if inside is not None:
+        raise InvalidSpec(f"output.path: the input file {inside} is inside {output}; write to another folder")
+
+
+def _place(path: str) -> str:
+    path = path.rstrip("/") or "/"
+    if urls.scheme_of(path) == "file":
+        return urls.local_path(path).rstrip("/")
+    scheme, _, rest = path.partition("://")
+    return f"{urls.scheme_of(path) if scheme else scheme}://{rest}"
+
+
+def _footer(one: Listed, storage: Storage, selected: frozenset[str] | None, filtered: Sequence[str]) -> Found:
+    path = one.info.path
+    try:
+        with ParquetSource(storage, path) as source:
+            names = source.schema.names if selected is None else [n for n in source.schema.names if n in selected]
+            written = source.leaves(names)
+            read = source.leaves([*names, *(name for name in filtered if name in source.schema.names)])
+            groups = []
+            for at in range(source.metadata.num_row_groups):
+                group = source.metadata.row_group(at)
+                ranges = {
+                    name: column_range(group, source.leaves([name]), source.schema.field(name).type)
+                    for name in filtered
+                    if name in source.schema.names
+                }
+                groups.append(
+                    RowGroup(group.num_rows, source.stored_bytes(at, read), source.stored_bytes(at, written), ranges)
+                )
+            return Found(one.info, one.hive, source.schema, groups)
+    except InputNotFound as error:
+        raise InputNotFound(f"{path}: was listed, and is gone now: something removes files from the input") from error
+
+
+def _with_hive(schema: pa.Schema, files: Sequence[Found]) -> pa.Schema:
+    """Append the columns that folders spell out: int64 where every value is a whole number, text otherwise. A column
+    that is in the files too keeps their type."""
+    values: dict[str, list[str | None]] = {}
+    for file in files:
+        for name, value in file.hive.items():
+            values.setdefault(name, []).append(value)
+    for name, found in values.items():
+        if schema.get_field_index(name) >= 0:
+            continue
+        known = [value for value in found if value is not None]
+        whole = bool(known) and all(_is_whole(value) for value in known)
+        nullable = len(known) < len(files)
+        schema = schema.append(pa.field(name, pa.int64() if whole else pa.string(), nullable=nullable))
+    return schema
+
+
+def _is_whole(text: str) -> bool:
+    """Whether text is an int64 written in the one way that writing it again would give (`07` stays text)."""
+    try:
+        return str(int(text)) == text and -(2**63) <= int(text) < 2**63
+    except ValueError:
+        return False

@@ -1,0 +1,81 @@
+"""Numbers and times written in a filter, as scalars of the type that they are compared with."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
+_FRACTION = re.compile(r"\.(\d+)")
+_NAME = "write it as 2026-01-31 or 2026-01-31 12:00:00.000, with an offset such as +02:00 or Z if need be"
+
+
+class NotThatType(ValueError):
+    """The literal is no value of the type."""
+
+
+def cast_literal(value: Decimal, kind: pa.DataType | None) -> pa.Scalar:
+    """A number as a scalar of `kind`, exactly; floats take the nearest. None: the smallest decimal that holds it."""
+    if kind is None:
+        digits = value.as_tuple()
+        exponent = digits.exponent if isinstance(digits.exponent, int) else 0
+        scale = max(-exponent, 0)
+        precision = max(len(digits.digits) + max(exponent, 0), scale + 1)
+        if precision > 76:
+            raise NotThatType(f"{value} has too many digits")
+        made = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+        return pa.scalar(value, made)
+    if pa.types.is_floating(kind):
+        return pa.scalar(float(value), pa.float64()).cast(kind)
+    try:
+        if pa.types.is_integer(kind):
+            if value != value.to_integral_value():
+                raise NotThatType(f"{value} is no whole number")
+            return pa.scalar(int(value), kind)
+        return pa.scalar(value, kind)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise NotThatType(str(error)) from None
+
+
+def as_time(text: str, kind: pa.DataType) -> pa.Scalar:
+    """Text as a date, time of day or timestamp that compares with `kind`: of its own unit, or a finer one where the text
+    says more than the unit holds. Without an offset it is in the zone of `kind`."""
+    text = text.strip()
+    try:
+        if pa.types.is_date(kind):
+            return _date(text, kind)
+        if pa.types.is_time(kind):
+            return pa.scalar(text).cast(pa.time64("ns")).cast(kind)
+        if pa.types.is_timestamp(kind):
+            return _timestamp(text, kind)
+    except (pa.ArrowException, ValueError):
+        raise NotThatType(_NAME) from None
+    raise NotThatType(f"a {kind} cannot be written as text")
+
+
+def _date(text: str, kind: pa.DataType) -> pa.Scalar:
+    """A day, or, where the text has a time of day, the moment (the date then counts as midnight)."""
+    try:
+        return pa.scalar(text).cast(pa.date32()).cast(kind)
+    except pa.ArrowException:
+        return _timestamp(text, pa.timestamp("us"))
+
+
+def _timestamp(text: str, kind: pa.TimestampType) -> pa.Scalar:
+    fraction = _FRACTION.search(text)
+    digits = len(fraction.group(1).rstrip("0")) if fraction else 0
+    if digits > 9:
+        raise ValueError(text)
+    finest = "s" if digits == 0 else "ms" if digits <= 3 else "us" if digits <= 6 else "ns"
+    units = ("s", "ms", "us", "ns")
+    unit = max(kind.unit, finest, key=units.index)
+    # an offset only counts behind a time of day: 2026-01-31 ends in what looks like one
+    offset = _OFFSET.search(text) if ":" in text or text[-1:] in "zZ" else None
+    if offset is None:
+        naive = pa.scalar(text).cast(pa.timestamp(unit))
+        return pc.assume_timezone(naive, kind.tz, ambiguous="earliest", nonexistent="earliest") if kind.tz else naive
+    moment = pa.scalar(text).cast(pa.timestamp(unit, "UTC"))
+    return moment.cast(pa.timestamp(unit, kind.tz)) if kind.tz else moment

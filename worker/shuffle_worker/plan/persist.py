@@ -1,0 +1,61 @@
+"""The plan as a file: JSON, compressed, in the output's staging folder; the same bytes for the same input and job."""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+import pyarrow as pa
+import xxhash
+
+from shuffle_worker.errors import Internal
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.protocol.messages import Job
+from shuffle_worker.storage.base import Storage
+from shuffle_worker.writers.output import plan_path
+
+_LENGTH = struct.Struct("<Q")
+
+
+def fingerprint(plan: Plan) -> str:
+    """xxh3-64 of what the plan says, whoever's job it is and on however many workers it runs."""
+    replace = msgspec.structs.replace
+    job = replace(plan.job, uid="", name="", workers=0, memory=0)
+    summary = replace(plan.summary, fingerprint="", memory_needed=0, scratch_needed=0, notes=[])
+    return xxhash.xxh3_64_hexdigest(msgspec.json.encode(replace(plan, job=job, summary=summary)))
+
+
+def with_fingerprint(plan: Plan) -> Plan:
+    summary = msgspec.structs.replace(plan.summary, fingerprint=fingerprint(plan))
+    return msgspec.structs.replace(plan, summary=summary)
+
+
+def encode(plan: Plan) -> bytes:
+    text = msgspec.json.encode(plan)
+    return _LENGTH.pack(len(text)) + pa.Codec("zstd").compress(text, asbytes=True)
+
+
+def decode(data: bytes) -> Plan:
+    size = _LENGTH.unpack_from(data)[0]
+    text = pa.Codec("zstd").decompress(memoryview(data)[_LENGTH.size :], size, asbytes=True)
+    return msgspec.json.decode(text, type=Plan)
+
+
+def save(plan: Plan, storage: Storage) -> None:
+    storage.put(plan_path(plan.job.output.path, plan.job.uid), encode(plan))
+
+
+def load(storage: Storage, job: Job, fingerprint: str) -> Plan:
+    """The plan that was saved for this job. Raises InputNotFound where there is none, Internal where it is another."""
+    path = plan_path(job.output.path, job.uid)
+    data = storage.read(path)
+    try:
+        plan = decode(data)
+    except (ValueError, msgspec.DecodeError, struct.error, OSError, pa.ArrowException) as error:
+        raise Internal(f"{path}: is no plan that this version can read: {error}") from error
+    if plan.summary.fingerprint != fingerprint:
+        raise Internal(
+            f"{path}: holds the plan {plan.summary.fingerprint}, but the job goes by {fingerprint}; "
+            "is another job writing to this output?"
+        )
+    return plan

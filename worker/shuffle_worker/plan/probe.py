@@ -1,0 +1,107 @@
+"""A look at a few thousand rows, for what footers do not say: bytes of a row in memory, the share of rows that the
+filter keeps, columns of few values.
+
+Called by the planner. Reads the first rows of up to `GROUPS` row groups spread evenly over the input; so what it finds
+depends on the data alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shuffle_worker.plan.inputs import Found
+from shuffle_worker.readers.parquet_file import ParquetSource
+from shuffle_worker.readers.shape import Shaper
+from shuffle_worker.storage.base import Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.plan.filter import Filter
+
+ROWS = 16_384
+GROUPS = 3
+FEW_VALUES = 0.2
+"""A text column with fewer distinct values than this share of the rows seen is worth a dictionary."""
+
+FEW_NUMBERS = 0.05
+
+
+class Probe(NamedTuple):
+    """row_bytes: mean Arrow bytes of a row as written; read_bytes: as read, with what only the filter needs.
+    selectivity: the share of rows that passed the filter. few: columns of few distinct values."""
+
+    row_bytes: float
+    read_bytes: float
+    selectivity: float
+    few: list[str]
+
+
+class GroupOf(NamedTuple):
+    """A row group by its file's index and its own; `first`: the input position of its first row."""
+
+    file: int
+    group: int
+    first: int
+
+
+def probe(
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    output: pa.Schema,
+    target: pa.Schema,
+    where: Filter | None,
+    storage: Storage,
+) -> Probe:
+    """output, target: transport schemas of what is written and of what is read for it."""
+    chosen = spread(groups, GROUPS)
+    rows = ROWS // max(len(chosen), 1)
+    seen: list[pa.RecordBatch] = []
+    kept = 0
+    for one in chosen:
+        for batch in first_batches(files[one.file], one.group, target, rows, storage):
+            seen.append(batch)
+            kept += batch.num_rows if where is None else where.mask(batch).true_count
+    total = sum(batch.num_rows for batch in seen)
+    if not total:
+        return Probe(_guess(output), _guess(target), 1.0, [])
+    table = pa.Table.from_batches(seen, schema=target)
+    written = table.select(output.names)
+    few = [field.name for field in output if _few_values(table.column(field.name), field.type)]
+    share = max(kept / total, 0.01)
+    return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few)
+
+
+def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
+    """Up to `count` of them at even distances, the first one always among them."""
+    if len(groups) <= count:
+        return list(groups)
+    return [groups[at * len(groups) // count] for at in range(count)]
+
+
+def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage: Storage) -> Iterator[pa.RecordBatch]:
+    """The first rows of a row group, in the shape of `target`; at most one batch."""
+    with ParquetSource(storage, file.info.path) as source:
+        shaper = Shaper(file.info.path, source.schema, target, file.hive)
+        for batch in source.batches([group], shaper.wanted, rows):
+            yield shaper.shape(batch)
+            return
+
+
+def _few_values(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
+    types = pa.types
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+    if types.is_nested(kind) or types.is_boolean(kind) or types.is_null(kind) or not len(column):
+        return False
+    try:
+        distinct = pc.count_distinct(column).as_py()
+    except pa.ArrowNotImplementedError:
+        return False
+    return bool(distinct <= max(len(column) * (FEW_VALUES if text else FEW_NUMBERS), 1))
+
+
+def _guess(schema: pa.Schema) -> float:
+    """Bytes of a row that was never seen."""
+    return max(sum(32.0 if pa.types.is_nested(field.type) else 16.0 for field in schema), 1.0)

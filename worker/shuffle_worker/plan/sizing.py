@@ -1,0 +1,96 @@
+"""The numbers of a plan: how big splits, files, buckets and row groups are, and the memory that the job needs.
+
+Pure arithmetic on estimates. What shows in the output's bytes (partitions, row groups, splits) depends on the data
+alone; only the number of buckets looks at a worker's memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.memory import MIB, MINIMUM, Budgets
+from shuffle_worker.plan.layout import Layout
+from shuffle_worker.readers.parquet_file import LEAST_STREAM
+
+SPLIT_BYTES = 64 * MIB
+"""Arrow bytes that one transfer lease reads, where there is enough data."""
+
+LEAST_SPLIT_BYTES = 16 * MIB
+MOST_SPLITS = 20_000
+WANTED_SPLITS = 32
+"""Small inputs are cut finer than `SPLIT_BYTES`, towards this many splits, so that all workers have something to do."""
+
+BUCKET_BYTES = 48 * MIB
+"""Arrow bytes of a bucket: sorted at once in memory, or written in one go."""
+
+MOST_BUCKETS = 1024
+MOST_SORT_BUCKETS = 2048
+FEW_BUCKETS = 128
+"""Where partitions are many and tiny, buckets hold several, but never fewer than this many in all."""
+
+ROW_GROUP_BYTES = 32 * MIB
+LEAST_ROW_GROUP_ROWS = 16
+MOST_ROW_GROUP_ROWS = 4 << 20
+
+MOST_PARTITIONS = 200_000
+
+
+def split_target(total: float) -> float:
+    """Arrow bytes of one split of an input of `total` Arrow bytes."""
+    wanted = min(SPLIT_BYTES, max(LEAST_SPLIT_BYTES, total / WANTED_SPLITS))
+    return max(wanted, total / MOST_SPLITS)
+
+
+def partition_count(asked: int, target_bytes: int, output_bytes: float) -> int:
+    """Output files: as many as asked for, or so many that each is about the target's size."""
+    if asked:
+        return asked
+    count = max(math.ceil(output_bytes / max(target_bytes, 1)), 1)
+    if count > MOST_PARTITIONS:
+        raise InvalidSpec(
+            f"output.targetPartitionSize: {readable(target_bytes)} would make about {count:,} files of "
+            f"{readable(output_bytes)}; {MOST_PARTITIONS:,} are the most: choose a larger size"
+        )
+    return count
+
+
+def layout_for(partitions: int, arrow_bytes: float, *, in_ranges: bool, working: int) -> Layout:
+    """in_ranges: a partition may be cut into several buckets (a sort's key range)."""
+    buckets = min(partitions, max(FEW_BUCKETS, math.ceil(arrow_bytes / BUCKET_BYTES)), MOST_BUCKETS)
+    if in_ranges and buckets == partitions:
+        most = max(min(BUCKET_BYTES, working // 4), MIB)
+        each = math.ceil(arrow_bytes / partitions / most)
+        buckets = partitions * max(1, min(each, MOST_SORT_BUCKETS // partitions))
+    return Layout(partitions, buckets)
+
+
+def row_group_rows(row_bytes: float) -> int:
+    return int(min(max(ROW_GROUP_BYTES / max(row_bytes, 0.01), LEAST_ROW_GROUP_ROWS), MOST_ROW_GROUP_ROWS))
+
+
+def memory_needed(row_bytes: float, rows_in_group: int, leaves: int) -> int:
+    """The least memory of a worker that holds the largest unit of work: an output row group being written, or the
+    streams of the columns being read."""
+    writing = 1.1 * rows_in_group * row_bytes
+    reading = leaves * LEAST_STREAM + 4 * row_bytes
+    unit = max(writing, reading)
+    limit = MINIMUM
+    while Budgets.for_limit(limit).working < unit:
+        limit += 16 * MIB
+    return limit
+
+
+def scratch_needed(arrow_bytes: float, workers: int, budgets: Budgets) -> int:
+    """What all workers together may spill: everything but what their stores hold, with a tenth for uneven keys."""
+    held = 0.9 * budgets.store * workers
+    return 0 if arrow_bytes <= held else int((arrow_bytes - held) * 1.1)
+
+
+def readable(size: float) -> str:
+    """Bytes for people: 512 B, 1.5 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or unit == "TiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError

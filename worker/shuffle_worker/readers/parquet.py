@@ -1,0 +1,159 @@
+"""Parquet pieces to record batches of the plan's transport schema: projection and filter pushed down, types brought to
+the plan's, changes under the job found.
+
+Memory: see `parquet_file.py`; plus one decoded batch and, where something is cast or filtered, its copy.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from shuffle_worker.errors import DataError, InputNotFound
+from shuffle_worker.memory import Budgets
+from shuffle_worker.plan.record import File, Piece, Plan, Split
+from shuffle_worker.plan.schema import transport_schema
+from shuffle_worker.readers.base import Rows
+from shuffle_worker.readers.parquet_file import ParquetSource
+from shuffle_worker.readers.shape import Shaper
+from shuffle_worker.storage.base import Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.plan.filter import Filter
+
+RUN = 8 << 20
+"""Stored bytes of consecutive small row groups that are read in one go, so that their rows come in whole batches."""
+
+KEPT_FOOTERS = 8
+"""Parsed footers kept for files that several splits read: the most recent ones."""
+
+
+class ParquetReader:
+    """Reads the splits of one plan. Safe for several threads, each with its own split.
+
+    budget: stored bytes of a remote file held at once; by default a third of the worker's working memory."""
+
+    def __init__(self, plan: Plan, storage: Storage, budget: int | None = None) -> None:
+        self._plan = plan
+        self._storage = storage
+        self._budget = budget if budget is not None else Budgets.for_limit(plan.job.memory).working // 3
+        self._output = transport_schema(plan.arrow_schema())
+        self._target = self._output
+        self._filter: Filter | None = None
+        text = plan.job.inputs[0].filter
+        if text:
+            from shuffle_worker.plan.filter import compile_filter  # the parser is only loaded where there is a filter
+
+            extra = plan.filter_schema()
+            self._target = pa.schema([*self._output, *transport_schema(extra)])
+            self._filter = compile_filter(text, self._target)
+        self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, split: Split, batch_rows: int) -> Iterator[Rows]:
+        for piece in split.pieces:
+            yield from self._piece(piece, batch_rows)
+
+    def _piece(self, piece: Piece, batch_rows: int) -> Iterator[Rows]:
+        file = self._plan.files[piece.file]
+        self._verify(file)
+        with ParquetSource(self._storage, file.path, metadata=self._footer(piece.file), budget=self._budget) as source:
+            self._keep_footer(piece.file, source.metadata)
+            if source.metadata.num_rows != file.rows:
+                raise _changed(file)
+            shaper = Shaper(file.path, source.schema, self._target, file.hive)
+            fetched = 0
+            try:
+                for run, first in _runs(source, piece, shaper.wanted):
+                    leaves = source.leaves(shaper.wanted)
+                    fetched += sum(source.stored_bytes(group, leaves) for group in run)
+                    for batch in source.batches(run, shaper.wanted, batch_rows):
+                        rows = self._rows(shaper.shape(batch), first, fetched)
+                        first += batch.num_rows
+                        if rows is not None:
+                            fetched = 0
+                            yield rows
+            except DataError:
+                self._verify(file)  # damaged, or replaced while it was read? the second explains the first
+                raise
+        self._verify(file)
+        if fetched:
+            yield Rows(_empty(self._output), 0, None, fetched)
+
+    def _rows(self, batch: pa.RecordBatch, first: int, fetched: int) -> Rows | None:
+        """The rows that pass the filter, without the columns that only it needed; None where there are none."""
+        if self._filter is None:
+            return Rows(batch, first, None, fetched) if batch.num_rows else None
+        kept = self._filter.mask(batch)
+        batch = batch.select(self._output.names)
+        count = kept.true_count
+        if count == 0:
+            return None
+        if count == batch.num_rows:
+            return Rows(batch, first, None, fetched)
+        return Rows(batch.filter(kept), first, _true_positions(kept, first), fetched)
+
+    def _verify(self, file: File) -> None:
+        try:
+            now = self._storage.info(file.path)
+        except InputNotFound as error:
+            raise InputNotFound(
+                f"{file.path}: was there when the job was planned, and was removed while the job ran"
+            ) from error
+        if now.tag != file.tag:
+            raise _changed(file)
+
+    def _footer(self, file: int) -> pq.FileMetaData | None:
+        with self._lock:
+            return self._footers.get(file)
+
+    def _keep_footer(self, file: int, metadata: pq.FileMetaData) -> None:
+        with self._lock:
+            self._footers[file] = metadata
+            self._footers.move_to_end(file)
+            while len(self._footers) > KEPT_FOOTERS:
+                self._footers.popitem(last=False)
+
+
+def _changed(file: File) -> DataError:
+    return DataError(
+        f"{file.path}: the file changed while the job ran; run the job again when nothing writes to its input"
+    )
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+
+
+def _runs(source: ParquetSource, piece: Piece, names: list[str]) -> Iterator[tuple[list[int], int]]:
+    """The piece's row groups in runs that can be read in one go, each with the position of its first row: neighbours
+    in the file, and together no more than `RUN` stored bytes (a larger row group is a run of its own)."""
+    leaves = source.leaves(names)
+    run: list[int] = []
+    first = size = end = 0
+    for group, position in zip(piece.row_groups, piece.first_rows, strict=True):
+        stored = source.stored_bytes(group, leaves)
+        if run and (position != end or group != run[-1] + 1 or size + stored > RUN):
+            yield run, first
+            run, size = [], 0
+        if not run:
+            first = position
+        run.append(group)
+        size += stored
+        end = position + source.metadata.row_group(group).num_rows
+    if run:
+        yield run, first
+
+
+def _true_positions(kept: pa.BooleanArray, first: int) -> npt.NDArray[np.int64]:
+    indices = pc.indices_nonzero(kept)
+    found = np.frombuffer(indices.buffers()[1], np.uint64)[indices.offset : indices.offset + len(indices)]
+    return found.astype(np.int64) + first

@@ -1,0 +1,188 @@
+"""One Parquet file, open: columns by their exact names, batches with bounded memory, errors that name the file.
+
+Used by the reader, and by the plan for footers, probes and samples. pyarrow's own column selection takes a dot in a
+name for a path into a struct; here columns are chosen by leaf index, so `a.b` is just a name.
+
+Memory of one open file: column streams are buffered (`STREAM` bytes each, less where there are very many columns), so
+a row group of any size costs its columns' buffers and one decoded batch. Files that Arrow cannot open itself (remote
+ones) fetch a whole run of row groups ahead while its stored bytes are within `budget`, and are streamed beyond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shuffle_worker.errors import DataError, JobError
+from shuffle_worker.storage.base import Storage
+from shuffle_worker.storage.failures import failure, said
+
+STREAM = 1 << 20
+"""Bytes of buffer of one column stream."""
+
+LEAST_STREAM = 64 << 10
+
+BUDGET = 32 << 20
+"""Stored bytes that may be held for one open file where the caller does not say."""
+
+MAGIC = b"PAR1"
+
+
+class ParquetSource:
+    """An open Parquet file. Close it, or use it in a `with`. Not for several threads at once."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        path: str,
+        *,
+        metadata: pq.FileMetaData | None = None,
+        budget: int = BUDGET,
+    ) -> None:
+        self.path = path
+        self._storage = storage
+        self._budget = budget
+        self._native = storage.native(path)
+        self._sources: list[pa.NativeFile] = []
+        self._ahead: pq.ParquetFile | None = None
+        self._streamed: pq.ParquetFile | None = None
+        self._streamed_leaves = 0
+        try:
+            first = self._open(metadata, ahead=self._native is None, leaves=1)
+        except BaseException:
+            self.close()
+            raise
+        if self._native is None:
+            self._ahead = first
+        else:
+            self._streamed, self._streamed_leaves = first, 16  # enough columns to share `BUDGET` at full buffers
+        self.metadata: pq.FileMetaData = first.metadata
+        self.schema: pa.Schema = first.schema_arrow
+        self._leaves = self._leaf_columns()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._ahead = self._streamed = None
+        for source in self._sources:
+            source.close()
+        self._sources.clear()
+
+    def leaves(self, names: Sequence[str]) -> list[int]:
+        """The leaf columns of these top-level columns; absent ones are left out."""
+        return [leaf for name in dict.fromkeys(names) for leaf in self._leaves.get(name, range(0))]
+
+    def stored_bytes(self, row_group: int, leaves: Sequence[int]) -> int:
+        group = self.metadata.row_group(row_group)
+        return sum(group.column(leaf).total_compressed_size for leaf in leaves)
+
+    def batches(self, row_groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Batches of at most `rows` rows of these columns (in the file's order) of consecutive row groups."""
+        leaves = self.leaves(names)
+        stored = sum(self.stored_bytes(group, leaves) for group in row_groups)
+        file = self._reader(stored, len(leaves))
+        try:
+            yield from file.reader.iter_batches(
+                rows, row_groups=list(row_groups), column_indices=leaves, use_threads=False
+            )
+        except JobError:
+            raise
+        except MemoryError:
+            raise
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise self._corrupt(error, row_groups) from error
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def _reader(self, stored: int, leaves: int) -> pq.ParquetFile:
+        if self._native is None and stored <= self._budget:
+            if self._ahead is None:
+                self._ahead = self._open(self.metadata, ahead=True, leaves=leaves)
+            return self._ahead
+        if self._streamed is None or leaves > self._streamed_leaves:
+            self._streamed = self._open(self.metadata, ahead=False, leaves=leaves)
+            self._streamed_leaves = leaves
+        return self._streamed
+
+    def _open(self, metadata: pq.FileMetaData | None, *, ahead: bool, leaves: int) -> pq.ParquetFile:
+        stream = max(LEAST_STREAM, min(STREAM, self._budget // max(leaves, 1)))
+        try:
+            if self._native is not None:
+                source: pa.NativeFile = pa.OSFile(self._native, "rb")
+            else:
+                source = pa.PythonFile(self._storage.open(self.path), mode="r")
+            self._sources.append(source)
+            return pq.ParquetFile(source, metadata=metadata, pre_buffer=ahead, buffer_size=0 if ahead else stream)
+        except JobError:
+            raise
+        except OSError as error:
+            if error.errno is not None:
+                raise failure(self.path, "reading", error) from error
+            raise self._not_parquet(error) from error
+        except (pa.ArrowException, ValueError) as error:
+            raise self._not_parquet(error) from error
+
+    def _not_parquet(self, error: Exception) -> DataError:
+        """Why the footer could not be read: empty, cut off, something else altogether, or damaged."""
+        with self._storage.open(self.path) as file:
+            head = file.read(4)
+            size = file.seek(0, 2)
+            file.seek(max(size - 4, 0))
+            tail = file.read(4)
+        if size == 0:
+            return DataError(f"{self.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
+        if b"PARE" in (head, tail):
+            return DataError(f"{self.path}: the file's footer is encrypted, which is not supported")
+        if head == MAGIC and tail != MAGIC:
+            return DataError(
+                f"{self.path}: the file is truncated: it begins as Parquet, but its end ({size} bytes) is no footer; "
+                "write or copy it again"
+            )
+        if head != MAGIC:
+            return DataError(
+                f"{self.path}: not a Parquet file, in spite of its name or folder (it begins with {head!r}); "
+                "leave it out of `path` with a glob such as *.parquet, or set `format`"
+            )
+        return DataError(f"{self.path}: the Parquet footer is damaged: {said(error)}")
+
+    def _corrupt(self, error: Exception, row_groups: Sequence[int]) -> JobError:
+        if isinstance(error, OSError) and error.errno is not None:
+            return failure(self.path, "reading", error)
+        one = f"row group {row_groups[0]}"
+        where = one if len(row_groups) == 1 else f"row groups {row_groups[0]} to {row_groups[-1]}"
+        return DataError(f"{self.path}: {where} cannot be read: {said(error)}; the file is damaged, write it again")
+
+    def _leaf_columns(self) -> dict[str, range]:
+        out: dict[str, range] = {}
+        at = 0
+        for field in self.schema:
+            if field.name in out:
+                raise DataError(f"{self.path}: two columns are called {field.name!r}; rename one of them")
+            count = _leaf_count(field.type)
+            out[field.name] = range(at, at + count)
+            at += count
+        if at != self.metadata.num_columns:
+            raise DataError(
+                f"{self.path}: its footer lists {self.metadata.num_columns} columns where its schema has {at}; "
+                "the file is damaged, or written by something that this reader does not know"
+            )
+        return out
+
+
+def _leaf_count(kind: pa.DataType) -> int:
+    """Parquet columns that one Arrow column is stored in."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _leaf_count(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return 1
+    if pa.types.is_nested(kind):
+        return sum(_leaf_count(kind.field(at).type) for at in range(kind.num_fields))
+    return 1

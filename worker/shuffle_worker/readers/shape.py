@@ -1,0 +1,63 @@
+"""Bringing one file's batches to the plan's columns and types.
+
+Worked out once per file, applied to every batch: which of the file's columns becomes which of the plan's, what its
+folders say (hive columns), and what is missing and therefore null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from shuffle_worker.errors import DataError
+from shuffle_worker.plan.schema import convert
+from shuffle_worker.storage.failures import said
+
+
+class Shaper:
+    """From batches of `file_schema` to batches of `target` (a transport schema). A column that the file has wins over
+    one that its folders spell out."""
+
+    def __init__(self, path: str, file_schema: pa.Schema, target: pa.Schema, hive: Mapping[str, str | None]) -> None:
+        self.path = path
+        self.target = target
+        self.wanted = [name for name in target.names if file_schema.get_field_index(name) >= 0]
+        self._constants: dict[str, pa.Scalar] = {}
+        for field in target:
+            if field.name not in self.wanted and field.name in hive:
+                self._constants[field.name] = self._constant(field, hive[field.name])
+
+    def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        names = batch.schema.names
+        columns: list[pa.Array] = []
+        for field in self.target:
+            if field.name in self._constants:
+                columns.append(pa.repeat(self._constants[field.name], batch.num_rows))
+                continue
+            at = names.index(field.name) if field.name in names else -1
+            columns.append(pa.nulls(batch.num_rows, field.type) if at < 0 else self._cast(batch.column(at), field))
+        if not columns:
+            return batch
+        return pa.RecordBatch.from_arrays(columns, schema=self.target)
+
+    def _cast(self, column: pa.Array, field: pa.Field) -> pa.Array:
+        if column.type == field.type:
+            return column
+        try:
+            return convert(column, field.type)
+        except (pa.ArrowException, ValueError) as error:
+            raise DataError(
+                f"{self.path}: column {field.name!r} is {column.type} here and {field.type} in the job, "
+                f"and a value does not fit: {said(error)}"
+            ) from error
+
+    def _constant(self, field: pa.Field, text: str | None) -> pa.Scalar:
+        if text is None:
+            return pa.scalar(None, field.type)
+        try:
+            return pa.scalar(text).cast(field.type)
+        except (pa.ArrowException, ValueError) as error:
+            raise DataError(
+                f"{self.path}: its folder says {field.name}={text}, which is no {field.type} as in the other files"
+            ) from error
