@@ -8,6 +8,7 @@ shard's record. So a shard costs 24 bytes here, and no Python object, whether th
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,35 +24,29 @@ RECORD = struct.Struct("<IIIIQ")
 RECORDS = np.dtype([("attempt", "<u4"), ("sequence", "<u4"), ("rows", "<u4"), ("length", "<u4"), ("checksum", "<u8")])
 
 
-class Extent(NamedTuple):
-    """A part of the stream that is in the log."""
-
-    start: int
-    length: int
-    offset: int
-
-
 class Part(NamedTuple):
-    """A part of the stream, wherever it is; one of the two is None."""
+    """A part of the stream: in a chain or, where there is none, in the log from `offset` on."""
 
     start: int
     end: int
+    offset: int
     chain: Chain | None
-    extent: Extent | None
 
 
 class Bucket:
     """records: 24 bytes a shard, in order of arrival. start, end: positions of the stream's first byte and behind its
-    last (a bucket filled anew after a drop begins where no older position can be, so that an old handle is noticed)."""
+    last (a bucket filled anew after a drop begins where no older position can be, so that an old handle is noticed).
+    The parts that are in the log are kept as numbers too, three of 8 bytes for each: where memory is small and buckets
+    are many there may be as many parts as shards."""
 
-    __slots__ = ("chains", "end", "extents", "records", "start")
+    __slots__ = ("_logged", "chains", "end", "records", "start")
 
     def __init__(self, start: int) -> None:
         self.start = start
         self.end = start
         self.records = bytearray()
         self.chains: list[Chain] = []
-        self.extents: list[Extent] = []
+        self._logged = array("q")  # start, length, offset in the log; of every part that is there
 
     @property
     def length(self) -> int:
@@ -64,10 +59,19 @@ class Bucket:
             return self.chains[-1]
         return None
 
+    def log(self, start: int, length: int, offset: int) -> None:
+        """Note that a part of the stream is in the log."""
+        self._logged.extend((start, length, offset))
+
+    def logged(self) -> list[Part]:
+        """The parts that are in the log."""
+        numbers = self._logged
+        return [Part(numbers[i], numbers[i] + numbers[i + 1], numbers[i + 2], None) for i in range(0, len(numbers), 3)]
+
     def parts(self) -> list[Part]:
         """Every part of the stream, in order."""
-        found = [Part(e.start, e.start + e.length, None, e) for e in self.extents]
-        found += [Part(c.start, c.end, c, None) for c in self.chains]
+        found = self.logged()
+        found += [Part(c.start, c.end, -1, c) for c in self.chains]
         found.sort(key=lambda part: part.start)
         return found
 

@@ -16,7 +16,8 @@ The lock is held while memory is copied in and records are changed, never while 
 A chain that is moving stays readable where it is; when its write fails it simply stays. So an append either finds room
 and cannot fail any more, or fails before it took anything.
 
-Bounded: the arena by the budget; the index by 27 bytes a shard and 200 a transfer attempt.
+Bounded: the arena by the budget. Beside it, for bookkeeping: 27 bytes a shard, 27 for every part of a bucket that was
+moved, about 500 a bucket, about 200 a transfer attempt.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Attempt
 from shuffle_worker.store.arena import Arena, Chain, block_size
 from shuffle_worker.store.base import CorruptBlock, StoreStats
-from shuffle_worker.store.bucket import RECORD, Bucket, Extent, Stretch, arranged, stretches
+from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches
 from shuffle_worker.store.spill import Piece, SpillLog
 
 SPILL_AT_ONCE = 8 << 20
@@ -137,7 +138,7 @@ class SpillStore:
             bucket = self._bucket(shard.bucket)
             bucket.records += RECORD.pack(number, shard.sequence, shard.rows, shard.length, shard.checksum)
             if shard.length:
-                bucket.extents.append(Extent(bucket.end, shard.length, offset))
+                bucket.log(bucket.end, shard.length, offset)
             bucket.end += shard.length
             offset += shard.length
         self._held += length
@@ -181,7 +182,7 @@ class SpillStore:
                 if chain.retired:  # dropped meanwhile: nothing to note, and what was written is of no use
                     pass
                 elif written:
-                    bucket.extents.append(Extent(chain.start, chain.length, offset))
+                    bucket.log(chain.start, chain.length, offset)
                     bucket.chains.remove(chain)
                     self._in_memory -= chain.length
                     chain.retired = True
@@ -249,10 +250,10 @@ class SpillStore:
         with self._changed:
             self._open()
             found = self._buckets.get(bucket)
-            extents = list(found.extents) if found else []
+            parts = found.logged() if found else []
             with self._unlocked():
-                for extent in extents:
-                    self._log.prefetch(extent.offset, extent.length)
+                for part in parts:
+                    self._log.prefetch(part.offset, part.end - part.start)
 
     def _locate(
         self,
@@ -274,13 +275,13 @@ class SpillStore:
             while length:
                 while parts[current].end <= position:
                     current += 1
-                start, end, chain, extent = parts[current]
+                start, end, offset, chain = parts[current]
                 count = min(length, end - position)
                 view = into[at : at + count]
                 if chain is not None:
                     copies.append((chain, position - start, view))
-                elif extent is not None:
-                    pieces.append(Piece(extent.offset + position - start, view))
+                else:
+                    pieces.append(Piece(offset + position - start, view))
                 position += count
                 at += count
                 length -= count
