@@ -32,12 +32,13 @@ READABLE = ("Parquet",)
 
 
 class RowGroup(NamedTuple):
-    """rows; bytes: stored, of the columns that are read; output_bytes: of those that are written; ranges: what its
-    statistics say of the columns that the filter names."""
+    """rows; bytes: stored, of the columns that are read; output_bytes: of those that are written; key_bytes: of those
+    that a sample needs; ranges: what its statistics say of the columns that the filter names."""
 
     rows: int
     bytes: int
     output_bytes: int
+    key_bytes: int
     ranges: dict[str, ColumnRange]
 
 
@@ -81,10 +82,7 @@ def list_files(source: Input, storage: Storage) -> list[Listed]:
 
 def hive_columns(file: str, path: str) -> dict[str, str | None]:
     """The `name=value` folders between an input path and one of its files."""
-    if urls.is_glob(path):
-        base = urls.glob_base(path)
-    else:
-        base = path
+    base = urls.glob_base(path) if urls.is_glob(path) else path
     if urls.scheme_of(base) == "file":
         base = urls.local_path(base or "/") if not urls.is_glob(base) else base
     below = file[len(base) :] if file.startswith(base) else ""
@@ -118,8 +116,10 @@ def format_of(source: Input) -> str:
     return "Parquet"
 
 
-def read_inputs(source: Input, storage: Storage, filter_columns: Sequence[str]) -> InputFiles:
-    """List the files, read their footers, work out one schema. Raises the JobErrors of bad input."""
+def read_inputs(source: Input, storage: Storage, filtered: Sequence[str], keys: Sequence[str] = ()) -> InputFiles:
+    """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
+
+    filtered, keys: the columns that the filter names, and those that the boundaries are of."""
     kind = format_of(source)
     if kind not in READABLE:
         raise InvalidSpec(f"inputs[0].format: {kind} cannot be read yet; formats are {', '.join(READABLE)}")
@@ -130,7 +130,7 @@ def read_inputs(source: Input, storage: Storage, filter_columns: Sequence[str]) 
     selected = None if source.columns is None else frozenset(source.columns)
 
     def footer(one: Listed) -> Found:
-        return _footer(one, storage, selected, filter_columns)
+        return _footer(one, storage, selected, filtered, keys)
 
     if len(listed) == 1:
         files = [footer(listed[0])]
@@ -197,13 +197,16 @@ def _place(path: str) -> str:
     return f"{urls.scheme_of(path) if scheme else scheme}://{rest}"
 
 
-def _footer(one: Listed, storage: Storage, selected: frozenset[str] | None, filtered: Sequence[str]) -> Found:
+def _footer(
+    one: Listed, storage: Storage, selected: frozenset[str] | None, filtered: Sequence[str], keys: Sequence[str]
+) -> Found:
     path = one.info.path
     try:
         with ParquetSource(storage, path) as source:
             names = source.schema.names if selected is None else [n for n in source.schema.names if n in selected]
             written = source.leaves(names)
-            read = source.leaves([*names, *(name for name in filtered if name in source.schema.names)])
+            read = source.leaves([*names, *filtered])
+            sampled = source.leaves([*keys, *filtered])
             groups = []
             for at in range(source.metadata.num_row_groups):
                 group = source.metadata.row_group(at)
@@ -213,7 +216,13 @@ def _footer(one: Listed, storage: Storage, selected: frozenset[str] | None, filt
                     if name in source.schema.names
                 }
                 groups.append(
-                    RowGroup(group.num_rows, source.stored_bytes(at, read), source.stored_bytes(at, written), ranges)
+                    RowGroup(
+                        rows=group.num_rows,
+                        bytes=source.stored_bytes(at, read),
+                        output_bytes=source.stored_bytes(at, written),
+                        key_bytes=source.stored_bytes(at, sampled),
+                        ranges=ranges,
+                    )
                 )
             return Found(one.info, one.hive, source.schema, groups)
     except InputNotFound as error:

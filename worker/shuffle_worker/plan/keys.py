@@ -40,8 +40,12 @@ def check_keys(job: Job, schema: pa.Schema, output: pa.Schema) -> None:
                 f"{where}: {name!r} is {kind}, which can be neither ordered nor hashed as a key; "
                 "choose a column of numbers, text, bytes, times or booleans"
             )
-    for part in (job.operation.by, job.operation.range) if isinstance(job.operation, Repartition) else ():
-        refuse_twice(part, "operation.repartition")
+    if isinstance(job.operation, Repartition):
+        refuse_twice(job.operation.by, "operation.repartition.by")
+        refuse_twice(job.operation.range, "operation.repartition.range")
+    else:
+        refuse_twice([key.column for key in job.operation.by], "operation.sort.by")
+    refuse_twice([key.column for key in job.output.sort_within], "output.sortWithin")
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:

@@ -21,6 +21,7 @@ from shuffle_worker.plan.keys import check_keys
 from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.probe import GroupOf, Probe, probe
 from shuffle_worker.plan.record import File, Piece, Plan, Split
+from shuffle_worker.plan.sample import boundaries as sampled_boundaries
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort, SortKey
@@ -33,7 +34,8 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes one")
     source = job.inputs[0]
     filtered = columns_of(source.filter) if source.filter else []
-    found = read_inputs(source, storage_in, filtered)
+    keys = range_keys(job)
+    found = read_inputs(source, storage_in, filtered, [key.column for key in keys])
     check_apart(source, found.files, job.output.path)
     output = select(found.schema, source.columns)
     check_keys(job, found.schema, output)
@@ -53,13 +55,18 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         partitions, arrow_bytes, in_ranges=isinstance(job.operation, Sort), working=budgets.working
     )
     splits = make_splits(found.files, groups, look.read_bytes)
-    keys = range_keys(job)
     boundaries = None
     if keys:
-        from shuffle_worker.plan.sample import boundaries as sampled
-
-        boundaries = sampled(
-            found.files, groups, keys, target, where, layout, storage_in, separate=isinstance(job.operation, Sort)
+        boundaries = sampled_boundaries(
+            found.files,
+            groups,
+            keys,
+            target,
+            where,
+            layout,
+            storage_in,
+            selectivity=look.selectivity,
+            separate=isinstance(job.operation, Sort),
         )
     row_group_rows = sizing.row_group_rows(look.row_bytes)
     needed = sizing.memory_needed(look.row_bytes, row_group_rows, _leaves(target))

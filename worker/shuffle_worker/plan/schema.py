@@ -66,8 +66,8 @@ def restore(rows: Rows, schema: pa.Schema) -> Rows:
         else:
             columns.append(convert(column, field.type))
     if isinstance(rows, pa.Table):
-        return cast(Rows, pa.Table.from_arrays(columns, schema=schema))
-    return cast(Rows, pa.RecordBatch.from_arrays(cast("list[pa.Array]", columns), schema=schema))
+        return cast("Rows", pa.Table.from_arrays(columns, schema=schema))
+    return cast("Rows", pa.RecordBatch.from_arrays(cast("list[pa.Array]", columns), schema=schema))
 
 
 def convert(array: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -14,7 +14,7 @@ from shuffle_worker.errors import InvalidSpec
 
 class _Filters(Dialect):
     class Tokenizer(tokens.Tokenizer):
-        IDENTIFIERS = ['"', "`"]  # noqa: RUF012
+        IDENTIFIERS = ['"', "`"]
 
 
 WHERE = "inputs[0].filter"

@@ -391,7 +391,7 @@ def _zoned(left: Expression, right: Expression) -> tuple[Expression, Expression]
             out.append(Constant(pc.assume_timezone(side.value, zone, ambiguous="earliest", nonexistent="earliest")))
         else:
             out.append(side)
-    return _comparable(cast(Expression, out[0]), cast(Expression, out[1]))
+    return _comparable(cast("Expression", out[0]), cast("Expression", out[1]))
 
 
 def _common_number(left: pa.DataType, right: pa.DataType) -> pa.DataType:

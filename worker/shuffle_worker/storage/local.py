@@ -31,10 +31,10 @@ class LocalSink(HashingSink):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         folder, name = os.path.split(path)
-        self._temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}{_TEMPORARY}")  # noqa: PTH118
+        self._temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}{_TEMPORARY}")
         try:
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-            self._file = open(self._temporary, "xb", buffering=BUFFER)  # noqa: SIM115, PTH123
+            os.makedirs(folder, exist_ok=True)
+            self._file = open(self._temporary, "xb", buffering=BUFFER)
         except OSError as error:
             raise failure(path, "writing", error) from error
 
@@ -52,7 +52,7 @@ class LocalSink(HashingSink):
             raise InvalidSpec(f"{self.path}: is a folder, a file was to be written there")
         try:
             self._file.close()
-            os.replace(self._temporary, self.path)  # noqa: PTH105
+            os.replace(self._temporary, self.path)
         except OSError as error:
             self._fail(error)
         self._over = True
@@ -79,9 +79,9 @@ class LocalStorage:
     def find(self, path: str) -> list[Info]:
         where = urls.local_path(path)
         try:
-            if os.path.isfile(where):  # noqa: PTH113
+            if os.path.isfile(where):
                 return [self._info(where)]
-            if os.path.isdir(where):  # noqa: PTH112
+            if os.path.isdir(where):
                 found = [info for info in self._below(where) if not urls.is_hidden(info.path[len(where) :])]
             elif urls.is_glob(where):
                 found = self._glob(where)
@@ -108,7 +108,7 @@ class LocalStorage:
 
     def open(self, path: str) -> BinaryIO:
         try:
-            return open(urls.local_path(path), "rb", buffering=0)  # type: ignore[return-value]  # noqa: SIM115, PTH123
+            return open(urls.local_path(path), "rb", buffering=0)  # type: ignore[return-value]
         except OSError as error:
             raise failure(path, "reading", error) from error
 
@@ -132,10 +132,10 @@ class LocalStorage:
     def move(self, source: str, target: str) -> None:
         old, new = urls.local_path(source), urls.local_path(target)
         try:
-            os.makedirs(os.path.dirname(new), exist_ok=True)  # noqa: PTH103, PTH120
-            os.replace(old, new)  # noqa: PTH105
+            os.makedirs(os.path.dirname(new), exist_ok=True)
+            os.replace(old, new)
         except FileNotFoundError as error:
-            if not os.path.isfile(new):  # noqa: PTH113
+            if not os.path.isfile(new):
                 raise failure(source, "moving", error) from error
         except OSError as error:
             raise failure(source, "moving", error) from error
@@ -145,12 +145,12 @@ class LocalStorage:
         for path in paths:
             where = urls.local_path(path)
             try:
-                os.unlink(where)  # noqa: PTH108
+                os.unlink(where)
             except FileNotFoundError:
                 pass
             except OSError as error:
                 raise failure(path, "removing", error) from error
-            folders.add(os.path.dirname(where))  # noqa: PTH120
+            folders.add(os.path.dirname(where))
         for folder in sorted(folders, key=len, reverse=True):
             _remove_empty(folder)
 
@@ -158,7 +158,7 @@ class LocalStorage:
         self.remove([info.path for info in self.listing(folder) if _is_temporary(info.path)])
 
     def _info(self, path: str) -> Info:
-        found = os.stat(path)  # noqa: PTH116
+        found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
             raise InputNotFound(f"{path}: is a folder, not a file")
         return Info(path, found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
@@ -168,14 +168,14 @@ class LocalStorage:
         out: list[Info] = []
         seen: set[tuple[int, int]] = set()
         for at, folders, names in os.walk(folder, followlinks=True):
-            found = os.stat(at)  # noqa: PTH116
+            found = os.stat(at)
             if (found.st_dev, found.st_ino) in seen:
                 folders.clear()
                 continue
             seen.add((found.st_dev, found.st_ino))
             for name in names:
                 try:
-                    out.append(self._info(os.path.join(at, name)))  # noqa: PTH118
+                    out.append(self._info(os.path.join(at, name)))
                 except FileNotFoundError:
                     continue  # removed while we listed, or a link to nowhere
         return sorted(out)
@@ -184,26 +184,26 @@ class LocalStorage:
         base = urls.glob_base(pattern)
         found: dict[str, Info] = {}
         for name in glob.iglob(pattern, recursive=True):
-            if os.path.isdir(name):  # noqa: PTH112
+            if os.path.isdir(name):
                 found.update((info.path, info) for info in self._below(name.rstrip("/")))
-            elif os.path.isfile(name):  # noqa: PTH113
+            elif os.path.isfile(name):
                 found[name] = self._info(name)
         return sorted(info for info in found.values() if not urls.is_hidden(info.path[len(base) :]))
 
 
 def _is_temporary(path: str) -> bool:
-    name = os.path.basename(path)  # noqa: PTH119
+    name = os.path.basename(path)
     return name.startswith(".") and name.endswith(_TEMPORARY)
 
 
 def _remove_empty(folder: str) -> None:
     """Remove a folder if it is empty; where its name is hidden (a staging folder) the one above it too."""
     try:
-        os.rmdir(folder)  # noqa: PTH106
+        os.rmdir(folder)
     except OSError:
         return
-    if urls.is_hidden(os.path.basename(folder)):  # noqa: PTH119
-        _remove_empty(os.path.dirname(folder))  # noqa: PTH120
+    if urls.is_hidden(os.path.basename(folder)):
+        _remove_empty(os.path.dirname(folder))
 
 
 def _nearest_parent(path: str) -> str:

@@ -71,19 +71,19 @@ class FsspecStorage:
 
     def open(self, path: str) -> BinaryIO:
         path = self._canonical(path)
-        return cast(BinaryIO, RangeFile(self, self.info(path)))
+        return cast("BinaryIO", RangeFile(self, self.info(path)))
 
     def native(self, path: str) -> str | None:
         return None
 
     def read(self, path: str) -> bytes:
         path = self._canonical(path)
-        return self._call(path, "reading", lambda fs: cast(bytes, fs.cat_file(path)))
+        return self._call(path, "reading", lambda fs: cast("bytes", fs.cat_file(path)))
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """Bytes [start, end) of a file."""
         if end - start <= RANGE:
-            return self._call(path, "reading", lambda fs: cast(bytes, fs.cat_file(path, start=start, end=end)))
+            return self._call(path, "reading", lambda fs: cast("bytes", fs.cat_file(path, start=start, end=end)))
         starts = list(range(start, end, RANGE))
         ends = [min(at + RANGE, end) for at in starts]
 

@@ -57,8 +57,7 @@ def local_path(path: str) -> str:
     bare = path[found.end() :] if found else path
     if found and not bare.startswith("/"):
         raise InvalidSpec(f"{path}: a local address has three slashes, file:///folder/file, or write the plain path")
-    absolute = str(Path(bare).expanduser().absolute())
-    return absolute
+    return str(Path(bare).expanduser().absolute())
 
 
 def is_glob(path: str) -> bool:

@@ -1,0 +1,283 @@
+"""Boundaries of a sort or a repartition by range, from a sample of the keys.
+
+Every stretch of `stride` input rows gives one row, at a place in it that is drawn from its number alone: spread evenly,
+without falling into step with a pattern in the data, and the same on every run. Only the key columns (and the filter's)
+are read, of all row groups or, where these are more than `MOST_STORED` bytes, of evenly spread ones. Row groups without
+a row that passes the filter are left out beforehand, which changes nothing: the sample is of the rows that pass.
+
+A sort's boundaries carry the position of their row: equal keys may straddle files, so no key is too frequent to be cut.
+A repartition's are distinct keys: equal keys stay together. What the sample holds does not depend on the number of
+buckets, and every file boundary is the same however finely its range is cut into buckets.
+
+Memory: the sample is thinned (every other row dropped) whenever it exceeds four times the rows or `MOST_BYTES` wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shuffle_worker.partitioning.order import sort_indices
+from shuffle_worker.plan.inputs import Found
+from shuffle_worker.plan.layout import Layout
+from shuffle_worker.plan.probe import GroupOf
+from shuffle_worker.protocol.messages import SortKey
+from shuffle_worker.readers.parquet_file import ParquetSource
+from shuffle_worker.readers.shape import Shaper
+from shuffle_worker.storage.base import Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.plan.filter import Filter
+
+I64 = npt.NDArray[np.int64]
+
+LEAST_ROWS = 200_000
+ROWS_PER_FILE = 200
+MOST_ROWS = 4_000_000
+MOST_BYTES = 64 << 20
+MOST_STORED = 256 << 20
+BATCH = 131_072
+THREADS = 2
+
+POSITION = "position"
+
+
+class Sample(NamedTuple):
+    """rows: the key columns; positions: where each row stands in the input."""
+
+    rows: pa.Table
+    positions: I64
+
+
+def boundaries(
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    keys: Sequence[SortKey],
+    target: pa.Schema,
+    where: Filter | None,
+    layout: Layout,
+    storage: Storage,
+    *,
+    selectivity: float,
+    separate: bool,
+) -> bytes:
+    """The boundaries between the layout's cells: cells - 1 rows of the key columns and `position`, an IPC stream.
+
+    separate: equal keys may be separated (a sort). target: the transport schema of all columns that are read."""
+    names = [key.column for key in keys]
+    schema = pa.schema([target.field(name) for name in names])
+    if layout.cells == 1:
+        return _encoded(schema.empty_table(), np.zeros(0, np.int64), separate)
+    wanted = min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
+    found = take_sample(files, groups, schema, target, where, storage, wanted, selectivity)
+    if not found.rows.num_rows:  # no rows: any boundaries will do
+        nothing = pa.table([pa.nulls(layout.cells - 1, field.type) for field in schema], schema=_nullable(schema))
+        return _encoded(nothing, np.zeros(layout.cells - 1, np.int64), separate)
+    order = sort_indices(found.rows, keys, found.positions)
+    if separate:
+        ranks = np.arange(1, layout.cells, dtype=np.int64) * len(order) // layout.cells
+    else:
+        ranks = distinct_cuts(equal_to_previous(_taken(found.rows, order)), layout.cells)
+    chosen = order[ranks]
+    return _encoded(_taken(found.rows, chosen), found.positions[chosen], separate)
+
+
+def take_sample(
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    keys: pa.Schema,
+    target: pa.Schema,
+    where: Filter | None,
+    storage: Storage,
+    wanted: int,
+    selectivity: float,
+) -> Sample:
+    """About `wanted` rows that pass the filter, between these and four times as many where the guess was wrong."""
+    chosen = _affordable(files, groups)
+    rows = sum(files[one.file].groups[one.group].rows for one in chosen)
+    stride = max(int(rows * selectivity / wanted), 1)
+    names = list(dict.fromkeys([*keys.names, *(where.columns if where is not None else [])]))
+    read = pa.schema([target.field(name) for name in names])
+
+    def of_file(some: list[GroupOf]) -> list[tuple[pa.RecordBatch, I64]]:
+        return list(_of_file(files[some[0].file], some, keys, read, where, storage, stride))
+
+    by_file = [list(some) for _, some in groupby(chosen, key=lambda one: one.file)]
+    kept = _Thinning(wanted)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
+        for at in range(0, len(by_file), 4 * THREADS):  # a few files at a time: what is read ahead is bounded
+            for parts in pool.map(of_file, by_file[at : at + 4 * THREADS]):
+                for batch, positions in parts:
+                    kept.add(batch, positions)
+    return kept.sample(keys)
+
+
+def distinct_cuts(equal: npt.NDArray[np.bool_], cells: int) -> I64:
+    """Where to cut sorted rows into `cells` of about equal size, never between equal ones.
+
+    equal: whether each row equals the one before it. Returns cells - 1 ranks; the last one repeated where there are
+    fewer distinct rows than cells. A key that is more than a cell's share takes a cell, and the rest is shared anew."""
+    count = len(equal)
+    starts = np.flatnonzero(~equal)  # the first row of every distinct key
+    cuts: list[int] = []
+    begin = 0  # rank of the first row of the cell being filled
+    while len(cuts) < cells - 1:
+        ideal = begin + (count - begin) / (cells - len(cuts))
+        after = int(np.searchsorted(starts, begin, "right"))
+        if after == len(starts):
+            break  # one key is left
+        place = int(np.searchsorted(starts, ideal, "left"))
+        below = starts[max(place - 1, after)] if place > after else starts[after]
+        above = starts[place] if place < len(starts) else below
+        begin = int(below if ideal - below <= above - ideal or above < below else above)
+        cuts.append(begin)
+    last = cuts[-1] if cuts else 0
+    return np.array(cuts + [last] * (cells - 1 - len(cuts)), np.int64)
+
+
+def equal_to_previous(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether each row of a sorted table has the same key as the row before it, in the sense of the sort order: nulls
+    are equal, NaNs are, 0.0 and -0.0 are."""
+    equal = np.ones(rows.num_rows, np.bool_)
+    equal[:1] = False
+    for column in rows.columns:
+        whole = column.combine_chunks()
+        if pa.types.is_null(whole.type) or len(whole) < 2:
+            continue
+        if isinstance(whole, pa.ExtensionArray):
+            whole = whole.storage
+        before, after = whole.slice(0, len(whole) - 1), whole.slice(1)
+        same = pc.fill_null(pc.equal(before, after), False)
+        same = pc.or_(same, pc.and_(pc.is_null(before), pc.is_null(after)))
+        if pa.types.is_floating(whole.type):
+            both = pc.and_(pc.is_nan(before), pc.is_nan(after))
+            same = pc.or_(same, pc.fill_null(both, False))
+        equal[1:] &= _bools(same)
+    return equal
+
+
+def picks(first: int, rows: int, stride: int) -> I64:
+    """Which of the rows [first, first + rows) are in the sample: one of every `stride`."""
+    if stride == 1:
+        return np.arange(first, first + rows, dtype=np.int64)
+    windows = np.arange(first // stride, (first + rows - 1) // stride + 1, dtype=np.uint64)
+    mixed = (windows + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(32)
+    places = (windows * np.uint64(stride) + mixed % np.uint64(stride)).astype(np.int64)
+    return places[(places >= first) & (places < first + rows)]
+
+
+class _Thinning:
+    """What is kept of the sample: every other row is dropped, of what is there and what comes, when it grows too big."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._parts: list[tuple[pa.RecordBatch, I64]] = []
+        self._every = 1
+        self._seen = 0
+
+    def add(self, batch: pa.RecordBatch, positions: I64) -> None:
+        part = self._thinned(batch, positions, self._every, self._seen)
+        self._seen += len(positions)
+        self._parts.append(part)
+        while self._too_big():
+            self._every *= 2
+            kept: list[tuple[pa.RecordBatch, I64]] = []
+            place = 0
+            for each in self._parts:
+                kept.append(self._thinned(*each, 2, place))
+                place += len(each[1])
+            self._parts = kept
+
+    def sample(self, keys: pa.Schema) -> Sample:
+        batches = [batch for batch, _ in self._parts]
+        positions = [where for _, where in self._parts]
+        return Sample(
+            pa.Table.from_batches(batches, schema=keys).combine_chunks(),
+            np.concatenate(positions) if positions else np.zeros(0, np.int64),
+        )
+
+    def _too_big(self) -> bool:
+        rows = sum(len(positions) for _, positions in self._parts)
+        if rows > 4 * self._wanted:
+            return True
+        return rows > 1000 and sum(batch.nbytes for batch, _ in self._parts) > MOST_BYTES
+
+    def _thinned(self, batch: pa.RecordBatch, positions: I64, every: int, place: int) -> tuple[pa.RecordBatch, I64]:
+        if every == 1:
+            return batch, positions
+        rows = np.arange(-place % every, len(positions), every, dtype=np.int64)
+        return batch.take(_indices(rows)), positions[rows]
+
+
+def _of_file(
+    file: Found,
+    groups: Sequence[GroupOf],
+    keys: pa.Schema,
+    read: pa.Schema,
+    where: Filter | None,
+    storage: Storage,
+    stride: int,
+) -> Iterator[tuple[pa.RecordBatch, I64]]:
+    with ParquetSource(storage, file.info.path) as source:
+        shaper = Shaper(file.info.path, source.schema, read, file.hive)
+        for one in groups:
+            first = one.first
+            for batch in source.batches([one.group], shaper.wanted, BATCH):
+                places = picks(first, batch.num_rows, stride)
+                if len(places):
+                    rows = shaper.shape(batch.take(_indices(places - first)) if stride > 1 else batch)
+                    if where is not None:
+                        mask = where.mask(rows)
+                        rows, places = rows.filter(mask), places[_bools(pc.fill_null(mask, False))]
+                    if len(places):
+                        yield rows.select(keys.names), places
+                first += batch.num_rows
+
+
+def _affordable(files: Sequence[Found], groups: Sequence[GroupOf]) -> list[GroupOf]:
+    """All row groups, or evenly spread ones whose keys are about `MOST_STORED` bytes."""
+    stored = sum(files[one.file].groups[one.group].key_bytes for one in groups)
+    if stored <= MOST_STORED:
+        return list(groups)
+    count = max(int(len(groups) * MOST_STORED / stored), 1)
+    return [groups[(2 * at + 1) * len(groups) // (2 * count)] for at in range(count)]
+
+
+def _encoded(rows: pa.Table, positions: I64, separate: bool) -> bytes:
+    where = pa.Array.from_buffers(pa.int64(), len(positions), [None, pa.py_buffer(np.ascontiguousarray(positions))])
+    last = where if separate else pa.nulls(len(positions), pa.int64())
+    columns = [column.combine_chunks() for column in rows.columns]
+    schema = _nullable(rows.schema).append(pa.field(POSITION, pa.int64()))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays([*columns, last], schema=schema))
+    return sink.getvalue().to_pybytes()
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def _taken(rows: pa.Table, indices: I64) -> pa.Table:
+    return rows.take(_indices(indices)).combine_chunks()
+
+
+def _indices(rows: I64) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
+
+
+def _bools(array: pa.BooleanArray | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """A boolean array without nulls as numpy, by way of its bits."""
+    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    packed = np.frombuffer(whole.buffers()[1], np.uint8)
+    return np.unpackbits(packed, bitorder="little")[whole.offset : whole.offset + len(whole)].view(np.bool_)
