@@ -7,9 +7,10 @@ what concerns several fields (rules.py, paths.py, and the columns below). Nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -32,10 +33,25 @@ FREE = {"options", "affinity", "labelSelector", "podTemplate"}
 """Fields whose contents are not checked one by one."""
 
 
-def load_job(source: FilePath | str) -> ShuffleJob:
-    """The job of a file (a `Path`, or a string without a line break that names one) or of a text.
+class Loaded(NamedTuple):
+    """A checked job, and the document that it was read from."""
 
-    Raises InvalidJob, an InvalidSpec, with all problems."""
+    job: ShuffleJob
+    document: documents.Document
+
+    def placed(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Problems found later, with their lines in the file."""
+        return _placed(problems, self.document)
+
+
+def load_job(source: FilePath | str) -> ShuffleJob:
+    """The job of a file (a `Path`, or a string without a line break that names one; `-` is standard input) or of a
+    text. Raises InvalidJob, an InvalidSpec, with all problems."""
+    return load(source).job
+
+
+def load(source: FilePath | str) -> Loaded:
+    """As `load_job`, with the document."""
     name = ""
     if isinstance(source, FilePath) or "\n" not in source.strip():
         text = read_file(FilePath(source))
@@ -52,14 +68,17 @@ def load_job(source: FilePath | str) -> ShuffleJob:
             problems += error.problems
     if problems or job is None:
         raise InvalidJob(sorted(problems, key=lambda problem: problem.line or 0), name)
-    return job
+    return Loaded(job, document)
 
 
 def read_file(path: FilePath) -> str:
     """The text of a job file. Raises InvalidJob where there is none."""
     try:
-        with path.open("rb") as file:
-            data = file.read(documents.MAX_BYTES + 1)
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(documents.MAX_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(documents.MAX_BYTES + 1)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidJob([Problem((), "this is no text in UTF-8, so no job file")], str(path)) from None
@@ -76,8 +95,7 @@ def check_job(data: object, document: documents.Document | None = None) -> Shuff
     document = document or documents.Document()
 
     def refuse(problems: list[Problem]) -> InvalidJob:
-        placed = [p if p.line else p._replace(line=document.line(p.path)) for p in problems]
-        return InvalidJob(sorted(placed, key=lambda problem: problem.line or 0))
+        return InvalidJob(_placed(problems, document))
 
     if not isinstance(data, Mapping):
         expected = "a ShuffleJob: a mapping with apiVersion, kind, metadata and spec"
@@ -99,6 +117,12 @@ def check_job(data: object, document: documents.Document | None = None) -> Shuff
     if problems or job is None:
         raise refuse(problems)
     return job
+
+
+def _placed(problems: Iterable[Problem], document: documents.Document) -> list[Problem]:
+    """The problems with their lines, in the order of the file."""
+    placed = [p if p.line else p._replace(line=document.line(p.path)) for p in problems]
+    return sorted(placed, key=lambda problem: problem.line or 0)
 
 
 def _kind_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

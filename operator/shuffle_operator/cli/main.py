@@ -1,0 +1,92 @@
+"""The program `shuffle`: its commands, and what becomes of an error.
+
+A command is a module here with a function of the same name, listed in `COMMANDS`. Only the module of the command that
+was asked for is imported: `shuffle --help` starts no engine, and `shuffle validate` needs no network library.
+
+Exit codes: 0 complete, 1 the job failed, 2 invalid input, 130 interrupted. A `JobError` is for the person at the
+terminal, so it is told as its reason and message, without a traceback; anything else that escapes is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from shuffle_operator.cli.exits import FAILED, INTERRUPTED, INVALID
+from shuffle_worker.errors import JobError
+
+COMMANDS: dict[str, str] = {
+    "init": "Write a commented job file to start from.",
+    "validate": "Check a job file; nothing is read or started.",
+    "run": "Run a job on this machine.",
+    "crd": "Print the CustomResourceDefinition for kubectl apply.",
+}
+"""Every command, in the order of the help, with its line there; the module's docstring says more."""
+
+
+def main() -> NoReturn:
+    """Entry point of the program."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Carry a command line out; returns the exit code."""
+    try:
+        _program(arguments)(args=list(arguments), prog_name="shuffle")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED if end.code else 0
+    except JobError as error:
+        typer.echo(f"{error.reason}: {error.message}", err=True)
+        return INVALID if error.refusal else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`shuffle crd | head`). Python would complain about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception:
+        typer.echo(traceback.format_exc(), err=True)
+        typer.echo("Internal: this is a defect of shuffle; please report it with the lines above.", err=True)
+        return FAILED
+    return 0
+
+
+def _program(arguments: Sequence[str]) -> Callable[..., Any]:
+    """The program with the one command that is asked for, or, where it is help that is wanted, with all their names."""
+    program = typer.Typer(
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    program.callback(help="Shuffles of tables larger than memory: repartition and sort, here or in Kubernetes.")(
+        _global
+    )
+    wanted = arguments[0] if arguments else ""
+    for name, line in COMMANDS.items():
+        function = getattr(importlib.import_module(f"shuffle_operator.cli.{name}"), name) if name == wanted else _named
+        program.command(name, help=None if name == wanted else line, no_args_is_help=False)(function)
+    return program
+
+
+def _named() -> None:
+    """Stands in the help for a command that was not asked for."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"shuffle {version('shuffle-operator')}")
+        raise typer.Exit
+
+
+def _global(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Options of the program itself; each does its work in its callback."""

@@ -1,0 +1,107 @@
+"""`shuffle init` writes a job file that is valid, says what was asked, and never harms another file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shuffle_operator.api.document import read
+from shuffle_operator.api.spec import MAX_NAME, NAME_PATTERN
+from shuffle_operator.api.validation import load_job
+from shuffle_operator.cli.init import job_name, word
+
+
+def test_the_file_says_what_was_asked(shuffle: Any) -> None:
+    options = ["--input", "s3://b/events/*.parquet", "--output", "out: 1", "--by", "user_id", "--by", "no", "-p", "8"]
+    outcome = shuffle("init", "My_events.yaml", *options)
+    assert (outcome.code, outcome.out) == (0, "")
+    assert "shuffle run My_events.yaml" in outcome.err
+    job = load_job(Path("My_events.yaml"))
+    assert job.metadata.name == "my-events"
+    assert job.spec.operation.repartition is not None
+    assert job.spec.operation.repartition.by == ["user_id", "no"]
+    assert job.spec.inputs[0].path == "s3://b/events/*.parquet"
+    assert (job.spec.output.path, job.spec.output.partitions) == ("out: 1", 8)
+
+
+def test_a_sort(shuffle: Any) -> None:
+    assert shuffle("init", "--sort", "ts", "--sort", "id").code == 0
+    sort = load_job(Path("job.yaml")).spec.operation.sort
+    assert sort is not None
+    assert [key.column for key in sort.by] == ["ts", "id"]
+
+
+def test_without_options_it_is_valid_too(shuffle: Any) -> None:
+    assert shuffle("init").code == 0
+    assert shuffle("validate", "job.yaml").code == 0
+
+
+def test_it_goes_to_standard_output(shuffle: Any) -> None:
+    outcome = shuffle("init", "-", "--by", "a")
+    assert load_job(outcome.out).metadata.name == "job"
+    assert list(Path().iterdir()) == []
+
+
+def test_every_commented_line_is_valid_once_it_is_used(shuffle: Any) -> None:
+    text = shuffle("init", "-").out
+    commented = [line for line in text.splitlines() if re.match(r" +# +[a-z][A-Za-z]*: ", line)]
+    assert len(commented) >= 14
+    for line in commented:
+        indent, entry = re.match(r"( *)# +(.*)", line).groups()  # type: ignore[union-attr]
+        entry = re.sub(r"  +.*", "", entry)
+        if entry.startswith(("repartition", "sort: ")):
+            used = text.replace("    repartition: {}\n", f"{indent}{entry}\n")
+        elif entry.startswith(("replicas", "resources")):
+            used = text + f"  workers:\n    {entry}\n"
+        elif entry.startswith("workers:"):
+            continue
+        else:
+            used = text.replace(line, f"{indent}{entry}")
+        assert used != text or entry == "repartition: {}", line
+        load_job(used)
+
+
+def test_another_file_is_not_replaced_unless_asked(shuffle: Any) -> None:
+    Path("job.yaml").write_text("mine")
+    outcome = shuffle("init", "job.yaml")
+    assert (outcome.code, outcome.err) == (2, "job.yaml exists already; --force replaces it\n")
+    assert Path("job.yaml").read_text() == "mine"
+    assert shuffle("init", "--force", "job.yaml").code == 0
+    load_job(Path("job.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--by", "a", "--sort", "a"], "give --by or --sort, not both"),
+        (["--by", "a", "--by", "a"], '"a" listed more than once'),
+        (["--input", "x", "--output", "x/y"], 'the output "x/y" is inside the input "x"'),
+        (["--partitions", "0"], "expected a whole number from 1 to 1,000,000"),
+        (["--input", ""], "this is an empty string"),
+        (["no/such/folder/job.yaml"], "cannot be written: No such file or directory"),
+    ],
+)
+def test_what_would_be_no_valid_job_is_refused_and_not_written(shuffle: Any, arguments: list[str], said: str) -> None:
+    outcome = shuffle("init", *arguments)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert list(Path().iterdir()) == []
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_any_text_survives_as_yaml(text: str) -> None:
+    document = read(f"a: [{word(text)}]\nb: {word(text)}\n")
+    assert not document.problems
+    assert document.value == {"a": [text], "b": text}
+
+
+@given(st.text(max_size=80))
+def test_any_file_name_gives_a_name(stem: str) -> None:
+    name = job_name(stem)
+    assert re.fullmatch(NAME_PATTERN, name)
+    assert len(name) <= MAX_NAME
