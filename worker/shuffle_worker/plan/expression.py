@@ -57,10 +57,10 @@ class Constant:
         self.value = value
         self.type: pa.DataType = value.type
 
-    def values(self, batch: pa.RecordBatch) -> Values:
+    def values(self, batch: pa.RecordBatch) -> Values:  # noqa: ARG002
         return self.value
 
-    def outcomes(self, ranges: Ranges) -> Outcomes:
+    def outcomes(self, ranges: Ranges) -> Outcomes:  # noqa: ARG002
         if not self.value.is_valid:
             return Outcomes(False, False, True)
         return Outcomes(bool(self.value.as_py()), not self.value.as_py(), False)
@@ -77,7 +77,7 @@ class Call:
     def values(self, batch: pa.RecordBatch) -> Values:
         return self._function(*(argument.values(batch) for argument in self._arguments))
 
-    def outcomes(self, ranges: Ranges) -> Outcomes:
+    def outcomes(self, ranges: Ranges) -> Outcomes:  # noqa: ARG002
         return ANY
 
 
@@ -133,7 +133,7 @@ class Known:
         valid = pc.is_valid(self._operand.values(batch))
         return pc.if_else(valid, pa.scalar(self._answer), pa.scalar(None, pa.bool_()))
 
-    def outcomes(self, ranges: Ranges) -> Outcomes:
+    def outcomes(self, ranges: Ranges) -> Outcomes:  # noqa: ARG002
         return Outcomes(self._answer, not self._answer, True)
 
 

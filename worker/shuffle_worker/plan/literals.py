@@ -41,8 +41,8 @@ def cast_literal(value: Decimal, kind: pa.DataType | None) -> pa.Scalar:
 
 
 def as_time(text: str, kind: pa.DataType) -> pa.Scalar:
-    """Text as a date, time of day or timestamp that compares with `kind`: of its own unit, or a finer one where the text
-    says more than the unit holds. Without an offset it is in the zone of `kind`."""
+    """Text as a date, time of day or timestamp that compares with `kind`: of its own unit, or a finer one where the
+    text says more than the unit holds. Without an offset it is in the zone of `kind`."""
     text = text.strip()
     try:
         if pa.types.is_date(kind):

@@ -177,7 +177,7 @@ def picks(first: int, rows: int, stride: int) -> I64:
 
 
 class _Thinning:
-    """What is kept of the sample: every other row is dropped, of what is there and what comes, when it grows too big."""
+    """What is kept of the sample: when it grows too big, every other row of what is there and what comes is dropped."""
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted

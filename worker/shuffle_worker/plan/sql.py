@@ -5,6 +5,8 @@ Column names are as they stand (case matters), in double quotes or backticks whe
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from sqlglot import exp, tokens
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError
@@ -14,7 +16,7 @@ from shuffle_worker.errors import InvalidSpec
 
 class _Filters(Dialect):
     class Tokenizer(tokens.Tokenizer):
-        IDENTIFIERS = ['"', "`"]
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ['"', "`"]
 
 
 WHERE = "inputs[0].filter"
@@ -86,7 +88,7 @@ def _plain(description: str) -> str:
 
 
 def _place(text: str, error: dict[str, object]) -> int | None:
-    """The parser counts lines and columns from 1, the column being that of the last character of the word it stands at."""
+    """The parser counts lines and columns from 1, the column being that of the last character of its word."""
     line, column = error.get("line"), error.get("col")
     if not isinstance(line, int) or not isinstance(column, int):
         return None

@@ -22,7 +22,7 @@ _PARQUET_UNITS = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns
 
 
 class ColumnRange(NamedTuple):
-    """low, high: every value that is not null (nor NaN) lies between; None where unknown. nulls: how many; -1 unknown."""
+    """low, high: every value that is not null (nor NaN) lies between; None where unknown. nulls: -1 where unknown."""
 
     low: Comparable | None
     high: Comparable | None

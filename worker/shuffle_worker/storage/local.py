@@ -4,6 +4,9 @@ A file being written is a hidden file beside its target, renamed at commit: seen
 one step. What a process that died leaves behind is named so that `sweep` knows it.
 """
 
+# ruff: noqa: PTH103, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH123, PTH207, PTH106
+# Plain strings and os calls: a listing has a hundred thousand names, and each would become a Path.
+
 from __future__ import annotations
 
 import glob
@@ -34,7 +37,7 @@ class LocalSink(HashingSink):
         self._temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}{_TEMPORARY}")
         try:
             os.makedirs(folder, exist_ok=True)
-            self._file = open(self._temporary, "xb", buffering=BUFFER)
+            self._file = open(self._temporary, "xb", buffering=BUFFER)  # noqa: SIM115
         except OSError as error:
             raise failure(path, "writing", error) from error
 

@@ -73,7 +73,7 @@ class FsspecStorage:
         path = self._canonical(path)
         return cast("BinaryIO", RangeFile(self, self.info(path)))
 
-    def native(self, path: str) -> str | None:
+    def native(self, path: str) -> str | None:  # noqa: ARG002
         return None
 
     def read(self, path: str) -> bytes:
