@@ -75,8 +75,7 @@ class SpillLog:
             raise self._named(error) from None
 
     def read(self, pieces: Sequence[Piece]) -> None:
-        """Fill every piece. Those that lie one behind the other in the log are fetched by one call, so give them in
-        the order of their offsets."""
+        """Fill every piece. Neighbours that lie one behind the other in the log are fetched by one call."""
         at = 0
         while at < len(pieces):
             start = end = pieces[at].offset

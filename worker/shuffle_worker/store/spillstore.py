@@ -238,7 +238,7 @@ class SpillStore:
                 with self._unlocked():
                     for chain, at, view in copies:
                         self._copy(chain, at, view)
-                    self._log.read(sorted(pieces, key=_offset))
+                    self._log.read(pieces)
                     _verify(bucket, shards, into)
             finally:
                 for chain, _, _ in copies:
@@ -263,7 +263,8 @@ class SpillStore:
         copies: list[tuple[Chain, int, memoryview]],
         pieces: list[Piece],
     ) -> None:
-        """Find the stretches in memory (`copies`: chain, where in it, where to) and in the log (`pieces`)."""
+        """Find the stretches in memory (`copies`: chain, where in it, where to) and in the log (`pieces`), in the
+        order of the stream, which is that of the log but for moves that were tried twice."""
         bucket = self._buckets.get(number)
         if not wanted:
             return
@@ -365,10 +366,6 @@ class SpillStore:
             self._outside -= 1
             if self._closed:
                 self._changed.notify_all()
-
-
-def _offset(piece: Piece) -> int:
-    return piece.offset
 
 
 def _verify(bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
