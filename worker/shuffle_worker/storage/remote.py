@@ -7,7 +7,9 @@ not what it holds now. Reading is by ranges, one request for each read (large on
 
 from __future__ import annotations
 
+import contextlib
 import io
+import secrets
 import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar, cast
@@ -78,12 +80,12 @@ class FsspecStorage:
 
     def read(self, path: str) -> bytes:
         path = self._canonical(path)
-        return self._call(path, "reading", lambda fs: cast("bytes", fs.cat_file(path)))
+        return self.run(path, "reading", lambda fs: cast("bytes", fs.cat_file(path)))
 
-    def read_range(self, path: str, start: int, end: int) -> bytes:
-        """Bytes [start, end) of a file."""
+    def read_range(self, path: str, start: int, end: int, tag: str = "") -> bytes:  # noqa: ARG002
+        """Bytes [start, end) of a file; tag: of the file as it was opened, where the store can hold to it."""
         if end - start <= RANGE:
-            return self._call(path, "reading", lambda fs: cast("bytes", fs.cat_file(path, start=start, end=end)))
+            return self.run(path, "reading", lambda fs: cast("bytes", fs.cat_file(path, start=start, end=end)))
         starts = list(range(start, end, RANGE))
         ends = [min(at + RANGE, end) for at in starts]
 
@@ -91,7 +93,7 @@ class FsspecStorage:
             parts = fs.cat_ranges([path] * len(starts), starts, ends, on_error="raise")
             return b"".join(parts)
 
-        return self._call(path, "reading", fetch)
+        return self.run(path, "reading", fetch)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class FsspecStorage:
 
     def put(self, path: str, data: bytes) -> None:
         path = self._canonical(path)
-        self._call(path, "writing", lambda fs: fs.pipe_file(path, data))
+        self.run(path, "writing", lambda fs: fs.pipe_file(path, data))
 
     def move(self, source: str, target: str) -> None:
         source, target = self._canonical(source), self._canonical(target)
@@ -108,13 +110,13 @@ class FsspecStorage:
             if self._file(target) is None:
                 raise InputNotFound(f"{source}: no such file")
             return
-        self._call(target, "writing", lambda fs: self._copy(fs, source, target))
+        self.run(target, "writing", lambda fs: self._copy(fs, source, target))
         self.remove([source])
 
     def remove(self, paths: list[str]) -> None:
         for path in paths:
             where = self._canonical(path)
-            self._call(where, "removing", lambda fs, where=where: self._remove_one(fs, where))
+            self.run(where, "removing", lambda fs, where=where: self._remove_one(fs, where))
 
     def sweep(self, folder: str) -> None:
         self.remove([info.path for info in self.listing(folder) if info.path.endswith(_TEMPORARY)])
@@ -161,7 +163,7 @@ class FsspecStorage:
                 self._opened = self._connect()
             return self._opened
 
-    def _call(self, path: str, doing: str, what: Callable[[Any], T]) -> T:
+    def run(self, path: str, doing: str, what: Callable[[Any], T]) -> T:
         """Run one call, retried where that may help, its errors made JobErrors."""
 
         def once() -> T:
@@ -192,7 +194,7 @@ class FsspecStorage:
                 return None
             return self._info_of(found) if found["type"] == "file" else None
 
-        return self._call(path, "reading", look)
+        return self.run(path, "reading", look)
 
     def _below(self, folder: str) -> list[Info]:
         def look(fs: Any) -> list[Info]:
@@ -203,7 +205,7 @@ class FsspecStorage:
             return [self._info_of(entry) for entry in entries.values() if entry["type"] == "file"]
 
         below = f"{folder}/"
-        found = self._call(folder or f"{self.scheme}://", "listing", look)
+        found = self.run(folder or f"{self.scheme}://", "listing", look)
         return sorted(info for info in found if info.path.startswith(below) and not info.path.endswith("/"))
 
     def _info_of(self, entry: dict[str, Any]) -> Info:
@@ -225,17 +227,19 @@ _TEMPORARY = ".partial"
 
 
 class RemoteSink(HashingSink):
-    """A file being written under fsspec's deferred commit; buffered by one block of the file system (5 MiB or so)."""
+    """A file being written under a hidden name beside its target, moved there at commit; buffered by one block of the
+    file system (5 MiB or so)."""
 
     def __init__(self, storage: FsspecStorage, path: str) -> None:
         super().__init__(path)
         self._storage = storage
-        self._file = storage._call(path, "writing", self._start)
+        folder, _, name = path.rpartition("/")
+        self._temporary = f"{folder}/.{name}.{secrets.token_hex(6)}{_TEMPORARY}"
+        self._file = storage.run(path, "writing", self._start)
 
     def _start(self, fs: Any) -> Any:
-        parent = self.path.rsplit("/", 1)[0]
-        fs.makedirs(parent, exist_ok=True)
-        return fs.open(self.path, "wb", autocommit=False)
+        fs.makedirs(self.path.rsplit("/", 1)[0], exist_ok=True)
+        return fs.open(self._temporary, "wb")
 
     def _write(self, data: memoryview) -> None:
         try:
@@ -249,7 +253,7 @@ class RemoteSink(HashingSink):
             return
         try:
             self._file.close()
-            self._file.commit()
+            self._storage.move(self._temporary, self.path)
         except Exception as error:
             self.abort()
             raise failure(self.path, "writing", error) from error
@@ -259,10 +263,9 @@ class RemoteSink(HashingSink):
         if self._over:
             return
         self._over = True
-        try:
-            self._file.discard()
-        except Exception as error:
-            raise failure(self.path, "discarding", error) from error
+        with contextlib.suppress(Exception):
+            self._file.close()  # what could not be written is not wanted any more
+        self._storage.remove([self._temporary])
 
 
 class RangeFile(io.RawIOBase):
@@ -296,7 +299,7 @@ class RangeFile(io.RawIOBase):
         end = self._info.size if size is None or size < 0 else min(self._at + size, self._info.size)
         if end <= self._at:
             return b""
-        data = self._storage.read_range(self._info.path, self._at, end)
+        data = self._storage.read_range(self._info.path, self._at, end, self._info.tag)
         self._at += len(data)
         return data
 

@@ -1,0 +1,197 @@
+"""What a plan says to a person: the answer of `shuffle explain`, as data (`Explanation`, JSON-able) and as text.
+
+Made from a finished plan, so it cannot say anything else than what would be done. Nothing is run or written for it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from shuffle_worker.memory import Budgets
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.sizing import readable
+from shuffle_worker.protocol.messages import Job, Repartition, Sort
+
+FILES_SHOWN = 5
+COLUMNS_SHOWN = 12
+
+
+class ExplainedInput(Struct, frozen=True):
+    """rows: before the filter. first_files: some of them. row_groups_read: those that the filter leaves."""
+
+    paths: list[str]
+    files: int
+    bytes: int
+    rows: int
+    first_files: list[str]
+    columns: list[str]
+    filter: str
+    filter_columns: list[str]
+    row_groups_read: int
+    rows_read: int
+    bytes_read: int
+
+
+class ExplainedOutput(Struct, frozen=True):
+    path: str
+    partitions: int
+    buckets: int
+    row_group_rows: int
+    compression: str
+    dictionary: list[str]
+    schema: dict[str, str]
+
+
+class ExplainedWork(Struct, frozen=True):
+    """operation: in words. row_bytes: of a row in memory. memory: given to each worker; needed: the least it takes;
+    scratch: what all workers together may spill."""
+
+    operation: str
+    method: str
+    method_reason: str
+    workers: int
+    splits: int
+    row_bytes: float
+    arrow_bytes: int
+    memory: int
+    memory_needed: int
+    memory_store: int
+    scratch: int
+
+
+class Explanation(Struct, frozen=True):
+    job: str
+    input: ExplainedInput
+    work: ExplainedWork
+    output: ExplainedOutput
+    notes: list[str] = field(default_factory=list)
+
+
+def explain(plan: Plan, budgets: Budgets) -> Explanation:
+    """budgets: of each worker."""
+    job, summary = plan.job, plan.summary
+    source = job.inputs[0]
+    schema = plan.arrow_schema()
+    rows_read = sum(split.rows for split in plan.splits)
+    return Explanation(
+        job=job.name,
+        input=ExplainedInput(
+            paths=list(source.paths),
+            files=summary.input_files,
+            bytes=summary.input_bytes,
+            rows=summary.input_rows,
+            first_files=[file.path for file in plan.files[:FILES_SHOWN]],
+            columns=list(schema.names),
+            filter=source.filter,
+            filter_columns=list(plan.filter_schema().names),
+            row_groups_read=sum(len(piece.row_groups) for split in plan.splits for piece in split.pieces),
+            rows_read=rows_read,
+            bytes_read=sum(split.bytes for split in plan.splits),
+        ),
+        work=ExplainedWork(
+            operation=describe(job),
+            method="PeerToPeer",
+            method_reason="workers stream rows to each other; the only method there is so far",
+            workers=job.workers,
+            splits=len(plan.splits),
+            row_bytes=round(plan.row_bytes, 1),
+            arrow_bytes=int(rows_read * plan.row_bytes),
+            memory=budgets.limit,
+            memory_needed=summary.memory_needed,
+            memory_store=budgets.store,
+            scratch=summary.scratch_needed,
+        ),
+        output=ExplainedOutput(
+            path=job.output.path,
+            partitions=plan.layout.partitions,
+            buckets=plan.layout.buckets,
+            row_group_rows=plan.row_group_rows,
+            compression=job.output.compression,
+            dictionary=list(plan.dictionary),
+            schema={one.name: str(one.type) for one in schema},
+        ),
+        notes=list(summary.notes),
+    )
+
+
+def describe(job: Job) -> str:
+    """The operation in words."""
+    operation = job.operation
+    if isinstance(operation, Sort):
+        keys = ", ".join(
+            f"{key.column} {'descending' if key.descending else 'ascending'}, nulls "
+            f"{'first' if key.nulls_first else 'last'}"
+            for key in operation.by
+        )
+        return f"global sort by {keys}"
+    assert isinstance(operation, Repartition)
+    if operation.by:
+        return f"repartition by the hash of {', '.join(operation.by)}"
+    if operation.range:
+        return f"repartition by ranges of {', '.join(operation.range)}"
+    return "repartition round robin, into even sizes"
+
+
+def render_text(found: Explanation) -> str:
+    """Plain text, one subject a paragraph."""
+    source, work, output = found.input, found.work, found.output
+    lines = [f"{found.job}: {work.operation}", ""]
+    lines += _part(
+        "input",
+        [
+            ", ".join(source.paths),
+            f"{_count(source.files, 'file')}, {readable(source.bytes)}, {_count(source.rows, 'row')}",
+            f"columns: {_some(source.columns, COLUMNS_SHOWN)}",
+            f"filter:  {source.filter}" if source.filter else "",
+            f"         reads {', '.join(source.filter_columns)} too, for the filter only"
+            if source.filter_columns
+            else "",
+            f"reads {_count(source.rows_read, 'row')} in {_count(source.row_groups_read, 'row group')}, "
+            f"{readable(source.bytes_read)} as stored",
+        ],
+    )
+    spill = (
+        "nothing is expected to be spilled to disk"
+        if not work.scratch
+        else f"up to {readable(work.scratch)} spilled to disk, all workers together "
+        f"({readable(work.scratch / max(work.workers, 1))} each)"
+    )
+    lines += _part(
+        "work",
+        [
+            f"{_count(work.splits, 'split')} for {_count(work.workers, 'worker')}, about {readable(work.arrow_bytes)} "
+            f"in memory ({work.row_bytes:.0f} bytes a row) before the filter",
+            f"method: {work.method} ({work.method_reason})",
+            f"memory: {readable(work.memory)} for each worker, {readable(work.memory_needed)} is the least; "
+            f"{readable(work.memory_store)} of it hold rows until they are written",
+            spill,
+        ],
+    )
+    lines += _part(
+        "output",
+        [
+            output.path,
+            f"{_count(output.partitions, 'file')}, Parquet, {output.compression}; "
+            f"{_count(output.buckets, 'bucket')} on the way",
+            f"row groups of up to {_count(output.row_group_rows, 'row')}",
+            f"dictionaries for: {_some(output.dictionary, COLUMNS_SHOWN)}" if output.dictionary else "",
+        ],
+    )
+    lines += _part("notes", found.notes)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _part(title: str, lines: list[str]) -> list[str]:
+    kept = [line for line in lines if line]
+    if not kept:
+        return []
+    return [f"{title:<8}{kept[0]}", *(f"{'':8}{line}" for line in kept[1:]), ""]
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _some(names: list[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

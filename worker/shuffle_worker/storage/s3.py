@@ -1,0 +1,210 @@
+"""S3 and what speaks its protocol (MinIO, Ceph, R2, ...), through s3fs for credentials, regions and the event loop.
+
+Requests are our own, one `call` each, so that every one is retried by the same policy (s3fs's and botocore's own
+retries are off), its error code is known, and a store that does not answer is said within seconds. Credentials come from the
+environment, as every AWS tool finds them. Checksums that older S3 stores do not know are only sent where required.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import s3fs
+from fsspec.asyn import sync
+
+from shuffle_worker.errors import AccessDenied, InvalidSpec
+from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_worker.storage.base import Info, Sink
+from shuffle_worker.storage.failures import said
+from shuffle_worker.storage.remote import RANGE, FsspecStorage
+from shuffle_worker.storage.retry import retried
+from shuffle_worker.storage.s3_errors import Missing, code_of, translated
+from shuffle_worker.storage.s3_settings import client_options
+from shuffle_worker.storage.s3_sink import S3Sink
+
+T = TypeVar("T")
+
+FIRST_ANSWER = 8.0
+"""Seconds within which a store that was never heard of must answer the first request."""
+
+DELETES = 32
+"""Deletions under way at once."""
+
+PIECES = 4
+"""Ranges of one large read under way at once."""
+
+
+class S3Storage(FsspecStorage):
+    """`s3://bucket/key`. One instance serves all threads of a worker; its requests run on s3fs's event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("s3", settings)
+        self._options = client_options(settings)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self, path: str) -> bytes:
+        bucket, key = split(self._canonical(path))
+        return self._request(path, "reading", lambda fs: _get(fs, Bucket=bucket, Key=key))
+
+    def read_range(self, path: str, start: int, end: int, tag: str = "") -> bytes:
+        bucket, key = split(path)
+        etag = tag.split("-", 1)[1] if "-" in tag else ""
+        match = {"IfMatch": f'"{etag}"'} if etag else {}
+
+        async def fetch(fs: Any) -> bytes:
+            gate = asyncio.Semaphore(PIECES)
+
+            async def one(at: int) -> bytes:
+                async with gate:
+                    last = min(at + RANGE, end) - 1
+                    return await _get(fs, Bucket=bucket, Key=key, Range=f"bytes={at}-{last}", **match)
+
+            return b"".join(await asyncio.gather(*(one(at) for at in range(start, end, RANGE))))
+
+        return self._request(path, "reading", fetch)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def create(self, path: str) -> Sink:
+        return S3Sink(self, self._canonical(path))
+
+    def put(self, path: str, data: bytes) -> None:
+        bucket, key = split(self._canonical(path))
+        self.call(path, "writing", "put_object", Bucket=bucket, Key=key, Body=data)
+
+    def remove(self, paths: list[str]) -> None:
+        if not paths:
+            return
+        places = [split(self._canonical(path)) for path in paths]
+
+        async def delete(fs: Any) -> None:
+            gate = asyncio.Semaphore(DELETES)
+
+            async def one(bucket: str, key: str) -> None:
+                async with gate:
+                    await fs._call_s3("delete_object", Bucket=bucket, Key=key)
+
+            await asyncio.gather(*(one(*place) for place in places))
+
+        self._request(paths[0], "removing", delete)
+
+    def sweep(self, folder: str) -> None:
+        """Abort the uploads in progress below a folder."""
+        folder = self._canonical(folder)
+        bucket, prefix = split(folder.rstrip("/") + "/")
+        for key, upload in self._uploads(folder, bucket, prefix):
+            self.abort_upload(f"s3://{bucket}/{key}", upload)
+
+    def abort_upload(self, path: str, upload: str) -> None:
+        bucket, key = split(path)
+        try:
+            self.call(path, "discarding", "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
+        except Missing:
+            return
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def call(self, path: str, doing: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """One S3 request, retried."""
+        return self._request(path, doing, lambda fs: fs._call_s3(method, **parameters))
+
+    def start(self, method: str, **parameters: Any) -> Any:
+        """One S3 request in the background, not retried: a future."""
+        fs = self._fs()
+        return asyncio.run_coroutine_threadsafe(fs._call_s3(method, **parameters), fs.loop)
+
+    def _request(self, path: str, doing: str, make: Callable[[Any], Awaitable[T]]) -> T:
+        def once() -> T:
+            fs = self._fs()
+            try:
+                limit = None if self._answered else FIRST_ANSWER
+                answer: T = sync(fs.loop, make, fs, timeout=limit)
+            except Exception as error:
+                if code_of(error):
+                    self._answered = True
+                raise self._translate(path, doing, error) from error
+            self._answered = True
+            return answer
+
+        return retried(once, self._policy)
+
+    def _translate(self, path: str, doing: str, error: Exception) -> Exception:
+        return translated(path, doing, error, self._endpoint())
+
+    def _connect(self) -> Any:
+        try:
+            fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, **self._options)
+        except (TypeError, ValueError) as error:
+            raise InvalidSpec(f"storage.options: do not fit s3: {said(error)}") from error
+        fs.retries = 1  # ours are the only ones
+        return fs
+
+    def _endpoint(self) -> str:
+        return self.settings.endpoint or "the S3 endpoint"
+
+    def _canonical(self, path: str) -> str:
+        _, mark, rest = path.partition("://")
+        return f"s3://{rest}" if mark else f"s3://{path.lstrip('/')}"
+
+    def _file(self, path: str) -> Info | None:
+        bucket, key = split(path)
+        if not key or key.endswith("/"):
+            return None
+        try:
+            found = self.call(path, "reading", "head_object", Bucket=bucket, Key=key)
+        except Missing:
+            return None
+        except AccessDenied:
+            # a refused HEAD has no body; a listing says why, or that only this key is refused
+            self.call(path, "listing", "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+            raise
+        return _info(path, int(found["ContentLength"]), str(found.get("ETag", "")))
+
+    def _below(self, folder: str) -> list[Info]:
+        bucket, key = split(f"{folder}/")
+        prefix = "" if key in ("", "/") else key
+        out: list[Info] = []
+        after: dict[str, str] = {}
+        while True:
+            page = self.call(folder, "listing", "list_objects_v2", Bucket=bucket, Prefix=prefix, **after)
+            for entry in page.get("Contents") or ():
+                if not entry["Key"].endswith("/"):
+                    name = f"s3://{bucket}/{entry['Key']}"
+                    out.append(_info(name, int(entry["Size"]), str(entry.get("ETag", ""))))
+            if not page.get("IsTruncated"):
+                return sorted(out)
+            after = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _uploads(self, folder: str, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+        after: dict[str, str] = {}
+        while True:
+            page = self.call(folder, "listing", "list_multipart_uploads", Bucket=bucket, Prefix=prefix, **after)
+            for upload in page.get("Uploads") or ():
+                yield upload["Key"], upload["UploadId"]
+            if not page.get("IsTruncated"):
+                return
+            after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def split(path: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`."""
+    bucket, _, key = path.partition("://")[2].partition("/")
+    if not bucket:
+        raise InvalidSpec(f"{path}: has no bucket; write s3://bucket/folder/")
+    return bucket, key
+
+
+async def _get(fs: Any, **parameters: str) -> bytes:
+    answer = await fs._call_s3("get_object", **parameters)
+    body = answer["Body"]
+    try:
+        return bytes(await body.read())
+    finally:
+        body.close()
+
+
+def _info(path: str, size: int, etag: str) -> Info:
+    return Info(path, size, f"{size}-{etag.strip(chr(34))}")

@@ -1,0 +1,116 @@
+"""A file being written to S3: one request where it is small, else a multipart upload that commits at the end.
+
+Memory: one part being filled and one under way, `PART` bytes each; parts grow where there would be too many.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shuffle_worker.errors import JobError
+from shuffle_worker.storage.hashing import HashingSink
+
+if TYPE_CHECKING:
+    from shuffle_worker.storage.s3 import S3Storage
+
+PART = 8 << 20
+GROW_EVERY = 1000
+"""Parts after which the next are twice as large: S3 allows 10,000 parts, so a file may have 2 TiB and more."""
+
+
+class S3Sink(HashingSink):
+    def __init__(self, storage: S3Storage, path: str) -> None:
+        super().__init__(path)
+        self._storage = storage
+        bucket, _, key = path.partition("://")[2].partition("/")
+        self._where = {"Bucket": bucket, "Key": key}
+        self._buffer = bytearray()
+        self._part = PART
+        self._upload: str | None = None
+        self._done: list[dict[str, Any]] = []
+        self._under_way: tuple[int, bytes, Any] | None = None
+
+    def _write(self, data: memoryview) -> None:
+        self._buffer += data
+        try:
+            while len(self._buffer) >= self._part:
+                part = bytes(memoryview(self._buffer)[: self._part])
+                del self._buffer[: self._part]
+                self._send(part)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def commit(self) -> None:
+        if self._over:
+            return
+        try:
+            if self._upload is None:
+                self._storage.call(self.path, "writing", "put_object", Body=bytes(self._buffer), **self._where)
+            else:
+                if self._buffer:
+                    self._send(bytes(self._buffer))
+                self._settle()
+                self._complete(self._upload)
+        except BaseException:
+            self._abandon()
+            raise
+        self._buffer.clear()
+        self._over = True
+
+    def abort(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._buffer.clear()
+        if self._under_way is not None:
+            self._under_way[2].cancel()
+            self._under_way = None
+        if self._upload is not None:
+            self._storage.abort_upload(self.path, self._upload)
+
+    def _send(self, part: bytes) -> None:
+        if self._upload is None:
+            made = self._storage.call(self.path, "writing", "create_multipart_upload", **self._where)
+            self._upload = str(made["UploadId"])
+        self._settle()
+        number = len(self._done) + 1
+        where = {**self._where, "UploadId": self._upload, "PartNumber": number}
+        self._under_way = (number, part, self._storage.start("upload_part", Body=part, **where))
+        if number % GROW_EVERY == 0:
+            self._part *= 2
+
+    def _settle(self) -> None:
+        """Wait for the part under way; one that failed is sent again, with retries."""
+        if self._under_way is None:
+            return
+        number, part, future = self._under_way
+        try:
+            answer = future.result()
+        except Exception:
+            where = {**self._where, "UploadId": self._upload, "PartNumber": number}
+            answer = self._storage.call(self.path, "writing", "upload_part", Body=part, **where)
+        self._under_way = None
+        self._done.append({"PartNumber": number, "ETag": answer["ETag"]})
+
+    def _complete(self, upload: str) -> None:
+        parts = {"Parts": self._done}
+        try:
+            self._storage.call(
+                self.path, "writing", "complete_multipart_upload", UploadId=upload, MultipartUpload=parts, **self._where
+            )
+        except JobError as error:
+            # an answer that was lost: the upload is gone because it was completed
+            try:
+                there = self._storage.info(self.path)
+            except JobError:
+                raise error from None
+            if there.size != self._size or not there.tag.endswith(f"-{len(self._done)}"):
+                raise error from None
+
+    def _abandon(self) -> None:
+        """Abort after an error, which is what the caller is to hear."""
+        try:
+            self.abort()
+        except JobError:
+            return  # `sweep` will find it
