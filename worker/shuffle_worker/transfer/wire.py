@@ -69,7 +69,7 @@ def decode(data: bytes | bytearray, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not a {kind.__name__}: {error}") from None
+        raise WireError(f"a body that is no {kind.__name__}: {error}") from None
 
 
 def problem(data: bytes | bytearray) -> str:
