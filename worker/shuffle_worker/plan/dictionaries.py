@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from shuffle_worker.plan.arrow import Array, call, children, dictionary, fixed_size_list, map_of, parts
 from shuffle_worker.plan.inputs import Found
 from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.storage.base import Storage
@@ -40,7 +40,7 @@ def _fits(name: str, most: int, files: Sequence[Found], storage: Storage) -> boo
     """Whether the column has at most `most` distinct values in all files. Bounded: reads `MOST_STORED` bytes, holds
     `most` values and one batch."""
     read = 0
-    known: pa.Array | None = None
+    known: Array | None = None
     for file in files:
         if file.schema.get_field_index(name) < 0:
             continue
@@ -51,37 +51,44 @@ def _fits(name: str, most: int, files: Sequence[Found], storage: Storage) -> boo
                 if read > MOST_STORED:
                     return False
                 for batch in source.batches([group], [name], BATCH):
-                    column = batch.column(0)
-                    if pa.types.is_dictionary(column.type):
-                        used = column.dictionary.take(pc.unique(column.indices).drop_null())
-                    else:
-                        used = pc.unique(column).drop_null()
-                    used = used.cast(known.type) if known is not None else used
-                    known = used if known is None else pc.unique(pa.concat_arrays([known, used]))
+                    used = _used(batch.column(0))
+                    if known is not None:
+                        used = call("unique", pa.concat_arrays([known, used.cast(known.type)]))
+                    known = used
                     if len(known) > most:
                         return False
     return True
 
 
+def _used(column: Array) -> Array:
+    """The distinct values of a column, nulls left out."""
+    if pa.types.is_dictionary(column.type):
+        of = parts(column)
+        column = of.dictionary.take(call("unique", of.indices).drop_null())
+    found: Array = call("unique", column).drop_null()
+    return found
+
+
 def _widened(kind: pa.DataType) -> pa.DataType:
     """Narrow indices inside nested types are widened without counting."""
+    of = parts(kind)
     if pa.types.is_dictionary(kind):
-        return pa.dictionary(pa.int32(), kind.value_type, kind.ordered) if kind.index_type.bit_width < 32 else kind
+        return dictionary(pa.int32(), of.value_type, of.ordered) if _holds_narrow(kind) else kind
     if not pa.types.is_nested(kind) or not _holds_narrow(kind):
         return kind
+    fields = [field.with_type(_widened(field.type)) for field in children(kind)]
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_widened(field.type)) for field in kind])
+        return pa.struct(fields)
     if pa.types.is_map(kind):
-        key = kind.key_field.with_type(_widened(kind.key_type))
-        return pa.map_(key, kind.item_field.with_type(_widened(kind.item_type)), keys_sorted=kind.keys_sorted)
-    child = kind.value_field.with_type(_widened(kind.value_type))
+        key, item = (of.key_field, of.item_field)
+        return map_of(key.with_type(_widened(key.type)), item.with_type(_widened(item.type)), of.keys_sorted)
     if pa.types.is_fixed_size_list(kind):
-        return pa.list_(child, kind.list_size)
+        return fixed_size_list(fields[0], of.list_size)
     wide = pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind)
-    return pa.large_list(child) if wide else pa.list_(child)
+    return pa.large_list(fields[0]) if wide else pa.list_(fields[0])
 
 
 def _holds_narrow(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
-        return kind.index_type.bit_width < 32
-    return pa.types.is_nested(kind) and any(_holds_narrow(kind.field(at).type) for at in range(kind.num_fields))
+        return bool(parts(kind).index_type.bit_width < 32)
+    return pa.types.is_nested(kind) and any(_holds_narrow(field.type) for field in children(kind))

@@ -143,9 +143,7 @@ def render_text(found: Explanation) -> str:
             f"{_count(source.files, 'file')}, {readable(source.bytes)}, {_count(source.rows, 'row')}",
             f"columns: {_some(source.columns, COLUMNS_SHOWN)}",
             f"filter:  {source.filter}" if source.filter else "",
-            f"         reads {', '.join(source.filter_columns)} too, for the filter only"
-            if source.filter_columns
-            else "",
+            _also(source.filter_columns),
             f"reads {_count(source.rows_read, 'row')} in {_count(source.row_groups_read, 'row group')}, "
             f"{readable(source.bytes_read)} as stored",
         ],
@@ -186,6 +184,10 @@ def _part(title: str, lines: list[str]) -> list[str]:
     if not kept:
         return []
     return [f"{title:<8}{kept[0]}", *(f"{'':8}{line}" for line in kept[1:]), ""]
+
+
+def _also(names: list[str]) -> str:
+    return f"         also read, for it: {', '.join(names)}" if names else ""
 
 
 def _count(number: int, word: str) -> str:

@@ -11,12 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from shuffle_worker.plan.arrow import Array, Scalar, Values, call, repeated
 from shuffle_worker.plan.statistics import ColumnRange, Comparable, comparable
 
-Values = pa.Array | pa.Scalar
 Ranges = Mapping[str, ColumnRange]
+
+
+def _of(function: str, *arguments: Values) -> Values:
+    found: Values = call(function, *arguments)
+    return found
 
 
 class Outcomes(NamedTuple):
@@ -53,7 +57,7 @@ class Column:
 
 
 class Constant:
-    def __init__(self, value: pa.Scalar) -> None:
+    def __init__(self, value: Scalar) -> None:
         self.value = value
         self.type: pa.DataType = value.type
 
@@ -103,10 +107,10 @@ class Compare:
         self._right = right
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        return pc.call_function(_COMPARE[self._operator], [self._left.values(batch), self._right.values(batch)])
+        return _of(_COMPARE[self._operator], self._left.values(batch), self._right.values(batch))
 
     @property
-    def constant(self) -> pa.Scalar | None:
+    def constant(self) -> Scalar | None:
         """What a value is compared with, where it is a constant of the very same type."""
         if isinstance(self._right, Constant) and self._left.type == self._right.type:
             return self._right.value
@@ -130,8 +134,8 @@ class Known:
         self._operand = operand
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        valid = pc.is_valid(self._operand.values(batch))
-        return pc.if_else(valid, pa.scalar(self._answer), pa.scalar(None, pa.bool_()))
+        valid = _of("is_valid", self._operand.values(batch))
+        return _of("if_else", valid, pa.scalar(self._answer), pa.scalar(None, pa.bool_()))
 
     def outcomes(self, ranges: Ranges) -> Outcomes:  # noqa: ARG002
         return Outcomes(self._answer, not self._answer, True)
@@ -145,7 +149,7 @@ class And:
         self._right = right
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        return pc.and_kleene(self._left.values(batch), self._right.values(batch))
+        return _of("and_kleene", self._left.values(batch), self._right.values(batch))
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
         left, right = self._left.outcomes(ranges), self._right.outcomes(ranges)
@@ -161,7 +165,7 @@ class Or:
         self._right = right
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        return pc.or_kleene(self._left.values(batch), self._right.values(batch))
+        return _of("or_kleene", self._left.values(batch), self._right.values(batch))
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
         left, right = self._left.outcomes(ranges), self._right.outcomes(ranges)
@@ -176,7 +180,7 @@ class Not:
         self._operand = operand
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        return pc.invert(self._operand.values(batch))
+        return _of("invert", self._operand.values(batch))
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
         inner = self._operand.outcomes(ranges)
@@ -190,7 +194,7 @@ class IsNull:
         self._operand = operand
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        return pc.is_null(self._operand.values(batch))
+        return _of("is_null", self._operand.values(batch))
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
         if isinstance(self._operand, Column):
@@ -206,19 +210,19 @@ class IsIn:
 
     type = pa.bool_()
 
-    def __init__(self, operand: Expression, options: Sequence[pa.Scalar], with_null: bool) -> None:
+    def __init__(self, operand: Expression, options: Sequence[Scalar], with_null: bool) -> None:
         self._operand = operand
         self._options = list(options)
-        self._set = pa.concat_arrays([pa.repeat(option, 1) for option in options])
+        self._set: Array = pa.concat_arrays([repeated(option, 1) for option in options])
         self._with_null = with_null
 
     def values(self, batch: pa.RecordBatch) -> Values:
         values = self._operand.values(batch)
-        found = pc.is_in(values, value_set=self._set)
+        found: Values = call("is_in", values, value_set=self._set)
         unknown = pa.scalar(None, pa.bool_())
         if self._with_null:
-            return pc.if_else(found, found, unknown)
-        return pc.if_else(pc.is_valid(values), found, unknown)
+            return _of("if_else", found, found, unknown)
+        return _of("if_else", _of("is_valid", values), found, unknown)
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
         if not isinstance(self._operand, Column):
@@ -227,7 +231,7 @@ class IsIn:
         return Outcomes(true, True, True)
 
 
-def _range_outcomes(operator: str, column: Column, value: pa.Scalar, ranges: Ranges) -> Outcomes:
+def _range_outcomes(operator: str, column: Column, value: Scalar, ranges: Ranges) -> Outcomes:
     """What a comparison of a column with a constant can give, from the column's range."""
     known = ranges.get(column.name)
     if not value.is_valid:

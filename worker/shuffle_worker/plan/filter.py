@@ -37,6 +37,7 @@ class Filter:
             ) from error
         if isinstance(found, pa.Scalar):
             return pa.repeat(pa.scalar(found.as_py() is True), batch.num_rows)
+        assert isinstance(found, pa.BooleanArray)
         return found
 
     def may_match(

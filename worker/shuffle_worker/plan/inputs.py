@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
+from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.statistics import ColumnRange, column_range
 from shuffle_worker.plan.unify import unify
 from shuffle_worker.protocol.messages import Input
@@ -154,7 +155,7 @@ def select(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
         raise InvalidSpec(f"inputs[0].columns: {twice!r} is named twice")
     for at, name in enumerate(columns):
         check_column(name, schema.names, f"inputs[0].columns[{at}]")
-    return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
+    return schema_of([schema.field(name) for name in columns], schema.metadata)
 
 
 def check_column(name: str, names: Sequence[str], where: str, what: str = "the input") -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from shuffle_worker.plan.arrow import Scalar, call, timestamp
 
 _OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 _FRACTION = re.compile(r"\.(\d+)")
@@ -17,7 +19,7 @@ class NotThatType(ValueError):
     """The literal is no value of the type."""
 
 
-def cast_literal(value: Decimal, kind: pa.DataType | None) -> pa.Scalar:
+def cast_literal(value: Decimal, kind: pa.DataType | None) -> Scalar:
     """A number as a scalar of `kind`, exactly; floats take the nearest. None: the smallest decimal that holds it."""
     if kind is None:
         digits = value.as_tuple()
@@ -40,7 +42,7 @@ def cast_literal(value: Decimal, kind: pa.DataType | None) -> pa.Scalar:
         raise NotThatType(str(error)) from None
 
 
-def as_time(text: str, kind: pa.DataType) -> pa.Scalar:
+def as_time(text: str, kind: pa.DataType) -> Scalar:
     """Text as a date, time of day or timestamp that compares with `kind`: of its own unit, or a finer one where the
     text says more than the unit holds. Without an offset it is in the zone of `kind`."""
     text = text.strip()
@@ -56,7 +58,7 @@ def as_time(text: str, kind: pa.DataType) -> pa.Scalar:
     raise NotThatType(f"a {kind} cannot be written as text")
 
 
-def _date(text: str, kind: pa.DataType) -> pa.Scalar:
+def _date(text: str, kind: pa.DataType) -> Scalar:
     """A day, or, where the text has a time of day, the moment (the date then counts as midnight)."""
     try:
         return pa.scalar(text).cast(pa.date32()).cast(kind)
@@ -64,7 +66,7 @@ def _date(text: str, kind: pa.DataType) -> pa.Scalar:
         return _timestamp(text, pa.timestamp("us"))
 
 
-def _timestamp(text: str, kind: pa.TimestampType) -> pa.Scalar:
+def _timestamp(text: str, kind: Any) -> Scalar:
     fraction = _FRACTION.search(text)
     digits = len(fraction.group(1).rstrip("0")) if fraction else 0
     if digits > 9:
@@ -75,7 +77,13 @@ def _timestamp(text: str, kind: pa.TimestampType) -> pa.Scalar:
     # an offset only counts behind a time of day: 2026-01-31 ends in what looks like one
     offset = _OFFSET.search(text) if ":" in text or text[-1:] in "zZ" else None
     if offset is None:
-        naive = pa.scalar(text).cast(pa.timestamp(unit))
-        return pc.assume_timezone(naive, kind.tz, ambiguous="earliest", nonexistent="earliest") if kind.tz else naive
-    moment = pa.scalar(text).cast(pa.timestamp(unit, "UTC"))
-    return moment.cast(pa.timestamp(unit, kind.tz)) if kind.tz else moment
+        naive = pa.scalar(text).cast(timestamp(unit))
+        return in_zone(naive, kind.tz) if kind.tz else naive
+    moment = pa.scalar(text).cast(timestamp(unit, "UTC"))
+    return moment.cast(timestamp(unit, kind.tz)) if kind.tz else moment
+
+
+def in_zone(naive: Scalar, zone: str) -> Scalar:
+    """A time without a zone as the moment when clocks in `zone` show it (the first one where they show it twice)."""
+    moment: Scalar = call("assume_timezone", naive, zone, ambiguous="earliest", nonexistent="earliest")
+    return moment

@@ -8,7 +8,7 @@ depends on the data alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -90,7 +90,7 @@ def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage
             return
 
 
-def _few_values(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
+def _few_values(column: pa.ChunkedArray[Any], kind: pa.DataType) -> bool:
     types = pa.types
     text = types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
     if types.is_nested(kind) or types.is_boolean(kind) or types.is_null(kind) or not len(column):

@@ -20,11 +20,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from shuffle_worker.partitioning.order import sort_indices
+from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts
 from shuffle_worker.plan.inputs import Found
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.probe import GroupOf
@@ -35,8 +34,6 @@ from shuffle_worker.storage.base import Storage
 
 if TYPE_CHECKING:
     from shuffle_worker.plan.filter import Filter
-
-I64 = npt.NDArray[np.int64]
 
 LEAST_ROWS = 200_000
 ROWS_PER_FILE = 200
@@ -78,7 +75,7 @@ def boundaries(
     wanted = min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
     found = take_sample(files, groups, schema, target, where, storage, wanted, selectivity)
     if not found.rows.num_rows:  # no rows: any boundaries will do
-        nothing = pa.table([pa.nulls(layout.cells - 1, field.type) for field in schema], schema=_nullable(schema))
+        nothing = pa.table([nulls(layout.cells - 1, field.type) for field in schema], schema=_nullable(schema))
         return _encoded(nothing, np.zeros(layout.cells - 1, np.int64), separate)
     order = sort_indices(found.rows, keys, found.positions)
     if separate:
@@ -119,7 +116,7 @@ def take_sample(
     return kept.sample(keys)
 
 
-def distinct_cuts(equal: npt.NDArray[np.bool_], cells: int) -> I64:
+def distinct_cuts(equal: Bools, cells: int) -> I64:
     """Where to cut sorted rows into `cells` of about equal size, never between equal ones.
 
     equal: whether each row equals the one before it. Returns cells - 1 ranks; the last one repeated where there are
@@ -142,24 +139,24 @@ def distinct_cuts(equal: npt.NDArray[np.bool_], cells: int) -> I64:
     return np.array(cuts + [last] * (cells - 1 - len(cuts)), np.int64)
 
 
-def equal_to_previous(rows: pa.Table) -> npt.NDArray[np.bool_]:
+def equal_to_previous(rows: pa.Table) -> Bools:
     """Whether each row of a sorted table has the same key as the row before it, in the sense of the sort order: nulls
     are equal, NaNs are, 0.0 and -0.0 are."""
     equal = np.ones(rows.num_rows, np.bool_)
     equal[:1] = False
     for column in rows.columns:
-        whole = column.combine_chunks()
+        whole: Array = column.combine_chunks()
         if pa.types.is_null(whole.type) or len(whole) < 2:
             continue
         if isinstance(whole, pa.ExtensionArray):
-            whole = whole.storage
+            whole = parts(whole).storage
         before, after = whole.slice(0, len(whole) - 1), whole.slice(1)
-        same = pc.fill_null(pc.equal(before, after), False)
-        same = pc.or_(same, pc.and_(pc.is_null(before), pc.is_null(after)))
+        same = call("fill_null", call("equal", before, after), False)
+        same = call("or_", same, call("and_", call("is_null", before), call("is_null", after)))
         if pa.types.is_floating(whole.type):
-            both = pc.and_(pc.is_nan(before), pc.is_nan(after))
-            same = pc.or_(same, pc.fill_null(both, False))
-        equal[1:] &= _bools(same)
+            both = call("and_", call("is_nan", before), call("is_nan", after))
+            same = call("or_", same, call("fill_null", both, False))
+        equal[1:] &= bools(same)
     return equal
 
 
@@ -216,7 +213,7 @@ class _Thinning:
         if every == 1:
             return batch, positions
         rows = np.arange(-place % every, len(positions), every, dtype=np.int64)
-        return batch.take(_indices(rows)), positions[rows]
+        return batch.take(int64_array(rows)), positions[rows]
 
 
 def _of_file(
@@ -235,10 +232,10 @@ def _of_file(
             for batch in source.batches([one.group], shaper.wanted, BATCH):
                 places = picks(first, batch.num_rows, stride)
                 if len(places):
-                    rows = shaper.shape(batch.take(_indices(places - first)) if stride > 1 else batch)
+                    rows = shaper.shape(batch.take(int64_array(places - first)) if stride > 1 else batch)
                     if where is not None:
                         mask = where.mask(rows)
-                        rows, places = rows.filter(mask), places[_bools(pc.fill_null(mask, False))]
+                        rows, places = rows.filter(mask), places[bools(call("fill_null", mask, False))]
                     if len(places):
                         yield rows.select(keys.names), places
                 first += batch.num_rows
@@ -254,8 +251,7 @@ def _affordable(files: Sequence[Found], groups: Sequence[GroupOf]) -> list[Group
 
 
 def _encoded(rows: pa.Table, positions: I64, separate: bool) -> bytes:
-    where = pa.Array.from_buffers(pa.int64(), len(positions), [None, pa.py_buffer(np.ascontiguousarray(positions))])
-    last = where if separate else pa.nulls(len(positions), pa.int64())
+    last = int64_array(positions) if separate else nulls(len(positions), pa.int64())
     columns = [column.combine_chunks() for column in rows.columns]
     schema = _nullable(rows.schema).append(pa.field(POSITION, pa.int64()))
     sink = pa.BufferOutputStream()
@@ -269,15 +265,4 @@ def _nullable(schema: pa.Schema) -> pa.Schema:
 
 
 def _taken(rows: pa.Table, indices: I64) -> pa.Table:
-    return rows.take(_indices(indices)).combine_chunks()
-
-
-def _indices(rows: I64) -> pa.Array:
-    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
-
-
-def _bools(array: pa.BooleanArray | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """A boolean array without nulls as numpy, by way of its bits."""
-    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    packed = np.frombuffer(whole.buffers()[1], np.uint8)
-    return np.unpackbits(packed, bitorder="little")[whole.offset : whole.offset + len(whole)].view(np.bool_)
+    return rows.take(int64_array(indices)).combine_chunks()

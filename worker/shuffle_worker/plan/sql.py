@@ -5,7 +5,7 @@ Column names are as they stand (case matters), in double quotes or backticks whe
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from sqlglot import exp, tokens
 from sqlglot.dialects.dialect import Dialect
@@ -37,7 +37,7 @@ def parse(text: str) -> exp.Expression:
         raise wrong(text, hint, None) from None
     if len(trees) != 1 or trees[0] is None:
         raise InvalidSpec(f"{WHERE}: {text}: is {len(trees)} statements; write one condition")
-    tree = trees[0]
+    tree = cast("exp.Expression", trees[0])
     if isinstance(tree, exp.Alias):
         extra = tree.args["alias"]
         raise wrong(text, f"does not belong here: {extra.name}", position(extra))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ from sqlglot import exp
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.plan import sql
+from shuffle_worker.plan.arrow import Scalar, Values, call, timestamp
 from shuffle_worker.plan.expression import (
     FLIPPED,
     And,
@@ -32,10 +32,9 @@ from shuffle_worker.plan.expression import (
     Known,
     Not,
     Or,
-    Values,
 )
 from shuffle_worker.plan.inputs import check_column
-from shuffle_worker.plan.literals import NotThatType, as_time, cast_literal
+from shuffle_worker.plan.literals import NotThatType, as_time, cast_literal, in_zone
 
 _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.EQ: "=",
@@ -195,7 +194,7 @@ class Typer:
         if not node.expressions:
             raise self._wrong("IN needs a list of values in parentheses, as in x IN (1, 2)", node)
         operand = self.typed(node.this)
-        options: list[pa.Scalar] = []
+        options: list[Scalar] = []
         others: list[Expression] = []
         with_null = False
         for item in node.expressions:
@@ -373,7 +372,7 @@ def _comparable(left: Expression, right: Expression) -> tuple[Expression, Expres
             return None
         units = ("s", "ms", "us", "ns")
         finest = max((kind.unit if pa.types.is_timestamp(kind) else "s" for kind in kinds), key=units.index)
-        common = pa.timestamp(finest, next((zone for zone in zones if zone), None))
+        common = timestamp(finest, next((zone for zone in zones if zone), None))
         if not zones:
             common = pa.date64()
         return _widened(left, common), _widened(right, common)
@@ -383,15 +382,15 @@ def _comparable(left: Expression, right: Expression) -> tuple[Expression, Expres
 def _zoned(left: Expression, right: Expression) -> tuple[Expression, Expression] | None:
     """One side is a constant; the zoneless one of the two is in the zone of the other."""
     zone = next(kind.tz for kind in (left.type, right.type) if pa.types.is_timestamp(kind) and kind.tz)
-    out = []
+    out: list[Expression] = []
     for side in (left, right):
         if pa.types.is_timestamp(side.type) and side.type.tz is None:
             if not isinstance(side, Constant):
                 return None
-            out.append(Constant(pc.assume_timezone(side.value, zone, ambiguous="earliest", nonexistent="earliest")))
+            out.append(Constant(in_zone(side.value, zone)))
         else:
             out.append(side)
-    return _comparable(cast("Expression", out[0]), cast("Expression", out[1]))
+    return _comparable(out[0], out[1])
 
 
 def _common_number(left: pa.DataType, right: pa.DataType) -> pa.DataType:
@@ -420,23 +419,27 @@ def _widened(side: Expression, kind: pa.DataType) -> Expression:
 
 
 def _divided(left: Values, right: Values) -> Values:
-    divisor = pc.cast(right, pa.float64(), safe=False)
-    usable = pc.if_else(pc.equal(divisor, 0.0), pa.scalar(None, pa.float64()), divisor)
-    return pc.divide(pc.cast(left, pa.float64(), safe=False), usable)
+    divisor = _or_null_if_zero(call("cast", right, pa.float64(), safe=False))
+    quotient: Values = call("divide", call("cast", left, pa.float64(), safe=False), divisor)
+    return quotient
 
 
 def _remainder(left: Values, right: Values) -> Values:
     """With the sign of the left side, as in SQL; null where the right one is zero."""
-    zero = pa.scalar(0).cast(right.type)
-    usable = pc.if_else(pc.equal(right, zero), pa.scalar(None, right.type), right)
+    if pa.types.is_decimal(right.type):
+        left, right = call("cast", left, pa.float64()), call("cast", right, pa.float64())
+    divisor = _or_null_if_zero(right)
+    whole = call("divide", left, divisor)
     if pa.types.is_floating(right.type):
-        whole = pc.trunc(pc.divide(left, usable))
-    elif pa.types.is_decimal(right.type):
-        whole = pc.trunc(pc.divide(pc.cast(left, pa.float64()), pc.cast(usable, pa.float64())))
-        left, usable = pc.cast(left, pa.float64()), pc.cast(usable, pa.float64())
-    else:
-        whole = pc.divide(left, usable)
-    return pc.subtract(left, pc.multiply(whole, usable))
+        whole = call("trunc", whole)
+    rest: Values = call("subtract", left, call("multiply", whole, divisor))
+    return rest
+
+
+def _or_null_if_zero(divisor: Values) -> Values:
+    zero = pa.scalar(0).cast(divisor.type)
+    usable: Values = call("if_else", call("equal", divisor, zero), pa.scalar(None, divisor.type), divisor)
+    return usable
 
 
 def _is_number(kind: pa.DataType) -> bool:

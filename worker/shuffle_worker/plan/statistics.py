@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shuffle_worker.plan.arrow import Scalar
+
 Comparable = int | float | str | bool
 
 NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -39,7 +41,7 @@ def column_range(group: pq.RowGroupMetaData, leaves: Sequence[int], kind: pa.Dat
     column = group.column(leaves[0])
     if not column.is_stats_set:
         return unknown
-    stats = column.statistics
+    stats: Any = column.statistics
     nulls = int(stats.null_count) if stats.has_null_count else -1
     if not stats.has_min_max:
         return ColumnRange(None, None, nulls, rows)
@@ -50,7 +52,7 @@ def column_range(group: pq.RowGroupMetaData, leaves: Sequence[int], kind: pa.Dat
     return ColumnRange(low, high, nulls, rows)
 
 
-def _bounds(stats: pq.Statistics, kind: pa.DataType) -> tuple[Comparable | None, Comparable | None]:
+def _bounds(stats: Any, kind: pa.DataType) -> tuple[Comparable | None, Comparable | None]:
     types = pa.types
     if types.is_dictionary(kind):
         kind = kind.value_type
@@ -80,7 +82,7 @@ def _days(value: Any) -> int | None:
     return (value - datetime.date(1970, 1, 1)).days if isinstance(value, datetime.date) else None
 
 
-def comparable(value: pa.Scalar) -> Comparable | None:
+def comparable(value: Scalar) -> Comparable | None:
     """A scalar in the same terms; None where it cannot be compared exactly."""
     kind = value.type
     types = pa.types

@@ -13,6 +13,17 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError
+from shuffle_worker.plan.arrow import (
+    Field,
+    dictionary,
+    duration,
+    fixed_size_list,
+    map_of,
+    parts,
+    schema_of,
+    time_of_day,
+    timestamp,
+)
 
 _SIGNED = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _UNSIGNED = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
@@ -26,9 +37,9 @@ class Conflict(Exception):
 def unify(schemas: Iterable[tuple[pa.Schema, str]]) -> pa.Schema:
     """The schema that holds the rows of all files: (schema, file name) in input order. Columns stand in the order in
     which they first appear; metadata is the first file's. Raises DataError."""
-    fields: dict[str, pa.Field] = {}
+    fields: dict[str, Field] = {}
     origin: dict[str, str] = {}
-    metadata = None
+    metadata: dict[bytes, bytes] | None = None
     last: pa.Schema | None = None
     count = 0
     for schema, file in schemas:
@@ -49,10 +60,10 @@ def unify(schemas: Iterable[tuple[pa.Schema, str]]) -> pa.Schema:
         for name in fields.keys() - set(schema.names):
             fields[name] = fields[name].with_nullable(True)
         last = schema
-    return pa.schema(list(fields.values()), metadata=metadata)
+    return schema_of(list(fields.values()), metadata)
 
 
-def _unify_column(known: pa.Field, field: pa.Field, origin: dict[str, str], file: str) -> pa.Field:
+def _unify_column(known: Field, field: Field, origin: dict[str, str], file: str) -> Field:
     try:
         kind = common_type(known.type, field.type)
     except Conflict as conflict:
@@ -86,7 +97,7 @@ def common_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:
         if left.ordered != right.ordered:
             return common_type(left.value_type, right.value_type)
         index = left.index_type if left.index_type.bit_width >= right.index_type.bit_width else right.index_type
-        return pa.dictionary(index, common_type(left.value_type, right.value_type), left.ordered)
+        return dictionary(index, common_type(left.value_type, right.value_type), left.ordered)
     if pa.types.is_dictionary(left):
         return common_type(left.value_type, right)
     if pa.types.is_dictionary(right):
@@ -131,7 +142,8 @@ def _decimals(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
         (256, 76, pa.decimal256),
     ):
         if bits >= width and precision <= digits:
-            return make(precision, scale)
+            found: pa.DataType = make(precision, scale)
+            return found
     raise Conflict(f"{precision} digits would be needed, 76 are the most")
 
 
@@ -167,14 +179,13 @@ def _times(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
         if left.tz != right.tz:
             zoneless = left.tz is None or right.tz is None
             raise Conflict("one has a time zone, the other has none" if zoneless else "the time zones differ")
-        return pa.timestamp(_finest(left.unit, right.unit), left.tz)
+        return timestamp(_finest(left.unit, right.unit), left.tz)
     if types.is_date(left) and types.is_date(right):
         return pa.date64()
     if types.is_duration(left) and types.is_duration(right):
-        return pa.duration(_finest(left.unit, right.unit))
+        return duration(_finest(left.unit, right.unit))
     if types.is_time(left) and types.is_time(right):
-        unit = _finest(left.unit, right.unit)
-        return pa.time64(unit) if unit in ("us", "ns") else pa.time32(unit)
+        return time_of_day(_finest(left.unit, right.unit))
     return None
 
 
@@ -185,10 +196,10 @@ def _finest(*units: str) -> str:
 def _lists(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
     types = pa.types
     if types.is_fixed_size_list(left) and types.is_fixed_size_list(right) and left.list_size == right.list_size:
-        return pa.list_(_child(left.value_field, right.value_field), left.list_size)
+        return fixed_size_list(_child(left.value_field, right.value_field), left.list_size)
     if not (_is_list(left) and _is_list(right)):
         return None
-    child = _child(left.value_field, right.value_field)
+    child = _child(parts(left).value_field, parts(right).value_field)
     wide = any(types.is_large_list(one) or types.is_large_list_view(one) for one in (left, right))
     return pa.large_list(child) if wide else pa.list_(child)
 
@@ -202,7 +213,7 @@ def _is_list(kind: pa.DataType) -> bool:
 def _structs(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
     if not (pa.types.is_struct(left) and pa.types.is_struct(right)):
         return None
-    fields: dict[str, pa.Field] = {}
+    fields: dict[str, Field] = {}
     for field in left:
         at = right.get_field_index(field.name)
         fields[field.name] = field.with_nullable(True) if at < 0 else _child(field, right.field(at))
@@ -216,10 +227,10 @@ def _maps(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
         return None
     key = _child(left.key_field, right.key_field).with_nullable(False)
     item = _child(left.item_field, right.item_field)
-    return pa.map_(key, item, keys_sorted=left.keys_sorted and right.keys_sorted)
+    return map_of(key, item, left.keys_sorted and right.keys_sorted)
 
 
-def _child(left: pa.Field, right: pa.Field) -> pa.Field:
+def _child(left: Field, right: Field) -> Field:
     try:
         kind = common_type(left.type, right.type)
     except Conflict as conflict:

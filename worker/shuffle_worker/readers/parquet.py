@@ -11,14 +11,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.memory import Budgets
+from shuffle_worker.plan.arrow import nulls, true_rows
 from shuffle_worker.plan.record import File, Piece, Plan, Split
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.readers.base import Rows
@@ -99,7 +97,7 @@ class ParquetReader:
             return None
         if count == batch.num_rows:
             return Rows(batch, first, None, fetched)
-        return Rows(batch.filter(kept), first, _true_positions(kept, first), fetched)
+        return Rows(batch.filter(kept), first, true_rows(kept) + first, fetched)
 
     def _verify(self, file: File) -> None:
         try:
@@ -130,7 +128,7 @@ def _changed(file: File) -> DataError:
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+    return pa.RecordBatch.from_arrays([nulls(0, field.type) for field in schema], schema=schema)
 
 
 def _runs(source: ParquetSource, piece: Piece, names: list[str]) -> Iterator[tuple[list[int], int]]:
@@ -151,9 +149,3 @@ def _runs(source: ParquetSource, piece: Piece, names: list[str]) -> Iterator[tup
         end = position + source.metadata.row_group(group).num_rows
     if run:
         yield run, first
-
-
-def _true_positions(kept: pa.BooleanArray, first: int) -> npt.NDArray[np.int64]:
-    indices = pc.indices_nonzero(kept)
-    found = np.frombuffer(indices.buffers()[1], np.uint64)[indices.offset : indices.offset + len(indices)]
-    return found.astype(np.int64) + first

@@ -10,9 +10,10 @@ ones) fetch a whole run of row groups ahead while its stored bytes are within `b
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,7 +119,7 @@ class ParquetSource:
             if self._native is not None:
                 source: pa.NativeFile = pa.OSFile(self._native, "rb")
             else:
-                source = pa.PythonFile(self._storage.open(self.path), mode="r")
+                source = pa.PythonFile(cast("io.IOBase", self._storage.open(self.path)), mode="r")
             self._sources.append(source)
             return pq.ParquetFile(source, metadata=metadata, pre_buffer=ahead, buffer_size=0 if ahead else stream)
         except JobError:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError
+from shuffle_worker.plan.arrow import Array, Field, Scalar, nulls, parts, repeated
 from shuffle_worker.plan.schema import convert
 from shuffle_worker.storage.failures import said
 
@@ -23,25 +24,25 @@ class Shaper:
         self.path = path
         self.target = target
         self.wanted = [name for name in target.names if file_schema.get_field_index(name) >= 0]
-        self._constants: dict[str, pa.Scalar] = {}
+        self._constants: dict[str, Scalar] = {}
         for field in target:
             if field.name not in self.wanted and field.name in hive:
                 self._constants[field.name] = self._constant(field, hive[field.name])
 
     def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         names = batch.schema.names
-        columns: list[pa.Array] = []
+        columns: list[Array] = []
         for field in self.target:
             if field.name in self._constants:
-                columns.append(pa.repeat(self._constants[field.name], batch.num_rows))
+                columns.append(repeated(self._constants[field.name], batch.num_rows))
                 continue
             at = names.index(field.name) if field.name in names else -1
-            columns.append(pa.nulls(batch.num_rows, field.type) if at < 0 else self._cast(batch.column(at), field))
+            columns.append(nulls(batch.num_rows, field.type) if at < 0 else self._cast(batch.column(at), field))
         if not columns:
             return batch
         return pa.RecordBatch.from_arrays(columns, schema=self.target)
 
-    def _cast(self, column: pa.Array, field: pa.Field) -> pa.Array:
+    def _cast(self, column: Array, field: Field) -> Array:
         if column.type == field.type:
             return column
         try:
@@ -52,12 +53,15 @@ class Shaper:
                 f"and a value does not fit: {said(error)}"
             ) from error
 
-    def _constant(self, field: pa.Field, text: str | None) -> pa.Scalar:
+    def _constant(self, field: Field, text: str | None) -> Scalar:
+        value: Scalar
         if text is None:
-            return pa.scalar(None, field.type)
+            value = parts(nulls(1, field.type))[0]
+            return value
         try:
-            return pa.scalar(text).cast(field.type)
+            value = pa.scalar(text).cast(field.type)
         except (pa.ArrowException, ValueError) as error:
             raise DataError(
                 f"{self.path}: its folder says {field.name}={text}, which is no {field.type} as in the other files"
             ) from error
+        return value

@@ -9,6 +9,7 @@ one step. What a process that died leaves behind is named so that `sweep` knows 
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import secrets
@@ -64,10 +65,8 @@ class LocalSink(HashingSink):
         if self._over:
             return
         self._over = True
-        try:
+        with contextlib.suppress(OSError):  # what is still buffered may find no room; it is not wanted any more
             self._file.close()
-        except OSError:
-            self._file.raw.close()  # what is still buffered finds no room; it is not wanted any more
         Path(self._temporary).unlink(missing_ok=True)
 
     def _fail(self, error: OSError) -> NoReturn:
@@ -111,7 +110,7 @@ class LocalStorage:
 
     def open(self, path: str) -> BinaryIO:
         try:
-            return open(urls.local_path(path), "rb", buffering=0)  # type: ignore[return-value]
+            return open(urls.local_path(path), "rb", buffering=0)
         except OSError as error:
             raise failure(path, "reading", error) from error
 

@@ -12,6 +12,7 @@ import io
 import secrets
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
 from shuffle_worker.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
@@ -116,7 +117,7 @@ class FsspecStorage:
     def remove(self, paths: list[str]) -> None:
         for path in paths:
             where = self._canonical(path)
-            self.run(where, "removing", lambda fs, where=where: self._remove_one(fs, where))
+            self.run(where, "removing", partial(self._remove_one, where))
 
     def sweep(self, folder: str) -> None:
         self.remove([info.path for info in self.listing(folder) if info.path.endswith(_TEMPORARY)])
@@ -125,7 +126,7 @@ class FsspecStorage:
 
     def _connect(self) -> Any:
         """The fsspec file system. Raises InvalidSpec where the package for it is missing or the options are wrong."""
-        import fsspec
+        import fsspec  # type: ignore[import-untyped]
 
         options: dict[str, Any] = dict(self.settings.options)
         if self.settings.endpoint:
@@ -149,7 +150,7 @@ class FsspecStorage:
     def _copy(self, fs: Any, source: str, target: str) -> None:
         fs.cp_file(source, target)
 
-    def _remove_one(self, fs: Any, path: str) -> None:
+    def _remove_one(self, path: str, fs: Any) -> None:
         try:
             fs.rm_file(path)
         except FileNotFoundError:

@@ -1,8 +1,9 @@
 """S3 and what speaks its protocol (MinIO, Ceph, R2, ...), through s3fs for credentials, regions and the event loop.
 
 Requests are our own, one `call` each, so that every one is retried by the same policy (s3fs's and botocore's own
-retries are off), its error code is known, and a store that does not answer is said within seconds. Credentials come from the
-environment, as every AWS tool finds them. Checksums that older S3 stores do not know are only sent where required.
+retries are off), its error code is known, and a store that does not answer is said within seconds. Credentials come
+from the environment, as every AWS tool finds them. Newer checksums are only sent where required: older stores do not
+know them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
-import s3fs
-from fsspec.asyn import sync
+import s3fs  # type: ignore[import-untyped]
+from fsspec.asyn import sync  # type: ignore[import-untyped]
 
 from shuffle_worker.errors import AccessDenied, InvalidSpec
 from shuffle_worker.protocol.messages import Storage as Settings

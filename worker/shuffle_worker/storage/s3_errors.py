@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 
 import aiohttp
-from botocore import exceptions as boto
-from botocore.parsers import ResponseParserError
+from botocore import exceptions as boto  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
 from shuffle_worker.errors import (
     AccessDenied,

@@ -21,7 +21,7 @@ _MAGIC = re.compile(r"[*?\[]")
 @lru_cache(maxsize=1)
 def known_schemes() -> frozenset[str]:
     """Every scheme that fsspec could open, were the package for it installed."""
-    from fsspec.registry import available_protocols
+    from fsspec.registry import available_protocols  # type: ignore[import-untyped]
 
     return frozenset(available_protocols()) | {*LOCAL, *S3}
 

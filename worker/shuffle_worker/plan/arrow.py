@@ -1,0 +1,107 @@
+"""Arrow where types are data: thin, typed ways to what its stubs only describe for types that stand in the code.
+
+Used by everything in `plan` and `readers` that handles columns of whatever type the input has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Array = pa.Array[Any]
+Scalar = pa.Scalar[Any]
+Field = pa.Field[Any]
+Values = Array | Scalar
+I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_pa: Any = pa
+_pc: Any = pc
+
+
+def call(function: str, *arguments: object, **options: object) -> Any:
+    """A compute function by its name, on arrays or scalars of any type."""
+    return getattr(_pc, function)(*arguments, **options)
+
+
+def parts(of: object) -> Any:
+    """A type, an array or its class with what only that class has: value_type, values, offsets, from_arrays, ..."""
+    return of
+
+
+def timestamp(unit: str, zone: str | None = None) -> pa.DataType:
+    kind: pa.DataType = _pa.timestamp(unit, zone)
+    return kind
+
+
+def duration(unit: str) -> pa.DataType:
+    kind: pa.DataType = _pa.duration(unit)
+    return kind
+
+
+def time_of_day(unit: str) -> pa.DataType:
+    kind: pa.DataType = _pa.time64(unit) if unit in ("us", "ns") else _pa.time32(unit)
+    return kind
+
+
+def dictionary(index: pa.DataType, values: pa.DataType, ordered: bool) -> pa.DataType:
+    kind: pa.DataType = _pa.dictionary(index, values, ordered)
+    return kind
+
+
+def map_of(key: Field, item: Field, keys_sorted: bool) -> pa.DataType:
+    kind: pa.DataType = _pa.map_(key, item, keys_sorted=keys_sorted)
+    return kind
+
+
+def fixed_size_list(item: Field, size: int) -> pa.DataType:
+    kind: pa.DataType = _pa.list_(item, size)
+    return kind
+
+
+def children(kind: pa.DataType) -> list[Field]:
+    """The fields of a nested type."""
+    return [parts(kind).field(at) for at in range(kind.num_fields)]
+
+
+def schema_of(fields: list[Field], metadata: dict[bytes, bytes] | None) -> pa.Schema:
+    schema: pa.Schema = _pa.schema(fields, metadata=metadata)
+    return schema
+
+
+def nulls(count: int, kind: pa.DataType) -> Array:
+    array: Array = _pa.nulls(count, kind)
+    return array
+
+
+def repeated(value: Scalar, count: int) -> Array:
+    array: Array = _pa.repeat(value, count)
+    return array
+
+
+def int64_array(values: I64) -> Array:
+    """Numbers as an Arrow array over the same memory (`pa.array` would import pandas)."""
+    buffer: pa.Buffer = _pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, buffer])
+
+
+def bools(array: pa.BooleanArray | pa.ChunkedArray[Any]) -> Bools:
+    """A boolean column without nulls as numpy, by way of its bits."""
+    whole: Array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    packed = np.frombuffer(_buffer(whole), np.uint8)
+    return np.unpackbits(packed, bitorder="little")[whole.offset : whole.offset + len(whole)].view(np.bool_)
+
+
+def true_rows(mask: pa.BooleanArray) -> I64:
+    """The numbers of the rows where a mask is true (and not null)."""
+    indices: Array = call("indices_nonzero", mask)
+    found = np.frombuffer(_buffer(indices), np.uint64)[indices.offset : indices.offset + len(indices)]
+    return found.astype(np.int64)
+
+
+def _buffer(array: Array) -> Any:
+    return array.buffers()[1] or b""
