@@ -5,16 +5,19 @@ Used by everything in `plan` and `readers` that handles columns of whatever type
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Array = pa.Array[Any]
-Scalar = pa.Scalar[Any]
-Field = pa.Field[Any]
+if TYPE_CHECKING:  # the stubs have type parameters, the classes have none
+    Array = pa.Array[Any]
+    Scalar = pa.Scalar[Any]
+    Field = pa.Field[Any]
+else:
+    Array, Scalar, Field = pa.Array, pa.Scalar, pa.Field
 Values = Array | Scalar
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
