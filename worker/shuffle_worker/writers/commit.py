@@ -32,6 +32,9 @@ MANIFEST_FORMAT = "shuffle-manifest/1"
 _PART = re.compile(r"part-\d{5,}\.[a-z0-9.]+")
 _READERS = 16
 
+Binary = bytes
+"""In a record that has a field named `bytes` its annotations mean that field by the name."""
+
 
 class FileRecord(Struct, frozen=True):
     """One output file in the manifest. checksum: xxh3-64 of its bytes. smallest, largest: of the range or sort keys."""
@@ -72,7 +75,7 @@ class Manifest(Struct, frozen=True):
     plan: str
     partitioning: Partitioning
     columns: list[tuple[str, str]]
-    schema: bytes
+    schema: Binary
     rows: int
     bytes: int
     files: list[FileRecord]
