@@ -1,0 +1,61 @@
+# What one does here, in a few words: `make help`. Needs make, git, and Python 3.11 or later with its venv module;
+# everything else goes to .venv, from the versions in constraints.txt.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format crds docs bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SIZE ?= 1G
+BENCH ?=
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+help: ## Show this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## Make .venv with everything in it (quick when it is there)
+
+$(READY): constraints.txt pyproject.toml tools/python.sh
+	@[ -x $(BIN)/pip ] || { python=$$(tools/python.sh) && echo "Setting up $(VENV) with $$($$python --version) ..." && "$$python" -m venv --clear $(VENV); }
+	@$(PIP) install --requirement constraints.txt
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) install --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## Run a real job on about 1 GB of made-up events (SIZE=100M: less)
+	@$(BIN)/python examples/demo/make_events.py --size $(SIZE) demo/events
+	@$(BIN)/shuffle run examples/demo/events-by-user.yaml
+
+test: $(READY) ## Run the tests
+	@$(BIN)/pytest
+
+lint: $(READY) ## Check style and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(READY) ## Check types
+	@$(BIN)/mypy
+
+format: $(READY) ## Put the code in format
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format
+
+crds: $(READY) ## Generate crds/ and docs/reference/shufflejob.md from the models
+	@$(BIN)/python -m shuffle_operator.api.schema .
+
+docs: crds ## Generate the reference and check the links between pages
+	@$(BIN)/python tools/check_links.py
+
+bench: $(READY) ## Compare with Dask, Polars and DuckDB (BENCH="--size 3_375_000": less)
+	@$(BIN)/python -m benchmarks.run $(BENCH)
+
+lock: $(READY) ## Work constraints.txt out again after a change of pyproject.toml
+	@$(PIP) install pip-tools
+	@$(BIN)/python tools/requirements.py | $(BIN)/pip-compile - --quiet --output-file constraints.txt --no-header \
+		--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+clean: ## Remove what the other targets made
+	@rm -rf $(VENV) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

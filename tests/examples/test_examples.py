@@ -1,0 +1,111 @@
+"""Every example is valid, and those that need no cluster do what their first line says."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from shuffle_operator.api.resolve import unsupported
+from shuffle_operator.api.validation import load_job
+from shuffle_operator.cli.main import execute
+
+PROJECT = Path(__file__).parents[2]
+EXAMPLES = sorted((PROJECT / "examples").rglob("*.yaml"))
+PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_an_example_is_valid_and_named_after_its_file(file: Path) -> None:
+    job = load_job(file)
+    assert job.metadata.name == file.stem
+    assert unsupported(job, local=False) == []
+    assert file.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_job_in_the_documentation_is_valid(page: Path) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        if "kind: ShuffleJob" in block:
+            load_job(block)
+
+
+def run(demo: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> list[pa.Table]:
+    """The output files of an example, in order."""
+    monkeypatch.chdir(demo)
+    file = PROJECT / "examples" / f"{name}.yaml"
+    job = load_job(file)
+    assert execute(["run", str(file), "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    output = demo / job.spec.output.path
+    assert (output / "_SUCCESS").exists()
+    parts = sorted(output.glob("part-*.parquet"))
+    if job.spec.output.partitions is not None:
+        assert len(parts) == job.spec.output.partitions
+    return [pq.read_table(part) for part in parts]
+
+
+def by_event(table: pa.Table) -> pa.Table:
+    return table.sort_by("event_id").combine_chunks()
+
+
+def assert_apart(parts: list[pa.Table], column: str) -> None:
+    """No value is in two files."""
+    values = [value for part in parts for value in part[column].unique().to_pylist()]
+    assert len(values) == len(set(values))
+
+
+def test_by_hash(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "repartition-by-hash")
+    assert_apart(parts, "user_id")
+    assert by_event(pa.concat_tables(parts)).equals(by_event(events))
+
+
+def test_by_range(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "repartition-by-range")
+    ranges = [pc.min_max(part["amount"]).as_py() for part in parts if part.num_rows]
+    assert len(ranges) > 4
+    assert all(low["max"] < high["min"] for low, high in itertools.pairwise(ranges))
+    wanted = events.filter(pc.equal(events["kind"], "purchase"))
+    assert by_event(pa.concat_tables(parts)).equals(by_event(wanted))
+
+
+def test_round_robin(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "round-robin")
+    assert by_event(pa.concat_tables(parts)).equals(by_event(events))
+
+
+def test_global_sort(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "global-sort")
+    keys = events.select(["amount", "ts", "event_id"]).to_pylist()
+    keys.sort(key=lambda row: row["ts"])
+    keys.sort(key=lambda row: (row["amount"] is None, -(row["amount"] or 0)))
+    found = pa.concat_tables(parts)
+    assert found.select(["amount", "ts", "event_id"]).to_pylist() == keys
+    assert by_event(found).equals(by_event(events))
+
+
+def test_filter_and_columns(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "filter-and-columns")
+    assert_apart(parts, "user_id")
+    for part in parts:
+        assert part.equals(part.sort_by([("user_id", "ascending"), ("ts", "ascending")]))
+    since = pa.scalar(1_768_435_200_000_000).cast(pa.timestamp("us", tz="UTC"))
+    near = pc.is_in(events["country"], pa.array(["DE", "AT", "CH"]))
+    wanted = events.filter(pc.and_(pc.and_(near, pc.is_valid(events["amount"])), pc.greater_equal(events["ts"], since)))
+    wanted = wanted.select(["user_id", "ts", "country", "amount"])
+    assert 0 < wanted.num_rows < events.num_rows
+    order = [("user_id", "ascending"), ("ts", "ascending")]
+    assert pa.concat_tables(parts).sort_by(order).combine_chunks().equals(wanted.sort_by(order).combine_chunks())
+
+
+def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):  # it replaces its own output
+        parts = run(demo, monkeypatch, "demo/events-by-user")
+    assert_apart(parts, "user_id")
+    assert all(part["ts"].to_pylist() == sorted(part["ts"].to_pylist()) for part in parts)
+    assert by_event(pa.concat_tables(parts)).equals(by_event(events))

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Prints the Python to make .venv with: $PYTHON, or the first that is 3.11 or later and has the venv module.
+# Says what to install where there is none.
+set -euo pipefail
+
+lacking=""
+for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+  command -v "$python" >/dev/null || continue
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+  if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    command -v "$python"
+    exit 0
+  fi
+  lacking=${lacking:-$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')}
+done
+
+if [ -n "$lacking" ]; then
+  echo "Python's venv module is missing. On Debian and Ubuntu: sudo apt-get install $lacking" >&2
+else
+  echo "Python 3.11 or later is needed. On Debian and Ubuntu: sudo apt-get install python3 python3-venv" >&2
+  echo "If it is there under another name: make PYTHON=/path/to/python3 ..." >&2
+fi
+exit 1
