@@ -243,6 +243,27 @@ async def test_a_slow_sender_is_not_given_up(endpoint: Endpoint) -> None:
     writer.close()
 
 
+async def test_a_verdict_waits_for_the_rest_of_the_body() -> None:
+    """A sender that is answered while it sends might take the connection for lost, and the verdict with it."""
+
+    class Hasty:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+            return Verdict.STALE
+
+    server = PeerServer(JOB, TOKEN, Hasty(), "127.0.0.1")
+    host, _, port = (await server.start()).rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v1/jobs/{JOB}/shards HTTP/1.1\r\nHost: w\r\nAuthorization: Bearer {TOKEN}\r\n"
+    writer.write(f"{head}Content-Length: {len(WHOLE)}\r\n\r\n".encode() + WHOLE[:-1])
+    reading = asyncio.create_task(reader.read(4096))
+    await asyncio.sleep(0.03)
+    assert not reading.done()
+    writer.write(WHOLE[-1:])
+    assert (await reading).endswith(b'{"verdict":"stale"}')
+    writer.close()
+    await server.stop()
+
+
 async def test_a_receiver_that_takes_its_time_is_not_given_up(endpoint: Endpoint) -> None:
     """The clock runs only while something is waited for, not while the handler waits for room."""
 

@@ -76,11 +76,17 @@ class Arena:
 
     def append(self, chain: Chain, data: Buffer) -> None:
         """Copy `data` to the end. The caller made sure that there are blocks enough."""
+        block = self.block
+        room = len(chain.blocks) * block - chain.length
+        if len(data) <= room and (type(data) is not memoryview or (data.format == "B" and data.ndim == 1)):
+            to = chain.blocks[-1] * block + block - room if room else 0
+            self._view[to : to + len(data)] = data
+            chain.length += len(data)
+            return
         source = memoryview(data)
         if source.format != "B" or source.ndim != 1:
             source = source.cast("B")
-        size, block = len(source), self.block
-        room = len(chain.blocks) * block - chain.length
+        size = len(source)
         at = 0
         while at < size:
             if not room:

@@ -55,9 +55,10 @@ class Bucket:
     @property
     def tail(self) -> Chain | None:
         """The chain that can be appended to, if there is one."""
-        if self.chains and not self.chains[-1].moving and self.chains[-1].end == self.end:
-            return self.chains[-1]
-        return None
+        if not self.chains:
+            return None
+        last = self.chains[-1]
+        return last if not last.moving and last.start + last.length == self.end else None
 
     def log(self, start: int, length: int, offset: int) -> None:
         """Note that a part of the stream is in the log."""

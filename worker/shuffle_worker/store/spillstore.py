@@ -97,7 +97,10 @@ class SpillStore:
             self._take_to_log(attempt, shards)
 
     def _blocks_for(self, sizes: dict[int, int]) -> int:
-        """Blocks to be taken so that each bucket can grow by its size."""
+        """Blocks to be taken so that each bucket can grow by its size; more, where there are plenty anyway."""
+        count = sum(sizes.values()) // self._arena.block + 2 * len(sizes)
+        if count <= self._arena.free:
+            return count
         count = 0
         for number, size in sizes.items():
             bucket = self._buckets.get(number)
@@ -110,19 +113,18 @@ class SpillStore:
     def _take(self, attempt: Attempt, shards: Sequence[Shard], sizes: dict[int, int]) -> None:
         """Copy the shards into memory. There is room: this cannot fail."""
         number = self._number(attempt)
-        arena = self._arena
-        for shard in shards:
-            bucket = self._bucket(shard.bucket)
-            bucket.records += RECORD.pack(number, shard.sequence, shard.rows, shard.length, shard.checksum)
-            if not shard.length:
-                continue
-            chain = bucket.tail
-            if chain is None:
-                chain = Chain(bucket.end)
-                bucket.chains.append(chain)
-            for buffer in shard.payload:
-                arena.append(chain, buffer)
-            bucket.end += shard.length
+        pack, copy = RECORD.pack, self._arena.append
+        for bucket_number, sequence, rows, checksum, payload, length in shards:
+            bucket = self._buckets.get(bucket_number) or self._new_bucket(bucket_number)
+            bucket.records += pack(number, sequence, rows, length, checksum)
+            if length:
+                chain = bucket.tail
+                if chain is None:
+                    chain = Chain(bucket.end)
+                    bucket.chains.append(chain)
+                for buffer in payload:
+                    copy(chain, buffer)
+                bucket.end += length
         for bucket_number, size in sizes.items():
             self._movable[bucket_number] += size
             self._in_memory += size
@@ -135,7 +137,7 @@ class SpillStore:
         offset = self._write([buffer for buffer in buffers if buffer.nbytes], length)
         number = self._number(attempt)
         for shard in shards:
-            bucket = self._bucket(shard.bucket)
+            bucket = self._buckets.get(shard.bucket) or self._new_bucket(shard.bucket)
             bucket.records += RECORD.pack(number, shard.sequence, shard.rows, shard.length, shard.checksum)
             if shard.length:
                 bucket.log(bucket.end, shard.length, offset)
@@ -338,12 +340,10 @@ class SpillStore:
             self._attempts.extend((attempt.tranche, attempt.split, attempt.attempt))
         return number
 
-    def _bucket(self, number: int) -> Bucket:
-        bucket = self._buckets.get(number)
-        if bucket is None:
-            bucket = self._buckets[number] = Bucket(self._next_start)
-            if number >= len(self._movable):
-                self._movable = np.pad(self._movable, (0, max(number + 1, 2 * len(self._movable)) - len(self._movable)))
+    def _new_bucket(self, number: int) -> Bucket:
+        bucket = self._buckets[number] = Bucket(self._next_start)
+        if number >= len(self._movable):
+            self._movable = np.pad(self._movable, (0, max(number + 1, 2 * len(self._movable)) - len(self._movable)))
         return bucket
 
     def _unpin(self, chain: Chain) -> None:
