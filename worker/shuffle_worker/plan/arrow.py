@@ -5,6 +5,8 @@ Used by everything in `plan` and `readers` that handles columns of whatever type
 
 from __future__ import annotations
 
+import struct
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +86,26 @@ def nulls(count: int, kind: pa.DataType) -> Array:
 def repeated(value: Scalar, count: int) -> Array:
     array: Array = _pa.repeat(value, count)
     return array
+
+
+def scalar(value: str | bool | int | float | Decimal | None, kind: pa.DataType | None = None) -> Scalar:
+    """A value of a type, by way of its text (`pa.scalar` would import pandas). Text where no type is given.
+
+    Raises pa.ArrowInvalid where the type does not hold it."""
+    if value is None:
+        nothing: Scalar = parts(nulls(1, kind or pa.null()))[0]
+        return nothing
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    else:
+        text = f"{value:f}" if isinstance(value, Decimal) else repr(value)
+    data = text.encode()
+    ends = pa.py_buffer(struct.pack("<2i", 0, len(data)))
+    one: Array = parts(pa.StringArray).from_buffers(1, ends, pa.py_buffer(data))
+    found: Scalar = parts(one if kind is None else one.cast(kind))[0]
+    return found
 
 
 def int64_array(values: I64) -> Array:

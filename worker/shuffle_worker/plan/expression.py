@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Array, Scalar, Values, call, repeated
+from shuffle_worker.plan.arrow import Array, Scalar, Values, call, repeated, scalar
 from shuffle_worker.plan.statistics import ColumnRange, Comparable, comparable
 
 Ranges = Mapping[str, ColumnRange]
@@ -53,7 +53,7 @@ class Column:
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
         """Of a boolean column used as a predicate."""
-        return Compare("=", self, Constant(pa.scalar(True))).outcomes(ranges)
+        return Compare("=", self, Constant(scalar(True, pa.bool_()))).outcomes(ranges)
 
 
 class Constant:
@@ -135,7 +135,7 @@ class Known:
 
     def values(self, batch: pa.RecordBatch) -> Values:
         valid = _of("is_valid", self._operand.values(batch))
-        return _of("if_else", valid, pa.scalar(self._answer), pa.scalar(None, pa.bool_()))
+        return _of("if_else", valid, scalar(self._answer, pa.bool_()), scalar(None, pa.bool_()))
 
     def outcomes(self, ranges: Ranges) -> Outcomes:  # noqa: ARG002
         return Outcomes(self._answer, not self._answer, True)
@@ -219,7 +219,7 @@ class IsIn:
     def values(self, batch: pa.RecordBatch) -> Values:
         values = self._operand.values(batch)
         found: Values = call("is_in", values, value_set=self._set)
-        unknown = pa.scalar(None, pa.bool_())
+        unknown = scalar(None, pa.bool_())
         if self._with_null:
             return _of("if_else", found, found, unknown)
         return _of("if_else", _of("is_valid", values), found, unknown)

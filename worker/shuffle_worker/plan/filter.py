@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError, InvalidSpec
+from shuffle_worker.plan.arrow import repeated, scalar
 from shuffle_worker.plan.expression import Expression
 from shuffle_worker.plan.statistics import ColumnRange, comparable
 from shuffle_worker.storage.failures import said
@@ -36,7 +37,7 @@ class Filter:
                 f"inputs[0].filter: {self.text}: cannot be worked out for every row: {said(error)}"
             ) from error
         if isinstance(found, pa.Scalar):
-            return pa.repeat(pa.scalar(found.as_py() is True), batch.num_rows)
+            found = repeated(scalar(found.as_py() is True, pa.bool_()), batch.num_rows)
         assert isinstance(found, pa.BooleanArray)
         return found
 
@@ -56,7 +57,7 @@ class Filter:
         if text is None:
             return ColumnRange(None, None, 1, 1)
         try:
-            value = comparable(pa.scalar(text).cast(self._schema.field(name).type))
+            value = comparable(scalar(text, self._schema.field(name).type))
         except (pa.ArrowException, ValueError):
             value = None  # said where the file is read
         return ColumnRange(value, value, 0, 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Scalar, call, timestamp
+from shuffle_worker.plan.arrow import Scalar, call, scalar, timestamp
 
 _OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 _FRACTION = re.compile(r"\.(\d+)")
@@ -29,15 +29,15 @@ def cast_literal(value: Decimal, kind: pa.DataType | None) -> Scalar:
         if precision > 76:
             raise NotThatType(f"{value} has too many digits")
         made = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
-        return pa.scalar(value, made)
+        return scalar(value, made)
     if pa.types.is_floating(kind):
-        return pa.scalar(float(value), pa.float64()).cast(kind)
+        return scalar(float(value), kind)
     try:
         if pa.types.is_integer(kind):
             if value != value.to_integral_value():
                 raise NotThatType(f"{value} is no whole number")
-            return pa.scalar(int(value), kind)
-        return pa.scalar(value, kind)
+            return scalar(int(value), kind)
+        return scalar(value, kind)
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise NotThatType(str(error)) from None
 
@@ -50,7 +50,7 @@ def as_time(text: str, kind: pa.DataType) -> Scalar:
         if pa.types.is_date(kind):
             return _date(text, kind)
         if pa.types.is_time(kind):
-            return pa.scalar(text).cast(pa.time64("ns")).cast(kind)
+            return scalar(text, pa.time64("ns")).cast(kind)
         if pa.types.is_timestamp(kind):
             return _timestamp(text, kind)
     except (pa.ArrowException, ValueError):
@@ -61,7 +61,7 @@ def as_time(text: str, kind: pa.DataType) -> Scalar:
 def _date(text: str, kind: pa.DataType) -> Scalar:
     """A day, or, where the text has a time of day, the moment (the date then counts as midnight)."""
     try:
-        return pa.scalar(text).cast(pa.date32()).cast(kind)
+        return scalar(text, pa.date32()).cast(kind)
     except pa.ArrowException:
         return _timestamp(text, pa.timestamp("us"))
 
@@ -77,9 +77,9 @@ def _timestamp(text: str, kind: Any) -> Scalar:
     # an offset only counts behind a time of day: 2026-01-31 ends in what looks like one
     offset = _OFFSET.search(text) if ":" in text or text[-1:] in "zZ" else None
     if offset is None:
-        naive = pa.scalar(text).cast(timestamp(unit))
+        naive = scalar(text, timestamp(unit))
         return in_zone(naive, kind.tz) if kind.tz else naive
-    moment = pa.scalar(text).cast(timestamp(unit, "UTC"))
+    moment = scalar(text, timestamp(unit, "UTC"))
     return moment.cast(timestamp(unit, kind.tz)) if kind.tz else moment
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.partitioning.order import sort_indices
-from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts
+from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts, scalar, true_rows
 from shuffle_worker.plan.inputs import Found
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.probe import GroupOf
@@ -144,6 +144,7 @@ def equal_to_previous(rows: pa.Table) -> Bools:
     are equal, NaNs are, 0.0 and -0.0 are."""
     equal = np.ones(rows.num_rows, np.bool_)
     equal[:1] = False
+    false = scalar(False, pa.bool_())
     for column in rows.columns:
         whole: Array = column.combine_chunks()
         if pa.types.is_null(whole.type) or len(whole) < 2:
@@ -151,11 +152,11 @@ def equal_to_previous(rows: pa.Table) -> Bools:
         if isinstance(whole, pa.ExtensionArray):
             whole = parts(whole).storage
         before, after = whole.slice(0, len(whole) - 1), whole.slice(1)
-        same = call("fill_null", call("equal", before, after), False)
+        same = call("fill_null", call("equal", before, after), false)
         same = call("or_", same, call("and_", call("is_null", before), call("is_null", after)))
         if pa.types.is_floating(whole.type):
             both = call("and_", call("is_nan", before), call("is_nan", after))
-            same = call("or_", same, call("fill_null", both, False))
+            same = call("or_", same, call("fill_null", both, false))
         equal[1:] &= bools(same)
     return equal
 
@@ -235,7 +236,8 @@ def _of_file(
                     rows = shaper.shape(batch.take(int64_array(places - first)) if stride > 1 else batch)
                     if where is not None:
                         mask = where.mask(rows)
-                        rows, places = rows.filter(mask), places[bools(call("fill_null", mask, False))]
+                        kept = true_rows(mask)
+                        rows, places = rows.take(int64_array(kept)), places[kept]
                     if len(places):
                         yield rows.select(keys.names), places
                 first += batch.num_rows

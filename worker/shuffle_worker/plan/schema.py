@@ -11,7 +11,18 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Array, Field, call, children, fixed_size_list, map_of, nulls, parts, schema_of
+from shuffle_worker.plan.arrow import (
+    Array,
+    Field,
+    call,
+    children,
+    fixed_size_list,
+    map_of,
+    nulls,
+    parts,
+    scalar,
+    schema_of,
+)
 from shuffle_worker.plan.unify import unify
 
 __all__ = ["convert", "restore", "to_transport", "transport_schema", "transport_type", "unify"]
@@ -113,7 +124,7 @@ def _rebuilt(array: Array, kind: pa.DataType) -> Any:
 def _offsets(array: Array) -> Array:
     """The offsets of a list or map array as an array that begins at its own first element."""
     offsets = parts(array).offsets
-    copied: Array = call("add", offsets, pa.scalar(0, offsets.type))
+    copied: Array = call("add", offsets, scalar(0, offsets.type))
     return copied
 
 

@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.plan import sql
-from shuffle_worker.plan.arrow import Scalar, Values, call, timestamp
+from shuffle_worker.plan.arrow import Scalar, Values, call, scalar, timestamp
 from shuffle_worker.plan.expression import (
     FLIPPED,
     And,
@@ -69,7 +69,7 @@ class Number(Constant):
 
     def __init__(self, value: Decimal) -> None:
         whole = value == value.to_integral_value() and -(2**63) <= value < 2**63
-        super().__init__(pa.scalar(int(value), pa.int64()) if whole else pa.scalar(float(value), pa.float64()))
+        super().__init__(scalar(int(value), pa.int64()) if whole else scalar(float(value), pa.float64()))
         self.number = value
 
 
@@ -77,7 +77,7 @@ class Text(Constant):
     """A text literal, which may turn out to be a time."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(pa.scalar(text, pa.string()))
+        super().__init__(scalar(text))
         self.text = text
 
 
@@ -111,9 +111,9 @@ class Typer:
             case exp.Literal():
                 return Text(node.name) if node.is_string else Number(self._decimal(node))
             case exp.Boolean():
-                return Constant(pa.scalar(bool(node.this)))
+                return Constant(scalar(bool(node.this), pa.bool_()))
             case exp.Null():
-                return Constant(pa.scalar(None, pa.null()))
+                return Constant(scalar(None, pa.null()))
             case exp.Neg():
                 return self._negated(node)
             case exp.Is():
@@ -166,7 +166,7 @@ class Typer:
     def _condition(self, node: exp.Expression) -> Expression:
         found = self.typed(node)
         if pa.types.is_null(found.type):
-            return Constant(pa.scalar(None, pa.bool_()))
+            return Constant(scalar(None, pa.bool_()))
         if not pa.types.is_boolean(found.type):
             raise self._wrong(
                 f"{node.sql()} is {found.type}, not a condition; compare it, as in {node.sql()} = ...", node
@@ -186,7 +186,7 @@ class Typer:
         if isinstance(right, exp.Null):
             return IsNull(self.typed(node.this))
         if isinstance(right, exp.Boolean):
-            equal = self._compare("=", self._condition(node.this), Constant(pa.scalar(bool(right.this))), node)
+            equal = self._compare("=", self._condition(node.this), Constant(scalar(bool(right.this), pa.bool_())), node)
             return And(equal, Not(IsNull(equal)))
         raise self._wrong("IS is followed by NULL, TRUE or FALSE", node)
 
@@ -211,7 +211,7 @@ class Typer:
         found: Expression | None = IsIn(operand, options, with_null) if options else None
         for one in others:
             found = one if found is None else Or(found, one)
-        unknown = Constant(pa.scalar(None, pa.bool_()))
+        unknown = Constant(scalar(None, pa.bool_()))
         if found is None:
             return unknown
         return Or(found, unknown) if with_null and not options else found
@@ -290,7 +290,7 @@ class Typer:
 
     def _compare(self, operator: str, left: Expression, right: Expression, node: exp.Expression) -> Expression:
         if pa.types.is_null(left.type) or pa.types.is_null(right.type):
-            return Constant(pa.scalar(None, pa.bool_()))
+            return Constant(scalar(None, pa.bool_()))
         if isinstance(left, Number | Text) and not isinstance(right, Number | Text):
             left, right, operator = right, left, FLIPPED[operator]
         if isinstance(right, Number) and _is_number(left.type) and not isinstance(left, Number):
@@ -318,7 +318,7 @@ class Typer:
             if not low <= value <= high:
                 too_high = value > high
                 return Known(operator == "!=" or operator in (("<", "<=") if too_high else (">", ">=")), operand)
-            return Compare(operator, operand, Constant(pa.scalar(int(value), kind)))
+            return Compare(operator, operand, Constant(scalar(int(value), kind)))
         if pa.types.is_decimal(kind):
             try:
                 return Compare(operator, operand, Constant(cast_literal(value, kind)))
@@ -437,8 +437,8 @@ def _remainder(left: Values, right: Values) -> Values:
 
 
 def _or_null_if_zero(divisor: Values) -> Values:
-    zero = pa.scalar(0).cast(divisor.type)
-    usable: Values = call("if_else", call("equal", divisor, zero), pa.scalar(None, divisor.type), divisor)
+    zero = scalar(0, divisor.type)
+    usable: Values = call("if_else", call("equal", divisor, zero), scalar(None, divisor.type), divisor)
     return usable
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError
-from shuffle_worker.plan.arrow import Array, Field, Scalar, nulls, parts, repeated
+from shuffle_worker.plan.arrow import Array, Field, Scalar, nulls, repeated, scalar
 from shuffle_worker.plan.schema import convert
 from shuffle_worker.storage.failures import said
 
@@ -54,14 +54,9 @@ class Shaper:
             ) from error
 
     def _constant(self, field: Field, text: str | None) -> Scalar:
-        value: Scalar
-        if text is None:
-            value = parts(nulls(1, field.type))[0]
-            return value
         try:
-            value = pa.scalar(text).cast(field.type)
+            return scalar(text, field.type)
         except (pa.ArrowException, ValueError) as error:
             raise DataError(
                 f"{self.path}: its folder says {field.name}={text}, which is no {field.type} as in the other files"
             ) from error
-        return value
