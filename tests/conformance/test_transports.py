@@ -26,7 +26,7 @@ Open = Callable[[FrameHandler], AbstractAsyncContextManager[Pair]]
 
 @asynccontextmanager
 async def over_http(handler: FrameHandler) -> AsyncIterator[Pair]:
-    settings = HttpSettings(connect=2.0, stall=2.0)
+    settings = HttpSettings(connect=5.0, stall=10.0)
     server = PeerServer(JOB, "secret", handler, "127.0.0.1", settings=settings)
     peers = HttpPeers("secret", settings)
     member = Member(1, "first", await server.start())

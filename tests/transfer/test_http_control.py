@@ -27,7 +27,8 @@ from shuffle_worker.transfer.http import HttpControl, HttpSettings
 from shuffle_worker.transfer.transport import Refused, Unreachable
 
 JOB, TOKEN = "the-job", "the-token"
-QUICK = HttpSettings(connect=1.0, control=0.15)
+QUICK = HttpSettings(connect=1.0, control=0.5)
+PATIENT = HttpSettings(connect=5.0, control=10.0)
 REGISTER = Register(version=VERSION, worker=3, incarnation="abc", address="127.0.0.1:1", slots=1, memory=1 << 30)
 SYNC = Sync(worker=3, incarnation="abc", epoch=-1, holding=[], done=[], failed=[], counters=Counters(), free=1)
 ORDERS = Orders(
@@ -89,7 +90,14 @@ async def coordinator() -> AsyncIterator[Coordinator]:
 
 @pytest.fixture
 async def control(coordinator: Coordinator) -> AsyncIterator[HttpControl]:
-    made = HttpControl(coordinator.url + "/", TOKEN, JOB, QUICK)
+    made = HttpControl(coordinator.url + "/", TOKEN, JOB, PATIENT)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def impatient(coordinator: Coordinator) -> AsyncIterator[HttpControl]:
+    made = HttpControl(coordinator.url, TOKEN, JOB, QUICK)
     yield made
     await made.close()
 
@@ -100,9 +108,9 @@ async def test_messages_arrive_and_so_do_the_answers(coordinator: Coordinator, c
     assert coordinator.came == [REGISTER, SYNC]
 
 
-async def test_an_answer_may_take_as_long_as_was_asked_for(control: HttpControl) -> None:
-    waiting = Sync(**{name: getattr(SYNC, name) for name in SYNC.__struct_fields__ if name != "wait"}, wait=0.3)
-    assert await control.sync(waiting) == ORDERS
+async def test_an_answer_may_take_as_long_as_was_asked_for(impatient: HttpControl) -> None:
+    waiting = Sync(**{name: getattr(SYNC, name) for name in SYNC.__struct_fields__ if name != "wait"}, wait=0.55)
+    assert await impatient.sync(waiting) == ORDERS
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 410, 413, 426])
@@ -146,7 +154,7 @@ async def test_an_answer_that_is_none(coordinator: Coordinator, control: HttpCon
         await control.sync(SYNC)
 
 
-async def test_an_answer_without_end(coordinator: Coordinator, control: HttpControl) -> None:
+async def test_an_answer_without_end(coordinator: Coordinator, impatient: HttpControl) -> None:
     sent = 0
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -159,7 +167,7 @@ async def test_an_answer_without_end(coordinator: Coordinator, control: HttpCont
 
     coordinator.answer = answer
     with pytest.raises(Unreachable):
-        await control.sync(SYNC)
+        await impatient.sync(SYNC)
     assert sent < 200
 
 
@@ -172,14 +180,14 @@ async def test_a_message_that_is_too_large_is_not_sent(
     assert coordinator.calls == 0
 
 
-async def test_a_coordinator_that_says_nothing(coordinator: Coordinator, control: HttpControl) -> None:
+async def test_a_coordinator_that_says_nothing(coordinator: Coordinator, impatient: HttpControl) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
         raise AssertionError
 
     coordinator.answer = answer
     with pytest.raises(Unreachable):
-        await control.sync(SYNC)
+        await impatient.sync(SYNC)
 
 
 async def test_a_connection_that_was_dropped_is_made_again_at_once(

@@ -22,7 +22,8 @@ from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
 JOB, TOKEN = "the-job", "the-token"
-QUICK = HttpSettings(connect=1.0, stall=0.15)
+QUICK = HttpSettings(connect=1.0, stall=0.2)
+PATIENT = HttpSettings(connect=5.0, stall=10.0)
 DATA = random.Random(1).randbytes(5000)
 FRAME = Frame(JOB, 1, 0, "sender", Attempt(0, 1, 0), 0, [Shard(3, 0, 10, checksum([DATA]), [DATA], len(DATA))])
 WHOLE = encode(FRAME).header + DATA
@@ -231,16 +232,18 @@ async def test_a_sender_that_stops_is_given_up(endpoint: Endpoint) -> None:
     await endpoint.works()
 
 
-async def test_a_slow_sender_is_not_given_up(endpoint: Endpoint) -> None:
-    host, _, port = endpoint.address.rpartition(":")
+async def test_a_slow_sender_is_not_given_up() -> None:
+    server = PeerServer(JOB, TOKEN, Handler(), "127.0.0.1", settings=HttpSettings(stall=0.5))
+    host, _, port = (await server.start()).rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"POST /v1/jobs/{JOB}/shards HTTP/1.1\r\nHost: w\r\nAuthorization: Bearer {TOKEN}\r\n"
     writer.write(f"{head}Content-Length: {len(WHOLE)}\r\n\r\n".encode())
     for at in range(0, len(WHOLE), 500):
         writer.write(WHOLE[at : at + 500])
-        await asyncio.sleep(QUICK.stall / 4)
+        await asyncio.sleep(0.06)
     assert status(await reader.read(4096)) == 200
     writer.close()
+    await server.stop()
 
 
 async def test_a_verdict_waits_for_the_rest_of_the_body() -> None:
@@ -336,7 +339,7 @@ async def receiver(serve: Serve) -> AsyncIterator[Member]:
 
 @pytest.fixture
 async def peers() -> AsyncIterator[HttpPeers]:
-    made = HttpPeers(TOKEN, QUICK)
+    made = HttpPeers(TOKEN, PATIENT)
     yield made
     await made.close()
 
@@ -361,12 +364,14 @@ async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @pytest.mark.parametrize(
     ("serve", "reason"),
-    [(never_reads, "no progress for 0.15 seconds"), (reads_and_says_nothing, "no progress"), (hangs_up, "worker 4")],
+    [(never_reads, "no progress for 0.2 seconds"), (reads_and_says_nothing, "no progress"), (hangs_up, "worker 4")],
 )
-async def test_receivers_that_do_not_answer(peers: HttpPeers, serve: Serve, reason: str) -> None:
+async def test_receivers_that_do_not_answer(serve: Serve, reason: str) -> None:
+    peers = HttpPeers(TOKEN, QUICK)
     async with receiver(serve) as member:
         with pytest.raises(Unreachable, match=reason):
             await peers.send(member, large())
+    await peers.close()
 
 
 @pytest.mark.parametrize(
@@ -394,7 +399,7 @@ async def test_receivers_that_answer_something_else(peers: HttpPeers, answer: by
 
 
 async def test_a_wrong_token_is_said(endpoint: Endpoint) -> None:
-    peers = HttpPeers("another token", QUICK)
+    peers = HttpPeers("another token", PATIENT)
     with pytest.raises(Unreachable, match="401: this call needs the job's token"):
         await peers.send(Member(1, "x", endpoint.address), FRAME)
     with pytest.raises(Unreachable, match="worker 1"):  # refused while most of it is still to be sent
