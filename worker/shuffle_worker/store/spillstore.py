@@ -313,8 +313,8 @@ class SpillStore:
             self._changed.notify_all()
 
     def stats(self) -> StoreStats:
-        with self._changed:
-            return StoreStats(held=self._held, in_memory=self._in_memory, spilled=self._spilled)
+        """Waits for nobody, so that the event loop may ask; beside an append the numbers may be a moment apart."""
+        return StoreStats(held=self._held, in_memory=self._in_memory, spilled=self._spilled)
 
     def close(self) -> None:
         with self._changed:
