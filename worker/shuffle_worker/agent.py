@@ -20,6 +20,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from shuffle_worker.errors import Internal, JobError, OutOfDisk
 from shuffle_worker.protocol.messages import (
     VERSION,
@@ -103,7 +105,7 @@ class Agent:
     _done: dict[LeaseId, Done] = field(default_factory=dict)
     _failed: dict[LeaseId, Failure] = field(default_factory=dict)
     _transferred: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-    _written: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _written: dict[int, Done] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: bool = False
 
@@ -137,7 +139,7 @@ class Agent:
         view = self.membership.view
         if view is not None and self._summary is not None:
             transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
-            written = [(g, rows, size) for g, (rows, size) in self._written.items()]
+            written = [(g, done.rows_written, done.bytes_written) for g, done in self._written.items()]
             held = Held(view, transferred, written, self._summary)
         message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
         pause = 0.05
@@ -243,8 +245,10 @@ class Agent:
             assert self._spec is not None
             self._summary = await self.aside(self.work.load, self._spec, view.plan)
             self.inbox.open(self.work, self.open_store(self.work.buckets()))
-        if self.membership.update(view):
-            self._written = {g: w for g, w in self._written.items() if g < len(view.owner)}
+        gained = self.membership.update(view)
+        if gained is not None:
+            for key in [key for key in self._transferred if key[0] in gained]:
+                del self._transferred[key]  # done for fewer groups than are in the tranche now
             gone = self.inbox.keep_only(self.membership.owned())
             if gone:
                 await self.aside(self.inbox.store.drop, gone)
@@ -287,6 +291,8 @@ class Agent:
             log.warning("%s failed: %s: %s", lease, error.reason, error.message)
             planning = lease.kind is Kind.PLAN
             return Failure(lease, error.reason, error.message, retry=error.retry, refusal=planning and error.refusal)
+        if isinstance(error, Incomplete):
+            return Failure(lease, Internal.reason, str(error), retry=True)
         if isinstance(error, CorruptBlock):
             return Failure(lease, Internal.reason, str(error), retry=False)
         if isinstance(error, MemoryError):
@@ -317,7 +323,8 @@ class Agent:
             self.settings.frame_bytes,
         )
         rows = bytes_read = 0
-        steps = self.work.read(split, self.membership.wanted(tranche))
+        wanted = self.membership.wanted(tranche)
+        steps = self.work.read(split, wanted)
         ahead: asyncio.Future[Step | None] = asyncio.ensure_future(self.compute(_next, steps))
         try:
             while (step := await ahead) is not None:
@@ -336,23 +343,38 @@ class Agent:
             if not ahead.cancelled():
                 ahead.exception()  # told already where it was awaited
             await outbox.cancel()
+        if not outbox.complete(wanted):
+            raise Incomplete(f"tranche {tranche} gained groups while split {split} was sent")
         self._transferred[tranche, split] = (lease.id.attempt, rows)
         return Done(lease.id, rows_read=rows, bytes_read=bytes_read, rows_moved=outbox.rows, bytes_moved=outbox.bytes)
 
     async def _write(self, lease: Lease) -> Done:
         group = lease.id.item
+        if (
+            group in self._written
+        ):  # a coordinator that lost its memory asks again; the shards are gone, the files there
+            return msgspec.structs.replace(self._written[group], id=lease.id)
         self.inbox.seal(group)
         source = self.inbox.source(group, lease.counted)
         self._running[lease.id].source = source
+        try:
+            done = self._written[group] = await self._write_group(lease, source)
+        finally:
+            self.inbox.unseal(group, written=group in self._written)
+        await self.aside(self.inbox.store.drop, self.work.buckets_of(group))
+        return done
+
+    async def _write_group(self, lease: Lease, source: GroupSource) -> Done:
+        group = lease.id.item
         writing = asyncio.ensure_future(self.compute(self.work.write, group, source))
         try:
             written = await asyncio.shield(writing)
         except asyncio.CancelledError:
             source.revoked = True
             await asyncio.wait([writing])  # the thread stops at its next read; only then is the lease let go
+            if not writing.cancelled():
+                writing.exception()
             raise
-        await self.aside(self.inbox.store.drop, self.work.buckets_of(group))
-        self._written[group] = (written.rows, written.bytes)
         return Done(
             lease.id,
             rows_moved=source.rows,
@@ -379,6 +401,10 @@ class Agent:
         assert self._spec is not None
         await self.compute(self.work.abort, self._spec)
         return Done(lease.id)
+
+
+class Incomplete(Exception):
+    """A transfer whose shards did not all go where they should by the view that is valid now."""
 
 
 def _next(steps: Iterator[Step]) -> Step | None:

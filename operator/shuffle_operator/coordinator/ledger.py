@@ -62,12 +62,13 @@ class Inconsistent(Exception):
 
 @dataclass(slots=True)
 class Ledger:
-    """splits, groups: how many there are. attempt_floor: the first attempt number to give out; raised by a coordinator
-    that lost its memory, so that no number is used twice."""
+    """splits, groups: how many there are. attempt_floor, next_tranche: the first numbers to give out; a coordinator
+    that follows another begins where that one cannot have been, so that no number is used twice."""
 
     splits: int
     groups: int
     attempt_floor: int = 0
+    next_tranche: int = 0
     owner: list[int] = field(default_factory=list)
     tranche: list[int] = field(default_factory=list)
     tranches: dict[int, Tranche] = field(default_factory=dict)
@@ -79,7 +80,6 @@ class Ledger:
     unwritten: int = 0
     counted: dict[tuple[int, int], int] = field(default_factory=dict)  # (tranche, split) -> attempt, where it is not 0
     _attempts: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
-    next_tranche: int = 0
     _splits_read: int = 0
     _orphaned: set[int] = field(default_factory=set)  # tranches with unowned groups
     _of_owner: dict[int, list[int]] = field(default_factory=dict)  # worker -> its unwritten groups
@@ -90,8 +90,7 @@ class Ledger:
         self.written = bytearray(self.groups)
         self.writing = bytearray(self.groups)
         self.unwritten = self.groups
-        self.tranche = [0] * self.groups
-        self._open(self.groups)
+        self.tranche = [self._open(self.groups).number] * self.groups
         self.reindex()
 
     # -- ownership ---------------------------------------------------------------------------------------------------
@@ -132,7 +131,10 @@ class Ledger:
         Returns those groups."""
         for lease in [lease for lease, holder in self.out.items() if holder == worker]:
             self.give_back(lease)
-        lost = [g for g in range(self.groups) if self.owner[g] == worker and not self.written[g]]
+        held = [g for g in range(self.groups) if self.owner[g] == worker]
+        for g in held:
+            self.owner[g] = UNOWNED  # written ones too: the next process in this slot does not have them
+        lost = [g for g in held if not self.written[g]]
         self.separate(lost)
         return lost
 
@@ -162,7 +164,10 @@ class Ledger:
         return [g for g in range(self.groups) if self.owner[g] == UNOWNED and not self.written[g]]
 
     def share(self, newcomer: int, workers: list[int]) -> bool:
-        """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands."""
+        """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands.
+
+        They become a tranche of their own, for within a tranche a group never changes its owner: a transfer that
+        somebody reports as done, however late, is then done for whoever owns the tranche's groups."""
         fair = self.unwritten // max(1, len(workers))
         free = [
             g
@@ -170,10 +175,10 @@ class Ledger:
             if not self.written[g] and self.owner[g] != newcomer and self.tranches[self.tranche[g]].untouched
         ]
         taken = free[: max(0, fair - len(self._of_owner.get(newcomer, ())))]
+        self.separate(taken)
         for g in taken:
             self.owner[g] = newcomer
-        if taken:
-            self.reindex()
+        self.reindex()
         return bool(taken)
 
     # -- leases ------------------------------------------------------------------------------------------------------

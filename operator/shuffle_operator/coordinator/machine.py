@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
 from shuffle_operator.coordinator.ledger import Inconsistent, Ledger
 from shuffle_operator.coordinator.members import Live, Past
-from shuffle_operator.coordinator.rebuild import rebuild
+from shuffle_operator.coordinator.rebuild import EPOCHS, new_ledger, rebuild
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_worker.protocol.messages import (
     VERSION,
@@ -64,10 +64,11 @@ class Cause:
 
 @dataclass(slots=True)
 class Coordinator:
-    """One job. `desired` slots are kept filled with workers until the job is over."""
+    """One job. Its slots are kept filled with workers until it is over. generation: see `rebuild`; 0 for the first."""
 
     job: Job
     settings: Settings = field(default_factory=Settings)
+    generation: int = 0
     phase: Phase = Phase.PENDING
     epoch: int = 0
     members: dict[int, Live] = field(default_factory=dict)
@@ -97,6 +98,9 @@ class Coordinator:
     _fail_later: Cause | None = None
     _held: dict[int, Held] = field(default_factory=dict)
     _rebuild_since: float | None = None
+
+    def __post_init__(self) -> None:
+        self.epoch = self.generation * EPOCHS
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -161,6 +165,7 @@ class Coordinator:
                 if lease is None:
                     break
         leases = [self._order(lease) for lease in self._leases_of(live.worker) if lease not in settled]
+        live.holding = [*message.holding, *(x.id for x in leases if x.id not in message.holding)]
         live.idle = message.free > len({lease.id for lease in leases} - set(message.holding))
         view = self._view() if self.ledger is not None and message.epoch != self.epoch else None
         orders = Orders(
@@ -384,7 +389,7 @@ class Coordinator:
     def _planned(self, summary: PlanSummary, now: float) -> None:
         self.summary = summary
         self.planned_at = now
-        self.ledger = Ledger(len(summary.split_bytes), len(summary.group_partitions))
+        self.ledger = new_ledger(summary, self.generation)
         self._actions.append(Wake(None))
 
     def _failed_lease(self, live: Live, failure: Failure, now: float) -> None:
@@ -518,7 +523,8 @@ class Coordinator:
         here = {w: (live.incarnation, self._held[w]) for w, live in self.members.items() if w in self._held}
         self._held.clear()
         if here:
-            self.ledger, self.summary, self.epoch = rebuild(here, self.epoch)
+            self.ledger, self.summary = rebuild(here, self.generation)
+            self.epoch += 1
             self.planned_at = now
             self._out.clear()
 

@@ -11,8 +11,8 @@ from shuffle_worker.protocol.messages import Counters, LeaseId, Member
 class Live:
     """A worker that has registered and not been lost.
 
-    epoch: of the view that it has. idle: it asked for work and there was none. quiet: it holds no lease (so that an
-    abort cannot meet a writer)."""
+    epoch: of the view that it has. holding: leases that it said it has, and those given to it since. idle: it asked for
+    work and there was none."""
 
     worker: int
     incarnation: str

@@ -2,8 +2,11 @@
 
 The newest view that any of them has says which groups were in which tranche and who owned them. A group stays with its
 owner if that very process is here; every other unwritten group is lost, as it would have been without the restart.
-Splits and groups count as done if somebody here reports them; what nobody reports is due again. The epoch and the
-attempt numbers move beyond all that the predecessor can have given out.
+Splits and groups count as done if somebody here reports them; what nobody reports is due again.
+
+Every coordinator of a job has a *generation* of its own, one above its predecessor's, and numbers epochs, tranches and
+attempts from there: so nothing that a predecessor gave out, perhaps to somebody who is silent just now, is mistaken for
+something of this one's.
 """
 
 from __future__ import annotations
@@ -13,19 +16,24 @@ from collections.abc import Mapping
 from shuffle_operator.coordinator.ledger import Ledger, Tranche
 from shuffle_worker.protocol.messages import Held, PlanSummary
 
-GENERATION = 1 << 16
-"""Epochs that one coordinator can use; its successor starts at the next multiple."""
+EPOCHS = 1 << 16
+"""Epochs and tranches that are set aside for one generation."""
 
 ATTEMPTS = 1 << 8
-"""Attempt numbers set aside for one coordinator."""
+"""Attempts at one piece of work that are set aside for one generation."""
 
 
-def rebuild(here: Mapping[int, tuple[str, Held]], epoch: int) -> tuple[Ledger, PlanSummary, int]:
-    """here: worker -> (incarnation, what it holds), at least one with a plan summary. epoch: this coordinator's own."""
+def new_ledger(summary: PlanSummary, generation: int) -> Ledger:
+    """Of a plan, with nothing done yet."""
+    splits, groups = len(summary.split_bytes), len(summary.group_partitions)
+    return Ledger(splits, groups, generation * ATTEMPTS, generation * EPOCHS)
+
+
+def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledger, PlanSummary]:
+    """here: worker -> (incarnation, what it holds), at least one with a plan summary."""
     newest = max((held.view for _, held in here.values()), key=lambda view: view.epoch)
     summary = next(held.summary for _, held in here.values() if held.summary is not None)
-    epoch = (max(newest.epoch, epoch) // GENERATION + 1) * GENERATION
-    ledger = Ledger(len(summary.split_bytes), len(summary.group_partitions), epoch // GENERATION * ATTEMPTS)
+    ledger = new_ledger(summary, generation)
     here_then = {m.worker for m in newest.members if m.worker in here and here[m.worker][0] == m.incarnation}
 
     ledger.owner = list(newest.owner)
@@ -34,7 +42,6 @@ def rebuild(here: Mapping[int, tuple[str, Held]], epoch: int) -> tuple[Ledger, P
     for number in sorted(set(newest.tranche)):
         size = newest.tranche.count(number)
         ledger.tranches[number] = Tranche.due_for(number, size, ledger.splits)
-    ledger.next_tranche = max(newest.tranche) + 1
 
     for _, held in here.values():
         for tranche, split, attempt, rows in held.transferred:
@@ -48,4 +55,4 @@ def rebuild(here: Mapping[int, tuple[str, Held]], epoch: int) -> tuple[Ledger, P
     lost = [g for g in range(ledger.groups) if not ledger.written[g] and ledger.owner[g] not in here_then]
     ledger.separate(lost)
     ledger.reindex()
-    return ledger, summary, epoch
+    return ledger, summary

@@ -1,8 +1,9 @@
 """The receiving side: which frames are taken, once each, and into the store.
 
 A frame is taken only if this worker owns all of its groups in the frame's tranche, its sender is a member of the view,
-and the group is not being written yet. Receiving is idempotent: a frame is known by (attempt, number). It is
-acknowledged when the store holds it, so what was acknowledged is lost only with this worker.
+and none of the groups is being written just now. Receiving is idempotent: a frame is known by (attempt, number). It is
+acknowledged when the store holds it, so what was acknowledged is lost only with this worker. Shards of groups whose
+files are there already are acknowledged and thrown away.
 
 Memory: bodies in flight take from `budget`; each lies in one reused buffer until the store has copied it.
 """
@@ -10,7 +11,7 @@ Memory: bodies in flight take from `budget`; each lies in one reused buffer unti
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,7 +57,8 @@ class Inbox:
         self._buffers: list[bytearray] = []
         self._taken: dict[Attempt, int] = {}  # a bit for each frame number that was taken
         self._taking: set[tuple[Attempt, int]] = set()
-        self._sealed: set[tuple[int, int]] = set()  # (group, tranche)
+        self._sealed: set[int] = set()  # groups that are being written
+        self._finished: set[int] = set()  # groups that are written
 
     def open(self, groups: GroupMap, store: Store) -> None:
         """The plan is known: from now on frames can be judged and kept. Until then they are answered with BEHIND."""
@@ -132,24 +134,26 @@ class Inbox:
             return Verdict.STALE
         if header.number >= MAX_FRAMES:
             return Verdict.STALE
-        for bucket in np.unique(header.entries["bucket"]).tolist():
-            if not self._mine(bucket, header.attempt.tranche):
-                return Verdict.STALE
+        refusal = self._refusal(np.unique(header.entries["bucket"]).tolist(), header.attempt.tranche)
+        if refusal is not None:
+            return refusal
         if self._taken.get(header.attempt, 0) >> header.number & 1:
             return Verdict.REPEATED
         if not again and (header.attempt, header.number) in self._taking:
             return Verdict.BUSY
         return None
 
-    def _mine(self, bucket: int, tranche: int) -> bool:
+    def _refusal(self, buckets: Iterable[int], tranche: int) -> Verdict | None:
+        """Why shards for these buckets cannot be taken now; None if they can."""
         m = self.membership
         assert self.groups is not None
-        assert m.view is not None
         try:
-            group = self.groups.group_of(bucket)
-            return m.owner_of(group) == m.me and m.tranche_of(group) == tranche and (group, tranche) not in self._sealed
+            groups = {self.groups.group_of(bucket) for bucket in buckets}
+            if any(m.owner_of(group) != m.me or m.tranche_of(group) != tranche for group in groups):
+                return Verdict.STALE
         except IndexError:
-            return False
+            return Verdict.STALE
+        return Verdict.BUSY if groups & self._sealed else None
 
     def _count(self, verdict: Verdict) -> Verdict:
         if verdict is Verdict.STALE:
@@ -164,14 +168,17 @@ class Inbox:
 
     async def deliver(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Verdict:
         """Shards of this worker's own, for groups that it owns: no network, the same rules."""
-        for bucket in {shard.bucket for shard in shards}:
-            if not self._mine(bucket, attempt.tranche):
-                return self._count(Verdict.STALE)
+        refusal = self._refusal({shard.bucket for shard in shards}, attempt.tranche)
+        if refusal is not None:
+            return self._count(refusal)
         if self._taken.get(attempt, 0) >> number & 1:
             return self._count(Verdict.REPEATED)
         return await self._append(attempt, number, shards)
 
     async def _append(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Verdict:
+        if self._finished:
+            assert self.groups is not None
+            shards = [shard for shard in shards if self.groups.group_of(shard.bucket) not in self._finished]
         try:
             await self._run(self.store.append, attempt, shards)
         except OSError as error:
@@ -185,8 +192,15 @@ class Inbox:
     # -- the barrier was reached -------------------------------------------------------------------------------------
 
     def seal(self, group: int) -> None:
-        """Take nothing more for a group: it is being written."""
-        self._sealed.add((group, self.membership.tranche_of(group)))
+        """Take nothing for a group while it is being written."""
+        self._sealed.add(group)
+
+    def unseal(self, group: int, *, written: bool) -> None:
+        """The writing is over. written: its files are there, nothing more is needed for it; else it may be that a
+        coordinator that lost its memory has shards sent again that are here already."""
+        self._sealed.discard(group)
+        if written:
+            self._finished.add(group)
 
     def source(self, group: int, counted: Collection[Attempt]) -> GroupSource:
         """The shards of a sealed group, of the attempts that count and no others."""

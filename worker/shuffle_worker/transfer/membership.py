@@ -30,17 +30,23 @@ class Membership:
     def epoch(self) -> int:
         return self.view.epoch if self.view is not None else -1
 
-    def update(self, view: View) -> bool:
-        """Take a newer view; an older one is ignored. True if it was taken."""
+    def update(self, view: View) -> frozenset[int] | None:
+        """Take a newer view; an older one is ignored, and None is the answer.
+
+        Returns the tranches that gained groups. Within the views of one coordinator tranches only lose groups; but one
+        that was rebuilt from older views than ours may bring back a tranche as it was before we saw it shrink."""
         if view.epoch <= self.epoch:
-            return False
+            return None
+        tranche = np.array(view.tranche, np.int32)
+        moved = tranche[tranche != self._tranche] if self.view is not None else tranche[:0]
+        gained = frozenset(np.unique(moved).tolist())
         self.view = view
         self._members = {m.worker: m for m in view.members}
         self._owner = np.array(view.owner, np.int32)
-        self._tranche = np.array(view.tranche, np.int32)
+        self._tranche = tranche
         self._changed.set()
         self._changed = asyncio.Event()
-        return True
+        return gained
 
     async def newer(self, than: int, patience: float) -> bool:
         """Wait until the epoch is above `than`, at most `patience` seconds. True if it is."""

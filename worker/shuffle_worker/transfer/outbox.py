@@ -61,9 +61,10 @@ class Outbox:
         self._peers = peers
         self._budget = budget
         self._frame_bytes = frame_bytes
+        self._dropped: set[int] = set()  # groups that were not in the tranche when their shards were looked at
         self._gathered: dict[int, Gathered] = {}
         self._numbers: dict[int, int] = {}
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], None] = {}  # in the order of sending, so that a run can be repeated
         self._error: BaseException | None = None
 
     async def put(self, shards: Sequence[Shard]) -> None:
@@ -74,7 +75,7 @@ class Outbox:
         mine: list[Shard] = []
         for shard in shards:
             group = groups.group_of(shard.bucket)
-            if m.tranche_of(group) != self._attempt.tranche:
+            if not self._wanted(group):
                 continue
             owner = m.owner_of(group)
             if owner == m.me:
@@ -99,22 +100,31 @@ class Outbox:
             self._raise()
         self._raise()
 
+    def complete(self, wanted: frozenset[int] | None) -> bool:
+        """Whether all that the tranche needs by now was sent. wanted: the groups that the split was read for."""
+        now = self._membership.wanted(self._attempt.tranche)
+        if now is None:
+            return wanted is None and not self._dropped
+        return (wanted is None or now <= wanted) and not now & self._dropped
+
+    def _wanted(self, group: int) -> bool:
+        if self._membership.tranche_of(group) == self._attempt.tranche:
+            return True
+        self._dropped.add(group)
+        return False
+
     async def cancel(self) -> None:
         """Let go of everything; what was delivered stays with its owners, who will not use it."""
         for gathered in self._gathered.values():
             self._budget.give(gathered.size)
         self._gathered.clear()
-        for task in self._sending:
+        for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
 
     async def _keep(self, shards: list[Shard]) -> None:
-        number = self._next_number(self._membership.me)
-        verdict = await self._inbox.deliver(self._attempt, number, shards)
-        if verdict is Verdict.FULL:
-            raise OutOfDisk(f"scratch has no room left on worker {self._membership.me}: {self._inbox.full}")
-        if verdict.delivered:
-            self._delivered(shards)
+        """What this worker owns itself. Not counted in the budget: the caller waits until the store has it."""
+        await self._until_delivered(self._membership.me, self._next_number(self._membership.me), shards)
 
     def _next_number(self, owner: int) -> int:
         number = self._numbers.get(owner, 0)
@@ -128,11 +138,11 @@ class Outbox:
     def _send(self, owner: int) -> None:
         gathered = self._gathered.pop(owner)
         task = asyncio.create_task(self._deliver(owner, self._next_number(owner), gathered))
-        self._sending.add(task)
+        self._sending[task] = None
         task.add_done_callback(self._sent)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
+        self._sending.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             self._error = self._error or task.exception()
 
@@ -159,12 +169,14 @@ class Outbox:
         corrupt = 0
         while True:
             epoch = m.epoch
-            shards = [x for x in shards if m.tranche_of(groups.group_of(x.bucket)) == self._attempt.tranche]
+            shards = [shard for shard in shards if self._wanted(groups.group_of(shard.bucket))]
             if not shards:
                 return
             member = m.member(owner)
             verdict: Verdict | None = None
-            if member is not None:
+            if owner == m.me:
+                verdict = await self._inbox.deliver(self._attempt, number, shards)
+            elif member is not None:
                 frame = Frame(self._job, epoch, m.me, m.incarnation, self._attempt, number, shards)
                 try:
                     verdict = await self._peers.send(member, frame)
@@ -174,7 +186,8 @@ class Outbox:
                 self._delivered(shards)
                 return
             if verdict is Verdict.FULL:
-                raise OutOfDisk(f"scratch has no room left on worker {owner}")
+                why = f": {self._inbox.full}" if owner == m.me else ""
+                raise OutOfDisk(f"scratch has no room left on worker {owner}{why}")
             if verdict is Verdict.CORRUPT:
                 corrupt += 1
                 if corrupt >= MAX_CORRUPT:

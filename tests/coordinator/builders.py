@@ -1,0 +1,137 @@
+"""A coordinator and workers that say what a test wants them to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shuffle_operator.coordinator.events import Action, Note, StartWorker
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_worker.protocol.messages import (
+    VERSION,
+    Counters,
+    Done,
+    Failure,
+    Held,
+    Input,
+    Job,
+    Kind,
+    Lease,
+    LeaseId,
+    Orders,
+    Output,
+    PlanSummary,
+    Register,
+    Registered,
+    Repartition,
+    Sync,
+    View,
+)
+
+
+def job(workers: int = 2) -> Job:
+    return Job("uid", "job", Repartition(by=["a"]), [Input(["in"])], Output("out"), workers, 1 << 29)
+
+
+def summary(splits: int = 4, groups: int = 4) -> PlanSummary:
+    return PlanSummary("plan", [100] * splits, [1] * groups, groups, 1, 100, 10 * splits, 0, 0)
+
+
+@dataclass
+class Play:
+    """A coordinator on a clock that a test moves."""
+
+    machine: Coordinator
+    now: float = 0.0
+    actions: list[Action] = field(default_factory=list)
+
+    def worker(self, number: int, incarnation: str = "") -> Puppet:
+        return Puppet(self, number, incarnation or f"w{number}")
+
+    def did(self, actions: list[Action]) -> None:
+        self.actions += actions
+
+    def later(self, seconds: float) -> None:
+        self.now += seconds
+        self.did(self.machine.tick(self.now))
+
+    def started(self) -> list[int]:
+        return [a.worker for a in self.actions if isinstance(a, StartWorker)]
+
+    def notes(self) -> list[str]:
+        return [a.reason for a in self.actions if isinstance(a, Note)]
+
+
+@dataclass
+class Puppet:
+    play: Play
+    number: int
+    incarnation: str
+    epoch: int = -1
+    view: View | None = None
+    holding: list[LeaseId] = field(default_factory=list)
+    leases: list[Lease] = field(default_factory=list)
+
+    def register(self, version: int = VERSION, held: Held | None = None) -> Registered:
+        message = Register(version, self.number, self.incarnation, f"127.0.0.1:{self.number}", 1, 1 << 29, held)
+        reply, actions = self.play.machine.register(message, self.play.now)
+        self.play.did(actions)
+        return reply
+
+    def sync(
+        self, done: list[Done] | None = None, failed: list[Failure] | None = None, free: int = 1, leaving: bool = False
+    ) -> Orders:
+        finished = {d.id for d in done or []} | {f.id for f in failed or []}
+        self.holding = [x for x in self.holding if x not in finished]
+        message = Sync(
+            self.number,
+            self.incarnation,
+            self.epoch,
+            self.holding,
+            done or [],
+            failed or [],
+            Counters(),
+            free,
+            leaving=leaving,
+        )
+        orders, actions = self.play.machine.sync(message, self.play.now)
+        self.play.did(actions)
+        if orders.view is not None:
+            self.view, self.epoch = orders.view, orders.view.epoch
+        self.leases = orders.leases
+        self.holding = [lease.id for lease in orders.leases]
+        return orders
+
+    def ask(self) -> LeaseId | None:
+        """Sync until there is a lease; None where there is none."""
+        for _ in range(3):
+            orders = self.sync()
+            if orders.leases:
+                return orders.leases[0].id
+        return None
+
+    def finish(self, lease: LeaseId, rows: int = 10) -> Orders:
+        if lease.kind is Kind.PLAN:
+            return self.sync([Done(lease, plan=summary())])
+        if lease.kind is Kind.TRANSFER:
+            return self.sync([Done(lease, rows_read=rows, rows_moved=rows)])
+        return self.sync([Done(lease, rows_moved=rows, rows_written=rows, bytes_written=rows, files=1)])
+
+
+def play(workers: int = 2, **settings: float) -> Play:
+    machine = Coordinator(job(workers), Settings(**settings))  # type: ignore[arg-type]
+    p = Play(machine)
+    p.did(machine.start(0.0))
+    return p
+
+
+def transferring(workers: int = 2, **settings: float) -> tuple[Play, list[Puppet]]:
+    """All workers are there and the plan is made: 4 splits, 4 groups."""
+    p = play(workers, **settings)
+    puppets = [p.worker(n) for n in range(workers)]
+    for puppet in puppets:
+        puppet.register()
+    lease = puppets[0].ask()
+    assert lease is not None
+    puppets[0].finish(lease)
+    return p, puppets
