@@ -17,9 +17,10 @@ help: ## Show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with everything in it (quick when it is there)
+	@:
 
 $(READY): constraints.txt pyproject.toml tools/python.sh
-	@[ -x $(BIN)/pip ] || { python=$$(tools/python.sh) && echo "Setting up $(VENV) with $$($$python --version) ..." && "$$python" -m venv --clear $(VENV); }
+	@[ -x $(BIN)/pip ] || { python=$$(tools/python.sh) && echo "Setting up $(VENV) with $$($$python --version), which takes a minute or two ..." && "$$python" -m venv --clear $(VENV); }
 	@$(PIP) install --requirement constraints.txt
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) install --no-deps --editable .
 	@touch $@

@@ -1,0 +1,126 @@
+"""The files around the code say what is true: locked versions, links, the Makefile, the pages on the command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from shuffle_operator.cli import main
+
+PROJECT = Path(__file__).parents[2]
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def locked() -> dict[str, str]:
+    lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.lstrip().startswith("#"))
+
+
+def test_every_requirement_is_locked_to_one_version_that_satisfies_it() -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    versions = {canonicalize_name(name): version for name, version in locked().items()}
+    for text in tool("requirements").requirements(PROJECT / "pyproject.toml"):
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), text
+
+
+def test_the_lock_names_no_place() -> None:
+    text = (PROJECT / "constraints.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+|    # via( .+)?|    #   .+", line), line
+    assert "/" not in text
+    assert "--" not in text
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    links = tool("check_links")
+    pages = links.pages()
+    assert PROJECT / "README.md" in pages
+    assert [problem for page in pages for problem in links.broken(page)] == []
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    links = tool("check_links")
+    monkeypatch.setattr(links, "ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("# A `b` c\n[1](page.md#a-b-c) [2](no.md) [3](#nothing) [4](https://example.com) `[5](no.md)`\n")
+    assert list(links.broken(page)) == ["page.md: no.md leads nowhere", "page.md: #nothing: no such heading"]
+
+
+def test_every_make_target_that_the_pages_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"setup", "demo", "test", "lint", "types", "crds", "docs", "bench", "clean"} <= targets
+    for page in tool("check_links").pages():
+        named = set(re.findall(r"(?:^|`|    )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+        assert named <= targets, page
+
+
+def test_the_checks_run_the_readmes_test_command_last() -> None:
+    script = (PROJECT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "\nmake test " in (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert script.splitlines()[-1] == "make test"
+    assert (PROJECT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_every_command_is_on_its_page() -> None:
+    page = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert set(main.COMMANDS) <= set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", [name for name in main.COMMANDS if name != "crd"])
+def test_every_option_is_on_the_page(name: str) -> None:
+    page = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    shown = subprocess.run(
+        [sys.executable, "-c", "from shuffle_operator.cli.main import main; main()", name, "--help"],
+        capture_output=True, text=True, check=True, env={"COLUMNS": "200"},
+    ).stdout  # fmt: skip
+    options = set(re.findall(r"--[a-z-]+", shown)) - {"--help"}
+    assert options <= set(re.findall(r"--[a-z-]+", section))
+
+
+def test_a_python_without_what_is_needed_is_told_what_to_install(tmp_path: Path) -> None:
+    def ask(python: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "/usr/bin:/bin", "PYTHON": python}
+        return subprocess.run([str(PROJECT / "tools" / "python.sh")], capture_output=True, text=True, env=environment)
+
+    good = ask(sys.executable)
+    assert (good.returncode, good.stdout.strip()) == (0, sys.executable)
+    none = ask("no-such-python")
+    assert none.returncode == 1
+    assert "Python 3.11 or later is needed" in none.stderr
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n')
+    bare.chmod(0o755)
+    lacking = ask(str(bare))
+    assert lacking.returncode == 1
+    assert f"apt-get install python3.{sys.version_info.minor}-venv" in lacking.stderr
+
+
+def test_the_distribution_says_what_it_is() -> None:
+    project = pyproject()["project"]
+    assert project["scripts"] == {"shuffle": "shuffle_operator.cli.main:main"}
+    assert "Apache License" in (PROJECT / "LICENSE").read_text(encoding="utf-8")
+    assert project["license"] == "Apache-2.0"
