@@ -70,6 +70,22 @@ def test_errors_are_told_and_decide_the_exit_code(
     assert ("Traceback" in outcome.err) == (not isinstance(error, JobError | KeyboardInterrupt))
 
 
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("512MB", "did you mean 512M?"),
+        ("10Mi", "expected 256Mi to 64Ti"),
+        ("-1", "expected 256Mi to 64Ti"),
+        ("", "no qua"),
+    ],
+)
+def test_a_size_on_the_command_line_is_checked_like_one_in_a_job(shuffle: Any, size: str, said: str) -> None:
+    outcome = shuffle("run", "job.yaml", f"--memory={size}")
+    assert outcome.code == 2
+    assert said in " ".join(outcome.err.split())
+    assert "Traceback" not in outcome.err
+
+
 def test_a_command_gives_its_own_exit_code(shuffle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def ends() -> None:
         raise typer.Exit(130)

@@ -55,7 +55,7 @@ def load(source: FilePath | str) -> Loaded:
     name = ""
     if isinstance(source, FilePath) or "\n" not in source.strip():
         text = read_file(FilePath(source))
-        name = str(source)
+        name = "standard input" if str(source) == "-" else str(source)
     else:
         text = source
     document = documents.read(text)

@@ -14,12 +14,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
 from shuffle_operator.api.validation import load_job
 from shuffle_operator.cli.exits import COMPLETE, FAILED, INTERRUPTED, INVALID
 from shuffle_operator.cli.local_job import new_uid, with_local_paths
 from shuffle_operator.cli.machine import default_memory, default_workers
+from shuffle_operator.cli.options import memory_bytes
 from shuffle_operator.cli.progress import Display
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
@@ -34,7 +34,14 @@ def run(
         int | None, typer.Option("--workers", "-w", min=1, max=1024, help="Worker processes [default: one a core].")
     ] = None,
     memory: Annotated[
-        str | None, typer.Option("--memory", "-m", help="Memory of each worker, as 512Mi [default: what fits].")
+        int | None,
+        typer.Option(
+            "--memory",
+            "-m",
+            parser=memory_bytes,
+            metavar="SIZE",
+            help="Memory of each worker, as 512Mi [default: what fits].",
+        ),
     ] = None,
     scratch: Annotated[
         Path | None, typer.Option("--scratch", help="Folder for what does not fit in memory [default: the system's].")
@@ -50,7 +57,7 @@ def run(
     """Run a job on this machine."""
     declared = load_job(file)
     count = workers or declared_workers(declared, default_workers())
-    each = parse_bytes(memory) if memory is not None else declared_memory(declared, default_memory(count))
+    each = memory if memory is not None else declared_memory(declared, default_memory(count))
     job = with_local_paths(resolve(declared, uid=new_uid(), workers=count, memory=each))
     end = asyncio.run(_run(job, scratch, log, quiet))
     if json:
