@@ -8,6 +8,7 @@ not what it holds now. Reading is by ranges, one request for each read (large on
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import secrets
 import threading
@@ -221,6 +222,8 @@ class FsspecStorage:
             ),
             "",
         )
+        if isinstance(mark, datetime.datetime):  # some stores say it as text in one call and as a time in another
+            mark = mark.timestamp()
         return Info(path, size, f"{size}-{mark}".replace('"', ""))
 
 

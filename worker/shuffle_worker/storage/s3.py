@@ -33,6 +33,9 @@ FIRST_ANSWER = 8.0
 DELETES = 32
 """Deletions under way at once."""
 
+PAGE = 1000
+"""Files of one page of a listing: the most that S3 gives."""
+
 PIECES = 4
 """Ranges of one large read under way at once."""
 
@@ -170,7 +173,7 @@ class S3Storage(FsspecStorage):
         out: list[Info] = []
         after: dict[str, str] = {}
         while True:
-            page = self.call(folder, "listing", "list_objects_v2", Bucket=bucket, Prefix=prefix, **after)
+            page = self.call(folder, "listing", "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=PAGE, **after)
             for entry in page.get("Contents") or ():
                 if not entry["Key"].endswith("/"):
                     name = f"s3://{bucket}/{entry['Key']}"
