@@ -18,7 +18,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
@@ -91,29 +90,17 @@ class Runs:
             ) from error
         return Run(path)
 
-    def __enter__(self) -> Runs:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+    def close(self) -> None:
         for run in self.runs:
             run.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_runs(pieces: Iterator[list[pa.RecordBatch]], keys: Sequence[SortKey], scratch: Path, memory: int) -> Runs:
-    """Sort the rows run by run. Each piece is valid until the next; small ones are joined."""
-    runs = Runs(scratch)
-    try:
-        for rows in _joined(pieces, memory // 4):
-            ordered = take(rows, sort_indices(rows, keys).astype(np.int32))
-            del rows
-            block_rows = _block_rows(ordered, memory)
-            runs.runs.append(runs.write(iter([ordered]), block_rows))
-            del ordered
-    except BaseException:
-        runs.__exit__(None, None, None)
-        raise
-    return runs
+def write_run(runs: Runs, rows: pa.RecordBatch, memory: int) -> None:
+    """Add a run of rows that are in order and come after those of the runs before it in the input."""
+    row_bytes = max(rows.nbytes / max(rows.num_rows, 1), 1.0)
+    block_rows = max(LEAST_BLOCK_ROWS, int(memory / 8 / FAN_IN / row_bytes))
+    runs.runs.append(runs.write(iter([rows]), block_rows))
 
 
 def merged(runs: Runs, keys: Sequence[SortKey]) -> Iterator[pa.RecordBatch]:
@@ -162,35 +149,6 @@ def _advanced(heads: list[tuple[Run, pa.RecordBatch]], used: list[int]) -> Itera
             run.remove()
         else:
             yield run, left
-
-
-def _joined(pieces: Iterator[list[pa.RecordBatch]], budget: int) -> Iterator[pa.RecordBatch]:
-    """Pieces in memory of their own, as many together as the budget holds."""
-    held: list[pa.RecordBatch] = []
-    size = 0
-    for piece in pieces:
-        if not piece:
-            continue
-        batch = concat([*piece, piece[0].slice(0, 0)])
-        if held and size + batch.nbytes > budget:
-            yield _one(held)
-            held, size = [], 0
-        held.append(batch)
-        size += batch.nbytes
-        del batch
-    if held:
-        yield _one(held)
-
-
-def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:
-    batch = held[0] if len(held) == 1 else concat(held)
-    held.clear()
-    return batch
-
-
-def _block_rows(rows: pa.RecordBatch, memory: int) -> int:
-    row_bytes = max(rows.nbytes / max(rows.num_rows, 1), 1.0)
-    return max(LEAST_BLOCK_ROWS, int(memory / 8 / FAN_IN / row_bytes))
 
 
 def _rows_of_first(runs: Sequence[Run]) -> int:

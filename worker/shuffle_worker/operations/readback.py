@@ -1,7 +1,8 @@
 """Shards back from the store: in order, through one buffer that is used again and again.
 
-Fresh memory costs more than copying into warm memory, so each `write` lease has one `ReadBack`, whose buffer grows to
-the budget once. What it yields is decoded without a copy and is valid only until the next piece is asked for.
+A first touch of memory costs more than copying into memory that is warm, so the buffers outlive the leases
+(`Buffers`): one for each lease that was ever at work at the same time, each grown once to its budget. What is read is
+decoded without a copy and is valid only until the next piece is asked for.
 """
 
 from __future__ import annotations
@@ -16,15 +17,45 @@ from shuffle_worker.operations.shards import Counts, Decoded, decode
 from shuffle_worker.plan.layout import Layout
 
 
-class ReadBack:
-    """Reads the shards of buckets, `budget` bytes at a time (one shard where that is larger)."""
+class Buffers:
+    """Read buffers that wait to be used again. Calls come from several threads."""
 
-    def __init__(self, source: ShardSource, layout: Layout, schema: pa.Schema, budget: int) -> None:
+    def __init__(self) -> None:
+        self._idle: list[pa.Buffer] = []  # append and pop are atomic
+
+    def take(self, size: int) -> pa.Buffer:
+        """A buffer of at least `size` bytes. A smaller idle one is let go of rather than kept beside it."""
+        try:
+            buffer = self._idle.pop()
+        except IndexError:
+            return pa.allocate_buffer(size)
+        return buffer if buffer.size >= size else self._fresh(buffer, size)
+
+    def give(self, buffer: pa.Buffer) -> None:
+        self._idle.append(buffer)
+
+    @staticmethod
+    def _fresh(small: pa.Buffer, size: int) -> pa.Buffer:
+        del small
+        return pa.allocate_buffer(size)
+
+
+class ReadBack:
+    """Reads the shards of buckets, `budget` bytes at a time (one shard where that is larger). Close it."""
+
+    def __init__(self, source: ShardSource, layout: Layout, schema: pa.Schema, budget: int, buffers: Buffers) -> None:
+        self._buffers = buffers
         self._source = source
         self._layout = layout
         self._schema = schema
         self._budget = budget
         self._buffer: pa.Buffer | None = None
+
+    def close(self) -> None:
+        """Nothing that was read may be used any more."""
+        if self._buffer is not None:
+            self._buffers.give(self._buffer)
+            self._buffer = None
 
     def size(self, bucket: int) -> int:
         """Bytes of a bucket's shards."""
@@ -48,14 +79,17 @@ class ReadBack:
                 at += shard.length
             yield piece
 
-    def counts(self, bucket: int, cells: int) -> Counts:
-        """How many rows each cell of a bucket of several has: one reading of all its shards."""
-        totals = np.zeros(cells, np.int64)
+    def measure(self, bucket: int, cells: int) -> tuple[Counts, Counts]:
+        """Rows and bytes of each cell of a bucket of several: one reading of all its shards."""
+        rows, sizes = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
         for piece in self.pieces(bucket):
-            for shard in piece:
-                assert shard.counts is not None
-                totals += shard.counts
-        return totals
+            for batch, counts in piece:
+                assert counts is not None
+                rows += counts
+                starts = np.cumsum(counts) - counts
+                for cell in np.flatnonzero(counts).tolist():
+                    sizes[cell] += batch.slice(int(starts[cell]), int(counts[cell])).nbytes
+        return rows, sizes
 
     def _portions(self, bucket: int) -> Iterator[list[StoredShard]]:
         portion: list[StoredShard] = []
@@ -71,9 +105,10 @@ class ReadBack:
 
     def _fill(self, bucket: int, shards: list[StoredShard]) -> pa.Buffer:
         size = sum(shard.length for shard in shards)
-        if self._buffer is None or self._buffer.size < size:
+        if self._buffer is not None and self._buffer.size < size:
             self._buffer = None
-            self._buffer = pa.allocate_buffer(size)
+        if self._buffer is None:
+            self._buffer = self._buffers.take(size)
         buffer = self._buffer.slice(0, size)
         self._source.read(bucket, shards, memoryview(self._buffer).cast("B")[:size])
         return buffer

@@ -19,13 +19,16 @@ import pyarrow as pa
 from shuffle_worker.operations.base import FileResult, ShardSource
 from shuffle_worker.operations.cutter import copied
 from shuffle_worker.operations.files import PartitionFiles
-from shuffle_worker.operations.readback import ReadBack
+from shuffle_worker.operations.readback import Buffers, ReadBack
 from shuffle_worker.operations.shards import Counts, Decoded
-from shuffle_worker.operations.sorting import Sorter
+from shuffle_worker.operations.sorting import Pieces, Sorter
 from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
+
+RELEASE_EVERY = 256 << 20
+"""Bytes of shards written between two calls of `release_unused`."""
 
 Stream = Iterator[pa.RecordBatch | None]
 """Batches in order; None where the memory of those before it is about to be used again."""
@@ -39,10 +42,12 @@ class Reduce:
         self._schema = transport_schema(plan.arrow_schema())
         self._files = files
         self._sorter = sorter
+        self._buffers = Buffers()
+        self._since_release = 0
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         share = max(memory // 4, 1)
-        readback = ReadBack(source, self._layout, self._schema, share)
+        readback = ReadBack(source, self._layout, self._schema, share, self._buffers)
         buckets = self._layout.group_buckets(group)
         partitions = self._layout.group_partitions(group)
         try:
@@ -52,19 +57,27 @@ class Reduce:
             else:
                 yield from self._parted(buckets[0], partitions, readback, memory)
         finally:
-            del readback
+            readback.close()
+            self._release(sum(readback.size(bucket) for bucket in buckets))
+
+    def _release(self, size: int) -> None:
+        """Give memory that the allocator keeps back to the system, now and then: what is given back must be touched for
+        the first time again."""
+        self._since_release += size
+        if self._since_release >= RELEASE_EVERY:
+            self._since_release = 0
             pa.default_memory_pool().release_unused()
 
     def _buckets(self, buckets: range, readback: ReadBack, memory: int) -> Stream:
         """A partition: its buckets one after the other."""
         for bucket in buckets:
             whole = (_passed_on(piece) for piece in readback.pieces(bucket))
-            yield from self._ordered(whole, readback.size(bucket), memory)
+            yield from self._ordered(whole, memory)
 
-    def _ordered(self, pieces: Iterator[list[pa.RecordBatch]], size: int, memory: int) -> Stream:
-        """Pieces of about `size` bytes in all, in the order that the file's rows are to have."""
+    def _ordered(self, pieces: Pieces, memory: int) -> Stream:
+        """Rows in the order that the file is to have them in."""
         if self._sorter is not None:
-            yield from self._sorter.sorted(pieces, size, memory)
+            yield from self._sorter.sorted(pieces, memory)
             return
         for piece in pieces:
             yield from piece
@@ -78,26 +91,19 @@ class Reduce:
     def _parted(self, bucket: int, partitions: range, readback: ReadBack, memory: int) -> Iterator[FileResult]:
         """The partitions of a bucket, as many of them at a time as fit."""
         share = max(memory // 4, 1)
-        size = readback.size(bucket)
-        if size <= share:
-            totals = None
-            passes = [range(len(partitions))]
-        else:
-            totals = readback.counts(bucket, len(partitions))
-            passes = list(_passes(totals, size / max(int(totals.sum()), 1), share))
+        count = len(partitions)
+        passes = [range(count)]
+        totals: Counts | None = None
+        if readback.size(bucket) > share:
+            totals, sizes = readback.measure(bucket, count)
+            passes = list(_passes(sizes, share))
         for cells in passes:
             if totals is not None and len(cells) == 1:
-                rows = int(totals[cells[0]])
-                if not rows:
-                    yield self._files.write(partitions[cells[0]], iter(()), 0)
-                    continue
                 only = (_of_cell(piece, cells[0]) for piece in readback.pieces(bucket))
-                stream = self._ordered(only, int(rows * size / int(totals.sum())), memory)
-                yield self._files.write(partitions[cells[0]], stream, rows)
+                yield self._files.write(partitions[cells[0]], self._ordered(only, memory), int(totals[cells[0]]))
             else:
-                for cell, rows_of_cell in self._gathered(bucket, len(partitions), cells, readback):
-                    stream = self._together(rows_of_cell)
-                    yield self._files.write(partitions[cell], stream, rows_of_cell.num_rows)
+                for cell, rows in self._gathered(bucket, count, cells, readback):
+                    yield self._files.write(partitions[cell], self._together(rows), rows.num_rows)
 
     def _gathered(
         self, bucket: int, count: int, cells: range, readback: ReadBack
@@ -152,13 +158,12 @@ def _cells_of(piece: list[Decoded]) -> np.ndarray[tuple[int], np.dtype[np.int32]
     return np.concatenate(parts)
 
 
-def _passes(totals: Counts, row_bytes: float, budget: int) -> Iterator[range]:
-    """Runs of cells whose rows fit the budget; a cell that does not fit is a run of its own."""
-    first, held = 0, 0.0
-    for cell, rows in enumerate(totals.tolist()):
-        size = rows * row_bytes
+def _passes(sizes: Counts, budget: int) -> Iterator[range]:
+    """Runs of cells whose bytes together fit the budget; a cell that does not fit is a run of its own."""
+    first, held = 0, 0
+    for cell, size in enumerate(sizes.tolist()):
         if cell > first and held + size > budget:
             yield range(first, cell)
-            first, held = cell, 0.0
+            first, held = cell, 0
         held += size
-    yield range(first, len(totals))
+    yield range(first, len(sizes))

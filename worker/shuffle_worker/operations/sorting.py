@@ -11,10 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from shuffle_worker.errors import OutOfMemory
-from shuffle_worker.operations.external_sort import merged, write_runs
+from shuffle_worker.operations.cutter import copied
+from shuffle_worker.operations.external_sort import Runs, merged, write_run
 from shuffle_worker.partitioning.columns import concat, take
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.protocol.messages import SortKey
+
+Pieces = Iterator[list[pa.RecordBatch]]
+"""Rows in input order, some batches at a time; each piece is valid until the next is asked for."""
 
 
 class Sorter:
@@ -26,24 +30,56 @@ class Sorter:
 
     def in_memory(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows in order; needs as much memory again as they have."""
-        return sorted_rows(rows, self._keys)
+        return take(rows, sort_indices(rows, self._keys))
 
-    def sorted(self, pieces: Iterator[list[pa.RecordBatch]], size: int, memory: int) -> Iterator[pa.RecordBatch]:
-        """The rows of all pieces in order, in batches with memory of their own. Each piece is valid until the next.
-        size: bytes of all pieces; where a quarter of `memory` does not hold them, they are sorted on scratch."""
-        if size <= memory // 4:
-            batches = [batch for piece in pieces for batch in piece]
-            if batches:
-                yield self.in_memory(concat(batches))
-            return
+    def sorted(self, pieces: Pieces, memory: int) -> Iterator[pa.RecordBatch]:
+        """The rows of all pieces in order, in batches with memory of their own. Those that a quarter of `memory` does
+        not hold are sorted on scratch."""
+        runs: Runs | None = None
+        try:
+            for rows, more in _loads(pieces, max(memory // 4, 1)):
+                if runs is None and not more:
+                    yield self.in_memory(rows)
+                    return
+                if runs is None:
+                    runs = Runs(self._scratch_folder(memory))
+                write_run(runs, self.in_memory(rows), memory)
+                del rows
+            if runs is not None:
+                yield from merged(runs, self._keys)
+        finally:
+            if runs is not None:
+                runs.close()
+
+    def _scratch_folder(self, memory: int) -> Path:
         if self._scratch is None:
             raise OutOfMemory(
-                f"{size} bytes are to be sorted together, which {memory} bytes of memory do not hold, and there is no "
-                f"scratch folder to sort them on; give the workers scratch space or more memory"
+                f"more rows are to be sorted together than {memory} bytes of memory hold, and there is no scratch "
+                f"folder to sort them on; give the workers scratch space or more memory"
             )
-        with write_runs(pieces, self._keys, self._scratch, memory) as runs:
-            yield from merged(runs, self._keys)
+        return self._scratch
 
 
-def sorted_rows(rows: pa.RecordBatch, keys: Sequence[SortKey]) -> pa.RecordBatch:
-    return take(rows, sort_indices(rows, keys).astype("int32"))
+def _loads(pieces: Pieces, budget: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    """Pieces in memory of their own, as many together as the budget holds (one piece where that is larger), and whether
+    more rows follow."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for piece in pieces:
+        filled = [batch for batch in piece if batch.num_rows]
+        if not filled:
+            continue
+        following = sum(batch.nbytes for batch in filled)
+        if held and size + following > budget:
+            yield _one(held), True
+            size = 0
+        held.append(copied(filled))
+        size += following
+    if held:
+        yield _one(held), False
+
+
+def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:
+    batch = concat(held)
+    held.clear()
+    return batch

@@ -23,12 +23,13 @@ Array: TypeAlias = "pa.Array[Any]"
 class Bytes:
     """Rows of bytes: row i is `data[starts[i] : starts[i] + lengths[i]]`, whatever the column's type was."""
 
-    __slots__ = ("data", "lengths", "starts")
+    __slots__ = ("data", "highest", "lengths", "starts")
 
     def __init__(self, data: npt.NDArray[np.uint8], starts: I64, lengths: I64) -> None:
         self.data = data
         self.starts = starts
         self.lengths = lengths
+        self.highest = int(starts[-1]) if len(starts) else 0  # starts rise
 
 
 def view(buffer: pa.Buffer | None, dtype: npt.DTypeLike, count: int, skip: int = 0) -> npt.NDArray[Any]:
@@ -121,17 +122,15 @@ def word(rows: Bytes, at: int, chosen: I64 | None = None) -> U64:
         data = np.concatenate([data, np.zeros(8, np.uint8)])
     last = data.size - 8
     words: U64 = np.ndarray((last + 1,), np.dtype("<u8"), data, 0, (1,))
-    where = starts + at
-    remaining = lengths - at
-    np.clip(remaining, 0, 8, out=remaining)
-    np.copyto(where, 0, where=remaining == 0)
-    if where.size and int(where.max()) > last:
-        near = np.minimum(where, last)
-        found = words[near]
-        found >>= ((where - near) * 8).astype(np.uint64)
-    else:
+    where = starts + at if at else starts
+    if rows.highest + at <= last:
         found = words[where]
-    found &= _MASKS[remaining]
+    else:
+        found = words[np.minimum(where, last)]
+        late = np.flatnonzero(where > last)
+        found[late] >>= (np.minimum(where[late] - last, 7) * 8).astype(np.uint64)
+    remaining = lengths - at if at else lengths
+    found &= _MASKS.take(remaining, mode="clip")
     return found
 
 

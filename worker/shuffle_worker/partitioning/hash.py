@@ -26,14 +26,14 @@ All of it is numpy over whole columns, in blocks that stay in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.partitioning.columns import U64, Array, bits, plain, rows_of_bytes, valid, values, view, word
+from shuffle_worker.partitioning.columns import U64, Array, Bytes, bits, plain, rows_of_bytes, valid, values, view, word
 
 NAME = "shuffle-hash/1"
 NULL = 0x9AE16A3B2F90404F
@@ -44,7 +44,8 @@ PRIME = (1 << 61) - 1
 SHORT = 64
 """Bytes of a text up to which it is hashed by words, all rows at once; a longer one by itself (bounds the rounds)."""
 
-_BLOCK = 16384
+_BLOCK = 8192
+"""Rows hashed at once: arrays of 64 KiB stay in the cache, and below the size that the C library maps afresh."""
 _MASK = (1 << 64) - 1
 _NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
@@ -81,45 +82,71 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def cells_of(columns: Sequence[Array], cells: int) -> npt.NDArray[np.int32]:
-    """The cell of every row, 0 .. cells-1, from its key columns."""
-    return to_cells(hash_rows(columns), cells)
-
-
-def to_cells(hashes: U64, cells: int) -> npt.NDArray[np.int32]:
-    """Spread hashes evenly over cells (a multiplication instead of a division). Destroys `hashes`."""
-    out = np.empty(len(hashes), np.int32)
-    for start in range(0, len(hashes), _BLOCK):
-        part = hashes[start : start + _BLOCK]
-        part >>= np.uint64(32)
-        part *= np.uint64(cells)
-        part >>= np.uint64(32)
-        out[start : start + _BLOCK] = part
+    """The cell of every row, 0 .. cells-1, from its key columns: spread by a multiplication instead of a division."""
+    out = np.empty(len(columns[0]), np.int32)
+    for start, hashes in _blocks(columns):
+        hashes >>= np.uint64(32)
+        hashes *= np.uint64(cells)
+        hashes >>= np.uint64(32)
+        out[start : start + _BLOCK] = hashes
     return out
 
 
 def hash_rows(columns: Sequence[Array]) -> U64:
     """The hash of every row over its key columns, in their order."""
-    hashes = hash_column(columns[0])
-    for column in columns[1:]:
-        hashes *= np.uint64(MULTIPLIER)
-        hashes += hash_column(column)
-        mix(hashes)
-    return hashes
+    out = np.empty(len(columns[0]), np.uint64)
+    for start, hashes in _blocks(columns):
+        out[start : start + _BLOCK] = hashes
+    return out
 
 
 def hash_column(array: Array) -> U64:
-    """The hash of every value of a column; the result is the caller's own."""
+    """The hash of every value of a column."""
+    return hash_rows([array])
+
+
+def _blocks(columns: Sequence[Array]) -> Iterator[tuple[int, U64]]:
+    """The hashes of the rows, block by block, with the block's first row."""
+    prepared = [_prepared(column) for column in columns]
+    for start in range(0, len(columns[0]), _BLOCK):
+        hashes = prepared[0](start)
+        for column in prepared[1:]:
+            hashes *= np.uint64(MULTIPLIER)
+            hashes += column(start)
+            mix(hashes)
+        yield start, hashes
+
+
+def _prepared(array: Array) -> Callable[[int], U64]:
+    """Gives the hashes of the block that begins at a row."""
     kind = array.type
     if isinstance(kind, pa.ExtensionType):
-        return hash_column(array.storage)  # type: ignore[attr-defined]
-    if pa.types.is_dictionary(kind):
-        return _hash_dictionary(array)
-    array = plain(array)
+        return _prepared(array.storage)  # type: ignore[attr-defined]
+    if pa.types.is_dictionary(kind) and len(array.dictionary) < len(array):  # type: ignore[attr-defined]
+        return _prepared_dictionary(array)
+    column = plain(array)
+    return lambda start: _hash_block(column.slice(start, _BLOCK))
+
+
+def _prepared_dictionary(array: Array) -> Callable[[int], U64]:
+    """Hash the dictionary once and look each row up."""
+    dictionary = array.dictionary  # type: ignore[attr-defined]
+    codes = array.indices  # type: ignore[attr-defined]
+    table = np.append(hash_column(dictionary), np.uint64(NULL))
+    kind = codes.type
+    places = values(codes, f"{'i' if pa.types.is_signed_integer(kind) else 'u'}{kind.bit_width // 8}").astype(np.int64)
+    present = valid(codes)
+    if present is not None:
+        places[~present] = len(dictionary)
+    return lambda start: table[places[start : start + _BLOCK]]
+
+
+def _hash_block(array: Array) -> U64:
     kind = array.type
     if pa.types.is_null(kind):
         return np.full(len(array), NULL, np.uint64)
     if is_bytes(kind):
-        hashes = _hash_bytes(array)
+        hashes = _hash_bytes(rows_of_bytes(array))
     elif pa.types.is_decimal(kind):
         hashes = mix(_decimal_residues(array))
     elif pa.types.is_floating(kind):
@@ -133,20 +160,17 @@ def hash_column(array: Array) -> U64:
 
 
 def mix(words: U64) -> U64:
-    """Scramble in place, block by block."""
-    scratch = np.empty(min(_BLOCK, len(words)), np.uint64)
-    for start in range(0, len(words), _BLOCK):
-        part = words[start : start + _BLOCK]
-        high = scratch[: len(part)]
-        part += np.uint64(GOLDEN)
-        np.right_shift(part, np.uint64(33), out=high)
-        part ^= high
-        part *= np.uint64(0xFF51AFD7ED558CCD)
-        np.right_shift(part, np.uint64(33), out=high)
-        part ^= high
-        part *= np.uint64(0xC4CEB9FE1A85EC53)
-        np.right_shift(part, np.uint64(33), out=high)
-        part ^= high
+    """Scramble in place."""
+    high = np.empty_like(words)
+    words += np.uint64(GOLDEN)
+    np.right_shift(words, np.uint64(33), out=high)
+    words ^= high
+    words *= np.uint64(0xFF51AFD7ED558CCD)
+    np.right_shift(words, np.uint64(33), out=high)
+    words ^= high
+    words *= np.uint64(0xC4CEB9FE1A85EC53)
+    np.right_shift(words, np.uint64(33), out=high)
+    words ^= high
     return words
 
 
@@ -184,19 +208,17 @@ def _float_words(array: Array) -> U64:
     return words
 
 
-def _hash_bytes(array: Array) -> U64:
-    rows = rows_of_bytes(array)
+def _hash_bytes(rows: Bytes) -> U64:
     hashes = mix(rows.lengths.astype(np.uint64))
-    longest = int(rows.lengths.max()) if len(array) else 0
+    shortest, longest = int(rows.lengths.min()), int(rows.lengths.max())
     for at in range(0, min(longest, SHORT), 8):
-        active = np.flatnonzero(rows.lengths > at) if at else None
-        if active is None or len(active) == len(array):
+        if at < shortest:
             hashes ^= word(rows, at)
             hashes *= np.uint64(MULTIPLIER)
             hashes ^= hashes >> np.uint64(32)
         else:
-            part = hashes[active]
-            part ^= word(rows, at, active)
+            active = np.flatnonzero(rows.lengths > at)
+            part = hashes[active] ^ word(rows, at, active)
             part *= np.uint64(MULTIPLIER)
             part ^= part >> np.uint64(32)
             hashes[active] = part
@@ -206,22 +228,6 @@ def _hash_bytes(array: Array) -> U64:
             start = int(rows.starts[i])
             hashes[i] = xxhash.xxh3_64_intdigest(data[start : start + int(rows.lengths[i])])
     return mix(hashes)
-
-
-def _hash_dictionary(array: Array) -> U64:
-    """Hash the dictionary once and look each row up."""
-    dictionary = array.dictionary  # type: ignore[attr-defined]
-    codes = array.indices  # type: ignore[attr-defined]
-    if len(dictionary) > len(array):
-        return hash_column(array.dictionary_decode())  # type: ignore[attr-defined]
-    table = np.append(hash_column(dictionary), np.uint64(NULL))
-    kind = codes.type
-    dtype = f"{'i' if pa.types.is_signed_integer(kind) else 'u'}{kind.bit_width // 8}"
-    places = values(codes, dtype).astype(np.int64)
-    present = valid(codes)
-    if present is not None:
-        places[~present] = len(dictionary)
-    return table[places]
 
 
 def _decimal_residues(array: Array) -> U64:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from shuffle_worker.partitioning.columns import I64, take
+from shuffle_worker.partitioning.columns import I64, Array, buffer_of, indices, take, values
 
-_RADIX = 1 << 16
+_NARROW = 1 << 16
 
 
 class Scattered(NamedTuple):
@@ -25,11 +26,14 @@ class Scattered(NamedTuple):
     starts: I64
 
 
-def stable_order(cells: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.generic]:
-    """Row numbers by (cell, row)."""
-    if count <= _RADIX:  # numpy sorts 16-bit numbers by counting
-        return np.argsort(cells.astype(np.uint16), kind="stable")
-    return np.argsort(cells, kind="stable")
+def stable_order(cells: npt.NDArray[np.int32], count: int) -> Array:
+    """Row numbers by (cell, row). Arrow sorts 16-bit numbers by counting, into memory that is warm."""
+    column: Array
+    if count <= _NARROW:
+        column = pa.Array.from_buffers(pa.uint16(), len(cells), [None, buffer_of(cells.astype(np.uint16))])
+    else:
+        column = pa.Array.from_buffers(pa.int32(), len(cells), [None, buffer_of(cells)])
+    return pc.array_sort_indices(column)
 
 
 def scatter(
@@ -52,8 +56,9 @@ def scatter(
     if not len(cells):
         return Scattered(batch.slice(0, 0), starts)
     if int(starts[int(cells[0]) + 1] - starts[int(cells[0])]) == len(cells):  # all in one cell: nothing to reorder
-        return Scattered(batch if kept is None else take(batch, kept.astype(np.int32)), starts)
+        return Scattered(batch if kept is None else take(batch, kept), starts)
     order = stable_order(cells, count)
     if kept is not None:
-        order = kept[order]
-    return Scattered(take(batch, order.astype(np.int32)), starts)
+        order = indices(kept[values(order, np.int64)])
+    grouped: pa.RecordBatch = pc.take(batch, order, boundscheck=False)
+    return Scattered(grouped, starts)
