@@ -43,7 +43,7 @@ Answer = Callable[[str, str], tuple[int, bytes] | None]
 
 @contextmanager
 def failing(address: str, answer: Answer) -> Iterator[str]:
-    """A server that passes requests on to `address`, but for those that `answer` answers itself (status 0: hangs up)."""
+    """A server that passes requests on to `address`; `answer` may answer some itself (status 0: hangs up)."""
     target = address.removeprefix("http://")
 
     class Handler(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ def failing(address: str, answer: Answer) -> Iterator[str]:
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:  # type: ignore[override]
             """Nothing: tests are quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

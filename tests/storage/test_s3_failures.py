@@ -193,9 +193,9 @@ def test_a_write_that_fails_for_good_leaves_no_upload(address: str) -> None:
 
 
 def test_a_full_store(address: str) -> None:
-    with failing(address, Fault("PUT", 507, s3_error("XMinioStorageFull", "no space"))) as full:
-        with pytest.raises(OutOfDisk, match="no room left"):
-            S3Storage(Settings(endpoint=full)).put(f"{FOLDER}/file", b"x")
+    fault = Fault("PUT", 507, s3_error("XMinioStorageFull", "no space"))
+    with failing(address, fault) as full, pytest.raises(OutOfDisk, match="no room left"):
+        S3Storage(Settings(endpoint=full)).put(f"{FOLDER}/file", b"x")
 
 
 def test_a_file_replaced_while_it_is_read(address: str) -> None:
@@ -209,6 +209,6 @@ def test_a_file_replaced_while_it_is_read(address: str) -> None:
 
 
 def test_a_bucket_in_another_region(address: str) -> None:
-    with failing(address, Fault("GET", 301, s3_error("PermanentRedirect"))) as other:
-        with pytest.raises(InvalidSpec, match="another region"):
-            S3Storage(Settings(endpoint=other)).listing(FOLDER)
+    fault = Fault("GET", 301, s3_error("PermanentRedirect"))
+    with failing(address, fault) as other, pytest.raises(InvalidSpec, match="another region"):
+        S3Storage(Settings(endpoint=other)).listing(FOLDER)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shuffle_worker.errors import DataError, JobError
+from shuffle_worker.plan.arrow import children
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.storage.failures import failure, said
 
@@ -64,6 +65,8 @@ class ParquetSource:
         self.metadata: pq.FileMetaData = first.metadata
         self.schema: pa.Schema = first.schema_arrow
         self._leaves = self._leaf_columns()
+        # Arrow cannot read a dictionary inside of a nested column over the end of a row group
+        self._alone = {field.name for field in self.schema if _dictionary_inside(field.type)}
 
     def __enter__(self) -> Self:
         return self
@@ -88,18 +91,18 @@ class ParquetSource:
     def batches(self, row_groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Batches of at most `rows` rows of these columns (in the file's order) of consecutive row groups."""
         leaves = self.leaves(names)
-        stored = sum(self.stored_bytes(group, leaves) for group in row_groups)
-        file = self._reader(stored, len(leaves))
-        try:
-            yield from file.reader.iter_batches(
-                rows, row_groups=list(row_groups), column_indices=leaves, use_threads=False
-            )
-        except JobError:
-            raise
-        except MemoryError:
-            raise
-        except (OSError, pa.ArrowException, ValueError) as error:
-            raise self._corrupt(error, row_groups) from error
+        alone = any(name in self._alone for name in names)
+        for run in [[group] for group in row_groups] if alone else [list(row_groups)]:
+            stored = sum(self.stored_bytes(group, leaves) for group in run)
+            file = self._reader(stored, len(leaves))
+            try:
+                yield from file.reader.iter_batches(rows, row_groups=run, column_indices=leaves, use_threads=False)
+            except (JobError, MemoryError):
+                raise
+            except pa.ArrowNotImplementedError as error:
+                raise self._unreadable(error, names) from error
+            except (OSError, pa.ArrowException, ValueError) as error:
+                raise self._corrupt(error, run) from error
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -154,6 +157,12 @@ class ParquetSource:
             )
         return DataError(f"{self.path}: the Parquet footer is damaged: {said(error)}")
 
+    def _unreadable(self, error: Exception, names: Sequence[str]) -> DataError:
+        return DataError(
+            f"{self.path}: one of the columns {', '.join(names)} is stored in a way that cannot be read: {said(error)}; "
+            "leave it out with `columns`"
+        )
+
     def _corrupt(self, error: Exception, row_groups: Sequence[int]) -> JobError:
         if isinstance(error, OSError) and error.errno is not None:
             return failure(self.path, "reading", error)
@@ -185,5 +194,11 @@ def _leaf_count(kind: pa.DataType) -> int:
     if pa.types.is_dictionary(kind):
         return 1
     if pa.types.is_nested(kind):
-        return sum(_leaf_count(kind.field(at).type) for at in range(kind.num_fields))
+        return sum(_leaf_count(field.type) for field in children(kind))
     return 1
+
+
+def _dictionary_inside(kind: pa.DataType) -> bool:
+    return pa.types.is_nested(kind) and any(
+        pa.types.is_dictionary(field.type) or _dictionary_inside(field.type) for field in children(kind)
+    )
