@@ -66,7 +66,7 @@ def _join_inputs(spec: Object) -> bool:
     if not isinstance(join, Mapping) or not isinstance(join.get("left"), str) or not isinstance(join.get("right"), str):
         return True
     names = [item.get("name") for item in objects(spec.get("inputs"))]
-    return join["left"] != join["right"] and {join["left"], join["right"]} <= set(names)
+    return join["left"] != join["right"] and join["left"] in names and join["right"] in names
 
 
 def _join_keys(join: Object) -> bool:
