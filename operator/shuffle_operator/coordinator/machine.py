@@ -390,6 +390,8 @@ class Coordinator:
         self.summary = summary
         self.planned_at = now
         self.ledger = new_ledger(summary, self.generation)
+        self._rebuild_since = None  # planned anew before the survivors had been waited for: they start over
+        self._held.clear()
         self._actions.append(Wake(None))
 
     def _failed_lease(self, live: Live, failure: Failure, now: float) -> None:
