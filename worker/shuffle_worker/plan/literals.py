@@ -53,6 +53,8 @@ def as_time(text: str, kind: pa.DataType) -> Scalar:
             return scalar(text, pa.time64("ns")).cast(kind)
         if pa.types.is_timestamp(kind):
             return _timestamp(text, kind)
+    except NotThatType:
+        raise
     except (pa.ArrowException, ValueError):
         raise NotThatType(_NAME) from None
     raise NotThatType(f"a {kind} cannot be written as text")
@@ -79,8 +81,9 @@ def _timestamp(text: str, kind: Any) -> Scalar:
     if offset is None:
         naive = scalar(text, timestamp(unit))
         return in_zone(naive, kind.tz) if kind.tz else naive
-    moment = scalar(text, timestamp(unit, "UTC"))
-    return moment.cast(timestamp(unit, kind.tz)) if kind.tz else moment
+    if kind.tz is None:
+        raise NotThatType("the column has no time zone: leave the offset out")
+    return scalar(text, timestamp(unit, "UTC")).cast(timestamp(unit, kind.tz))
 
 
 def in_zone(naive: Scalar, zone: str) -> Scalar:

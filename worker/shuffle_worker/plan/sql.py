@@ -41,7 +41,7 @@ def parse(text: str) -> exp.Expression:
     if isinstance(tree, exp.Alias):
         extra = tree.args["alias"]
         raise wrong(text, f"does not belong here: {extra.name}", position(extra))
-    if isinstance(tree, exp.Query | exp.Command | exp.DDL | exp.DML):
+    if isinstance(tree, exp.Query | exp.Command | exp.DDL | exp.DML | exp.Drop):
         raise wrong(text, "is a statement; write only the condition, without SELECT and WHERE", 0)
     return tree
 

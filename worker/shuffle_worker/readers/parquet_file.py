@@ -159,8 +159,8 @@ class ParquetSource:
 
     def _unreadable(self, error: Exception, names: Sequence[str]) -> DataError:
         return DataError(
-            f"{self.path}: one of the columns {', '.join(names)} is stored in a way that cannot be read: {said(error)}; "
-            "leave it out with `columns`"
+            f"{self.path}: one of the columns {', '.join(names)} is stored in a way that cannot be read "
+            f"({said(error)}); leave it out with `columns`"
         )
 
     def _corrupt(self, error: Exception, row_groups: Sequence[int]) -> JobError:
