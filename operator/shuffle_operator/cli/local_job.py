@@ -1,4 +1,4 @@
-"""What a job file means on this machine: its own uid, and paths that do not depend on where workers run."""
+"""What a job file means on this machine: how many workers, how much memory, and where relative paths lead."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from pathlib import Path
 
 import msgspec
 
+from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
+from shuffle_operator.api.validation import load_job
+from shuffle_operator.cli.machine import default_memory, default_workers
 from shuffle_worker.protocol.messages import Job
 
 
-def new_uid() -> str:
-    """Of a run; names its staging folder, so two runs never share one."""
-    return secrets.token_hex(8)
+def local_job(file: Path, workers: int | None, memory: int | None) -> Job:
+    """The job of a file, as it runs here. workers, memory (bytes each): from the command line; where they are None the
+    file's own word counts, then what fits this machine. The uid is new: it names the run's staging folder."""
+    declared = load_job(file)
+    count = workers or declared_workers(declared, default_workers())
+    each = memory if memory is not None else declared_memory(declared, default_memory(count))
+    return with_local_paths(resolve(declared, uid=secrets.token_hex(8), workers=count, memory=each))
 
 
 def with_local_paths(job: Job) -> Job:

@@ -24,6 +24,7 @@ from shuffle_worker.errors import JobError
 COMMANDS: dict[str, str] = {
     "init": "Write a commented job file to start from.",
     "validate": "Check a job file; nothing is read or started.",
+    "explain": "Show the plan of a job; nothing is written.",
     "run": "Run a job on this machine.",
     "crd": "Print the CustomResourceDefinition for kubectl apply.",
 }

@@ -1,6 +1,9 @@
-"""Option values that several commands take, read and refused the same way."""
+"""Options that several commands take: the same names, the same help, refused the same way."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -15,3 +18,19 @@ def memory_bytes(text: str) -> int:
         return parse_bytes(text, 256 * MIB, 64 * TIB)
     except BadQuantity as error:
         raise typer.BadParameter(f"found {text!r}; {error}") from None
+
+
+FileArgument = Annotated[Path, typer.Argument(help="The job file (YAML); - for standard input.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", "-w", min=1, max=1024, help="Worker processes [default: one a core].")
+]
+MemoryOption = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        "-m",
+        parser=memory_bytes,
+        metavar="SIZE",
+        help="Memory of each worker, as 512Mi [default: what fits].",
+    ),
+]

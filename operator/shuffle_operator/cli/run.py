@@ -14,12 +14,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
-from shuffle_operator.api.validation import load_job
 from shuffle_operator.cli.exits import COMPLETE, FAILED, INTERRUPTED, INVALID
-from shuffle_operator.cli.local_job import new_uid, with_local_paths
-from shuffle_operator.cli.machine import default_memory, default_workers
-from shuffle_operator.cli.options import memory_bytes
+from shuffle_operator.cli.local_job import local_job
+from shuffle_operator.cli.options import FileArgument, MemoryOption, WorkersOption
 from shuffle_operator.cli.progress import Display
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
@@ -29,20 +26,9 @@ REDRAW = 0.2
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="The job file (YAML); - for standard input.")],
-    workers: Annotated[
-        int | None, typer.Option("--workers", "-w", min=1, max=1024, help="Worker processes [default: one a core].")
-    ] = None,
-    memory: Annotated[
-        int | None,
-        typer.Option(
-            "--memory",
-            "-m",
-            parser=memory_bytes,
-            metavar="SIZE",
-            help="Memory of each worker, as 512Mi [default: what fits].",
-        ),
-    ] = None,
+    file: FileArgument,
+    workers: WorkersOption = None,
+    memory: MemoryOption = None,
     scratch: Annotated[
         Path | None, typer.Option("--scratch", help="Folder for what does not fit in memory [default: the system's].")
     ] = None,
@@ -55,11 +41,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a job on this machine."""
-    declared = load_job(file)
-    count = workers or declared_workers(declared, default_workers())
-    each = memory if memory is not None else declared_memory(declared, default_memory(count))
-    job = with_local_paths(resolve(declared, uid=new_uid(), workers=count, memory=each))
-    end = asyncio.run(_run(job, scratch, log, quiet))
+    end = asyncio.run(_run(local_job(file, workers, memory), scratch, log, quiet))
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
     raise typer.Exit(_report(end))
