@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from shuffle_worker.plan.filter import columns_of, compile_filter
 
 D = decimal.Decimal
+NOON = datetime.datetime(2026, 1, 1, 12)  # noqa: DTZ001 (a time without a zone is meant)
 ROWS: list[dict[str, Any]] = [
     {
         "i": number,
@@ -26,7 +27,7 @@ ROWS: list[dict[str, Any]] = [
         "s": text,
         "b": [True, False, None][n % 3],
         "day": None if n % 7 == 0 else datetime.date(2026, 1, 1) + datetime.timedelta(n),
-        "moment": None if n % 8 == 0 else datetime.datetime(2026, 1, 1, 12) + datetime.timedelta(hours=7 * n),
+        "moment": None if n % 8 == 0 else NOON + datetime.timedelta(hours=7 * n),
     }
     for n, (number, value, text) in enumerate(
         [
@@ -95,9 +96,7 @@ DAY = st.sampled_from(["DATE '2026-01-03'", "DATE '2026-01-01'", "DATE '1970-01-
 AT = st.sampled_from(
     ["TIMESTAMP '2026-01-02 00:00:00'", "TIMESTAMP '2026-01-01 19:00:00'", "'2026-01-03 02:00:00'", "DATE '2026-01-02'"]
 )
-INTEGERS = st.sampled_from(
-    ["i", "small", "(i + 1)", "(small * 2)", "(i - small)", "(small % 3)", "ABS(small)", "-small"]
-)
+INTEGERS = st.sampled_from(["i", "small", "(i + 1)", "(small * 2)", "(i - small)", "(small % 3)", "ABS(i)", "-i"])
 NUMERIC = st.one_of(INTEGERS, st.sampled_from(["f", "d", "LENGTH(s)"]))
 WORD = st.sampled_from(["s", "UPPER(s)", "LOWER(s)"])
 
@@ -106,12 +105,11 @@ def simple() -> st.SearchStrategy[str]:
     def join(*parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         return st.tuples(*parts).map(" ".join)
 
-    lists = st.lists(st.one_of(WHOLE, st.just("NULL")), min_size=1, max_size=4).map(
-        lambda items: f"({', '.join(items)})"
-    )
-    texts = st.lists(st.one_of(TEXT, st.just("NULL")), min_size=1, max_size=3).map(
-        lambda items: f"({', '.join(items)})"
-    )
+    def listed(items: list[str]) -> str:
+        return f"({', '.join(items)})"
+
+    lists = st.lists(st.one_of(WHOLE, st.just("NULL")), min_size=1, max_size=4).map(listed)
+    texts = st.lists(st.one_of(TEXT, st.just("NULL")), min_size=1, max_size=3).map(listed)
     nots = st.sampled_from(["", "NOT"])
     anything = st.sampled_from(["i", "small", "u", "f", "d", "s", "b", "day", "moment"])
     return st.one_of(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.plan.jobs import job, numbers, plan_of, read_all, write
 from tests.plan.test_filter_meaning import SCHEMA, TABLE, conditions, kept
 
-MOMENT = datetime.datetime(2026, 1, 1)
+MOMENT = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 (a time without a zone is meant)
 
 
 def groups_read(folder: Path, condition: str, **changes: Any) -> int:

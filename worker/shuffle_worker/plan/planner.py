@@ -26,6 +26,8 @@ from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort, SortKey
 from shuffle_worker.storage.base import Storage
+from shuffle_worker.writers.commit import committed
+from shuffle_worker.writers.output import staging
 
 
 def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
@@ -126,11 +128,18 @@ def check_output(job: Job, storage: Storage) -> None:
         for info in storage.listing(path)
         if not info.path[len(path) :].lstrip("/").startswith(("_shuffle-", "."))
     ]
-    if there:
+    if there and not _is_ours(job, path, storage):
         raise OutputExists(
             f"output.path: {path} holds {len(there):,} file{'s' if len(there) > 1 else ''} already "
             f"({there[0].rsplit('/', 1)[-1]}, ...); choose another folder, or set output.onExisting: Overwrite"
         )
+
+
+def _is_ours(job: Job, path: str, storage: Storage) -> bool:
+    """This very job wrote it: it is planned once more after all that knew of the first time are gone, because it was
+    suspended or its coordinator and all workers were lost at once. The same files come out again."""
+    staged = staging(path, job.uid)
+    return any(i.path.endswith("/plan") for i in storage.listing(staged)) or committed(storage, path, job.uid) is not None
 
 
 def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:
