@@ -4,8 +4,8 @@ Kubernetes accepts less than JSON schema: a *structural* schema has a type every
 types. So references are put in place here, "or null" is dropped (an absent field is absent), and what the models say
 beyond the schema (unique lists, rules over several fields) becomes the list types and CEL rules of Kubernetes.
 
-Writes crds/shufflejobs.yaml and docs/reference/shufflejob.md below the folder given, by default the current one;
-`make crds` calls it, a test compares, and `shuffle crd` prints the first.
+Writes crds/shufflejobs.yaml, the chart's copy of it and docs/reference/shufflejob.md below the folder given, by default
+the current one; `make crds` calls it, a test compares, and `shuffle crd` prints the first.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from shuffle_operator.api.workers import Workers
 Schema = dict[str, Any]
 
 CRD_PATH = "crds/shufflejobs.yaml"
+CHART_PATH = "charts/shuffle-operator/crds/shufflejobs.yaml"
 REFERENCE_PATH = "docs/reference/shufflejob.md"
 HEADER = "# Generated from operator/shuffle_operator/api by `make crds`; change the models instead.\n"
 
@@ -180,7 +181,7 @@ def generated() -> dict[str, str]:
     """Every generated file: its path below the project's folder, and its text."""
     from shuffle_operator.api.reference import reference_page
 
-    return {CRD_PATH: crd_yaml(), REFERENCE_PATH: reference_page()}
+    return {CRD_PATH: crd_yaml(), CHART_PATH: crd_yaml(), REFERENCE_PATH: reference_page()}
 
 
 def write(folder: Path) -> None:
