@@ -139,7 +139,9 @@ def _is_ours(job: Job, path: str, storage: Storage) -> bool:
     """This very job wrote it: it is planned once more after all that knew of the first time are gone, because it was
     suspended or its coordinator and all workers were lost at once. The same files come out again."""
     staged = staging(path, job.uid)
-    return any(i.path.endswith("/plan") for i in storage.listing(staged)) or committed(storage, path, job.uid) is not None
+    return (
+        any(i.path.endswith("/plan") for i in storage.listing(staged)) or committed(storage, path, job.uid) is not None
+    )
 
 
 def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:

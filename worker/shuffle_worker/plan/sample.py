@@ -14,9 +14,11 @@ Memory: the sample is thinned (every other row dropped) whenever it exceeds four
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -106,7 +108,7 @@ def take_sample(
     def of_file(some: list[GroupOf]) -> list[tuple[pa.RecordBatch, I64]]:
         return list(_of_file(files[some[0].file], some, keys, read, where, storage, stride))
 
-    by_file = [list(some) for _, some in groupby(chosen, key=lambda one: one.file)]
+    by_file = [list(some) for _, some in itertools.groupby(chosen, key=lambda one: one.file)]
     kept = _Thinning(wanted)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
         for at in range(0, len(by_file), 4 * THREADS):  # a few files at a time: what is read ahead is bounded
@@ -117,26 +119,52 @@ def take_sample(
 
 
 def distinct_cuts(equal: Bools, cells: int) -> I64:
-    """Where to cut sorted rows into `cells` of about equal size, never between equal ones.
+    """Where to cut sorted rows into `cells` so that the largest is as small as can be, never between equal rows.
 
-    equal: whether each row equals the one before it. Returns cells - 1 ranks; the last one repeated where there are
-    fewer distinct rows than cells. A key that is more than a cell's share takes a cell, and the rest is shared anew."""
+    equal: whether each row equals the one before it. Returns cells - 1 ranks, rising; the last one is repeated where
+    there are fewer distinct rows than cells. A key of more than a cell's share has a cell to itself."""
     count = len(equal)
-    starts = np.flatnonzero(~equal)  # the first row of every distinct key
-    cuts: list[int] = []
-    begin = 0  # rank of the first row of the cell being filled
-    while len(cuts) < cells - 1:
-        ideal = begin + (count - begin) / (cells - len(cuts))
-        after = int(np.searchsorted(starts, begin, "right"))
-        if after == len(starts):
-            break  # one key is left
-        place = int(np.searchsorted(starts, ideal, "left"))
-        below = starts[max(place - 1, after)] if place > after else starts[after]
-        above = starts[place] if place < len(starts) else below
-        begin = int(below if ideal - below <= above - ideal or above < below else above)
-        cuts.append(begin)
+    starts: list[int] = np.flatnonzero(~equal).tolist()  # the first row of every distinct key
+    low, high = 0, count
+    while low < high:  # the smallest size that no cell of several keys need exceed
+        middle = (low + high) // 2
+        if len(_filled(starts, count, middle, cells)) < cells:
+            high = middle
+        else:
+            low = middle + 1
+    cuts = _halved(starts, count, _filled(starts, count, low, cells), cells)
     last = cuts[-1] if cuts else 0
     return np.array(cuts + [last] * (cells - 1 - len(cuts)), np.int64)
+
+
+def _filled(starts: list[int], count: int, size: int, cells: int) -> list[int]:
+    """The cuts that fill one cell after the other up to `size`; no more than `cells` of them."""
+    cuts: list[int] = []
+    begin = at = 0
+    while count - begin > size and at + 1 < len(starts) and len(cuts) < cells:
+        at = max(bisect_right(starts, begin + size) - 1, at + 1)
+        begin = starts[at]
+        cuts.append(begin)
+    return cuts
+
+
+def _halved(starts: list[int], count: int, cuts: list[int], cells: int) -> list[int]:
+    """Cells that are left over go to the largest ones that hold several keys."""
+    edges = [0, *cuts, count]
+    heap = [(left - right, left, right) for left, right in itertools.pairwise(edges)]
+    heapify(heap)
+    found = list(cuts)
+    while len(found) < cells - 1 and heap:
+        _, left, right = heappop(heap)
+        first, last = bisect_right(starts, left), bisect_left(starts, right) - 1
+        if first > last:
+            continue  # one key
+        middle = min(max(bisect_left(starts, (left + right) // 2), first), last)
+        cut = starts[middle]
+        found.append(cut)
+        heappush(heap, (left - cut, left, cut))
+        heappush(heap, (cut - right, cut, right))
+    return sorted(found)
 
 
 def equal_to_previous(rows: pa.Table) -> Bools:

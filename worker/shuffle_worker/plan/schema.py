@@ -33,11 +33,11 @@ Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 def transport_type(kind: pa.DataType) -> pa.DataType:
     """The plain form of a type, nested ones included; a type that is plain already is returned as it is (a rebuilt map
     would lose the names of its parts)."""
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return transport_type(kind.value_type)
     view = pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
     if pa.types.is_nested(kind) and not view and all(transport_type(one.type) == one.type for one in children(kind)):
         return kind
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return transport_type(kind.value_type)
     if pa.types.is_string_view(kind):
         return pa.string()
     if pa.types.is_binary_view(kind):
