@@ -1,5 +1,8 @@
-"""`python -m shuffle_worker`: one worker process. Its `WorkerConfig` comes as one JSON line on standard input, so that
-the token shows in no process list."""
+"""`python -m shuffle_worker`: one worker process.
+
+On one machine its `WorkerConfig` comes as one JSON line on standard input, so that the token shows in no process list;
+in a container from the environment and a mounted file (`environment.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ import sys
 
 import msgspec
 
+from shuffle_worker.environment import config_from, in_container
+from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.logs import log_as_json
+from shuffle_worker.process import REFUSED_EXIT as CONFIGURATION_EXIT
 from shuffle_worker.process import run_worker
 from shuffle_worker.settings import WorkerConfig
 
@@ -26,7 +32,11 @@ def _line(descriptor: int = 0) -> bytes:
 
 
 def main() -> int:
-    config = msgspec.json.decode(_line(), type=WorkerConfig)
+    try:
+        config = config_from(os.environ) if in_container() else msgspec.json.decode(_line(), type=WorkerConfig)
+    except InvalidSpec as error:
+        print(error.message, file=sys.stderr)  # noqa: T201
+        return CONFIGURATION_EXIT
     log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
     gc.freeze()  # what the imports made stays for good; the collector need not look at it again
     return asyncio.run(run_worker(config))

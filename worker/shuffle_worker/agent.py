@@ -17,8 +17,9 @@ import asyncio
 import logging
 import random
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -98,6 +99,8 @@ class Agent:
     observe: Callable[[], Counters] = Counters
     settings: AgentSettings = field(default_factory=AgentSettings)
     phase: Phase = Phase.PENDING
+    aborting: bool = False
+    """The coordinator is having the job's output removed: a worker that is to leave waits for the end of that."""
     _spec: Job | None = None
     _summary: PlanSummary | None = None
     _running: dict[LeaseId, Running] = field(default_factory=dict)
@@ -120,6 +123,8 @@ class Agent:
                 if orders is None:
                     continue
                 if not orders.known and not orders.stop:
+                    if self._leaving:
+                        return  # its place is taken already
                     await self._register()
                     continue
                 if orders.stop:
@@ -212,6 +217,7 @@ class Agent:
 
     async def _obey(self, orders: Orders) -> None:
         self.phase = orders.phase
+        self.aborting = orders.aborting
         for lease_id in orders.acknowledged:
             self._done.pop(lease_id, None)
             self._failed.pop(lease_id, None)
@@ -386,7 +392,7 @@ class Agent:
         )
 
     async def _commit(self, lease: Lease) -> Done:
-        result = await self.compute(self.work.commit, lease.rows)
+        result = await self._to_its_end(self.compute(self.work.commit, lease.rows))
         output: dict[str, str | int | float] = {
             "manifest": result.manifest,
             "files": result.files,
@@ -399,8 +405,19 @@ class Agent:
 
     async def _abort(self, lease: Lease) -> Done:
         assert self._spec is not None
-        await self.compute(self.work.abort, self._spec)
+        await self._to_its_end(self.compute(self.work.abort, self._spec))
         return Done(lease.id)
+
+    @staticmethod
+    async def _to_its_end(work: Awaitable[Any]) -> Any:
+        """A thread cannot be stopped: a lease that touches the output is held until its thread is through."""
+        working = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(working)
+        finally:
+            await asyncio.wait([working])
+            if not working.cancelled():
+                working.exception()
 
 
 class Incomplete(Exception):

@@ -88,10 +88,11 @@ async def run_worker(config: WorkerConfig) -> int:
     aside = runner(store_pool)
     membership = Membership(config.worker, config.incarnation)
     inbox = Inbox(membership, aside, budgets.receive)
-    server = PeerServer(config.job, config.token, inbox, config.host)
+    server = PeerServer(config.job, config.token, inbox, config.host, config.port)
     address = await server.start()
     if config.advertise:
-        address = f"{config.advertise}:{address.rpartition(':')[2]}"
+        named = f"[{config.advertise}]" if ":" in config.advertise else config.advertise
+        address = f"{named}:{address.rpartition(':')[2]}"
     peers = HttpPeers(config.token)
     control = HttpControl(config.coordinator, config.token, config.job)
     scratch = Path(config.scratch)
@@ -132,7 +133,7 @@ async def run_worker(config: WorkerConfig) -> int:
         open_store=open_store,
         inbox=inbox,
         membership=membership,
-        work=Tasks(budgets, scratch, config.scratch_share),
+        work=Tasks(budgets, scratch, config.scratch_share, config.scratch_limit),
         compute=runner(compute_pool),
         aside=aside,
         send_budget=send_budget,
@@ -142,7 +143,8 @@ async def run_worker(config: WorkerConfig) -> int:
     main = asyncio.current_task()
     assert main is not None
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, main.cancel)
+    farewell = Farewell(agent, main.cancel, config.linger, config.grace)
+    loop.add_signal_handler(signal.SIGTERM, farewell.begin)
     loop.add_signal_handler(signal.SIGINT, main.cancel)
     if config.watch_stdin:
         watch_stdin(lambda: loop.call_soon_threadsafe(main.cancel))
@@ -167,6 +169,35 @@ async def run_worker(config: WorkerConfig) -> int:
             store.close()
         with contextlib.suppress(OSError):
             shutil.rmtree(scratch)
+
+
+class Farewell:
+    """What a worker does when it is told to go.
+
+    In a cluster the pods of a job that was deleted are told to go at the moment its coordinator learns of it. Somebody
+    must still remove what was written, so workers ask for `linger` seconds whether that is so, and if it is they stay
+    until it is done, `grace` seconds at most. In every other case they leave; told twice, they leave at once."""
+
+    def __init__(self, agent: Agent, leave: Callable[[], object], linger: float, grace: float) -> None:
+        self._agent = agent
+        self._leave = leave
+        self._linger = linger
+        self._grace = grace
+        self._told = False
+
+    def begin(self) -> None:
+        if self._told or self._linger <= 0:
+            self._leave()
+            return
+        self._told = True
+        self._agent.leave()
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._linger, self._unless_aborting)
+        loop.call_later(max(self._grace, self._linger), self._leave)
+
+    def _unless_aborting(self) -> None:
+        if not self._agent.aborting:
+            self._leave()
 
 
 def watch_stdin(gone: Callable[[], object]) -> None:

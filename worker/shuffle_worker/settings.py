@@ -11,7 +11,10 @@ class WorkerConfig(Struct, frozen=True):
     coordinator: its address, `http://host:port`. token: the job's, for every call. worker, incarnation: which slot,
     which process. memory: bytes it may use in all. slots: leases whose computing runs at once. scratch: an existing
     folder of its own. host: the address it listens on. advertise: the one peers are told, where it differs.
-    scratch_share: workers whose scratch is on the same disk, for the check that there is room.
+    scratch_share: workers whose scratch is on the same disk, for the check that there is room. scratch_limit: bytes
+    that scratch may hold where the disk has more; 0: the disk decides. port: 0 for any that is free.
+    linger: seconds after SIGTERM to wait for news that the job is being undone, which the worker then helps with.
+    grace: seconds after SIGTERM to leave at the latest.
     """
 
     coordinator: str
@@ -24,7 +27,11 @@ class WorkerConfig(Struct, frozen=True):
     slots: int = 1
     host: str = "127.0.0.1"
     advertise: str = ""
+    port: int = 0
     scratch_share: int = 1
+    scratch_limit: int = 0
+    linger: float = 0.0
+    grace: float = 0.0
     log_level: str = "WARNING"
     watch_stdin: bool = False
     """Leave when standard input ends: how a worker on one machine notices that its launcher is gone."""

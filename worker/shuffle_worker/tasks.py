@@ -43,10 +43,11 @@ class OutputFiles:
 class Tasks:
     """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
 
-    def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1) -> None:
+    def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
         self._budgets = budgets
         self._scratch = scratch
         self._scratch_share = scratch_share
+        self._scratch_limit = scratch_limit
         self._plan: Plan | None = None
         self._reader: Reader | None = None
         self._operation: Operation | None = None
@@ -68,6 +69,8 @@ class Tasks:
         """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""
         here = needed * min(self._scratch_share, workers) // workers
         free = shutil.disk_usage(self._scratch).free
+        if self._scratch_limit:
+            free = min(free, self._scratch_limit)
         if here > free:
             raise OutOfDisk(
                 f"workers.scratch: about {readable(here)} may be spilled to {self._scratch.parent}, where "

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
 from shuffle_operator.coordinator.ledger import Inconsistent, Ledger
 from shuffle_operator.coordinator.members import Live, Past
@@ -86,6 +88,8 @@ class Coordinator:
     failures: int = 0
     disruptions: int = 0
     last_failure: Cause | None = None
+    hindrance: str = ""
+    """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
     _starting: dict[int, float] = field(default_factory=dict)
     _actions: list[Action] = field(default_factory=list)
     _failing_since: float | None = None
@@ -158,9 +162,10 @@ class Coordinator:
             acknowledged.append(failure.id)
         self._advance(now)
         settled = set(acknowledged)
-        if not live.leaving and not self.over:
+        if not self.over and (self._failing or not live.leaving):
             mine = self._leases_of(live.worker)
-            for _ in range(min(message.free, 2 * live.slots - len(mine))):
+            free = max(1, message.free) if self._failing else message.free  # who is leaving can still clean up
+            for _ in range(min(free, 2 * live.slots - len(mine))):
                 lease = self._grant(live)
                 if lease is None:
                     break
@@ -176,6 +181,7 @@ class Coordinator:
             leases=leases,
             acknowledged=acknowledged,
             stop=self.over,
+            aborting=self._failing and not self.over,
         )
         return orders, self._drain()
 
@@ -190,6 +196,7 @@ class Coordinator:
             self._lose(live, now, why, fault=fault)
         elif worker in self._starting:
             self._starting.pop(worker)
+            self.epoch += 1  # the next one in this slot gets another name
             self._count_loss(worker, why, fault)
         if not self._failing and worker not in self.members and worker < self.job.workers:
             self._start_worker(worker, now)
@@ -211,18 +218,41 @@ class Coordinator:
                     self.replaced += 1
         s = self.settings
         if not self.members and self._alone_since is not None and now - self._alone_since > s.startup_deadline:
-            self._fail(
-                Cause("StartupDeadlineExceeded", f"no worker has started within {s.startup_deadline:.0f} s"), now
-            )
+            why = f"no worker has started within {s.startup_deadline:.0f} s"
+            if self.hindrance:
+                why += f": {self.hindrance}"
+            self._fail(Cause("StartupDeadlineExceeded", why), now)
         started = self.started_at
         if s.active_deadline is not None and started is not None and now - started > s.active_deadline:
             self._fail(Cause("DeadlineExceeded", f"the job took longer than {s.active_deadline:.0f} s"), now)
         self._advance(now)
         return self._drain()
 
-    def cancel(self, reason: str, message: str, now: float) -> list[Action]:
-        """Stop the job and remove what it wrote."""
-        self._fail(Cause(reason, message), now)
+    def cancel(self, reason: str, message: str, now: float, *, refusal: bool = False) -> list[Action]:
+        """Stop the job and remove what it wrote. Too late while it commits: a moment later it is complete."""
+        if self.phase is not Phase.COMMITTING:
+            self._fail(Cause(reason, message, refusal=refusal), now)
+            self._advance(now)
+        return self._drain()
+
+    def resize(self, workers: int, now: float) -> list[Action]:
+        """Another number of workers from now on. Those that are too many leave, which counts as no failure; what they
+        owned and had not written is done again by the others."""
+        before = self.job.workers
+        if self.over or workers == before:
+            return self._drain()
+        self.job = msgspec.structs.replace(self.job, workers=workers)
+        self._actions.append(Note("Resized", f"{workers} workers instead of {before}"))
+        for worker in sorted({*self.members, *self._starting}):
+            if worker >= workers:
+                self._starting.pop(worker, None)
+                if worker in self.members:
+                    self._lose(self.members[worker], now, "fewer workers are wanted", counted=False)
+                self._actions.append(StopWorker(worker, now=False))
+        if not self._failing:
+            for worker in range(before, workers):
+                if worker not in self._starting:
+                    self._start_worker(worker, now)
         self._advance(now)
         return self._drain()
 
@@ -243,10 +273,9 @@ class Coordinator:
             self._starting[worker] = now
             self._actions.append(StartWorker(worker, self.epoch))
 
-    def _lose(self, live: Live, now: float, why: str, *, fault: bool = False) -> None:
+    def _lose(self, live: Live, now: float, why: str, *, fault: bool = False, counted: bool = True) -> None:
         del self.members[live.worker]
         self.epoch += 1
-        self.lost += 1
         self.past.add(live.counters)
         for lease in [lease for lease, worker in self._out.items() if worker == live.worker]:
             del self._out[lease]
@@ -254,10 +283,14 @@ class Coordinator:
         if self.ledger is not None:
             repair = len(self.ledger.lose(live.worker))
             self.ledger.assign(self._able())
-        self._count_loss(live.worker, why, fault)
+        if counted:
+            self.lost += 1
+            self._count_loss(live.worker, why, fault)
         self._actions.append(Wake(None))
         if not self.members:
             self._alone_since = now
+        if not counted:
+            return
         if repair:
             what = f"{repair} of its unwritten groups are done again"
             self._actions.append(Note("WorkerLost", f"worker {live.worker} was lost: {why}; {what}", warning=True))
@@ -491,7 +524,9 @@ class Coordinator:
         """Failing: wait until nobody writes, have one worker remove what was written, then say Failed."""
         assert self._failing_since is not None
         waited = now - self._failing_since
-        nothing_written = self.cause is not None and self.cause.refusal and self.ledger is None
+        never_planned = self.generation == 0 and Kind.PLAN not in self._attempts
+        refused = self.cause is not None and self.cause.refusal
+        nothing_written = self.ledger is None and (refused or never_planned)
         if self._aborted or nothing_written:
             self._go(Phase.FAILED, now)
             return

@@ -11,6 +11,7 @@ moment it is due and an idle worker costs a message every ten seconds.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import time
 from collections.abc import Callable, Sequence
@@ -30,11 +31,15 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Hosted:
-    """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events)."""
+    """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events).
+
+    digest: SHA-256 of the job's token, all that is needed to know it. may_stop: whether workers may be told that the
+    job is over; held back by whoever must write that down first."""
 
     machine: Coordinator
-    token: str
+    digest: bytes
     act: Callable[[Action], None]
+    may_stop: bool = True
     news: dict[int, asyncio.Event] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -47,14 +52,29 @@ class Hosted:
                 self.act(action)
         self.changed.set()
 
+    def release(self) -> None:
+        """Workers may know that the job is over."""
+        self.may_stop = True
+        self.perform([Wake(None)])
+
+
+def digest_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
 
 class CoordinatorServer:
-    """Hosts any number of jobs on one address. Refused calls are counted in `refused`."""
+    """Hosts any number of jobs on one address. Refused calls are counted in `refused`.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    awaited: says of a job that is not hosted whether it may be before long: then its workers are told to come again
+    (503), not to go (401)."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, awaited: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self.jobs: dict[str, Hosted] = {}
         self.refused = 0
         self._clock = clock
+        self._awaited = awaited
         self._runner: web.AppRunner | None = None
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
         self.app.add_routes(
@@ -79,16 +99,20 @@ class CoordinatorServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def host(self, machine: Coordinator, token: str, act: Callable[[Action], None]) -> Hosted:
-        hosted = Hosted(machine, token, act)
+    def host(self, machine: Coordinator, token: str | bytes, act: Callable[[Action], None]) -> Hosted:
+        """token: the job's, or its digest."""
+        hosted = Hosted(machine, token if isinstance(token, bytes) else digest_of(token), act)
         self.jobs[machine.job.uid] = hosted
         return hosted
 
     def _authorised(self, request: web.Request) -> Hosted:
         """The same answer for an unknown job and for a wrong token: nothing can be learned by asking."""
-        hosted = self.jobs.get(request.match_info["job"])
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-        if not hmac.compare_digest(given, hosted.token.encode() if hosted else b"\0") or hosted is None:
+        uid = request.match_info["job"]
+        hosted = self.jobs.get(uid)
+        if hosted is None and self._awaited(uid):
+            raise web.HTTPServiceUnavailable(text="the coordinator is not ready for this job yet")
+        given = digest_of(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        if not hmac.compare_digest(given, hosted.digest if hosted else b"") or hosted is None:
             self.refused += 1
             raise web.HTTPUnauthorized(text="unknown job or wrong token")
         return hosted
@@ -109,6 +133,8 @@ class CoordinatorServer:
         while True:
             orders, actions = hosted.machine.sync(message, self._clock())
             hosted.perform(actions)
+            if orders.stop and not hosted.may_stop:
+                orders = msgspec.structs.replace(orders, stop=False)
             left = deadline - self._clock()
             if left <= 0 or _says_something(orders, message):
                 return _encode(orders)

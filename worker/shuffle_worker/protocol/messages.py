@@ -224,7 +224,8 @@ class Sync(Struct, frozen=True):
 class Orders(Struct, frozen=True):
     """known: False means that the coordinator does not know this incarnation: register (again).
     acknowledged: the finished or failed leases that have been counted; the worker forgets them.
-    stop: the job is over, or this worker is not wanted: let go of everything and exit."""
+    stop: the job is over, or this worker is not wanted: let go of everything and exit.
+    aborting: what the job wrote is about to be removed; a worker that was told to leave stays for that if it can."""
 
     known: bool
     phase: Phase
@@ -233,6 +234,7 @@ class Orders(Struct, frozen=True):
     leases: list[Lease] = field(default_factory=list)
     acknowledged: list[LeaseId] = field(default_factory=list)
     stop: bool = False
+    aborting: bool = False
 
 
 # -- the job, as a worker needs it -----------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def record_group(plan: Plan, group: int, results: list[FileResult], storage: Sto
 def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) -> Committed:
     """rows: what was read from the input; -1: not known. Raises Internal where they are not all written."""
     output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
-    before = _committed(storage, output, uid)
+    before = committed(storage, output, uid)
     if before is None:
         files = _recorded(plan, storage)
         written = sum(f.rows for f in files)
@@ -148,7 +148,7 @@ def is_output(path: str, output: str) -> bool:
     return name in (MANIFEST, SUCCESS) or _PART.fullmatch(name) is not None
 
 
-def _committed(storage: Storage, output: str, uid: str) -> Manifest | None:
+def committed(storage: Storage, output: str, uid: str) -> Manifest | None:
     """The manifest, if this very job got as far as `_SUCCESS` before."""
     names = {info.path.rsplit("/", 1)[-1] for info in storage.listing(output)}
     if SUCCESS not in names or MANIFEST not in names:

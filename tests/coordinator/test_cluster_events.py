@@ -1,0 +1,92 @@
+"""What a cluster adds to a job's life: other numbers of workers, cancelled while pods leave, pods that never start."""
+
+from __future__ import annotations
+
+from shuffle_operator.coordinator.events import StopWorker
+from shuffle_worker.protocol.messages import Kind, Phase
+from tests.coordinator.builders import play, transferring
+
+
+def test_more_workers_are_started_and_take_part() -> None:
+    p, _ = transferring(2)
+    p.actions.clear()
+    p.did(p.machine.resize(3, p.now))
+    assert p.started() == [2]
+    newcomer = p.worker(2)
+    assert newcomer.register().accepted
+    assert newcomer.ask() is not None
+
+
+def test_fewer_workers_is_no_failure_and_their_groups_are_done_again_by_others() -> None:
+    p, puppets = transferring(3)
+    first = puppets[0].view
+    assert first is not None
+    assert 2 in first.owner
+    p.actions.clear()
+    p.did(p.machine.resize(2, p.now))
+    assert StopWorker(2, now=False) in p.actions
+    assert (p.machine.lost, p.machine.failures, p.machine.disruptions) == (0, 0, 0)
+    view = puppets[0].sync().view
+    assert view is not None
+    assert 2 not in view.owner
+    assert -1 not in view.owner
+    p.did(p.machine.worker_gone(2, "w2", "it left", False, p.now))
+    assert p.started() == []
+    assert p.machine.disruptions == 0
+
+
+def test_resize_to_the_same_number_does_nothing() -> None:
+    p, _ = transferring(2)
+    epoch = p.machine.epoch
+    assert p.machine.resize(2, p.now) == []
+    assert p.machine.epoch == epoch
+
+
+def test_a_worker_that_is_leaving_still_removes_what_was_written() -> None:
+    p, puppets = transferring(2)
+    p.did(p.machine.cancel("Deleted", "the job was deleted", p.now))
+    for puppet in puppets:
+        puppet.sync(free=0, leaving=True)  # lets go of what it had
+    kinds = {lease.id.kind: puppet for puppet in puppets for lease in puppet.sync(free=0, leaving=True).leases}
+    assert set(kinds) == {Kind.ABORT}
+    cleaner = kinds[Kind.ABORT]
+    orders = cleaner.finish(cleaner.holding[0])
+    assert p.machine.phase is Phase.FAILED
+    assert orders.stop
+
+
+def test_leaving_workers_are_told_that_the_job_is_being_undone() -> None:
+    p, puppets = transferring(2)
+    assert not puppets[0].sync(leaving=True).aborting
+    p.did(p.machine.cancel("Deleted", "the job was deleted", p.now))
+    assert puppets[0].sync(leaving=True).aborting
+
+
+def test_it_is_too_late_to_cancel_a_commit() -> None:
+    p, (one, two) = transferring(2)
+    while p.machine.phase is not Phase.COMMITTING:
+        for puppet in (one, two):
+            lease = puppet.ask()
+            if lease is not None and lease.kind is not Kind.COMMIT:
+                puppet.finish(lease)
+    p.did(p.machine.cancel("Cancelled", "by its user", p.now))
+    assert p.machine.phase is Phase.COMMITTING
+    assert p.machine.cause is None
+
+
+def test_the_startup_deadline_says_what_kept_the_pods() -> None:
+    p = play(2, startup_deadline=60.0)
+    p.machine.hindrance = "image cannot be pulled"
+    p.later(61.0)
+    assert p.machine.phase is Phase.FAILED  # at once: nobody planned, so there is nothing to remove
+    assert p.machine.cause is not None
+    assert p.machine.cause.message.endswith("image cannot be pulled")
+
+
+def test_a_pod_that_dies_before_it_registers_is_replaced_under_another_name() -> None:
+    p = play(1)
+    p.actions.clear()
+    before = p.machine.epoch
+    p.did(p.machine.worker_gone(0, None, "OOMKilled", True, p.now))
+    assert p.started() == [0]
+    assert p.machine.epoch > before

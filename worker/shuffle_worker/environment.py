@@ -1,0 +1,75 @@
+"""A worker's configuration as a container gets it: environment variables, and the job's token in a mounted file.
+
+Called by `__main__` where `SHUFFLE_JOB` is set; the operator writes these variables (launchers/pod.py). The token is no
+variable, for those show in a process's environment and in crash reports.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.settings import WorkerConfig
+
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def config_from(environment: Mapping[str, str]) -> WorkerConfig:
+    """Raises InvalidSpec naming the variable that is missing or no number."""
+
+    def text(name: str) -> str:
+        value = environment.get(name, "")
+        if not value:
+            raise InvalidSpec(f"{name}: is not set; the operator sets it for every worker")
+        return value
+
+    def number(name: str, default: int) -> int:
+        value = environment.get(name, "")
+        try:
+            return int(value) if value else default
+        except ValueError:
+            raise InvalidSpec(f"{name}: {value!r} is no whole number") from None
+
+    token_file = Path(text("SHUFFLE_TOKEN_FILE"))
+    try:
+        token = token_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InvalidSpec(f"SHUFFLE_TOKEN_FILE: {token_file} cannot be read: {error.strerror}") from error
+    memory = number("SHUFFLE_MEMORY", 0)
+    if memory <= 0:
+        raise InvalidSpec("SHUFFLE_MEMORY: is not set; it is the worker's memory in bytes")
+    scratch = tempfile.mkdtemp(prefix="worker-", dir=environment.get("SHUFFLE_SCRATCH") or None)
+    return WorkerConfig(
+        coordinator=text("SHUFFLE_COORDINATOR"),
+        job=text("SHUFFLE_JOB"),
+        token=token,
+        worker=number("SHUFFLE_WORKER", -1),
+        incarnation=text("SHUFFLE_INCARNATION"),
+        memory=min(memory, container_limit()),
+        scratch=scratch,
+        slots=max(1, number("SHUFFLE_SLOTS", 1)),
+        host=environment.get("SHUFFLE_HOST", "0.0.0.0"),  # noqa: S104 - peers are other pods; they need the token
+        advertise=text("SHUFFLE_ADVERTISE"),
+        port=number("SHUFFLE_PORT", 0),
+        scratch_limit=number("SHUFFLE_SCRATCH_LIMIT", 0),
+        linger=number("SHUFFLE_LINGER", 0),
+        grace=number("SHUFFLE_GRACE", 0),
+        log_level=environment.get("SHUFFLE_LOG_LEVEL", "INFO"),
+    )
+
+
+def container_limit(files: tuple[str, ...] = CGROUP_LIMITS) -> int:
+    """What the container may really use, should it be less than was asked for."""
+    for name in files:
+        try:
+            return int(Path(name).read_text())
+        except (OSError, ValueError):
+            continue
+    return 1 << 62
+
+
+def in_container() -> bool:
+    return "SHUFFLE_JOB" in os.environ
