@@ -18,19 +18,19 @@ def test_more_workers_are_started_and_take_part() -> None:
 
 
 def test_fewer_workers_is_no_failure_and_their_groups_are_done_again_by_others() -> None:
-    p, puppets = transferring(3)
+    p, puppets = transferring(2)
     first = puppets[0].view
     assert first is not None
-    assert 2 in first.owner
+    assert 1 in first.owner
     p.actions.clear()
-    p.did(p.machine.resize(2, p.now))
-    assert StopWorker(2, now=False) in p.actions
+    p.did(p.machine.resize(1, p.now))
+    assert StopWorker(1, now=False) in p.actions
     assert (p.machine.lost, p.machine.failures, p.machine.disruptions) == (0, 0, 0)
     view = puppets[0].sync().view
     assert view is not None
-    assert 2 not in view.owner
+    assert 1 not in view.owner
     assert -1 not in view.owner
-    p.did(p.machine.worker_gone(2, "w2", "it left", False, p.now))
+    p.did(p.machine.worker_gone(1, "w1", "it left", False, p.now))
     assert p.started() == []
     assert p.machine.disruptions == 0
 
