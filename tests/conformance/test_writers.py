@@ -31,7 +31,7 @@ def parquet_row_groups(data: bytes) -> list[int]:
     return [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
 
 
-FORMATS = [Case("Parquet", lambda data: pq.read_table(io.BytesIO(data)), parquet_row_groups)]
+FORMATS = [Case("Parquet", lambda data: pq.read_table(io.BytesIO(data), use_threads=False), parquet_row_groups)]
 CODECS = [None, "None", "Snappy", "Lz4", "Zstd", "Gzip", "Brotli"]
 
 DECLARED = pa.schema(

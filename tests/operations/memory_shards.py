@@ -92,7 +92,7 @@ class MemoryFiles:
         return name, MemorySink(self.files, name)
 
     def tables(self) -> list[pa.Table]:
-        return [pq.read_table(io.BytesIO(self.files[name])) for name in sorted(self.files)]
+        return [pq.read_table(io.BytesIO(self.files[name]), use_threads=False) for name in sorted(self.files)]
 
 
 def plan_of(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.operations.base import Operation
 from shuffle_worker.operations.files import Files
 from shuffle_worker.plan.record import Plan
@@ -24,6 +25,7 @@ __all__ = ["Files", "operation_for"]
 def operation_for(plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> Operation:
     """The operation that a plan's job asks for. files: where its output files are made. scratch: a folder for what does
     not fit in memory. batch_bytes: rows that a splitter may hold; its working set is three times that."""
+    keep_freed_memory()
     if isinstance(plan.job.operation, Sort):
         from shuffle_worker.operations.sort import SortOperation
 

@@ -2,9 +2,12 @@
 
 `sort_indices` is used wherever rows are put in order (the local sort, the merge of sorted runs, the choice of
 boundaries). It sorts by the words of the key (`words.py`) from the most significant on, and looks at the next word only
-for rows that are still equal. A word, the group of equal rows it belongs to and the row's number are packed into one
-64-bit integer where they fit, and integers are what numpy sorts fastest; where they don't, the words are replaced by
-their ranks first."""
+for rows that are still equal.
+
+Integers are sorted by counting, sixteen bits at a time (`stable_argsort`): 9 ns a row and pass, where a comparison sort
+takes 50 to 100 ns a row. Where the upper sixteen bits already spread the rows out, what is left is nearly in order, and
+a merge sort ends it in one pass.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,14 @@ from shuffle_worker.partitioning.columns import I64, U64, Array, Bools
 from shuffle_worker.partitioning.words import Ready, Word, can_order, key_words
 from shuffle_worker.protocol.messages import SortKey
 
-__all__ = ["can_order", "key_columns", "sort_indices"]
+__all__ = ["can_order", "key_columns", "sort_indices", "stable_argsort"]
 
 _SIGN = np.uint64(1 << 63)
+_FEW = 2048
+"""Rows up to which a comparison sort is as fast."""
+
+_SPREAD = 24
+"""Rows that may share their upper sixteen bits for the rest to be left to a merge sort."""
 
 
 def key_columns(rows: pa.RecordBatch | pa.Table, keys: Sequence[SortKey]) -> list[Array]:
@@ -41,12 +49,15 @@ def sort_indices(rows: pa.RecordBatch | pa.Table, keys: Sequence[SortKey], posit
 
 
 class _Undecided(NamedTuple):
-    """places: where in the order rows stand that equal a neighbour so far; groups: which of them are equal, 0, 1,
-    ..."""
+    """places: where in the order rows stand that equal a neighbour so far; groups: which are equal, 0, 1, ..."""
 
     places: I64 | None  # None: everywhere, one group
     groups: U64 | None
-    number: int  # of groups
+    number: int  # of groups; 0: all is decided
+
+    @property
+    def bits(self) -> int:
+        return (self.number - 1).bit_length()
 
 
 def order_by(words: Sequence[Word], count: int) -> I64:
@@ -54,11 +65,9 @@ def order_by(words: Sequence[Word], count: int) -> I64:
     order = np.arange(count, dtype=np.int64)
     if count < 2:
         return order
-    row_bits = (count - 1).bit_length()
     undecided = _Undecided(None, None, 1)
-    stable = True
     queue = list(words)
-    kept: U64 | None = None  # a word that was computed for the undecided rows but did not fit
+    kept: U64 | None = None  # a word that was computed for the undecided rows, but did not fit beside the one before
     while queue or kept is not None:
         rows = None if undecided.places is None else order[undecided.places]
         if kept is None and not queue[0].tells(rows):
@@ -66,7 +75,7 @@ def order_by(words: Sequence[Word], count: int) -> I64:
             continue
         packed, width = _from_zero(kept if kept is not None else queue.pop(0).of(rows))
         kept = None
-        room = 64 - row_bits - (undecided.number - 1).bit_length()
+        room = 64 - undecided.bits
         while queue and queue[0].cheap and width < room:
             following, more = _from_zero(queue.pop(0).of(rows))
             if width + more > room:
@@ -75,30 +84,16 @@ def order_by(words: Sequence[Word], count: int) -> I64:
             packed <<= np.uint64(more)
             packed |= following
             width += more
-        if width <= room:
-            places, changes = _sort_packed(packed, width, undecided, row_bits)
-        elif undecided.groups is None:
-            places = np.argsort(packed)
-            ordered = packed[places]
-            changes = ordered[1:] != ordered[:-1]
-            stable = False
-        else:
-            places, changes = _sort_ranked(packed, undecided, row_bits)
-        before = undecided
-        if before.places is None:
+        places, changes = _sorted_in_groups(packed, width, undecided)
+        if undecided.places is None:
             order = places
         else:
-            order[before.places] = order[before.places][places]
-        undecided = _still_equal(before, changes)
-        if not undecided.number:
-            return order
+            order[undecided.places] = rows[places]  # type: ignore[index]
         if kept is not None:
-            kept = kept[places][_kept_rows(changes)]
-    if not stable:  # equal rows lie in any order: put them back in that of their numbers
-        assert undecided.places is not None and undecided.groups is not None
-        rows = order[undecided.places]
-        places, _ = _sort_packed(rows.view(np.uint64), row_bits, undecided, 0)
-        order[undecided.places] = places
+            kept = kept[places][_with_equals(changes)]
+        undecided = _still_equal(undecided, changes)
+        if not undecided.number:
+            break
     return order
 
 
@@ -110,40 +105,42 @@ def _from_zero(words: U64) -> tuple[U64, int]:
     return words, int(words.max()).bit_length()
 
 
-def _sort_packed(words: U64, width: int, undecided: _Undecided, row_bits: int) -> tuple[I64, Bools]:
-    """Sort (group, word, place) as one integer. Gives the places in order, and where (group, word) changes.
+def _sorted_in_groups(words: U64, width: int, undecided: _Undecided) -> tuple[I64, Bools]:
+    """The places of the rows by (group, word, place), and where (group, word) changes from one to the next."""
+    groups = undecided.groups
+    if groups is None or width + undecided.bits <= 64:
+        if groups is not None:
+            words |= groups << np.uint64(width)
+            width += undecided.bits
+        places = stable_argsort(words, width)
+        ordered = words.take(places)
+        return places, ordered[1:] != ordered[:-1]
+    places = stable_argsort(words, width)
+    places = places.take(stable_argsort(groups.take(places), undecided.bits))
+    ordered, grouped = words.take(places), groups.take(places)
+    return places, (ordered[1:] != ordered[:-1]) | (grouped[1:] != grouped[:-1])
 
-    With no row bits the words themselves come back in order (the word is a row number)."""
+
+def stable_argsort(words: U64, width: int) -> I64:
+    """The places of words of so many bits in rising order, equal ones in the order they had."""
     count = len(words)
-    packed = words
-    if undecided.groups is not None:
-        packed = packed | (undecided.groups << np.uint64(width))
-    if not row_bits:
-        packed = np.sort(packed)
-        return (packed & np.uint64((1 << width) - 1)).view(np.int64), np.zeros(0, np.bool_)
-    packed = packed << np.uint64(row_bits)
-    packed |= np.arange(count, dtype=np.uint64)
-    packed.sort()
-    places = (packed & np.uint64((1 << row_bits) - 1)).view(np.int64)
-    packed >>= np.uint64(row_bits)
-    return places, packed[1:] != packed[:-1]
-
-
-def _sort_ranked(words: U64, undecided: _Undecided, row_bits: int) -> tuple[I64, Bools]:
-    """As `_sort_packed`, for words too wide to pack: by their ranks."""
-    assert undecided.groups is not None
-    by_word = np.argsort(words)
-    ordered = words[by_word]
-    rank = np.zeros(len(words), np.uint64)
-    np.cumsum(ordered[1:] != ordered[:-1], out=rank[1:])
-    ranks = np.empty(len(words), np.uint64)
-    ranks[by_word] = rank
-    width = int(rank[-1]).bit_length()
-    if width + row_bits + (undecided.number - 1).bit_length() <= 64:
-        return _sort_packed(ranks, width, undecided, row_bits)
-    places = np.lexsort((ranks, undecided.groups))
-    groups, found = undecided.groups[places], ranks[places]
-    return places, (groups[1:] != groups[:-1]) | (found[1:] != found[:-1])
+    if count <= _FEW:
+        return np.argsort(words, kind="stable")
+    place_bits = (count - 1).bit_length()
+    if width > 16:
+        upper = (words >> np.uint64(width - 16)).astype(np.uint16)
+        if width + place_bits <= 64 and int(np.bincount(upper).max()) <= _SPREAD:
+            packed = words << np.uint64(place_bits)
+            packed |= np.arange(count, dtype=np.uint64)
+            packed = packed.take(np.argsort(upper, kind="stable"))
+            packed.sort(kind="stable")
+            packed &= np.uint64((1 << place_bits) - 1)
+            return packed.view(np.int64)
+    places = np.argsort(words.astype(np.uint16), kind="stable")
+    for shift in range(16, width, 16):
+        digits = (words >> np.uint64(shift)).astype(np.uint16)
+        places = places.take(np.argsort(digits.take(places), kind="stable"))
+    return places
 
 
 def _starts(changes: Bools) -> Bools:
@@ -152,7 +149,7 @@ def _starts(changes: Bools) -> Bools:
     return first
 
 
-def _kept_rows(changes: Bools) -> Bools:
+def _with_equals(changes: Bools) -> Bools:
     """Which rows, in order, equal the one before or the one after."""
     first = _starts(changes)
     alone = first.copy()
@@ -161,7 +158,7 @@ def _kept_rows(changes: Bools) -> Bools:
 
 
 def _still_equal(before: _Undecided, changes: Bools) -> _Undecided:
-    kept = _kept_rows(changes)
+    kept = _with_equals(changes)
     groups = np.cumsum(_starts(changes)[kept], dtype=np.uint64)
     if not len(groups):
         return _Undecided(None, None, 0)

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.partitioning.columns import I64, Array, buffer_of, indices, take, values
+from shuffle_worker.partitioning.order import stable_argsort
 
-_NARROW = 1 << 16
+_COUNTED_BY_ARROW = 4096
 
 
 class Scattered(NamedTuple):
@@ -27,13 +28,13 @@ class Scattered(NamedTuple):
 
 
 def stable_order(cells: npt.NDArray[np.int32], count: int) -> Array:
-    """Row numbers by (cell, row). Arrow sorts 16-bit numbers by counting, into memory that is warm."""
-    column: Array
-    if count <= _NARROW:
-        column = pa.Array.from_buffers(pa.uint16(), len(cells), [None, buffer_of(cells.astype(np.uint16))])
-    else:
-        column = pa.Array.from_buffers(pa.int32(), len(cells), [None, buffer_of(cells)])
-    return pc.array_sort_indices(column)
+    """Row numbers by (cell, row). Few cells: Arrow counts, into memory that is warm; up to 65,536: numpy counts."""
+    if count <= _COUNTED_BY_ARROW:
+        narrow = cells.astype(np.uint16)
+        return pc.array_sort_indices(pa.Array.from_buffers(pa.uint16(), len(cells), [None, buffer_of(narrow)]))
+    if count <= 1 << 16:
+        return indices(np.argsort(cells.astype(np.uint16), kind="stable"))
+    return indices(stable_argsort(cells.astype(np.uint64), (count - 1).bit_length()))
 
 
 def scatter(
