@@ -51,7 +51,7 @@ def load(storage: Storage, job: Job, fingerprint: str) -> Plan:
     data = storage.read(path)
     try:
         plan = decode(data)
-    except (ValueError, msgspec.DecodeError, struct.error, OSError, pa.ArrowException) as error:
+    except (ValueError, OverflowError, struct.error, OSError, pa.ArrowException) as error:
         raise Internal(f"{path}: is no plan that this version can read: {error}") from error
     if plan.summary.fingerprint != fingerprint:
         raise Internal(

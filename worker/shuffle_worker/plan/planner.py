@@ -123,16 +123,18 @@ def check_output(job: Job, storage: Storage) -> None:
         raise InvalidSpec(f"output.path: {path} is a file; the output is a folder")
     if job.output.overwrite:
         return
-    there = [
-        info.path
-        for info in storage.listing(path)
-        if not info.path[len(path) :].lstrip("/").startswith(("_shuffle-", "."))
-    ]
+    there = [info.path for info in storage.listing(path) if not _is_passing(info.path)]
     if there and not _is_ours(job, path, storage):
         raise OutputExists(
             f"output.path: {path} holds {len(there):,} file{'s' if len(there) > 1 else ''} already "
             f"({there[0].rsplit('/', 1)[-1]}, ...); choose another folder, or set output.onExisting: Overwrite"
         )
+
+
+def _is_passing(path: str) -> bool:
+    """Whether a file is no output but on its way: in a staging folder, or hidden."""
+    *folders, name = path.split("/")
+    return name.startswith(".") or any(folder.startswith("_shuffle-") for folder in folders)
 
 
 def _is_ours(job: Job, path: str, storage: Storage) -> bool:
