@@ -25,14 +25,14 @@ def test_fewer_workers_is_no_failure_and_their_groups_are_done_again_by_others()
     p.actions.clear()
     p.did(p.machine.resize(1, p.now))
     assert StopWorker(1, now=False) in p.actions
-    assert (p.machine.lost, p.machine.failures, p.machine.disruptions) == (0, 0, 0)
+    assert (p.machine.lost, p.machine.losses.failures, p.machine.losses.disruptions) == (0, 0, 0)
     view = puppets[0].sync().view
     assert view is not None
     assert 1 not in view.owner
     assert -1 not in view.owner
     p.did(p.machine.worker_gone(1, "w1", "it left", False, p.now))
     assert p.started() == []
-    assert p.machine.disruptions == 0
+    assert p.machine.losses.disruptions == 0
 
 
 def test_resize_to_the_same_number_does_nothing() -> None:

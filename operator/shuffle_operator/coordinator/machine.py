@@ -18,6 +18,7 @@ import msgspec
 
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
 from shuffle_operator.coordinator.ledger import Inconsistent, Ledger
+from shuffle_operator.coordinator.losses import Cause, Losses
 from shuffle_operator.coordinator.members import Live, Past
 from shuffle_operator.coordinator.rebuild import EPOCHS, new_ledger, rebuild
 from shuffle_operator.coordinator.settings import Settings
@@ -54,16 +55,6 @@ that lost its memory learns from the workers that the plan is there."""
 TERMINAL = frozenset({Phase.COMPLETE, Phase.FAILED})
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a job failed: a stable reason, a sentence, and whether it was refused before anything was moved."""
-
-    reason: str
-    message: str
-    worker: int = -1
-    refusal: bool = False
-
-
 @dataclass(slots=True)
 class Coordinator:
     """One job. Its slots are kept filled with workers until it is over. generation: see `rebuild`; 0 for the first."""
@@ -83,13 +74,13 @@ class Coordinator:
     planned_at: float | None = None
     barrier_at: float | None = None
     finished_at: float | None = None
+    losses: Losses = field(default_factory=Losses)
     lost: int = 0
     replaced: int = 0
-    failures: int = 0
-    disruptions: int = 0
     last_failure: Cause | None = None
     hindrance: str = ""
     """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
+    _lost: set[str] = field(default_factory=set)  # incarnations: a zombie must not take the place of its successor
     _starting: dict[int, float] = field(default_factory=dict)
     _actions: list[Action] = field(default_factory=list)
     _failing_since: float | None = None
@@ -97,7 +88,6 @@ class Coordinator:
     _out: dict[LeaseId, int] = field(default_factory=dict)  # plan, commit and abort leases: lease -> worker
     _lease_failures: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
     _attempts: dict[Kind, int] = field(default_factory=dict)
-    _losses_without_progress: int = 0
     _aborted: bool = False
     _fail_later: Cause | None = None
     _held: dict[int, Held] = field(default_factory=dict)
@@ -124,6 +114,11 @@ class Coordinator:
             )
         if self.over:
             return self._refuse(f"job {self.job.name} is over ({self.phase})")
+        if message.incarnation in self._lost:
+            return self._refuse(
+                f"worker {message.worker} was not heard of for too long; its work was given to others and its place "
+                "to a new process"
+            )
         if not 0 <= message.worker < max(self.job.workers, max(self.members, default=0) + 1):
             return self._refuse(f"job {self.job.name} has no worker {message.worker}, it has {self.job.workers}")
         live = self.members.get(message.worker)
@@ -275,6 +270,7 @@ class Coordinator:
 
     def _lose(self, live: Live, now: float, why: str, *, fault: bool = False, counted: bool = True) -> None:
         del self.members[live.worker]
+        self._lost.add(live.incarnation)
         self.epoch += 1
         self.past.add(live.counters)
         for lease in [lease for lease, worker in self._out.items() if worker == live.worker]:
@@ -300,27 +296,9 @@ class Coordinator:
             )
 
     def _count_loss(self, worker: int, why: str, fault: bool) -> None:
-        s = self.settings
         self.last_failure = Cause("WorkerFailed" if fault else "WorkerLost", why, worker)
-        self._losses_without_progress += 1
-        if fault:
-            self.failures += 1
-            if self.failures > s.backoff_limit:
-                message = f"{self.failures} workers failed (backoffLimit {s.backoff_limit}); the last one: {why}"
-                self._fail_later = Cause("BackoffLimitExceeded", message, worker)
-        else:
-            self.disruptions += 1
-            hopeless = s.backoff_limit + 2 * self.job.workers
-            if self.disruptions > s.disruption_limit:
-                message = (
-                    f"{self.disruptions} workers were lost (disruptionLimit {s.disruption_limit}); the last: {why}"
-                )
-                self._fail_later = Cause("DisruptionLimitExceeded", message, worker)
-            elif self._losses_without_progress > hopeless:
-                message = (
-                    f"{self._losses_without_progress} workers were lost with nothing done in between; the last: {why}"
-                )
-                self._fail_later = Cause("BackoffLimitExceeded", message, worker)
+        enough = self.losses.count(worker, why, fault, self.job.workers, self.settings)
+        self._fail_later = self._fail_later or enough
 
     def _able(self) -> list[int]:
         """Workers that may own groups."""
@@ -402,7 +380,7 @@ class Coordinator:
                 self._fail(Cause("DataError", str(error), live.worker), now)
                 return
             if counted:
-                self._losses_without_progress = 0
+                self.losses.progress()
                 if kind is Kind.WRITE and done.rows_written != done.rows_moved:
                     message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
                     self._fail(Cause("Internal", message, live.worker), now)
@@ -410,7 +388,7 @@ class Coordinator:
         if self._out.get(done.id) != live.worker:
             return
         del self._out[done.id]
-        self._losses_without_progress = 0
+        self.losses.progress()
         if kind is Kind.PLAN and done.plan is not None and self.ledger is None:
             self._planned(done.plan, now)
         elif kind is Kind.COMMIT:
@@ -534,6 +512,7 @@ class Coordinator:
             for live in list(self.members.values()):
                 if any(x.kind is not Kind.ABORT for x in live.holding):
                     del self.members[live.worker]
+                    self._lost.add(live.incarnation)
                     self.past.add(live.counters)
                     self._actions.append(StopWorker(live.worker, now=True))
         if not self.members and not self._starting and waited <= self.settings.abort_deadline:

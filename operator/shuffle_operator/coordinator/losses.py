@@ -1,0 +1,56 @@
+"""When the losses of workers are enough to fail a job: its own failures, disruptions, and getting nowhere.
+
+Evictions, preemptions and drains are no fault of the job and count apart, under a limit that only a hopeless cluster
+reaches. But a worker that is killed over and over before anything gets done (by the system, because it has too little
+memory, say) looks like a disruption each time: so losses with nothing done in between have a limit too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shuffle_operator.coordinator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a job failed: a stable reason, a sentence, and whether it was refused before anything was moved."""
+
+    reason: str
+    message: str
+    worker: int = -1
+    refusal: bool = False
+
+
+@dataclass(slots=True)
+class Losses:
+    """failures: workers that failed by themselves. disruptions: workers that were taken away. idle: losses since a lease
+    was last finished."""
+
+    failures: int = 0
+    disruptions: int = 0
+    idle: int = 0
+
+    def progress(self) -> None:
+        """A lease was finished."""
+        self.idle = 0
+
+    def count(self, worker: int, why: str, fault: bool, workers: int, settings: Settings) -> Cause | None:
+        """One more. Returns why the job fails, if it is enough."""
+        self.idle += 1
+        if fault:
+            self.failures += 1
+            if self.failures > settings.backoff_limit:
+                limit = settings.backoff_limit
+                message = f"{self.failures} workers failed (backoffLimit {limit}); the last one: {why}"
+                return Cause("BackoffLimitExceeded", message, worker)
+            return None
+        self.disruptions += 1
+        if self.disruptions > settings.disruption_limit:
+            limit = settings.disruption_limit
+            message = f"{self.disruptions} workers were lost (disruptionLimit {limit}); the last one: {why}"
+            return Cause("DisruptionLimitExceeded", message, worker)
+        if self.idle > settings.backoff_limit + 2 * workers:
+            message = f"{self.idle} workers were lost with nothing done in between; the last one: {why}"
+            return Cause("BackoffLimitExceeded", message, worker)
+        return None
