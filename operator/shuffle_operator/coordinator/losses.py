@@ -24,8 +24,8 @@ class Cause:
 
 @dataclass(slots=True)
 class Losses:
-    """failures: workers that failed by themselves. disruptions: workers that were taken away. idle: losses since a lease
-    was last finished."""
+    """failures: workers that failed by themselves. disruptions: workers that were taken away. idle: losses since a
+    lease was last finished."""
 
     failures: int = 0
     disruptions: int = 0
