@@ -4,13 +4,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format crds docs bench lock clean
+.PHONY: help setup demo test lint types format crds docs bench simulate lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SIZE ?= 1G
 BENCH ?=
+SCHEDULES ?= 100000
+SEED ?= 0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
@@ -51,6 +53,9 @@ docs: crds ## Generate the reference and check the links between pages
 
 bench: $(READY) ## Compare with Dask, Polars and DuckDB (BENCH="--size 3_375_000": less)
 	@$(BIN)/python -m benchmarks.run $(BENCH)
+
+simulate: $(READY) ## Run whole jobs under random faults (SCHEDULES=100000, SEED=0)
+	@$(BIN)/python -m tests.simulation.scenario $(SEED) $(SCHEDULES)
 
 lock: $(READY) ## Work constraints.txt out again after a change of pyproject.toml
 	@$(PIP) install pip-tools
