@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.jobs import job, plan_of, read_all, write
 
@@ -204,18 +204,53 @@ def test_one_row_of_every_stretch_however_it_is_cut_into_batches(
     assert abs(len(whole) - rows / stride) <= 2
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(1, 30))
-def test_a_sample_is_thinned_not_unbounded(wanted: int) -> None:
-    kept = sample._Thinning(wanted)
-    for start in range(0, 3000, 100):
-        batch = pa.RecordBatch.from_pydict({"k": list(range(start, start + 100))})
-        kept.add(batch, np.arange(start, start + 100, dtype=np.int64))
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 30), st.lists(st.integers(1, 400), min_size=1, max_size=12), st.integers(1, 5))
+def test_a_sample_is_thinned_evenly_and_never_unbounded(wanted: int, sizes: list[int], files: int) -> None:
+    kept = sample.Thinning(wanted, 1 << 30)
+    start = 0
+    for _ in range(files):
+        mine = sample.Thinning(wanted, 1 << 30)
+        for size in sizes:
+            rows = pa.RecordBatch.from_pydict({"k": list(range(start, start + size))})
+            mine.add(sample.Part(rows, np.arange(start, start + size, dtype=np.int64), 1))
+            start += size
+        kept.join(mine)
     found = kept.sample(pa.schema([("k", pa.int64())]))
     assert found.rows.column("k").to_pylist() == found.positions.tolist()
-    assert wanted <= len(found.positions) <= 4 * wanted
-    steps = set(np.diff(found.positions).tolist())
-    assert len(steps) <= 1  # evenly
+    assert min(wanted, start) <= len(found.positions) <= 4 * wanted
+    assert len(set(np.diff(found.positions).tolist())) <= 1
+    again = sample.Thinning(wanted, 1 << 30)
+    again.add(sample.Part(pa.RecordBatch.from_pydict({"k": list(range(start))}), np.arange(start), 1))
+    assert again.sample(pa.schema([("k", pa.int64())])).positions.tolist() == found.positions.tolist()
+
+
+def test_a_guess_that_few_rows_pass_does_not_cost_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe sees no row that passes, nearly all others do: the sample is thinned as it comes."""
+    monkeypatch.setattr(sample, "LEAST_ROWS", 500)
+    table = pa.table({"k": KEYS["random"], "n": list(range(ROWS))})
+    write(tmp_path, {"a": table}, row_group_size=20_000)
+    plan = plan_of(job(tmp_path, Sort(by=[SortKey("k")]), partitions=4, filter="n >= 9000 AND n != 20000 + n % 5000"))
+    found = sizes(plan)
+    assert max(found) < 1.2 * sum(found) / 4
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.timestamp("us")])
+def test_of_a_row_group_in_no_order_the_first_rows_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType
+) -> None:
+    monkeypatch.setattr(sample, "PREFIX", 1_000)
+    monkeypatch.setattr(sample, "LEAST_ROWS", 4_000)
+    taken: list[int] = []
+    real = sample.picks
+    monkeypatch.setattr(sample, "picks", lambda first, rows, stride: taken.append(rows) or real(first, rows, stride))
+    for name, read in (("random", ROWS // 10), ("sorted", ROWS)):
+        folder = tmp_path / name
+        write(folder, {"a": pa.table({"k": pa.array(KEYS[name]).cast(kind)})}, row_group_size=10_000)
+        taken.clear()
+        found = sizes(plan_of(job(folder, Sort(by=[SortKey("k")]), partitions=10)))
+        assert sum(taken) == read
+        assert max(found) < 1.25 * ROWS / 10
 
 
 def test_only_so_many_stored_bytes_are_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ READABLE = ("Parquet",)
 
 class RowGroup(NamedTuple):
     """rows; bytes: stored, of the columns that are read; output_bytes: of those that are written; key_bytes: of those
-    that a sample needs; ranges: what its statistics say of the columns that the filter names."""
+    that a sample needs; ranges: what its statistics say of the columns that the filter names, and of the first key."""
 
     rows: int
     bytes: int
@@ -213,7 +213,7 @@ def _footer(
                 group = source.metadata.row_group(at)
                 ranges = {
                     name: column_range(group, source.leaves([name]), source.schema.field(name).type)
-                    for name in filtered
+                    for name in [*filtered, *keys[:1]]
                     if name in source.schema.names
                 }
                 groups.append(

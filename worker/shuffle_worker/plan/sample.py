@@ -2,14 +2,15 @@
 
 Every stretch of `stride` input rows gives one row, at a place in it that is drawn from its number alone: spread evenly,
 without falling into step with a pattern in the data, and the same on every run. Only the key columns (and the filter's)
-are read, of all row groups or, where these are more than `MOST_STORED` bytes, of evenly spread ones. Row groups without
+are read, of all row groups or, where these are more than `MOST_STORED` bytes, of evenly spread ones; of a row group
+whose first rows span its whole range of keys, so that it is in no order, only these. Row groups without
 a row that passes the filter are left out beforehand, which changes nothing: the sample is of the rows that pass.
 
 A sort's boundaries carry the position of their row: equal keys may straddle files, so no key is too frequent to be cut.
 A repartition's are distinct keys: equal keys stay together. What the sample holds does not depend on the number of
 buckets, and every file boundary is the same however finely its range is cut into buckets.
 
-Memory: the sample is thinned (every other row dropped) whenever it exceeds four times the rows or `MOST_BYTES` wanted.
+Memory: the sample is thinned whenever it exceeds four times the rows wanted, or `MOST_BYTES`; see `Thinning`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import pyarrow as pa
 
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts, scalar, true_rows
-from shuffle_worker.plan.inputs import Found
+from shuffle_worker.plan.inputs import Found, RowGroup
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.probe import GroupOf
+from shuffle_worker.plan.statistics import comparable
 from shuffle_worker.protocol.messages import SortKey
 from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.readers.shape import Shaper
@@ -42,8 +44,16 @@ ROWS_PER_FILE = 200
 MOST_ROWS = 4_000_000
 MOST_BYTES = 64 << 20
 MOST_STORED = 256 << 20
-BATCH = 131_072
-THREADS = 2
+LEAST_KEPT = 1000
+"""Rows that are kept however large they are."""
+
+PREFIX = 32_768
+"""Rows of a row group that are read first, and alone where they speak for all of it."""
+
+SPANNED = 0.95
+THREADS = 8
+AHEAD = 16
+"""Files sampled at once, and before the first of them is done with."""
 
 POSITION = "position"
 
@@ -105,16 +115,18 @@ def take_sample(
     names = list(dict.fromkeys([*keys.names, *(where.columns if where is not None else [])]))
     read = pa.schema([target.field(name) for name in names])
 
-    def of_file(some: list[GroupOf]) -> list[tuple[pa.RecordBatch, I64]]:
-        return list(_of_file(files[some[0].file], some, keys, read, where, storage, stride))
+    def of_file(some: list[GroupOf]) -> Thinning:
+        mine = Thinning(wanted // 4, MOST_BYTES // AHEAD)
+        for part in _of_file(files[some[0].file], some, keys, read, where, storage, stride):
+            mine.add(part)
+        return mine
 
     by_file = [list(some) for _, some in itertools.groupby(chosen, key=lambda one: one.file)]
-    kept = _Thinning(wanted)
+    kept = Thinning(wanted, MOST_BYTES)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
-        for at in range(0, len(by_file), 4 * THREADS):  # a few files at a time: what is read ahead is bounded
-            for parts in pool.map(of_file, by_file[at : at + 4 * THREADS]):
-                for batch, positions in parts:
-                    kept.add(batch, positions)
+        for at in range(0, len(by_file), AHEAD):  # a few files at a time: what is read ahead is bounded
+            for found in pool.map(of_file, by_file[at : at + AHEAD]):
+                kept.join(found)
     return kept.sample(keys)
 
 
@@ -202,47 +214,64 @@ def picks(first: int, rows: int, stride: int) -> I64:
     return places[(places >= first) & (places < first + rows)]
 
 
-class _Thinning:
-    """What is kept of the sample: when it grows too big, every other row of what is there and what comes is dropped."""
+class Part(NamedTuple):
+    """Some of the sample: one row of every `stride` input rows (or less, where it was thinned)."""
 
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted
-        self._parts: list[tuple[pa.RecordBatch, I64]] = []
-        self._every = 1
-        self._seen = 0
+    rows: pa.RecordBatch
+    positions: I64
+    stride: int
 
-    def add(self, batch: pa.RecordBatch, positions: I64) -> None:
-        part = self._thinned(batch, positions, self._every, self._seen)
-        self._seen += len(positions)
-        self._parts.append(part)
-        while self._too_big():
-            self._every *= 2
-            kept: list[tuple[pa.RecordBatch, I64]] = []
-            place = 0
-            for each in self._parts:
-                kept.append(self._thinned(*each, 2, place))
-                place += len(each[1])
-            self._parts = kept
+    def thinned(self, level: int) -> Part:
+        """The rows of every 2**level-th stretch only."""
+        kept = np.flatnonzero((self.positions // self.stride) % (1 << level) == 0)
+        if len(kept) == len(self.positions):
+            return self
+        return Part(self.rows.take(int64_array(kept)), self.positions[kept], self.stride)
+
+
+class Thinning:
+    """A sample that is being gathered. Whenever it grows beyond four times `wanted` rows, or `most_bytes`, half of all
+    stretches are dropped, of what is there and what comes: what stays is even, whatever came when."""
+
+    def __init__(self, wanted: int, most_bytes: int) -> None:
+        self._wanted = max(wanted, 1)
+        self._most_bytes = most_bytes
+        self._parts: list[Part] = []
+        self._level = 0
+        self._rows = self._bytes = 0
+
+    def add(self, part: Part) -> None:
+        self._keep(part.thinned(self._level))
+        while self._rows > 4 * self._wanted or (self._bytes > self._most_bytes and self._rows > LEAST_KEPT):
+            self._to(self._level + 1)
+
+    def join(self, other: Thinning) -> None:
+        """Take over what another one gathered, as even as the thinner of the two."""
+        self._to(other._level)
+        for part in other._parts:
+            self.add(part)
 
     def sample(self, keys: pa.Schema) -> Sample:
-        batches = [batch for batch, _ in self._parts]
-        positions = [where for _, where in self._parts]
+        positions = [part.positions for part in self._parts]
         return Sample(
-            pa.Table.from_batches(batches, schema=keys).combine_chunks(),
+            pa.Table.from_batches([part.rows for part in self._parts], schema=keys).combine_chunks(),
             np.concatenate(positions) if positions else np.zeros(0, np.int64),
         )
 
-    def _too_big(self) -> bool:
-        rows = sum(len(positions) for _, positions in self._parts)
-        if rows > 4 * self._wanted:
-            return True
-        return rows > 1000 and sum(batch.nbytes for batch, _ in self._parts) > MOST_BYTES
+    def _to(self, level: int) -> None:
+        if level <= self._level:
+            return
+        self._level = level
+        parts, self._parts = self._parts, []
+        self._rows = self._bytes = 0
+        for part in parts:
+            self._keep(part.thinned(level))
 
-    def _thinned(self, batch: pa.RecordBatch, positions: I64, every: int, place: int) -> tuple[pa.RecordBatch, I64]:
-        if every == 1:
-            return batch, positions
-        rows = np.arange(-place % every, len(positions), every, dtype=np.int64)
-        return batch.take(int64_array(rows)), positions[rows]
+    def _keep(self, part: Part) -> None:
+        if len(part.positions):
+            self._parts.append(part)
+            self._rows += len(part.positions)
+            self._bytes += part.rows.nbytes
 
 
 def _of_file(
@@ -253,22 +282,41 @@ def _of_file(
     where: Filter | None,
     storage: Storage,
     stride: int,
-) -> Iterator[tuple[pa.RecordBatch, I64]]:
+) -> Iterator[Part]:
     with ParquetSource(storage, file.info.path) as source:
         shaper = Shaper(file.info.path, source.schema, read, file.hive)
         for one in groups:
-            first = one.first
-            for batch in source.batches([one.group], shaper.wanted, BATCH):
-                places = picks(first, batch.num_rows, stride)
-                if len(places):
-                    rows = shaper.shape(batch.take(int64_array(places - first)) if stride > 1 else batch)
-                    if where is not None:
-                        mask = where.mask(rows)
-                        kept = true_rows(mask)
-                        rows, places = rows.take(int64_array(kept)), places[kept]
-                    if len(places):
-                        yield rows.select(keys.names), places
+            first, group = one.first, file.groups[one.group]
+            for batch in source.batches([one.group], shaper.wanted, PREFIX):
+                enough = first == one.first and where is None and _speaks_for(shaper.shape(batch), group)
+                part = _picked(
+                    batch, first, max(stride * batch.num_rows // group.rows, 1) if enough else stride, shaper
+                )
+                if where is not None:
+                    kept = true_rows(where.mask(part.rows))
+                    part = Part(part.rows.take(int64_array(kept)), part.positions[kept], part.stride)
+                if len(part.positions):
+                    yield Part(part.rows.select(keys.names), part.positions, part.stride)
+                if enough:
+                    break
                 first += batch.num_rows
+
+
+def _picked(batch: pa.RecordBatch, first: int, stride: int, shaper: Shaper) -> Part:
+    places = picks(first, batch.num_rows, stride)
+    return Part(shaper.shape(batch if stride == 1 else batch.take(int64_array(places - first))), places, stride)
+
+
+def _speaks_for(batch: pa.RecordBatch, group: RowGroup) -> bool:
+    """Whether the first rows of a row group can stand for all of it: their first key spans (nearly) the whole range
+    that the statistics give. Where it is sorted or drifts they do not, and the rest is read too."""
+    known = group.ranges.get(batch.schema.names[0])
+    if batch.num_rows * 2 > group.rows or known is None or known.low is None or known.high is None:
+        return False
+    ends = call("min_max", batch.column(0))
+    low, high = comparable(ends["min"]), comparable(ends["max"])
+    span = [float(one) for one in (low, high, known.low, known.high) if isinstance(one, int | float)]
+    return len(span) == 4 and span[1] - span[0] >= SPANNED * (span[3] - span[2]) > 0
 
 
 def _affordable(files: Sequence[Found], groups: Sequence[GroupOf]) -> list[GroupOf]:
