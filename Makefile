@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SIZE ?= 1G
 BENCH ?=
+E2E ?=
 SCHEDULES ?= 100000
 SEED ?= 0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -45,7 +46,7 @@ format: $(READY) ## Put the code in format
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format
 
-crds: $(READY) ## Generate crds/ and docs/reference/shufflejob.md from the models
+crds: $(READY) ## Generate crds/, the chart's copy and docs/reference/shufflejob.md from the models
 	@$(BIN)/python -m shuffle_operator.api.schema .
 
 docs: crds ## Generate the reference and check the links between pages
@@ -56,6 +57,15 @@ bench: $(READY) ## Compare with Dask, Polars and DuckDB (BENCH="--size 3_375_000
 
 simulate: $(READY) ## Run whole jobs under random faults (SCHEDULES=100000, SEED=0)
 	@$(BIN)/python -m tests.simulation.scenario $(SEED) $(SCHEDULES)
+
+cluster: $(READY) ## Make a real Kubernetes cluster on this machine, with S3 and the image, and leave it up
+	@$(BIN)/python -m e2e.harness.cluster
+
+e2e: $(READY) ## Run everything on a real cluster: KUBECONFIG's, or a local one (E2E="-m core": the few that matter most)
+	@$(BIN)/pytest e2e -v --durations=0 $(E2E)
+
+image: ## Build the container image with docker
+	@docker build --tag shuffle-operator:$$(sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml) .
 
 lock: $(READY) ## Work constraints.txt out again after a change of pyproject.toml
 	@$(PIP) install pip-tools

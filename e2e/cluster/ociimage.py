@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import io
 import json
+import pathlib
 import tarfile
 
 
@@ -27,7 +28,7 @@ def blob(archive, data):
 
 def blob_file(archive, path):
     """Add a file as a blob; returns its descriptor."""
-    with open(path, "rb") as stream:
+    with pathlib.Path(path).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         info = tarfile.TarInfo(f"blobs/sha256/{digest}")
         info.size = stream.tell()
@@ -59,9 +60,7 @@ def main():
     }
     oci = "application/vnd.oci.image"
     with tarfile.open(args.out, "w") as archive:
-        layers = [
-            {"mediaType": f"{oci}.layer.v1.tar", **blob_file(archive, path)} for path in args.layer
-        ]
+        layers = [{"mediaType": f"{oci}.layer.v1.tar", **blob_file(archive, path)} for path in args.layer]
         config = {
             "architecture": "amd64",
             "os": "linux",

@@ -1,0 +1,1 @@
+"""What the tests stand on: a cluster, its storage, jobs, and ways to break things."""

@@ -1,0 +1,73 @@
+"""Ways to break things on the local cluster, where a node is a namespace and a container a process of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from e2e.harness.cluster import Cluster
+from e2e.harness.kubectl import Object
+from e2e.harness.process import run
+from e2e.harness.waiting import until
+
+
+@dataclass(frozen=True)
+class Faults:
+    cluster: Cluster
+
+    def process(self, pod: Object) -> int:
+        """The pid, on this machine, of the first container's first process."""
+        status = pod["status"]["containerStatuses"][0]
+        container = status["containerID"].removeprefix("containerd://")
+        node = pod["spec"]["nodeName"]
+        socket = self.cluster.state / node / "run" / "containerd.sock"
+        tasks = run(["ctr", "-a", socket, "-n", "k8s.io", "task", "ls"])
+        return next(int(line.split()[1]) for line in tasks.splitlines() if line.startswith(container))
+
+    def kill(self, pod: Object) -> None:
+        """The process ends at once, as if it had crashed; the pod is still there."""
+        os.kill(self.process(pod), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self, pod: Object) -> Iterator[None]:
+        """The process does nothing for a while; its connections stay open."""
+        pid = self.process(pod)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def cut(self, node: str) -> Iterator[None]:
+        """A node out of reach; its pods live on."""
+        self.cluster.node("cut", node)
+        try:
+            yield
+        finally:
+            self.cluster.node("mend", node)
+            kubectl = self.cluster.kubectl
+
+            def ready() -> bool:
+                return "True" in kubectl("get", "node", node, "--output=jsonpath={.status.conditions[-1:].status}")
+
+            until(f"node {node} is ready again", ready, seconds=90)
+
+    @contextlib.contextmanager
+    def slow(self, rate: str = "40mbit") -> Iterator[None]:
+        """What comes to the nodes (from S3, from each other) does so at this rate, so that phases last."""
+        nodes = [node["metadata"]["name"] for node in self.cluster.kubectl.list("nodes")]
+        links = [f"{os.environ.get('E2E_NAME', 'shuffle')}-v{node.removeprefix('n')}" for node in nodes]
+        space = f"--net=/run/netns/{os.environ.get('E2E_NAME', 'shuffle')}-cp"
+        for link in links:
+            shape = ["tbf", "rate", rate, "burst", "256kbit", "latency", "400ms"]
+            run(["nsenter", space, "tc", "qdisc", "replace", "dev", link, "root", *shape])
+        try:
+            yield
+        finally:
+            for link in links:
+                run(["nsenter", space, "tc", "qdisc", "del", "dev", link, "root"], check=False)

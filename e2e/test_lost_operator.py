@@ -1,0 +1,83 @@
+"""The operator may go at any time: workers keep working, and the next one picks every job up where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.conftest import Compare, Submit
+from e2e.harness.faults import Faults
+from e2e.harness.jobs import REPARTITION, Job
+from e2e.harness.operator import Operator
+from e2e.harness.waiting import until
+
+
+@pytest.fixture
+def slowly(faults: Faults) -> Iterator[None]:
+    with faults.slow():
+        yield
+
+
+def names(job: Job) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in job.pods()}
+
+
+def replaced(operator: Operator) -> None:
+    """Deletes its pod and waits for the next one."""
+    old = operator.pod()["metadata"]
+    operator.kubectl.delete("pod", old["name"], now=True)
+    until("another operator", lambda: operator.pod()["metadata"]["uid"] != old["uid"], seconds=120)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("phase", ["Transferring"])
+def test_its_pod_is_deleted(submit: Submit, operator: Operator, slowly: None, as_local: Compare, phase: str) -> None:
+    job = submit("orphan", REPARTITION)
+    job.until_phase(phase)
+    until("workers run", lambda: len(job.running()) == 3, seconds=60)
+    before = names(job)
+    replaced(operator)
+    status = job.complete(seconds=400)
+    as_local(job)
+    assert status["workers"].get("lost", 0) == 0, job.told()
+    assert names(job) <= before, "no worker was replaced"
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Planning", "Writing", "Committing"])
+def test_its_process_is_killed(
+    submit: Submit, operator: Operator, faults: Faults, slowly: None, as_local: Compare, phase: str
+) -> None:
+    job = submit("orphan", REPARTITION)
+    # A phase may be over before it is seen: then the next one will do.
+    order = ["Pending", "Planning", "Transferring", "Writing", "Committing", "Complete"]
+    job.until_phase(*order[order.index(phase) :], every=0.1)
+    faults.kill(operator.pod())
+    job.complete(seconds=400)
+    as_local(job)
+
+
+def test_a_finished_job_is_not_started_again(submit: Submit, operator: Operator) -> None:
+    job = submit("finished", REPARTITION)
+    job.complete()
+    until("the pods are gone", lambda: not job.running(), seconds=30)
+    before = job.object
+    replaced(operator)
+    marker = submit("marker", REPARTITION)  # when this one is over, the new operator has seen all there is
+    marker.complete()
+    after = job.object
+    assert after["status"] == before["status"]
+    assert not job.running()
+
+
+def test_an_upgrade_while_a_job_runs(submit: Submit, operator: Operator, slowly: None, as_local: Compare) -> None:
+    job = submit("upgraded", REPARTITION)
+    job.until_phase("Transferring")
+    old = operator.pod()["metadata"]["uid"]
+    operator.install(logLevel="DEBUG")
+    try:
+        assert operator.pod()["metadata"]["uid"] != old
+        job.complete(seconds=400)
+        as_local(job)
+    finally:
+        operator.install()
