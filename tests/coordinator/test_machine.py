@@ -160,6 +160,10 @@ def test_a_process_that_takes_the_place_of_another_ends_it() -> None:
     p.worker(1, "second").register()
     assert not two.sync().known
     assert p.machine.lost == 1
+    refused = two.register()
+    assert not refused.accepted  # else the two would put each other out for ever
+    assert "given to others" in refused.message
+    assert p.machine.members[1].incarnation == "second"
 
 
 def test_another_version_is_refused_with_both_named() -> None:

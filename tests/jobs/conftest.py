@@ -1,0 +1,51 @@
+"""A bench for each test of whole jobs, and data for all of them. After every test nothing may be left behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.jobs import data
+from tests.jobs.harness import MARK, Bench, half_written, processes, wait_until
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Afterwards: no process of the test's, nothing in scratch or among the system's temporary files, and nothing half
+    written."""
+    mark = secrets.token_hex(8)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv(MARK, mark)
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    bench = Bench(tmp_path, mark)
+    yield bench
+    try:
+        wait_until(lambda: not processes(mark), "all processes to end", within=20)
+    finally:
+        left = processes(mark)
+        for pid in left:
+            os.kill(pid, 9)
+    assert not left
+    assert list(temporary.iterdir()) == []
+    assert not bench.scratch.exists() or list(bench.scratch.iterdir()) == []
+    assert half_written(tmp_path) == []
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six files of events, together about 50 MiB in memory: several splits."""
+    folder = tmp_path_factory.mktemp("jobs") / "events"
+    data.write_events(folder, files=6, rows=30_000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight files of wide rows: many splits, little work."""
+    folder = tmp_path_factory.mktemp("jobs") / "wide"
+    data.write_wide(folder)
+    return folder

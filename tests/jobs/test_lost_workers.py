@@ -1,0 +1,227 @@
+"""Workers that are killed or stopped at any moment: the job goes on, and its output has the bytes that it has without.
+
+Every test makes sure that it struck when it meant to: it looks at the coordinator's state, strikes, and checks that the
+worker was counted as lost.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.jobs.harness import PATIENCE, Bench, Meddle, Watched, processes, run_watched, sums, wait_until
+
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.launchers.local import LocalLauncher
+from shuffle_worker.protocol.messages import Kind, Phase
+
+HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
+OUTPUT = {"partitions": 24, "sortWithin": ["score"]}
+ONE_FILE: dict[str, Any] = {"sort": {"by": [{"column": "score"}]}}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> dict[str, dict[str, str]]:
+    """The outputs of runs in which nothing goes wrong."""
+    found = {}
+    for name, operation, output in (("hash", HASH, OUTPUT), ("sort", ONE_FILE, {"partitions": 1})):
+        bench = Bench(tmp_path_factory.mktemp(name), "")
+        end = bench.complete(bench.job(operation, wide, output))
+        assert end.splits >= 8
+        found[name] = sums(bench.out)
+    return found
+
+
+def holders(run: Watched, *kinds: Kind) -> list[int]:
+    """Workers that hold a lease of such a kind and are known to be there."""
+    members = run.local.machine.members
+    return [w for w, live in members.items() if w in run.pids() and any(x.kind in kinds for x in live.holding)]
+
+
+def others(run: Watched, worker: int) -> int:
+    return next(w for w in run.pids() if w != worker)
+
+
+async def ready(run: Watched, count: int = 2) -> None:
+    await run.until(lambda: run.now.workers_ready == count == len(run.pids()), f"{count} workers")
+
+
+async def disturbed(bench: Bench, wide: Path, meddle: Meddle, settings: Settings | None = None) -> Any:
+    job = bench.loaded(bench.job(HASH, wide, OUTPUT))
+    end, _ = await run_watched(bench, job, meddle, settings)
+    assert end.phase == "Complete", end.cause
+    assert end.rows_read == end.rows_written == 80_000
+    return end
+
+
+@pytest.mark.parametrize("whom", ["the planner", "the other"])
+async def test_killed_while_planning(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], whom: str
+) -> None:
+    async def kill(run: Watched) -> None:
+        await run.until(lambda: len(run.now.message) and holders(run, Kind.PLAN), "a plan lease")
+        (planner,) = holders(run, Kind.PLAN)
+        if whom != "the planner":
+            await run.until(lambda: len(run.pids()) == 2, "both processes")
+        assert run.local.machine.phase is Phase.PLANNING
+        run.kill(planner if whom == "the planner" else others(run, planner))
+
+    end = await disturbed(bench, wide, kill)
+    assert end.workers_lost + end.workers_replaced >= 1
+    assert sums(bench.out) == undisturbed["hash"]
+
+
+@pytest.mark.parametrize("done", [0, 3, 6])
+async def test_killed_while_transferring(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], done: int
+) -> None:
+    async def kill(run: Watched) -> None:
+        await run.until_phase(Phase.TRANSFERRING)
+        await ready(run)
+        await run.until(lambda: run.now.splits_done >= done and holders(run, Kind.TRANSFER), f"{done} splits")
+        assert run.local.machine.phase is Phase.TRANSFERRING
+        run.kill(random.Random(done).choice(holders(run, Kind.TRANSFER)))
+
+    end = await disturbed(bench, wide, kill)
+    assert end.workers_lost == 1
+    assert end.workers_replaced == 1
+    assert sums(bench.out) == undisturbed["hash"]
+
+
+@pytest.mark.parametrize("written", [0, 5, 15])
+async def test_killed_while_writing(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], written: int
+) -> None:
+    async def kill(run: Watched) -> None:
+        await run.until_phase(Phase.WRITING)
+        await run.until(lambda: run.now.groups_written >= written and holders(run, Kind.WRITE), f"{written} groups")
+        assert run.local.machine.phase is Phase.WRITING
+        run.kill(holders(run, Kind.WRITE)[0])
+
+    end = await disturbed(bench, wide, kill)
+    assert end.workers_lost == 1
+    assert end.splits_redone > 0
+    assert sums(bench.out) == undisturbed["hash"]
+
+
+@pytest.mark.parametrize("whom", ["the committer", "the other", "both"])
+async def test_killed_while_committing(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], whom: str
+) -> None:
+    async def kill(run: Watched) -> None:
+        await run.until(lambda: holders(run, Kind.COMMIT), "a commit lease")
+        (committer,) = holders(run, Kind.COMMIT)
+        assert run.local.machine.phase is Phase.COMMITTING
+        struck = {"the committer": [committer], "the other": [others(run, committer)], "both": list(run.pids())}[whom]
+        run.kill(*struck)
+
+    end = await disturbed(bench, wide, kill)
+    assert sums(bench.out) == undisturbed["hash"]
+    if whom != "the other":  # the commit may have gone through without it
+        assert end.workers_lost >= 1
+
+
+@pytest.mark.parametrize("phase", [Phase.TRANSFERRING, Phase.WRITING])
+async def test_all_workers_killed_at_once(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], phase: Phase
+) -> None:
+    async def kill(run: Watched) -> None:
+        await run.until_phase(phase)
+        await ready(run)
+        await run.until(lambda: run.now.splits_done >= 2, "two splits")
+        assert run.local.machine.phase is phase
+        run.kill(*run.pids())
+
+    end = await disturbed(bench, wide, kill)
+    assert end.workers_lost == 2
+    assert end.splits_redone > 0
+    assert sums(bench.out) == undisturbed["hash"]
+
+
+async def test_killed_again_and_again(bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]]) -> None:
+    """Whoever is there, whenever something was achieved since the last time; also the last one."""
+    chance = random.Random(7)
+
+    async def kill(run: Watched) -> None:
+        for number in range(1, 6):
+            before = run.now.splits_done, run.now.groups_written
+
+            def achieved(before: tuple[int, int] = before) -> bool:
+                now = run.now.splits_done, run.now.groups_written
+                return now != before and now[0] > 0 and bool(set(run.pids()) & set(run.local.machine.members))
+
+            await run.until(achieved, "progress")
+            run.kill(chance.choice(sorted(set(run.pids()) & set(run.local.machine.members))))
+            await run.until(lambda number=number: run.now.workers_lost >= number, f"loss {number}")
+
+    end = await disturbed(bench, wide, kill)
+    assert end.workers_lost == 5
+    assert sums(bench.out) == undisturbed["hash"]
+
+
+@pytest.mark.parametrize("whom", ["the owner", "another"])
+async def test_one_owner_among_three(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], whom: str
+) -> None:
+    """One file has one owner. Who owns nothing is not missed: nothing is read again but what it had in hand."""
+
+    async def kill(run: Watched) -> None:
+        await run.until_phase(Phase.TRANSFERRING)
+        await ready(run, 3)
+        await run.until(lambda: run.now.splits_done >= 3 and len(holders(run, Kind.TRANSFER)) == 3, "three splits")
+        ledger = run.local.machine.ledger
+        assert ledger is not None
+        (owner,) = set(ledger.owner)
+        run.kill(owner if whom == "the owner" else others(run, owner))
+
+    job = bench.loaded(bench.job(ONE_FILE, wide, {"partitions": 1}), workers=3)
+    end, _ = await run_watched(bench, job, kill)
+    assert end.phase == "Complete", end.cause
+    assert end.workers_lost == 1
+    assert (end.splits_redone > 0) == (whom == "the owner")
+    assert sums(bench.out) == undisturbed["sort"]
+
+
+IMPATIENT = Settings(silence=2.0, poll=0.5, startup_deadline=PATIENCE)
+
+
+async def test_a_stopped_worker_is_replaced(bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]]) -> None:
+    async def stop(run: Watched) -> None:
+        await run.until_phase(Phase.TRANSFERRING)
+        await ready(run)
+        await run.until(lambda: run.now.splits_done >= 2, "two splits")
+        run.kill(1, number=signal.SIGSTOP)
+        await run.until(lambda: run.now.workers_lost, "it to be missed")
+
+    end = await disturbed(bench, wide, stop, IMPATIENT)
+    assert end.workers_lost >= 1
+    assert sums(bench.out) == undisturbed["hash"]
+
+
+@pytest.mark.parametrize("phase", [Phase.TRANSFERRING, Phase.WRITING])
+async def test_a_zombie_does_no_harm(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch, phase: Phase
+) -> None:
+    """Nobody can end the stopped process, as on a node that is cut off; it wakes up when others have its work."""
+    monkeypatch.setattr(LocalLauncher, "_signal", lambda *_: None)
+    zombie = 0
+
+    async def stop(run: Watched) -> None:
+        nonlocal zombie
+        await run.until_phase(phase)
+        await ready(run)
+        await run.until(lambda: run.now.splits_done >= 2 and holders(run, Kind.TRANSFER, Kind.WRITE), "two splits")
+        struck = holders(run, Kind.TRANSFER, Kind.WRITE)[-1]
+        zombie = run.pid(struck)
+        run.kill(struck, number=signal.SIGSTOP)
+        await run.until(lambda: run.now.workers_lost, "it to be missed")
+        os.kill(zombie, signal.SIGCONT)
+
+    end = await disturbed(bench, wide, stop, IMPATIENT)
+    assert end.workers_lost == 1
+    assert sums(bench.out) == undisturbed["hash"]
+    wait_until(lambda: zombie not in processes(bench.mark), "the zombie to go by itself")

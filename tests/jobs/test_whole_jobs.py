@@ -1,0 +1,171 @@
+"""Whole jobs, from the command line to the files: the right rows in the right files in the right order, and the same
+bytes whatever ran them. DuckDB says what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from tests.jobs.harness import Bench, run_watched, sums, tables
+
+MIB = 1 << 20
+CIRCUMSTANCES = [(1, 1024 * MIB), (2, 300 * MIB), (5, 400 * MIB)]
+"""Workers, and the memory of each."""
+
+FEWER = [(1, 512 * MIB), (3, 300 * MIB)]
+
+Judge = Callable[[pa.Table, list[pa.Table]], None]
+"""Given all input rows and the rows of each output file: raises where they are wrong."""
+
+
+@dataclass
+class Case:
+    """A job, and what its output must be. source: of `inputs[0]`, beside the path."""
+
+    operation: dict[str, Any]
+    output: dict[str, Any]
+    judge: Judge
+    source: dict[str, Any] = field(default_factory=dict)
+    circumstances: list[tuple[int, int]] = field(default_factory=lambda: FEWER)
+
+
+def query(sql: str, rows: pa.Table) -> pa.Table:
+    """The answer of DuckDB; `rows` are the input."""
+    with duckdb.connect() as connection:
+        connection.register("input", rows)
+        return connection.sql(sql).to_arrow_table()
+
+
+def numbers(table: pa.Table, column: str = "row") -> list[int]:
+    return table.column(column).to_pylist()
+
+
+def same_rows(found: pa.Table, expected: pa.Table) -> None:
+    """Also which types and which order of columns. NaN equals NaN."""
+    assert found.schema.equals(expected.schema), found.schema
+    found, expected = (t.sort_by("row").combine_chunks() for t in (found, expected))
+    for name in expected.column_names:
+        a, b = (t.column(name) for t in (found, expected))
+        if pa.types.is_floating(a.type):
+            assert pc.equal(pc.is_nan(a), pc.is_nan(b)).to_pylist() == pc.equal(pc.is_nan(a), pc.is_nan(a)).to_pylist()
+            a, b = (pc.if_else(pc.is_nan(c), 7.25, c) for c in (a, b))
+        assert a.equals(b), name
+
+
+def in_input_order(files: list[pa.Table]) -> None:
+    for file in files:
+        assert numbers(file) == sorted(numbers(file))
+
+
+def judge_hash(rows: pa.Table, files: list[pa.Table]) -> None:
+    same_rows(pa.concat_tables(files), rows)
+    keys = [set(file.column("user").unique().to_pylist()) for file in files]
+    assert sum(len(k) for k in keys) == len(set().union(*keys))
+    in_input_order(files)
+
+
+def judge_two_keys(rows: pa.Table, files: list[pa.Table]) -> None:
+    same_rows(pa.concat_tables(files), rows)
+    pairs = "SELECT DISTINCT name, CASE WHEN score = 0 THEN 0 ELSE score END AS score FROM input"
+    found = pa.concat_tables([query(pairs, file) for file in files])
+    expected = query(f"SELECT count(*) AS n FROM ({pairs})", rows)
+    assert found.num_rows == expected.column("n")[0].as_py()  # no pair is in two files
+    for file in files:
+        order = query('SELECT row FROM input ORDER BY score NULLS LAST, "at" NULLS LAST, row', file)
+        assert numbers(file) == numbers(order)
+
+
+def judge_range(rows: pa.Table, files: list[pa.Table]) -> None:
+    same_rows(pa.concat_tables(files), rows)
+    in_input_order(files)
+    sizes = [file.num_rows for file in files]
+    assert max(sizes) < 3 * rows.num_rows / len(files)
+    # whichever way rows of one file are put, the files follow each other
+    edges = [
+        query(
+            "SELECT first(struct_pack(score, user) ORDER BY score NULLS LAST, user NULLS LAST) AS low, "
+            "last(struct_pack(score, user) ORDER BY score NULLS LAST, user NULLS LAST) AS high FROM input",
+            file,
+        ).to_pylist()[0]
+        for file in files
+    ]
+    table = pa.Table.from_pylist(
+        [{**edge, "file": n, "end": e} for n, pair in enumerate(edges) for e, edge in enumerate(pair.values())]
+    )
+    order = query('SELECT file, "end" FROM input ORDER BY score NULLS LAST, user NULLS LAST, file, "end"', table)
+    assert order.to_pylist() == table.select(["file", "end"]).to_pylist()
+
+
+def judge_filter(rows: pa.Table, files: list[pa.Table]) -> None:
+    kept = query("SELECT row FROM input WHERE score > 1 AND score < 100 AND name LIKE 'name-1%' ORDER BY row", rows)
+    expected = rows.select(["text", "row"]).take(kept.column("row"))
+    same_rows(pa.concat_tables(files), expected)
+    sizes = [file.num_rows for file in files]
+    assert max(sizes) - min(sizes) <= 0.1 * max(sizes)
+    in_input_order(files)
+
+
+def judge_sort(rows: pa.Table, files: list[pa.Table]) -> None:
+    found = pa.concat_tables(files)
+    same_rows(found, rows)
+    order = query(
+        "SELECT row FROM input ORDER BY score DESC NULLS FIRST, name ASC NULLS LAST, user DESC NULLS LAST, row", rows
+    )
+    assert numbers(found) == numbers(order)
+
+
+def judge_tiny(rows: pa.Table, files: list[pa.Table]) -> None:
+    assert len(files) == 700
+    judge_hash(rows, files)
+
+
+CASES = {
+    "hash": Case({"repartition": {"by": ["user"]}}, {"partitions": 7}, judge_hash, circumstances=CIRCUMSTANCES),
+    "two keys, sorted within": Case(
+        {"repartition": {"by": ["score", "name"]}}, {"partitions": 4, "sortWithin": ["score", "at"]}, judge_two_keys
+    ),
+    "range": Case({"repartition": {"range": ["score", "user"]}}, {"partitions": 6}, judge_range),
+    "round robin, filtered": Case(
+        {"repartition": {}},
+        {"partitions": 5},
+        judge_filter,
+        {"columns": ["text", "row"], "filter": "score > 1 AND score < 100 AND name LIKE 'name-1%'"},
+    ),
+    "sort": Case(
+        {
+            "sort": {
+                "by": [
+                    {"column": "score", "order": "Descending", "nulls": "First"},
+                    {"column": "name"},
+                    {"column": "user", "order": "Descending"},
+                ]
+            }
+        },
+        {"partitions": 5},
+        judge_sort,
+        circumstances=CIRCUMSTANCES,
+    ),
+    "tiny partitions": Case({"repartition": {"by": ["user"]}}, {"partitions": 700}, judge_tiny),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_the_right_rows_and_the_same_bytes(bench: Bench, events: Path, name: str) -> None:
+    case = CASES[name]
+    found: list[dict[str, str]] = []
+    for number, (workers, memory) in enumerate(case.circumstances):
+        out = bench.root / f"out-{number}"
+        job = bench.job(case.operation, {"path": str(events), **case.source}, {**case.output, "path": str(out)})
+        end, _ = await run_watched(bench, bench.loaded(job, workers=workers, memory=memory))
+        assert end.phase == "Complete", end.cause
+        assert end.splits > 2
+        assert end.rows_read == end.rows_received == end.rows_written
+        found.append(sums(out))
+    assert found == [found[0]] * len(found)
+    case.judge(pa.concat_tables(tables(events)), tables(bench.root / "out-0"))
