@@ -17,7 +17,7 @@ SEED ?= 0
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z0-9]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with everything in it (quick when it is there)
 	@:

@@ -77,17 +77,14 @@ app.kubernetes.io/component: worker
   resources: [pods]
   verbs: [get, list, watch, create, delete]
 - apiGroups: [""]
-  resources: [pods/log]
-  verbs: [get]
-- apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create]
+  verbs: [create, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
 {{- end }}
 
-{{/* What it must read outside of namespaces. The same as CLUSTER_ROLE there. */}}
+{{/* What it must read outside of namespaces. The same as KOPF there. */}}
 {{- define "shuffle-operator.clusterRules" -}}
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]

@@ -1,0 +1,80 @@
+"""The operator's rights are those that its code says it uses: none missing, none to spare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.chart.rendered import Objects, Render
+
+from shuffle_operator.handlers.rbac import KOPF, ROLE
+
+Rights = dict[tuple[str, str], frozenset[str]]
+
+
+def rights(objects: Objects, kind: str) -> Rights:
+    """Of the operator's account, by group and resource, as the objects grant them."""
+    accounts = {d["metadata"]["name"] for d in objects if d["kind"] == "ServiceAccount"}
+    bound = {
+        d["roleRef"]["name"]
+        for d in objects
+        if d["kind"] == f"{kind}Binding" and {s["name"] for s in d["subjects"]} <= accounts
+    }
+    found: dict[tuple[str, str], set[str]] = {}
+    for role in (d for d in objects if d["kind"] == kind and d["metadata"]["name"] in bound):
+        for rule in role["rules"]:
+            assert rule.keys() == {"apiGroups", "resources", "verbs"}
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    found.setdefault((group, resource), set()).update(rule["verbs"])
+    return {key: frozenset(verbs) for key, verbs in found.items()}
+
+
+def as_rights(table: Any) -> Rights:
+    return {tuple(key): frozenset(verbs) for key, verbs in table.items()}
+
+
+@pytest.mark.parametrize("version", ["1.20.2", "1.32.3"])
+def test_in_one_namespace(render: Render, version: str) -> None:
+    objects = render({}, version)
+    assert rights(objects, "Role") == as_rights(ROLE)
+    assert rights(objects, "ClusterRole") == as_rights(KOPF)
+
+
+def test_in_the_whole_cluster(render: Render) -> None:
+    objects = render({"scope": "Cluster"})
+    assert rights(objects, "Role") == {}
+    assert rights(objects, "ClusterRole") == {**as_rights(KOPF), **as_rights(ROLE)}
+
+
+def test_none_is_more_than_one_would_grant(render: Render) -> None:
+    for scope in ("Namespace", "Cluster"):
+        objects = render({"scope": scope})
+        granted = [*rights(objects, "Role").items(), *rights(objects, "ClusterRole").items()]
+        for (group, resource), verbs in granted:
+            assert "*" not in {group, resource, *verbs}
+            assert not verbs & {"escalate", "bind", "impersonate", "deletecollection"}
+            assert resource not in {"pods/exec", "serviceaccounts/token", "nodes"}
+        assert all(verbs <= {"create", "delete"} for (_, resource), verbs in granted if resource == "secrets")
+
+
+def test_none_at_all_where_the_administrator_grants_them(render: Render) -> None:
+    objects = render({"rbac": {"create": False}, "serviceAccount": {"create": False, "name": "mine"}})
+    assert {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"}.isdisjoint(
+        document["kind"] for document in objects
+    )
+    deployment = next(d for d in objects if d["kind"] == "Deployment")
+    assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
+def test_people_with_kubernetes_own_roles_can_use_jobs(render: Render) -> None:
+    roles = {
+        name: role
+        for role in render()
+        if role["kind"] == "ClusterRole"
+        for name in ("view", "edit")
+        if role["metadata"]["labels"].get(f"rbac.authorization.k8s.io/aggregate-to-{name}") == "true"
+    }
+    verbs = {verb for role in roles.values() for rule in role["rules"] for verb in rule["verbs"]}
+    assert verbs >= {"create", "delete", "patch"}
+    assert render({"rbac": {"aggregate": False}}) != render()
