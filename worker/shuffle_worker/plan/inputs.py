@@ -27,6 +27,9 @@ from shuffle_worker.storage.base import Info, Storage
 THREADS = 16
 """Footers read at once: they are small and mostly waiting for the store."""
 
+MOST_SCHEMAS = 8
+"""Different schemas that are looked for again in further files; more than these are rarely shared."""
+
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 READABLE = ("Parquet",)
@@ -130,8 +133,16 @@ def read_inputs(source: Input, storage: Storage, filtered: Sequence[str], keys: 
         raise DataError(f"{empty.info.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
     selected = None if source.columns is None else frozenset(source.columns)
 
+    known: list[pa.Schema] = []
+
     def footer(one: Listed) -> Found:
-        return _footer(one, storage, selected, filtered, keys)
+        found = _footer(one, storage, selected, filtered, keys)
+        same = next((schema for schema in known if schema.equals(found.schema, check_metadata=True)), None)
+        if same is not None:
+            return found._replace(schema=same)  # thousands of files share one object
+        if len(known) < MOST_SCHEMAS:
+            known.append(found.schema)
+        return found
 
     if len(listed) == 1:
         files = [footer(listed[0])]

@@ -18,7 +18,16 @@ from sqlglot import exp
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.plan import sql
-from shuffle_worker.plan.arrow import Scalar, Values, call, scalar, timestamp
+from shuffle_worker.plan.arrow import Scalar, Values, scalar
+from shuffle_worker.plan.coercion import (
+    common_number,
+    comparable,
+    divided,
+    is_number,
+    is_text,
+    remainder,
+    widened,
+)
 from shuffle_worker.plan.expression import (
     FLIPPED,
     And,
@@ -34,7 +43,7 @@ from shuffle_worker.plan.expression import (
     Or,
 )
 from shuffle_worker.plan.inputs import check_column
-from shuffle_worker.plan.literals import NotThatType, as_time, cast_literal, in_zone
+from shuffle_worker.plan.literals import NotThatType, as_time, cast_literal
 
 _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.EQ: "=",
@@ -177,7 +186,7 @@ class Typer:
         inner = self.typed(node.this)
         if isinstance(inner, Number):
             return Number(-inner.number)
-        if not _is_number(inner.type):
+        if not is_number(inner.type):
             raise self._wrong(f"- needs a number, {node.this.sql()} is {inner.type}", node)
         return Call(inner.type, pc.negate_checked, inner)
 
@@ -218,7 +227,7 @@ class Typer:
 
     def _like(self, node: exp.Expression) -> Expression:
         operand, pattern = self.typed(node.this), self.typed(node.expression)
-        if not _is_text(operand.type):
+        if not is_text(operand.type):
             raise self._wrong(f"LIKE needs text, {node.this.sql()} is {operand.type}", node)
         if not isinstance(pattern, Text):
             raise self._wrong("LIKE needs a pattern in single quotes, as in name LIKE 'a%'", node)
@@ -228,28 +237,28 @@ class Typer:
     def _arithmetic(self, node: exp.Expression) -> Expression:
         left, right = self.typed(node.this), self.typed(node.expression)
         for side, part in ((left, node.this), (right, node.expression)):
-            if not _is_number(side.type):
+            if not is_number(side.type):
                 raise self._wrong(f"arithmetic needs numbers, {part.sql()} is {side.type}", node)
         if isinstance(node, exp.Div):
-            return Call(pa.float64(), _divided, left, right)
-        kind = _common_number(left.type, right.type)
+            return Call(pa.float64(), divided, left, right)
+        kind = common_number(left.type, right.type)
         if pa.types.is_integer(kind):
             kind = pa.int64()
         functions: dict[type[exp.Expression], Callable[..., Values]] = {
             exp.Add: pc.add_checked,
             exp.Sub: pc.subtract_checked,
             exp.Mul: pc.multiply_checked,
-            exp.Mod: _remainder,
+            exp.Mod: remainder,
         }
-        return Call(kind, functions[type(node)], _widened(left, kind), _widened(right, kind))
+        return Call(kind, functions[type(node)], widened(left, kind), widened(right, kind))
 
     def _function(self, node: exp.Expression) -> Expression:
         operand = self.typed(node.this)
         if isinstance(node, exp.Abs):
-            if not _is_number(operand.type):
+            if not is_number(operand.type):
                 raise self._wrong(f"ABS needs a number, {node.this.sql()} is {operand.type}", node)
             return Call(operand.type, pc.abs_checked, operand)
-        if not _is_text(operand.type):
+        if not is_text(operand.type):
             raise self._wrong(f"{type(node).__name__.upper()} needs text, {node.this.sql()} is {operand.type}", node)
         if isinstance(node, exp.Length):
             return Call(pa.int64(), lambda values: pc.utf8_length(values).cast(pa.int64()), operand)
@@ -264,7 +273,7 @@ class Typer:
                 return Constant(as_time(operand.text, kind) if pa.types.is_temporal(kind) else operand.value.cast(kind))
             except (NotThatType, pa.ArrowException, ValueError):
                 raise self._wrong(f"'{operand.text}' is no {node.to.sql()}", node) from None
-        if isinstance(operand, Number) and _is_number(kind):
+        if isinstance(operand, Number) and is_number(kind):
             try:
                 return Constant(cast_literal(operand.number, kind))
             except NotThatType:
@@ -293,11 +302,11 @@ class Typer:
             return Constant(scalar(None, pa.bool_()))
         if isinstance(left, Number | Text) and not isinstance(right, Number | Text):
             left, right, operator = right, left, FLIPPED[operator]
-        if isinstance(right, Number) and _is_number(left.type) and not isinstance(left, Number):
+        if isinstance(right, Number) and is_number(left.type) and not isinstance(left, Number):
             return self._with_number(operator, left, right)
         if isinstance(right, Text) and pa.types.is_temporal(left.type):
             return self._with_time_text(operator, left, right, node)
-        found = _comparable(left, right)
+        found = comparable(left, right)
         if found is None:
             raise self._mismatch(left, right, node)
         return Compare(operator, *found)
@@ -335,14 +344,14 @@ class Typer:
         return self._timed(operator, operand, Constant(value))
 
     def _timed(self, operator: str, operand: Expression, value: Constant) -> Expression:
-        return Compare(operator, _widened(operand, value.type), value)
+        return Compare(operator, widened(operand, value.type), value)
 
     def _mismatch(self, left: Expression, right: Expression, node: exp.Expression) -> InvalidSpec:
         parts = node.this.sql(), (node.expression.sql() if node.args.get("expression") else "the values")
         what = f"{parts[0]} is {left.type} and {parts[1]} is {right.type}, which do not compare"
-        if _is_text(left.type) and _is_number(right.type):
+        if is_text(left.type) and is_number(right.type):
             hint = "write the number in single quotes, or CAST(... AS DOUBLE)"
-        elif _is_number(left.type) and _is_text(right.type):
+        elif is_number(left.type) and is_text(right.type):
             hint = "write the number without quotes"
         elif pa.types.is_temporal(left.type) or pa.types.is_temporal(right.type):
             hint = "write TIMESTAMP '2026-01-31 12:00:00' or DATE '2026-01-31'"
@@ -351,104 +360,3 @@ class Typer:
         else:
             hint = "use CAST(... AS ...) on one of them"
         return self._wrong(f"{what}; {hint}", node)
-
-
-def _comparable(left: Expression, right: Expression) -> tuple[Expression, Expression] | None:
-    """Both sides in a type in which they compare, or None."""
-    kinds = left.type, right.type
-    if kinds[0] == kinds[1]:
-        return None if pa.types.is_nested(kinds[0]) else (left, right)
-    if _is_number(kinds[0]) and _is_number(kinds[1]):
-        common = _common_number(*kinds)
-        return _widened(left, common), _widened(right, common)
-    if _is_text(kinds[0]) and _is_text(kinds[1]):
-        common = pa.large_string() if pa.large_string() in kinds else pa.string()
-        return _widened(left, common), _widened(right, common)
-    if _is_moment(kinds[0]) and _is_moment(kinds[1]):
-        zones = {kind.tz for kind in kinds if pa.types.is_timestamp(kind)}
-        if len(zones) > 1 and None in zones:
-            if isinstance(right, Constant) or isinstance(left, Constant):
-                return _zoned(left, right)
-            return None
-        units = ("s", "ms", "us", "ns")
-        finest = max((kind.unit if pa.types.is_timestamp(kind) else "s" for kind in kinds), key=units.index)
-        common = timestamp(finest, next((zone for zone in zones if zone), None))
-        if not zones:
-            common = pa.date64()
-        return _widened(left, common), _widened(right, common)
-    return None
-
-
-def _zoned(left: Expression, right: Expression) -> tuple[Expression, Expression] | None:
-    """One side is a constant; the zoneless one of the two is in the zone of the other."""
-    zone = next(kind.tz for kind in (left.type, right.type) if pa.types.is_timestamp(kind) and kind.tz)
-    out: list[Expression] = []
-    for side in (left, right):
-        if pa.types.is_timestamp(side.type) and side.type.tz is None:
-            if not isinstance(side, Constant):
-                return None
-            out.append(Constant(in_zone(side.value, zone)))
-        else:
-            out.append(side)
-    return _comparable(out[0], out[1])
-
-
-def _common_number(left: pa.DataType, right: pa.DataType) -> pa.DataType:
-    types = pa.types
-    if left == right:
-        return left
-    if types.is_floating(left) or types.is_floating(right):
-        return pa.float64()
-    if types.is_decimal(left) or types.is_decimal(right) or pa.uint64() in (left, right):
-        digits = [
-            (kind.precision - kind.scale, kind.scale) if types.is_decimal(kind) else (20, 0) for kind in (left, right)
-        ]
-        scale = max(digits[0][1], digits[1][1])
-        precision = max(digits[0][0], digits[1][0]) + scale
-        return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(min(precision, 76), scale)
-    return pa.int64()
-
-
-def _widened(side: Expression, kind: pa.DataType) -> Expression:
-    if side.type == kind:
-        return side
-    if isinstance(side, Constant):
-        return Constant(side.value.cast(kind))
-    exact = not pa.types.is_floating(kind)
-    return Call(kind, lambda values: pc.cast(values, kind, safe=exact), side)
-
-
-def _divided(left: Values, right: Values) -> Values:
-    divisor = _or_null_if_zero(call("cast", right, pa.float64(), safe=False))
-    quotient: Values = call("divide", call("cast", left, pa.float64(), safe=False), divisor)
-    return quotient
-
-
-def _remainder(left: Values, right: Values) -> Values:
-    """With the sign of the left side, as in SQL; null where the right one is zero."""
-    if pa.types.is_decimal(right.type):
-        left, right = call("cast", left, pa.float64()), call("cast", right, pa.float64())
-    divisor = _or_null_if_zero(right)
-    whole = call("divide", left, divisor)
-    if pa.types.is_floating(right.type):
-        whole = call("trunc", whole)
-    rest: Values = call("subtract", left, call("multiply", whole, divisor))
-    return rest
-
-
-def _or_null_if_zero(divisor: Values) -> Values:
-    zero = scalar(0, divisor.type)
-    usable: Values = call("if_else", call("equal", divisor, zero), scalar(None, divisor.type), divisor)
-    return usable
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_moment(kind: pa.DataType) -> bool:
-    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
