@@ -3,7 +3,8 @@
     compile_filter(text, schema) -> Filter     InvalidSpec with the place in the text where it is wrong
     columns_of(text) -> names                  without a schema: what has to be read for it
 
-Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.py` and `coercion.py`, evaluation `expression.py`.
+Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.py` and `coercion.py`, evaluation
+`expression.py`.
 """
 
 from __future__ import annotations
