@@ -2,7 +2,7 @@
 
 numpy takes its arrays from the C library, which by default maps every array above some size afresh and unmaps it when
 it is freed; each page of it must then be touched for the first time again, which costs more than most of what is
-computed in it (a sort of 420,000 keys: 75 ns a row, with freed memory kept 27). Arrow's allocator does better by itself.
+computed in it (a sort of 420,000 keys: 75 ns a row, with freed memory kept 27). Arrow's allocator keeps more by itself.
 
 What is kept is bounded: `KEPT` bytes at the top of the heap, and no array above `MAPPED` bytes.
 """
