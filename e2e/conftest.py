@@ -65,6 +65,13 @@ def faults(cluster: Cluster) -> Faults:
     return Faults(cluster)
 
 
+@pytest.fixture
+def slowly(faults: Faults) -> Iterator[None]:
+    """Rows travel slowly, so that phases last long enough to be hit."""
+    with faults.slow():
+        yield
+
+
 @pytest.fixture(scope="session")
 def events() -> Path:
     """A folder of Parquet files, the demo's."""

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from e2e.conftest import Compare, Submit
-from e2e.harness.faults import Faults
 from e2e.harness.jobs import KIND, REPARTITION
 from e2e.harness.waiting import until
-
-
-@pytest.fixture
-def slowly(faults: Faults) -> Iterator[None]:
-    with faults.slow("20mbit"):
-        yield
 
 
 def test_suspend_and_resume(submit: Submit, slowly: None, as_local: Compare) -> None:

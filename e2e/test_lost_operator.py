@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from e2e.conftest import Compare, Submit
@@ -11,12 +9,6 @@ from e2e.harness.faults import Faults
 from e2e.harness.jobs import REPARTITION, Job
 from e2e.harness.operator import Operator
 from e2e.harness.waiting import until
-
-
-@pytest.fixture
-def slowly(faults: Faults) -> Iterator[None]:
-    with faults.slow():
-        yield
 
 
 def names(job: Job) -> set[str]:

@@ -17,13 +17,6 @@ Fault = Callable[[Job, Object], None]
 
 
 @pytest.fixture
-def slowly(faults: Faults) -> Iterator[None]:
-    """Phases last long enough to be hit."""
-    with faults.slow():
-        yield
-
-
-@pytest.fixture
 def stack() -> Iterator[ExitStack]:
     """Mends what was broken, when the test is over."""
     with ExitStack() as opened:
