@@ -75,6 +75,8 @@ class CoordinatorServer:
         self.refused = 0
         self._clock = clock
         self._awaited = awaited
+        self.health: Callable[[], str] = lambda: ""
+        """What is wrong with the process that this is in; "" where nothing is."""
         self._runner: web.AppRunner | None = None
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
         self.app.add_routes(
@@ -149,7 +151,8 @@ class CoordinatorServer:
         return _encode(snapshot(self._authorised(request).machine, self._clock()))
 
     async def _health(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok")
+        wrong = self.health()
+        return web.Response(text=wrong or "ok", status=500 if wrong else 200)
 
 
 def _says_something(orders: Orders, message: Sync) -> bool:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-OnExit = Callable[[int, str, str, bool], None]
-"""(worker, incarnation, why, fault)"""
+OnExit = Callable[[int, str | None, str, bool], None]
+"""(worker, incarnation, why, fault); incarnation: None where it is not known any more."""
 
 
 class Launcher(Protocol):

@@ -1,13 +1,15 @@
 """Workers as processes of this machine. Implements `launchers.base.Launcher`.
 
-Each process gets its configuration on standard input, which stays open: when the launcher goes, however it goes, the
-input ends and the worker leaves. Scratch is a folder of the launcher's, one below it for each process.
+Each process finds its configuration on standard input, which stays open: when the launcher goes, however it goes, the
+input ends and the worker leaves. Scratch is a folder of the launcher's, one below it for each process; the workers
+remove both where the launcher cannot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import shutil
 import signal
@@ -100,38 +102,51 @@ class LocalLauncher:
 
     async def _watch(self, worker: int, child: Child) -> None:
         """The whole life of a process."""
-        child.scratch.mkdir(parents=True, exist_ok=True)
         config = msgspec.structs.replace(
             self._template, worker=worker, incarnation=child.incarnation, scratch=str(child.scratch), watch_stdin=True
         )
-        process = child.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "shuffle_worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the launcher, which stops its workers in order
-        )
-        assert process.stdin is not None
-        assert process.stderr is not None
-        if child.stopped:
-            self._signal(child, signal.SIGKILL)
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(msgspec.json.encode(config) + b"\n")
-            await process.stdin.drain()
-        async for line in process.stderr:
-            text = line.decode(errors="replace").rstrip()
-            child.tail.append(text)
-            if self._log is not None:
-                print(text, file=self._log, flush=True)
-        code = await process.wait()
-        process.stdin.close()
+        try:
+            why, fault = await self._live(child, msgspec.json.encode(config) + b"\n")
+        except OSError as error:
+            why, fault = f"its process could not be started: {error}", True
         shutil.rmtree(child.scratch, ignore_errors=True)
         if self._children.get(worker) is child:
             del self._children[worker]
         if not self._closing:
-            self.on_exit(worker, child.incarnation, _why(code, child.tail), code > 0)
+            self.on_exit(worker, child.incarnation, why, fault)
+
+    async def _live(self, child: Child, config: bytes) -> tuple[str, bool]:
+        """From start to end; returns why it ended and whether that was its own fault.
+
+        The configuration lies in the pipe before the process is there: a process whose launcher is killed at that very
+        moment knows which scratch to remove."""
+        reading, writing = os.pipe()
+        try:
+            try:
+                os.write(writing, config)  # less than the 64 KiB that a pipe takes
+                process = child.process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "shuffle_worker",
+                    stdin=reading,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    start_new_session=True,  # Ctrl-C is for the launcher, which stops its workers in order
+                )
+            finally:
+                os.close(reading)
+            if child.stopped:
+                self._signal(child, signal.SIGKILL)
+            assert process.stderr is not None
+            async for line in process.stderr:
+                text = line.decode(errors="replace").rstrip()
+                child.tail.append(text)
+                if self._log is not None:
+                    print(text, file=self._log, flush=True)
+            code = await process.wait()
+            return _why(code, child.tail), code > 0
+        finally:
+            os.close(writing)
 
     async def _stop_politely(self, child: Child) -> None:
         """The coordinator has told it to stop, or tells it now by the signal; then it is killed."""

@@ -41,7 +41,7 @@ class LocalOptions:
 
 
 class LocalRun:
-    """A job that runs. `cancel` may be called from a signal handler of the event loop."""
+    """A job that runs. `cancel` and `give_up` may be called from a signal handler of the event loop, at any time."""
 
     def __init__(self, job: Job, options: LocalOptions, on_note: Callable[[Note], None] | None = None) -> None:
         self.machine = Coordinator(job, options.settings)
@@ -50,13 +50,23 @@ class LocalRun:
         self._on_note = on_note
         self._over = asyncio.Event()
         self._hosted_perform: Callable[[list[Action]], None] | None = None
+        self._cancelled: str | None = None
+        self._given_up = False
 
     def snapshot(self) -> Snapshot:
         return snapshot(self.machine, time.monotonic())
 
     def cancel(self, message: str = "interrupted") -> None:
+        """Stop, and have removed what was written."""
+        self._cancelled = message
         if self._hosted_perform is not None:
             self._hosted_perform(self.machine.cancel("Cancelled", message, time.monotonic()))
+
+    def give_up(self) -> None:
+        """Stop without waiting for that: what was written so far stays where it is."""
+        self.cancel()
+        self._given_up = True
+        self._over.set()
 
     async def run(self) -> Snapshot:
         """Until the job is over and nothing of it is left but its output."""
@@ -81,12 +91,19 @@ class LocalRun:
         hosted = server.host(self.machine, token, self._act)
         self._hosted_perform = hosted.perform
         try:
-            hosted.perform(self.machine.start(time.monotonic()))
-            while not self.machine.over:
+            if self._cancelled is not None:
+                self.cancel(self._cancelled)
+            else:
+                hosted.perform(self.machine.start(time.monotonic()))
+            while not self.machine.over and not self._given_up:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._over.wait(), TICK)
                 hosted.perform(self.machine.tick(time.monotonic()))
-            await self._let_workers_read_the_end()
+            if self._given_up:
+                for worker in launcher.pids():
+                    launcher.stop(worker, now=True)
+            else:
+                await self._let_workers_read_the_end()
             return self.snapshot()
         finally:
             await launcher.close()
@@ -109,7 +126,7 @@ class LocalRun:
         if self.machine.over:
             self._over.set()
 
-    def _exited(self, worker: int, incarnation: str, why: str, fault: bool) -> None:
+    def _exited(self, worker: int, incarnation: str | None, why: str, fault: bool) -> None:
         if self._hosted_perform is not None:
             now = time.monotonic()
             self._hosted_perform(self.machine.worker_gone(worker, incarnation, why, fault, now))

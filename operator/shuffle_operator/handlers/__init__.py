@@ -1,0 +1,12 @@
+"""The operator proper: from what the API server says to what it is told.
+
+watch       kopf: events of ShuffleJobs and of worker pods            -> cache, queue
+cache       the last that is known of every job and its pods
+queue       one level-triggered pass a job at a time, again later if it failed
+reconcile   one pass over one job: policies, then launcher, machine, status
+active      a job that runs: its machine, its pods, its token
+policies    one function a policy, pure
+statuses    from a machine's snapshot to the resource's status, pure
+recorder    events that people read
+rbac        every verb that all this uses
+"""

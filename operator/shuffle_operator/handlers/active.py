@@ -1,0 +1,170 @@
+"""A job that runs: its state machine, its pods and its token, put together and taken apart.
+
+Everything here happens in memory; `reconcile.py` decides when, and makes the requests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
+from shuffle_operator.api.spec import ShuffleJob
+from shuffle_operator.api.workers import DEFAULT_MEMORY
+from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.server import CoordinatorServer, Hosted
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.handlers import policies
+from shuffle_operator.handlers.recorder import Recorder
+from shuffle_operator.handlers.statuses import Loss
+from shuffle_operator.kube import Kube
+from shuffle_operator.launchers.kubernetes import KubernetesLauncher
+from shuffle_operator.launchers.pod import PodSettings
+from shuffle_worker.protocol.messages import Job, Phase
+
+Object = dict[str, Any]
+
+DEFAULT_WORKERS = 3
+"""Where a job leaves the number open: its input's size is known only to its workers, when they plan."""
+
+
+def workers_of(job: ShuffleJob) -> int:
+    return declared_workers(job, DEFAULT_WORKERS)
+
+
+def message_of(job: ShuffleJob, uid: str) -> Job:
+    """The job as the workers get it. Raises InvalidJob."""
+    return resolve(job, uid=uid, workers=workers_of(job), memory=declared_memory(job, DEFAULT_MEMORY), local=False)
+
+
+@dataclass(slots=True)
+class World:
+    """What every job shares."""
+
+    kube: Kube
+    server: CoordinatorServer
+    recorder: Recorder
+    pods: PodSettings
+    settings: Settings
+    wake: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class ActiveJob:
+    """body: the resource as last seen. orphaned: when its resource was found to be gone. outcome_written: the status
+    says how it ended."""
+
+    uid: str
+    namespace: str
+    body: Object
+    world: World
+    hosted: Hosted
+    launcher: KubernetesLauncher
+    loss: Loss | None = None
+    orphaned: float | None = None
+    over_since: float | None = None
+    outcome_written: bool = False
+    status_written: float = 0.0
+    losses: int = 0
+
+    @property
+    def machine(self) -> Coordinator:
+        return self.hosted.machine
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    def act(self, action: Action) -> None:
+        """Carries out what the machine asks for."""
+        if isinstance(action, StartWorker):
+            self.launcher.start(action.worker, action.epoch)
+        elif isinstance(action, StopWorker):
+            if self.machine.phase not in (Phase.COMPLETE, Phase.FAILED):
+                self.launcher.stop(action.worker, now=action.now)
+        elif isinstance(action, Note) and action.reason != str(Phase.FAILED):
+            self.world.recorder.tell(self.body, action.reason, action.message, warning=action.warning)
+        self.world.wake(self.uid)
+
+    def pod_ended(self, worker: int, incarnation: str | None, why: str, fault: bool) -> None:
+        """The launcher saw a worker's pod end."""
+        loss = self.launcher.last_loss
+        if loss is not None:
+            self.loss = Loss(*loss, at=self.world.wall())
+        if self.machine.over:
+            return
+        self.losses += 1
+        _, pod, end = loss if loss is not None else (worker, "", None)
+        if end is not None:
+            self.world.recorder.tell(self.body, end.reason, f"worker {worker} ({pod}): {why}", warning=True)
+        self.hosted.perform(self.machine.worker_gone(worker, incarnation, why, fault, self.world.clock()))
+
+    def tick(self) -> None:
+        if not self.machine.over:
+            self.machine.hindrance = self.launcher.hindrance
+            self.hosted.perform(self.machine.tick(self.world.clock()))
+        if self.machine.over and self.over_since is None:
+            self.over_since = self.world.clock()
+            self.world.wake(self.uid)
+
+    def follow_spec(self) -> None:
+        """What may be changed while the job runs: the deadline and the number of workers."""
+        self.machine.settings = policies.settings_of(self.body, self.world.settings)
+        replicas = ((self.body.get("spec") or {}).get("workers") or {}).get("replicas")
+        if isinstance(replicas, int) and 1 <= replicas != self.machine.job.workers and not self.machine.over:
+            self.hosted.perform(self.machine.resize(replicas, self.world.clock()))
+
+    def cancel(self, reason: str, message: str, *, refusal: bool = False) -> None:
+        now = self.world.clock()
+        self.hosted.perform(self.machine.cancel(reason, message, now, refusal=refusal))
+
+
+def take_up(
+    world: World, body: Object, job: ShuffleJob, message: Job, digest: str, generation: int, survivors: bool
+) -> ActiveJob:
+    """Host a job and have its workers started; those of an earlier coordinator are expected back. `body` has the status
+    in which this generation was noted."""
+    uid, namespace = body["metadata"]["uid"], body["metadata"]["namespace"]
+    status = body.get("status") or {}
+    machine = Coordinator(message, policies.settings_of(body, world.settings), generation)
+    workers = status.get("workers") or {}
+    machine.losses.failures = int(status.get("failures") or 0)
+    machine.losses.disruptions = int(status.get("disruptions") or 0)
+    machine.lost = int(workers.get("lost") or 0)
+    machine.replaced = int(workers.get("replaced") or 0)
+    now = world.clock()
+    if survivors:
+        machine.expect_survivors(now)
+    launcher = KubernetesLauncher(
+        kube=world.kube,
+        job=job,
+        namespace=namespace,
+        uid=uid,
+        memory=message.memory,
+        digest=digest,
+        settings=world.pods,
+        on_exit=lambda *_: None,
+        clock=world.clock,
+    )
+    hosted = world.server.host(machine, bytes.fromhex(digest), lambda _: None)
+    hosted.may_stop = False  # first the outcome is written down
+    active = ActiveJob(uid, namespace, body, world, hosted, launcher)
+    launcher.on_exit = active.pod_ended
+    hosted.act = active.act
+    return active
+
+
+def begin(active: ActiveJob) -> None:
+    """Have the workers started; the job's time runs from when it was first started."""
+    world, machine = active.world, active.machine
+    now = world.clock()
+    active.hosted.perform(machine.start(now))
+    started = policies.started_at(active.body)
+    if started is not None:
+        machine.started_at = now - max(0.0, (world.wall() - started).total_seconds())

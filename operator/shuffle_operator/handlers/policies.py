@@ -1,0 +1,109 @@
+"""One function a policy: what a job's spec and status say should become of it. Pure; `reconcile.py` acts on them.
+
+They read the resource as it is, for a job must be left alone, deleted or failed even where its spec cannot be checked.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from shuffle_operator.api.spec import GROUP
+from shuffle_operator.coordinator.rebuild import EPOCHS
+from shuffle_operator.coordinator.settings import Settings
+
+Object = dict[str, Any]
+
+CONTROLLER = f"{GROUP}/operator"
+"""What `managedBy` is where this operator is meant, if it is set at all."""
+
+
+def managed_elsewhere(job: Object) -> bool:
+    """managedBy names someone else: this operator does not touch the job, nor its status."""
+    return _spec(job).get("managedBy") not in (None, CONTROLLER)
+
+
+def condition(job: Object, kind: str) -> str:
+    """A condition's status, "" where there is none."""
+    conditions = _status(job).get("conditions") or []
+    return next((str(c.get("status", "")) for c in conditions if c.get("type") == kind), "")
+
+
+def is_finished(job: Object) -> bool:
+    """Complete or Failed, for ever: whatever else happens, nothing is started for it again."""
+    return "True" in (condition(job, "Complete"), condition(job, "Failed"))
+
+
+def is_deleting(job: Object) -> bool:
+    return "deletionTimestamp" in job["metadata"]
+
+
+def wants_suspension(job: Object) -> bool:
+    return bool(_spec(job).get("suspend"))
+
+
+def was_started(job: Object) -> bool:
+    """Some coordinator has had it before, so workers of it may be about."""
+    return "epoch" in _status(job)
+
+
+def next_generation(job: Object) -> int:
+    """Of the coordinator that takes the job up now: above every one before it."""
+    return int(_status(job)["epoch"]) // EPOCHS + 1 if was_started(job) else 0
+
+
+def settings_of(job: Object, base: Settings) -> Settings:
+    """The machine's limits, as the job has them."""
+    from dataclasses import replace
+
+    spec = _spec(job)
+    deadline = spec.get("activeDeadlineSeconds")
+    return replace(
+        base,
+        backoff_limit=int(spec.get("backoffLimit", base.backoff_limit)),
+        disruption_limit=int(spec.get("disruptionLimit", base.disruption_limit)),
+        startup_deadline=float(spec.get("startupDeadlineSeconds", base.startup_deadline)),
+        active_deadline=float(deadline) if deadline is not None else None,
+    )
+
+
+def keeps_pod(job: Object, pod: Object) -> bool:
+    """podRetention: whether a pod that ended stays for its logs."""
+    retention = _spec(job).get("podRetention", "OnFailure")
+    if retention == "OnFailure":
+        return bool(pod.get("status", {}).get("phase") == "Failed")
+    return bool(retention == "Always")
+
+
+def removal_due(job: Object, now: datetime) -> float | None:
+    """ttlSecondsAfterFinished: seconds until the resource is to be removed (0: now); None: never."""
+    ttl = _spec(job).get("ttlSecondsAfterFinished")
+    finished = time_of(_status(job).get("completionTime"))
+    if ttl is None or finished is None:
+        return None
+    return max(0.0, float(ttl) - (now - finished).total_seconds())
+
+
+def started_at(job: Object) -> datetime | None:
+    return time_of(_status(job).get("startTime"))
+
+
+def time_of(text: object) -> datetime | None:
+    """A time as Kubernetes writes it."""
+    if not isinstance(text, str):
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _spec(job: Object) -> Object:
+    spec: Object = job.get("spec") or {}
+    return spec
+
+
+def _status(job: Object) -> Object:
+    status: Object = job.get("status") or {}
+    return status

@@ -1,0 +1,25 @@
+"""Every right that the operator uses, in one table: the chart's roles are held to it by a test, and so is the code.
+
+No right to read a Secret: tokens are written, and known again by their digest. No patch of a ShuffleJob but of its
+status. `KOPF` is what kopf looks at before it watches anything; it cannot be had in a Role.
+"""
+
+from __future__ import annotations
+
+Rules = dict[tuple[str, str], frozenset[str]]
+"""(API group, resource) -> verbs."""
+
+ROLE: Rules = {
+    ("shuffle-operator.dev", "shufflejobs"): frozenset({"get", "list", "watch", "delete"}),
+    ("shuffle-operator.dev", "shufflejobs/status"): frozenset({"patch"}),
+    ("", "pods"): frozenset({"get", "list", "watch", "create", "delete"}),
+    ("", "secrets"): frozenset({"create", "delete"}),
+    ("", "events"): frozenset({"create"}),
+}
+"""In every namespace that is served. delete of a ShuffleJob: ttlSecondsAfterFinished."""
+
+KOPF: Rules = {
+    ("apiextensions.k8s.io", "customresourcedefinitions"): frozenset({"get", "list", "watch"}),
+    ("", "namespaces"): frozenset({"get", "list", "watch"}),
+}
+"""Cluster-wide, read-only."""

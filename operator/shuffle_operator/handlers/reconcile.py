@@ -1,0 +1,358 @@
+"""One pass over one job: from what is known of it to what is done next. Level-triggered; each pass can be the first.
+
+    gone or deleted      have what was written removed while the pods are still there; let go of it
+    managed elsewhere    let go of it
+    finished             its pods by podRetention, itself by ttlSecondsAfterFinished; nothing is started, ever
+    to be suspended      pods go; the status says so
+    new, or taken over   checked; generation and epoch are noted in the status; then token, machine, pods
+    running              spec followed, pods seen to, status written
+
+Order matters where the operator may die in between: what is intended is written before it is done, and workers learn
+that the job is over only when its status says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from shuffle_operator.api.problems import InvalidJob
+from shuffle_operator.api.spec import ShuffleJob
+from shuffle_operator.api.validation import check_job
+from shuffle_operator.coordinator.rebuild import EPOCHS
+from shuffle_operator.coordinator.server import digest_of
+from shuffle_operator.handlers import policies, statuses
+from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of, take_up
+from shuffle_operator.handlers.cache import Cache
+from shuffle_operator.handlers.statuses import Outcome
+from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
+from shuffle_operator.launchers.kubernetes import EXIT_PATIENCE
+from shuffle_operator.launchers.pod import TOKEN_DIGEST, credential_problems, is_owned, secret_name, token_secret
+from shuffle_operator.launchers.pod_state import is_live, is_over
+from shuffle_worker.protocol.messages import Job, Phase
+from shuffle_worker.units import readable
+
+log = logging.getLogger("shuffle.operator")
+
+Object = dict[str, Any]
+
+EVERY = 1.0
+"""Seconds between passes over a running job for which nothing happens."""
+STATUS_EVERY = 2.0
+"""Seconds between writes of a status, but for what people wait for (`statuses.is_urgent`)."""
+UNDO_WITHIN = 60.0
+"""Seconds that a deleted job is kept in mind so that its workers can remove what they wrote."""
+STOP_WITHIN = 90.0
+"""Seconds after the end of a job for its pods to go; then it counts as gone what does not answer (a lost node)."""
+
+
+class Reconciler:
+    """`active`: the jobs that run, by uid."""
+
+    def __init__(self, world: World, cache: Cache) -> None:
+        self.world = world
+        self.cache = cache
+        self.active: dict[str, ActiveJob] = {}
+        self.finished_here: dict[str, str] = {}
+        """Jobs that ended under this operator, with their phase: never started again, whatever a cache says."""
+        self.let_go: Callable[[ActiveJob], None] = lambda _: None
+        """Called once for each job that ran and does no more."""
+
+    async def reconcile(self, uid: str) -> float | None:
+        body, active = self.cache.job(uid), self.active.get(uid)
+        if active is not None and body is not None:
+            active.body = body
+        if body is None or policies.is_deleting(body):
+            return await self._undo(uid, active)
+        if policies.managed_elsewhere(body):
+            self._drop(uid)
+            return None
+        if active is not None:
+            return await self._run(active)
+        if policies.is_finished(body) or uid in self.finished_here:
+            return await self._after(body)
+        if policies.wants_suspension(body):
+            return await self._suspended(body)
+        return await self._begin(body)
+
+    def awaited(self, uid: str) -> bool:
+        """Whether a job that is not hosted may be before long: its workers are told to come again."""
+        if not self.cache.loaded:
+            return True
+        body = self.cache.job(uid)
+        return body is not None and uid not in self.finished_here and not policies.is_finished(body)
+
+    def tick(self) -> None:
+        """About once a second: time passes for every machine."""
+        for active in list(self.active.values()):
+            active.tick()
+
+    def _drop(self, uid: str) -> None:
+        active = self.active.pop(uid, None)
+        self.world.server.jobs.pop(uid, None)
+        if active is not None:
+            self.let_go(active)
+
+    # -- new, or taken over ------------------------------------------------------------------------------------------
+
+    async def _begin(self, body: Object) -> float | None:
+        uid = body["metadata"]["uid"]
+        try:
+            job, message = _checked(body)
+        except InvalidJob as error:
+            return await self._refuse(body, error.message)
+        generation = policies.next_generation(body)
+        live = [p for p in self.cache.pods(uid).values() if is_owned(p, uid) and is_live(p)]
+        noted = await self._note_intent(body, generation)
+        if noted is None:
+            return None
+        digest = next((d for p in live if (d := _digest(p))), None)
+        if digest is None:
+            digest = await self._new_token(noted)
+        active = take_up(self.world, noted, job, message, digest, generation, survivors=bool(live))
+        self.active[uid] = active
+        active.launcher.observe(self.cache.pods(uid))
+        begin(active)
+        if generation == 0:
+            self.world.recorder.tell(noted, "Started", f"{message.workers} workers of {readable(message.memory)} each")
+        return await self._run(active)
+
+    async def _note_intent(self, body: Object, generation: int) -> Object | None:
+        """The generation is written down before it is used. None where the job is gone."""
+        before = body.get("status") or {}
+        status = {key: value for key, value in before.items() if key != "conditions"}
+        status |= {"phase": "Pending", "epoch": generation * EPOCHS}
+        status.setdefault("startTime", statuses.stamp(self.world.wall()))
+        if generation == 0 or before.get("phase") == "Suspended":
+            status["message"] = "Pending: starting workers"
+        else:
+            status["message"] = "Pending: a new operator takes the job over; its workers keep what they have"
+            status["phase"] = before.get("phase", "Pending")
+        return await self._write(body, statuses.with_conditions(status, body, None, self.world.wall()))
+
+    async def _new_token(self, body: Object) -> str:
+        """Make the job's Secret. One that is there is of a try before this one, and nobody has read it."""
+        uid, name, namespace = body["metadata"]["uid"], body["metadata"]["name"], body["metadata"]["namespace"]
+        token = secrets.token_urlsafe(32)
+        secret = token_secret(name, uid, token)
+        try:
+            await self.world.kube.create(SECRETS, namespace, secret)
+        except KubeError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid))
+            await self.world.kube.create(SECRETS, namespace, secret)
+        return digest_of(token).hex()
+
+    async def _refuse(self, body: Object, message: str) -> float | None:
+        """InvalidSpec: nothing is started."""
+        status = {key: value for key, value in (body.get("status") or {}).items() if key != "conditions"}
+        return await self._conclude(body, status, Outcome(False, "InvalidSpec", message))
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    async def _run(self, active: ActiveJob) -> float | None:
+        machine, launcher, uid = active.machine, active.launcher, active.uid
+        launcher.observe(self.cache.pods(uid))
+        active.follow_spec()
+        if policies.wants_suspension(active.body) and machine.phase is not Phase.COMMITTING and not machine.over:
+            return await self._suspend(active)
+        active.tick()
+        if launcher.refused and not machine.over:
+            active.cancel("InvalidSpec", launcher.refused, refusal=True)
+        if machine.phase is Phase.COMPLETE:
+            return await self._complete(active)
+        if machine.phase is Phase.FAILED:
+            return await self._failed(active)
+        trouble: KubeError | None = None
+        try:
+            await launcher.settle(lambda pod: policies.keeps_pod(active.body, pod))
+        except KubeError as error:
+            trouble = error
+        await self._tell(active)
+        if trouble is not None:
+            raise trouble  # tried again, later every time; meanwhile the machine's time goes on
+        return EVERY
+
+    async def _tell(self, active: ActiveJob) -> None:
+        """Write the status, if it says something new and the last writing is long enough ago."""
+        now, wall = self.world.clock(), self.world.wall()
+        before = active.body.get("status") or {}
+        status = statuses.running(active.machine, now, wall, before, active.loss, active.launcher.hindrance)
+        status = statuses.with_conditions(status, active.body, None, wall)
+        patch = statuses.patch_of(before, status)
+        if not patch or (now - active.status_written < STATUS_EVERY and not statuses.is_urgent(before, patch)):
+            return
+        active.status_written = now
+        await self._write(active.body, status)
+
+    async def _complete(self, active: ActiveJob) -> float | None:
+        """First the status says so, then the workers are told."""
+        if not active.outcome_written:
+            now, wall = self.world.clock(), self.world.wall()
+            before = active.body.get("status") or {}
+            status = statuses.running(active.machine, now, wall, before, active.loss, "")
+            message = status["message"].partition(": ")[2] or "complete"
+            await self._conclude(active.body, status, Outcome(True, "Completed", message))
+            active.outcome_written = True
+        return await self._wind_down(active)
+
+    async def _failed(self, active: ActiveJob) -> float | None:
+        """First the workers go, then the status says so: nothing of a failed job writes any more."""
+        left = await self._wind_down(active)
+        if left is not None and not active.outcome_written:
+            await self._tell(active)
+            return left
+        now, wall = self.world.clock(), self.world.wall()
+        cause = active.machine.cause
+        assert cause is not None
+        status = statuses.running(active.machine, now, wall, active.body.get("status") or {}, active.loss, "")
+        status.pop("phase")
+        await self._conclude(active.body, status, Outcome(False, cause.reason, cause.message))
+        active.outcome_written = True
+        self._drop(active.uid)
+        return 0.0
+
+    async def _wind_down(self, active: ActiveJob) -> float | None:
+        """Tell the workers that it is over and see them go. None when they are gone."""
+        active.hosted.release()
+        launcher = active.launcher
+        launcher.finish()
+        launcher.observe(self.cache.pods(active.uid))
+        await launcher.settle(lambda pod: policies.keeps_pod(active.body, pod))
+        over = self.world.clock() - (active.over_since or self.world.clock())
+        if not launcher.gone and over < STOP_WITHIN:
+            return EVERY
+        await self.world.kube.delete(SECRETS, active.namespace, secret_name(active.name, active.uid))
+        if active.machine.phase is Phase.COMPLETE:
+            self._drop(active.uid)
+        return None if active.machine.phase is Phase.FAILED else 0.0
+
+    async def _conclude(self, body: Object, status: Object, outcome: Outcome) -> float | None:
+        """Write down how it ended. From here on nothing is started for this job, ever."""
+        wall = self.world.wall()
+        uid = body["metadata"]["uid"]
+        status = statuses.ended(status, outcome, wall)
+        written = await self._write(body, statuses.with_conditions(status, body, outcome, wall))
+        self.finished_here[uid] = "Complete" if outcome.complete else "Failed"
+        if written is not None:
+            reason = "Completed" if outcome.complete else outcome.reason
+            self.world.recorder.tell(body, reason, outcome.message, warning=not outcome.complete)
+        return 0.0
+
+    async def _write(self, body: Object, status: Object) -> Object | None:
+        """The one place that writes a status. Returns the resource as it then is; None where it is gone."""
+        metadata = body["metadata"]
+        patch = statuses.patch_of(body.get("status") or {}, status)
+        if not patch:
+            return body
+        whole = {"metadata": {"uid": metadata["uid"]}, "status": patch}
+        written = await self.world.kube.patch(JOBS, metadata["namespace"], metadata["name"], whole, status=True)
+        if written is not None:
+            self.cache.put_job(written)
+            active = self.active.get(metadata["uid"])
+            if active is not None:
+                active.body = self.cache.job(metadata["uid"]) or written
+        return written
+
+    # -- suspended ---------------------------------------------------------------------------------------------------
+
+    async def _suspend(self, active: ActiveJob) -> float | None:
+        """Its pods go; what they had written stays for when it goes on. Its epoch is noted, for the next generation."""
+        now, wall = self.world.clock(), self.world.wall()
+        status = statuses.running(active.machine, now, wall, active.body.get("status") or {}, active.loss, "")
+        body = await self._write(active.body, statuses.with_conditions(status, active.body, None, wall))
+        self._drop(active.uid)
+        if body is not None:
+            self.world.recorder.tell(body, "Suspended", "its workers are stopped", warning=False)
+        return 0.0
+
+    async def _suspended(self, body: Object) -> float | None:
+        uid = body["metadata"]["uid"]
+        left = [pod for pod in self.cache.pods(uid).values() if is_owned(pod, uid) and not is_over(pod)]
+        for pod in left:
+            if "deletionTimestamp" not in pod["metadata"]:
+                await self._delete_pod(pod)
+        status = {k: v for k, v in (body.get("status") or {}).items() if k not in ("conditions", "startTime")}
+        status |= {"phase": "Suspended", "message": "Suspended: set suspend: false to go on"}
+        if "workers" in status:
+            status["workers"] = {**status["workers"], "ready": 0}
+        if left:
+            status["message"] = f"Suspended: {len(left)} workers are stopping"
+        await self._write(body, statuses.with_conditions(status, body, None, self.world.wall(), suspended=True))
+        return 5.0 if left else None
+
+    # -- over --------------------------------------------------------------------------------------------------------
+
+    async def _after(self, body: Object) -> float | None:
+        """podRetention and ttlSecondsAfterFinished."""
+        metadata = body["metadata"]
+        uid = metadata["uid"]
+        again: float | None = None
+        wall = self.world.wall()
+        finished = policies.time_of((body.get("status") or {}).get("completionTime")) or wall
+        for pod in self.cache.pods(uid).values():
+            if not is_owned(pod, uid) or "deletionTimestamp" in pod["metadata"]:
+                continue
+            if is_over(pod):
+                if not policies.keeps_pod(body, pod):
+                    await self._delete_pod(pod)
+            elif (wall - finished).total_seconds() >= EXIT_PATIENCE:
+                await self._delete_pod(pod)
+            else:
+                again = EXIT_PATIENCE
+        due = policies.removal_due(body, wall)
+        if due is not None and due <= 0:
+            await self.world.kube.delete(
+                JOBS, metadata["namespace"], metadata["name"], uid=uid, propagation="Background"
+            )
+            return 30.0
+        return min((each for each in (again, due) if each is not None), default=None)
+
+    async def _delete_pod(self, pod: Object) -> None:
+        metadata = pod["metadata"]
+        await self.world.kube.delete(PODS, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+
+    # -- deleted -----------------------------------------------------------------------------------------------------
+
+    async def _undo(self, uid: str, active: ActiveJob | None) -> float | None:
+        """The resource goes, and its pods with it. A job that had not finished has what it wrote removed, by its
+        workers in the grace period that they are given; one that is committing or complete keeps its output."""
+        if self.cache.job(uid) is None:
+            self.finished_here.pop(uid, None)
+        if active is None:
+            self.world.recorder.forget(uid)
+            return None
+        now = self.world.clock()
+        if active.orphaned is None:
+            active.orphaned = now
+            active.launcher.finish()
+            active.hosted.may_stop = True
+            active.cancel("Deleted", "the job was deleted")
+        active.tick()
+        launcher = active.launcher
+        launcher.observe(self.cache.pods(uid))
+        waited = now - active.orphaned
+        over = active.over_since is not None and now - active.over_since > 5.0
+        if over or waited > UNDO_WITHIN or (launcher.gone and waited > 2.0):
+            log.info("job %s/%s was deleted; %s", active.namespace, active.name, active.machine.phase)
+            self._drop(uid)
+            self.world.recorder.forget(uid)
+            return None
+        return EVERY / 2
+
+
+def _checked(body: Object) -> tuple[ShuffleJob, Job]:
+    """Raises InvalidJob."""
+    job = check_job({key: value for key, value in body.items() if key != "status"})
+    problems = list(credential_problems(job))
+    if problems:
+        raise InvalidJob(problems, job.metadata.name)
+    return job, message_of(job, body["metadata"]["uid"])
+
+
+def _digest(pod: Object) -> str:
+    found = str(pod["metadata"].get("annotations", {}).get(TOKEN_DIGEST, ""))
+    return found if len(found) == 64 and all(c in "0123456789abcdef" for c in found) else ""

@@ -1,0 +1,215 @@
+"""From what the machine knows to the status that people read. Pure: the same facts give the same status.
+
+The status is bounded: counters, five conditions, one failure. `lastTransitionTime` moves only when a condition's status
+flips. `patch_of` says what must be written to get from one status to the next; nothing, most of the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.status import snapshot
+from shuffle_operator.handlers.policies import time_of
+from shuffle_operator.launchers.pod_state import Ended
+from shuffle_worker.protocol.messages import Phase
+
+Object = dict[str, Any]
+
+LONGEST_MESSAGE = 4096
+LONGEST_CAUSE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended. reason: of `api.status.REASONS`."""
+
+    complete: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The latest worker that was lost, and when."""
+
+    worker: int
+    pod: str
+    end: Ended
+    at: datetime
+
+
+def running(
+    machine: Coordinator, now: float, wall: datetime, before: Object, loss: Loss | None, hindrance: str
+) -> Object:
+    """The status of a job that runs or has just ended. now: of the machine's clock; wall: the same moment."""
+    told = snapshot(machine, now)
+    message = told.message
+    if hindrance and machine.phase is Phase.PENDING and not machine.cause:
+        message = f"{message}: {hindrance}"
+    phase = str(told.phase)
+    if machine.phase is Phase.FAILED:
+        phase = str(before.get("phase") or Phase.PENDING)  # Failed is said when the workers are gone: `ended`
+    if machine.cause is not None:
+        message = f"Stopping: {told.reason}: {told.cause}"
+    status: Object = {
+        "phase": phase,
+        "message": message[:LONGEST_MESSAGE],
+        "startTime": before.get("startTime"),
+        "method": "PeerToPeer",
+        "progress": int(told.progress),
+        "epoch": told.epoch,
+        "failures": told.failures,
+        "disruptions": told.disruptions,
+        "barrier": {
+            "splits": told.splits,
+            "splitsDone": told.splits_done,
+            "reached": _stamp_at(machine.barrier_at, now, wall, (before.get("barrier") or {}).get("reached")),
+            "epoch": told.epoch,
+        },
+        "workers": {
+            "desired": told.workers_desired,
+            "ready": told.workers_ready,
+            "lost": told.workers_lost,
+            "replaced": told.workers_replaced,
+        },
+        "rows": {"read": told.rows_read, "received": told.rows_received, "written": told.rows_written},
+        "bytes": {
+            "read": told.bytes_read,
+            "sent": told.bytes_sent,
+            "spilled": told.bytes_spilled,
+            "written": told.bytes_written,
+        },
+        "partitions": {
+            "total": told.partitions,
+            "written": told.partitions_written,
+            "largestBytes": told.largest,
+            "medianBytes": told.median,
+        },
+        "lastFailure": _last_failure(machine, loss, wall, before.get("lastFailure")),
+    }
+    if machine.phase is Phase.COMPLETE:
+        status["output"] = {"path": told.output, "files": told.files, "manifest": told.manifest.rsplit("/", 1)[-1]}
+    return _pruned(status)
+
+
+def ended(status: Object, outcome: Outcome, wall: datetime) -> Object:
+    """The status of a job that is over, made from its last."""
+    phase = "Complete" if outcome.complete else "Failed"
+    result = {**status, "phase": phase, "completionTime": stamp(wall)}
+    result["message"] = (outcome.message if outcome.complete else f"{outcome.reason}: {outcome.message}")[
+        :LONGEST_MESSAGE
+    ]
+    if outcome.complete:
+        result["progress"] = 100
+    started = time_of(status.get("startTime"))
+    if started is not None:
+        result["duration"] = readable_duration((wall - started).total_seconds())
+    return result
+
+
+def with_conditions(
+    status: Object, job: Object, outcome: Outcome | None, wall: datetime, *, suspended: bool = False
+) -> Object:
+    """The status with its conditions, and the generation of the spec that it is about."""
+    generation = int(job["metadata"].get("generation") or 0)
+    before = {c["type"]: c for c in (job.get("status") or {}).get("conditions") or [] if "type" in c}
+    phase = str(status.get("phase") or "Pending")
+
+    def one(kind: str, holds: bool, reason: str, message: str = "") -> Object:
+        state = "True" if holds else "False"
+        old = before.get(kind)
+        since = old.get("lastTransitionTime") if old is not None and old.get("status") == state else None
+        return {
+            "type": kind,
+            "status": state,
+            "reason": reason or "Unknown",
+            "message": message[:LONGEST_MESSAGE],
+            "lastTransitionTime": since or stamp(wall),
+            "observedGeneration": generation,
+        }
+
+    conditions: list[Object] = []
+    if outcome is not None:
+        kind = "Complete" if outcome.complete else "Failed"
+        conditions.append(one(kind, True, outcome.reason, outcome.message))
+        conditions.append(one("Finished", True, outcome.reason, outcome.message))
+        conditions.append(one("Progressing", False, outcome.reason))
+    else:
+        conditions.append(one("Finished", False, phase))
+        conditions.append(one("Progressing", not suspended, phase))
+    conditions.append(one("Suspended", suspended, "JobSuspended" if suspended else "NotSuspended"))
+    return {**status, "observedGeneration": generation, "conditions": sorted(conditions, key=lambda c: str(c["type"]))}
+
+
+def patch_of(old: Object, new: Object) -> Object:
+    """A merge patch that makes `new` of `old`; empty where they say the same."""
+    patch: Object = {}
+    for key in {*old, *new}:
+        if key not in new:
+            patch[key] = None
+        elif key not in old:
+            patch[key] = new[key]
+        elif isinstance(old[key], dict) and isinstance(new[key], dict):
+            inner = patch_of(old[key], new[key])
+            if inner:
+                patch[key] = inner
+        elif old[key] != new[key]:
+            patch[key] = new[key]
+    return patch
+
+
+def is_urgent(old: Object, patch: Object) -> bool:
+    """Whether people or other controllers wait for what it says: it is written at once."""
+    return not old or "phase" in patch or "conditions" in patch or "lastFailure" in patch
+
+
+def stamp(moment: datetime) -> str:
+    """As Kubernetes writes times: whole seconds, UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def readable_duration(seconds: float) -> str:
+    """42s, 3m12s, 2h05m."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _stamp_at(at: float | None, now: float, wall: datetime, before: object) -> object:
+    """A moment of the machine's clock as a time; once written it stays."""
+    if at is None:
+        return None
+    if before:
+        return before
+    return stamp(datetime.fromtimestamp(wall.timestamp() - (now - at), UTC))
+
+
+def _last_failure(machine: Coordinator, loss: Loss | None, wall: datetime, before: Object | None) -> Object | None:
+    """Of a pod where one ended, of a lease where one failed; the latest of both by what the machine says."""
+    cause = machine.last_failure
+    if cause is None:
+        return before
+    failure: Object
+    if loss is not None and cause.worker == loss.worker and cause.message == loss.end.why:
+        failure = {"worker": loss.worker, "pod": loss.pod, "reason": loss.end.reason, "exitCode": loss.end.exit_code}
+    else:
+        failure = {"reason": cause.reason}
+        if cause.worker >= 0:
+            failure["worker"] = cause.worker
+    failure["message"] = cause.message[:LONGEST_CAUSE]
+    failure = {key: value for key, value in failure.items() if value is not None}
+    if before is not None and {k: v for k, v in before.items() if k != "time"} == failure:
+        return before
+    at = loss.at if "pod" in failure and loss is not None else wall
+    return {"time": stamp(at), **failure}
+
+
+def _pruned(value: Object) -> Object:
+    """Without what is not known."""
+    return {k: _pruned(v) if isinstance(v, dict) else v for k, v in value.items() if v is not None}

@@ -1,0 +1,240 @@
+"""The Kubernetes API as the operator and the client use it: six verbs on plain objects (nested dicts).
+
+`ApiKube` carries them out with the official client's asyncio side: its configuration, authentication and connections;
+not its models, which know one version of Kubernetes while objects here come from any. Nothing is retried here: the
+reconcile queue and the command line know better when to try again. Tests bring another `Kube`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections import Counter
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote, urlencode
+
+Object = dict[str, Any]
+
+TIMEOUT = 30.0
+"""Seconds for one request. A request that takes longer is lost, and tried again from the state that is then found."""
+
+SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+class Resource(NamedTuple):
+    """A kind of object as the API's paths name it."""
+
+    group: str
+    version: str
+    plural: str
+
+    @property
+    def prefix(self) -> str:
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+JOBS = Resource("shuffle-operator.dev", "v1alpha1", "shufflejobs")
+PODS = Resource("", "v1", "pods")
+SECRETS = Resource("", "v1", "secrets")
+EVENTS = Resource("", "v1", "events")
+CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
+
+
+class KubeError(Exception):
+    """The API refused, or could not be reached (status 0). reason: Kubernetes' word for it: NotFound, AlreadyExists,
+    Forbidden, Invalid, Conflict, ... message: Kubernetes' sentence."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class Kube(Protocol):
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """None where there is none. namespace: "" for what belongs to none."""
+        ...
+
+    async def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Object]:
+        """namespace: "" for all. labels: a label selector."""
+        ...
+
+    async def create(self, resource: Resource, namespace: str, body: Object) -> Object: ...
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        grace: int | None = None,
+        propagation: str = "",
+    ) -> bool:
+        """False where there is none. uid: only the object that has it."""
+        ...
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Object, *, status: bool = False
+    ) -> Object | None:
+        """Merge `body` over the object or over its status. None where there is none, or one with another uid than
+        `body` names in its metadata."""
+        ...
+
+    async def logs(self, namespace: str, pod: str, *, lines: int | None = None) -> str: ...
+
+    async def close(self) -> None: ...
+
+
+class ApiKube:
+    """Implements `Kube`. `requests` counts requests by (method, status) for the metrics."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.requests: Counter[tuple[str, str]] = Counter()
+
+    @classmethod
+    async def connect(cls, context: str | None = None) -> ApiKube:
+        """With the service account inside of a cluster, with the kubeconfig outside. Raises KubeError."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from kubernetes.aio.client import ApiClient, Configuration
+            from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+        configuration = Configuration()
+        try:
+            if context is None and "KUBECONFIG" not in os.environ and os.path.exists(f"{SERVICE_ACCOUNT}/token"):  # noqa: ASYNC240, PTH110
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                await load_kube_config(  # type: ignore[no-untyped-call]
+                    context=context, client_configuration=configuration
+                )
+        except (ConfigException, OSError) as error:
+            raise KubeError(0, "NoCluster", f"no cluster is configured: {error}") from error
+        return cls(ApiClient(configuration))
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        try:
+            return await self._call("GET", _path(resource, namespace, name))
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Object]:
+        items: list[Object] = []
+        query = {"limit": "500"} | ({"labelSelector": labels} if labels else {})
+        while True:
+            page = await self._call("GET", _path(resource, namespace), query)
+            items += page.get("items") or []
+            more = page.get("metadata", {}).get("continue")
+            if not more:
+                return items
+            query["continue"] = more
+
+    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
+        return await self._call("POST", _path(resource, namespace), body=body)
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        grace: int | None = None,
+        propagation: str = "",
+    ) -> bool:
+        options: Object = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if propagation:
+            options["propagationPolicy"] = propagation
+        try:
+            await self._call("DELETE", _path(resource, namespace, name), body=options)
+        except KubeError as error:
+            if error.status == 404 or (uid and error.status == 409):
+                return False
+            raise
+        return True
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Object, *, status: bool = False
+    ) -> Object | None:
+        path = _path(resource, namespace, name) + ("/status" if status else "")
+        try:
+            return await self._call("PATCH", path, body=body, content_type="application/merge-patch+json")
+        except KubeError as error:
+            if error.status == 404 or (error.status == 409 and "uid" in body.get("metadata", {})):
+                return None
+            raise
+
+    async def logs(self, namespace: str, pod: str, *, lines: int | None = None) -> str:
+        query = {"tailLines": str(lines)} if lines is not None else {}
+        return (await self._send("GET", _path(PODS, namespace, pod) + "/log", query)).decode(errors="replace")
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        data = await self._send(method, path, query, body, content_type)
+        answer: Object = json.loads(data)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        import aiohttp
+
+        client = self._client
+        headers: dict[str, str] = {"Accept": "application/json, */*", "Content-Type": content_type}
+        status = "0"
+        try:
+            await client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            url = client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+            response = await client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+            )
+            data: bytes = await response.read()
+            status = str(response.status)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            said = str(error) or type(error).__name__
+            raise KubeError(0, "Unreachable", f"the API server does not answer: {said}") from error
+        finally:
+            self.requests[method, status] += 1
+        if response.status >= 400:
+            raise _refusal(response.status, data)
+        return data
+
+
+def _path(resource: Resource, namespace: str, name: str = "") -> str:
+    path = resource.prefix
+    if namespace:
+        path += f"/namespaces/{quote(namespace, safe='')}"
+    path += f"/{resource.plural}"
+    return path + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _refusal(status: int, data: bytes) -> KubeError:
+    try:
+        said = json.loads(data)
+        return KubeError(status, said.get("reason") or str(status), said.get("message") or f"HTTP status {status}")
+    except (ValueError, AttributeError):
+        return KubeError(status, str(status), data.decode(errors="replace")[:500] or f"HTTP status {status}")

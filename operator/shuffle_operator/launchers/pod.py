@@ -1,0 +1,337 @@
+"""A worker's pod: a pure function of the job and the slot. `launchers/kubernetes.py` creates what this says.
+
+Pods are small and closed by default (Pod Security "restricted"): no service account token, no root, no capabilities, a
+read-only root file system, room on the node's disk that is asked for and limited. What a job adds comes from named
+fields; `podTemplate` is merged over the whole, and must not open the pod up unless the operator was set up to allow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from shuffle_operator.api.data import Storage
+from shuffle_operator.api.problems import InvalidJob, Problem
+from shuffle_operator.api.quantities import format_bytes, parse_bytes, parse_cpu
+from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
+from shuffle_operator.api.workers import Workers
+from shuffle_operator.launchers.overlay import danger_problems, merge, shape_problems
+from shuffle_worker.memory import MINIMUM
+
+Object = dict[str, Any]
+
+LABEL_JOB = f"{GROUP}/job"
+LABEL_UID = f"{GROUP}/job-uid"
+LABEL_WORKER = f"{GROUP}/worker"
+TOKEN_DIGEST = f"{GROUP}/token-sha256"
+"""On every pod: the digest of the token that it was given. A coordinator that lost its memory knows the token by it,
+without the right to read Secrets."""
+WORKER_IMAGE_FIELD = ("spec", "workers", "image")
+MANAGED_BY = "shuffle-operator"
+OWN_LABELS = {
+    "app.kubernetes.io/name": "shuffle-operator",
+    "app.kubernetes.io/component": "worker",
+    "app.kubernetes.io/managed-by": MANAGED_BY,
+}
+SELECTOR = "app.kubernetes.io/component=worker,app.kubernetes.io/managed-by=shuffle-operator"
+"""Of every worker pod of every job: what the operator watches."""
+
+PORT = 7077
+"""Where workers listen for their peers."""
+
+SCRATCH, TOKEN, TMP = "/scratch", "/var/run/shuffle", "/tmp"  # noqa: S108 - the container's own
+USER = 10001
+BESIDES_SCRATCH = 1 << 30
+"""Ephemeral storage beside scratch: logs, /tmp."""
+UNLIMITED_REQUEST = 1 << 30
+"""What is asked for where the job does not say how much scratch it needs, so that it is scheduled on any node."""
+LEAST_CPU = "250m"
+"""What is asked for where the job says nothing: little, so that it is scheduled anywhere."""
+MOST_SLOTS = 16
+LINGER = 3
+DEFAULT_GRACE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PodSettings:
+    """image: of workers, where a job names none. pull_policy: "" leaves it to Kubernetes. coordinator: the address that
+    workers call. scratch: bytes of an emptyDir where a job gives no sizeLimit. unsafe: podTemplate may open pods up.
+    instance: of the chart, for a label."""
+
+    image: str
+    coordinator: str
+    pull_policy: str = ""
+    scratch: int = 50 << 30
+    unsafe: bool = False
+    instance: str = ""
+    log_level: str = "INFO"
+
+
+def pod_name(job: str, worker: int, epoch: int) -> str:
+    return f"{job}-w-{worker}-{epoch}"
+
+
+def secret_name(job: str, uid: str) -> str:
+    """With a part of the uid, so that it can be no one else's, nor that of an earlier job of the name."""
+    return f"{job}-token-{uid[:8]}"
+
+
+def owner_reference(job: str, uid: str) -> Object:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": job,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def is_owned(body: Object, uid: str) -> bool:
+    """Whether an object is the job's with this uid."""
+    owners = body.get("metadata", {}).get("ownerReferences") or []
+    return any(owner.get("uid") == uid and owner.get("controller") for owner in owners)
+
+
+def token_secret(job: str, uid: str, token: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": secret_name(job, uid),
+            "labels": {**OWN_LABELS, LABEL_JOB: job},
+            "ownerReferences": [owner_reference(job, uid)],
+        },
+        "type": "Opaque",
+        "stringData": {"token": token},
+    }
+
+
+def worker_pod(
+    job: ShuffleJob, uid: str, worker: int, epoch: int, memory: int, digest: str, settings: PodSettings
+) -> Object:
+    """memory: bytes for this worker. digest: of the job's token, in hex. Raises InvalidJob where podTemplate says what
+    it must not."""
+    name, workers = job.metadata.name, job.spec.workers or Workers()
+    template = workers.pod_template or {}
+    problems = list(shape_problems(template))
+    if problems:
+        raise InvalidJob(problems, name)
+    labels = {**(workers.labels or {}), **OWN_LABELS, LABEL_JOB: name, LABEL_UID: uid, LABEL_WORKER: str(worker)}
+    if settings.instance:
+        labels["app.kubernetes.io/instance"] = settings.instance
+    annotations = {**(workers.annotations or {}), TOKEN_DIGEST: digest}
+    spec = _spec(job, uid, worker, memory, settings)
+    meta = template.get("metadata") or {}
+    pod: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod_name(name, worker, epoch),
+            "labels": {**(meta.get("labels") or {}), **labels},
+            "annotations": {**(meta.get("annotations") or {}), **annotations},
+            "ownerReferences": [owner_reference(name, uid)],
+        },
+        "spec": merge(spec, template.get("spec") or {}),
+    }
+    if not settings.unsafe:
+        problems = list(danger_problems(pod["spec"]))
+        if problems:
+            raise InvalidJob(problems, name)
+    grace = int(pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE))
+    for container in pod["spec"]["containers"]:
+        if container["name"] == "worker":
+            container["env"].append({"name": "SHUFFLE_GRACE", "value": str(max(1, grace - 3))})
+    return pod
+
+
+def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, settings: PodSettings) -> Object:
+    workers = job.spec.workers or Workers()
+    scratch = _scratch_bytes(workers, settings)
+    spec: Object = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": DEFAULT_GRACE,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(job, uid, worker, memory, scratch, settings)],
+        "volumes": [
+            {"name": "scratch", **_scratch_volume(workers, scratch)},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+            {"name": "token", "secret": {"secretName": secret_name(job.metadata.name, uid), "defaultMode": 0o440}},
+        ],
+    }
+    for field, value in (
+        ("serviceAccountName", workers.service_account_name),
+        ("nodeSelector", workers.node_selector),
+        ("affinity", workers.affinity),
+        ("priorityClassName", workers.priority_class_name),
+        ("tolerations", _plain(workers.tolerations)),
+        ("imagePullSecrets", _plain(workers.image_pull_secrets)),
+    ):
+        if value:
+            spec[field] = value
+    spread = _plain(workers.topology_spread_constraints)
+    if not spread and not workers.affinity:
+        spread = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}]
+    if spread:
+        mine = {"matchLabels": {LABEL_UID: uid}}
+        spec["topologySpreadConstraints"] = [{"labelSelector": mine, **each} for each in spread]
+    return spec
+
+
+def _container(job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int, settings: PodSettings) -> Object:
+    workers = job.spec.workers or Workers()
+    in_memory = workers.scratch is not None and workers.scratch.medium == "Memory"
+    budget = max(memory - scratch, MINIMUM) if in_memory else memory
+    env: list[Object] = [
+        {"name": "SHUFFLE_COORDINATOR", "value": settings.coordinator},
+        {"name": "SHUFFLE_JOB", "value": uid},
+        {"name": "SHUFFLE_WORKER", "value": str(worker)},
+        {"name": "SHUFFLE_INCARNATION", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        {"name": "SHUFFLE_ADVERTISE", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "SHUFFLE_PORT", "value": str(PORT)},
+        {"name": "SHUFFLE_MEMORY", "value": str(budget)},
+        {"name": "SHUFFLE_SLOTS", "value": str(_slots(workers, budget))},
+        {"name": "SHUFFLE_SCRATCH", "value": SCRATCH},
+        {"name": "SHUFFLE_SCRATCH_LIMIT", "value": str(scratch)},
+        {"name": "SHUFFLE_TOKEN_FILE", "value": f"{TOKEN}/token"},
+        {"name": "SHUFFLE_LINGER", "value": str(LINGER)},
+        {"name": "SHUFFLE_LOG_LEVEL", "value": settings.log_level},
+        {"name": "HOME", "value": TMP},
+    ]
+    env += _plain(workers.env)
+    container: Object = {
+        "name": "worker",
+        "image": workers.image or settings.image,
+        "command": ["python", "-m", "shuffle_worker"],
+        "env": env,
+        "ports": [{"name": "shards", "containerPort": PORT}],
+        "resources": _resources(workers, memory, scratch),
+        "volumeMounts": [
+            {"name": "scratch", "mountPath": SCRATCH},
+            {"name": "tmp", "mountPath": TMP},
+            {"name": "token", "mountPath": TOKEN, "readOnly": True},
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    sources = [{"secretRef": {"name": name}} for name in storage_secrets(job)] + _plain(workers.env_from)
+    if sources:
+        container["envFrom"] = sources
+    if settings.pull_policy:
+        container["imagePullPolicy"] = settings.pull_policy
+    return container
+
+
+def storage_secrets(job: ShuffleJob) -> list[str]:
+    """The Secrets whose keys become variables of the workers: of the inputs, then of the output."""
+    names = [s.secret_ref.name for s in _storages(job) if s.secret_ref is not None]
+    return list(dict.fromkeys(names))
+
+
+def credential_problems(job: ShuffleJob) -> Iterator[Problem]:
+    """Two stores of one kind with different Secrets: both have variables of the same names, so one would silently be
+    used with the other's credentials."""
+    seen: dict[str, str] = {}
+    for path, url, storage in _placed_storages(job):
+        if storage is None or storage.secret_ref is None:
+            continue
+        scheme, name = url.partition("://")[0], storage.secret_ref.name
+        if seen.setdefault(scheme, name) != name:
+            message = (
+                f"{seen[scheme]} and {name} would both set the credentials of {scheme}://; put credentials that may do "
+                "both into one Secret and name it everywhere"
+            )
+            yield Problem((*path, "storage", "secretRef", "name"), message)
+
+
+def _placed_storages(job: ShuffleJob) -> Iterator[tuple[tuple[str | int, ...], str, Storage | None]]:
+    for at, item in enumerate(job.spec.inputs):
+        yield ("spec", "inputs", at), item.path or (item.paths or [""])[0], item.storage
+    yield ("spec", "output"), job.spec.output.path, job.spec.output.storage
+
+
+def _storages(job: ShuffleJob) -> Iterator[Storage]:
+    for _, _, storage in _placed_storages(job):
+        if storage is not None:
+            yield storage
+
+
+def _resources(workers: Workers, memory: int, scratch: int) -> Object:
+    """What the job asks for; memory is always limited, for the limit is what the worker keeps within."""
+    given = workers.resources
+    requests = _plain(given.requests) if given and given.requests else {}
+    limits = _plain(given.limits) if given and given.limits else {}
+    limits.setdefault("memory", format_bytes(memory))
+    requests.setdefault("memory", limits["memory"])
+    requests.setdefault("cpu", limits.get("cpu", LEAST_CPU))
+    place = workers.scratch
+    on_node = place is None or (place.medium is None and place.storage_class_name is None)
+    stated = place is not None and place.size_limit is not None
+    wanted = BESIDES_SCRATCH + (scratch if on_node else 0)
+    extra = parse_bytes(limits["ephemeral-storage"]) if "ephemeral-storage" in limits else 0
+    limits["ephemeral-storage"] = format_bytes(wanted + extra)
+    if "ephemeral-storage" in requests:
+        requests["ephemeral-storage"] = format_bytes(
+            parse_bytes(requests["ephemeral-storage"]) + (scratch if on_node and stated else 0)
+        )
+    else:
+        requests["ephemeral-storage"] = format_bytes(wanted if stated and on_node else UNLIMITED_REQUEST)
+    return {"requests": requests, "limits": limits}
+
+
+def _scratch_bytes(workers: Workers, settings: PodSettings) -> int:
+    scratch = workers.scratch
+    if scratch is not None and scratch.size_limit is not None:
+        return parse_bytes(scratch.size_limit)
+    if scratch is not None and scratch.medium == "Memory":
+        return 1 << 30
+    return settings.scratch
+
+
+def _scratch_volume(workers: Workers, size: int) -> Object:
+    scratch = workers.scratch
+    if scratch is not None and scratch.storage_class_name is not None:
+        claim = {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": scratch.storage_class_name,
+            "resources": {"requests": {"storage": format_bytes(size)}},
+        }
+        return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
+    volume: Object = {"sizeLimit": format_bytes(size)}
+    if scratch is not None and scratch.medium is not None:
+        volume["medium"] = scratch.medium
+    return {"emptyDir": volume}
+
+
+def _slots(workers: Workers, memory: int) -> int:
+    """Leases computed at once: one for each whole processor, as many as leave each the least memory it needs."""
+    cpu = 1.0
+    resources = workers.resources
+    for amounts in (resources.limits, resources.requests) if resources is not None else ():
+        if amounts is not None and amounts.cpu is not None:
+            cpu = parse_cpu(amounts.cpu)
+            break
+    return max(1, min(int(cpu), MOST_SLOTS, memory // MINIMUM))
+
+
+def _plain(value: Any) -> Any:
+    """Models as the API wants them."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)

@@ -1,0 +1,140 @@
+"""What a worker's pod says of itself: whether it is over and why, or what keeps it from starting. Pure.
+
+A worker that ended is a *fault* where the job made it end (an exit code, too little memory, too much on scratch), and a
+*disruption* where something else did (eviction, preemption, deletion, a lost node). Only faults count against
+`backoffLimit`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+QUOTED = 600
+"""Characters of what a container said last that are quoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """reason: one word, as Kubernetes has it. why: a sentence. going: it was told to go and may still run."""
+
+    reason: str
+    why: str
+    fault: bool
+    exit_code: int | None = None
+    going: bool = False
+
+
+def is_live(pod: Object) -> bool:
+    """It runs or may come to run, and nobody has told it to go."""
+    return ended(pod) is None
+
+
+def is_over(pod: Object) -> bool:
+    """None of its processes runs any more."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_running(pod: Object) -> bool:
+    """Its worker's process has started (and not ended)."""
+    return "running" in _container(pod).get("state", {})
+
+
+def ended(pod: Object) -> Ended | None:
+    status = pod.get("status", {})
+    if status.get("reason") == "Evicted":
+        return _evicted(str(status.get("message", "")))
+    if status.get("reason") in ("Preempting", "Shutdown", "NodeShutdown", "Terminated", "NodeLost", "NodeAffinity"):
+        return Ended(
+            status["reason"], f"{status['reason']}: {status.get('message', 'its node let it go')}", fault=False
+        )
+    disruption = next(
+        (
+            c
+            for c in status.get("conditions") or []
+            if c.get("type") == "DisruptionTarget" and c.get("status") == "True"
+        ),
+        None,
+    )
+    terminated = _container(pod).get("state", {}).get("terminated")
+    deleted = "deletionTimestamp" in pod.get("metadata", {})
+    if terminated is not None:
+        if terminated.get("reason") == "OOMKilled":
+            return Ended("OOMKilled", _out_of_memory(pod), fault=True, exit_code=int(terminated.get("exitCode", 137)))
+        if disruption is None and not deleted:
+            return _exited(terminated)
+    if disruption is not None:
+        reason = str(disruption.get("reason") or "Disrupted")
+        return Ended(
+            reason, f"{reason}: {disruption.get('message', 'it was taken away')}", fault=False, going=not is_over(pod)
+        )
+    if deleted:
+        return Ended("Deleted", "its pod was deleted", fault=False, going=not is_over(pod))
+    if is_over(pod):
+        fault = status.get("phase") == "Failed"
+        said = status.get("message") or status.get("reason") or f"its pod is {status['phase']}"
+        return Ended(str(status.get("reason") or status["phase"]), str(said)[:QUOTED], fault=fault)
+    return None
+
+
+def hindrance(pod: Object) -> str:
+    """Why its worker does not start, in Kubernetes' words; "" where nothing is known to be wrong."""
+    waiting = _container(pod).get("state", {}).get("waiting") or {}
+    reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+    image = _container(pod).get("image") or next((c.get("image", "") for c in pod["spec"]["containers"]), "")
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"):
+        return (
+            f"image {image} cannot be pulled ({reason}: {message[:QUOTED]}); check workers.image and imagePullSecrets"
+        )
+    if reason and reason not in ("ContainerCreating", "PodInitializing"):
+        return f"{reason}: {message[:QUOTED]}"
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"{condition.get('reason', 'Unschedulable')}: {str(condition.get('message', ''))[:QUOTED]}"
+    return ""
+
+
+def _container(pod: Object) -> Object:
+    """The state of the worker's container, {} before there is one."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    found: Object = next((s for s in statuses if s.get("name") == "worker"), {})
+    return found
+
+
+def _exited(terminated: Object) -> Ended:
+    code = int(terminated.get("exitCode", 0))
+    reason = str(terminated.get("reason") or "Error")
+    if code == 0:
+        return Ended("Completed", "its process ended", fault=False, exit_code=0)
+    if code > 128:
+        return Ended("Killed", f"its process was ended by signal {code - 128}", fault=False, exit_code=code)
+    lines = [line for line in str(terminated.get("message") or "").splitlines() if line.strip()]
+    said = f": {lines[-1][:QUOTED]}" if lines else ""
+    return Ended(reason, f"its process ended with exit code {code}{said}", fault=True, exit_code=code)
+
+
+def _out_of_memory(pod: Object) -> str:
+    limit = next(
+        (
+            c.get("resources", {}).get("limits", {}).get("memory")
+            for c in pod["spec"]["containers"]
+            if c["name"] == "worker"
+        ),
+        None,
+    )
+    return (
+        f"OOMKilled: it needed more than its memory limit{f' of {limit}' if limit else ''}; raise "
+        "workers.resources.limits.memory"
+    )
+
+
+def _evicted(message: str) -> Ended:
+    own = (
+        "exceeds the limit" in message
+        or "exceeds the total limit" in message
+        or "ephemeral local storage usage" in message
+    )
+    advice = "; raise workers.scratch.sizeLimit" if own else ""
+    return Ended("Evicted", f"Evicted: {message[:QUOTED]}{advice}", fault=own)

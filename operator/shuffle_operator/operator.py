@@ -1,0 +1,196 @@
+"""The operator: one process that watches, coordinates, and answers workers, probes and Prometheus on one port.
+
+kopf's watch --> cache --> queue --> reconcile --> Kubernetes
+                              ^          |
+    workers --> HTTP API --> machines <--+        ticker: time for the machines
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from shuffle_operator.coordinator.server import CoordinatorServer
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.status import snapshot
+from shuffle_operator.handlers.active import ActiveJob, World
+from shuffle_operator.handlers.cache import Cache
+from shuffle_operator.handlers.queue import WorkQueue
+from shuffle_operator.handlers.reconcile import Reconciler
+from shuffle_operator.handlers.recorder import Recorder
+from shuffle_operator.handlers.watch import RELIST_EVERY, Watch
+from shuffle_operator.kube import ApiKube, Kube, KubeError
+from shuffle_operator.launchers.pod import PodSettings
+from shuffle_operator.metrics import Metrics, Work
+from shuffle_operator.settings import OperatorSettings
+
+log = logging.getLogger("shuffle.operator")
+
+TICK = 1.0
+SILENT = 400.0
+"""Seconds without a word of the API server (events, or the listing every five minutes) after which the operator says
+that it is not well."""
+STUCK = 120.0
+"""Seconds that a pass may be due and not run, or the ticker not tick, likewise."""
+
+
+class Operator:
+    """`run` returns when it was told to stop; raises when it cannot go on, to be started anew."""
+
+    def __init__(self, settings: OperatorSettings, kube: Kube, machine_settings: Settings | None = None) -> None:
+        self.settings = settings
+        self.kube = kube
+        self.server = CoordinatorServer(awaited=lambda uid: self.reconciler.awaited(uid))
+        self.recorder = Recorder(kube, settings.pod)
+        self.queue = WorkQueue(lambda uid: self.reconciler.reconcile(uid))
+        self.cache = Cache(self.queue.wake)
+        pods = PodSettings(
+            image=settings.worker_image,
+            coordinator=settings.address,
+            pull_policy=settings.worker_image_pull_policy,
+            scratch=settings.default_scratch,
+            unsafe=settings.allow_unsafe_pods,
+            instance=settings.instance,
+            log_level=settings.worker_log_level,
+        )
+        world = World(kube, self.server, self.recorder, pods, machine_settings or Settings(), self.queue.wake)
+        self.reconciler = Reconciler(world, self.cache)
+        self.watch = Watch(self.cache, kube, settings.namespaces)
+        self.metrics = Metrics(
+            phases=self._phases,
+            work=self._work,
+            requests=lambda: getattr(kube, "requests", Counter()),
+            depth=lambda: self.queue.depth,
+            oldest=lambda: self.queue.oldest,
+            refused=lambda: self.server.refused,
+        )
+        self.queue.watcher = self.metrics
+        self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]))
+        self.ready = asyncio.Event()
+        self._ticked = time.monotonic()
+        self.server.app.add_routes([web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)])
+        self.server.health = self._health
+
+    async def run(self, stop: asyncio.Event) -> None:
+        address = await self.server.start(self.settings.host, self.settings.port)
+        log.info("answering at %s; workers are told %s", address, self.settings.address)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._load()
+            tasks = [
+                asyncio.create_task(self.recorder.run(), name="recorder"),
+                asyncio.create_task(self._tick(), name="ticker"),
+                asyncio.create_task(self._relist(), name="relist"),
+                asyncio.create_task(self.watch.run(stop, self.ready), name="watch"),
+                asyncio.create_task(_until(stop), name="stop"),
+            ]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if not stop.is_set():
+                raise RuntimeError(f"{', '.join(t.get_name() for t in done)} ended by itself")
+        finally:
+            stop.set()
+            await self.queue.close()
+            await self.recorder.drain()
+            for task in tasks:
+                if task.get_name() != "watch":
+                    task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.server.stop()
+            await self.kube.close()
+
+    async def _load(self) -> None:
+        """Everything that there is, before anything is decided; and before workers are told that a job is unknown."""
+        pause = 0.5
+        while True:
+            try:
+                await self.watch.relist()
+                return
+            except KubeError as error:
+                log.warning("the jobs cannot be listed: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)
+
+    async def _relist(self) -> None:
+        await self.ready.wait()
+        while True:
+            try:
+                await self.watch.relist()  # the first time at once: what went between the listing and the watch
+            except KubeError as error:
+                log.warning("the jobs cannot be listed: %s", error)
+            await asyncio.sleep(RELIST_EVERY)
+
+    async def _tick(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(TICK)
+            self.metrics.loop_lag.set(max(0.0, time.monotonic() - before - TICK))
+            self.reconciler.tick()
+            self._ticked = time.monotonic()
+
+    # -- health ------------------------------------------------------------------------------------------------------
+
+    def _health(self) -> str:
+        """What is wrong; "" where nothing is."""
+        now = time.monotonic()
+        if self.cache.loaded and now - self.watch.heard > SILENT:
+            return f"nothing was heard of the API server for {now - self.watch.heard:.0f} s"
+        if self.cache.loaded and now - self._ticked > STUCK:
+            return f"the machines' clock has stood still for {now - self._ticked:.0f} s"
+        if self.queue.oldest > STUCK:
+            return f"a job has been waiting for its pass for {self.queue.oldest:.0f} s"
+        return ""
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        ready = self.cache.loaded and self.ready.is_set()
+        return web.Response(text="ok" if ready else "not watching yet", status=200 if ready else 503)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    def _phases(self) -> Counter[str]:
+        counts = Counter(dict.fromkeys(("Pending", "Complete", "Failed", "Suspended"), 0))
+        for uid in self.cache.jobs():
+            body = self.cache.job(uid) or {}
+            counts[str((body.get("status") or {}).get("phase") or "Pending")] += 1
+        return counts
+
+    def _work(self) -> Work:
+        return work_of(self.reconciler.active.values())
+
+
+def work_of(jobs: Iterable[ActiveJob]) -> Work:
+    """What jobs have done, for the counters."""
+    work = Work(Counter(), Counter(), 0)
+    lost = 0
+    for active in jobs:
+        told = snapshot(active.machine, active.world.clock())
+        work.bytes.update(
+            read=told.bytes_read, sent=told.bytes_sent, spilled=told.bytes_spilled, written=told.bytes_written
+        )
+        work.rows.update(read=told.rows_read, received=told.rows_received, written=told.rows_written)
+        lost += told.workers_lost
+    return work._replace(lost=lost)
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def run_operator(settings: OperatorSettings) -> None:
+    """Until SIGTERM or SIGINT. Workers are left as they are: the next operator takes their jobs over."""
+    kube = await ApiKube.connect()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await Operator(settings, kube).run(stop)

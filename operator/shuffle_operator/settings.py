@@ -1,0 +1,67 @@
+"""What the operator is told when it starts: environment variables, as the chart sets them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shuffle_operator.api.quantities import BadQuantity, parse_bytes
+from shuffle_worker.errors import InvalidSpec
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSettings:
+    """Each field's variable is SHUFFLE_ and its name in capitals.
+
+    namespaces: those that are served, separated by commas; none: all of the cluster. worker_image: of jobs that name
+    none. address: where workers reach this operator. port: of the API, health and metrics alike."""
+
+    worker_image: str
+    address: str
+    namespaces: list[str] = field(default_factory=list)
+    worker_image_pull_policy: str = ""
+    host: str = "0.0.0.0"  # noqa: S104 - workers are other pods; they need their job's token
+    port: int = 8080
+    default_scratch: int = 50 << 30
+    allow_unsafe_pods: bool = False
+    instance: str = ""
+    pod: str = ""
+    log_level: str = "INFO"
+    worker_log_level: str = "INFO"
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSettings:
+    """Raises InvalidSpec naming the variable that is missing or wrong."""
+
+    def text(name: str, default: str | None = None) -> str:
+        value = environment.get(name, "").strip()
+        if value:
+            return value
+        if default is None:
+            raise InvalidSpec(f"{name}: is not set; the chart sets it for the operator")
+        return default
+
+    port = text("SHUFFLE_PORT", "8080")
+    if not port.isdigit() or not 0 <= int(port) < 1 << 16:
+        raise InvalidSpec(f"SHUFFLE_PORT: {port!r} is no port")
+    address = text("SHUFFLE_ADDRESS").rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise InvalidSpec(f"SHUFFLE_ADDRESS: {address!r} is no address; write it as http://service.namespace.svc:8080")
+    try:
+        scratch = parse_bytes(text("SHUFFLE_DEFAULT_SCRATCH", "50Gi"), 64 << 20)
+    except BadQuantity as error:
+        raise InvalidSpec(f"SHUFFLE_DEFAULT_SCRATCH: {error}") from None
+    return OperatorSettings(
+        worker_image=text("SHUFFLE_WORKER_IMAGE"),
+        address=address,
+        namespaces=[name.strip() for name in text("SHUFFLE_NAMESPACES", "").split(",") if name.strip()],
+        worker_image_pull_policy=text("SHUFFLE_WORKER_IMAGE_PULL_POLICY", ""),
+        port=int(port),
+        default_scratch=scratch,
+        allow_unsafe_pods=text("SHUFFLE_ALLOW_UNSAFE_PODS", "false").lower() in ("1", "true", "yes"),
+        instance=text("SHUFFLE_INSTANCE", ""),
+        pod=text("POD_NAME", ""),
+        log_level=text("SHUFFLE_LOG_LEVEL", "INFO").upper(),
+        worker_log_level=text("SHUFFLE_WORKER_LOG_LEVEL", "INFO").upper(),
+    )
