@@ -26,8 +26,8 @@ from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort, SortKey
 from shuffle_worker.storage.base import Storage
-from shuffle_worker.writers.commit import committed
-from shuffle_worker.writers.output import staging
+from shuffle_worker.writers.commit import committed, is_output
+from shuffle_worker.writers.output import SUCCESS, staging
 
 
 def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
@@ -125,9 +125,11 @@ def check_output(job: Job, storage: Storage) -> None:
         return
     there = [info.path for info in storage.listing(path) if not _is_passing(info.path)]
     if there and not _is_ours(job, path, storage):
+        ended = any(other.endswith(f"/{SUCCESS}") for other in there)
+        left = "" if ended or not any(is_output(other, path) for other in there) else ", left by a run that did not end"
         raise OutputExists(
             f"output.path: {path} holds {len(there):,} file{'s' if len(there) > 1 else ''} already "
-            f"({there[0].rsplit('/', 1)[-1]}, ...); choose another folder, or set output.onExisting: Overwrite"
+            f"({there[0].rsplit('/', 1)[-1]}, ...){left}; choose another folder, or set output.onExisting: Overwrite"
         )
 
 
