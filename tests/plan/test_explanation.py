@@ -11,8 +11,8 @@ from tests.plan.jobs import MEMORY, job, numbers, plan_of, write
 
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan.explain import Explanation, describe, explain, render_text
-from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
+from shuffle_worker.units import readable
 
 
 @pytest.fixture

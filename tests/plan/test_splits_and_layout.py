@@ -149,8 +149,8 @@ def test_dictionaries_are_for_columns_of_few_values(tmp_path: Path) -> None:
 
 
 def test_row_groups_are_sized_by_the_bytes_of_a_row() -> None:
-    assert sizing.row_group_rows(8) == sizing.MOST_ROW_GROUP_ROWS
-    assert sizing.row_group_rows(1024) == 32 * 1024
+    assert sizing.row_group_rows(1) == sizing.MOST_ROW_GROUP_ROWS
+    assert sizing.row_group_rows(1024) == 9 * 1024
     assert sizing.row_group_rows(1e9) == sizing.LEAST_ROW_GROUP_ROWS
     assert sizing.memory_needed(100, sizing.row_group_rows(100), 10) == 256 * MIB
 

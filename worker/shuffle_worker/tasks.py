@@ -15,11 +15,11 @@ from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.persist import load, save
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
 from shuffle_worker.storage import Sink, Storage, storage_for
+from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.base import output_format
 from shuffle_worker.writers.commit import Partitioning, abort, commit, record_group

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from shuffle_operator.coordinator.events import Note
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Phase
+from shuffle_worker.units import readable
 
 LINE_EVERY = 5.0
 """Seconds between lines where there is no terminal."""

@@ -9,8 +9,8 @@ from msgspec import Struct, field
 
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Job, Repartition, Sort
+from shuffle_worker.units import readable
 
 FILES_SHOWN = 5
 COLUMNS_SHOWN = 12

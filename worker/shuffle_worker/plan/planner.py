@@ -23,9 +23,9 @@ from shuffle_worker.plan.probe import GroupOf, Probe, probe
 from shuffle_worker.plan.record import File, Piece, Plan, Split
 from shuffle_worker.plan.sample import boundaries as sampled_boundaries
 from shuffle_worker.plan.schema import transport_schema
-from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort, SortKey
 from shuffle_worker.storage.base import Storage
+from shuffle_worker.units import readable
 from shuffle_worker.writers.commit import committed, is_output
 from shuffle_worker.writers.output import SUCCESS, staging
 
