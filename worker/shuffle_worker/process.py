@@ -95,7 +95,7 @@ async def run_worker(config: WorkerConfig) -> int:
         address = f"{named}:{address.rpartition(':')[2]}"
     peers = HttpPeers(config.token)
     control = HttpControl(config.coordinator, config.token, config.job)
-    scratch = Path(config.scratch)
+    scratch = made(Path(config.scratch))
     stores: list[SpillStore] = []
 
     def open_store(buckets: int) -> SpillStore:
@@ -143,11 +143,18 @@ async def run_worker(config: WorkerConfig) -> int:
     main = asyncio.current_task()
     assert main is not None
     loop = asyncio.get_running_loop()
-    farewell = Farewell(agent, main.cancel, config.linger, config.grace)
+    leave = once(main.cancel)
+    farewell = Farewell(agent, leave, config.linger, config.grace)
     loop.add_signal_handler(signal.SIGTERM, farewell.begin)
-    loop.add_signal_handler(signal.SIGINT, main.cancel)
+    loop.add_signal_handler(signal.SIGINT, leave)
+    orphaned = threading.Event()
+
+    def orphan() -> None:
+        orphaned.set()
+        loop.call_soon_threadsafe(leave)
+
     if config.watch_stdin:
-        watch_stdin(lambda: loop.call_soon_threadsafe(main.cancel))
+        watch_stdin(orphan)
     watching = asyncio.create_task(gauges.watch_loop())
     try:
         await agent.run()
@@ -167,8 +174,28 @@ async def run_worker(config: WorkerConfig) -> int:
         store_pool.shutdown(wait=True, cancel_futures=True)
         for store in stores:
             store.close()
-        with contextlib.suppress(OSError):
-            shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+        if orphaned.is_set():
+            with contextlib.suppress(OSError):  # others are still in it: the last worker tidies up for the launcher
+                scratch.parent.rmdir()
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def once(function: Callable[[], object]) -> Callable[[], None]:
+    """Told twice to leave, a worker must not be torn out of its tidying up."""
+    called = False
+
+    def call() -> None:
+        nonlocal called
+        if not called:
+            called = True
+            function()
+
+    return call
 
 
 class Farewell:

@@ -9,10 +9,11 @@ class WorkerConfig(Struct, frozen=True):
     """One worker process.
 
     coordinator: its address, `http://host:port`. token: the job's, for every call. worker, incarnation: which slot,
-    which process. memory: bytes it may use in all. slots: leases whose computing runs at once. scratch: an existing
-    folder of its own. host: the address it listens on. advertise: the one peers are told, where it differs.
-    scratch_share: workers whose scratch is on the same disk, for the check that there is room. scratch_limit: bytes
-    that scratch may hold where the disk has more; 0: the disk decides. port: 0 for any that is free.
+    which process. memory: bytes it may use in all. slots: leases whose computing runs at once. scratch: a folder of
+    its own, made when it starts and removed when it ends. host: the address it listens on. advertise: the one peers
+    are told, where it differs. scratch_share: workers whose scratch is on the same disk, for the check that there is
+    room. scratch_limit: bytes that scratch may hold where the disk has more; 0: the disk decides. port: 0 for any that
+    is free.
     linger: seconds after SIGTERM to wait for news that the job is being undone, which the worker then helps with.
     grace: seconds after SIGTERM to leave at the latest.
     """

@@ -55,8 +55,9 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
             local = LocalRun(job, options, display.note)
             loop = asyncio.get_running_loop()
             running = asyncio.create_task(local.run())
+            interrupt = Interrupt(local)
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, local.cancel)
+                loop.add_signal_handler(number, interrupt.signal)
             while not running.done():
                 display.show(local.snapshot())
                 await asyncio.wait([running], timeout=REDRAW)
@@ -68,12 +69,31 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
             stream.close()
 
 
+class Interrupt:
+    """The first time, the job is stopped in order. Whoever cannot wait for that (the store that holds the output may be
+    away) says it again."""
+
+    def __init__(self, local: LocalRun) -> None:
+        self._local = local
+        self._times = 0
+
+    def signal(self) -> None:
+        self._times += 1
+        if self._times == 1:
+            self._local.cancel()
+        else:
+            self._local.give_up()
+
+
 def _report(end: Snapshot) -> int:
     """Say why it is not complete; returns the exit code."""
     if end.phase is Phase.COMPLETE:
         return COMPLETE
     if end.reason == "Cancelled":
-        typer.echo("Interrupted: workers stopped, nothing half-written was left.", err=True)
+        if end.phase is Phase.FAILED and not end.left_behind:
+            typer.echo("Interrupted: workers stopped, nothing half-written was left.", err=True)
+        else:
+            typer.echo(f"Interrupted: workers stopped, but what was written is still in {end.output}.", err=True)
         return INTERRUPTED
     typer.echo(f"{end.reason}: {end.cause}", err=True)
     return INVALID if end.refusal else FAILED

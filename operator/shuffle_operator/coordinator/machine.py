@@ -88,7 +88,11 @@ class Coordinator:
     _out: dict[LeaseId, int] = field(default_factory=dict)  # plan, commit and abort leases: lease -> worker
     _lease_failures: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
     _attempts: dict[Kind, int] = field(default_factory=dict)
+    left_behind: bool = False
+    """What the job wrote could not be removed."""
     _aborted: bool = False
+    _abort_tries: int = 0
+    _abort_failure: str = ""
     _fail_later: Cause | None = None
     _held: dict[int, Held] = field(default_factory=dict)
     _rebuild_since: float | None = None
@@ -415,6 +419,9 @@ class Coordinator:
         else:
             return
         if self._failing:
+            if lease.kind is Kind.ABORT:
+                self._abort_tries += 1
+                self._abort_failure = failure.message
             return
         key = (lease.kind, lease.tranche, lease.item)
         count = self._lease_failures[key] = self._lease_failures.get(key, 0) + 1
@@ -515,13 +522,16 @@ class Coordinator:
                     self._lost.add(live.incarnation)
                     self.past.add(live.counters)
                     self._actions.append(StopWorker(live.worker, now=True))
-        if not self.members and not self._starting and waited <= self.settings.abort_deadline:
-            self._start_worker(0, now)  # somebody must clean up
-        if waited > self.settings.abort_deadline:
+        if waited > self.settings.abort_deadline or self._abort_tries >= self.settings.lease_attempts:
             assert self.cause is not None
-            left = f"{self.cause.message} (partial output could not be removed from {self.job.output.path})"
+            self.left_behind = True
+            why = f": {self._abort_failure}" if self._abort_failure else ""
+            left = f"{self.cause.message} (partial output could not be removed from {self.job.output.path}{why})"
             self.cause = Cause(self.cause.reason, left, self.cause.worker, refusal=False)
             self._go(Phase.FAILED, now)
+        elif not self.members and not self._starting:
+            self._abort_tries += 1
+            self._start_worker(0, now)  # somebody must clean up
 
     # -- soft state --------------------------------------------------------------------------------------------------
 

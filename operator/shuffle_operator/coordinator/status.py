@@ -9,12 +9,13 @@ from msgspec import Struct
 
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_worker.plan.sizing import readable
 from shuffle_worker.protocol.messages import Phase
+from shuffle_worker.units import readable
 
 
 class Snapshot(Struct, frozen=True):
-    """Bytes, rows, seconds. progress: percent of the whole job. memory_peak: of the worker that needed most."""
+    """Bytes, rows, seconds. progress: percent of the whole job. memory_peak: of the worker that needed most.
+    left_behind: the job failed, and what it had written could not be removed."""
 
     name: str
     uid: str
@@ -57,6 +58,7 @@ class Snapshot(Struct, frozen=True):
     reason: str
     cause: str
     refusal: bool
+    left_behind: bool
     scratch_needed: int
 
 
@@ -113,6 +115,7 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         reason=machine.cause.reason if machine.cause is not None else "",
         cause=machine.cause.message if machine.cause is not None else "",
         refusal=machine.cause.refusal if machine.cause is not None else False,
+        left_behind=machine.left_behind,
         scratch_needed=plan.scratch_needed if plan is not None else 0,
     )
 

@@ -1,0 +1,142 @@
+"""`shuffle run` that is told to stop, or is killed itself, in every phase: it says so, and leaves nothing behind.
+
+From outside a phase shows in what is on disk: a plan in the staging folder, then output files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wait_until
+
+from shuffle_worker.protocol.messages import Phase
+
+HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
+OUTPUT = {"partitions": 40, "sortWithin": ["score"]}
+
+
+def workers(bench: Bench) -> list[int]:
+    return [pid for pid, command in processes(bench.mark).items() if "-m shuffle_worker" in command]
+
+
+def planned(bench: Bench) -> bool:
+    return any(bench.out.glob("_shuffle-*/plan"))
+
+
+def writing(bench: Bench) -> bool:
+    return any(bench.out.glob("_shuffle-*/group-*.json"))
+
+
+PHASES: dict[str, Callable[[Bench], bool]] = {
+    "starting": lambda bench: bool(workers(bench)),
+    "transferring": planned,
+    "writing": writing,
+}
+
+
+def until(bench: Bench, phase: str) -> subprocess.Popen[str]:
+    """A run of the wide job that has got as far as that, and not to its end."""
+    program = bench.start(bench.command(bench.root / "job.yaml"))
+    wait_until(lambda: PHASES[phase](bench) or program.poll() is not None, phase)
+    return program
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", PHASES)
+def test_stopped_by_a_signal(bench: Bench, wide: Path, phase: str, number: signal.Signals) -> None:
+    bench.job(HASH, wide, OUTPUT)
+    program = until(bench, phase)
+    program.send_signal(number)
+    _out, err = program.communicate(timeout=60)
+    assert program.returncode == 130, err
+    assert "Interrupted" in err
+    assert "Traceback" not in err
+    assert not processes(bench.mark)
+    assert not bench.out.exists()
+
+
+def test_it_can_be_run_again(bench: Bench, wide: Path) -> None:
+    job = bench.job(HASH, wide, OUTPUT)
+    program = until(bench, "writing")
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert bench.complete(job).rows_written == 80_000
+
+
+@pytest.mark.parametrize("phase", ["transferring", "writing"])
+def test_what_was_there_stays_whole(bench: Bench, events: Path, wide: Path, phase: str) -> None:
+    bench.complete(bench.job(HASH, events, {"partitions": 3}))
+    before = sums(bench.out)
+    bench.job(HASH, wide, {**OUTPUT, "onExisting": "Overwrite"})
+    program = until(bench, phase)
+    program.send_signal(signal.SIGTERM)
+    program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert sums(bench.out) == before
+
+
+async def test_too_late_to_stop(bench: Bench, events: Path, wide: Path) -> None:
+    """While older output is being replaced there is no way back: the commit goes through."""
+    bench.complete(bench.job(HASH, events, {"partitions": 3}))
+
+    async def interrupt(run: Watched) -> None:
+        await run.until_phase(Phase.COMMITTING)
+        run.local.cancel()
+
+    job = bench.loaded(bench.job(HASH, wide, {**OUTPUT, "onExisting": "Overwrite"}))
+    end, _ = await run_watched(bench, job, interrupt)
+    assert end.phase == "Complete"
+    assert len(sums(bench.out)) == 41
+
+
+async def test_stopped_before_it_began(bench: Bench, wide: Path) -> None:
+    async def interrupt(run: Watched) -> None:
+        run.local.cancel()
+
+    end, _ = await run_watched(bench, bench.loaded(bench.job(HASH, wide, OUTPUT)), interrupt)
+    assert end.reason == "Cancelled"
+    assert not bench.out.exists()
+
+
+def test_told_twice(bench: Bench, wide: Path) -> None:
+    """Workers that do not react would be waited for; whoever says it twice does not want to wait."""
+    bench.job(HASH, wide, OUTPUT)
+    program = until(bench, "writing")
+    for pid in workers(bench):
+        os.kill(pid, signal.SIGSTOP)
+    program.send_signal(signal.SIGINT)
+    program.send_signal(signal.SIGTERM)  # another one, for two of a kind may arrive as one
+    _out, err = program.communicate(timeout=60)
+    assert program.returncode == 130, err
+    assert f"what was written is still in {bench.out}" in err
+    assert "Traceback" not in err
+    assert not (bench.out / "_SUCCESS").exists()
+    shutil.rmtree(bench.out)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_program_itself_is_killed(bench: Bench, wide: Path, phase: str) -> None:
+    """The workers notice, go away, and take their scratch with them. Nobody is left to undo what was written."""
+    bench.job(HASH, wide, OUTPUT)
+    program = until(bench, phase)
+    program.kill()
+    program.communicate(timeout=60)
+    assert program.returncode == -9
+    wait_until(lambda: not processes(bench.mark), "the workers to leave")
+    assert list(bench.scratch.iterdir()) == []
+    assert not any(bench.out.rglob("*.partial"))
+    assert not (bench.out / "_SUCCESS").exists()
+    if phase == "writing":
+        again = bench.run(bench.root / "job.yaml")
+        assert again.code == 2
+        assert "a run that did not end" in again.err
+    if bench.out.exists():
+        shutil.rmtree(bench.out)
