@@ -54,6 +54,9 @@ class KubeError(Exception):
 
 
 class Kube(Protocol):
+    requests: Counter[tuple[str, str]]
+    """Made so far, by (method, status)."""
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """None where there is none. namespace: "" for what belongs to none."""
         ...
@@ -90,7 +93,7 @@ class Kube(Protocol):
 
 
 class ApiKube:
-    """Implements `Kube`. `requests` counts requests by (method, status) for the metrics."""
+    """Implements `Kube`."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

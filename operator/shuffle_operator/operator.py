@@ -66,7 +66,7 @@ class Operator:
         self.metrics = Metrics(
             phases=self._phases,
             work=self._work,
-            requests=lambda: getattr(kube, "requests", Counter()),
+            requests=lambda: kube.requests,
             depth=lambda: self.queue.depth,
             oldest=lambda: self.queue.oldest,
             refused=lambda: self.server.refused,

@@ -47,7 +47,7 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
         job=text("SHUFFLE_JOB"),
         token=token,
         worker=number("SHUFFLE_WORKER", -1),
-        incarnation=text("SHUFFLE_INCARNATION"),
+        incarnation=text("SHUFFLE_INCARNATION").replace("-", ""),  # a pod's uid
         memory=min(memory, container_limit()),
         scratch=scratch,
         slots=max(1, number("SHUFFLE_SLOTS", 1)),

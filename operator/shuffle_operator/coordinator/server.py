@@ -90,9 +90,9 @@ class CoordinatorServer:
 
     async def start(self, host: str, port: int = 0) -> str:
         """Returns the address, `http://host:port`."""
-        self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, host, port)
         await site.start()
         bound = self._runner.addresses[0]
         return f"http://{bound[0]}:{bound[1]}"

@@ -105,6 +105,10 @@ class ActiveJob:
             self.world.recorder.tell(self.body, end.reason, f"worker {worker} ({pod}): {why}", warning=True)
         self.hosted.perform(self.machine.worker_gone(worker, incarnation, why, fault, self.world.clock()))
 
+    def keeps(self, pod: Object) -> bool:
+        """Whether one of its pods that ended stays."""
+        return policies.keeps_pod(self.body, pod, failed=self.machine.cause is not None)
+
     def tick(self) -> None:
         if not self.machine.over:
             self.machine.hindrance = self.launcher.hindrance

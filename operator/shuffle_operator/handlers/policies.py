@@ -67,11 +67,11 @@ def settings_of(job: Object, base: Settings) -> Settings:
     )
 
 
-def keeps_pod(job: Object, pod: Object) -> bool:
-    """podRetention: whether a pod that ended stays for its logs."""
+def keeps_pod(job: Object, pod: Object, *, failed: bool) -> bool:
+    """podRetention: whether a pod that ended stays for its logs. OnFailure: its own, or that of the job."""
     retention = _spec(job).get("podRetention", "OnFailure")
     if retention == "OnFailure":
-        return bool(pod.get("status", {}).get("phase") == "Failed")
+        return failed or bool(pod.get("status", {}).get("phase") == "Failed")
     return bool(retention == "Always")
 
 

@@ -168,7 +168,7 @@ class Reconciler:
             return await self._failed(active)
         trouble: KubeError | None = None
         try:
-            await launcher.settle(lambda pod: policies.keeps_pod(active.body, pod))
+            await launcher.settle(active.keeps)
         except KubeError as error:
             trouble = error
         await self._tell(active)
@@ -221,7 +221,7 @@ class Reconciler:
         launcher = active.launcher
         launcher.finish()
         launcher.observe(self.cache.pods(active.uid))
-        await launcher.settle(lambda pod: policies.keeps_pod(active.body, pod))
+        await launcher.settle(active.keeps)
         over = self.world.clock() - (active.over_since or self.world.clock())
         if not launcher.gone and over < STOP_WITHIN:
             return EVERY
@@ -297,7 +297,7 @@ class Reconciler:
             if not is_owned(pod, uid) or "deletionTimestamp" in pod["metadata"]:
                 continue
             if is_over(pod):
-                if not policies.keeps_pod(body, pod):
+                if not policies.keeps_pod(body, pod, failed=policies.condition(body, "Failed") == "True"):
                     await self._delete_pod(pod)
             elif (wall - finished).total_seconds() >= EXIT_PATIENCE:
                 await self._delete_pod(pod)

@@ -85,10 +85,10 @@ class Recorder:
             except KubeError as error:
                 if error.reason != "AlreadyExists":  # told before this operator was started
                     log.info("an event was not recorded: %s", error)
+            finally:
+                self._queue.task_done()
 
     async def drain(self, within: float = 2.0) -> None:
         """Wait until all that waits is written, at most so long."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while not self._queue.empty():
-                    await asyncio.sleep(0.02)
+            await asyncio.wait_for(self._queue.join(), within)

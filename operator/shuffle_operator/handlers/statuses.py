@@ -122,14 +122,14 @@ def with_conditions(
         state = "True" if holds else "False"
         old = before.get(kind)
         since = old.get("lastTransitionTime") if old is not None and old.get("status") == state else None
-        return {
+        made: Object = {
             "type": kind,
             "status": state,
             "reason": reason or "Unknown",
-            "message": message[:LONGEST_MESSAGE],
             "lastTransitionTime": since or stamp(wall),
             "observedGeneration": generation,
         }
+        return made | ({"message": message[:LONGEST_MESSAGE]} if message else {})
 
     conditions: list[Object] = []
     if outcome is not None:

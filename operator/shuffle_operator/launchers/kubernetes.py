@@ -18,7 +18,15 @@ from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube import PODS, Kube, KubeError, Object
 from shuffle_operator.launchers.base import OnExit
 from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, is_owned, pod_name, worker_pod
-from shuffle_operator.launchers.pod_state import Ended, ended, hindrance, is_live, is_over, is_running
+from shuffle_operator.launchers.pod_state import (
+    Ended,
+    ended,
+    hindrance,
+    incarnation_of,
+    is_live,
+    is_over,
+    is_running,
+)
 
 AT_ONCE = 8
 """Requests of one job at a time."""
@@ -97,7 +105,7 @@ class KubernetesLauncher:
                 self._told.add(name)
                 del self._wanted[worker]
                 self.last_loss = (worker, name, end)
-                incarnation = pod["metadata"]["uid"] if pod is not None else None
+                incarnation = incarnation_of(pod) if pod is not None else None
                 self.on_exit(worker, incarnation, end.why, end.fault)
 
     def _vanished(self, name: str) -> Ended | None:

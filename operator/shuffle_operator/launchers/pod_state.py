@@ -27,6 +27,11 @@ class Ended:
     going: bool = False
 
 
+def incarnation_of(pod: Object) -> str:
+    """What its worker calls itself: its uid, without the dashes."""
+    return str(pod["metadata"]["uid"]).replace("-", "")
+
+
 def is_live(pod: Object) -> bool:
     """It runs or may come to run, and nobody has told it to go."""
     return ended(pod) is None

@@ -1,0 +1,167 @@
+"""A whole operator without a cluster: its own loop, HTTP API and machines; the API server and the kubelet are fakes,
+the workers real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.handlers.watch import Watch
+from shuffle_operator.kube import EVENTS, JOBS, PODS, Object, Resource
+from shuffle_operator.launchers.pod import SELECTOR
+from shuffle_operator.operator import Operator
+from shuffle_operator.settings import OperatorSettings
+from tests.operator.fake_kube import FakeKube, Kubelet
+
+NAMESPACE = "data"
+
+
+class FakeWatch(Watch):
+    """What the fake API server says goes straight to the cache."""
+
+    def listen(self, kube: FakeKube) -> None:
+        kube.listeners.append(self._hear)
+        self._fake = kube
+
+    def _hear(self, kind: str, resource: Resource, body: Object) -> None:
+        self.heard = time.monotonic()
+        if resource == JOBS:
+            self._cache.drop_job(body["metadata"]["uid"]) if kind == "DELETED" else self._cache.put_job(body)
+        elif (
+            resource == PODS
+            and body["metadata"].get("labels", {}).items()
+            >= dict(pair.split("=") for pair in SELECTOR.split(",")).items()
+        ):
+            self._cache.drop_pod(body) if kind == "DELETED" else self._cache.put_pod(body)
+
+    async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
+        ready.set()
+        try:
+            await stop.wait()
+        finally:
+            self._fake.listeners.remove(self._hear)
+
+
+class Stage:
+    """One operator at a time, over one API server."""
+
+    def __init__(self, kube: FakeKube, machine: Settings) -> None:
+        self.kube = kube
+        self.machine = machine
+        self.operator: Operator | None = None
+        self.kubelet: Kubelet | None = None
+        self._port = 0
+        self._running: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+
+    async def start(self, kubelet: bool = True) -> Operator:
+        """A new operator; the port stays, as a Service's address does."""
+        settings = OperatorSettings(
+            "worker:1", "http://operator.test:8080", [NAMESPACE], host="127.0.0.1", port=self._port
+        )
+        operator = self.operator = Operator(settings, self.kube, self.machine)
+        watch = FakeWatch(operator.cache, self.kube, [NAMESPACE])
+        watch.listen(self.kube)
+        operator.watch = watch
+        self._stop = asyncio.Event()
+        self._running = asyncio.create_task(operator.run(self._stop))
+        while not operator.ready.is_set():
+            if self._running.done():
+                self._running.result()
+            await asyncio.sleep(0.01)
+        if not self._port:
+            runner = operator.server._runner
+            assert runner is not None
+            self._port = runner.addresses[0][1]
+        if kubelet and self.kubelet is None:
+            self.kubelet = Kubelet(self.kube, f"http://127.0.0.1:{self._port}")
+        return operator
+
+    async def kill(self) -> None:
+        """As SIGKILL would: nothing is finished, nobody is told."""
+        assert self._running is not None
+        self._running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._running
+
+    async def submit(self, body: Object) -> Object:
+        return await self.kube.create(JOBS, NAMESPACE, body)
+
+    def job(self, name: str = "sorted") -> Object:
+        return self.kube.objects[JOBS, NAMESPACE, name]
+
+    def status(self, name: str = "sorted") -> Object:
+        found: Object = self.job(name).get("status") or {}
+        return found
+
+    def pods(self) -> dict[str, Object]:
+        return {name: body for (kind, _, name), body in self.kube.objects.items() if kind == PODS}
+
+    def events(self) -> list[str]:
+        return [body["reason"] for (kind, _, _), body in self.kube.objects.items() if kind == EVENTS]
+
+    async def until(self, holds: Callable[[], Any], within: float = 30.0) -> None:
+        deadline = time.monotonic() + within
+        while not holds():
+            assert time.monotonic() < deadline, self.describe()
+            if self._running is not None and self._running.done() and not self._running.cancelled():
+                self._running.result()
+            await asyncio.sleep(0.02)
+
+    def describe(self) -> str:
+        jobs = {name: body.get("status") for (kind, _, name), body in self.kube.objects.items() if kind == JOBS}
+        pods = {name: body["status"] for name, body in self.pods().items()}
+        return f"{jobs}\n{pods}\n{self.kube.writes[-20:]}"
+
+    async def close(self) -> None:
+        if self._running is not None and not self._running.done():
+            self._stop.set()
+            await asyncio.wait([self._running], timeout=5)
+            await self.kill()
+        if self.kubelet is not None:
+            await self.kubelet.close()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """Waits are short, limits are the defaults."""
+    made = Stage(FakeKube(), Settings(silence=5.0, patience=1.0, poll=2.0))
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with four small files."""
+    folder = tmp_path_factory.mktemp("events")
+    for number in range(4):
+        ids = pa.array(range(number * 1000, number * 1000 + 1000), pa.int64())
+        keys = pa.array([(i * 7919) % 1009 for i in range(1000)], pa.int32())
+        pq.write_table(pa.table({"id": ids, "key": keys}), folder / f"{number}.parquet", row_group_size=250)
+    return folder
+
+
+def sort_job(events: Path, output: Path, name: str = "sorted", **spec: Any) -> Object:
+    return {
+        "apiVersion": "shuffle-operator.dev/v1alpha1",
+        "kind": "ShuffleJob",
+        "metadata": {"name": name},
+        "spec": {
+            "operation": {"sort": {"by": [{"column": "key"}, {"column": "id"}]}},
+            "inputs": [{"path": str(events)}],
+            "output": {"path": str(output), "partitions": 4},
+            "workers": {"replicas": 2, "resources": {"limits": {"memory": "512Mi"}}},
+        }
+        | spec,
+    }
