@@ -11,6 +11,7 @@ import json
 import os
 import warnings
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
@@ -95,8 +96,10 @@ class Kube(Protocol):
 class ApiKube:
     """Implements `Kube`."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, namespace: str = "default") -> None:
         self._client = client
+        self.namespace = namespace
+        """What is meant where no namespace is named: the context's, or the service account's own."""
         self.requests: Counter[tuple[str, str]] = Counter()
 
     @classmethod
@@ -104,20 +107,27 @@ class ApiKube:
         """With the service account inside of a cluster, with the kubeconfig outside. Raises KubeError."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from kubernetes.aio.client import ApiClient, Configuration
-            from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
-
+            try:
+                from kubernetes.aio.client import ApiClient, Configuration
+                from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+            except ImportError as error:
+                text = "the package kubernetes is not installed: pip install 'shuffle-operator[kubernetes]'"
+                raise KubeError(0, "NoClient", text) from error
         configuration = Configuration()
+        namespace = "default"
         try:
-            if context is None and "KUBECONFIG" not in os.environ and os.path.exists(f"{SERVICE_ACCOUNT}/token"):  # noqa: ASYNC240, PTH110
+            account = Path(SERVICE_ACCOUNT)
+            if context is None and "KUBECONFIG" not in os.environ and (account / "token").exists():
                 load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                namespace = (account / "namespace").read_text().strip() or namespace
             else:
-                await load_kube_config(  # type: ignore[no-untyped-call]
+                loader = await load_kube_config(  # type: ignore[no-untyped-call]
                     context=context, client_configuration=configuration
                 )
+                namespace = (loader.current_context.get("context") or {}).get("namespace") or namespace
         except (ConfigException, OSError) as error:
             raise KubeError(0, "NoCluster", f"no cluster is configured: {error}") from error
-        return cls(ApiClient(configuration))
+        return cls(ApiClient(configuration), namespace)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         try:

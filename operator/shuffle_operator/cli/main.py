@@ -26,6 +26,12 @@ COMMANDS: dict[str, str] = {
     "validate": "Check a job file; nothing is read or started.",
     "explain": "Show the plan of a job; nothing is written.",
     "run": "Run a job on this machine.",
+    "submit": "Submit a job to the cluster.",
+    "status": "Say where jobs of the cluster stand.",
+    "watch": "Show a job's progress until it is finished.",
+    "logs": "Print the logs of a job's workers.",
+    "cancel": "Stop a job of the cluster and remove what it wrote.",
+    "doctor": "Check whether the cluster can run jobs.",
     "crd": "Print the CustomResourceDefinition for kubectl apply.",
 }
 """Every command, in the order of the help, with its line there; the module's docstring says more."""
