@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from shuffle_worker.errors import OutOfDisk
 from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.frames import Frame, FrameHeader, Verdict, first_corrupt
@@ -98,6 +99,20 @@ async def test_a_frame_arrives_as_it_was_sent(pair: Open, sizes: list[int]) -> N
 async def test_the_verdict_comes_back(pair: Open, verdict: Verdict) -> None:
     async with pair(Keeper(verdict)) as (peers, member):
         assert await peers.send(member, frame([10])) is verdict
+
+
+async def test_what_stops_the_receiver_is_told_to_the_sender(pair: Open) -> None:
+    class Full:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+            if header.number:
+                async for _ in body:
+                    pass
+            raise OutOfDisk("no room in /scratch")
+
+    async with pair(Full()) as (peers, member):
+        for number in range(3):
+            with pytest.raises(OutOfDisk, match="no room in /scratch"):
+                await peers.send(member, frame([900_000] * 4, number))
 
 
 async def test_a_receiver_may_answer_before_it_has_taken_the_payload(pair: Open) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from shuffle_worker.errors import Internal, JobError, OutOfDisk
+from shuffle_worker.errors import Internal, JobError
 from shuffle_worker.protocol.messages import (
     VERSION,
     Attempt,
@@ -43,6 +43,7 @@ from shuffle_worker.protocol.messages import (
     View,
 )
 from shuffle_worker.store.base import CorruptBlock, Store
+from shuffle_worker.store.failures import memory_failure, scratch_failure
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import GroupSource, Inbox, Revoked, Run
 from shuffle_worker.transfer.membership import Membership
@@ -293,19 +294,18 @@ class Agent:
 
     def _failure(self, lease: LeaseId, error: BaseException) -> Failure:
         """What the coordinator, and in the end a person, is told."""
+        if isinstance(error, MemoryError):
+            error = memory_failure(self.worker, error, self.memory)
+        elif isinstance(error, OSError):
+            error = scratch_failure(self.worker, error)  # what storages meet they raise as JobErrors
         if isinstance(error, JobError):
             log.warning("%s failed: %s: %s", lease, error.reason, error.message)
             planning = lease.kind is Kind.PLAN
             return Failure(lease, error.reason, error.message, retry=error.retry, refusal=planning and error.refusal)
-        if isinstance(error, Incomplete):
+        if isinstance(error, Incomplete | Unreachable):
             return Failure(lease, Internal.reason, str(error), retry=True)
         if isinstance(error, CorruptBlock):
             return Failure(lease, Internal.reason, str(error), retry=False)
-        if isinstance(error, MemoryError):
-            message = f"worker {self.worker} ran out of the {self.memory >> 20} MiB it was given: {error}"
-            return Failure(lease, "OutOfMemory", message)
-        if isinstance(error, OSError) and error.errno in (28, 122):
-            return Failure(lease, OutOfDisk.reason, f"no room left on worker {self.worker}: {error}")
         log.error("%s failed\n%s", lease, "".join(traceback.format_exception(error)))
         where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
         at = f" ({where.name}, line {where.lineno})" if where else ""

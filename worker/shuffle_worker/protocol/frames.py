@@ -86,7 +86,6 @@ class Verdict(StrEnum):
         "stale"  # tranche, owner or sender no longer right, or the bucket sealed: get a newer view, do not send again
     )
     CORRUPT = "corrupt"  # a checksum did not match: send again
-    FULL = "full"  # no room in memory or on disk: again, later or elsewhere
     BUSY = "busy"  # too much at once: again, soon
 
     @property

@@ -25,6 +25,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
+from shuffle_worker.errors import JobError
 from shuffle_worker.operations.base import Buffer
 from shuffle_worker.protocol.frames import (
     MAX_HEADER,
@@ -96,6 +97,8 @@ class HttpPeers:
             raise Unreachable(f"{who}: {reason}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(f"{who}: {error or type(error).__name__}") from None
+        if response.status == wire.GAVE_UP:
+            raise wire.gave_up(answer)
         if response.status != 200:
             raise Unreachable(f"{who} answered {response.status}: {wire.problem(answer)}")
         try:
@@ -180,6 +183,10 @@ class PeerServer:
             await body.discard()
         except FrameError as error:
             return self._bad(str(error))
+        except JobError as error:
+            with suppress(Interrupted):
+                await body.discard()
+            return _refusal(wire.GAVE_UP, error.message, error.reason)
         except Interrupted:
             return _refusal(400, "the body broke off")  # nobody is listening, most likely
         finally:
@@ -335,8 +342,8 @@ def _session(connector: aiohttp.TCPConnector, token: str, settings: HttpSettings
     )
 
 
-def _refusal(status: int, message: str) -> web.Response:
-    return web.Response(status=status, body=wire.encode(wire.Problem(message)), content_type="application/json")
+def _refusal(status: int, message: str, reason: str = "") -> web.Response:
+    return web.Response(status=status, body=wire.encode(wire.Problem(message, reason)), content_type="application/json")
 
 
 async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytearray:

@@ -10,7 +10,6 @@ Memory: bodies in flight take from `budget`; each lies in one reused buffer unti
 
 from __future__ import annotations
 
-import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -20,6 +19,7 @@ from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.frames import FrameHeader, Verdict, first_corrupt
 from shuffle_worker.protocol.messages import Attempt
 from shuffle_worker.store.base import Store
+from shuffle_worker.store.failures import memory_failure, scratch_failure
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.transport import Interrupted
@@ -51,7 +51,6 @@ class Inbox:
         self.repeated = 0
         self.corrupt = 0
         self.received = 0
-        self.full: str = ""
         self._run = run
         self._budget = ByteBudget(budget)
         self._buffers: list[bytearray] = []
@@ -77,6 +76,7 @@ class Inbox:
     # -- from peers --------------------------------------------------------------------------------------------------
 
     async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        """Raises JobError where this worker has no room for it, in memory or on disk."""
         verdict = self._judge(header)
         if verdict is not None:
             return self._count(verdict)
@@ -86,6 +86,8 @@ class Inbox:
             await self._budget.take(header.payload)
             try:
                 return self._count(await self._take(header, body))
+            except MemoryError as error:
+                raise memory_failure(self.membership.me, error) from error
             finally:
                 self._budget.give(header.payload)
         finally:
@@ -182,10 +184,7 @@ class Inbox:
         try:
             await self._run(self.store.append, attempt, shards)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                self.full = str(error)
-                return Verdict.FULL
-            raise
+            raise scratch_failure(self.membership.me, error) from error
         self._taken[attempt] = self._taken.get(attempt, 0) | 1 << number
         return Verdict.ACCEPTED
 

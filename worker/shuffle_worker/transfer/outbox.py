@@ -15,10 +15,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shuffle_worker.errors import Internal, OutOfDisk
+from shuffle_worker.errors import Internal
 from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.frames import Frame, Verdict
-from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.messages import Attempt, Member
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
@@ -31,6 +31,30 @@ while the coordinator makes up its mind (`Settings.silence`)."""
 
 MAX_CORRUPT = 5
 """A frame that arrives corrupt so often is corrupt here."""
+
+
+PATIENCE = 120.0
+"""Seconds to try to reach a member that the coordinator does reach. Then the lease is given up, which says why; another
+worker may get through."""
+
+
+@dataclass(slots=True)
+class Tries:
+    """How long a member could not be reached."""
+
+    since: float = -1.0
+    incarnation: str = ""
+
+    def reached(self) -> None:
+        self.since = -1.0
+
+    def failed(self, member: Member, error: Unreachable) -> None:
+        """Raises Unreachable when it has been too long."""
+        now = asyncio.get_running_loop().time()
+        if self.since < 0 or self.incarnation != member.incarnation:
+            self.since, self.incarnation = now, member.incarnation
+        elif now - self.since > PATIENCE:
+            raise Unreachable(f"a peer could not be reached for {now - self.since:.0f} s: {error}") from error
 
 
 @dataclass(slots=True)
@@ -167,6 +191,7 @@ class Outbox:
         assert groups is not None
         pause = FIRST_PAUSE
         corrupt = 0
+        tries = Tries()
         while True:
             epoch = m.epoch
             shards = [shard for shard in shards if self._wanted(groups.group_of(shard.bucket))]
@@ -180,14 +205,13 @@ class Outbox:
                 frame = Frame(self._job, epoch, m.me, m.incarnation, self._attempt, number, shards)
                 try:
                     verdict = await self._peers.send(member, frame)
-                except Unreachable:
+                    tries.reached()
+                except Unreachable as error:
                     m.stale.set()
+                    tries.failed(member, error)
             if verdict is not None and verdict.delivered:
                 self._delivered(shards)
                 return
-            if verdict is Verdict.FULL:
-                why = f": {self._inbox.full}" if owner == m.me else ""
-                raise OutOfDisk(f"scratch has no room left on worker {owner}{why}")
             if verdict is Verdict.CORRUPT:
                 corrupt += 1
                 if corrupt >= MAX_CORRUPT:

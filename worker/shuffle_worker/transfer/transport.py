@@ -12,6 +12,7 @@ conformance suite in tests/conformance/test_transports.py:
 - a receiver may answer before it has taken the whole payload: the rest is thrown away;
 - where the payload breaks off, its iterator raises `Interrupted`; `receive` gives back what it had reserved and lets it
   pass;
+- a receiver that cannot go on (its disk is full, say) raises a JobError; `send` raises the same;
 - bytes that are no frame, or are for another job, never reach a handler.
 """
 
@@ -40,7 +41,8 @@ class Interrupted(Exception):
 
 class PeerTransport(Protocol):
     async def send(self, member: Member, frame: Frame) -> Verdict:
-        """Raises Unreachable. Frames may be sent to one member several at once; they may then arrive in any order."""
+        """Raises Unreachable, or the JobError that `receive` raised. Frames may be sent to one member several at once;
+        they may then arrive in any order."""
         ...
 
     async def close(self) -> None: ...
@@ -49,8 +51,8 @@ class PeerTransport(Protocol):
 class FrameHandler(Protocol):
     async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
         """body: the payload, `header.payload` bytes in all. Called for several frames at once. May wait for room: not
-        taking pieces is the back-pressure. When it raises anything but Interrupted that is a defect; the sender sees
-        Unreachable."""
+        taking pieces is the back-pressure. Raises JobError where this worker cannot go on. Anything else but
+        Interrupted is a defect; the sender sees Unreachable."""
         ...
 
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from shuffle_worker.errors import REASONS, Internal, JobError
 from shuffle_worker.protocol.frames import Verdict
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY
 
@@ -45,9 +46,14 @@ class Answer(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """Why a call was not carried out."""
+    """Why a call was not carried out. reason: with `GAVE_UP`, the JobError's."""
 
     error: str
+    reason: str = ""
+
+
+GAVE_UP = 507
+"""Status of an answer that carries a JobError of the receiver's, most often that its disk is full."""
 
 
 def bearer(token: str) -> str:
@@ -78,6 +84,15 @@ def problem(data: bytes | bytearray) -> str:
         return decode(data, Problem).error
     except WireError:
         return data[:200].decode(errors="replace").strip()
+
+
+def gave_up(data: bytes | bytearray) -> JobError:
+    """The JobError in the body of a `GAVE_UP`."""
+    try:
+        found = decode(data, Problem)
+    except WireError:
+        return Internal(problem(data))
+    return REASONS.get(found.reason, Internal)(found.error)
 
 
 async def collect(pieces: AsyncIterator[bytes], limit: int = MAX_CONTROL_BODY) -> bytearray:

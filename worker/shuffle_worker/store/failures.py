@@ -1,0 +1,27 @@
+"""What goes wrong with a worker's own memory and scratch, in words. Used by the inbox and by the agent."""
+
+from __future__ import annotations
+
+import errno
+
+from shuffle_worker.errors import OutOfDisk, OutOfMemory
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def scratch_failure(worker: int, error: OSError) -> OutOfDisk:
+    """A store or an external sort could not write to scratch, or read back what it had written."""
+    where = f" in {error.filename}" if error.filename else ""
+    if error.errno in FULL:
+        return OutOfDisk(
+            f"scratch{where} has no room left on worker {worker} ({error.strerror}): give it more room, the workers "
+            "more memory, or use more workers"
+        )
+    return OutOfDisk(f"scratch{where} cannot be used on worker {worker}: {error.strerror or error}")
+
+
+def memory_failure(worker: int, error: MemoryError, given: int = 0) -> OutOfMemory:
+    """The system would not give a worker as much memory as it was promised. given: what that is, where it is known."""
+    promised = f" before it had used the {given >> 20} MiB it was given" if given else ""
+    said = f" ({error})" if str(error) else ""
+    return OutOfMemory(f"worker {worker} got no more memory{promised}{said}: is the limit around it lower?")
