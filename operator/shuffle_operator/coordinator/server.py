@@ -25,6 +25,7 @@ from shuffle_operator.coordinator.events import Action, Wake
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Orders, Register, Sync
+from shuffle_worker.transfer import wire
 
 T = TypeVar("T")
 
@@ -81,8 +82,8 @@ class CoordinatorServer:
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
         self.app.add_routes(
             [
-                web.post("/v1/jobs/{job}/register", self._register),
-                web.post("/v1/jobs/{job}/sync", self._sync),
+                web.post(wire.REGISTER, self._register),
+                web.post(wire.SYNC, self._sync),
                 web.get("/v1/jobs/{job}", self._snapshot),
                 web.get("/healthz", self._health),
             ]
@@ -164,9 +165,9 @@ def _says_something(orders: Orders, message: Sync) -> bool:
 
 def _decode(body: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise web.HTTPBadRequest(text=f"not a {kind.__name__} message: {error}") from None
+        return wire.decode(body, kind)
+    except wire.WireError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
 
 
 def _encode(message: object) -> web.Response:
