@@ -94,7 +94,7 @@ def operator(cluster: Cluster) -> Iterator[Operator]:
     found = Operator(cluster)
     found.install()
     yield found
-    if not (cluster.local and not os.environ.get("E2E_KEEP")):
+    if not cluster.local:
         cluster.helm("uninstall", "shuffle-operator", "--namespace", NAMESPACE)
 
 
