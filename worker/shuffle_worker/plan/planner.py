@@ -26,7 +26,7 @@ from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort, SortKey
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
-from shuffle_worker.writers.commit import committed, is_output
+from shuffle_worker.writers.commit import check_replaceable, committed, is_output
 from shuffle_worker.writers.output import SUCCESS, staging
 
 
@@ -122,6 +122,7 @@ def check_output(job: Job, storage: Storage) -> None:
     else:
         raise InvalidSpec(f"output.path: {path} is a file; the output is a folder")
     if job.output.overwrite:
+        check_replaceable(storage, path)
         return
     there = [info.path for info in storage.listing(path) if not _is_passing(info.path)]
     if there and not _is_ours(job, path, storage):

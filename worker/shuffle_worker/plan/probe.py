@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 ROWS = 16_384
 GROUPS = 3
+FIRST_ROWS = 16
+MOST_BYTES = 16 << 20
+"""Of one row group's rows: how wide they are is judged by the first few, before more of them are read."""
+
 FEW_VALUES = 0.2
 """A text column with fewer distinct values than this share of the rows seen is worth a dictionary."""
 
@@ -82,10 +86,17 @@ def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
 
 
 def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage: Storage) -> Iterator[pa.RecordBatch]:
-    """The first rows of a row group, in the shape of `target`; at most one batch."""
+    """The first rows of a row group, in the shape of `target`; at most one batch, and fewer rows where they are wide."""
     with ParquetSource(storage, file.info.path) as source:
         shaper = Shaper(file.info.path, source.schema, target, file.hive)
-        for batch in source.batches([group], shaper.wanted, rows):
+        first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
+        if first is None:
+            return
+        fitting = int(MOST_BYTES * first.num_rows / max(first.nbytes, 1))
+        if first.num_rows < FIRST_ROWS or fitting <= FIRST_ROWS:
+            yield shaper.shape(first)
+            return
+        for batch in source.batches([group], shaper.wanted, min(rows, fitting)):
             yield shaper.shape(batch)
             return
 
