@@ -124,7 +124,13 @@ class ParquetSource:
             else:
                 source = pa.PythonFile(cast("io.IOBase", self._storage.open(self.path)), mode="r")
             self._sources.append(source)
-            return pq.ParquetFile(source, metadata=metadata, pre_buffer=ahead, buffer_size=0 if ahead else stream)
+            return pq.ParquetFile(
+                source,
+                metadata=metadata,
+                pre_buffer=ahead,
+                buffer_size=0 if ahead else stream,
+                page_checksum_verification=True,  # where the file has them; costs nothing where it has none
+            )
         except JobError:
             raise
         except OSError as error:

@@ -24,6 +24,8 @@ def failure(path: str, doing: str, error: BaseException) -> JobError:
     code = error.errno if isinstance(error, OSError) else None
     if code in FULL:
         return OutOfDisk(f"{doing} {path}: no room left on the disk{_room(path)}")
+    if code == errno.EFBIG:
+        return OutOfDisk(f"{doing} {path}: the file is too large for the disk, or for the process's limit (ulimit -f)")
     if isinstance(error, PermissionError) or code in REFUSED:
         read_only = " (the file system is read-only)" if code == errno.EROFS else ""
         return AccessDenied(f"{doing} {path}: permission denied{read_only}")
