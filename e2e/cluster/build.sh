@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib.sh
 . "$here/lib.sh"
 E2E_SOURCE=${E2E_SOURCE:-1.20.5+really1.20.2-1.1+deb12u1}
-built="$E2E_SOURCE reflect2-1.0.2 empty-text" # the source, and what this script changes in it
+built="$E2E_SOURCE reflect2-1.0.2 empty-text-2" # the source, and what this script changes in it
 programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
 
 complete() {
@@ -73,10 +73,11 @@ cp -rL "$reflect2" vendor/github.com/modern-go/reflect2
 
 # The validation of custom resources takes a value for null where reflect's handle of it equals that of its type's zero
 # value. Since Go 1.18 that is so for every empty text, which would be refused wherever it is.
-validate=vendor/github.com/go-openapi/validate/type.go
 compares='if data == nil || reflect.DeepEqual(reflect.Zero(reflect.TypeOf(data)), reflect.ValueOf(data)) {'
-grep -qF "$compares" "$validate" || die "$validate is not as expected"
-sed -i "s/if data == nil || reflect.DeepEqual(reflect.Zero.*{/if data == nil {/" "$validate"
+for validate in vendor/{github.com/go-openapi,k8s.io/kube-openapi/pkg/validation}/validate/type.go; do
+    grep -qF "$compares" "$validate" || die "$validate is not as expected"
+    sed -i "s/if data == nil || reflect.DeepEqual(reflect.Zero.*{/if data == nil {/" "$validate"
+done
 
 # The Makefile generates code that a plain `go build` would lack, and wants the tree at GOPATH/src/k8s.io/kubernetes.
 mkdir -p .go/src/k8s.io
