@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Compare, Submit
+from e2e.harness.faults import Faults
 from e2e.harness.jobs import REPARTITION, SORT, Job
+from e2e.harness.kubectl import Kubectl
+from e2e.harness.s3 import Bucket
 from e2e.harness.waiting import until
 
 
@@ -17,60 +20,41 @@ def nothing_left(job: Job) -> None:
     assert job.bucket.names(job.output) == []
 
 
-def test_out_of_memory(submit: Submit) -> None:
-    """A worker that takes more than its limit is ended by the kernel: here because its budget is told to be larger."""
-    little = {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
-    hog = {
-        "spec": {
-            "containers": [
-                {
-                    "name": "worker",
-                    "command": ["python", "-c", "import time; x = bytearray(1 << 30); time.sleep(600)"],
-                }
-            ]
-        }
-    }
-    job = submit("hog", REPARTITION, workers={"resources": little, "podTemplate": hog}, backoffLimit=1)
+def test_out_of_memory(submit: Submit, faults: Faults, slowly: None) -> None:
+    job = submit("hog", REPARTITION, backoffLimit=0)
+    job.until_phase("Transferring")
+    running = until("workers run", lambda: len(job.running()) == 3 and job.running(), seconds=60)
+    faults.squeeze(running[0])
     status = job.until_over(seconds=240)
     assert status["phase"] == "Failed"
-    assert status["lastFailure"]["reason"] == "OOMKilled", job.told()
-    assert status["lastFailure"]["exitCode"] == 137
-    assert "256Mi" in status["message"]
-    assert "resources.limits.memory" in status["message"]
+    failure = status["lastFailure"]
+    assert (failure["reason"], failure["exitCode"]) == ("OOMKilled", 137), job.told()
+    assert "512" in failure["message"]
+    assert "memory" in failure["message"]
     nothing_left(job)
 
 
-def test_scratch_over_its_limit(submit: Submit) -> None:
-    """The kubelet evicts the pod; that it is evicted again and again has an end, with sizes."""
-    filler = {
-        "spec": {
-            "containers": [
-                {
-                    "name": "worker",
-                    "command": ["sh", "-c", "head -c 300M /dev/zero > /scratch/full; exec sleep 600"],
-                }
-            ]
-        }
-    }
-    workers = {"replicas": 1, "scratch": {"sizeLimit": "64Mi"}, "podTemplate": filler}
-    job = submit("filler", REPARTITION, workers=workers, disruptionLimit=1)
-    status = job.until_over(seconds=300)
-    assert status["phase"] == "Failed"
-    assert "64Mi" in status["message"] or "64Mi" in status["lastFailure"]["message"], job.told()
-    nothing_left(job)
+def test_scratch_over_its_limit(submit: Submit, faults: Faults, slowly: None, as_local: Compare) -> None:
+    """The kubelet evicts the pod; that is a disruption, and said to be one."""
+    job = submit("filler", REPARTITION, workers={"scratch": {"sizeLimit": "64Mi"}})
+    job.until_phase("Transferring")
+    running = until("workers run", lambda: len(job.running()) == 3 and job.running(), seconds=60)
+    faults.fill(running[0], "scratch", 128 << 20)
+    status = until("it is evicted", lambda: job.status if job.status.get("lastFailure") else None, seconds=90)
+    assert "scratch" in status["lastFailure"]["message"], job.told()
+    job.complete(seconds=400)
+    as_local(job)
 
 
-def test_bad_credentials(submit: Submit) -> None:
-    job = submit("stranger", REPARTITION, inputs=[{"path": "s3://shuffle-e2e/events/"}])
+def test_bad_credentials(submit: Submit, kubectl: Kubectl, bucket: Bucket) -> None:
     wrong = {key: base64.b64encode(b"wrong").decode() for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    job.kubectl.delete("shufflejob", job.name, wait=True)
-    job.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}, "data": wrong})
-    storage = {"secretRef": {"name": "wrong"}, "endpoint": job.bucket.storage.inside}
-    source = [{"path": "s3://shuffle-e2e/events/", "storage": storage}]
-    refused = submit("refused", REPARTITION, inputs=source, output={"storage": storage})
-    status = refused.failed("AccessDenied", seconds=120)
-    assert "s3://shuffle-e2e/events/" in status["message"]
-    nothing_left(refused)
+    kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}, "data": wrong})
+    storage = {"secretRef": {"name": "wrong"}, "endpoint": bucket.storage.inside}
+    source = [{"path": bucket.url("events/"), "storage": storage}]
+    job = submit("refused", REPARTITION, inputs=source, output={"storage": storage})
+    status = job.failed("AccessDenied", seconds=120)
+    assert "s3://shuffle-e2e/events" in status["message"]
+    nothing_left(job)
 
 
 def test_no_input(submit: Submit) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from e2e.harness.cluster import Cluster
 from e2e.harness.kubectl import Object
@@ -30,6 +31,22 @@ class Faults:
     def kill(self, pod: Object) -> None:
         """The process ends at once, as if it had crashed; the pod is still there."""
         os.kill(self.process(pod), signal.SIGKILL)
+
+    def squeeze(self, pod: Object) -> None:
+        """Its memory limit becomes what it uses now: the kernel ends it at the next page."""
+        lines = Path(f"/proc/{self.process(pod)}/cgroup").read_text().splitlines()
+        group = next(line.split(":")[2] for line in lines if line.split(":")[1] == "memory")
+        folder = Path(f"/sys/fs/cgroup/memory{group}")
+        used = int((folder / "memory.usage_in_bytes").read_text())
+        (folder / "memory.limit_in_bytes").write_text(str(used + (1 << 18)))
+
+    def fill(self, pod: Object, volume: str, size: int) -> None:
+        """A file of this size in one of its emptyDirs."""
+        kubelet = self.cluster.state / pod["spec"]["nodeName"] / "kubelet"
+        folder = kubelet / "pods" / pod["metadata"]["uid"] / "volumes" / "kubernetes.io~empty-dir" / volume
+        with (folder / "filler").open("wb") as stream:
+            for _ in range(size >> 20):
+                stream.write(bytes(1 << 20))
 
     @contextlib.contextmanager
     def frozen(self, pod: Object) -> Iterator[None]:

@@ -135,8 +135,8 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Schema]) -> Schema:
 
 
 def _has_empty_text(value: Any) -> bool:
-    """Old API servers that were compiled by a newer Go take empty text for null, and refuse the definition. The models have
-    the default all the same."""
+    """Old API servers that were compiled by a newer Go take empty text for null and refuse the definition. The models
+    have the default all the same."""
     return value == "" or (isinstance(value, list) and any(map(_has_empty_text, value)))
 
 
