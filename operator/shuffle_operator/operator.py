@@ -47,7 +47,7 @@ class Operator:
     def __init__(self, settings: OperatorSettings, kube: Kube, machine_settings: Settings | None = None) -> None:
         self.settings = settings
         self.kube = kube
-        self.server = CoordinatorServer(awaited=lambda uid: self.reconciler.awaited(uid))
+        self.server = CoordinatorServer(unhosted=lambda uid: self.reconciler.unhosted(uid))
         self.recorder = Recorder(kube, settings.pod)
         self.queue = WorkQueue(lambda uid: self.reconciler.reconcile(uid))
         self.cache = Cache(self.queue.wake)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -51,6 +53,14 @@ class FakeWatch(Watch):
             self._fake.listeners.remove(self._hear)
 
 
+def _free_port() -> int:
+    """Below those that the system gives to clients, so that it is still free when an operator comes back to it."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 class Stage:
     """One operator at a time, over one API server."""
 
@@ -59,7 +69,7 @@ class Stage:
         self.machine = machine
         self.operator: Operator | None = None
         self.kubelet: Kubelet | None = None
-        self._port = 0
+        self._port = _free_port()
         self._running: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
@@ -78,13 +88,13 @@ class Stage:
             if self._running.done():
                 self._running.result()
             await asyncio.sleep(0.01)
-        if not self._port:
-            runner = operator.server._runner
-            assert runner is not None
-            self._port = runner.addresses[0][1]
         if kubelet and self.kubelet is None:
-            self.kubelet = Kubelet(self.kube, f"http://127.0.0.1:{self._port}")
+            self.kubelet = Kubelet(self.kube, self.address)
         return operator
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     async def kill(self) -> None:
         """As SIGKILL would: nothing is finished, nobody is told."""

@@ -32,6 +32,8 @@ class FakeKube:
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str]] = Counter()
+        self.used: set[tuple[str, str, str]] = set()
+        """(group, resource, verb) of every request: the rights that it took."""
         self.objects: dict[Key, Object] = {}
         self.listeners: list[Listener] = []
         self.fault: Callable[[int, bool], None] = lambda _number, _done: None
@@ -43,11 +45,11 @@ class FakeKube:
     # -- Kube --------------------------------------------------------------------------------------------------------
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        self.requests["GET", resource.plural] += 1
+        self._asked("get", resource)
         return copy.deepcopy(self.objects.get((resource, namespace, name)))
 
     async def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Object]:
-        self.requests["GET", resource.plural] += 1
+        self._asked("list", resource)
         wanted = dict(pair.split("=") for pair in labels.split(",") if pair)
         return [
             copy.deepcopy(body)
@@ -58,7 +60,7 @@ class FakeKube:
         ]
 
     async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
-        self.requests["POST", resource.plural] += 1
+        self._asked("create", resource)
         await self._writing(f"create {resource.plural}/{body['metadata']['name']}")
         key = (resource, namespace, body["metadata"]["name"])
         if key in self.objects:
@@ -88,7 +90,7 @@ class FakeKube:
         grace: int | None = None,
         propagation: str = "",
     ) -> bool:
-        self.requests["DELETE", resource.plural] += 1
+        self._asked("delete", resource)
         await self._writing(f"delete {resource.plural}/{name}")
         key = (resource, namespace, name)
         body = self.objects.get(key)
@@ -109,7 +111,7 @@ class FakeKube:
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Object, *, status: bool = False
     ) -> Object | None:
-        self.requests["PATCH", resource.plural] += 1
+        self._asked("patch", resource, "/status" if status else "")
         await self._writing(f"patch {resource.plural}/{name}" + ("/status" if status else ""))
         key = (resource, namespace, name)
         known = self.objects.get(key)
@@ -165,6 +167,10 @@ class FakeKube:
     def _tell(self, kind: str, resource: Resource, body: Object) -> None:
         for listener in list(self.listeners):
             listener(kind, resource, copy.deepcopy(body))
+
+    def _asked(self, verb: str, resource: Resource, sub: str = "") -> None:
+        self.requests[verb, resource.plural] += 1
+        self.used.add((resource.group, resource.plural + sub, verb))
 
     async def _writing(self, what: str) -> None:
         await asyncio.sleep(0)

@@ -36,7 +36,7 @@ from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
-from shuffle_worker.transfer.transport import Refused
+from shuffle_worker.transfer.transport import Over, Refused
 
 log = logging.getLogger("shuffle.worker")
 
@@ -158,6 +158,9 @@ async def run_worker(config: WorkerConfig) -> int:
     watching = asyncio.create_task(gauges.watch_loop())
     try:
         await agent.run()
+        return 0
+    except Over as error:
+        log.info("%s", error)
         return 0
     except Refused as error:
         log.error("%s", error)

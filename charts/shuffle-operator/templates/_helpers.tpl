@@ -69,7 +69,7 @@ app.kubernetes.io/component: worker
 {{- define "shuffle-operator.rules" -}}
 - apiGroups: [shuffle-operator.dev]
   resources: [shufflejobs]
-  verbs: [get, list, watch, delete]
+  verbs: [list, watch, delete]
 - apiGroups: [shuffle-operator.dev]
   resources: [shufflejobs/status]
   verbs: [patch]

@@ -16,6 +16,7 @@ import hmac
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TypeVar
 
 import msgspec
@@ -59,6 +60,14 @@ class Hosted:
         self.perform([Wake(None)])
 
 
+class Unhosted(Enum):
+    """What is known of a job that is not hosted."""
+
+    AWAITED = auto()
+    OVER = auto()
+    UNKNOWN = auto()
+
+
 def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
@@ -66,16 +75,16 @@ def digest_of(token: str) -> bytes:
 class CoordinatorServer:
     """Hosts any number of jobs on one address. Refused calls are counted in `refused`.
 
-    awaited: says of a job that is not hosted whether it may be before long: then its workers are told to come again
-    (503), not to go (401)."""
+    unhosted: says of a job that is not hosted what its workers are told: to come again, for it may be before long
+    (503), that it is over (410), or that nobody knows it (401)."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, awaited: Callable[[str], bool] = lambda _: False
+        self, clock: Callable[[], float] = time.monotonic, unhosted: Callable[[str], Unhosted] = lambda _: Unhosted.UNKNOWN
     ) -> None:
         self.jobs: dict[str, Hosted] = {}
         self.refused = 0
         self._clock = clock
-        self._awaited = awaited
+        self._unhosted = unhosted
         self.health: Callable[[], str] = lambda: ""
         """What is wrong with the process that this is in; "" where nothing is."""
         self._runner: web.AppRunner | None = None
@@ -112,8 +121,12 @@ class CoordinatorServer:
         """The same answer for an unknown job and for a wrong token: nothing can be learned by asking."""
         uid = request.match_info["job"]
         hosted = self.jobs.get(uid)
-        if hosted is None and self._awaited(uid):
-            raise web.HTTPServiceUnavailable(text="the coordinator is not ready for this job yet")
+        if hosted is None:
+            known = self._unhosted(uid)
+            if known is Unhosted.AWAITED:
+                raise web.HTTPServiceUnavailable(text="the coordinator is not ready for this job yet")
+            if known is Unhosted.OVER:
+                raise web.HTTPGone(text="the job is over")
         given = digest_of(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if not hmac.compare_digest(given, hosted.digest if hosted else b"") or hosted is None:
             self.refused += 1

@@ -35,8 +35,8 @@ class Cache:
         return self._jobs.get(uid)
 
     def pods(self, uid: str) -> dict[str, Object]:
-        """A job's pods, by name."""
-        return self._pods.get(uid, {})
+        """A job's pods, by name: as of now, whatever comes in while the caller waits for something."""
+        return dict(self._pods.get(uid, {}))
 
     def jobs(self) -> list[str]:
         return list(self._jobs)

@@ -10,7 +10,7 @@ Rules = dict[tuple[str, str], frozenset[str]]
 """(API group, resource) -> verbs."""
 
 ROLE: Rules = {
-    ("shuffle-operator.dev", "shufflejobs"): frozenset({"get", "list", "watch", "delete"}),
+    ("shuffle-operator.dev", "shufflejobs"): frozenset({"list", "watch", "delete"}),
     ("shuffle-operator.dev", "shufflejobs/status"): frozenset({"patch"}),
     ("", "pods"): frozenset({"get", "list", "watch", "create", "delete"}),
     ("", "secrets"): frozenset({"create", "delete"}),

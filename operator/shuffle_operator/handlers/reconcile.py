@@ -22,14 +22,22 @@ from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.coordinator.rebuild import EPOCHS
-from shuffle_operator.coordinator.server import digest_of
+from shuffle_operator.coordinator.server import Unhosted, digest_of
 from shuffle_operator.handlers import policies, statuses
 from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of, take_up
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers.kubernetes import EXIT_PATIENCE
-from shuffle_operator.launchers.pod import TOKEN_DIGEST, credential_problems, is_owned, secret_name, token_secret
+from shuffle_operator.launchers.pod import (
+    TOKEN_DIGEST,
+    PodSettings,
+    credential_problems,
+    is_owned,
+    secret_name,
+    token_secret,
+    worker_pod,
+)
 from shuffle_operator.launchers.pod_state import is_live, is_over
 from shuffle_worker.protocol.messages import Job, Phase
 from shuffle_worker.units import readable
@@ -77,12 +85,14 @@ class Reconciler:
             return await self._suspended(body)
         return await self._begin(body)
 
-    def awaited(self, uid: str) -> bool:
-        """Whether a job that is not hosted may be before long: its workers are told to come again."""
+    def unhosted(self, uid: str) -> Unhosted:
+        """What workers of a job that is not hosted are told."""
         if not self.cache.loaded:
-            return True
+            return Unhosted.AWAITED
         body = self.cache.job(uid)
-        return body is not None and uid not in self.finished_here and not policies.is_finished(body)
+        if body is None:
+            return Unhosted.UNKNOWN
+        return Unhosted.OVER if uid in self.finished_here or policies.is_finished(body) else Unhosted.AWAITED
 
     def tick(self) -> None:
         """About once a second: time passes for every machine."""
@@ -100,7 +110,7 @@ class Reconciler:
     async def _begin(self, body: Object) -> float | None:
         uid = body["metadata"]["uid"]
         try:
-            job, message = _checked(body)
+            job, message = _checked(body, self.world.pods)
         except InvalidJob as error:
             return await self._refuse(body, error.message)
         generation = policies.next_generation(body)
@@ -344,13 +354,15 @@ class Reconciler:
         return EVERY / 2
 
 
-def _checked(body: Object) -> tuple[ShuffleJob, Job]:
-    """Raises InvalidJob."""
+def _checked(body: Object, settings: PodSettings) -> tuple[ShuffleJob, Job]:
+    """All that can be known to be wrong before anything is started. Raises InvalidJob."""
     job = check_job({key: value for key, value in body.items() if key != "status"})
     problems = list(credential_problems(job))
     if problems:
         raise InvalidJob(problems, job.metadata.name)
-    return job, message_of(job, body["metadata"]["uid"])
+    message = message_of(job, body["metadata"]["uid"])
+    worker_pod(job, message.uid, 0, 0, message.memory, "", settings)
+    return job, message
 
 
 def _digest(pod: Object) -> str:

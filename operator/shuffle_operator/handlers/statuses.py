@@ -47,7 +47,7 @@ def running(
     """The status of a job that runs or has just ended. now: of the machine's clock; wall: the same moment."""
     told = snapshot(machine, now)
     message = told.message
-    if hindrance and machine.phase is Phase.PENDING and not machine.cause:
+    if hindrance and told.workers_ready < told.workers_desired and machine.cause is None and not machine.over:
         message = f"{message}: {hindrance}"
     phase = str(told.phase)
     if machine.phase is Phase.FAILED:

@@ -68,7 +68,7 @@ def shape_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
     for key in template:
         if key not in ("metadata", "spec"):
             yield Problem((*WHERE, key), "expected metadata and spec, as in the template of a Deployment")
-    metadata = template.get("metadata") or {}
+    metadata = _given(template, "metadata")
     if not isinstance(metadata, Mapping):
         yield Problem((*WHERE, "metadata"), "expected labels and annotations")
         return
@@ -77,7 +77,7 @@ def shape_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(
                 (*WHERE, "metadata", key), "only labels and annotations can be set; the rest is the operator's"
             )
-    spec = template.get("spec") or {}
+    spec = _given(template, "spec")
     if not isinstance(spec, Mapping):
         yield Problem((*WHERE, "spec"), "expected the fields of a pod's spec")
         return
@@ -102,6 +102,11 @@ def shape_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
             name = str(variable.get("name", "")) if isinstance(variable, Mapping) else ""
             if name.startswith("SHUFFLE_"):
                 yield Problem((*path, "env"), f"{name} is the operator's; leave it out")
+
+
+def _given(template: Mapping[str, Any], key: str) -> object:
+    value = template.get(key)
+    return {} if value is None else value
 
 
 def danger_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:

@@ -41,7 +41,7 @@ from shuffle_worker.protocol.frames import (
 )
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
 from shuffle_worker.transfer import wire
-from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Refused, Unreachable
+from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Over, Refused, Unreachable
 
 T = TypeVar("T")
 
@@ -56,8 +56,10 @@ JOINED = 256 << 10
 PIECE = 1 << 20
 """Bytes that a sender hands to the socket in one go at the most."""
 
-REFUSALS = frozenset({400, 401, 403, 409, 410, 413, 426})
+REFUSALS = frozenset({400, 401, 403, 409, 413, 426})
 """Answers of a coordinator that trying again does not change."""
+OVER = 410
+"""Its answer where the job is finished."""
 
 
 class HttpSettings(Struct, frozen=True):
@@ -320,6 +322,8 @@ class HttpControl:
         ) as response:
             if response.status != 200:
                 said = wire.problem(await _beginning(response, wire.MAX_ANSWER)) or response.reason or "no reason"
+                if response.status == OVER:
+                    raise Over(said)
                 if response.status in REFUSALS:
                     raise Refused(said)
                 raise Unreachable(f"the coordinator at {url} answered {response.status}: {said}")

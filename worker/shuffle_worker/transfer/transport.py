@@ -35,6 +35,10 @@ class Refused(Exception):
     Trying again changes nothing; the message is the coordinator's own."""
 
 
+class Over(Refused):
+    """The job is finished, and the coordinator that knew this worker is gone: there is nothing left to do."""
+
+
 class Interrupted(Exception):
     """The payload of a frame broke off before its end."""
 

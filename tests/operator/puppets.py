@@ -1,0 +1,138 @@
+"""Workers that carry leases out in no time: the protocol is real, over HTTP, the work is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import msgspec
+
+from shuffle_operator.kube import PODS, SECRETS, Object, Resource
+from shuffle_worker.protocol.messages import (
+    VERSION,
+    Counters,
+    Done,
+    Kind,
+    Lease,
+    LeaseId,
+    Orders,
+    PlanSummary,
+    Register,
+    Sync,
+)
+from shuffle_worker.transfer.http import HttpControl
+from shuffle_worker.transfer.transport import Over, Refused, Unreachable
+from tests.operator.fake_kube import FakeKube
+
+ROWS = 10
+SUMMARY = PlanSummary("plan", [100] * 3, [1] * 2, 2, 1, 300, 30, 0, 0)
+
+
+class Puppets:
+    """A kubelet whose pods are tasks. hold: they wait before they work; they are registered all the same."""
+
+    def __init__(self, kube: FakeKube, address: str) -> None:
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.started: list[str] = []
+        self._kube = kube
+        self._address = address
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        kube.listeners.append(self._heard)
+
+    def _heard(self, kind: str, resource: Resource, body: Object) -> None:
+        if resource != PODS:
+            return
+        name = body["metadata"]["name"]
+        if kind == "ADDED":
+            self.started.append(name)
+            self._tasks[name] = asyncio.get_running_loop().create_task(self._run(body))
+        elif kind == "DELETED" or "deletionTimestamp" in body["metadata"]:
+            if name in self._tasks:
+                self._tasks[name].cancel()
+
+    def end(self, name: str, code: int, reason: str = "Error") -> None:
+        """As if its process had ended."""
+        self._tasks[name].cancel()
+        self._say_ended(name, code, reason)
+
+    def _say_ended(self, name: str, code: int, reason: str) -> None:
+        state = {"terminated": {"exitCode": code, "reason": reason, "message": "the last line"}}
+        phase = "Succeeded" if code == 0 else "Failed"
+        self._kube.set_pod_status("data", name, phase=phase, containerStatuses=[{"name": "worker", "state": state}])
+
+    async def _run(self, pod: Object) -> None:
+        await asyncio.sleep(0)
+        name = pod["metadata"]["name"]
+        running = [{"name": "worker", "state": {"running": {}}}]
+        self._kube.set_pod_status("data", name, phase="Running", containerStatuses=running)
+        code = 0
+        try:
+            await self._work(pod)
+        except Over:
+            code = 0
+        except Refused:
+            code = 78
+        except asyncio.CancelledError:
+            body = self._kube.objects.get((PODS, "data", name))
+            if body is not None and "deletionTimestamp" in body["metadata"]:
+                self._kube.remove((PODS, "data", name))
+            return
+        self._say_ended(name, code, "Completed" if code == 0 else "Error")
+
+    async def _work(self, pod: Object) -> None:
+        env = {e["name"]: e.get("value", "") for e in pod["spec"]["containers"][0]["env"]}
+        secret = next(v["secret"]["secretName"] for v in pod["spec"]["volumes"] if v["name"] == "token")
+        while (SECRETS, "data", secret) not in self._kube.objects:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # as a kubelet does
+        token = self._kube.objects[SECRETS, "data", secret]["stringData"]["token"]
+        worker, incarnation = int(env["SHUFFLE_WORKER"]), pod["metadata"]["uid"].replace("-", "")
+        control = HttpControl(self._address, token, env["SHUFFLE_JOB"])
+        done: dict[LeaseId, Done] = {}
+        holding: list[LeaseId] = []
+        epoch = -1
+        registered = False
+        try:
+            while True:
+                with contextlib.suppress(Unreachable):
+                    if not registered:
+                        hello = Register(VERSION, worker, incarnation, f"127.0.0.1:{worker + 1}", 1, 1 << 29)
+                        reply = await control.register(hello)
+                        if not reply.accepted:
+                            raise Refused(reply.message)
+                        registered = True
+                    orders: Orders = await control.sync(
+                        Sync(worker, incarnation, epoch, holding, list(done.values()), [], Counters(), free=1)
+                    )
+                    if orders.stop:
+                        return
+                    registered = orders.known
+                    for lease in orders.acknowledged:
+                        done.pop(lease, None)
+                    if orders.view is not None:
+                        epoch = orders.view.epoch
+                    await self.hold.wait()
+                    for given in orders.leases:
+                        done.setdefault(given.id, carried_out(given))
+                    holding = []
+                await asyncio.sleep(0.01)
+        finally:
+            await control.close()
+
+    async def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def carried_out(lease: Lease) -> Done:
+    made = Done(lease.id)
+    if lease.id.kind is Kind.PLAN:
+        return msgspec.structs.replace(made, plan=SUMMARY)
+    if lease.id.kind is Kind.TRANSFER:
+        return msgspec.structs.replace(made, rows_read=ROWS, rows_moved=ROWS)
+    if lease.id.kind is Kind.WRITE:
+        return msgspec.structs.replace(made, rows_moved=15, rows_written=15, bytes_written=15, files=1)
+    if lease.id.kind is Kind.COMMIT:
+        return msgspec.structs.replace(made, output={"manifest": "/out/_manifest.json", "files": 2})
+    return made
