@@ -36,7 +36,7 @@ class Operator:
         self.apply_definition(CHART / "crds" / "shufflejobs.yaml")
 
     def apply_definition(self, file: Path) -> None:
-        """As docs/kubernetes.md says: before 1.23 API servers know no CEL rules, and refuse them in server-side apply."""
+        """As docs/kubernetes.md says: before 1.23 a server-side apply refuses the CEL rules."""
         version = json.loads(self.kubectl("get", "--raw", "/version"))
         if int(version["minor"].rstrip("+")) >= 23:
             self.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={file}")
