@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shuffle_worker.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
+from shuffle_worker.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk
 from shuffle_worker.storage import LocalStorage
 from shuffle_worker.storage.failures import failure
 
@@ -52,7 +52,7 @@ def test_a_file_size_limit_is_said(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     try:
         sink = LocalStorage().create(str(tmp_path / "part"))
-        with pytest.raises(StorageUnavailable, match="File too large"):
+        with pytest.raises(OutOfDisk, match="the file is too large for the disk, or for the process's limit"):
             for _ in range(4):
                 sink.write(bytes(1 << 20))
     finally:
