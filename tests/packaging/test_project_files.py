@@ -31,23 +31,33 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def locked() -> dict[str, str]:
-    lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+def locked(file: str = "constraints.txt") -> dict[str, str]:
+    lines = (PROJECT / file).read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if line and not line.lstrip().startswith("#"))
 
 
-def test_every_requirement_is_locked_to_one_version_that_satisfies_it() -> None:
+@pytest.mark.parametrize(("file", "flyte"), [("constraints.txt", False), ("constraints-flyte.txt", True)])
+def test_every_requirement_is_locked_to_one_version_that_satisfies_it(file: str, flyte: bool) -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    versions = {canonicalize_name(name): version for name, version in locked().items()}
-    for text in tool("requirements").requirements(PROJECT / "pyproject.toml"):
+    versions = {canonicalize_name(name): version for name, version in locked(file).items()}
+    for text in tool("requirements").requirements(PROJECT / "pyproject.toml", flyte=flyte):
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), text
 
 
-def test_the_lock_names_no_place() -> None:
-    text = (PROJECT / "constraints.txt").read_text(encoding="utf-8")
+def test_what_flyte_is_tested_with_is_what_everything_is_tested_with() -> None:
+    here, there = locked(), locked("constraints-flyte.txt")
+    assert "flytekit" in there
+    assert "flytekit" not in here
+    shared = here.keys() & there.keys()
+    assert {name: here[name] for name in shared} == {name: there[name] for name in shared}
+
+
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-flyte.txt"])
+def test_the_lock_names_no_place(file: str) -> None:
+    text = (PROJECT / file).read_text(encoding="utf-8")
     for line in text.splitlines():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+|    # via( .+)?|    #   .+", line), line
     assert "/" not in text
@@ -70,10 +80,10 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_every_make_target_that_the_pages_name_exists() -> None:
-    targets = set(re.findall(r"^([a-z0-9]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {"setup", "demo", "test", "lint", "types", "crds", "docs", "bench", "e2e", "clean"} <= targets
     for page in tool("check_links").pages():
-        named = set(re.findall(r"(?:^|`|    )make ([a-z0-9]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+        named = set(re.findall(r"(?:^|`|    )make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, page
 
 
@@ -121,6 +131,7 @@ def test_a_python_without_what_is_needed_is_told_what_to_install(tmp_path: Path)
 
 def test_the_distribution_says_what_it_is() -> None:
     project = pyproject()["project"]
-    assert project["scripts"] == {"shuffle": "shuffle_operator.cli.main:main"}
+    program = "shuffle_operator.cli.main:main"
+    assert project["scripts"] == {"shuffle": program, "kubectl-shuffle": program}
     assert "Apache License" in (PROJECT / "LICENSE").read_text(encoding="utf-8")
     assert project["license"] == "Apache-2.0"
