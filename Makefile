@@ -4,20 +4,24 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format crds docs bench simulate lock clean
+.PHONY: help setup demo test test-flyte lint types format crds docs bench simulate lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+FLYTE := .venv-flyte
 READY := $(VENV)/.ready
 SIZE ?= 1G
 BENCH ?=
 E2E ?=
 SCHEDULES ?= 100000
 SEED ?= 0
+PYTEST ?=
+COMPILE = $(BIN)/pip-compile - --quiet --no-header --strip-extras --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --no-emit-options
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
-	@sed -nE 's/^([a-z0-9]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with everything in it (quick when it is there)
 	@:
@@ -34,6 +38,16 @@ demo: $(READY) ## Run a real job on about 1 GB of made-up events (SIZE=100M: les
 
 test: $(READY) ## Run the tests
 	@$(BIN)/pytest
+
+test-flyte: $(FLYTE)/.ready ## Run the tests of the Flyte plugin, in an environment of their own
+	@PYTHONPATH=$(CURDIR) $(FLYTE)/bin/pytest tests/flyte $(PYTEST)
+
+$(FLYTE)/.ready: constraints-flyte.txt pyproject.toml tools/python.sh
+	@python=$$(tools/python.sh --below 3.13) && { [ -x $(FLYTE)/bin/pip ] || "$$python" -m venv --clear $(FLYTE); }
+	@$(FLYTE)/bin/python -m pip --quiet --disable-pip-version-check install --requirement constraints-flyte.txt
+	@PIP_CONSTRAINT=$(CURDIR)/constraints-flyte.txt $(FLYTE)/bin/python -m pip --quiet --disable-pip-version-check \
+		install --no-deps --editable .
+	@touch $@
 
 lint: $(READY) ## Check style and format
 	@$(BIN)/ruff check
@@ -69,9 +83,9 @@ image: ## Build the container image with docker
 
 lock: $(READY) ## Work constraints.txt out again after a change of pyproject.toml
 	@$(PIP) install pip-tools
-	@$(BIN)/python tools/requirements.py | $(BIN)/pip-compile - --quiet --output-file constraints.txt --no-header \
-		--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+	@$(BIN)/python tools/requirements.py | $(COMPILE) --output-file constraints.txt
+	@$(BIN)/python tools/requirements.py --flyte | $(COMPILE) --constraint constraints.txt --output-file constraints-flyte.txt
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(FLYTE) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 """Prints every requirement that pyproject.toml names, of the program, its development and its build, one a line.
 
-`make lock` compiles constraints.txt from them. With `--image`: those of the container image, which has the program and
-its extra for Kubernetes.
+`make lock` compiles constraints.txt from them, without the extra `flyte`, which most people do not want and newer
+Pythons cannot have. With `--image`: those of the container image, which has the program and its extra for Kubernetes.
+With `--flyte`: those of the program with the extra `flyte` and what its tests need, for constraints-flyte.txt.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import tomllib
 from pathlib import Path
 
 
-def requirements(pyproject: Path, *, image: bool = False) -> list[str]:
+def requirements(pyproject: Path, *, image: bool = False, flyte: bool = False) -> list[str]:
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    project = content["project"]
-    extras = project.get("optional-dependencies", {})
-    groups = [project["dependencies"], *([extras["kubernetes"]] if image else extras.values())]
-    if not image:
-        groups += [content["dependency-groups"]["dev"], content["build-system"]["requires"]]
-    return sorted({requirement for group in groups for requirement in group})
+    project, build = content["project"], content["build-system"]["requires"]
+    extras = dict(project.get("optional-dependencies", {}))
+    for_flyte = extras.pop("flyte", [])
+    if flyte:
+        groups = [for_flyte, content["dependency-groups"]["flyte"], build]
+    elif image:
+        groups = [extras["kubernetes"]]
+    else:
+        groups = [*extras.values(), content["dependency-groups"]["dev"], build]
+    return sorted({requirement for group in [project["dependencies"], *groups] for requirement in group})
 
 
 if __name__ == "__main__":
-    found = requirements(Path(__file__).parents[1] / "pyproject.toml", image="--image" in sys.argv[1:])
+    options = {name: f"--{name}" in sys.argv[1:] for name in ("image", "flyte")}
+    found = requirements(Path(__file__).parents[1] / "pyproject.toml", **options)
     sys.stdout.write("\n".join(found) + "\n")

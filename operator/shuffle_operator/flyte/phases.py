@@ -1,0 +1,99 @@
+"""What a job's status means to Flyte. Every phase and every reason is listed; a test holds the lists to the API's.
+
+Flyte runs a task again after RETRYABLE_FAILED, within the task's own `retries`, and never after FAILED. So what another
+attempt may mend is retryable: the cluster took too much away or was too slow, storage did not answer, or the fault was
+the operator's. What is wrong with the job or its data is not: it would be wrong again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flyteidl.core.execution_pb2 import TaskExecution
+from flytekit.extend.backend.base_connector import Resource
+
+from shuffle_operator.client.job import SubmittedJob
+from shuffle_operator.flyte.values import outputs_of
+
+PHASES: dict[str, int] = {
+    "Pending": TaskExecution.INITIALIZING,
+    "Suspended": TaskExecution.WAITING_FOR_RESOURCES,
+    "Planning": TaskExecution.RUNNING,
+    "Transferring": TaskExecution.RUNNING,
+    "Writing": TaskExecution.RUNNING,
+    "Committing": TaskExecution.RUNNING,
+    "Complete": TaskExecution.SUCCEEDED,
+    "Failed": TaskExecution.FAILED,
+}
+"""Of a phase that this version does not know, all that is sure is that the job is not finished: RUNNING."""
+
+RETRYABLE = frozenset(
+    {"DeadlineExceeded", "DisruptionLimitExceeded", "Internal", "StartupDeadlineExceeded", "StorageUnavailable"}
+)
+"""Of the reasons for which a job fails."""
+
+FINAL = frozenset(
+    {
+        "AccessDenied",
+        "BackoffLimitExceeded",
+        "DataError",
+        "InputNotFound",
+        "InvalidSpec",
+        "OutOfDisk",
+        "OutOfMemory",
+        "OutputExists",
+        "UserFunctionFailed",
+    }
+)
+
+
+def phase_of(job: SubmittedJob) -> int:
+    if not (job.body.get("status") or {}).get("phase"):
+        return int(TaskExecution.QUEUED)  # no operator has seen it yet
+    if job.failed and job.reason in RETRYABLE:
+        return int(TaskExecution.RETRYABLE_FAILED)
+    return int(PHASES.get(job.phase, TaskExecution.RUNNING))
+
+
+def resource_of(job: SubmittedJob) -> Resource:
+    """What Flyte is told about a job."""
+    return Resource(
+        phase=phase_of(job),
+        message=job.message,
+        outputs=outputs_of(_output_path(job)) if job.complete else None,
+        custom_info=_info(job),
+    )
+
+
+def gone(namespace: str, name: str) -> Resource:
+    """What Flyte is told where the job is not there any more: someone has deleted it, and means it."""
+    message = (
+        f"ShuffleJob {namespace}/{name} was deleted before its end was seen; run the task again if that was not meant"
+    )
+    return Resource(phase=TaskExecution.ABORTED, message=message)
+
+
+def _output_path(job: SubmittedJob) -> str:
+    output = (job.body.get("status") or {}).get("output") or job.body["spec"]["output"]
+    return str(output["path"])
+
+
+def _info(job: SubmittedJob) -> dict[str, Any]:
+    """For Flyte's console: counters only."""
+    status = job.body.get("status") or {}
+    shown = (
+        "phase",
+        "progress",
+        "duration",
+        "barrier",
+        "workers",
+        "rows",
+        "bytes",
+        "partitions",
+        "output",
+        "lastFailure",
+    )
+    return {
+        "job": f"{job.namespace}/{job.name}",
+        **{name: status[name] for name in shown if name in status},
+    }
