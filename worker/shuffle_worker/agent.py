@@ -300,8 +300,9 @@ class Agent:
             error = scratch_failure(self.worker, error)  # what storages meet they raise as JobErrors
         if isinstance(error, JobError):
             log.warning("%s failed: %s: %s", lease, error.reason, error.message)
-            planning = lease.kind is Kind.PLAN
-            return Failure(lease, error.reason, error.message, retry=error.retry, refusal=planning and error.refusal)
+            refusal = lease.kind is Kind.PLAN and error.refusal
+            retry = error.retry and not refusal  # a store that was never reached is told at once: storages have tried
+            return Failure(lease, error.reason, error.message, retry=retry, refusal=refusal)
         if isinstance(error, Incomplete | Unreachable):
             return Failure(lease, Internal.reason, str(error), retry=True)
         if isinstance(error, CorruptBlock):
