@@ -102,6 +102,8 @@ class Stage:
         self._running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._running
+        if self.operator is not None:
+            await self.operator.server.stop()  # the system closes the sockets of the dead
 
     async def submit(self, body: Object) -> Object:
         return await self.kube.create(JOBS, NAMESPACE, body)

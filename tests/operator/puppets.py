@@ -47,9 +47,8 @@ class Puppets:
         if kind == "ADDED":
             self.started.append(name)
             self._tasks[name] = asyncio.get_running_loop().create_task(self._run(body))
-        elif kind == "DELETED" or "deletionTimestamp" in body["metadata"]:
-            if name in self._tasks:
-                self._tasks[name].cancel()
+        elif (kind == "DELETED" or "deletionTimestamp" in body["metadata"]) and name in self._tasks:
+            self._tasks[name].cancel()
 
     def end(self, name: str, code: int, reason: str = "Error") -> None:
         """As if its process had ended."""

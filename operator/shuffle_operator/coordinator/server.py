@@ -79,7 +79,9 @@ class CoordinatorServer:
     (503), that it is over (410), or that nobody knows it (401)."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, unhosted: Callable[[str], Unhosted] = lambda _: Unhosted.UNKNOWN
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        unhosted: Callable[[str], Unhosted] = lambda _: Unhosted.UNKNOWN,
     ) -> None:
         self.jobs: dict[str, Hosted] = {}
         self.refused = 0
