@@ -40,8 +40,7 @@ def test_scratch_over_its_limit(submit: Submit, faults: Faults, slowly: None, as
     job.until_phase("Transferring")
     running = until("workers run", lambda: len(job.running()) == 3 and job.running(), seconds=60)
     faults.fill(running[0], "scratch", 128 << 20)
-    status = until("it is evicted", lambda: job.status if job.status.get("lastFailure") else None, seconds=90)
-    assert "scratch" in status["lastFailure"]["message"], job.told()
+    until("it is said", lambda: any("scratch" in said for said in job.events()), seconds=90, said=job.told)
     job.complete(seconds=400)
     as_local(job)
 
