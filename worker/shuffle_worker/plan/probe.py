@@ -86,7 +86,7 @@ def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
 
 
 def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage: Storage) -> Iterator[pa.RecordBatch]:
-    """The first rows of a row group, in the shape of `target`: one batch at most, and fewer rows where they are wide."""
+    """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide."""
     with ParquetSource(storage, file.info.path) as source:
         shaper = Shaper(file.info.path, source.schema, target, file.hive)
         first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
