@@ -28,6 +28,7 @@ import pyarrow as pa
 
 from shuffle_worker.agent import Agent, AgentSettings
 from shuffle_worker.memory import Budgets
+from shuffle_worker.pressure import keep_below, resident
 from shuffle_worker.protocol.messages import Counters
 from shuffle_worker.settings import WorkerConfig
 from shuffle_worker.store.spillstore import SpillStore
@@ -52,10 +53,9 @@ class Gauges:
 
     def __init__(self) -> None:
         self.loop_lag = 0.0
-        self._page = os.sysconf("SC_PAGE_SIZE")
 
     def memory(self) -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * self._page
+        return resident()
 
     def memory_peak(self) -> int:
         """Not `ru_maxrss`, which begins with what the process that started this one had."""
@@ -85,6 +85,7 @@ async def run_worker(config: WorkerConfig) -> int:
     """Returns the process's exit code."""
     pa.set_cpu_count(max(1, config.slots))
     pa.set_io_thread_count(2)
+    keep_below(config.memory)
     budgets = Budgets.for_limit(config.memory, slots=config.slots)
     gauges = Gauges()
     compute_pool = ThreadPoolExecutor(config.slots, thread_name_prefix="compute")

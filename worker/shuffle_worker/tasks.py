@@ -15,6 +15,7 @@ from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.persist import load, save
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
+from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
@@ -105,6 +106,7 @@ class Tasks:
         rows_at_once = batch_rows(plan.layout.buckets, plan.row_bytes, self._budgets.working // 4)
         for rows in self._reader.read(plan.splits[split], rows_at_once):
             yield Step(splitter.add(rows), rows.batch.num_rows, rows.bytes_read)
+            relieve()
         yield Step(splitter.flush(), 0, 0)
 
     def write(self, group: int, source: ShardSource) -> Written:

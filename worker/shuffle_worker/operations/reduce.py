@@ -26,9 +26,7 @@ from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
-
-RELEASE_EVERY = 256 << 20
-"""Bytes of shards written between two calls of `release_unused`."""
+from shuffle_worker.pressure import relieve
 
 Stream = Iterator[pa.RecordBatch | None]
 """Batches in order; None where the memory of those before it is about to be used again."""
@@ -43,7 +41,6 @@ class Reduce:
         self._files = files
         self._sorter = sorter
         self._buffers = Buffers()
-        self._since_release = 0
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         share = max(memory // 4, 1)
@@ -58,19 +55,12 @@ class Reduce:
                 yield from self._parted(buckets[0], partitions, readback, memory)
         finally:
             readback.close()
-            self._release(sum(readback.size(bucket) for bucket in buckets))
-
-    def _release(self, size: int) -> None:
-        """Give memory that the allocator keeps back to the system, now and then: what is given back must be touched for
-        the first time again."""
-        self._since_release += size
-        if self._since_release >= RELEASE_EVERY:
-            self._since_release = 0
-            pa.default_memory_pool().release_unused()
+            relieve()
 
     def _buckets(self, buckets: range, readback: ReadBack, memory: int) -> Stream:
         """A partition: its buckets one after the other."""
         for bucket in buckets:
+            relieve()
             whole = (_passed_on(piece) for piece in readback.pieces(bucket))
             yield from self._ordered(whole, memory)
 
@@ -82,6 +72,7 @@ class Reduce:
         for piece in pieces:
             yield from piece
             yield None
+            relieve()
 
     def _together(self, rows: pa.RecordBatch) -> Stream:
         """Rows that are in memory of their own, in the order that the file's rows are to have."""
