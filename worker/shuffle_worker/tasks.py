@@ -48,6 +48,7 @@ class Tasks:
         self._budgets = budgets
         self._scratch = scratch
         self._scratch_share = scratch_share
+        self._batch_bytes = budgets.working // 6  # a splitter holds three times that, and the reader one batch
         self._scratch_limit = scratch_limit
         self._plan: Plan | None = None
         self._reader: Reader | None = None
@@ -83,7 +84,7 @@ class Tasks:
         plan = load(self._output, job, fingerprint)
         self._reader = reader_for(plan, self._input_storage(job))
         files = OutputFiles(plan, self._output)
-        self._operation = operation_for(plan, files, self._scratch, self._budgets.working // 4)
+        self._operation = operation_for(plan, files, self._scratch, self._batch_bytes)
         self._plan = plan
         return plan.summary
 
@@ -103,7 +104,7 @@ class Tasks:
         assert self._operation is not None
         plan = self.loaded
         splitter = self._operation.splitter(wanted)
-        rows_at_once = batch_rows(plan.layout.buckets, plan.row_bytes, self._budgets.working // 4)
+        rows_at_once = batch_rows(plan.layout.buckets, plan.row_bytes, self._batch_bytes)
         for rows in self._reader.read(plan.splits[split], rows_at_once):
             yield Step(splitter.add(rows), rows.batch.num_rows, rows.bytes_read)
             relieve()

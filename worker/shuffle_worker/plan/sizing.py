@@ -28,7 +28,7 @@ BUCKET_BYTES = 48 * MIB
 SORT_BUCKET_BYTES = 12 * MIB
 """Arrow bytes of a bucket that is sorted, while there are few: the gather of 30 MB costs 1.7 times that of 7 MB."""
 
-FEW_SORT_BUCKETS = 256
+FEW_SORT_BUCKETS = 1024
 """From this many buckets on a sort's buckets grow towards `BUCKET_BYTES`, for each costs slices and index entries."""
 
 MOST_BUCKETS = 1024
