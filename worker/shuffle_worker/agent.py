@@ -159,6 +159,7 @@ class Agent:
                 pause = min(pause * 2, self.settings.retry)
         if not reply.accepted:
             raise Refused(reply.message)
+        log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
         self._spec = reply.job
 
     async def _sync(self) -> Orders | None:
@@ -227,7 +228,7 @@ class Agent:
         wanted = {lease.id: lease for lease in orders.leases}
         for lease_id, running in self._running.items():
             if lease_id not in wanted and not running.task.done():
-                log.info("lease taken away: %s", lease_id)
+                log.info("taken away", extra=self._about(lease_id))
                 if running.source is not None:
                     running.source.revoked = True
                 running.task.cancel()
@@ -271,6 +272,8 @@ class Agent:
 
     async def _carry_out(self, lease: Lease) -> None:
         kind = lease.id.kind
+        clock = asyncio.get_running_loop().time
+        since = clock()
         try:
             if kind is Kind.TRANSFER:
                 done = await self._transfer(lease)
@@ -283,6 +286,14 @@ class Agent:
             else:
                 done = await self._abort(lease)
             self._done[lease.id] = done
+            log.info(
+                "done in %.2f s: %d rows read, %d moved, %d written",
+                clock() - since,
+                done.rows_read,
+                done.rows_moved,
+                done.rows_written,
+                extra=self._about(lease.id),
+            )
         except (asyncio.CancelledError, Revoked):
             pass
         except BaseException as error:
@@ -292,6 +303,11 @@ class Agent:
             self._start_waiting()
             self._news.set()
 
+    def _about(self, lease: LeaseId) -> dict[str, object]:
+        """For a line of the log."""
+        where = f"{lease.tranche}/{lease.item}" if lease.kind is Kind.TRANSFER else str(lease.item)
+        return {"lease": f"{lease.kind} {where} attempt {lease.attempt}", "epoch": self.membership.epoch}
+
     def _failure(self, lease: LeaseId, error: BaseException) -> Failure:
         """What the coordinator, and in the end a person, is told."""
         if isinstance(error, MemoryError):
@@ -299,7 +315,7 @@ class Agent:
         elif isinstance(error, OSError):
             error = scratch_failure(self.worker, error)  # what storages meet they raise as JobErrors
         if isinstance(error, JobError):
-            log.warning("%s failed: %s: %s", lease, error.reason, error.message)
+            log.warning("failed: %s: %s", error.reason, error.message, extra=self._about(lease))
             refusal = lease.kind is Kind.PLAN and error.refusal
             retry = error.retry and not refusal  # a store that was never reached is told at once: storages have tried
             return Failure(lease, error.reason, error.message, retry=retry, refusal=refusal)
@@ -307,7 +323,7 @@ class Agent:
             return Failure(lease, Internal.reason, str(error), retry=True)
         if isinstance(error, CorruptBlock):
             return Failure(lease, Internal.reason, str(error), retry=False)
-        log.error("%s failed\n%s", lease, "".join(traceback.format_exception(error)))
+        log.error("failed", exc_info=error, extra=self._about(lease))
         where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
         at = f" ({where.name}, line {where.lineno})" if where else ""
         return Failure(lease, Internal.reason, f"{type(error).__name__}: {error}{at}", retry=True)
