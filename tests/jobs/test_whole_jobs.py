@@ -11,7 +11,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+from tests.jobs import data
 from tests.jobs.harness import Bench, run_watched, sums, tables
 
 MIB = 1 << 20
@@ -169,3 +171,37 @@ async def test_the_right_rows_and_the_same_bytes(bench: Bench, events: Path, nam
         found.append(sums(out))
     assert found == [found[0]] * len(found)
     case.judge(pa.concat_tables(tables(events)), tables(bench.root / "out-0"))
+
+
+async def test_folders_and_files_that_differ(bench: Bench) -> None:
+    """Hive folders are columns; a column that a file lacks is null there, integers and strings of several widths become
+    one type, and a key is the same key in whatever type a file has it."""
+    source = bench.root / "in"
+    first = data.events(400, width=8)
+    second = first.drop_columns(["score"]).set_column(1, "user", first.column("user").cast(pa.int32()))
+    third = first.set_column(3, "name", first.column("name").cast(pa.large_string()).dictionary_encode())
+    for year, country, table in ((2025, "DE", first), (2025, "FR", second), (2026, "DE", third)):
+        folder = source / f"year={year}" / f"country={country}"
+        folder.mkdir(parents=True)
+        pq.write_table(table.set_column(0, "row", pa.array(range(400))), folder / "a.parquet")
+    found: list[dict[str, str]] = []
+    for number, workers in enumerate((1, 3)):
+        out = bench.root / f"out-{number}"
+        output = {"path": str(out), "partitions": 5}
+        job = bench.job({"repartition": {"by": ["user", "name"]}}, {"path": str(source)}, output)
+        end, _ = await run_watched(bench, bench.loaded(job, workers=workers))
+        assert end.phase == "Complete", end.cause
+        found.append(sums(out))
+    assert found[0] == found[1]
+    files = tables(bench.root / "out-0")
+    rows = pa.concat_tables(files)
+    assert rows.schema.field("user").type == pa.int64()
+    counts = query("SELECT year, country, count(*) AS n, count(score) AS s FROM input GROUP BY ALL ORDER BY ALL", rows)
+    scores = len(first) - first.column("score").null_count
+    assert [tuple(row.values()) for row in counts.to_pylist()] == [
+        (2025, "DE", 400, scores),
+        (2025, "FR", 400, 0),
+        (2026, "DE", 400, scores),
+    ]
+    pairs = [set(zip(f["user"].to_pylist(), f["name"].to_pylist(), strict=True)) for f in files]
+    assert sum(len(p) for p in pairs) == len(set().union(*pairs))
