@@ -43,7 +43,7 @@ from shuffle_worker.protocol.messages import (
     View,
 )
 from shuffle_worker.store.base import CorruptBlock, Store
-from shuffle_worker.store.failures import memory_failure, scratch_failure
+from shuffle_worker.store.failures import memory_failure
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import GroupSource, Inbox, Revoked, Run
 from shuffle_worker.transfer.membership import Membership
@@ -312,8 +312,6 @@ class Agent:
         """What the coordinator, and in the end a person, is told."""
         if isinstance(error, MemoryError):
             error = memory_failure(self.worker, error, self.memory)
-        elif isinstance(error, OSError):
-            error = scratch_failure(self.worker, error)  # what storages meet they raise as JobErrors
         if isinstance(error, JobError):
             log.warning("failed: %s: %s", error.reason, error.message, extra=self._about(lease))
             refusal = lease.kind is Kind.PLAN and error.refusal

@@ -67,7 +67,8 @@ class LocalSink(HashingSink):
         self._over = True
         with contextlib.suppress(OSError):  # what is still buffered may find no room; it is not wanted any more
             self._file.close()
-        Path(self._temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder may be gone, or be something else by now
+            Path(self._temporary).unlink()
 
     def _fail(self, error: OSError) -> NoReturn:
         said = failure(self.path, "writing", error)

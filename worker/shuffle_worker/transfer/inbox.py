@@ -206,7 +206,7 @@ class Inbox:
         tranche = self.membership.tranche_of(group)
         exceptions = {(a.tranche, a.split): a.attempt for a in counted}
         void = {a for a in self._taken if a.tranche != tranche or a.attempt != exceptions.get((a.tranche, a.split), 0)}
-        return GroupSource(self.store, void)
+        return GroupSource(self.store, void, self.membership.me)
 
     def keep_only(self, groups: Collection[int]) -> list[int]:
         """The buckets of all other groups, which are not this worker's any more."""
@@ -226,8 +226,9 @@ class GroupSource:
 
     revoked: set from the event loop to stop a write that runs in a thread; the next read raises Revoked."""
 
-    def __init__(self, store: Store, void: Collection[Attempt]) -> None:
+    def __init__(self, store: Store, void: Collection[Attempt], worker: int) -> None:
         self.revoked = False
+        self._worker = worker
         self._store = store
         self._void = void
         self._found: dict[int, list[StoredShard]] = {}
@@ -248,4 +249,7 @@ class GroupSource:
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         if self.revoked:
             raise Revoked
-        self._store.read(bucket, shards, into)
+        try:
+            self._store.read(bucket, shards, into)
+        except OSError as error:
+            raise scratch_failure(self._worker, error) from error
