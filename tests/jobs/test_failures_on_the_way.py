@@ -116,23 +116,6 @@ async def test_output_that_cannot_be_written(bench: Bench, source: Path, existin
     assert (sums(bench.out) if bench.out.exists() else None) == before
 
 
-async def test_an_output_folder_that_goes_away(bench: Bench, source: Path) -> None:
-    """A file stands where it was; that file is not ours to remove."""
-
-    async def replace(run: Watched) -> None:
-        await run.until_phase(Phase.WRITING)
-        bench.out.rename(bench.root / "elsewhere")
-        bench.out.write_text("something else")
-
-    job = bench.loaded(bench.job(HASH, source, OUTPUT))
-    end, _ = await run_watched(bench, job, replace)
-    assert end.phase == "Failed"
-    assert str(bench.out) in end.cause
-    assert "a file stands where a folder is needed" in end.cause
-    assert bench.out.read_text() == "something else"
-    await asyncio.to_thread(subprocess.run, ["rm", "-r", str(bench.root / "elsewhere")], check=True)
-
-
 def limited(bench: Bench, job: Path, largest: int, **options: Any) -> Outcome:
     """The program under a limit for the size of its files and its workers'."""
     program = subprocess.run(
