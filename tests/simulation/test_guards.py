@@ -35,7 +35,7 @@ def no_dedupe(patch: pytest.MonkeyPatch) -> None:
 
 def no_attempts(patch: pytest.MonkeyPatch) -> None:
     """Shards of every attempt are used, not only of those that counted."""
-    patch.setattr(Inbox, "source", lambda self, group, counted: GroupSource(self.store, ()))
+    patch.setattr(Inbox, "source", lambda self, group, counted: GroupSource(self.store, (), self.membership.me))
 
 
 GUARDS = [no_checksums, no_dedupe, no_attempts]
