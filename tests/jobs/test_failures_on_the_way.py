@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import shutil
+import signal
 import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from tests.jobs import data
@@ -114,6 +118,31 @@ async def test_output_that_cannot_be_written(bench: Bench, source: Path, existin
     assert "part-000" in end.cause
     assert "too large" in end.cause
     assert (sums(bench.out) if bench.out.exists() else None) == before
+
+
+async def test_an_output_folder_that_goes_away(bench: Bench, source: Path) -> None:
+    """A file stands where it was; that file is not ours to remove. The workers are stopped while it is put there, for
+    they would make the folder again."""
+
+    def replace() -> None:
+        bench.out.rename(bench.root / "elsewhere")
+        bench.out.write_text("something else")
+
+    async def meddle(run: Watched) -> None:
+        await run.until_phase(Phase.WRITING)
+        pids = list(run.pids().values())
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        await run.until(lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in pids), "the stop")
+        replace()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    end = await failed(bench, source, meddle)
+    assert str(bench.out) in end.cause
+    assert "a file stands where a folder is needed" in end.cause
+    assert bench.out.read_text() == "something else"
+    await asyncio.to_thread(shutil.rmtree, bench.root / "elsewhere")
 
 
 def limited(bench: Bench, job: Path, largest: int, **options: Any) -> Outcome:
