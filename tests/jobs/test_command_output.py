@@ -36,7 +36,7 @@ def test_the_summary_is_one_json_object(bench: Bench, job: Path) -> None:
     assert found["bytes_written"] == sum(part.stat().st_size for part in parts(bench.out))
     assert found["workers_lost"] == found["failures"] == found["splits_redone"] == 0
     assert "Complete test" in outcome.err
-    assert "Planning" in outcome.err or "Transferring" in outcome.err
+    assert " %  " in outcome.err  # progress; which phases a short job is seen in is chance
 
 
 def test_the_summary_for_people(bench: Bench, job: Path) -> None:
