@@ -40,7 +40,7 @@ def test_the_summary_is_one_json_object(bench: Bench, job: Path) -> None:
 
 
 def test_the_summary_for_people(bench: Bench, job: Path) -> None:
-    command = [part for part in bench.command(job) if part != "--json"]
+    command = [part for part in bench.command(job, workers=1) if part != "--json"]
     program = bench.start(command)
     out, err = program.communicate(timeout=PATIENCE)
     assert program.returncode == 0, err
@@ -50,7 +50,7 @@ def test_the_summary_for_people(bench: Bench, job: Path) -> None:
 
 
 def test_quiet(bench: Bench, job: Path) -> None:
-    command = [part for part in bench.command(job, "--quiet") if part != "--json"]
+    command = [part for part in bench.command(job, "--quiet", workers=1) if part != "--json"]
     program = bench.start(command)
     assert program.communicate(timeout=PATIENCE) == ("", "")
     assert program.returncode == 0
@@ -74,7 +74,7 @@ def test_logs_are_json_lines(bench: Bench, job: Path) -> None:
 
 def test_a_job_from_standard_input(bench: Bench, job: Path) -> None:
     text = job.read_text()
-    command = bench.command(Path("-"))
+    command = bench.command(Path("-"), workers=1)
     program = subprocess.run(
         command, input=text, capture_output=True, text=True, cwd=bench.root, timeout=PATIENCE, check=False
     )
@@ -84,7 +84,7 @@ def test_a_job_from_standard_input(bench: Bench, job: Path) -> None:
 
 def test_what_is_written(bench: Bench, job: Path) -> None:
     """Files, manifest and `_SUCCESS`, and nothing else; the manifest is true."""
-    bench.complete(job)
+    bench.complete(job, workers=1)
     names = sorted(path.name for path in bench.out.iterdir())
     assert names == ["_SUCCESS", "_manifest.json", *(f"part-{n:05}.parquet" for n in range(3))]
     found = manifest(bench.out)
@@ -98,5 +98,5 @@ def test_what_is_written(bench: Bench, job: Path) -> None:
 
 def test_relative_paths_are_from_the_current_folder(bench: Bench, job: Path) -> None:
     job.write_text(job.read_text().replace(f"{bench.root}/", ""))
-    assert bench.complete(job).output == str(bench.out)
+    assert bench.complete(job, workers=1).output == str(bench.out)
     assert len(parts(bench.out)) == 3

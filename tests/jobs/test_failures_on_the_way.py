@@ -68,7 +68,7 @@ def test_a_damaged_row_group(bench: Bench, source: Path, damage: str) -> None:
         table = pq.read_table(file)
         pq.write_table(table, file, row_group_size=1_250, compression="none", write_page_checksum=True)
         spoil(file, lambda column: int(column.data_page_offset + column.total_compressed_size // 2), 1)
-    outcome = bench.run(bench.job(HASH, source, OUTPUT))
+    outcome = bench.run(bench.job(HASH, source, OUTPUT), workers=1)
     assert outcome.code == 1, outcome.err
     assert f"DataError: {file}: row group" in outcome.err
     assert "damaged" in outcome.err
@@ -105,7 +105,7 @@ async def test_an_input_that_is_written_again(bench: Bench, source: Path) -> Non
 async def test_output_that_cannot_be_written(bench: Bench, source: Path, existing: str) -> None:
     """The files of the workers may not grow any more: it is as if the disk were full."""
     if existing == "Overwrite":
-        bench.complete(bench.job(HASH, source, {"partitions": 2}))
+        bench.complete(bench.job(HASH, source, {"partitions": 2}), workers=1)
     before = sums(bench.out) if bench.out.exists() else None
 
     async def limit(run: Watched) -> None:
@@ -192,7 +192,7 @@ def write(*_):
 Tasks.write = write
 """,
     )
-    outcome = bench.run(bench.job(HASH, source, OUTPUT))
+    outcome = bench.run(bench.job(HASH, source, OUTPUT), workers=1)
     assert outcome.code == 1, outcome.err
     assert "OutOfMemory: worker" in outcome.err
     assert "malloc of size 8388608 failed" in outcome.err

@@ -48,8 +48,10 @@ def until(bench: Bench, phase: str) -> subprocess.Popen[str]:
     return program
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [("starting", signal.SIGTERM), ("transferring", signal.SIGINT), ("writing", signal.SIGTERM)],
+)
 def test_stopped_by_a_signal(bench: Bench, wide: Path, phase: str, number: signal.Signals) -> None:
     bench.job(HASH, wide, OUTPUT)
     program = until(bench, phase)
@@ -71,12 +73,11 @@ def test_it_can_be_run_again(bench: Bench, wide: Path) -> None:
     assert bench.complete(job).rows_written == 80_000
 
 
-@pytest.mark.parametrize("phase", ["transferring", "writing"])
-def test_what_was_there_stays_whole(bench: Bench, events: Path, wide: Path, phase: str) -> None:
+def test_what_was_there_stays_whole(bench: Bench, events: Path, wide: Path) -> None:
     bench.complete(bench.job(HASH, events, {"partitions": 3}))
     before = sums(bench.out)
     bench.job(HASH, wide, {**OUTPUT, "onExisting": "Overwrite"})
-    program = until(bench, phase)
+    program = until(bench, "writing")
     program.send_signal(signal.SIGTERM)
     program.communicate(timeout=60)
     assert program.returncode == 130
