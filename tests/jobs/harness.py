@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +117,17 @@ class Bench:
         outcome = self.run(job, *options, workers=workers, memory=memory)
         assert outcome.code == 0, outcome.err
         return outcome.summary
+
+    def inject(self, code: str) -> dict[str, str]:
+        """Have every worker process run some code when it starts. Returns the environment that does it, which the
+        program gets from here on."""
+        folder = self.root / "injected"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(
+            f"import sys\nif sys.orig_argv[1:3] == ['-m', 'shuffle_worker']:\n{textwrap.indent(code, '    ')}"
+        )
+        self.environment["PYTHONPATH"] = str(folder)
+        return self.environment
 
     def loaded(self, job: Path, *, workers: int = 2, memory: int = 300 * MIB) -> Job:
         """The job as the workers are told it, for runs in this process."""

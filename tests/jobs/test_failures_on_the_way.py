@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,20 +170,9 @@ def test_scratch_that_is_full(bench: Bench, wide: Path, workers: int) -> None:
     assert not bench.out.exists()
 
 
-def with_workers_that(bench: Bench, code: str) -> None:
-    """Have every worker process of this bench run some code when it starts."""
-    folder = bench.root / "injected"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(
-        f"import sys\nif sys.orig_argv[1:3] == ['-m', 'shuffle_worker']:\n{textwrap.indent(code, '    ')}"
-    )
-    bench.environment["PYTHONPATH"] = str(folder)
-
-
 def test_memory_that_is_not_given(bench: Bench, source: Path) -> None:
     """The limit around the workers is lower than what they were promised."""
-    with_workers_that(
-        bench,
+    bench.inject(
         """
 from shuffle_worker.tasks import Tasks
 def write(*_):
@@ -202,8 +190,7 @@ Tasks.write = write
 
 def test_scratch_that_fails(bench: Bench, wide: Path) -> None:
     """Reading back what was spilled is an error of the disk, not of ours, and is told as one."""
-    with_workers_that(
-        bench,
+    bench.inject(
         """
 import errno, os
 from shuffle_worker.store.spill import SpillLog
@@ -222,7 +209,7 @@ SpillLog._preadv = read
 
 def test_a_worker_that_cannot_start(bench: Bench, source: Path) -> None:
     """Whatever the reason: the last words of the workers are told, and it does not take long."""
-    with_workers_that(bench, "raise SystemExit('no such library')")
+    bench.inject("raise SystemExit('no such library')")
     outcome = bench.run(bench.job(HASH, source, OUTPUT))
     assert outcome.code == 1, outcome.err
     assert "BackoffLimitExceeded: 4 workers failed" in outcome.err

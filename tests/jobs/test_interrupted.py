@@ -19,7 +19,7 @@ from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wai
 from shuffle_worker.protocol.messages import Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
-OUTPUT = {"partitions": 40, "sortWithin": ["score"]}
+OUTPUT = {"partitions": 300, "sortWithin": ["score"]}
 
 
 def workers(bench: Bench) -> list[int]:
@@ -95,7 +95,7 @@ async def test_too_late_to_stop(bench: Bench, events: Path, wide: Path) -> None:
     job = bench.loaded(bench.job(HASH, wide, {**OUTPUT, "onExisting": "Overwrite"}))
     end, _ = await run_watched(bench, job, interrupt)
     assert end.phase == "Complete"
-    assert len(sums(bench.out)) == 41
+    assert len(sums(bench.out)) == 301
 
 
 async def test_stopped_before_it_began(bench: Bench, wide: Path) -> None:

@@ -125,6 +125,41 @@ async def test_killed_while_committing(
         assert end.workers_lost >= 1
 
 
+async def test_killed_while_older_output_is_replaced(
+    bench: Bench,
+    wide: Path,
+    events: Path,
+    undisturbed: dict[str, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some files are the new ones already, others still in staging: whoever comes next goes on from there."""
+    bench.complete(bench.job(HASH, events, {"partitions": 30}), workers=1)
+    old = sums(bench.out)
+    slow = """
+import time
+from shuffle_worker.storage.local import LocalStorage
+move = LocalStorage.move
+def slowly(*arguments):
+    time.sleep(0.4)  # sixteen at a time: the first of them are there long before the last
+    move(*arguments)
+LocalStorage.move = slowly
+"""
+    for name, value in bench.inject(slow).items():
+        monkeypatch.setenv(name, value)
+
+    async def kill(run: Watched) -> None:
+        staged = lambda: len(list(bench.out.glob("_shuffle-*/part-*")))  # noqa: E731
+        await run.until(lambda: run.local.machine.phase is Phase.COMMITTING and 0 < staged() < 24, "half of it")
+        assert not (bench.out / "_SUCCESS").exists()
+        run.kill(*run.pids())
+
+    job = bench.loaded(bench.job(HASH, wide, {**OUTPUT, "onExisting": "Overwrite"}))
+    end, _ = await run_watched(bench, job, kill)
+    assert end.phase == "Complete", end.cause
+    assert end.workers_lost >= 1
+    assert sums(bench.out) == undisturbed["hash"] != old
+
+
 @pytest.mark.parametrize("phase", [Phase.TRANSFERRING, Phase.WRITING])
 async def test_all_workers_killed_at_once(
     bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], phase: Phase
