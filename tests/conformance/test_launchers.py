@@ -56,7 +56,7 @@ class Stage(Protocol):
 class LocalStage:
     def __init__(self, coordinator: str, scratch: Path) -> None:
         self.exits: list[Exit] = []
-        self.scratch = scratch
+        self.scratch: Path | None = scratch
         template = WorkerConfig(
             coordinator=coordinator, job="job", token="t", worker=0, incarnation="", memory=256 << 20, scratch=""
         )

@@ -120,7 +120,7 @@ async def test_a_killed_worker_leaves_no_upload(bench: Bench, store: Store, loca
         assert run.local.machine.phase is Phase.WRITING
         run.kill(*run.pids())
 
-    output = {"partitions": 2, "compression": "None"}
+    output: dict[str, Any] = {"partitions": 2, "compression": "None"}
     bench.complete(bench.job(SORT, local, output), workers=1)
     job = bench.loaded(job_on(bench, store.address, "killed", **output), workers=1)
     end, _ = await run_watched(bench, job, kill)
