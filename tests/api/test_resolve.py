@@ -86,7 +86,6 @@ GAPS: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"operation": {"distinct": {}}}, "spec.operation.distinct", "distinct"),
     ({"operation": {"rechunk": {"chunks": {"x": 1}}}}, "spec.operation.rechunk", "rechunk"),
-    ({"method": "ObjectStore"}, "spec.method", "method: ObjectStore"),
     ({"backend": "Gpu"}, "spec.backend", "backend: Gpu"),
     ({"inputs": [{"path": "/a", "format": "CSV"}]}, "spec.inputs[0].format", "CSV input"),
     ({"inputs": [{"path": "/a/*.jsonl"}]}, "spec.inputs[0].path", '"/a/*.jsonl" is JSON by its suffix'),

@@ -19,7 +19,7 @@ from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
 
 from shuffle_worker.errors import InputNotFound
 from shuffle_worker.protocol.messages import Storage as Settings
-from shuffle_worker.storage import Info, Storage, storage_for
+from shuffle_worker.storage import Info, Range, Storage, storage_for
 
 
 class Place(NamedTuple):
@@ -65,6 +65,16 @@ class StorageContract:
         info = place.storage.info(place.path("x/file"))
         assert info.size == 11
         assert info.path == place.path("x/file")
+
+    def test_ranges_of_several_files(self, place: Place) -> None:
+        for name in "ab":
+            place.storage.put(place.path(name), name.encode() + b"0123456789")
+        a, b = place.path("a"), place.path("b")
+        wanted = [Range(a, 0, 3), Range(a, 5, 11), Range(b, 1, 2), Range(a, 3, 4), Range(b, 8, 40)]
+        assert place.storage.read_ranges(wanted) == [b"a01", b"456789", b"0", b"2", b"789"]
+        assert place.storage.read_ranges([]) == []
+        with pytest.raises(InputNotFound, match="absent"):
+            place.storage.read_ranges([Range(a, 0, 1), Range(place.path("absent"), 0, 1)])
 
     def test_an_empty_file_is_a_file(self, place: Place) -> None:
         place.storage.put(place.path("empty"), b"")

@@ -126,7 +126,8 @@ class Bench:
         (folder / "sitecustomize.py").write_text(
             f"import sys\nif sys.orig_argv[1:3] == ['-m', 'shuffle_worker']:\n{textwrap.indent(code, '    ')}"
         )
-        self.environment["PYTHONPATH"] = str(folder)
+        before = os.environ.get("PYTHONPATH")
+        self.environment["PYTHONPATH"] = f"{folder}{os.pathsep}{before}" if before else str(folder)
         return self.environment
 
     def loaded(self, job: Path, *, workers: int = 2, memory: int = 300 * MIB) -> Job:

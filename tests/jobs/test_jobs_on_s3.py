@@ -93,6 +93,19 @@ def test_the_same_bytes_as_on_local_disks(bench: Bench, store: Store, local: Pat
     assert store.sums("sort") == sums(bench.out)
 
 
+def test_shards_by_way_of_the_store(bench: Bench, store: Store, local: Path) -> None:
+    bench.complete(bench.job(SORT, local, OUTPUT), workers=1)
+    job = bench.job(
+        SORT,
+        {"path": f"s3://{BUCKET}/in/", "storage": {"endpoint": store.address}},
+        {"path": f"s3://{BUCKET}/by-store", "storage": {"endpoint": store.address}, **OUTPUT},
+        method="ObjectStore",
+    )
+    assert bench.complete(job).rows_written == 30_000
+    assert store.sums("by-store") == sums(bench.out)
+    assert store.uploads() == []
+
+
 def test_older_output_is_replaced(bench: Bench, store: Store) -> None:
     bench.complete(job_on(bench, store.address, "older", partitions=6), workers=1)
     new = bench.complete(job_on(bench, store.address, "older", partitions=3, onExisting="Overwrite"), workers=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import sys
 import time
@@ -32,6 +33,8 @@ def draw(seed: int) -> tuple[Shape, Faults]:
         rows=r.choice([1, 30, 60]),
         groups=r.choice([1, 3, 8, 13]),
         buckets_in_group=r.choice([1, 1, 3]),
+        shared=random.Random(f"method {seed}").random()
+        < 0.2,  # apart, so that the rest of a known seed stays as it was
     )
     storm = r.random()
     faults = Faults(
@@ -46,9 +49,13 @@ def draw(seed: int) -> tuple[Shape, Faults]:
     return shape, faults
 
 
-def check(seed: int) -> World:
-    """Run a seed. Raises Wrong unless the job completed with every row in exactly its place."""
+def check(seed: int, shared: bool | None = None) -> World:
+    """Run a seed. shared: whether shards go by object storage, None as the seed has it.
+
+    Raises Wrong unless the job completed with every row in exactly its place."""
     shape, faults = draw(seed)
+    if shared is not None:
+        shape = dataclasses.replace(shape, shared=shared)
     world = World(seed, shape, faults)
     random.seed(seed)  # the jitter of agents and outboxes
     try:

@@ -37,10 +37,12 @@ from shuffle_worker.protocol.messages import (
     Repartition,
     Sync,
 )
+from shuffle_worker.storage.base import Range
 from shuffle_worker.store.base import StoreStats
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 from shuffle_worker.work import Committed, Step, Written
 
@@ -56,6 +58,7 @@ class Shape:
     rows: int = 40
     groups: int = 6
     buckets_in_group: int = 1
+    shared: bool = False  # method: ObjectStore
 
     @property
     def buckets(self) -> int:
@@ -80,6 +83,41 @@ class ObjectStore:
     aborted: int = 0
     rewritten: int = 0
     reads: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def create(self, path: str) -> MemorySink:
+        return MemorySink(self, path)
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        return [self.files[one.path][one.start : one.end] for one in ranges]
+
+
+class MemorySink:
+    """`storage.Sink`: nothing is seen before `commit`."""
+
+    def __init__(self, objects: ObjectStore, path: str) -> None:
+        self._objects = objects
+        self._path = path
+        self._data = bytearray()
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._data += data
+        return len(data)
+
+    def commit(self) -> None:
+        before = self._objects.files.setdefault(self._path, bytes(self._data))
+        assert before == bytes(self._data), f"{self._path} was written twice"
+
+    def abort(self) -> None:
+        self._data.clear()
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    @property
+    def checksum(self) -> str:
+        return xxhash.xxh3_64_hexdigest(bytes(self._data))
 
 
 class SimulatedWork:
@@ -99,7 +137,14 @@ class SimulatedWork:
 
     def _summary(self) -> PlanSummary:
         s = self.shape
-        return PlanSummary("plan", [s.rows] * s.splits, [1] * s.groups, s.groups, 1, 0, s.rows * s.splits, 0, 0)
+        return PlanSummary(
+            "plan", [s.rows] * s.splits, [1] * s.groups, s.groups, 1, 0, s.rows * s.splits, 0, 0,
+            method="ObjectStore" if s.shared else "PeerToPeer",
+        )  # fmt: skip
+
+    def shared(self) -> SharedShards | None:
+        s = self.shape
+        return SharedShards(self.objects, "shards", s.splits, s.buckets, 100, 4000) if s.shared else None
 
     def buckets(self) -> int:
         return self.shape.buckets

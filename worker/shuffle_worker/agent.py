@@ -47,6 +47,7 @@ from shuffle_worker.store.failures import memory_failure
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import GroupSource, Inbox, Revoked, Run
 from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.objects import ShardWriter, SharedSource
 from shuffle_worker.transfer.outbox import Outbox
 from shuffle_worker.transfer.transport import ControlTransport, PeerTransport, Refused, Unreachable
 from shuffle_worker.work import Step, Work
@@ -72,7 +73,7 @@ class Running:
     lease: Lease
     task: asyncio.Task[None]
     draining: bool = False
-    source: GroupSource | None = None
+    source: GroupSource | SharedSource | None = None
 
 
 @dataclass(slots=True)
@@ -334,6 +335,9 @@ class Agent:
     async def _transfer(self, lease: Lease) -> Done:
         tranche, split = lease.id.tranche, lease.id.item
         attempt = Attempt(tranche, split, lease.id.attempt)
+        shared = self.work.shared()
+        if shared is not None:
+            return await self._transfer_to_store(lease.id, shared.writer(attempt))
         outbox = Outbox(
             self.job,
             attempt,
@@ -369,12 +373,41 @@ class Agent:
         self._transferred[tranche, split] = (lease.id.attempt, rows)
         return Done(lease.id, rows_read=rows, bytes_read=bytes_read, rows_moved=outbox.rows, bytes_moved=outbox.bytes)
 
+    async def _transfer_to_store(self, lease: LeaseId, writer: ShardWriter) -> Done:
+        """Every group's rows, whoever owns it: what is in the store is there for all."""
+        rows = bytes_read = 0
+        steps = self.work.read(lease.item, None)
+
+        def step() -> Step | None:
+            found = next(steps, None)
+            if found is None:
+                writer.finish()
+            else:
+                writer.add(found.shards)
+            return found
+
+        try:
+            while (found := await self._to_its_end(self.compute(step))) is not None:
+                rows += found.rows
+                bytes_read += found.bytes_read
+        except BaseException:
+            await self._to_its_end(self.compute(writer.abort))
+            raise
+        self._transferred[lease.tranche, lease.item] = (lease.attempt, rows)
+        return Done(lease, rows_read=rows, bytes_read=bytes_read, rows_moved=writer.rows, bytes_moved=writer.bytes)
+
     async def _write(self, lease: Lease) -> Done:
         group = lease.id.item
         if (
             group in self._written
         ):  # a coordinator that lost its memory asks again; the shards are gone, the files there
             return msgspec.structs.replace(self._written[group], id=lease.id)
+        shared = self.work.shared()
+        if shared is not None:
+            found = shared.source(lease.counted)
+            self._running[lease.id].source = found
+            done = self._written[group] = await self._write_group(lease, found)
+            return done
         self.inbox.seal(group)
         source = self.inbox.source(group, lease.counted)
         self._running[lease.id].source = source
@@ -385,7 +418,7 @@ class Agent:
         await self.aside(self.inbox.store.drop, self.work.buckets_of(group))
         return done
 
-    async def _write_group(self, lease: Lease, source: GroupSource) -> Done:
+    async def _write_group(self, lease: Lease, source: GroupSource | SharedSource) -> Done:
         group = lease.id.item
         writing = asyncio.ensure_future(self.compute(self.work.write, group, source))
         try:

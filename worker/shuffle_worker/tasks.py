@@ -12,6 +12,7 @@ from shuffle_worker.operations import operation_for
 from shuffle_worker.operations.base import FileResult, Operation, ShardSource
 from shuffle_worker.operations.splitter import batch_rows
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.plan.persist import load, save
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
@@ -20,11 +21,12 @@ from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
 from shuffle_worker.storage import Sink, Storage, storage_for
+from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.base import output_format
 from shuffle_worker.writers.commit import Partitioning, abort, commit, record_group
-from shuffle_worker.writers.output import part_name, staging
+from shuffle_worker.writers.output import part_name, shards_folder, staging
 
 
 class OutputFiles:
@@ -54,6 +56,7 @@ class Tasks:
         self._reader: Reader | None = None
         self._operation: Operation | None = None
         self._output: Storage | None = None
+        self._shared: SharedShards | None = None
 
     @property
     def loaded(self) -> Plan:
@@ -85,8 +88,20 @@ class Tasks:
         self._reader = reader_for(plan, self._input_storage(job))
         files = OutputFiles(plan, self._output)
         self._operation = operation_for(plan, files, self._scratch, self._batch_bytes)
+        if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
+            self._shared = SharedShards(
+                self._output,
+                shards_folder(job.output.path, job.uid),
+                len(plan.splits),
+                plan.layout.buckets,
+                hold=max(self._budgets.send, self._budgets.store // 2),
+                index=self._budgets.store // 4,
+            )
         self._plan = plan
         return plan.summary
+
+    def shared(self) -> SharedShards | None:
+        return self._shared
 
     def buckets(self) -> int:
         return self.loaded.layout.buckets

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from shuffle_worker.operations.base import Shard, ShardSource
 from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.transfer.objects import SharedShards
 
 
 class Step(NamedTuple):
@@ -59,6 +60,11 @@ class Work(Protocol):
 
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
         """wanted: groups, None for all. Each `next` is one bounded piece of work."""
+        ...
+
+    def shared(self) -> SharedShards | None:
+        """Where shards go by way of object storage (`method: ObjectStore`); None where workers send them to each other.
+        Known once the plan is loaded, and the same for the whole job."""
         ...
 
     def write(self, group: int, source: ShardSource) -> Written:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from shuffle_operator.api.data import Input, Output, Storage
+from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.api.spec import ShuffleJob, Spec
@@ -41,7 +42,6 @@ NOT_YET: tuple[Missing, ...] = (
     Missing(("spec", "operation", "groupBy"), "groupBy", lambda spec: spec.operation.group_by),
     Missing(("spec", "operation", "distinct"), "distinct", lambda spec: spec.operation.distinct),
     Missing(("spec", "operation", "rechunk"), "rechunk", lambda spec: spec.operation.rechunk),
-    Missing(("spec", "method"), "method: ObjectStore", lambda spec: spec.method == "ObjectStore"),
     Missing(("spec", "backend"), "backend: Gpu", lambda spec: spec.backend == "Gpu"),
 )
 """Shrinks with every version; formats and readers are in `_input_problems` and `_output_problems`."""
@@ -68,6 +68,8 @@ def resolve(
         output=_output(job.spec.output),
         workers=workers,
         memory=memory,
+        method=job.spec.method,
+        preemptible=preemptible(job.spec.workers),
     )
 
 

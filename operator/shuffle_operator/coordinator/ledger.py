@@ -63,12 +63,15 @@ class Inconsistent(Exception):
 @dataclass(slots=True)
 class Ledger:
     """splits, groups: how many there are. attempt_floor, next_tranche: the first numbers to give out; a coordinator
-    that follows another begins where that one cannot have been, so that no number is used twice."""
+    that follows another begins where that one cannot have been, so that no number is used twice. shared: shards are in
+    a store that every worker reaches (`method: ObjectStore`): nothing is lost with a worker but its leases, and a
+    group's owner is only who is asked first to write it."""
 
     splits: int
     groups: int
     attempt_floor: int = 0
     next_tranche: int = 0
+    shared: bool = False
     owner: list[int] = field(default_factory=list)
     tranche: list[int] = field(default_factory=list)
     tranches: dict[int, Tranche] = field(default_factory=dict)
@@ -103,7 +106,7 @@ class Ledger:
 
     def reindex(self) -> None:
         """After every change of ownership: what the grants look up."""
-        self._orphaned = {self.tranche[g] for g in self.unowned()}
+        self._orphaned = set() if self.shared else {self.tranche[g] for g in self.unowned()}
         self._of_owner = {}
         for g in range(self.groups):
             if not self.written[g]:
@@ -136,11 +139,16 @@ class Ledger:
             self.owner[g] = UNOWNED  # written ones too: the next process in this slot does not have them
         lost = [g for g in held if not self.written[g]]
         self.separate(lost)
-        return lost
+        return [] if self.shared else lost
 
     def separate(self, groups: list[int]) -> None:
-        """Move groups to a new tranche, unowned; every split is due for them."""
+        """Move groups to a new tranche, unowned; every split is due for them. Shared ones only lose their owner."""
         if not groups:
+            return
+        if self.shared:
+            for g in groups:
+                self.owner[g] = UNOWNED
+            self.reindex()
             return
         new = self._open(len(groups))
         for g in groups:
@@ -172,7 +180,10 @@ class Ledger:
         free = [
             g
             for g in range(self.groups)
-            if not self.written[g] and self.owner[g] != newcomer and self.tranches[self.tranche[g]].untouched
+            if not self.written[g]
+            and not self.writing[g]
+            and self.owner[g] != newcomer
+            and (self.shared or self.tranches[self.tranche[g]].untouched)
         ]
         taken = free[: max(0, fair - len(self._of_owner.get(newcomer, ())))]
         self.separate(taken)
@@ -192,15 +203,24 @@ class Ledger:
         return None
 
     def grant_write(self, worker: int) -> LeaseId | None:
-        """A group of this worker's whose barrier is reached."""
+        """A group of this worker's whose barrier is reached; of anybody's where shards are shared."""
         mine = self._of_owner.get(worker, [])
         while mine and self.written[mine[0]]:
             mine.pop(0)
-        for g in mine:
-            if not self.written[g] and not self.writing[g] and self.tranches[self.tranche[g]].remaining == 0:
-                self.writing[g] = 1
-                return self._grant(Kind.WRITE, 0, g, worker)
-        return None
+        found = next((g for g in mine if self._ready(g)), None)
+        if found is None and self.shared:
+            others = (g for owner, groups in self._of_owner.items() if owner != worker for g in reversed(groups))
+            found = next((g for g in others if self._ready(g)), None)
+        if found is None:
+            return None
+        self.writing[found] = 1
+        return self._grant(Kind.WRITE, 0, found, worker)
+
+    def _ready(self, group: int) -> bool:
+        """To be written, and not being written yet. `remaining` is 0 from the barrier on."""
+        if self.written[group] or self.writing[group]:
+            return False
+        return self.tranches[self.tranche[group]].remaining == 0
 
     def grant(self, kind: Kind, worker: int) -> LeaseId | None:
         """A piece of work that there is only one of (commit, abort), unless it is out."""

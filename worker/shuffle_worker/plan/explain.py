@@ -90,8 +90,8 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
         ),
         work=ExplainedWork(
             operation=describe(job),
-            method="PeerToPeer",
-            method_reason="workers stream rows to each other; the only method there is so far",
+            method=summary.method,
+            method_reason=summary.method_reason,
             workers=job.workers,
             splits=len(plan.splits),
             row_bytes=round(plan.row_bytes, 1),

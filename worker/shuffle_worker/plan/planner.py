@@ -18,6 +18,7 @@ from shuffle_worker.plan.dictionaries import settled
 from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
 from shuffle_worker.plan.inputs import Found, InputFiles, check_apart, check_column, read_inputs, select
 from shuffle_worker.plan.keys import check_keys
+from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.probe import GroupOf, Probe, probe
 from shuffle_worker.plan.record import File, Piece, Plan, Split
@@ -77,6 +78,7 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
             f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: rows of about "
             f"{readable(look.row_bytes)} in {len(target)} columns need {readable(needed)}"
         )
+    method = choose(job, len(splits), layout.groups, int(arrow_bytes))
     plan = Plan(
         job=job,
         schema=output.serialize().to_pybytes(),
@@ -92,7 +94,9 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
             input_bytes=sum(file.info.size for file in found.files),
             input_rows=sum(file.rows for file in found.files),
             memory_needed=needed,
-            scratch_needed=sizing.scratch_needed(arrow_bytes, job.workers, budgets),
+            scratch_needed=0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, job.workers, budgets),
+            method=method.name,
+            method_reason=method.reason,
             notes=_notes(job, found, groups, look, stored, partitions, rows),
         ),
         row_bytes=look.row_bytes,

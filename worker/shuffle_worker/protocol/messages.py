@@ -128,6 +128,8 @@ class PlanSummary(Struct, frozen=True):
     input_rows: int  # from the footers, before the filter; -1 where unknown
     memory_needed: int  # bytes a worker must have
     scratch_needed: int  # estimated bytes that all workers together may spill
+    method: str = "PeerToPeer"  # or "ObjectStore": how shards travel
+    method_reason: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -294,3 +296,5 @@ class Job(Struct, frozen=True):
     output: Output
     workers: int
     memory: int  # bytes each worker may use
+    method: str = "Auto"  # or "PeerToPeer", "ObjectStore"
+    preemptible: bool = False  # workers run where they may be taken away at any time

@@ -12,12 +12,12 @@ s3.py       how an S3 client is set up, and its multipart uploads
 from __future__ import annotations
 
 from shuffle_worker.protocol.messages import Storage as Settings
-from shuffle_worker.storage.base import Info, Sink, Storage
+from shuffle_worker.storage.base import Info, Range, Sink, Storage
 from shuffle_worker.storage.local import LocalStorage
 from shuffle_worker.storage.remote import FsspecStorage
 from shuffle_worker.storage.urls import checked_scheme
 
-__all__ = ["FsspecStorage", "Info", "LocalStorage", "Sink", "Storage", "storage_for"]
+__all__ = ["FsspecStorage", "Info", "LocalStorage", "Range", "Sink", "Storage", "storage_for"]
 
 
 def storage_for(path: str, settings: Settings | None = None) -> Storage:

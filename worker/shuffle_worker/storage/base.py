@@ -7,6 +7,7 @@ in tests/conformance/test_storages.py is what they have in common. Everything ab
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple, Protocol
 
 
@@ -16,6 +17,18 @@ class Info(NamedTuple):
     path: str
     size: int
     tag: str
+
+
+class Range(NamedTuple):
+    """Bytes [start, end) of a file."""
+
+    path: str
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
 
 
 class Sink(Protocol):
@@ -65,6 +78,11 @@ class Storage(Protocol):
         ...
 
     def read(self, path: str) -> bytes: ...
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        """The bytes of each, several requests under way at once; shorter where a file ends before its range. All of
+        them are in memory: ask for as many as may be."""
+        ...
 
     def put(self, path: str, data: bytes) -> None:
         """Write a small file, seen whole or not at all; replaces."""

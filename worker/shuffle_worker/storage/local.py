@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from shuffle_worker.errors import InputNotFound, InvalidSpec
 from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Info, Sink
+from shuffle_worker.storage.base import Info, Range, Sink
 from shuffle_worker.storage.failures import failure
 from shuffle_worker.storage.hashing import HashingSink
 
@@ -126,6 +128,16 @@ class LocalStorage:
             return Path(urls.local_path(path)).read_bytes()
         except OSError as error:
             raise failure(path, "reading", error) from error
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        found: list[bytes] = []
+        for path, group in itertools.groupby(ranges, key=lambda one: one.path):
+            try:
+                with open(urls.local_path(path), "rb", buffering=0) as file:
+                    found += [os.pread(file.fileno(), one.length, one.start) for one in group]
+            except OSError as error:
+                raise failure(path, "reading", error) from error
+        return found
 
     def put(self, path: str, data: bytes) -> None:
         sink = self.create(path)

@@ -12,14 +12,14 @@ import datetime
 import io
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
 from shuffle_worker.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
 from shuffle_worker.protocol.messages import Storage as Settings
 from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Info, Sink
+from shuffle_worker.storage.base import Info, Range, Sink
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink
 from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, retried
@@ -96,6 +96,21 @@ class FsspecStorage:
             return b"".join(parts)
 
         return self.run(path, "reading", fetch)
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        if not ranges:
+            return []
+        try:
+            return self._read_ranges(ranges)
+        except InputNotFound:
+            for path in dict.fromkeys(one.path for one in ranges):
+                self.info(path)  # says which of them it is
+            raise
+
+    def _read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        paths = [self._canonical(one.path) for one in ranges]
+        starts, ends = [one.start for one in ranges], [one.end for one in ranges]
+        return self.run(paths[0], "reading", lambda fs: list(fs.cat_ranges(paths, starts, ends, on_error="raise")))
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ know them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import s3fs  # type: ignore[import-untyped]
@@ -17,7 +17,7 @@ from fsspec.asyn import sync  # type: ignore[import-untyped]
 
 from shuffle_worker.errors import AccessDenied, InvalidSpec
 from shuffle_worker.protocol.messages import Storage as Settings
-from shuffle_worker.storage.base import Info, Sink
+from shuffle_worker.storage.base import Info, Range, Sink
 from shuffle_worker.storage.failures import said
 from shuffle_worker.storage.remote import RANGE, FsspecStorage
 from shuffle_worker.storage.retry import retried
@@ -35,6 +35,9 @@ DELETES = 32
 
 PAGE = 1000
 """Files of one page of a listing: the most that S3 gives."""
+
+RANGES = 32
+"""Ranges of many files under way at once."""
 
 PIECES = 4
 """Ranges of one large read under way at once."""
@@ -69,6 +72,19 @@ class S3Storage(FsspecStorage):
             return b"".join(await asyncio.gather(*(one(at) for at in range(start, end, RANGE))))
 
         return self._request(path, "reading", fetch)
+
+    def _read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        async def fetch(fs: Any) -> list[bytes]:
+            gate = asyncio.Semaphore(RANGES)
+
+            async def one(of: Range) -> bytes:
+                bucket, key = split(self._canonical(of.path))
+                async with gate:
+                    return await _get(fs, Bucket=bucket, Key=key, Range=f"bytes={of.start}-{of.end - 1}")
+
+            return await asyncio.gather(*(one(of) for of in ranges))
+
+        return self._request(ranges[0].path, "reading", fetch)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

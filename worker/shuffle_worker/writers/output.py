@@ -5,6 +5,7 @@ _manifest.json, _SUCCESS    written last
 _shuffle-<uid>/             staging, gone at the end:
     plan                    the plan (JSON, zstd)
     group-00000.json        what was written for a group: a record that outlives the worker
+    shards/                 what was read, cut by bucket, where shards go by way of object storage
     part-00000.parquet      the partitions, where the job replaces older output (moved at commit)
 """
 
@@ -29,6 +30,10 @@ def staging(output: str, uid: str) -> str:
 
 def plan_path(output: str, uid: str) -> str:
     return f"{staging(output, uid)}/plan"
+
+
+def shards_folder(output: str, uid: str) -> str:
+    return f"{staging(output, uid)}/shards"
 
 
 def group_path(output: str, uid: str, group: int) -> str:

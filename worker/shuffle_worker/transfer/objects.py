@@ -1,0 +1,301 @@
+"""Shards by way of object storage: `method: ObjectStore`, instead of from worker to worker.
+
+A transfer lease writes what it read to two files in the job's staging folder, the second one only when the first is
+whole; a write lease reads its group's part of every split's files:
+
+    shards/00012-0        payloads, in runs; within a run in bucket order, so that a bucket is one range
+    shards/00012-0.index  for every bucket the number of its first entry (u64, buckets + 1 of them),
+                          then the entries in (bucket, sequence) order: `ENTRY`
+
+The names carry split and attempt, so two attempts never touch each other's files, and the coordinator says which one
+counts. What was written outlives its worker: a lost worker costs its unfinished leases and nothing else, and any worker
+can write any group. The price: every byte goes to the store and back, in (splits x groups) ranged requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from shuffle_worker.errors import InputNotFound, Internal
+from shuffle_worker.operations.base import Shard, StoredShard
+from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.storage.base import Range, Sink
+from shuffle_worker.store.base import CorruptBlock
+from shuffle_worker.transfer.inbox import Revoked
+
+ENTRY = np.dtype(
+    [
+        ("bucket", "<u4"),
+        ("sequence", "<u4"),
+        ("rows", "<u8"),
+        ("length", "<u8"),
+        ("checksum", "<u8"),
+        ("offset", "<u8"),
+    ]
+)
+START = np.dtype("<u8")
+
+FETCH = 8 << 20
+"""Bytes asked for at once; one shard more where that is larger."""
+
+GAP = 64 << 10
+"""Bytes between two ranges that are rather read along than asked for apart. A store's answer takes as long as these."""
+
+TRIES = 2
+"""Readings of a range before its bytes count as corrupt in the store, not on the way."""
+
+Entries = npt.NDArray[np.void]
+
+
+class Objects(Protocol):
+    """What is needed of a storage (`storage.base.Storage`)."""
+
+    def create(self, path: str) -> Sink: ...
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]: ...
+
+
+class SharedShards:
+    """The shards of one job in its staging folder. Calls come from several threads.
+
+    hold: bytes of shards that a writer gathers before it puts them in bucket order and writes them out.
+    index: bytes of entries that may be held to read by; where all of them are more, they are read for as many buckets
+    at a time as fit."""
+
+    def __init__(self, storage: Objects, folder: str, splits: int, buckets: int, hold: int, index: int) -> None:
+        self.storage = storage
+        self.splits = splits
+        self.buckets = buckets
+        self._folder = folder
+        self._hold = hold
+        self._budget = index
+        self._window: Window | None = None
+
+    def writer(self, attempt: Attempt) -> ShardWriter:
+        return ShardWriter(self.storage, self.path(attempt.split, attempt.attempt), self.buckets, self._hold)
+
+    def source(self, counted: Collection[Attempt]) -> SharedSource:
+        """counted: as in a write lease, the attempts that count where it is not attempt 0."""
+        attempts = [0] * self.splits
+        for one in counted:
+            attempts[one.split] = one.attempt
+        return SharedSource(self, attempts)
+
+    def path(self, split: int, attempt: int) -> str:
+        return f"{self._folder}/{split:05d}-{attempt}"
+
+    def entries(self, attempts: Sequence[int], bucket: int) -> list[tuple[int, Entries]]:
+        """(split, its entries for the bucket) of every split that has any."""
+        window = self._window
+        if window is None or bucket not in window.buckets or window.attempts != tuple(attempts):
+            window = self._window = self._look(attempts, bucket)
+        found = ((split, window.of(split, bucket)) for split in range(self.splits))
+        return [(split, entries) for split, entries in found if len(entries)]
+
+    def _look(self, attempts: Sequence[int], bucket: int) -> Window:
+        """Read what the indexes say of this bucket and as many of its neighbours as fit."""
+        at_once = max(1, self._budget // 4 // START.itemsize // max(self.splits, 1))
+        window = self._read_window(attempts, bucket - bucket % at_once, at_once)
+        return window if bucket in window.buckets else self._read_window(attempts, bucket, at_once)
+
+    def _read_window(self, attempts: Sequence[int], bucket: int, at_once: int) -> Window:
+        """From a bucket on, `at_once` of them or as many as have room for their entries; one at the least."""
+        most = min(self.buckets - bucket, at_once)
+        names = [self.path(split, attempt) + ".index" for split, attempt in enumerate(attempts)]
+        first, last = bucket * START.itemsize, (bucket + most + 1) * START.itemsize
+        starts = np.empty((self.splits, most + 1), np.int64)
+        for split, data in enumerate(self.fetch(Range(name, first, last) for name in names)):
+            if len(data) != last - first:
+                raise Internal(f"{names[split]}: is shorter than it was written")
+            starts[split] = np.frombuffer(data, START)
+        sizes = (starts - starts[:, :1]).sum(axis=0) * ENTRY.itemsize  # of the first n buckets
+        fitting = max(1, int(np.searchsorted(sizes, self._budget // 4 * 3, side="right")) - 1)
+        head = (self.buckets + 1) * START.itemsize
+        ranges = [
+            Range(name, head + int(row[0]) * ENTRY.itemsize, head + int(row[fitting]) * ENTRY.itemsize)
+            for name, row in zip(names, starts, strict=True)
+        ]
+        held = [np.frombuffer(data, ENTRY) for data in self.fetch(ranges)]
+        return Window(tuple(attempts), range(bucket, bucket + fitting), starts[:, : fitting + 1], held)
+
+    def fetch(self, ranges: Iterator[Range] | Sequence[Range]) -> Iterator[bytes]:
+        """The bytes of each range in turn, asked for many at a time."""
+        portion: list[Range] = []
+        size = 0
+        for one in ranges:
+            if portion and size + one.length > FETCH:
+                yield from self._ask(portion)
+                portion, size = [], 0
+            portion.append(one)
+            size += one.length
+        if portion:
+            yield from self._ask(portion)
+
+    def _ask(self, ranges: Sequence[Range]) -> Iterator[bytes]:
+        wanted = [one for one in ranges if one.length]
+        try:
+            found = iter(self.storage.read_ranges(wanted) if wanted else [])
+        except InputNotFound as error:
+            raise Internal(f"{error.message}: a finished split's shards are gone; does anything empty it?") from error
+        for one in ranges:
+            yield next(found) if one.length else b""
+
+
+class Window(NamedTuple):
+    """What the indexes of all splits say of some neighbouring buckets. starts: splits x (buckets + 1)."""
+
+    attempts: tuple[int, ...]
+    buckets: range
+    starts: npt.NDArray[np.int64]
+    entries: list[Entries]
+
+    def of(self, split: int, bucket: int) -> Entries:
+        at = bucket - self.buckets.start
+        row = self.starts[split]
+        return self.entries[split][row[at] - row[0] : row[at + 1] - row[0]]
+
+
+class ShardWriter:
+    """What one transfer lease has to say. Memory: `hold` bytes of shards, and 40 for each shard of the split."""
+
+    def __init__(self, storage: Objects, path: str, buckets: int, hold: int) -> None:
+        self.rows = 0
+        self.bytes = 0
+        self._storage = storage
+        self._path = path
+        self._buckets = buckets
+        self._hold = hold
+        self._held: list[Shard] = []
+        self._size = 0
+        self._entries: list[tuple[int, int, int, int, int, int]] = []
+        self._sink: Sink | None = None
+
+    def add(self, shards: Sequence[Shard]) -> None:
+        for shard in shards:
+            self._held.append(shard)
+            self._size += shard.length
+            if self._size >= self._hold:
+                self._run()
+
+    def finish(self) -> None:
+        """Everything is in the store when this returns."""
+        self._run()
+        if self._sink is not None:
+            self._sink.commit()
+        entries = np.array(self._entries, ENTRY)
+        entries = entries[np.lexsort((entries["sequence"], entries["bucket"]))]
+        starts = np.searchsorted(entries["bucket"], np.arange(self._buckets + 1)).astype(START)
+        index = self._storage.create(f"{self._path}.index")
+        try:
+            index.write(starts.tobytes())
+            index.write(entries.tobytes())
+            index.commit()
+        except BaseException:
+            index.abort()
+            raise
+
+    def abort(self) -> None:
+        """What was not committed is gone; what was may stay: nobody counts it."""
+        if self._sink is not None:
+            self._sink.abort()
+
+    def _run(self) -> None:
+        if not self._held:
+            return
+        if self._sink is None:
+            self._sink = self._storage.create(self._path)
+        for shard in sorted(self._held, key=lambda shard: (shard.bucket, shard.sequence)):
+            self._entries.append((shard.bucket, shard.sequence, shard.rows, shard.length, shard.checksum, self.bytes))
+            for part in shard.payload:
+                self._sink.write(part if isinstance(part, bytes) else memoryview(part))
+            self.rows += shard.rows
+            self.bytes += shard.length
+        self._held = []
+        self._size = 0
+
+
+class SharedSource:
+    """Implements `operations.base.ShardSource`. rows, bytes: what was handed out so far.
+
+    revoked: set from the event loop to stop a write that runs in a thread; the next read raises Revoked."""
+
+    def __init__(self, shared: SharedShards, attempts: Sequence[int]) -> None:
+        self.revoked = False
+        self._shared = shared
+        self._attempts = attempts
+        self._found: dict[int, list[StoredShard]] = {}
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for found in self._found.values() for shard in found)
+
+    @property
+    def bytes(self) -> int:
+        return sum(shard.length for found in self._found.values() for shard in found)
+
+    def shards(self, bucket: int) -> Sequence[StoredShard]:
+        if self.revoked:
+            raise Revoked
+        if bucket not in self._found:
+            self._found[bucket] = [
+                StoredShard(
+                    split, int(e["sequence"]), int(e["rows"]), int(e["length"]), int(e["checksum"]), int(e["offset"])
+                )
+                for split, entries in self._shared.entries(self._attempts, bucket)
+                for e in entries
+            ]
+        return self._found[bucket]
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        for left in reversed(range(TRIES)):
+            corrupt = self._read(shards, into)
+            if corrupt is None:
+                return
+            if not left:
+                raise CorruptBlock(bucket, corrupt)
+
+    def _read(self, shards: Sequence[StoredShard], into: memoryview) -> StoredShard | None:
+        """The first shard that does not match its checksum."""
+        runs = list(_runs(shards))
+        ranges = [
+            Range(
+                self._shared.path(run[0].split, self._attempts[run[0].split]),
+                run[0].handle,
+                run[-1].handle + run[-1].length,
+            )
+            for run in runs
+        ]
+        at = 0
+        for run, found in zip(runs, self._shared.fetch(ranges), strict=True):
+            if self.revoked:
+                raise Revoked
+            data = memoryview(found)
+            for shard in run:
+                start = shard.handle - run[0].handle
+                payload = data[start : start + shard.length]
+                if len(payload) != shard.length or xxhash.xxh3_64_intdigest(payload) != shard.checksum:
+                    return shard
+                into[at : at + shard.length] = payload
+                at += shard.length
+        return None
+
+
+def _runs(shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
+    """Neighbours in one file, up to `FETCH` bytes of them."""
+    run: list[StoredShard] = []
+    for shard in shards:
+        if run:
+            last = run[-1]
+            gap = shard.handle - (last.handle + last.length)
+            reach = shard.handle + shard.length - run[0].handle
+            if shard.split != last.split or not 0 <= gap <= GAP or reach > FETCH:
+                yield run
+                run = []
+        run.append(shard)
+    if run:
+        yield run
