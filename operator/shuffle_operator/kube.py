@@ -85,7 +85,8 @@ class Kube(Protocol):
         self, resource: Resource, namespace: str, name: str, body: Object, *, status: bool = False
     ) -> Object | None:
         """Merge `body` over the object or over its status. None where there is none, or one with another uid than
-        `body` names in its metadata."""
+        `body` names in its metadata. Raises KubeError (Conflict) where the object has changed since the
+        resourceVersion in there."""
         ...
 
     async def logs(self, namespace: str, pod: str, *, lines: int | None = None) -> str: ...
@@ -183,7 +184,7 @@ class ApiKube:
         try:
             return await self._call("PATCH", path, body=body, content_type="application/merge-patch+json")
         except KubeError as error:
-            if error.status == 404 or (error.status == 409 and "uid" in body.get("metadata", {})):
+            if error.status == 404 or (error.status == 409 and "UID" in error.message):
                 return None
             raise
 

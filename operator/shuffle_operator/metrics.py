@@ -93,8 +93,10 @@ class Metrics:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    def finished(self, work: Work) -> None:
-        """A job is let go of: what it did counts on."""
+    def finished(self, work: Work, barrier: float | None) -> None:
+        """A job is let go of: what it did counts on. barrier: seconds from its plan to its barrier, if it got there."""
+        if barrier is not None:
+            self.barrier_wait.observe(barrier)
         self._done.bytes.update(work.bytes)
         self._done.rows.update(work.rows)
         self._done = self._done._replace(lost=self._done.lost + work.lost)

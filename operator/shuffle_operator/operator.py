@@ -14,6 +14,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from aiohttp import web
 
@@ -72,7 +73,9 @@ class Operator:
             refused=lambda: self.server.refused,
         )
         self.queue.watcher = self.metrics
-        self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]))
+        self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]), active.machine.barrier_wait)
+        self.reconciler.superseded = self._superseded
+        self._other = asyncio.Event()
         self.ready = asyncio.Event()
         self._ticked = time.monotonic()
         self.server.app.add_routes([web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)])
@@ -81,7 +84,7 @@ class Operator:
     async def run(self, stop: asyncio.Event) -> None:
         address = await self.server.start(self.settings.host, self.settings.port)
         log.info("answering at %s; workers are told %s", address, self.settings.address)
-        tasks: list[asyncio.Task[None]] = []
+        tasks: list[asyncio.Task[Any]] = []
         try:
             await self._load()
             tasks = [
@@ -89,11 +92,14 @@ class Operator:
                 asyncio.create_task(self._tick(), name="ticker"),
                 asyncio.create_task(self._relist(), name="relist"),
                 asyncio.create_task(self.watch.run(stop, self.ready), name="watch"),
-                asyncio.create_task(_until(stop), name="stop"),
+                asyncio.create_task(self._other.wait(), name="another operator"),
+                asyncio.create_task(stop.wait(), name="stop"),
             ]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            if self._other.is_set():
+                raise RuntimeError("another operator is at work in this one's place; this one stops")
             if not stop.is_set():
                 raise RuntimeError(f"{', '.join(t.get_name() for t in done)} ended by itself")
         finally:
@@ -106,6 +112,10 @@ class Operator:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.server.stop()
             await self.kube.close()
+
+    def _superseded(self, why: str) -> None:
+        log.error("%s: this one stops", why)
+        self._other.set()
 
     async def _load(self) -> None:
         """Everything that there is, before anything is decided; and before workers are told that a job is unknown."""
@@ -179,10 +189,6 @@ def work_of(jobs: Iterable[ActiveJob]) -> Work:
         work.rows.update(read=told.rows_read, received=told.rows_received, written=told.rows_written)
         lost += told.workers_lost
     return work._replace(lost=lost)
-
-
-async def _until(stop: asyncio.Event) -> None:
-    await stop.wait()
 
 
 async def run_operator(settings: OperatorSettings) -> None:

@@ -117,6 +117,8 @@ class FakeKube:
         known = self.objects.get(key)
         if known is None or body.get("metadata", {}).get("uid", known["metadata"]["uid"]) != known["metadata"]["uid"]:
             return None
+        if body.get("metadata", {}).get("resourceVersion", "") not in ("", known["metadata"]["resourceVersion"]):
+            raise KubeError(409, "Conflict", "the object has been modified")
         part = "status" if status else "spec"
         new = copy.deepcopy(known)
         new[part] = merged(new.get(part) or {}, body.get(part) or {})

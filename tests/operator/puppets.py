@@ -35,6 +35,7 @@ class Puppets:
         self.hold = asyncio.Event()
         self.hold.set()
         self.started: list[str] = []
+        self.carried_out: list[Kind] = []
         self._kube = kube
         self._address = address
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -111,6 +112,7 @@ class Puppets:
                     if orders.view is not None:
                         epoch = orders.view.epoch
                     await self.hold.wait()
+                    self.carried_out += [given.id.kind for given in orders.leases]
                     for given in orders.leases:
                         done.setdefault(given.id, carried_out(given))
                     holding = []

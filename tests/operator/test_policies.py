@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.rbac import ROLE
 from shuffle_operator.kube import JOBS, PODS, KubeError
+from shuffle_worker.protocol.messages import Kind
 from tests.operator.conftest import NAMESPACE, Stage, sort_job
 from tests.operator.puppets import Puppets
 
@@ -157,6 +159,38 @@ async def test_a_job_that_is_submitted_suspended_waits(stage: Stage, puppets: Pu
     assert not puppets.started
     await patch(stage, suspend=False)
     await until_phase(stage, "Complete")
+
+
+async def test_a_job_that_is_to_be_suspended_is_undone_by_the_next_operator_too(stage: Stage, puppets: Puppets) -> None:
+    puppets.hold.clear()
+    await stage.submit(job())
+    await until_ready(stage)
+    await stage.kill()
+    await patch(stage, suspend=True)
+    puppets.hold.set()
+    await stage.start(kubelet=False)
+    await until_phase(stage, "Suspended")
+    assert Kind.ABORT in puppets.carried_out
+    assert not stage.pods()
+
+
+async def test_an_operator_that_was_replaced_and_lives_on_stops(stage: Stage, puppets: Puppets) -> None:
+    """On a node that was out of reach, say: its successor's generation is in the status."""
+    puppets.hold.clear()
+    await stage.submit(job())
+    await until_ready(stage)
+    await stage.kube.patch(JOBS, NAMESPACE, "sorted", {"status": {"epoch": EPOCHS}}, status=True)
+    before = len(stage.kube.writes)
+    with pytest.raises(RuntimeError, match="another operator"):
+        await stage.until(lambda: False, within=10)
+    assert stage.kube.writes[before:] == []
+
+
+async def test_what_changed_meanwhile_is_not_written_over(stage: Stage, puppets: Puppets) -> None:
+    body = await stage.submit(job(suspend=True))
+    await until_phase(stage, "Suspended")
+    with pytest.raises(KubeError, match="modified"):
+        await stage.kube.patch(JOBS, NAMESPACE, "sorted", {"metadata": body["metadata"], "status": {}}, status=True)
 
 
 async def foreign_pod(stage: Stage, puppets: Puppets, name: str) -> dict[str, Any]:

@@ -102,9 +102,12 @@ async def test_suspended_and_resumed(stage: Stage, events: Path, tmp_path: Path)
     await stage.submit(sort_job(events, tmp_path / "out"))
     await running(stage)
     await stage.kube.patch(JOBS, NAMESPACE, "sorted", {"spec": {"suspend": True}})
+    assert stage.kubelet is not None
+    stage.kubelet.thaw()
     await stage.until(lambda: stage.status().get("phase") == "Suspended" and not stage.pods())
     assert condition(stage.status(), "Suspended") == "True"
     assert "startTime" not in stage.status()
+    assert not list((tmp_path / "out").glob("**/*"))  # should it be deleted now, nothing is left behind
     await stage.kube.patch(JOBS, NAMESPACE, "sorted", {"spec": {"suspend": False}})
     await stage.until(lambda: stage.status().get("phase") == "Complete")
     assert stage.status()["rows"]["written"] == 4000

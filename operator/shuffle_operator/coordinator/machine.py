@@ -217,13 +217,14 @@ class Coordinator:
                     self.replaced += 1
         s = self.settings
         if not self.members and self._alone_since is not None and now - self._alone_since > s.startup_deadline:
-            why = f"no worker has started within {s.startup_deadline:.0f} s"
+            why = f"no worker has started within startupDeadlineSeconds, {s.startup_deadline:.0f} s"
             if self.hindrance:
                 why += f": {self.hindrance}"
             self._fail(Cause("StartupDeadlineExceeded", why), now)
         started = self.started_at
         if s.active_deadline is not None and started is not None and now - started > s.active_deadline:
-            self._fail(Cause("DeadlineExceeded", f"the job took longer than {s.active_deadline:.0f} s"), now)
+            why = f"the job took longer than its activeDeadlineSeconds, {s.active_deadline:.0f} s"
+            self._fail(Cause("DeadlineExceeded", why), now)
         self._advance(now)
         return self._drain()
 
@@ -260,6 +261,13 @@ class Coordinator:
     @property
     def over(self) -> bool:
         return self.phase in TERMINAL
+
+    @property
+    def barrier_wait(self) -> float | None:
+        """Seconds from the plan until every row had arrived; None before that."""
+        if self.barrier_at is None or self.planned_at is None:
+            return None
+        return self.barrier_at - self.planned_at
 
     @property
     def _failing(self) -> bool:

@@ -58,7 +58,7 @@ class World:
 @dataclass(slots=True)
 class ActiveJob:
     """body: the resource as last seen. orphaned: when its resource was found to be gone. outcome_written: the status
-    says how it ended."""
+    says how it ended. suspending: its machine was told to stop and undo, not to fail."""
 
     uid: str
     namespace: str
@@ -70,6 +70,7 @@ class ActiveJob:
     orphaned: float | None = None
     over_since: float | None = None
     outcome_written: bool = False
+    suspending: bool = False
     status_written: float = 0.0
     losses: int = 0
 
@@ -107,6 +108,8 @@ class ActiveJob:
 
     def keeps(self, pod: Object) -> bool:
         """Whether one of its pods that ended stays."""
+        if self.suspending:
+            return policies.keeps_every_pod(self.body)
         return policies.keeps_pod(self.body, pod, failed=self.machine.cause is not None)
 
     def tick(self) -> None:
@@ -123,6 +126,12 @@ class ActiveJob:
         replicas = ((self.body.get("spec") or {}).get("workers") or {}).get("replicas")
         if isinstance(replicas, int) and 1 <= replicas != self.machine.job.workers and not self.machine.over:
             self.hosted.perform(self.machine.resize(replicas, self.world.clock()))
+
+    def suspend(self) -> None:
+        """Stop it and have what it wrote removed, unless it is failing already."""
+        if self.machine.cause is None:
+            self.suspending = True
+            self.cancel("Suspended", "what was written is removed")
 
     def cancel(self, reason: str, message: str, *, refusal: bool = False) -> None:
         now = self.world.clock()

@@ -47,9 +47,19 @@ def was_started(job: Object) -> bool:
     return "epoch" in _status(job)
 
 
+def is_suspended(job: Object) -> bool:
+    """Nothing of it is left but its resource: it was stopped and undone, or never started."""
+    return not was_started(job) or _status(job).get("phase") == "Suspended"
+
+
+def generation_of(job: Object) -> int:
+    """Of the coordinator that took the job up last; -1: none has."""
+    return int(_status(job)["epoch"]) // EPOCHS if was_started(job) else -1
+
+
 def next_generation(job: Object) -> int:
     """Of the coordinator that takes the job up now: above every one before it."""
-    return int(_status(job)["epoch"]) // EPOCHS + 1 if was_started(job) else 0
+    return generation_of(job) + 1
 
 
 def settings_of(job: Object, base: Settings) -> Settings:
@@ -73,6 +83,10 @@ def keeps_pod(job: Object, pod: Object, *, failed: bool) -> bool:
     if retention == "OnFailure":
         return failed or bool(pod.get("status", {}).get("phase") == "Failed")
     return bool(retention == "Always")
+
+
+def keeps_every_pod(job: Object) -> bool:
+    return bool(_spec(job).get("podRetention") == "Always")
 
 
 def removal_due(job: Object, now: datetime) -> float | None:

@@ -3,7 +3,7 @@
     gone or deleted      have what was written removed while the pods are still there; let go of it
     managed elsewhere    let go of it
     finished             its pods by podRetention, itself by ttlSecondsAfterFinished; nothing is started, ever
-    to be suspended      pods go; the status says so
+    to be suspended      what it wrote is removed, pods go; the status says so
     new, or taken over   checked; generation and epoch are noted in the status; then token, machine, pods
     running              spec followed, pods seen to, status written
 
@@ -67,8 +67,13 @@ class Reconciler:
         """Jobs that ended under this operator, with their phase: never started again, whatever a cache says."""
         self.let_go: Callable[[ActiveJob], None] = lambda _: None
         """Called once for each job that ran and does no more."""
+        self.superseded: Callable[[str], None] = lambda _: None
+        """Called with a sentence when another operator turns out to be at work in this one's place."""
+        self._closed = False
 
     async def reconcile(self, uid: str) -> float | None:
+        if self._closed:
+            return None
         body, active = self.cache.job(uid), self.active.get(uid)
         if active is not None and body is not None:
             active.body = body
@@ -81,9 +86,9 @@ class Reconciler:
             return await self._run(active)
         if policies.is_finished(body) or uid in self.finished_here:
             return await self._after(body)
-        if policies.wants_suspension(body):
+        if policies.wants_suspension(body) and policies.is_suspended(body):
             return await self._suspended(body)
-        return await self._begin(body)
+        return await self._begin(body)  # one that is to be suspended as well: it is undone first
 
     def unhosted(self, uid: str) -> Unhosted:
         """What workers of a job that is not hosted are told."""
@@ -165,11 +170,15 @@ class Reconciler:
 
     async def _run(self, active: ActiveJob) -> float | None:
         machine, launcher, uid = active.machine, active.launcher, active.uid
+        if policies.generation_of(active.body) > machine.generation:
+            return self._give_way(active)
         launcher.observe(self.cache.pods(uid))
         active.follow_spec()
         if policies.wants_suspension(active.body) and machine.phase is not Phase.COMMITTING and not machine.over:
-            return await self._suspend(active)
+            active.suspend()
         active.tick()
+        if active.suspending and machine.phase is Phase.FAILED:
+            return await self._end_suspended(active)
         if launcher.refused and not machine.over:
             active.cancel("InvalidSpec", launcher.refused, refusal=True)
         if machine.phase is Phase.COMPLETE:
@@ -185,6 +194,12 @@ class Reconciler:
         if trouble is not None:
             raise trouble  # tried again, later every time; meanwhile the machine's time goes on
         return EVERY
+
+    def _give_way(self, active: ActiveJob) -> float | None:
+        """Another operator has taken the job over, so this one was given up: it touches nothing any more."""
+        self._closed = True
+        self.superseded(f"another operator has taken {active.namespace}/{active.name} over")
+        return None
 
     async def _tell(self, active: ActiveJob) -> None:
         """Write the status, if it says something new and the last writing is long enough ago."""
@@ -258,7 +273,9 @@ class Reconciler:
         patch = statuses.patch_of(body.get("status") or {}, status)
         if not patch:
             return body
-        whole = {"metadata": {"uid": metadata["uid"]}, "status": patch}
+        # Onto what is known of it and nothing else: an operator that was given up cannot overwrite its successor.
+        known = {key: metadata[key] for key in ("uid", "resourceVersion") if key in metadata}
+        whole = {"metadata": known, "status": patch}
         written = await self.world.kube.patch(JOBS, metadata["namespace"], metadata["name"], whole, status=True)
         if written is not None:
             self.cache.put_job(written)
@@ -269,30 +286,35 @@ class Reconciler:
 
     # -- suspended ---------------------------------------------------------------------------------------------------
 
-    async def _suspend(self, active: ActiveJob) -> float | None:
-        """Its pods go; what they had written stays for when it goes on. Its epoch is noted, for the next generation."""
-        now, wall = self.world.clock(), self.world.wall()
-        status = statuses.running(active.machine, now, wall, active.body.get("status") or {}, active.loss, "")
-        body = await self._write(active.body, statuses.with_conditions(status, active.body, None, wall))
+    async def _end_suspended(self, active: ActiveJob) -> float | None:
+        """Its machine has had what was written removed, as for a job that failed, so that nothing is left behind should
+        it never be resumed. When its workers are gone it is suspended."""
+        if await self._wind_down(active) is not None:
+            await self._tell(active)
+            return EVERY
+        said = "its workers are stopped, and what they had written is removed"
+        if active.machine.left_behind and active.machine.cause is not None:
+            said = active.machine.cause.message
         self._drop(active.uid)
-        if body is not None:
-            self.world.recorder.tell(body, "Suspended", "its workers are stopped", warning=False)
+        written = await self._note_suspension(active.body, said)
+        if written is not None:
+            self.world.recorder.tell(written, "Suspended", said, warning=active.machine.left_behind)
         return 0.0
 
     async def _suspended(self, body: Object) -> float | None:
-        uid = body["metadata"]["uid"]
-        left = [pod for pod in self.cache.pods(uid).values() if is_owned(pod, uid) and not is_over(pod)]
-        for pod in left:
-            if "deletionTimestamp" not in pod["metadata"]:
-                await self._delete_pod(pod)
-        status = {k: v for k, v in (body.get("status") or {}).items() if k not in ("conditions", "startTime")}
-        status |= {"phase": "Suspended", "message": "Suspended: set suspend: false to go on"}
-        if "workers" in status:
-            status["workers"] = {**status["workers"], "ready": 0}
-        if left:
-            status["message"] = f"Suspended: {len(left)} workers are stopping"
-        await self._write(body, statuses.with_conditions(status, body, None, self.world.wall(), suspended=True))
-        return 5.0 if left else None
+        """It is to stay as it is."""
+        if policies.condition(body, "Suspended") != "True":
+            await self._note_suspension(body, "it has not been started")
+        return None
+
+    async def _note_suspension(self, body: Object, said: str) -> Object | None:
+        """It begins anew when it is resumed: of what it did only what went wrong stays told."""
+        before = body.get("status") or {}
+        status = {key: before[key] for key in ("epoch", "failures", "disruptions", "lastFailure") if key in before}
+        if "workers" in before:
+            status["workers"] = {**before["workers"], "ready": 0}
+        status |= {"phase": "Suspended", "message": f"Suspended: {said}; set suspend: false to start it"}
+        return await self._write(body, statuses.with_conditions(status, body, None, self.world.wall(), suspended=True))
 
     # -- over --------------------------------------------------------------------------------------------------------
 
