@@ -115,7 +115,7 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Schema]) -> Schema:
         if key == "const":
             result["enum"] = [value]
         elif key == "default":
-            if value is not None and not _has_empty_text(value):
+            if value is not None:
                 result["default"] = value
         elif key == "properties":
             result["properties"] = {name: _structural(child, defs) for name, child in value.items()}
@@ -132,12 +132,6 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Schema]) -> Schema:
     if result.get("x-kubernetes-preserve-unknown-fields"):
         result.pop("additionalProperties", None)
     return result
-
-
-def _has_empty_text(value: Any) -> bool:
-    """Old API servers that were compiled by a newer Go take empty text for null and refuse the definition. The models
-    have the default all the same."""
-    return value == "" or (isinstance(value, list) and any(map(_has_empty_text, value)))
 
 
 def _merged(node: Mapping[str, Any], defs: Mapping[str, Schema]) -> Schema:
