@@ -206,6 +206,26 @@ async def test_a_connection_that_was_dropped_is_made_again_at_once(
     assert coordinator.calls == 2
 
 
+async def test_a_message_whose_answer_is_stuck_is_sent_again_over_another_connection(coordinator: Coordinator) -> None:
+    released = asyncio.Event()
+    peers: set[object] = set()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        peers.add(request.transport.get_extra_info("peername") if request.transport else None)
+        if coordinator.calls < 3:
+            await released.wait()
+        return await coordinator.proper(request)
+
+    coordinator.answer = answer
+    control = HttpControl(coordinator.url, TOKEN, JOB, HttpSettings(again=0.05))
+    try:
+        assert await control.sync(SYNC) == ORDERS
+        assert coordinator.calls == len(peers) == 3
+    finally:
+        released.set()
+        await control.close()
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://", "nonsense", "http://127.0.0.1:x"])
 async def test_nobody_there(url: str) -> None:
     control = HttpControl(url, TOKEN, JOB, QUICK)

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 import aiohttp
+import msgspec
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
@@ -67,11 +68,13 @@ class HttpSettings(Struct, frozen=True):
     stall: seconds without any progress (a piece taken by the other side, or come from it, or the answer) after which a
     peer is given up; longer than a receiver may have to wait for its disk.
     control: seconds for a control message and its answer, beyond the wait it asks for.
+    again: seconds after which one that was not answered is sent once more, over another connection.
     connections: to one peer at once; more frames wait for one to be free."""
 
     connect: float = 5.0
     stall: float = 60.0
     control: float = 10.0
+    again: float = 3.0
     connections: int = 2
 
 
@@ -276,8 +279,16 @@ class _Body:
         self._timer = asyncio.get_running_loop().call_later(self._stall, self._look)
 
 
+CONTROL_CALLS = 3
+"""Control messages on their way at once, which is one and those that repeat it."""
+
+
 class HttpControl:
-    """Implements `transport.ControlTransport`. url: the coordinator's, `http://host:port`."""
+    """Implements `transport.ControlTransport`. url: the coordinator's, `http://host:port`.
+
+    Its connections are its own, and what becomes of one of them must not make a worker look silent: on a link that is
+    full of shards a packet or two may be lost, and TCP then waits for seconds, as does a lookup of the address. So a
+    message without an answer is repeated over another connection, and an address that worked is not looked up again."""
 
     def __init__(self, url: str, token: str, job: str, settings: HttpSettings | None = None) -> None:
         self._register = url.rstrip("/") + wire.REGISTER.format(job=job)
@@ -285,6 +296,7 @@ class HttpControl:
         self._token = token
         self._settings = settings or HttpSettings()
         self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
 
     async def register(self, message: Register) -> Registered:
         return await self._call(self._register, message, Registered, 0.0)
@@ -297,24 +309,50 @@ class HttpControl:
             await self._session.close()
 
     async def _call(self, url: str, message: Struct, kind: type[T], wait: float) -> T:
-        """Both calls may be made twice without harm: where the connection turns out to be gone, once more at once."""
+        """Both calls may be made twice without harm: the first answer counts."""
+        calls: list[asyncio.Task[T]] = []
+        limit: float | None = wait + self._settings.again
+        try:
+            while True:
+                calls.append(asyncio.create_task(self._persistently(url, message, kind, wait)))
+                if len(calls) == CONTROL_CALLS:
+                    limit = None
+                done, _ = await asyncio.wait(calls, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                if done:
+                    return done.pop().result()
+                if isinstance(message, Sync):
+                    message, wait = msgspec.structs.replace(message, wait=0.0), 0.0
+                limit = self._settings.again
+        finally:
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+
+    async def _persistently(self, url: str, message: Struct, kind: type[T], wait: float) -> T:
+        """Where the connection turns out to be gone, once more at once."""
         try:
             return await self._once(url, message, kind, wait)
         except aiohttp.ServerDisconnectedError:
             pass
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _lost(url, error) from None
+            raise self._lost(url, error) from None
         try:
             return await self._once(url, message, kind, wait)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _lost(url, error) from None
+            raise self._lost(url, error) from None
+
+    def _lost(self, url: str, error: Exception) -> Unreachable:
+        if self._connector is not None:
+            self._connector.clear_dns_cache()
+        return Unreachable(f"the coordinator at {url}: {str(error) or type(error).__name__}")
 
     async def _once(self, url: str, message: Struct, kind: type[T], wait: float) -> T:
         data = wire.encode(message)
         if len(data) > MAX_CONTROL_BODY:
             raise Refused(f"a message of {len(data)} bytes to the coordinator; {MAX_CONTROL_BODY} is the most")
         if self._session is None:
-            self._session = _session(aiohttp.TCPConnector(limit=4), self._token, self._settings)
+            self._connector = aiohttp.TCPConnector(limit=CONTROL_CALLS + 1, ttl_dns_cache=None, keepalive_timeout=60)
+            self._session = _session(self._connector, self._token, self._settings)
         timeout = aiohttp.ClientTimeout(total=wait + self._settings.control, sock_connect=self._settings.connect)
         headers = {hdrs.CONTENT_TYPE: "application/json"}
         async with self._session.post(
@@ -331,10 +369,6 @@ class HttpControl:
                 return wire.decode(await wire.collect(response.content.iter_any()), kind)
             except wire.WireError as error:
                 raise Unreachable(f"the coordinator at {url}: {error}") from None
-
-
-def _lost(url: str, error: Exception) -> Unreachable:
-    return Unreachable(f"the coordinator at {url}: {str(error) or type(error).__name__}")
 
 
 def _session(connector: aiohttp.TCPConnector, token: str, settings: HttpSettings) -> aiohttp.ClientSession:
