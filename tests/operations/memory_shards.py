@@ -12,7 +12,7 @@ import xxhash
 
 from shuffle_worker.operations.base import FileResult, Operation, Shard, StoredShard
 from shuffle_worker.plan.layout import Layout
-from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.record import Plan, Table
 from shuffle_worker.protocol.messages import Job, Output, PlanSummary, Repartition, Sort, SortKey
 from shuffle_worker.readers.base import Rows
 
@@ -117,9 +117,11 @@ def plan_of(
         with pa.ipc.new_stream(sink, boundaries.schema) as stream:
             stream.write_batch(boundaries)
         encoded = sink.getvalue().to_pybytes()
+    encoded_schema = schema.serialize().to_pybytes()
     return Plan(
         job,
-        schema.serialize().to_pybytes(),
+        [Table("", encoded_schema, row_bytes, 0)],
+        encoded_schema,
         [],
         [],
         Layout(partitions, buckets),

@@ -16,7 +16,8 @@ from shuffle_worker.memory import Budgets
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.partitioning.ranges import Ranges
 from shuffle_worker.plan import sample
-from shuffle_worker.plan.planner import make_plan, range_keys
+from shuffle_worker.plan.operations import planning_for
+from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.storage import storage_for
@@ -36,7 +37,11 @@ def cells(plan: Plan) -> tuple[pa.Table, np.ndarray[Any, Any], np.ndarray[Any, A
     """Every row, its position and its cell."""
     rows, positions = read_all(plan)
     whole = rows.combine_chunks().to_batches()[0]
-    return rows, positions, Ranges(batch_of(plan), range_keys(plan.job)).cells_of(whole, lambda: positions)
+    return (
+        rows,
+        positions,
+        Ranges(batch_of(plan), planning_for(plan.job).range_keys()).cells_of(whole, lambda: positions),
+    )
 
 
 def sizes(plan: Plan) -> list[int]:
@@ -136,7 +141,7 @@ def test_file_boundaries_do_not_depend_on_buckets(tmp_path: Path, monkeypatch: p
     for bucket_bytes in (48 << 20, 1 << 16, 1 << 14):
         monkeypatch.setattr(sizing, "BUCKET_BYTES", bucket_bytes)
         monkeypatch.setattr(sizing, "MIB", 1)
-        plan = make_plan(one, Budgets.for_limit(1 << 30), storage, storage)
+        plan = make_plan(one, Budgets.for_limit(1 << 30), [storage], storage)
         each = plan.layout.buckets // 5
         files.append(batch_of(plan).take(pa.array([p * each - 1 for p in range(1, 5)])))
         assert each > 1 or bucket_bytes == 48 << 20
@@ -159,7 +164,14 @@ def test_a_filter_that_nothing_passes(tmp_path: Path) -> None:
     for operation in (Sort(by=[SortKey("s"), SortKey("k", True)]), Repartition(range=["s"])):
         plan = plan_of(job(tmp_path, operation, partitions=4, filter="k % 5 = 4"))
         empty = pa.RecordBatch.from_pylist([], schema=plan.arrow_schema())
-        assert len(Ranges(batch_of(plan), range_keys(plan.job)).cells_of(empty, lambda: np.zeros(0, np.int64))) == 0
+        assert (
+            len(
+                Ranges(batch_of(plan), planning_for(plan.job).range_keys()).cells_of(
+                    empty, lambda: np.zeros(0, np.int64)
+                )
+            )
+            == 0
+        )
 
 
 def test_a_key_called_position(tmp_path: Path) -> None:

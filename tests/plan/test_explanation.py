@@ -27,10 +27,10 @@ def found(tmp_path: Path) -> Explanation:
 
 def test_it_is_data(found: Explanation) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=Explanation) == found
-    assert (found.input.files, found.input.rows, found.input.rows_read) == (4, 4000, 1500)
-    assert found.input.columns == ["id"]
-    assert found.input.filter_columns == ["country"]
-    assert found.input.row_groups_read == 3
+    assert (found.inputs[0].files, found.inputs[0].rows, found.inputs[0].rows_read) == (4, 4000, 1500)
+    assert found.inputs[0].columns == ["id"]
+    assert found.inputs[0].filter_columns == ["country"]
+    assert found.inputs[0].row_groups_read == 3
     assert found.work.method == "PeerToPeer"
     assert found.work.memory == MEMORY >= found.work.memory_needed
     assert found.output.schema == {"id": "int64"}

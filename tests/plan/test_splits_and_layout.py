@@ -14,7 +14,7 @@ from tests.plan.jobs import job, numbers, plan_of, read_all, write
 from shuffle_worker.memory import MIB
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.inputs import Found, RowGroup
-from shuffle_worker.plan.planner import kept_groups, make_splits
+from shuffle_worker.plan.table import kept_groups, splits_of
 from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.storage import Info
 
@@ -29,7 +29,8 @@ def files(*rows: list[int]) -> list[Found]:
 @given(st.lists(st.lists(st.integers(0, 3_000_000), max_size=5), min_size=1, max_size=30), st.floats(0.1, 500))
 def test_splits_hold_every_row_group_once_in_order(rows: list[list[int]], row_bytes: float) -> None:
     found = files(*rows)
-    splits = make_splits(found, kept_groups(found, None), row_bytes)
+    target = sizing.split_target(sum(map(sum, rows)) * row_bytes)
+    splits = splits_of(found, kept_groups(found, None), row_bytes, target)
     flat = [
         (piece.file, group, first)
         for split in splits
@@ -45,7 +46,6 @@ def test_splits_hold_every_row_group_once_in_order(rows: list[list[int]], row_by
     assert flat == expected
     assert sum(split.rows for split in splits) == first
     assert sum(split.bytes for split in splits) == first * 4
-    target = sizing.split_target(first * row_bytes)
     for split in splits:
         groups = sum(len(piece.row_groups) for piece in split.pieces)
         assert groups == 1 or split.rows * row_bytes <= 2 * target

@@ -11,13 +11,13 @@ from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
 from shuffle_worker.operations.base import FileResult, Operation, ShardSource
 from shuffle_worker.operations.splitter import batch_rows
-from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.method import OBJECTS
+from shuffle_worker.plan.operations import planning_for
 from shuffle_worker.plan.persist import load, save
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
-from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort
+from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
 from shuffle_worker.storage import Sink, Storage, storage_for
@@ -53,7 +53,7 @@ class Tasks:
         self._batch_bytes = budgets.working // 6  # a splitter holds three times that, and the reader one batch
         self._scratch_limit = scratch_limit
         self._plan: Plan | None = None
-        self._reader: Reader | None = None
+        self._readers: list[Reader] = []
         self._operation: Operation | None = None
         self._output: Storage | None = None
         self._shared: SharedShards | None = None
@@ -65,7 +65,7 @@ class Tasks:
 
     def plan(self, job: Job) -> PlanSummary:
         storage = storage_for(job.output.path, job.output.storage)
-        plan = make_plan(job, self._budgets, self._input_storage(job), storage)
+        plan = make_plan(job, self._budgets, input_storages(job), storage)
         self._check_scratch(plan.summary.scratch_needed, job.workers)
         save(plan, storage)
         return plan.summary
@@ -85,7 +85,7 @@ class Tasks:
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = storage_for(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
-        self._reader = reader_for(plan, self._input_storage(job))
+        self._readers = [reader_for(plan, one, index) for index, one in enumerate(input_storages(job))]
         files = OutputFiles(plan, self._output)
         self._operation = operation_for(plan, files, self._scratch, self._batch_bytes)
         if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
@@ -115,12 +115,12 @@ class Tasks:
         return self.loaded.layout.group_buckets(group)
 
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
-        assert self._reader is not None
         assert self._operation is not None
         plan = self.loaded
-        splitter = self._operation.splitter(wanted)
-        rows_at_once = batch_rows(plan.layout.buckets, plan.row_bytes, self._batch_bytes)
-        for rows in self._reader.read(plan.splits[split], rows_at_once):
+        one = plan.splits[split]
+        splitter = self._operation.splitter(wanted, one.input)
+        rows_at_once = batch_rows(plan.layout.buckets, plan.inputs[one.input].row_bytes, self._batch_bytes)
+        for rows in self._readers[one.input].read(one, rows_at_once):
             yield Step(splitter.add(rows), rows.batch.num_rows, rows.bytes_read)
             relieve()
         yield Step(splitter.flush(), 0, 0)
@@ -144,20 +144,11 @@ class Tasks:
     def abort(self, job: Job) -> None:
         abort(job, storage_for(job.output.path, job.output.storage))
 
-    @staticmethod
-    def _input_storage(job: Job) -> Storage:
-        first = job.inputs[0]
-        return storage_for(first.paths[0], first.storage)
+
+def input_storages(job: Job) -> list[Storage]:
+    return [storage_for(one.paths[0], one.storage) for one in job.inputs]
 
 
 def partitioning(plan: Plan) -> Partitioning:
     """What the manifest says of how rows were told apart."""
-    operation, count = plan.job.operation, plan.layout.partitions
-    if isinstance(operation, Sort):
-        return Partitioning("sort", [key.column for key in operation.by], count)
-    assert isinstance(operation, Repartition)
-    if operation.by:
-        return Partitioning("hash", operation.by, count, HASH_NAME)
-    if operation.range:
-        return Partitioning("range", operation.range, count)
-    return Partitioning("roundRobin", [], count)
+    return planning_for(plan.job).partitioning(plan.layout.partitions)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from shuffle_operator.api.data import Input, Output, Storage
+from shuffle_operator.api.operation import GroupBy, Join
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import parse_bytes
@@ -157,17 +158,55 @@ def _storage(storage: Storage | None) -> messages.Storage:
     return messages.Storage(endpoint=storage.endpoint or "", options=dict(storage.options or {}))
 
 
-def _operation(spec: Spec) -> messages.Repartition | messages.Sort:
-    if spec.operation.sort is not None:
+def _operation(spec: Spec) -> messages.AnyOperation:
+    """The rules allow exactly one, and the table above refuses those that this version does not do."""
+    operation = spec.operation
+    if operation.sort is not None:
         return messages.Sort(
             by=[
                 messages.SortKey(key.column, descending=key.order == "Descending", nulls_first=key.nulls == "First")
-                for key in spec.operation.sort.by
+                for key in operation.sort.by
             ]
         )
-    repartition = spec.operation.repartition
-    assert repartition is not None  # the rules allow exactly one, and the table above refuses all others
-    return messages.Repartition(by=list(repartition.by or []), range=list(repartition.range or []))
+    if operation.join is not None:
+        return _join(operation.join, [item.name for item in spec.inputs])
+    if operation.group_by is not None:
+        return _group_by(operation.group_by)
+    if operation.distinct is not None:
+        return messages.Distinct(by=list(operation.distinct.by or []), keep=operation.distinct.keep)
+    assert operation.repartition is not None
+    return messages.Repartition(by=list(operation.repartition.by or []), range=list(operation.repartition.range or []))
+
+
+def _join(join: Join, names: list[str | None]) -> messages.Join:
+    return messages.Join(
+        how=join.type,
+        left=names.index(join.left),
+        right=names.index(join.right),
+        left_on=list(join.on or join.left_on or []),
+        right_on=list(join.on or join.right_on or []),
+        suffixes=list(join.suffixes),
+        nulls_equal=join.nulls_equal,
+    )
+
+
+def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
+    if group.apply is not None:
+        schema = [messages.ResultColumn(one.name, one.type) for one in group.schema_ or []]
+        return messages.Apply(by=list(group.by), function=group.apply, schema=schema or None)
+    return messages.GroupBy(
+        by=list(group.by),
+        aggregations=[
+            messages.Aggregation(
+                function=one.function,
+                column=one.column,
+                name=one.as_ or "_".join(filter(None, (one.function, one.column))),
+                quantile=one.quantile,
+                ignore_nulls=one.ignore_nulls,
+            )
+            for one in group.aggregations or []
+        ],
+    )
 
 
 def _input(item: Input) -> messages.Input:

@@ -30,12 +30,11 @@ def explain(
     from shuffle_worker.storage import storage_for
 
     job = local_job(file, workers, memory)
-    source = job.inputs[0]
     budgets = Budgets.for_limit(job.memory)
     plan = make_plan(
         job,
         budgets,
-        storage_for(source.paths[0], source.storage),
+        [storage_for(source.paths[0], source.storage) for source in job.inputs],
         storage_for(job.output.path, job.output.storage),
     )
     found = explanation_of(plan, budgets)

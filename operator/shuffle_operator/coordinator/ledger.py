@@ -65,13 +65,15 @@ class Ledger:
     """splits, groups: how many there are. attempt_floor, next_tranche: the first numbers to give out; a coordinator
     that follows another begins where that one cannot have been, so that no number is used twice. shared: shards are in
     a store that every worker reaches (`method: ObjectStore`): nothing is lost with a worker but its leases, and a
-    group's owner is only who is asked first to write it."""
+    group's owner is only who is asked first to write it. keeps_rows: every row read is written, so that the counts must
+    agree; a join's or an aggregation's do not."""
 
     splits: int
     groups: int
     attempt_floor: int = 0
     next_tranche: int = 0
     shared: bool = False
+    keeps_rows: bool = True
     owner: list[int] = field(default_factory=list)
     tranche: list[int] = field(default_factory=list)
     tranches: dict[int, Tranche] = field(default_factory=dict)
@@ -246,7 +248,7 @@ class Ledger:
             counted = [Attempt(t, s, a) for (t, s), a in sorted(self.counted.items()) if t == tranche]
             return Lease(lease, counted=counted)
         if lease.kind is Kind.COMMIT:
-            return Lease(lease, rows=self.totals.rows_read if self.rows_known else -1)
+            return Lease(lease, rows=self.totals.rows_read if self.rows_known and self.keeps_rows else -1)
         return Lease(lease)
 
     def give_back(self, lease: LeaseId) -> None:

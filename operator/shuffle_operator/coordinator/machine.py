@@ -393,7 +393,7 @@ class Coordinator:
                 return
             if counted:
                 self.losses.progress()
-                if kind is Kind.WRITE and done.rows_written != done.rows_moved:
+                if kind is Kind.WRITE and self.ledger.keeps_rows and done.rows_written != done.rows_moved:
                     message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
                     self._fail(Cause("Internal", message, live.worker), now)
             return
@@ -502,7 +502,7 @@ class Coordinator:
         elif self.phase is Phase.WRITING and not ledger.barrier_reached:
             self._go(Phase.TRANSFERRING, now)
         if self.phase in (Phase.WRITING, Phase.TRANSFERRING) and ledger.unwritten == 0:
-            if ledger.rows_known and ledger.totals.rows_read != ledger.totals.rows_written:
+            if ledger.keeps_rows and ledger.rows_known and ledger.totals.rows_read != ledger.totals.rows_written:
                 totals = ledger.totals
                 message = (
                     f"{totals.rows_read} rows were read, {totals.rows_received} received and {totals.rows_written} "

@@ -26,7 +26,8 @@ ATTEMPTS = 1 << 8
 def new_ledger(summary: PlanSummary, generation: int) -> Ledger:
     """Of a plan, with nothing done yet."""
     splits, groups = len(summary.split_bytes), len(summary.group_partitions)
-    return Ledger(splits, groups, generation * ATTEMPTS, generation * EPOCHS, summary.method == "ObjectStore")
+    shared = summary.method == "ObjectStore"
+    return Ledger(splits, groups, generation * ATTEMPTS, generation * EPOCHS, shared, summary.keeps_rows)
 
 
 def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledger, PlanSummary]:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shuffle_worker.errors import Internal
 from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.operations.base import Operation
 from shuffle_worker.operations.files import Files
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Sort
+from shuffle_worker.protocol.messages import Repartition, Sort
 
 __all__ = ["Files", "operation_for"]
 
@@ -30,6 +31,8 @@ def operation_for(plan: Plan, files: Files, scratch: Path | None, batch_bytes: i
         from shuffle_worker.operations.sort import SortOperation
 
         return SortOperation(plan, files, scratch, batch_bytes)
-    from shuffle_worker.operations.repartition import RepartitionOperation
+    if isinstance(plan.job.operation, Repartition):
+        from shuffle_worker.operations.repartition import RepartitionOperation
 
-    return RepartitionOperation(plan, files, scratch, batch_bytes)
+        return RepartitionOperation(plan, files, scratch, batch_bytes)
+    raise Internal(f"there is no operation for {type(plan.job.operation).__name__}")

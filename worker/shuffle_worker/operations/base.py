@@ -73,8 +73,9 @@ class FileResult(NamedTuple):
 
 
 class Operation(Protocol):
-    def splitter(self, wanted: frozenset[int] | None) -> Splitter:
-        """wanted: the groups that rows are needed for; None for all. Rows of other groups are not serialised."""
+    def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
+        """wanted: the groups that rows are needed for; None for all. Rows of other groups are not serialised. index:
+        the input that the split is of."""
         ...
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:

@@ -42,9 +42,9 @@ class PartitionFiles:
         self._keys = list(keys)
         self._in_order = in_order
 
-    def write(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int) -> FileResult:
+    def write(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int | None) -> FileResult:
         """Write one file. batches: of the transport schema; None says that the memory of the batches before it is about
-        to be used again. rows: how many there must be."""
+        to be used again. rows: how many there must be; None where that is not known beforehand."""
         name, sink = self._files.create(partition)
         writer: FileWriter | None = None
         try:
@@ -67,7 +67,7 @@ class PartitionFiles:
                 written += last.num_rows
                 del last
             writer.close()
-            if written != rows:
+            if rows is not None and written != rows:
                 raise ValueError(f"partition {partition} was to hold {rows} rows, but {written} were written")
             sink.commit()
         except BaseException:

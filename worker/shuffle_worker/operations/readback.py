@@ -7,14 +7,15 @@ decoded without a copy and is valid only until the next piece is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.operations.base import ShardSource, StoredShard
 from shuffle_worker.operations.shards import Counts, Decoded, decode
-from shuffle_worker.plan.layout import Layout
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.schema import transport_schema
 
 
 class Buffers:
@@ -41,13 +42,15 @@ class Buffers:
 
 
 class ReadBack:
-    """Reads the shards of buckets, `budget` bytes at a time (one shard where that is larger). Close it."""
+    """Reads the shards of buckets, `budget` bytes at a time (one shard where that is larger), each input's for itself:
+    their schemas differ. Close it."""
 
-    def __init__(self, source: ShardSource, layout: Layout, schema: pa.Schema, budget: int, buffers: Buffers) -> None:
+    def __init__(self, source: ShardSource, plan: Plan, budget: int, buffers: Buffers) -> None:
         self._buffers = buffers
         self._source = source
-        self._layout = layout
-        self._schema = schema
+        self._layout = plan.layout
+        self._schemas = [transport_schema(table.arrow_schema()) for table in plan.inputs]
+        self._first_splits = plan.first_splits
         self._budget = budget
         self._buffer: pa.Buffer | None = None
 
@@ -57,19 +60,27 @@ class ReadBack:
             self._buffers.give(self._buffer)
             self._buffer = None
 
-    def size(self, bucket: int) -> int:
-        """Bytes of a bucket's shards."""
-        return sum(shard.length for shard in self._source.shards(bucket))
+    def shards(self, bucket: int, index: int = 0) -> Sequence[StoredShard]:
+        """The shards of a bucket that are of splits of one input, in (split, sequence) order."""
+        shards = self._source.shards(bucket)
+        if len(self._schemas) == 1:
+            return shards
+        first, end = self._first_splits[index], self._first_splits[index + 1]
+        return [shard for shard in shards if first <= shard.split < end]
 
-    def pieces(self, bucket: int) -> Iterator[list[Decoded]]:
-        """The rows of a bucket in (split, sequence, row) order, several shards at a time."""
+    def size(self, bucket: int, index: int = 0) -> int:
+        """Bytes of these shards."""
+        return sum(shard.length for shard in self.shards(bucket, index))
+
+    def pieces(self, bucket: int, index: int = 0) -> Iterator[list[Decoded]]:
+        """The rows of a bucket that are of one input, in (split, sequence, row) order, several shards at a time."""
         cells = len(self._layout.bucket_cells(bucket))
-        for shards in self._portions(bucket):
+        for shards in self._portions(self.shards(bucket, index)):
             buffer = self._fill(bucket, shards)
             at = 0
             piece: list[Decoded] = []
             for shard in shards:
-                decoded = decode(buffer.slice(at, shard.length), cells, self._schema)
+                decoded = decode(buffer.slice(at, shard.length), cells, self._schemas[index])
                 if decoded.batch.num_rows != shard.rows:
                     raise ValueError(
                         f"a shard of bucket {bucket} from split {shard.split} holds {decoded.batch.num_rows} rows, "
@@ -79,10 +90,10 @@ class ReadBack:
                 at += shard.length
             yield piece
 
-    def measure(self, bucket: int, cells: int) -> tuple[Counts, Counts]:
-        """Rows and bytes of each cell of a bucket of several: one reading of all its shards."""
+    def measure(self, bucket: int, cells: int, index: int = 0) -> tuple[Counts, Counts]:
+        """Rows and bytes of each cell of a bucket of several, of one input: one reading of all its shards."""
         rows, sizes = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
-        for piece in self.pieces(bucket):
+        for piece in self.pieces(bucket, index):
             for batch, counts in piece:
                 assert counts is not None
                 rows += counts
@@ -91,10 +102,10 @@ class ReadBack:
                     sizes[cell] += batch.slice(int(starts[cell]), int(counts[cell])).nbytes
         return rows, sizes
 
-    def _portions(self, bucket: int) -> Iterator[list[StoredShard]]:
+    def _portions(self, shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
         portion: list[StoredShard] = []
         size = 0
-        for shard in self._source.shards(bucket):
+        for shard in shards:
             if portion and size + shard.length > self._budget:
                 yield portion
                 portion, size = [], 0

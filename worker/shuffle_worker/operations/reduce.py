@@ -36,6 +36,7 @@ class Reduce:
     """sorter: how the rows of a file are put in order; None leaves them in the order of the input."""
 
     def __init__(self, plan: Plan, files: PartitionFiles, sorter: Sorter | None) -> None:
+        self._plan = plan
         self._layout = plan.layout
         self._schema = transport_schema(plan.arrow_schema())
         self._files = files
@@ -44,7 +45,7 @@ class Reduce:
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         share = max(memory // 4, 1)
-        readback = ReadBack(source, self._layout, self._schema, share, self._buffers)
+        readback = ReadBack(source, self._plan, share, self._buffers)
         buckets = self._layout.group_buckets(group)
         partitions = self._layout.group_partitions(group)
         try:

@@ -37,8 +37,10 @@ class RepartitionOperation:
         outputs = PartitionFiles(plan, files, keys, in_order=within[: len(keys)] == keys)
         self._reduce = Reduce(plan, outputs, Sorter(within, scratch) if within else None)
 
-    def splitter(self, wanted: frozenset[int] | None) -> Splitter:
-        return BatchSplitter(self._plan.layout, self._assign(), wanted, self._plan.row_bytes, self._batch_bytes)
+    def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
+        return BatchSplitter(
+            self._plan.layout, self._assign(), wanted, self._plan.inputs[index].row_bytes, self._batch_bytes
+        )
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         return self._reduce.write(group, source, memory)

@@ -34,9 +34,9 @@ class SortOperation:
             plan, PartitionFiles(plan, files, operation.by, in_order=True), Sorter(operation.by, scratch)
         )
 
-    def splitter(self, wanted: frozenset[int] | None) -> Splitter:
+    def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         assign = RangeAssign(self._ranges)
-        return BatchSplitter(self._plan.layout, assign, wanted, self._plan.row_bytes, self._batch_bytes)
+        return BatchSplitter(self._plan.layout, assign, wanted, self._plan.inputs[index].row_bytes, self._batch_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         return self._reduce.write(group, source, memory)

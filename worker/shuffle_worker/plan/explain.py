@@ -8,8 +8,9 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from shuffle_worker.memory import Budgets
+from shuffle_worker.plan.operations import planning_for
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Job, Repartition, Sort
+from shuffle_worker.protocol.messages import Job
 from shuffle_worker.units import readable
 
 FILES_SHOWN = 5
@@ -17,8 +18,10 @@ COLUMNS_SHOWN = 12
 
 
 class ExplainedInput(Struct, frozen=True):
-    """rows: before the filter. first_files: some of them. row_groups_read: those that the filter leaves."""
+    """rows: before the filter. first_files: some of them. row_groups_read: those that the filter leaves. row_bytes:
+    of a row in memory."""
 
+    name: str
     paths: list[str]
     files: int
     bytes: int
@@ -30,6 +33,7 @@ class ExplainedInput(Struct, frozen=True):
     row_groups_read: int
     rows_read: int
     bytes_read: int
+    row_bytes: float
 
 
 class ExplainedOutput(Struct, frozen=True):
@@ -43,8 +47,8 @@ class ExplainedOutput(Struct, frozen=True):
 
 
 class ExplainedWork(Struct, frozen=True):
-    """operation: in words. row_bytes: of a row in memory. memory: given to each worker; needed: the least it takes;
-    scratch: what all workers together may spill."""
+    """operation: in words. row_bytes: of an output row in memory. memory: given to each worker; needed: the least
+    it takes; scratch: what all workers together may spill."""
 
     operation: str
     method: str
@@ -61,7 +65,7 @@ class ExplainedWork(Struct, frozen=True):
 
 class Explanation(Struct, frozen=True):
     job: str
-    input: ExplainedInput
+    inputs: list[ExplainedInput]
     work: ExplainedWork
     output: ExplainedOutput
     notes: list[str] = field(default_factory=list)
@@ -70,24 +74,11 @@ class Explanation(Struct, frozen=True):
 def explain(plan: Plan, budgets: Budgets) -> Explanation:
     """budgets: of each worker."""
     job, summary = plan.job, plan.summary
-    source = job.inputs[0]
     schema = plan.arrow_schema()
-    rows_read = sum(split.rows for split in plan.splits)
+    inputs = [_explained_input(plan, index) for index in range(len(plan.inputs))]
     return Explanation(
         job=job.name,
-        input=ExplainedInput(
-            paths=list(source.paths),
-            files=summary.input_files,
-            bytes=summary.input_bytes,
-            rows=summary.input_rows,
-            first_files=[file.path for file in plan.files[:FILES_SHOWN]],
-            columns=list(schema.names),
-            filter=source.filter,
-            filter_columns=list(plan.filter_schema().names),
-            row_groups_read=sum(len(piece.row_groups) for split in plan.splits for piece in split.pieces),
-            rows_read=rows_read,
-            bytes_read=sum(split.bytes for split in plan.splits),
-        ),
+        inputs=inputs,
         work=ExplainedWork(
             operation=describe(job),
             method=summary.method,
@@ -95,7 +86,7 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
             workers=job.workers,
             splits=len(plan.splits),
             row_bytes=round(plan.row_bytes, 1),
-            arrow_bytes=int(rows_read * plan.row_bytes),
+            arrow_bytes=int(sum(one.rows_read * plan.inputs[at].row_bytes for at, one in enumerate(inputs))),
             memory=budgets.limit,
             memory_needed=summary.memory_needed,
             memory_store=budgets.store,
@@ -116,38 +107,48 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
 
 def describe(job: Job) -> str:
     """The operation in words."""
-    operation = job.operation
-    if isinstance(operation, Sort):
-        keys = ", ".join(
-            f"{key.column} {'descending' if key.descending else 'ascending'}, nulls "
-            f"{'first' if key.nulls_first else 'last'}"
-            for key in operation.by
-        )
-        return f"global sort by {keys}"
-    assert isinstance(operation, Repartition)
-    if operation.by:
-        return f"repartition by the hash of {', '.join(operation.by)}"
-    if operation.range:
-        return f"repartition by ranges of {', '.join(operation.range)}"
-    return "repartition round robin, into even sizes"
+    return planning_for(job).describe()
+
+
+def _explained_input(plan: Plan, index: int) -> ExplainedInput:
+    source, table = plan.job.inputs[index], plan.inputs[index]
+    files = [file for file in plan.files if file.input == index]
+    splits = [split for split in plan.splits if split.input == index]
+    return ExplainedInput(
+        name=source.name,
+        paths=list(source.paths),
+        files=len(files),
+        bytes=sum(file.size for file in files),
+        rows=sum(file.rows for file in files),
+        first_files=[file.path for file in files[:FILES_SHOWN]],
+        columns=list(table.arrow_schema().names),
+        filter=source.filter,
+        filter_columns=list(table.filter_schema().names),
+        row_groups_read=sum(len(piece.row_groups) for split in splits for piece in split.pieces),
+        rows_read=sum(split.rows for split in splits),
+        bytes_read=sum(split.bytes for split in splits),
+        row_bytes=round(table.row_bytes, 1),
+    )
 
 
 def render_text(found: Explanation) -> str:
     """Plain text, one subject a paragraph."""
-    source, work, output = found.input, found.work, found.output
+    work, output = found.work, found.output
     lines = [f"{found.job}: {work.operation}", ""]
-    lines += _part(
-        "input",
-        [
-            ", ".join(source.paths),
-            f"{_count(source.files, 'file')}, {readable(source.bytes)}, {_count(source.rows, 'row')}",
-            f"columns: {_some(source.columns, COLUMNS_SHOWN)}",
-            f"filter:  {source.filter}" if source.filter else "",
-            _also(source.filter_columns),
-            f"reads {_count(source.rows_read, 'row')} in {_count(source.row_groups_read, 'row group')}, "
-            f"{readable(source.bytes_read)} as stored",
-        ],
-    )
+    for source in found.inputs:
+        lines += _part(
+            "input",
+            [
+                (f"{source.name}: " if source.name else "") + ", ".join(source.paths),
+                f"{_count(source.files, 'file')}, {readable(source.bytes)}, {_count(source.rows, 'row')}",
+                f"columns: {_some(source.columns, COLUMNS_SHOWN)}",
+                f"filter:  {source.filter}" if source.filter else "",
+                _also(source.filter_columns),
+                f"reads {_count(source.rows_read, 'row')} in {_count(source.row_groups_read, 'row group')}, "
+                f"{readable(source.bytes_read)} as stored",
+            ],
+        )
+    row_bytes = " and ".join(f"{source.row_bytes:.0f}" for source in found.inputs)
     spill = (
         "nothing is expected to be spilled to disk"
         if not work.scratch
@@ -158,7 +159,7 @@ def render_text(found: Explanation) -> str:
         "work",
         [
             f"{_count(work.splits, 'split')} for {_count(work.workers, 'worker')}, about {readable(work.arrow_bytes)} "
-            f"in memory ({work.row_bytes:.0f} bytes a row) before the filter",
+            f"in memory ({row_bytes} bytes a row) before the filter",
             f"method: {work.method} ({work.method_reason})",
             f"memory: {readable(work.memory)} for each worker, {readable(work.memory_needed)} is the least; "
             f"{readable(work.memory_store)} of it hold rows until they are written",

@@ -9,7 +9,8 @@ Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -23,8 +24,11 @@ from shuffle_worker.storage.failures import said
 class Filter:
     """A compiled filter. Safe for several threads."""
 
-    def __init__(self, text: str, expression: Expression, columns: list[str], schema: pa.Schema) -> None:
+    def __init__(
+        self, text: str, expression: Expression, columns: list[str], schema: pa.Schema, index: int = 0
+    ) -> None:
         self.text = text
+        self._index = index
         self.columns = columns
         self._expression = expression
         self._schema = schema
@@ -35,7 +39,7 @@ class Filter:
             found = self._expression.values(batch)
         except (pa.ArrowException, ValueError) as error:
             raise DataError(
-                f"inputs[0].filter: {self.text}: cannot be worked out for every row: {said(error)}"
+                f"inputs[{self._index}].filter: {self.text}: cannot be worked out for every row: {said(error)}"
             ) from error
         if isinstance(found, pa.Scalar):
             found = repeated(scalar(found.as_py() is True, pa.bool_()), batch.num_rows)
@@ -64,25 +68,37 @@ class Filter:
         return ColumnRange(value, value, 0, 1)
 
 
-def compile_filter(text: str, schema: pa.Schema) -> Filter:
-    """schema: a transport schema. Raises InvalidSpec."""
+def compile_filter(text: str, schema: pa.Schema, index: int = 0) -> Filter:
+    """schema: a transport schema. index: of the input. Raises InvalidSpec."""
     from shuffle_worker.plan.sql import parse
     from shuffle_worker.plan.sql_types import Typer
 
-    tree = parse(text)
-    typer = Typer(text, schema)
-    expression = typer.typed(tree)
-    if not pa.types.is_boolean(expression.type):
-        if pa.types.is_null(expression.type):
-            return Filter(text, expression, typer.columns, schema)
+    with _of_input(index):
+        tree = parse(text)
+        typer = Typer(text, schema)
+        expression = typer.typed(tree)
+    if not pa.types.is_boolean(expression.type) and not pa.types.is_null(expression.type):
         raise InvalidSpec(
-            f"inputs[0].filter: {text}: is {expression.type}, not a condition; compare it with something, as in x > 0"
+            f"inputs[{index}].filter: {text}: is {expression.type}, not a condition; compare it with something, "
+            "as in x > 0"
         )
-    return Filter(text, expression, typer.columns, schema)
+    return Filter(text, expression, typer.columns, schema, index)
 
 
-def columns_of(text: str) -> list[str]:
+def columns_of(text: str, index: int = 0) -> list[str]:
     """The columns that a filter names, each once, in its order. Raises InvalidSpec where it does not parse."""
     from shuffle_worker.plan.sql import column_names, parse
 
-    return column_names(parse(text))
+    with _of_input(index):
+        return column_names(parse(text))
+
+
+@contextmanager
+def _of_input(index: int) -> Iterator[None]:
+    """The parser says `inputs[0].filter`, for it knows of no others."""
+    try:
+        yield
+    except InvalidSpec as error:
+        if index == 0:
+            raise
+        raise InvalidSpec(str(error).replace("inputs[0].filter", f"inputs[{index}].filter", 1)) from error

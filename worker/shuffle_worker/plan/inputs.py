@@ -71,11 +71,11 @@ class Listed(NamedTuple):
     hive: dict[str, str | None]
 
 
-def list_files(source: Input, storage: Storage) -> list[Listed]:
+def list_files(source: Input, storage: Storage, index: int = 0) -> list[Listed]:
     """Every file that the input's paths name, in the order of the paths and sorted within each; a file that two paths
     name counts once."""
     if not source.paths:
-        raise InvalidSpec("inputs[0].path: missing: give a file, a folder, a glob or a list")
+        raise InvalidSpec(f"inputs[{index}].path: missing: give a file, a folder, a glob or a list")
     found: dict[str, Listed] = {}
     for path in source.paths:
         for info in storage.find(path):
@@ -120,18 +120,27 @@ def format_of(source: Input) -> str:
     return "Parquet"
 
 
-def read_inputs(source: Input, storage: Storage, filtered: Sequence[str], keys: Sequence[str] = ()) -> InputFiles:
+def read_inputs(
+    source: Input,
+    storage: Storage,
+    filtered: Sequence[str],
+    keys: Sequence[str] = (),
+    *,
+    index: int = 0,
+    wanted: Sequence[str] | None = None,
+) -> InputFiles:
     """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
 
-    filtered, keys: the columns that the filter names, and those that the boundaries are of."""
+    filtered, keys: the columns that the filter names, and those that the boundaries are of. index: the input's.
+    wanted: the columns that are sent; None for all."""
     kind = format_of(source)
     if kind not in READABLE:
-        raise InvalidSpec(f"inputs[0].format: {kind} cannot be read yet; formats are {', '.join(READABLE)}")
-    listed = list_files(source, storage)
+        raise InvalidSpec(f"inputs[{index}].format: {kind} cannot be read yet; formats are {', '.join(READABLE)}")
+    listed = list_files(source, storage, index)
     empty = next((one for one in listed if one.info.size == 0), None)
     if empty is not None:
         raise DataError(f"{empty.info.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
-    selected = None if source.columns is None else frozenset(source.columns)
+    selected = None if wanted is None else frozenset(wanted)
 
     known: list[pa.Schema] = []
 
@@ -153,19 +162,21 @@ def read_inputs(source: Input, storage: Storage, filtered: Sequence[str], keys: 
     return InputFiles(files, schema)
 
 
-def select(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    """The columns asked for, in the order asked for; all where none are."""
+def select(schema: pa.Schema, columns: Sequence[str] | None, index: int = 0) -> pa.Schema:
+    """The columns asked for, in the order asked for; all where none are. index: the input's."""
     if columns is None:
         if not schema.names:
             raise DataError("the input has no columns")
         return schema
     if not columns:
-        raise InvalidSpec("inputs[0].columns: is empty; name the columns to keep, or leave the field out to keep all")
+        raise InvalidSpec(
+            f"inputs[{index}].columns: is empty; name the columns to keep, or leave the field out to keep all"
+        )
     twice = next((name for name in columns if list(columns).count(name) > 1), None)
     if twice is not None:
-        raise InvalidSpec(f"inputs[0].columns: {twice!r} is named twice")
+        raise InvalidSpec(f"inputs[{index}].columns: {twice!r} is named twice")
     for at, name in enumerate(columns):
-        check_column(name, schema.names, f"inputs[0].columns[{at}]")
+        check_column(name, schema.names, f"inputs[{index}].columns[{at}]")
     return schema_of([schema.field(name) for name in columns], schema.metadata)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -10,42 +11,42 @@ from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import can_hash
 from shuffle_worker.partitioning.order import can_order
 from shuffle_worker.plan.inputs import check_column
-from shuffle_worker.protocol.messages import Job, Repartition, Sort
+from shuffle_worker.protocol.messages import Job
 
 
-def named_keys(job: Job) -> list[tuple[str, str]]:
-    """Every column that the job uses as a key, with the field that names it."""
-    operation = job.operation
-    keys: list[tuple[str, str]] = []
-    if isinstance(operation, Repartition):
-        keys += [(name, f"operation.repartition.by[{at}]") for at, name in enumerate(operation.by)]
-        keys += [(name, f"operation.repartition.range[{at}]") for at, name in enumerate(operation.range)]
-    if isinstance(operation, Sort):
-        keys += [(key.column, f"operation.sort.by[{at}].column") for at, key in enumerate(operation.by)]
-    keys += [(key.column, f"output.sortWithin[{at}]") for at, key in enumerate(job.output.sort_within)]
-    return keys
+class Key(NamedTuple):
+    """A key column of an input, and the job's field that names it."""
+
+    input: int
+    column: str
+    where: str
 
 
-def check_keys(job: Job, schema: pa.Schema, output: pa.Schema) -> None:
-    """schema: of the whole input; output: of the columns kept. Raises InvalidSpec."""
-    if isinstance(job.operation, Sort) and not job.operation.by:
-        raise InvalidSpec("operation.sort.by: is empty; name the columns to sort by")
-    for name, where in named_keys(job):
-        check_column(name, schema.names, where)
-        if output.get_field_index(name) < 0:
-            raise InvalidSpec(f"{where}: {name!r} is a key but not among inputs[0].columns; add it there")
-        kind = output.field(name).type
-        if not (can_order(kind) and can_hash(kind)):
-            raise InvalidSpec(
-                f"{where}: {name!r} is {kind}, which can be neither ordered nor hashed as a key; "
-                "choose a column of numbers, text, bytes, times or booleans"
-            )
-    if isinstance(job.operation, Repartition):
-        refuse_twice(job.operation.by, "operation.repartition.by")
-        refuse_twice(job.operation.range, "operation.repartition.range")
-    else:
-        refuse_twice([key.column for key in job.operation.by], "operation.sort.by")
-    refuse_twice([key.column for key in job.output.sort_within], "output.sortWithin")
+def check_key(key: Key, found: pa.Schema, kept: pa.Schema) -> None:
+    """found: every column of the key's input; kept: those selected. Raises InvalidSpec."""
+    check_column(key.column, found.names, key.where)
+    if kept.get_field_index(key.column) < 0:
+        raise InvalidSpec(
+            f"{key.where}: {key.column!r} is a key but not among inputs[{key.input}].columns; add it there"
+        )
+    kind = kept.field(key.column).type
+    if not (can_order(kind) and can_hash(kind)):
+        raise InvalidSpec(
+            f"{key.where}: {key.column!r} is {kind}, which can be neither ordered nor hashed as a key; "
+            "choose a column of numbers, text, bytes, times or booleans"
+        )
+
+
+def check_sort_within(job: Job, output: pa.Schema, found: pa.Schema | None = None) -> None:
+    """output.sortWithin against the columns of the output. found: every column of the input, where the output's columns
+    are the input's, so that one that was not selected is told from one that is not there."""
+    names = [key.column for key in job.output.sort_within]
+    for at, name in enumerate(names):
+        where = f"output.sortWithin[{at}]"
+        if found is None:
+            check_column(name, output.names, where, "the output")
+        check_key(Key(0, name, where), output if found is None else found, output)
+    refuse_twice(names, "output.sortWithin")
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:

@@ -2,6 +2,10 @@
 
 `make_plan` is the plan lease. It only reads; every way in which a job can be refused is met here, before anything is
 written. The same input and job give the same plan, byte for byte, so that a plan lease can be run again.
+
+    plan/table.py        each input by itself: files, columns, filter, size
+    plan/operations.py   what the operation needs of them, and what comes out
+    here                 the two together: layout, splits, boundaries, the record
 """
 
 from __future__ import annotations
@@ -14,75 +18,46 @@ import pyarrow as pa
 from shuffle_worker.errors import InputNotFound, InvalidSpec, OutOfMemory, OutputExists
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan import sizing
-from shuffle_worker.plan.dictionaries import settled
-from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
-from shuffle_worker.plan.inputs import Found, InputFiles, check_apart, check_column, read_inputs, select
-from shuffle_worker.plan.keys import check_keys
+from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.method import OBJECTS, choose
+from shuffle_worker.plan.operations import Planning, Size, planning_for
 from shuffle_worker.plan.persist import with_fingerprint
-from shuffle_worker.plan.probe import GroupOf, Probe, probe
-from shuffle_worker.plan.record import File, Piece, Plan, Split
+from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.sample import boundaries as sampled_boundaries
-from shuffle_worker.plan.schema import transport_schema
-from shuffle_worker.protocol.messages import Job, PlanSummary, Repartition, Sort, SortKey
+from shuffle_worker.plan.table import Planned, compiled, find, make_splits, measure
+from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
 from shuffle_worker.writers.commit import check_replaceable, committed, is_output
 from shuffle_worker.writers.output import SUCCESS, staging
 
 
-def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
-    """budgets: of each worker. Raises JobError where the job cannot be carried out as written."""
-    if len(job.inputs) != 1:
-        raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes one")
-    source = job.inputs[0]
-    filtered = columns_of(source.filter) if source.filter else []
-    keys = range_keys(job)
-    found = read_inputs(source, storage_in, filtered, [key.column for key in keys])
-    check_apart(source, found.files, job.output.path)
-    output = select(found.schema, source.columns)
-    check_keys(job, found.schema, output)
-    where, extra = _filter(source.filter, filtered, found.schema, output)
+def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_out: Storage) -> Plan:
+    """budgets: of each worker. storages: of each input. Raises JobError where the job cannot be carried out as
+    written."""
+    operation = planning_for(job)
+    if len(job.inputs) != operation.inputs:
+        raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
+    found = [find(job, index, operation, storage) for index, storage in enumerate(storages)]
+    operation.check([one.columns for one in found])
+    filters = [compiled(one, found) for one in found]
     check_output(job, storage_out)
-
-    groups = kept_groups(found.files, where)
-    output = settled(output, found.files, storage_in)
-    written = transport_schema(output)
-    target = pa.schema([*written, *transport_schema(extra)])
-    look = probe(found.files, groups, written, target, where, storage_in)
-    rows = sum(found.files[one.file].groups[one.group].rows for one in groups)
-    arrow_bytes = rows * look.selectivity * look.row_bytes
-    stored = sum(found.files[one.file].groups[one.group].output_bytes for one in groups)
-    partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, stored * look.selectivity)
-    layout = sizing.layout_for(
-        partitions, arrow_bytes, in_ranges=isinstance(job.operation, Sort), working=budgets.working
-    )
-    splits = make_splits(found.files, groups, look.read_bytes)
-    boundaries = None
-    if keys:
-        boundaries = sampled_boundaries(
-            found.files,
-            groups,
-            keys,
-            target,
-            where,
-            layout,
-            storage_in,
-            selectivity=look.selectivity,
-            separate=isinstance(job.operation, Sort),
-        )
-    row_group_rows = sizing.row_group_rows(look.row_bytes)
-    needed = sizing.memory_needed(look.row_bytes, row_group_rows, _leaves(target))
-    if budgets.limit < needed:
-        raise OutOfMemory(
-            f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: rows of about "
-            f"{readable(look.row_bytes)} in {len(target)} columns need {readable(needed)}"
-        )
+    inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
+    schema = operation.output([one.schema for one in inputs])
+    size = operation.size([one.size for one in inputs])
+    arrow_bytes = sum(one.size.rows * one.size.row_bytes for one in inputs)
+    partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
+    layout = sizing.layout_for(partitions, arrow_bytes, in_ranges=operation.in_ranges, working=budgets.working)
+    splits = make_splits(inputs)
+    row_group_rows = sizing.row_group_rows(size.row_bytes)
+    needed = _memory_needed(budgets, inputs, size, row_group_rows)
+    files = [file for one in inputs for file in one.records]
     method = choose(job, len(splits), layout.groups, int(arrow_bytes))
     plan = Plan(
         job=job,
-        schema=output.serialize().to_pybytes(),
-        files=_files(found.files),
+        inputs=[one.table for one in inputs],
+        schema=schema.serialize().to_pybytes(),
+        files=files,
         splits=splits,
         layout=layout,
         summary=PlanSummary(
@@ -90,30 +65,55 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
             split_bytes=[split.bytes for split in splits],
             group_partitions=[len(layout.group_partitions(group)) for group in range(layout.groups)],
             partitions=layout.partitions,
-            input_files=len(found.files),
-            input_bytes=sum(file.info.size for file in found.files),
-            input_rows=sum(file.rows for file in found.files),
+            input_files=len(files),
+            input_bytes=sum(file.size for file in files),
+            input_rows=sum(file.rows for file in files),
             memory_needed=needed,
             scratch_needed=0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, job.workers, budgets),
             method=method.name,
             method_reason=method.reason,
-            notes=_notes(job, found, groups, look, stored, partitions, rows),
+            notes=_notes(job, inputs, size, partitions),
+            keeps_rows=operation.keeps_rows,
         ),
-        row_bytes=look.row_bytes,
+        row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
-        dictionary=_dictionary(output, look),
-        boundaries=boundaries,
-        filter_columns=extra.serialize().to_pybytes() if extra.names else None,
+        dictionary=[field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)],
+        boundaries=_boundaries(operation, inputs[0], layout),
     )
     return with_fingerprint(plan)
 
 
-def range_keys(job: Job) -> list[SortKey]:
-    """The keys by whose ranges rows are parted; none for hash and round robin."""
-    operation = job.operation
-    if isinstance(operation, Sort):
-        return list(operation.by)
-    return [SortKey(name) for name in operation.range] if isinstance(operation, Repartition) else []
+def _boundaries(operation: Planning, one: Planned, layout: Layout) -> bytes | None:
+    """Between the ranges of keys, for operations that part rows by them; these have one input."""
+    keys = operation.range_keys()
+    if not keys:
+        return None
+    return sampled_boundaries(
+        one.files,
+        one.groups,
+        keys,
+        one.target,
+        one.where,
+        layout,
+        one.storage,
+        selectivity=one.look.selectivity,
+        separate=operation.in_ranges,
+    )
+
+
+def _memory_needed(budgets: Budgets, inputs: Sequence[Planned], size: Size, row_group_rows: int) -> int:
+    """Raises OutOfMemory where a worker has less."""
+    most = 0
+    for one in inputs:
+        row_bytes = max(size.row_bytes, one.look.row_bytes)
+        needed = sizing.memory_needed(row_bytes, row_group_rows, _leaves(one.target))
+        most = max(most, needed)
+        if budgets.limit < needed:
+            raise OutOfMemory(
+                f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: rows of "
+                f"about {readable(row_bytes)} in {len(one.target)} columns need {readable(needed)}"
+            )
+    return most
 
 
 def check_output(job: Job, storage: Storage) -> None:
@@ -153,71 +153,6 @@ def _is_ours(job: Job, path: str, storage: Storage) -> bool:
     )
 
 
-def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:
-    """The row groups that may hold rows that pass the filter, in input order. Positions count the others too."""
-    out: list[GroupOf] = []
-    first = 0
-    for at, file in enumerate(files):
-        for number, group in enumerate(file.groups):
-            if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema.names)):
-                out.append(GroupOf(at, number, first))
-            first += group.rows
-    return out
-
-
-def make_splits(files: Sequence[Found], groups: Sequence[GroupOf], row_bytes: float) -> list[Split]:
-    """Consecutive row groups, gathered up to the target; small files share a split."""
-    sizes = [files[one.file].groups[one.group].rows * row_bytes for one in groups]
-    target = sizing.split_target(sum(sizes))
-    splits: list[Split] = []
-    held: list[GroupOf] = []
-    size = 0.0
-    for one, each in zip(groups, sizes, strict=True):
-        if held and size + each / 2 > target:
-            splits.append(_split(files, held))
-            held, size = [], 0.0
-        held.append(one)
-        size += each
-    if held:
-        splits.append(_split(files, held))
-    return splits
-
-
-def _split(files: Sequence[Found], groups: Sequence[GroupOf]) -> Split:
-    pieces: list[Piece] = []
-    for one in groups:
-        if not pieces or pieces[-1].file != one.file:
-            pieces.append(Piece(one.file, [], []))
-        pieces[-1].row_groups.append(one.group)
-        pieces[-1].first_rows.append(one.first)
-    found = [files[one.file].groups[one.group] for one in groups]
-    return Split(pieces, bytes=sum(group.bytes for group in found), rows=sum(group.rows for group in found))
-
-
-def _filter(text: str, names: Sequence[str], schema: pa.Schema, output: pa.Schema) -> tuple[Filter | None, pa.Schema]:
-    """The compiled filter, and the schema of the columns that only it reads."""
-    if not text:
-        return None, pa.schema([])
-    for name in names:
-        check_column(name, schema.names, "inputs[0].filter")
-    extra = pa.schema([schema.field(name) for name in names if output.get_field_index(name) < 0])
-    return compile_filter(text, transport_schema(schema)), extra
-
-
-def _files(files: Sequence[Found]) -> list[File]:
-    out: list[File] = []
-    first = 0
-    for file in files:
-        out.append(File(file.info.path, file.info.size, file.info.tag, file.rows, first, hive=file.hive))
-        first += file.rows
-    return out
-
-
-def _dictionary(output: pa.Schema, look: Probe) -> list[str]:
-    """Columns to write with a Parquet dictionary: those of few values, and those declared as dictionaries."""
-    return [field.name for field in output if field.name in look.few or pa.types.is_dictionary(field.type)]
-
-
 def _leaves(schema: pa.Schema) -> int:
     def count(kind: pa.DataType) -> int:
         if pa.types.is_nested(kind):
@@ -227,28 +162,25 @@ def _leaves(schema: pa.Schema) -> int:
     return sum(count(field.type) for field in schema)
 
 
-def _notes(
-    job: Job,
-    found: InputFiles,
-    groups: Sequence[GroupOf],
-    look: Probe,
-    stored: int,
-    partitions: int,
-    rows: int,
-) -> list[str]:
+def _notes(job: Job, inputs: Sequence[Planned], size: Size, partitions: int) -> list[str]:
     """What a person may want to know of how the plan came about."""
     notes: list[str] = []
-    every = sum(len(file.groups) for file in found.files)
-    if len(groups) < every:
-        notes.append(f"{every - len(groups):,} of {every:,} row groups cannot match the filter and are not read")
-    if job.inputs[0].filter and rows:
-        notes.append(f"about {look.selectivity:.0%} of the rows in the others pass it, as far as a sample shows")
+    for one in inputs:
+        of = f"{one.source.name}: " if len(inputs) > 1 and one.source.name else ""
+        every = sum(len(file.groups) for file in one.files)
+        left_out = every - len(one.groups)
+        if left_out:
+            notes.append(f"{of}{left_out:,} of {every:,} row groups cannot match the filter and are not read")
+        if one.source.filter and one.rows:
+            notes.append(
+                f"{of}about {one.look.selectivity:.0%} of the rows in the others pass it, as far as a sample shows"
+            )
     if not job.output.partitions:
-        share = readable(stored * look.selectivity / partitions)
+        share = readable(size.stored / partitions)
         notes.append(
             f"{partitions:,} files of about {share}, for output.targetPartitionSize: "
             f"{readable(job.output.target_bytes)}"
         )
-    if job.output.partitions > max(math.ceil(rows * look.selectivity), 1):
+    if job.output.partitions > max(math.ceil(size.rows), 1):
         notes.append("there are fewer rows than files: some files will be empty")
     return notes

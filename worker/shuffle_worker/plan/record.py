@@ -7,6 +7,8 @@ layout's buckets, which never show in a file.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import pyarrow as pa
 from msgspec import Struct, field
 
@@ -18,8 +20,8 @@ class File(Struct, frozen=True):
     """One input file as it was when the job was planned.
 
     tag: what changes when the file does (ETag, or size and modification time); compared when it is opened and after.
-    rows: from the footer; first_row: the number of input rows in the files before it, so that a row of the input has a
-    position, which defines order and ties everywhere.
+    rows: from the footer; first_row: the number of rows in the files of the same input before it, so that a row of an
+    input has a position, which defines order and ties everywhere. input: which of the job's inputs it belongs to.
     hive: the columns that its folders spell out (`country=DE`), as text; None for the default partition.
     """
 
@@ -41,20 +43,42 @@ class Piece(Struct, frozen=True):
 
 
 class Split(Struct, frozen=True):
-    """What one transfer lease reads: pieces of one or several files, in input order. bytes: stored bytes to fetch."""
+    """What one transfer lease reads: pieces of one or several files of one input, in input order. bytes: stored bytes
+    to fetch."""
 
     pieces: list[Piece]
     bytes: int
     rows: int
+    input: int = 0
+
+
+class Table(Struct, frozen=True):
+    """One input as it is read and sent. schema: of the columns that the operation needs of it, with the types that the
+    output is to declare, as IPC bytes; what travels is its transport schema (`plan/schema.py`). filter_columns: the
+    schema of the columns that only the filter reads, None where there are none. row_bytes: mean Arrow bytes of a row.
+    rows: how many are expected to pass the filter."""
+
+    name: str
+    schema: bytes
+    row_bytes: float
+    rows: int
+    filter_columns: bytes | None = None
+
+    def arrow_schema(self) -> pa.Schema:
+        return pa.ipc.read_schema(pa.py_buffer(self.schema))
+
+    def filter_schema(self) -> pa.Schema:
+        return pa.schema([]) if self.filter_columns is None else pa.ipc.read_schema(pa.py_buffer(self.filter_columns))
 
 
 class Plan(Struct, frozen=True):
-    """schema: the output's Arrow schema as IPC bytes. boundaries: for range layouts, a record batch as an IPC stream:
-    the sort columns (as the input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth
-    a Parquet dictionary. row_bytes: mean Arrow bytes of a row. row_group_rows: rows in each output row group.
-    filter_columns: the schema (IPC bytes) of the columns that only the filter reads, None where there are none."""
+    """inputs: in the job's order. schema: the output's Arrow schema as IPC bytes. files, splits: of all inputs, those
+    of the first one first. boundaries: for range layouts, a record batch as an IPC stream: the sort columns (as the
+    input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth a Parquet dictionary.
+    row_bytes: mean Arrow bytes of an output row. row_group_rows: rows in each output row group."""
 
     job: Job
+    inputs: list[Table]
     schema: bytes
     files: list[File]
     splits: list[Split]
@@ -64,10 +88,12 @@ class Plan(Struct, frozen=True):
     row_group_rows: int
     dictionary: list[str] = field(default_factory=list)
     boundaries: bytes | None = None
-    filter_columns: bytes | None = None
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
 
-    def filter_schema(self) -> pa.Schema:
-        return pa.schema([]) if self.filter_columns is None else pa.ipc.read_schema(pa.py_buffer(self.filter_columns))
+    @property
+    def first_splits(self) -> list[int]:
+        """The number of each input's first split, and at the end the number of all splits."""
+        inputs = [split.input for split in self.splits]
+        return [bisect_left(inputs, at) for at in range(len(self.inputs))] + [len(inputs)]

@@ -131,6 +131,7 @@ class PlanSummary(Struct, frozen=True):
     method: str = "PeerToPeer"  # or "ObjectStore": how shards travel
     method_reason: str = ""
     notes: list[str] = field(default_factory=list)
+    keeps_rows: bool = True  # every row that is read is a row that is written, so the two counts must agree
 
 
 class Done(Struct, frozen=True):
@@ -286,12 +287,70 @@ class Sort(Struct, frozen=True, tag="sort"):
     by: list[SortKey]
 
 
+class Join(Struct, frozen=True, tag="join"):
+    """how: Inner, Left, Right, Full, LeftSemi or LeftAnti. left, right: which of the job's inputs. left_on, right_on:
+    as many key columns of each, pairwise. suffixes: for columns that both have. nulls_equal: a null key matches one."""
+
+    how: str
+    left: int
+    right: int
+    left_on: list[str]
+    right_on: list[str]
+    suffixes: list[str] = field(default_factory=lambda: ["", "_right"])
+    nulls_equal: bool = False
+
+
+class Aggregation(Struct, frozen=True):
+    """One column of a groupBy's result. column: None for a count of rows. quantile: for that function only."""
+
+    function: str
+    column: str | None
+    name: str
+    quantile: float | None = None
+    ignore_nulls: bool = True
+
+
+class GroupBy(Struct, frozen=True, tag="groupBy"):
+    """nulls: Keep (a null key is a group of its own) or Drop."""
+
+    by: list[str]
+    aggregations: list[Aggregation]
+    nulls: str = "Keep"
+
+
+class ResultColumn(Struct, frozen=True):
+    """A column that a function returns. type: as Arrow writes it."""
+
+    name: str
+    type: str
+
+
+class Apply(Struct, frozen=True, tag="apply"):
+    """A function of the user's, `package.module:function`, called for each group. schema: None where it is inferred.
+    per: Group or Partition."""
+
+    by: list[str]
+    function: str
+    schema: list[ResultColumn] | None = None
+    per: str = "Group"
+
+
+class Distinct(Struct, frozen=True, tag="distinct"):
+    """by: the columns that are compared; all where there are none. keep: First or Last, in input order."""
+
+    by: list[str] = field(default_factory=list)
+    keep: str = "First"
+
+
+AnyOperation = Repartition | Sort | Join | GroupBy | Apply | Distinct
+
+
 class Job(Struct, frozen=True):
     """A ShuffleJob, resolved: defaults filled in, quantities as numbers. Built by the operator's `api`."""
 
     uid: str
     name: str
-    operation: Repartition | Sort
+    operation: AnyOperation
     inputs: list[Input]
     output: Output
     workers: int

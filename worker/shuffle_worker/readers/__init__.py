@@ -14,11 +14,11 @@ FORMATS = ("Parquet",)
 """What can be read today."""
 
 
-def reader_for(plan: Plan, storage: Storage) -> Reader:
-    """The reader for the plan's input. Raises InvalidSpec for a format that cannot be read."""
-    name = plan.job.inputs[0].format or "Parquet"
+def reader_for(plan: Plan, storage: Storage, index: int = 0) -> Reader:
+    """The reader for one of the plan's inputs. Raises InvalidSpec for a format that cannot be read."""
+    name = plan.job.inputs[index].format or "Parquet"
     if name == "Parquet":
         from shuffle_worker.readers.parquet import ParquetReader
 
-        return ParquetReader(plan, storage)
-    raise InvalidSpec(f"inputs[0].format: {name} cannot be read; formats are {', '.join(FORMATS)}")
+        return ParquetReader(plan, storage, index)
+    raise InvalidSpec(f"inputs[{index}].format: {name} cannot be read; formats are {', '.join(FORMATS)}")

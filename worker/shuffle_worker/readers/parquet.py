@@ -35,24 +35,25 @@ KEPT_FOOTERS = 8
 
 
 class ParquetReader:
-    """Reads the splits of one plan. Safe for several threads, each with its own split.
+    """Reads the splits of one of a plan's inputs. Safe for several threads, each with its own split.
 
     budget: stored bytes of a remote file held at once; by default a third of the worker's working memory."""
 
-    def __init__(self, plan: Plan, storage: Storage, budget: int | None = None) -> None:
+    def __init__(self, plan: Plan, storage: Storage, index: int = 0, budget: int | None = None) -> None:
         self._plan = plan
         self._storage = storage
         self._budget = budget if budget is not None else Budgets.for_limit(plan.job.memory).working // 3
-        self._output = transport_schema(plan.arrow_schema())
+        table = plan.inputs[index]
+        self._output = transport_schema(table.arrow_schema())
         self._target = self._output
         self._filter: Filter | None = None
-        text = plan.job.inputs[0].filter
+        text = plan.job.inputs[index].filter
         if text:
             from shuffle_worker.plan.filter import compile_filter  # the parser is only loaded where there is a filter
 
-            extra = plan.filter_schema()
+            extra = table.filter_schema()
             self._target = pa.schema([*self._output, *transport_schema(extra)])
-            self._filter = compile_filter(text, self._target)
+            self._filter = compile_filter(text, self._target, index)
         self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -1,0 +1,157 @@
+"""What each operation decides while a job is planned: the columns it needs, its checks, what its output looks like.
+
+The planner works every input out by itself (`plan/table.py`) and asks the operation for the rest, through the methods
+of `Planning`; whole rows of one input are the rule, and what an operation does not say it has from there.
+`planning_for` is the one place that knows which class belongs to which operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
+from shuffle_worker.protocol.messages import AnyOperation, Job, Repartition, Sort, SortKey
+from shuffle_worker.writers.commit import Partitioning
+
+
+class Columns(NamedTuple):
+    """An input's schemas. found: every column that it has; kept: those that the user selected, in that order."""
+
+    found: pa.Schema
+    kept: pa.Schema
+
+
+class Size(NamedTuple):
+    """How much a table is expected to be: its rows (those that pass the filter), the Arrow bytes of a row, and the
+    bytes as files hold it. few: its columns of few distinct values. It depends on the data alone, for it decides how
+    many files there are."""
+
+    rows: float
+    row_bytes: float
+    stored: float
+    few: Sequence[str] = ()
+
+
+class Planning:
+    """inputs: how many it takes. keeps_rows: every row read is a row written, whole. in_ranges: a partition may be cut
+    into several buckets, so that each of them fits in memory; only where the order of a file's rows does not depend on
+    where it is cut (see docs/output.md)."""
+
+    inputs = 1
+    keeps_rows = True
+    in_ranges = False
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def needed(self, index: int) -> Sequence[str] | None:  # noqa: ARG002
+        """The columns of an input that are read for the operation; None for all that the user selected."""
+        return None
+
+    def range_keys(self) -> list[SortKey]:
+        """The keys by whose ranges rows are parted; none for hash and round robin."""
+        return []
+
+    def keys(self) -> list[Key]:
+        """Every column that the operation uses as a key."""
+        return []
+
+    def check(self, inputs: Sequence[Columns]) -> None:
+        """Raises InvalidSpec where the operation cannot be done with these inputs."""
+        for key in self.keys():
+            check_key(key, *inputs[key.input])
+
+    def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
+        """The output's schema, from those of the inputs (of the columns needed)."""
+        return inputs[0]
+
+    def size(self, inputs: Sequence[Size]) -> Size:
+        """How much the output is expected to be; its `few` are names of output columns."""
+        return inputs[0]
+
+    def partitioning(self, partitions: int) -> Partitioning:
+        """What the manifest says of how rows were told apart."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The operation in words."""
+        raise NotImplementedError
+
+
+class RepartitionPlanning(Planning):
+    def __init__(self, job: Job, operation: Repartition) -> None:
+        super().__init__(job)
+        self._by, self._range = operation.by, operation.range
+
+    def range_keys(self) -> list[SortKey]:
+        return [SortKey(name) for name in self._range]
+
+    def keys(self) -> list[Key]:
+        named = [Key(0, name, f"operation.repartition.by[{at}]") for at, name in enumerate(self._by)]
+        return named + [Key(0, name, f"operation.repartition.range[{at}]") for at, name in enumerate(self._range)]
+
+    def check(self, inputs: Sequence[Columns]) -> None:
+        super().check(inputs)
+        check_sort_within(self.job, inputs[0].kept, found=inputs[0].found)
+        refuse_twice(self._by, "operation.repartition.by")
+        refuse_twice(self._range, "operation.repartition.range")
+
+    def partitioning(self, partitions: int) -> Partitioning:
+        if self._by:
+            return Partitioning("hash", self._by, partitions, HASH_NAME)
+        if self._range:
+            return Partitioning("range", self._range, partitions)
+        return Partitioning("roundRobin", [], partitions)
+
+    def describe(self) -> str:
+        if self._by:
+            return f"repartition by the hash of {', '.join(self._by)}"
+        if self._range:
+            return f"repartition by ranges of {', '.join(self._range)}"
+        return "repartition round robin, into even sizes"
+
+
+class SortPlanning(Planning):
+    in_ranges = True
+
+    def __init__(self, job: Job, operation: Sort) -> None:
+        super().__init__(job)
+        self._by = operation.by
+
+    def range_keys(self) -> list[SortKey]:
+        return list(self._by)
+
+    def keys(self) -> list[Key]:
+        return [Key(0, key.column, f"operation.sort.by[{at}].column") for at, key in enumerate(self._by)]
+
+    def check(self, inputs: Sequence[Columns]) -> None:
+        if not self._by:
+            raise InvalidSpec("operation.sort.by: is empty; name the columns to sort by")
+        super().check(inputs)
+        check_sort_within(self.job, inputs[0].kept, found=inputs[0].found)
+        refuse_twice([key.column for key in self._by], "operation.sort.by")
+
+    def partitioning(self, partitions: int) -> Partitioning:
+        return Partitioning("sort", [key.column for key in self._by], partitions)
+
+    def describe(self) -> str:
+        keys = ", ".join(
+            f"{key.column} {'descending' if key.descending else 'ascending'}, nulls "
+            f"{'first' if key.nulls_first else 'last'}"
+            for key in self._by
+        )
+        return f"global sort by {keys}"
+
+
+def planning_for(job: Job) -> Planning:
+    operation: AnyOperation = job.operation
+    if isinstance(operation, Repartition):
+        return RepartitionPlanning(job, operation)
+    if isinstance(operation, Sort):
+        return SortPlanning(job, operation)
+    raise InvalidSpec(f"operation: {type(operation).__name__} cannot be carried out by this version")

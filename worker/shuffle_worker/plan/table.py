@@ -1,0 +1,204 @@
+"""One input, worked out: its files, the columns that are read of it, its filter, how much of it there is.
+
+Called by the planner for each input, in two steps: `find` lists and reads footers, so that all schemas are known and
+can be judged together; `measure` reads some rows. What one input is does not depend on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.plan import sizing
+from shuffle_worker.plan.arrow import schema_of
+from shuffle_worker.plan.dictionaries import settled
+from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
+from shuffle_worker.plan.inputs import Found, InputFiles, check_apart, check_column, read_inputs, select
+from shuffle_worker.plan.operations import Columns, Planning, Size
+from shuffle_worker.plan.probe import GroupOf, Probe, probe
+from shuffle_worker.plan.record import File, Piece, Split, Table
+from shuffle_worker.plan.schema import transport_schema
+from shuffle_worker.protocol.messages import Input, Job
+from shuffle_worker.storage.base import Storage
+
+
+class FoundTable(NamedTuple):
+    """What footers say of an input. kept: the columns that the user selected. filtered: those that the filter names."""
+
+    number: int
+    source: Input
+    storage: Storage
+    found: InputFiles
+    kept: pa.Schema
+    filtered: list[str]
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(self.found.schema, self.kept)
+
+
+class Planned(NamedTuple):
+    """An input with all that is decided about it. schema: of the columns that are read and sent, with the types that
+    the output declares; extra: of those that only the filter reads; target: the transport schema of both. groups: the
+    row groups that may hold rows that pass the filter; rows, stored: of them, before the filter."""
+
+    number: int
+    source: Input
+    storage: Storage
+    files: list[Found]
+    schema: pa.Schema
+    extra: pa.Schema
+    target: pa.Schema
+    where: Filter | None
+    groups: list[GroupOf]
+    look: Probe
+    rows: int
+    stored: int
+
+    @property
+    def size(self) -> Size:
+        return Size(
+            self.rows * self.look.selectivity,
+            self.look.row_bytes,
+            self.stored * self.look.selectivity,
+            [name for name in self.schema.names if name in self.look.few],
+        )
+
+    @property
+    def table(self) -> Table:
+        return Table(
+            name=self.source.name,
+            schema=self.schema.serialize().to_pybytes(),
+            row_bytes=self.look.row_bytes,
+            rows=int(self.rows * self.look.selectivity),
+            filter_columns=self.extra.serialize().to_pybytes() if self.extra.names else None,
+        )
+
+    @property
+    def records(self) -> list[File]:
+        out: list[File] = []
+        first = 0
+        for file in self.files:
+            info = file.info
+            out.append(File(info.path, info.size, info.tag, file.rows, first, self.number, file.hive))
+            first += file.rows
+        return out
+
+
+def find(job: Job, index: int, operation: Planning, storage: Storage) -> FoundTable:
+    """Raises the JobErrors of bad input."""
+    source = job.inputs[index]
+    filtered = columns_of(source.filter, index) if source.filter else []
+    ranges = [key.column for key in operation.range_keys()]
+    needed = operation.needed(index)
+    wanted = source.columns if needed is None else needed
+    found = read_inputs(source, storage, filtered, ranges, index=index, wanted=wanted)
+    check_apart(source, found.files, job.output.path)
+    return FoundTable(index, source, storage, found, select(found.schema, source.columns, index), filtered)
+
+
+def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
+    """The input's filter. every: all inputs, for the advice that a filter on a column of another one gets."""
+    text, schema = one.source.filter, one.found.schema
+    if not text:
+        return None
+    for name in one.filtered:
+        elsewhere = next((other for other in every if name in other.found.schema.names), None)
+        if name not in schema.names and elsewhere is not None:
+            raise InvalidSpec(
+                f"inputs[{one.number}].filter: {name!r} is a column of the input {elsewhere.source.name!r}, and a "
+                f"filter sees only the rows of its own input; move the condition to inputs[{elsewhere.number}].filter"
+            )
+        check_column(name, schema.names, f"inputs[{one.number}].filter")
+    return compile_filter(text, transport_schema(schema), one.number)
+
+
+def measure(one: FoundTable, operation: Planning, where: Filter | None) -> Planned:
+    schema = one.kept
+    needed = operation.needed(one.number)
+    if needed is not None:
+        schema = schema_of([field for field in schema if field.name in needed], schema.metadata)
+    extra = pa.schema([one.found.schema.field(name) for name in one.filtered if schema.get_field_index(name) < 0])
+    files = one.found.files
+    groups = kept_groups(files, where)
+    schema = settled(schema, files, one.storage)
+    written = transport_schema(schema)
+    target = pa.schema([*written, *transport_schema(extra)])
+    return Planned(
+        number=one.number,
+        source=one.source,
+        storage=one.storage,
+        files=files,
+        schema=schema,
+        extra=extra,
+        target=target,
+        where=where,
+        groups=groups,
+        look=probe(files, groups, written, target, where, one.storage),
+        rows=sum(files[group.file].groups[group.group].rows for group in groups),
+        stored=sum(files[group.file].groups[group.group].output_bytes for group in groups),
+    )
+
+
+def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:
+    """The row groups that may hold rows that pass the filter, in input order. Positions count the others too."""
+    out: list[GroupOf] = []
+    first = 0
+    for at, file in enumerate(files):
+        for number, group in enumerate(file.groups):
+            if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema.names)):
+                out.append(GroupOf(at, number, first))
+            first += group.rows
+    return out
+
+
+def make_splits(inputs: Sequence[Planned]) -> list[Split]:
+    """The splits of all inputs, those of the first one first."""
+    target = sizing.split_target(sum(one.rows * one.look.read_bytes for one in inputs))
+    splits: list[Split] = []
+    before = 0
+    for one in inputs:
+        splits += splits_of(one.files, one.groups, one.look.read_bytes, target, one.number, before)
+        before += len(one.files)
+    return splits
+
+
+def splits_of(
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    row_bytes: float,
+    target: float,
+    index: int = 0,
+    before: int = 0,
+) -> list[Split]:
+    """Consecutive row groups of an input, gathered up to `target` Arrow bytes; small files share a split. before: the
+    files of the inputs before this one, for files are numbered through."""
+    splits: list[Split] = []
+    held: list[GroupOf] = []
+    size = 0.0
+    for group in groups:
+        each = files[group.file].groups[group.group].rows * row_bytes
+        if held and size + each / 2 > target:
+            splits.append(_split(files, held, index, before))
+            held, size = [], 0.0
+        held.append(group)
+        size += each
+    if held:
+        splits.append(_split(files, held, index, before))
+    return splits
+
+
+def _split(files: Sequence[Found], groups: Sequence[GroupOf], index: int, before: int) -> Split:
+    pieces: list[Piece] = []
+    for group in groups:
+        if not pieces or pieces[-1].file != before + group.file:
+            pieces.append(Piece(before + group.file, [], []))
+        pieces[-1].row_groups.append(group.group)
+        pieces[-1].first_rows.append(group.first)
+    found = [files[group.file].groups[group.group] for group in groups]
+    return Split(
+        pieces, bytes=sum(group.bytes for group in found), rows=sum(group.rows for group in found), input=index
+    )
