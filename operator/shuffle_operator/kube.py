@@ -11,6 +11,8 @@ import json
 import os
 import warnings
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
@@ -19,6 +21,9 @@ Object = dict[str, Any]
 
 TIMEOUT = 30.0
 """Seconds for one request. A request that takes longer is lost, and tried again from the state that is then found."""
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a log's line that are held."""
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -90,6 +95,10 @@ class Kube(Protocol):
         ...
 
     async def logs(self, namespace: str, pod: str, *, lines: int | None = None) -> str: ...
+
+    def follow(self, namespace: str, pod: str, *, lines: int | None = None) -> AsyncIterator[str]:
+        """A pod's log, line by line as it is written, until its container ends."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -192,6 +201,21 @@ class ApiKube:
         query = {"tailLines": str(lines)} if lines is not None else {}
         return (await self._send("GET", _path(PODS, namespace, pod) + "/log", query)).decode(errors="replace")
 
+    async def follow(self, namespace: str, pod: str, *, lines: int | None = None) -> AsyncIterator[str]:
+        """Holds a line, and cuts one that is longer than `LONGEST_LINE`."""
+        query = {"follow": "true"} | ({"tailLines": str(lines)} if lines is not None else {})
+        held = b""
+        async with self._answer("GET", _path(PODS, namespace, pod) + "/log", query, limit=None) as response:
+            async for piece in response.content.iter_any():
+                *whole, held = (held + piece).split(b"\n")
+                for line in whole:
+                    yield line.decode(errors="replace")
+                if len(held) > LONGEST_LINE:
+                    yield held.decode(errors="replace")
+                    held = b""
+        if held:
+            yield held.decode(errors="replace")
+
     async def close(self) -> None:
         await self._client.close()
 
@@ -215,6 +239,22 @@ class ApiKube:
         body: Object | None = None,
         content_type: str = "application/json",
     ) -> bytes:
+        async with self._answer(method, path, query, body, content_type, limit=TIMEOUT) as response:
+            data: bytes = await response.read()
+            return data
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        *,
+        limit: float | None,
+    ) -> AsyncIterator[Any]:
+        """An answer that is none of a refusal. limit: seconds for all of it."""
         import aiohttp
 
         client = self._client
@@ -224,18 +264,22 @@ class ApiKube:
             await client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             url = client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
             response = await client.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+                method,
+                url,
+                headers=headers,
+                body=body,
+                _request_timeout=aiohttp.ClientTimeout(total=limit, sock_connect=TIMEOUT),
             )
-            data: bytes = await response.read()
-            status = str(response.status)
+            async with response.response as answer:
+                status = str(answer.status)
+                if answer.status >= 400:
+                    raise _refusal(answer.status, await answer.read())
+                yield answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             said = str(error) or type(error).__name__
             raise KubeError(0, "Unreachable", f"the API server does not answer: {said}") from error
         finally:
             self.requests[method, status] += 1
-        if response.status >= 400:
-            raise _refusal(response.status, data)
-        return data
 
 
 def _path(resource: Resource, namespace: str, name: str = "") -> str:

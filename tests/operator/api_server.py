@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ class ApiServer:
         self.kube = kube
         self.allowed = True
         self.seen: dict[str, str] = {}
+        self.ended = asyncio.Event()
         self.app = web.Application()
         for prefix in ("/api/{version}", "/apis/{group}/{version}"):
             for place in ("/namespaces/{namespace}", ""):
@@ -45,7 +47,16 @@ class ApiServer:
         more = {"continue": str(start + size)} if start + size < len(items) else {}
         return web.json_response({"items": items[start : start + size], "metadata": more})
 
-    async def _one(self, request: web.Request) -> web.Response:
+    async def _followed(self, request: web.Request, name: str) -> web.StreamResponse:
+        """A log that grows, until `ended` is set."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(f"first of {name}\nsec".encode())
+        await self.ended.wait()
+        await response.write(b"ond\nlast")
+        return response
+
+    async def _one(self, request: web.Request) -> web.StreamResponse:
         resource, namespace = self._place(request)
         name, sub = request.match_info["name"], request.match_info.get("sub", "")
         missing = KubeError(404, "NotFound", f"{resource.plural} {name!r} not found")
@@ -53,6 +64,8 @@ class ApiServer:
             if sub == "log":
                 if await self.kube.get(resource, namespace, name) is None:
                     raise missing
+                if "follow" in request.query:
+                    return await self._followed(request, name)
                 return web.Response(text=f"log of {name}\n")
             if request.method == "GET":
                 found = await self.kube.get(resource, namespace, name)

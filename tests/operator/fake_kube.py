@@ -16,7 +16,7 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,10 @@ class FakeKube:
 
     async def logs(self, namespace: str, pod: str, *, lines: int | None = None) -> str:
         return ""
+
+    async def follow(self, namespace: str, pod: str, *, lines: int | None = None) -> AsyncIterator[str]:
+        return
+        yield
 
     async def close(self) -> None:
         return None

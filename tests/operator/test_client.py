@@ -192,6 +192,46 @@ async def test_logs_of_one_worker_or_of_all(server: ApiServer, capfd: pytest.Cap
     assert await in_thread("logs", "other") == 1
 
 
+async def test_logs_are_followed_to_their_end_and_so_are_those_of_workers_that_come_later(server: ApiServer) -> None:
+    async def start(name: str, worker: str) -> None:
+        labels = {"shuffle-operator.dev/job": "sorted", "shuffle-operator.dev/worker": worker}
+        await server.kube.create(PODS, "data", {"metadata": {"name": name, "labels": labels}})
+        state = [{"name": "worker", "state": {"running": {}}}]
+        server.kube.set_pod_status("data", name, phase="Running", containerStatuses=state)
+
+    await server.kube.create(JOBS, "data", job_body())
+    await start("sorted-w-0-0", "0")
+    seen: list[tuple[str, str]] = []
+    async with await Client.connect("data") as client:
+        async for pod, line in client.follow("sorted"):
+            seen.append((pod, line))
+            if len(seen) == 1:
+                await start("sorted-w-0-3", "0")
+            if len(seen) == 2:
+                finish(server, "sorted", "Complete", "Completed")
+                server.ended.set()
+        assert seen[:2] == [("sorted-w-0-0", "first of sorted-w-0-0"), ("sorted-w-0-3", "first of sorted-w-0-3")]
+        for pod in ("sorted-w-0-0", "sorted-w-0-3"):
+            assert [line for name, line in seen if name == pod] == [f"first of {pod}", "second", "last"]
+        assert [line async for _, line in client.follow("sorted", worker=7)] == []
+
+
+async def test_a_follower_that_stops_leaves_nothing_running(server: ApiServer) -> None:
+    await server.kube.create(JOBS, "data", job_body())
+    labels = {"shuffle-operator.dev/job": "sorted", "shuffle-operator.dev/worker": "0"}
+    await server.kube.create(PODS, "data", {"metadata": {"name": "sorted-w-0-0", "labels": labels}})
+    server.kube.set_pod_status("data", "sorted-w-0-0", containerStatuses=[{"name": "worker", "state": {"running": {}}}])
+
+    def first() -> tuple[str, str]:
+        with SyncClient("data") as client:
+            lines = client.follow("sorted")
+            found = next(lines)
+            lines.close()
+            return found
+
+    assert await asyncio.to_thread(first) == ("sorted-w-0-0", "first of sorted-w-0-0")
+
+
 async def test_the_doctor_says_what_is_missing_and_what_to_do(
     server: ApiServer, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shuffle_operator.cli.cluster import ContextOption, NameArgument, NamespaceOption, with_client
-from shuffle_operator.cli.exits import FAILED
+from shuffle_operator.cli.exits import FAILED, INTERRUPTED
+
+if TYPE_CHECKING:
+    from shuffle_operator.client import Client
 
 
 def logs(
@@ -16,8 +19,17 @@ def logs(
     context: ContextOption = None,
     worker: Annotated[int | None, typer.Option("--worker", min=0, help="Only the worker of this index.")] = None,
     lines: Annotated[int | None, typer.Option("--lines", min=1, help="Only the last lines of each pod.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="As they are written, until the job is over.")] = False,
 ) -> None:
     """Print the logs of a job's worker pods, those that failed included as long as podRetention keeps them."""
+    if follow:
+        try:
+            if not with_client(namespace, context, lambda client: _follow(client, name, worker, lines)):
+                typer.echo(f"{name} has no pods, and is not there or finished", err=True)
+                raise typer.Exit(FAILED)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        return
     found = with_client(namespace, context, lambda client: client.logs(name, worker, lines))
     if not found:
         typer.echo(f"{name} has no pods (spec.podRetention: Always keeps them for their logs)", err=True)
@@ -25,3 +37,12 @@ def logs(
     for pod, text in found.items():
         for line in text.splitlines():
             typer.echo(f"{pod}: {line}" if len(found) > 1 else line)
+
+
+async def _follow(client: Client, name: str, worker: int | None, lines: int | None) -> int:
+    """Prints; returns the number of lines."""
+    count = 0
+    async for pod, line in client.follow(name, worker, lines):
+        typer.echo(line if worker is not None else f"{pod}: {line}")
+        count += 1
+    return count

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job, load_job
+from shuffle_operator.client.followed import Followed
 from shuffle_operator.client.job import JobFailed, SubmittedJob
 from shuffle_operator.kube import JOBS, PODS, ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import LABEL_JOB
@@ -125,6 +126,17 @@ class Client:
             except KubeError as error:
                 found[pod_name] = f"(no logs: {error.message})"
         return found
+
+    async def follow(
+        self, name: str, worker: int | None = None, lines: int | None = None
+    ) -> AsyncGenerator[tuple[str, str], None]:
+        """Pod and line, as they are written, of all of its workers, those that are started later too; until the job is
+        finished or gone and all of its pods have ended. lines: of what is there already.
+
+        Holds at most `WAITING_LINES` lines: a reader that is slow slows the reading down."""
+        async with Followed(self.kube, self.namespace, name, worker, lines) as followed:
+            async for each in followed.lines():
+                yield each
 
 
 def _manifest(job: JobLike) -> dict[str, Any]:

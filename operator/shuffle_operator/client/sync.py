@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -77,6 +77,14 @@ class Client:
     def logs(self, name: str, worker: int | None = None, lines: int | None = None) -> dict[str, str]:
         return self._wait(self._client.logs(name, worker, lines))
 
+    def follow(self, name: str, worker: int | None = None, lines: int | None = None) -> Iterator[tuple[str, str]]:
+        coming = self._client.follow(name, worker, lines)
+        try:
+            while (line := self._wait(_next(coming))) is not None:
+                yield line
+        finally:
+            self._wait(coming.aclose())
+
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
@@ -91,6 +99,5 @@ class Client:
         self._loop.close()
 
 
-async def _next(changes: Any) -> SubmittedJob | None:
-    found: SubmittedJob | None = await anext(changes, None)
-    return found
+async def _next(coming: AsyncIterator[T]) -> T | None:
+    return await anext(coming, None)
