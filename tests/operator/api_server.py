@@ -25,6 +25,7 @@ class ApiServer:
         self.allowed = True
         self.seen: dict[str, str] = {}
         self.ended = asyncio.Event()
+        self.log = ""
         self.app = web.Application()
         for prefix in ("/api/{version}", "/apis/{group}/{version}"):
             for place in ("/namespaces/{namespace}", ""):
@@ -66,7 +67,7 @@ class ApiServer:
                     raise missing
                 if "follow" in request.query:
                     return await self._followed(request, name)
-                return web.Response(text=f"log of {name}\n")
+                return web.Response(text=self.log or f"log of {name}\n")
             if request.method == "GET":
                 found = await self.kube.get(resource, namespace, name)
             elif request.method == "DELETE":

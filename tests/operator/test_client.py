@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -16,7 +17,9 @@ from shuffle_operator.api.schema import crd
 from shuffle_operator.cli.main import execute
 from shuffle_operator.client import Client, JobFailed
 from shuffle_operator.client.sync import Client as SyncClient
-from shuffle_operator.kube import CRDS, JOBS, PODS, ApiKube, KubeError
+from shuffle_operator.kube import CRDS, JOBS, PODS, ApiKube, KubeError, Resource
+from shuffle_worker.check import VARIABLE, Finding, check
+from shuffle_worker.protocol.messages import Input, Job, Output, Repartition
 from tests.operator.api_server import ApiServer, serving
 from tests.operator.conftest import sort_job
 from tests.operator.fake_kube import FakeKube
@@ -250,3 +253,48 @@ async def test_the_doctor_says_what_is_missing_and_what_to_do(
     server.kube.set_pod_status("shuffle-system", "op", conditions=ready)
     assert await in_thread("doctor") == 0
     assert "ok       operator: shuffle-system/op is ready" in capfd.readouterr().out
+
+
+async def test_the_doctor_tries_a_jobs_storage_from_a_pod_like_its_workers(
+    server: ApiServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    storage = {"secretRef": {"name": "keys"}}
+    inputs = [{"path": "s3://bucket/in/", "storage": storage}]
+    file = tmp_path / "job.yaml"
+    body = job_body(inputs=inputs)
+    body["spec"]["output"] = {"path": "s3://bucket/out/", "storage": storage}
+    file.write_text(yaml.safe_dump(body))
+    made: list[dict[str, Any]] = []
+
+    def run(kind: str, resource: Resource, body: dict[str, Any]) -> None:
+        """As the pod would."""
+        if kind == "ADDED" and resource == PODS:
+            made.append(body)
+            server.log = "a line of some library\n" + msgspec.json.encode(Finding("read it", False, "denied")).decode()
+            server.kube.set_pod_status("data", body["metadata"]["name"], phase="Succeeded")
+
+    server.kube.listeners.append(run)
+    assert await in_thread("doctor", str(file), "--image", "worker:1") == 1
+    assert "FAILED   read it: denied" in capfd.readouterr().out
+    [pod] = made
+    container = pod["spec"]["containers"][0]
+    assert container["envFrom"] == [{"secretRef": {"name": "keys"}}]
+    assert container["image"] == "worker:1"
+    assert "ownerReferences" not in pod["metadata"]
+    variables = {each["name"]: each.get("value", "") for each in container["env"]}
+    assert msgspec.json.decode(variables[VARIABLE], type=Job).output.path == "s3://bucket/out/"
+    assert not [key for key in server.kube.objects if key[0] == PODS]
+
+
+def test_what_a_check_finds_of_folders(tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    job = Job("u", "j", Repartition(), [Input([f"{source}/"])], Output(f"{target}"), workers=1, memory=1 << 28)
+    missing, empty = check(job)
+    assert (missing.ok, empty.ok) == (False, True)
+    assert missing.said.startswith("InputNotFound")
+    source.mkdir()
+    (source / "a.parquet").write_bytes(b"0123456789")
+    there, written = check(job)
+    assert (there.ok, there.said) == (True, "1 file, 10 B")
+    assert (written.ok, written.said) == (True, "it is empty")
+    assert not list(target.glob("**/*"))

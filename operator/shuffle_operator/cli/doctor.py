@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,6 +12,7 @@ from shuffle_operator.cli.cluster import ContextOption, NamespaceOption, with_cl
 from shuffle_operator.cli.exits import FAILED
 
 if TYPE_CHECKING:
+    from shuffle_operator.api.spec import ShuffleJob
     from shuffle_operator.client import Client
 
 OPERATORS = "app.kubernetes.io/part-of=shuffle-operator,app.kubernetes.io/component=operator"
@@ -25,11 +27,24 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-def doctor(namespace: NamespaceOption = None, context: ContextOption = None) -> None:
-    """Check the cluster: the definition, your rights, the operator and its version."""
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(help="A job file: its storage is tried, too, from a pod like its workers'.")
+    ] = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    image: Annotated[str, typer.Option("--image", help="Of that pod [default: the operator's workers'].")] = "",
+) -> None:
+    """Check the cluster: the definition, your rights, the operator and its version; and the storage of a job."""
+    from shuffle_operator.api.validation import load_job
+
+    job = load_job(file) if file is not None else None
 
     async def work(client: Client) -> list[Finding]:
-        return [finding async for finding in examine(client)]
+        found = [finding async for finding in examine(client)]
+        if job is not None:
+            found += [finding async for finding in reach(client, job, image)]
+        return found
 
     findings = with_client(namespace, context, work)
     for each in findings:
@@ -71,6 +86,23 @@ async def examine(client: Client) -> AsyncIterator[Finding]:
         yield _operator(pods)
     except KubeError as error:
         yield Finding("operator", None, error.message, "somebody who may list pods of all namespaces can tell")
+
+
+async def reach(client: Client, job: ShuffleJob, image: str) -> AsyncIterator[Finding]:
+    """Whether a job's workers could read and write where they are to."""
+    from shuffle_operator.client.check import check_storage, worker_image
+    from shuffle_operator.kube import PODS, KubeError
+
+    given = job.spec.workers.image if job.spec.workers is not None else None
+    try:
+        image = given or image or worker_image(await client.kube.list(PODS, "", OPERATORS))
+        if not image:
+            yield Finding("storage", None, "there is no operator whose workers' image could be used", "use --image")
+            return
+        for each in await check_storage(client.kube, client.namespace, job, image):
+            yield Finding(each.what, each.ok, each.said, "see docs/kubernetes.md, Credentials")
+    except KubeError as error:
+        yield Finding("storage", None, error.message, "somebody who may create pods and read their logs can tell")
 
 
 async def _right(client: Client, verb: str, resource: str, group: str) -> Finding:
