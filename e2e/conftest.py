@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -76,8 +77,15 @@ def slowly(faults: Faults) -> Iterator[None]:
 def events() -> Path:
     """A folder of Parquet files, the demo's."""
     folder = programs.cache() / "events" / EVENTS
-    run([PROJECT / ".venv/bin/python", PROJECT / "examples/demo/make_events.py", "--size", EVENTS, folder], timeout=900)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:  # another run may be making them
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _make_events(folder)
     return folder
+
+
+def _make_events(folder: Path) -> None:
+    run([PROJECT / ".venv/bin/python", PROJECT / "examples/demo/make_events.py", "--size", EVENTS, folder], timeout=900)
 
 
 @pytest.fixture(scope="session")

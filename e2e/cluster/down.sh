@@ -18,7 +18,7 @@ stop apiserver; stop etcd
 ! [ -e "/run/netns/$CP_NS" ] || ip netns del "$CP_NS"
 remove_cgroup "$E2E_NAME"
 if [ "${1:-}" = --keep-images ]; then
-    find "$E2E_STATE" -mindepth 1 -maxdepth 1 ! -name 'n[1-9]' ! -name images -exec rm -rf {} +
+    find "$E2E_STATE" -mindepth 1 -maxdepth 1 ! -name 'n[1-9]' ! -name images ! -name '*.tar' -exec rm -rf {} +
     for d in "$E2E_STATE"/n[1-9]; do
         [ ! -d "$d" ] || find "$d" -mindepth 1 -maxdepth 1 ! -name containerd -exec rm -rf {} +
     done

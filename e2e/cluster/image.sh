@@ -100,7 +100,10 @@ site_layer() {  # site_layer OUT ARGUMENT...: a layer made of a pip install
 requirements() { "$python" "$project/tools/requirements.py" --image; }
 
 build() {
-    local name=$1 key deps wheels out
+    local name=$1 key deps wheels app out
+    # What is in the cache is made by one at a time.
+    exec 9>"$store/lock"
+    flock 9
     base_layer
     key=$( (echo "$base"; requirements; cat "$project/constraints.txt") | sha256sum | cut -c1-12)
     deps=$store/deps-$key.tar
@@ -109,17 +112,21 @@ build() {
         requirements >"$store/requirements.txt"
         site_layer "$deps" --constraint "$project/constraints.txt" --requirement "$store/requirements.txt"
     fi
+    flock -u 9
+    app=$(mktemp "$store/app.XXXXXX")
     wheels=$(mktemp -d "$store/wheel.XXXXXX")
     "$python" -m pip wheel -qq --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$wheels" "$project"
-    site_layer "$store/app.tar" --no-deps "$wheels"/*.whl
+    site_layer "$app" --no-deps "$wheels"/*.whl
     rm -r "$wheels"
-    out=$store/$(echo "$name" | tr '/:' '__').tar
+    mkdir -p "$E2E_STATE"
+    out=$E2E_STATE/$(echo "$name" | tr '/:' '__').tar
     # Environment, user and command: as in the Dockerfile.
     python3 "$here/ociimage.py" --name "$name" --out "$out.new" \
-        --layer "$base_tar" --layer "$deps" --layer "$store/app.tar" \
+        --layer "$base_tar" --layer "$deps" --layer "$app" \
         --cmd '["python", "-m", "shuffle_operator"]' --user "$app_uid:$app_uid" --workdir /app \
         --env PATH=/usr/local/bin:/usr/bin:/bin --env PYTHONUNBUFFERED=1 --env PYTHONDONTWRITEBYTECODE=1 --env HOME=/tmp
     mv "$out.new" "$out"
+    rm "$app"
     echo "$out"
 }
 

@@ -298,3 +298,29 @@ def test_what_a_check_finds_of_folders(tmp_path: Path) -> None:
     assert (there.ok, there.said) == (True, "1 file, 10 B")
     assert (written.ok, written.said) == (True, "it is empty")
     assert not list(target.glob("**/*"))
+
+
+async def test_what_the_documentation_shows_works(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+    plain, mapping, looped = (block.partition("```")[0] for block in page.split("```python\n")[1:])
+    monkeypatch.chdir(tmp_path)
+    described: dict[str, Any] = {}
+    exec(mapping, described)
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(described["job"]))
+
+    def finish_it(kind: str, resource: Resource, body: dict[str, Any]) -> None:
+        if kind == "ADDED" and resource == JOBS:
+            conditions = [{"type": each, "status": "True", "reason": "Completed"} for each in ("Complete", "Finished")]
+            status = {"phase": "Complete", "message": "all of it", "conditions": conditions, "rows": {"written": 8}}
+            status["output"] = {"path": "s3://lake/by-user/"}
+            server.kube.objects[JOBS, "data", body["metadata"]["name"]]["status"] = status
+
+    server.kube.listeners.append(finish_it)
+    await asyncio.to_thread(exec, plain, {})
+    assert capsys.readouterr().out == "8 s3://lake/by-user/\n"
+    functions: dict[str, Any] = {}
+    exec(looped, functions)
+    await functions["run"](tmp_path / "job.yaml")
+    assert capsys.readouterr().out == "Complete all of it\n"

@@ -97,7 +97,7 @@ class WorkQueue:
                 again = await self.work(key)
             except Exception as error:
                 failed = True
-                log.warning("a pass over job %s failed: %s", key, error, exc_info=_is_defect(error))
+                log.log(_level(error), "a pass over job %s failed: %s", key, error, exc_info=_is_defect(error))
             took = self.clock() - began
         entry.running = False
         if self.watcher is not None:
@@ -140,6 +140,11 @@ class WorkQueue:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _level(error: Exception) -> int:
+    """That somebody changed a job while its status was written is nothing to worry about."""
+    return logging.INFO if getattr(error, "reason", "") == "Conflict" else logging.WARNING
 
 
 def _is_defect(error: Exception) -> bool:
