@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pytest
+from rich.console import Console
 from tests.plan.jobs import MEMORY, job, numbers, plan_of, write
 
+from shuffle_operator.api.status import Status
+from shuffle_operator.cli.plan_tree import Actual, actual_in, show
 from shuffle_worker.memory import Budgets
-from shuffle_worker.plan.explain import Explanation, describe, explain, render_text
+from shuffle_worker.plan.explain import Explanation, describe, explain
 from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.units import readable
 
@@ -36,25 +40,51 @@ def test_it_is_data(found: Explanation) -> None:
     assert found.output.schema == {"id": "int64"}
 
 
-def test_it_reads_well(found: Explanation, tmp_path: Path) -> None:
-    text = render_text(found)
+def shown(found: Explanation, actual: Actual | None = None) -> str:
+    assert found.tree is not None
+    console = Console(width=200, file=io.StringIO(), force_terminal=False)
+    show(console, found.tree, actual)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_tree_says_what_and_why(found: Explanation, tmp_path: Path) -> None:
+    text = shown(found)
+    steps = ["Write", "Repartition", "Shuffle", "Filter", "Read"]
+    assert [line.strip(" └─").split("  ")[0] for line in text.splitlines() if "  " in line.strip(" └─")] == steps
     for part in (
-        "test: repartition by the hash of id",
-        "4 files",
-        "4,000 rows",
-        "columns: id",
-        "filter:  id >= 2500 AND country = 'c1'",
-        "also read, for it: country",
-        "reads 1,500 rows in 3 row groups",
-        "1 split for 2 workers",
-        "512.0 MiB for each worker, 256.0 MiB is the least",
-        "nothing is expected to be spilled to disk",
-        f"{tmp_path}/out",
-        "5 of 8 row groups cannot match the filter",
+        f"to {tmp_path}/out, Parquet",
         "for output.targetPartitionSize: 2.0 KiB",
+        "by the hash of id",
+        "PeerToPeer: the output is a folder",
+        "nothing spilled",
+        "id >= 2500 AND country = 'c1'",
+        "statistics leave out 5 of 8 row groups, and 2 of 4 files as a whole",
+        "20% of the rows in the others pass",
+        "1 of 2 columns: id; for the filter also country",
+        "estimated 2 files, ",
+        ", 1,500 rows",
     ):
         assert part in text, text
-    assert all(len(line) < 140 for line in text.splitlines())
+    assert "actual" not in text
+
+
+def test_what_was_done_stands_beside_what_was_expected(found: Explanation) -> None:
+    assert found.tree is not None
+    status = Status.model_validate(
+        {
+            "rows": {"read": 300, "received": 300, "written": 300},
+            "bytes": {"read": 2048, "sent": 1024, "spilled": 0, "written": 4096},
+            "output": {"files": 2},
+        }
+    )
+    text = shown(found, actual_in(status, found.tree))
+    lines = [line.strip(" │") for line in text.splitlines() if "actual" in line]
+    assert lines == [
+        "actual    2 files, 4.0 KiB, 300 rows",
+        "actual    1.0 KiB moved, 300 rows, nothing spilled",
+        "actual    300 rows",
+        "actual    2.0 KiB",
+    ]
 
 
 def test_operations_in_words(tmp_path: Path) -> None:

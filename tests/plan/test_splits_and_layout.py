@@ -79,7 +79,9 @@ def test_partitions_as_asked_or_by_size(tmp_path: Path) -> None:
     assert plan_of(job(tmp_path, target_bytes=10_000)).layout.partitions == 9  # 80,000 bytes and the pages' headers
     half = plan_of(job(tmp_path, target_bytes=10_000, filter="id % 2 = 0"))
     assert half.layout.partitions == 5
-    assert any("5 files of about" in note for note in half.summary.notes)
+    assert half.summary.tree is not None
+    assert half.summary.tree.estimated.files == 5
+    assert any("for output.targetPartitionSize" in why for why in half.summary.tree.why)
 
 
 def test_more_files_than_rows_is_allowed(tmp_path: Path) -> None:
@@ -88,7 +90,8 @@ def test_more_files_than_rows_is_allowed(tmp_path: Path) -> None:
     assert plan.layout.partitions == 20_000
     assert plan.layout.buckets <= sizing.MOST_BUCKETS
     assert sum(plan.summary.group_partitions) == 20_000
-    assert any("fewer rows than files" in note for note in plan.summary.notes)
+    assert plan.summary.tree is not None
+    assert any("there are fewer rows" in why for why in plan.summary.tree.why)
 
 
 def test_files_without_rows(tmp_path: Path) -> None:

@@ -256,13 +256,13 @@ def test_pandas_is_not_loaded(tmp_path: Path) -> None:
 import sys
 from tests.plan.jobs import *
 from shuffle_worker.protocol.messages import SortKey
-from shuffle_worker.plan.explain import explain, render_text
+from shuffle_worker.plan.explain import explain
 condition = "id > 10.5 AND text LIKE 't%' AND id IN (11, 12, 13) OR text IS NULL OR id / 2 = 7"
 for operation in (Repartition(by=["id"]), Sort(by=[SortKey("text")]), Repartition(range=["id"])):
     plan = plan_of(job({str(tmp_path)!r}, operation, partitions=3, filter=condition))
     reader = reader_for(plan, storage_for({str(tmp_path)!r}))
     assert sum(rows.batch.num_rows for split in plan.splits for rows in reader.read(split, 1000)) == 4
-    render_text(explain(plan, Budgets.for_limit(MEMORY)))
+    explain(plan, Budgets.for_limit(MEMORY))
 assert "pandas" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)

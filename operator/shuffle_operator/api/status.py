@@ -56,6 +56,10 @@ class WorkerCounts(StatusModel):
     replaced: Count | None = Field(default=None, description="Started in place of lost ones.")
 
 
+MAX_PLAN = 16_384
+"""Characters of a plan in the status; one that is longer (columns with very long names) is left out."""
+
+
 class RowCounts(StatusModel):
     """Rows, counted at every step; they must agree in the end."""
 
@@ -124,6 +128,11 @@ class Status(StatusModel):
     completion_time: datetime | None = Field(default=None, description="When the job was complete or had failed.")
     duration: str | None = Field(default=None, max_length=63, description="Between the two, for people.")
     method: str | None = Field(default=None, max_length=63, description="The method that was chosen.")
+    plan: str | None = Field(
+        default=None,
+        max_length=MAX_PLAN,
+        description="The plan as JSON, in words and estimates; shuffle status NAME --plan shows it as a tree.",
+    )
     progress: Annotated[int, Field(ge=0, le=100)] | None = Field(default=None, description="Percent.")
     epoch: Count | None = Field(default=None, description="Counts changes of membership.")
     failures: Count | None = Field(default=None, description="Failures that count against backoffLimit.")

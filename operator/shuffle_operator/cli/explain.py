@@ -7,13 +7,16 @@ here, with the same words. Exit codes: 0, 2 refused.
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from shuffle_operator.cli.local_job import local_job
 from shuffle_operator.cli.options import FileArgument, MemoryOption, WorkersOption
+
+if TYPE_CHECKING:
+    from shuffle_worker.plan.explain import Explanation
 
 
 def explain(
@@ -25,7 +28,6 @@ def explain(
     """Say what a job would do: inputs, columns, splits, partitions, memory, disk."""
     from shuffle_worker.memory import Budgets
     from shuffle_worker.plan.explain import explain as explanation_of
-    from shuffle_worker.plan.explain import render_text
     from shuffle_worker.plan.planner import make_plan
     from shuffle_worker.storage import storage_for
 
@@ -41,4 +43,34 @@ def explain(
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     else:
-        typer.echo(render_text(found), nl=False)
+        _show(found)
+
+
+def _show(found: Explanation) -> None:
+    from rich.console import Console
+
+    from shuffle_operator.cli.plan_tree import show
+    from shuffle_worker.units import readable
+
+    console = Console(highlight=False)
+    work = found.work
+    workers = f"{work.workers:,} worker{'' if work.workers == 1 else 's'}"
+    console.print(
+        f"[bold]{found.job}[/]: {workers} of {readable(work.memory)} ({readable(work.memory_needed)} is the least), "
+        f"{work.splits:,} split{'' if work.splits == 1 else 's'}, about {_duration(found.seconds)}",
+        soft_wrap=True,
+    )
+    console.print(
+        f"scratch: up to {readable(work.scratch)}, {readable(work.scratch / max(work.workers, 1))} for each worker"
+        if work.scratch
+        else "scratch: nothing is expected to be spilled",
+        soft_wrap=True,
+    )
+    if found.tree is not None:
+        show(console, found.tree)
+    for note in found.notes:
+        console.print(note, markup=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

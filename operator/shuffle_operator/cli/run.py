@@ -13,10 +13,12 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Console
 
 from shuffle_operator.cli.exits import COMPLETE, FAILED, INTERRUPTED, INVALID
 from shuffle_operator.cli.local_job import local_job
 from shuffle_operator.cli.options import FileArgument, MemoryOption, WorkersOption
+from shuffle_operator.cli.plan_tree import actual_of, show
 from shuffle_operator.cli.progress import Display
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
@@ -35,6 +37,9 @@ def run(
     json: Annotated[
         bool, typer.Option("--json", help="Print a summary as one JSON object on standard output.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the plan at the end, with what was done beside what was expected.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
     log: Annotated[
         Path | None, typer.Option("--log", help="Write the workers' logs (a JSON object a line) to this file.")
@@ -44,6 +49,8 @@ def run(
     end = asyncio.run(_run(local_job(file, workers, memory), scratch, log, quiet))
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
+    elif explain and end.tree is not None and end.phase is Phase.COMPLETE:
+        show(Console(highlight=False), end.tree, actual_of(end))
     raise typer.Exit(_report(end))
 
 

@@ -19,6 +19,9 @@ def status(
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show the plan, with what was done beside what was expected.")
+    ] = False,
 ) -> None:
     """Say where jobs of the cluster stand."""
 
@@ -38,6 +41,8 @@ def status(
         _table(jobs)
     else:
         _details(jobs[0])
+        if plan:
+            _plan(jobs[0])
 
 
 def _table(jobs: list[SubmittedJob]) -> None:
@@ -81,3 +86,18 @@ def _details(job: SubmittedJob) -> None:
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         typer.echo(f"{label.ljust(width)}  {text}")
+
+
+def _plan(job: SubmittedJob) -> None:
+    import msgspec
+    from rich.console import Console
+
+    from shuffle_operator.cli.plan_tree import actual_in, show
+    from shuffle_worker.protocol.messages import PlanNode
+
+    if job.status.plan is None:
+        typer.echo("There is no plan yet.", err=True)
+        return
+    tree = msgspec.json.decode(job.status.plan, type=PlanNode)
+    typer.echo("")
+    show(Console(highlight=False), tree, actual_in(job.status, tree) if job.finished else None)

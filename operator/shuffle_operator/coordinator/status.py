@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_worker.protocol.messages import Phase
+from shuffle_worker.protocol.messages import Phase, PlanNode
 from shuffle_worker.units import readable
 
 
@@ -60,6 +60,8 @@ class Snapshot(Struct, frozen=True):
     refusal: bool
     left_behind: bool
     scratch_needed: int
+    method: str = ""
+    tree: PlanNode | None = None
 
 
 def snapshot(machine: Coordinator, now: float) -> Snapshot:
@@ -117,6 +119,8 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         refusal=machine.cause.refusal if machine.cause is not None else False,
         left_behind=machine.left_behind,
         scratch_needed=plan.scratch_needed if plan is not None else 0,
+        method=plan.method if plan is not None else "",
+        tree=plan.tree if plan is not None else None,
     )
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
+from shuffle_operator.api.status import MAX_PLAN
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.handlers.policies import time_of
 from shuffle_operator.launchers.pod_state import Ended
-from shuffle_worker.protocol.messages import Phase
+from shuffle_worker.protocol.messages import Phase, PlanNode
 
 Object = dict[str, Any]
 
@@ -58,7 +61,8 @@ def running(
         "phase": phase,
         "message": message[:LONGEST_MESSAGE],
         "startTime": before.get("startTime"),
-        "method": "PeerToPeer",
+        "method": told.method or None,
+        "plan": _plan(told.tree),
         "progress": int(told.progress),
         "epoch": told.epoch,
         "failures": told.failures,
@@ -208,6 +212,11 @@ def _last_failure(machine: Coordinator, loss: Loss | None, wall: datetime, befor
         return before
     at = loss.at if "pod" in failure and loss is not None else wall
     return {"time": stamp(at), **failure}
+
+
+def _plan(tree: PlanNode | None) -> str | None:
+    text = msgspec.json.encode(tree).decode() if tree is not None else ""
+    return text if 0 < len(text) <= MAX_PLAN else None
 
 
 def _pruned(value: Object) -> Object:

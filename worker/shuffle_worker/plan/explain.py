@@ -1,4 +1,4 @@
-"""What a plan says to a person: the answer of `shuffle explain`, as data (`Explanation`, JSON-able) and as text.
+"""What a plan says: the answer of `shuffle explain`, as data that can be JSON. What people see of it is `tree`.
 
 Made from a finished plan, so it cannot say anything else than what would be done. Nothing is run or written for it.
 """
@@ -10,11 +10,9 @@ from msgspec import Struct, field
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan.operations import planning_for
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Job
-from shuffle_worker.units import readable
+from shuffle_worker.protocol.messages import Job, PlanNode
 
 FILES_SHOWN = 5
-COLUMNS_SHOWN = 12
 
 
 class ExplainedInput(Struct, frozen=True):
@@ -68,6 +66,8 @@ class Explanation(Struct, frozen=True):
     inputs: list[ExplainedInput]
     work: ExplainedWork
     output: ExplainedOutput
+    seconds: float
+    tree: PlanNode | None
     notes: list[str] = field(default_factory=list)
 
 
@@ -101,6 +101,8 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
             dictionary=list(plan.dictionary),
             schema={one.name: str(one.type) for one in schema},
         ),
+        seconds=summary.seconds,
+        tree=summary.tree,
         notes=list(summary.notes),
     )
 
@@ -129,72 +131,3 @@ def _explained_input(plan: Plan, index: int) -> ExplainedInput:
         bytes_read=sum(split.bytes for split in splits),
         row_bytes=round(table.row_bytes, 1),
     )
-
-
-def render_text(found: Explanation) -> str:
-    """Plain text, one subject a paragraph."""
-    work, output = found.work, found.output
-    lines = [f"{found.job}: {work.operation}", ""]
-    for source in found.inputs:
-        lines += _part(
-            "input",
-            [
-                (f"{source.name}: " if source.name else "") + ", ".join(source.paths),
-                f"{_count(source.files, 'file')}, {readable(source.bytes)}, {_count(source.rows, 'row')}",
-                f"columns: {_some(source.columns, COLUMNS_SHOWN)}",
-                f"filter:  {source.filter}" if source.filter else "",
-                _also(source.filter_columns),
-                f"reads {_count(source.rows_read, 'row')} in {_count(source.row_groups_read, 'row group')}, "
-                f"{readable(source.bytes_read)} as stored",
-            ],
-        )
-    row_bytes = " and ".join(f"{source.row_bytes:.0f}" for source in found.inputs)
-    spill = (
-        "nothing is expected to be spilled to disk"
-        if not work.scratch
-        else f"up to {readable(work.scratch)} spilled to disk, all workers together "
-        f"({readable(work.scratch / max(work.workers, 1))} each)"
-    )
-    lines += _part(
-        "work",
-        [
-            f"{_count(work.splits, 'split')} for {_count(work.workers, 'worker')}, about {readable(work.arrow_bytes)} "
-            f"in memory ({row_bytes} bytes a row) before the filter",
-            f"method: {work.method} ({work.method_reason})",
-            f"memory: {readable(work.memory)} for each worker, {readable(work.memory_needed)} is the least; "
-            f"{readable(work.memory_store)} of it hold rows until they are written",
-            spill,
-        ],
-    )
-    lines += _part(
-        "output",
-        [
-            output.path,
-            f"{_count(output.partitions, 'file')}, Parquet, {output.compression}; "
-            f"{_count(output.buckets, 'bucket')} on the way",
-            f"row groups of up to {_count(output.row_group_rows, 'row')}",
-            f"dictionaries for: {_some(output.dictionary, COLUMNS_SHOWN)}" if output.dictionary else "",
-        ],
-    )
-    lines += _part("notes", found.notes)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _part(title: str, lines: list[str]) -> list[str]:
-    kept = [line for line in lines if line]
-    if not kept:
-        return []
-    return [f"{title:<8}{kept[0]}", *(f"{'':8}{line}" for line in kept[1:]), ""]
-
-
-def _also(names: list[str]) -> str:
-    return f"         also read, for it: {', '.join(names)}" if names else ""
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def _some(names: list[str], most: int) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

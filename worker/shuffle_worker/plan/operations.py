@@ -8,7 +8,7 @@ of `Planning`; whole rows of one input are the rule, and what an operation does 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
 from shuffle_worker.protocol.messages import AnyOperation, Job, Repartition, Sort, SortKey
 from shuffle_worker.writers.commit import Partitioning
+
+if TYPE_CHECKING:
+    from shuffle_worker.plan.table import Planned
 
 
 class Columns(NamedTuple):
@@ -43,6 +46,8 @@ class Planning:
     where it is cut (see docs/output.md)."""
 
     inputs = 1
+    step = "Repartition"
+    """What `explain` calls it."""
     keeps_rows = True
     in_ranges = False
 
@@ -82,6 +87,10 @@ class Planning:
         """The operation in words."""
         raise NotImplementedError
 
+    def why(self, inputs: Sequence[Planned]) -> list[str]:  # noqa: ARG002
+        """What `explain` says of how rows come together: a side broadcast, a hot key spread, and why."""
+        return []
+
 
 class RepartitionPlanning(Planning):
     def __init__(self, job: Job, operation: Repartition) -> None:
@@ -117,6 +126,7 @@ class RepartitionPlanning(Planning):
 
 
 class SortPlanning(Planning):
+    step = "Sort"
     in_ranges = True
 
     def __init__(self, job: Job, operation: Sort) -> None:

@@ -21,7 +21,16 @@ def fingerprint(plan: Plan) -> str:
     """xxh3-64 of what the plan says, whoever's job it is and on however many workers it runs."""
     replace = msgspec.structs.replace
     job = replace(plan.job, uid="", name="", workers=0, memory=0, preemptible=False)
-    summary = replace(plan.summary, fingerprint="", memory_needed=0, scratch_needed=0, method_reason="", notes=[])
+    summary = replace(
+        plan.summary,
+        fingerprint="",
+        memory_needed=0,
+        scratch_needed=0,
+        method_reason="",
+        notes=[],
+        tree=None,
+        seconds=0,
+    )
     return xxhash.xxh3_64_hexdigest(msgspec.json.encode(replace(plan, job=job, summary=summary)))
 
 

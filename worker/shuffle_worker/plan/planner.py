@@ -10,7 +10,6 @@ written. The same input and job give the same plan, byte for byte, so that a pla
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -25,6 +24,7 @@ from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.sample import boundaries as sampled_boundaries
 from shuffle_worker.plan.table import Planned, compiled, find, make_splits, measure
+from shuffle_worker.plan.tree import seconds, tree_of
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
@@ -53,6 +53,8 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
     needed = _memory_needed(budgets, inputs, size, row_group_rows)
     files = [file for one in inputs for file in one.records]
     method = choose(job, len(splits), layout.groups, int(arrow_bytes))
+    spilled = 0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, job.workers, budgets)
+    dictionary = [field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)]
     plan = Plan(
         job=job,
         inputs=[one.table for one in inputs],
@@ -69,15 +71,16 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
             input_bytes=sum(file.size for file in files),
             input_rows=sum(file.rows for file in files),
             memory_needed=needed,
-            scratch_needed=0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, job.workers, budgets),
+            scratch_needed=spilled,
             method=method.name,
             method_reason=method.reason,
-            notes=_notes(job, inputs, size, partitions),
+            tree=tree_of(job, operation, inputs, schema, size, layout, method, spilled, row_group_rows, dictionary),
+            seconds=round(seconds(arrow_bytes, job.workers, operation.in_ranges), 1),
             keeps_rows=operation.keeps_rows,
         ),
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
-        dictionary=[field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)],
+        dictionary=dictionary,
         boundaries=_boundaries(operation, inputs[0], layout),
     )
     return with_fingerprint(plan)
@@ -160,27 +163,3 @@ def _leaves(schema: pa.Schema) -> int:
         return 1
 
     return sum(count(field.type) for field in schema)
-
-
-def _notes(job: Job, inputs: Sequence[Planned], size: Size, partitions: int) -> list[str]:
-    """What a person may want to know of how the plan came about."""
-    notes: list[str] = []
-    for one in inputs:
-        of = f"{one.source.name}: " if len(inputs) > 1 and one.source.name else ""
-        every = sum(len(file.groups) for file in one.files)
-        left_out = every - len(one.groups)
-        if left_out:
-            notes.append(f"{of}{left_out:,} of {every:,} row groups cannot match the filter and are not read")
-        if one.source.filter and one.rows:
-            notes.append(
-                f"{of}about {one.look.selectivity:.0%} of the rows in the others pass it, as far as a sample shows"
-            )
-    if not job.output.partitions:
-        share = readable(size.stored / partitions)
-        notes.append(
-            f"{partitions:,} files of about {share}, for output.targetPartitionSize: "
-            f"{readable(job.output.target_bytes)}"
-        )
-    if job.output.partitions > max(math.ceil(size.rows), 1):
-        notes.append("there are fewer rows than files: some files will be empty")
-    return notes

@@ -43,7 +43,8 @@ class FoundTable(NamedTuple):
 class Planned(NamedTuple):
     """An input with all that is decided about it. schema: of the columns that are read and sent, with the types that
     the output declares; extra: of those that only the filter reads; target: the transport schema of both. groups: the
-    row groups that may hold rows that pass the filter; rows, stored: of them, before the filter."""
+    row groups that may hold rows that pass the filter; rows, stored: of them, before the filter. columns: how many the
+    input has."""
 
     number: int
     source: Input
@@ -57,6 +58,7 @@ class Planned(NamedTuple):
     look: Probe
     rows: int
     stored: int
+    columns: int
 
     @property
     def size(self) -> Size:
@@ -140,6 +142,7 @@ def measure(one: FoundTable, operation: Planning, where: Filter | None) -> Plann
         look=probe(files, groups, written, target, where, one.storage),
         rows=sum(files[group.file].groups[group.group].rows for group in groups),
         stored=sum(files[group.file].groups[group.group].output_bytes for group in groups),
+        columns=len(one.found.schema),
     )
 
 

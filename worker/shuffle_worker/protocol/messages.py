@@ -115,6 +115,27 @@ class Lease(Struct, frozen=True):
     rows: int = 0
 
 
+class Figures(Struct, frozen=True, omit_defaults=True):
+    """What a step of a plan is expected to be, or was; -1 where it is not known or means nothing."""
+
+    rows: int = -1
+    bytes: int = -1
+    files: int = -1
+    spilled: int = -1
+
+
+class PlanNode(Struct, frozen=True, omit_defaults=True):
+    """A step of a plan as people know them from databases: the last one first, what it is fed by in `inputs`.
+
+    step: Write, Sort, Shuffle, Filter, Read ...; what: done to what; why: how it came to be so, a sentence each."""
+
+    step: str
+    what: str
+    why: list[str] = field(default_factory=list)
+    estimated: Figures = field(default_factory=Figures)
+    inputs: list[PlanNode] = field(default_factory=list)
+
+
 class PlanSummary(Struct, frozen=True):
     """What the coordinator needs of a plan, and what `explain` and the status show. The plan itself is in the output's
     staging folder, where every worker reads it."""
@@ -131,6 +152,8 @@ class PlanSummary(Struct, frozen=True):
     method: str = "PeerToPeer"  # or "ObjectStore": how shards travel
     method_reason: str = ""
     notes: list[str] = field(default_factory=list)
+    tree: PlanNode | None = None  # what `explain` shows
+    seconds: float = 0.0  # that it may take
     keeps_rows: bool = True  # every row that is read is a row that is written, so the two counts must agree
 
 
