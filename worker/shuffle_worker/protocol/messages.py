@@ -350,12 +350,13 @@ class ResultColumn(Struct, frozen=True):
 
 class Apply(Struct, frozen=True, tag="apply"):
     """A function of the user's, `package.module:function`, called for each group. schema: None where it is inferred.
-    per: Group or Partition."""
+    per: Group or Partition. seconds: for one call."""
 
     by: list[str]
     function: str
     schema: list[ResultColumn] | None = None
     per: str = "Group"
+    seconds: float = 3600.0
 
 
 class Distinct(Struct, frozen=True, tag="distinct"):
@@ -366,6 +367,26 @@ class Distinct(Struct, frozen=True, tag="distinct"):
 
 
 AnyOperation = Repartition | Sort | Join | GroupBy | Apply | Distinct
+
+
+class CodeSource(Struct, frozen=True):
+    """Where modules of the user's functions are: a folder of the worker's machine, or a .py, .zip or .whl file at any
+    fsspec URL. name: what messages call it, the path where it is "". sha256: what a file's bytes must have; "" for any.
+    last: looked at after what the image has, not before."""
+
+    path: str
+    name: str = ""
+    storage: Storage = field(default_factory=Storage)
+    sha256: str = ""
+    last: bool = False
+
+
+class Functions(Struct, frozen=True):
+    """What the user's functions need. memory: bytes, out of the worker's, for the processes that they run in; 0 where
+    the job has none."""
+
+    sources: list[CodeSource] = field(default_factory=list)
+    memory: int = 0
 
 
 class Job(Struct, frozen=True):
@@ -380,3 +401,4 @@ class Job(Struct, frozen=True):
     memory: int  # bytes each worker may use
     method: str = "Auto"  # or "PeerToPeer", "ObjectStore"
     preemptible: bool = False  # workers run where they may be taken away at any time
+    functions: Functions = field(default_factory=Functions)

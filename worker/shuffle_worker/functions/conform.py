@@ -1,0 +1,184 @@
+"""What a function returned as an Arrow table, and a table held to the declared columns.
+
+A result is taken as it is where its columns are the declared ones. Columns may come in another order, and in another
+type where every value is kept: wider or narrower numbers whose values fit, strings and large strings, other units of
+the same instant, a column of nulls of no type. Anything else is refused, with every column that differs: a
+string is never made a number, and no number is rounded.
+
+Called in `child.py`; nothing here imports pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from shuffle_worker.plan.arrow import call, children, parts
+from shuffle_worker.plan.schema import convert
+
+MOST_TOLD = 5
+
+if TYPE_CHECKING:  # the stubs have type parameters, the class has none
+    Chunked = pa.ChunkedArray[Any]
+else:
+    Chunked = pa.ChunkedArray
+
+
+class Differs(Exception):
+    """A result that is not what was declared; the message says how."""
+
+
+def tables_of(result: object, wanted: pa.Schema | None) -> Iterator[pa.Table]:
+    """The tables of what a function returned: one, or as many as it yields. wanted: see `_of_frame`."""
+    if isinstance(result, pa.RecordBatchReader) or (isinstance(result, Iterator) and not hasattr(result, "columns")):
+        for one in result:
+            yield _table_of(one, wanted, "yielded")
+    else:
+        yield _table_of(result, wanted, "returned")
+
+
+def conformed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """The table in the wanted columns. Raises Differs."""
+    if table.schema.equals(wanted):
+        return table
+    names = table.schema.names
+    problems = [f"{name!r} is missing" for name in wanted.names if name not in names]
+    problems += [
+        f"{name!r} ({table.schema.types[at]}) is not declared"
+        for at, name in enumerate(names)
+        if name not in wanted.names
+    ]
+    problems += [f"{name!r} is there more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
+    columns: list[Any] = []
+    for field in wanted:
+        if names.count(field.name) != 1:
+            continue
+        column = table.column(field.name)
+        try:
+            columns.append(column if column.type == field.type else _cast(column, field.type))
+        except Differs as error:
+            problems.append(f"{field.name!r} is {column.type}, declared {field.type}{error}")
+    if problems:
+        more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
+        raise Differs("; ".join(problems[:MOST_TOLD]) + more)
+    return pa.Table.from_arrays(columns, schema=wanted)
+
+
+def _cast(column: Chunked, kind: pa.DataType) -> Chunked:
+    if not keeps(column.type, kind):
+        raise Differs("")
+    try:
+        chunks = [convert(chunk, kind) for chunk in column.chunks]
+        made: Chunked = parts(pa).chunked_array(chunks, type=kind)
+        if (
+            _narrows(column.type, kind)
+            and not made.cast(column.type).equals(column)
+            and not _same_but_nan(made, column)
+        ):
+            raise Differs(": some values would be rounded")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise Differs(f": {str(error).splitlines()[0][:200]}") from error
+    return made
+
+
+def _narrows(found: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether Arrow's safe cast between the two rounds without a word: to a narrower float."""
+    return pa.types.is_floating(found) and pa.types.is_floating(kind) and kind.bit_width < found.bit_width
+
+
+def _same_but_nan(made: Chunked, column: Chunked) -> bool:
+    same = call("or_", call("equal", made.cast(column.type), column), call("is_nan", column))
+    return bool(call("all", same, min_count=0).as_py())
+
+
+def keeps(found: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether a cast between two types keeps what a value means, wherever it succeeds."""
+    types = pa.types
+    if found == kind or types.is_null(found):
+        return True
+    if types.is_dictionary(found) or types.is_run_end_encoded(found):
+        return keeps(parts(found).value_type, kind)
+    if types.is_dictionary(kind):
+        return keeps(found, parts(kind).value_type)
+    if types.is_integer(found):
+        return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    if types.is_floating(found):
+        return types.is_floating(kind) or types.is_integer(kind)
+    if types.is_timestamp(found) and types.is_timestamp(kind):
+        return (found.tz is None) == (kind.tz is None)
+    if types.is_date(found):
+        return types.is_date(kind)
+    for same in (types.is_decimal, _is_text, _is_bytes, types.is_duration, types.is_time):
+        if same(found):
+            return same(kind)
+    return _nested_keeps(found, kind)
+
+
+def _nested_keeps(found: pa.DataType, kind: pa.DataType) -> bool:
+    types = pa.types
+    if _is_list(found) and _is_list(kind):
+        return keeps(parts(found).value_type, parts(kind).value_type)
+    if types.is_map(found) and types.is_map(kind):
+        return keeps(parts(found).key_type, parts(kind).key_type) and keeps(
+            parts(found).item_type, parts(kind).item_type
+        )
+    if types.is_struct(found) and types.is_struct(kind):
+        inside = {field.name: field.type for field in children(found)}
+        wanted = {field.name: field.type for field in children(kind)}
+        return inside.keys() == wanted.keys() and all(keeps(inside[name], wanted[name]) for name in wanted)
+    return False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    types = pa.types
+    return (
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+        or types.is_binary_view(kind)
+    )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
+    if isinstance(result, pa.Table):
+        return result
+    if isinstance(result, pa.RecordBatch):
+        return pa.Table.from_batches([result])
+    pandas = [one for one in type(result).__mro__ if one.__module__.split(".")[0] == "pandas"]
+    if any(one.__name__ == "DataFrame" for one in pandas):
+        return _of_frame(result, wanted)
+    if not pandas and hasattr(result, "__arrow_c_stream__"):
+        made: pa.Table = pa.table(result)
+        return made
+    what = "None" if result is None else f"a {type(result).__qualname__}"
+    hint = "; for no rows, return an empty table" if result is None else ""
+    raise Differs(f"it {verb} {what}, expected a pa.Table, a pa.RecordBatch or a pd.DataFrame{hint}")
+
+
+def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
+    """A data frame without its index. A column of Python objects gets the type that is wanted, for what it is cannot be
+    told from the objects alone: an empty list, a dict, nothing but None."""
+    names = [str(name) for name in frame.columns]
+    columns: list[Any] = []
+    for at, name in enumerate(names):
+        series = frame.iloc[:, at]
+        kind = None
+        if wanted is not None and series.dtype == object and name in wanted.names:
+            kind = wanted.field(name).type
+        try:
+            columns.append(pa.array(series, type=kind, from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            declared = f", declared {kind}" if kind is not None else ""
+            raise Differs(f"{name!r} holds Python objects{declared}: {str(error).splitlines()[0][:200]}") from error
+    return pa.Table.from_arrays(columns, names=names)

@@ -1,0 +1,117 @@
+"""What a function raised, said in few lines and in the user's own frames.
+
+A whole traceback of pandas has forty frames of which one is the user's. Frames of the user's code are told with their
+source line, runs of other frames in one line each. The user's code is what the job brought, and the package that the
+function is in (which may be installed in the image).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Sequence
+
+from shuffle_worker.functions.sources import Place
+
+MOST_FRAMES = 10
+MOST_TEXT = 400
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with frames' own text
+_LIBRARIES = sorted(
+    {sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}, key=len
+)
+
+
+def told(error: BaseException, places: Sequence[Place] = (), package: str = "") -> str:
+    """`ValueError: bad amount` and the frames below it, the innermost last. package: the function's own, top level."""
+    lines = [_sentence(error)]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
+    lines += _frames(frames, places, package)
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        lines.append(f"caused by {_sentence(cause)}")
+    return "\n".join(lines)
+
+
+def dumped(text: str, places: Sequence[Place] = (), package: str = "") -> list[str]:
+    """The user's frames out of what `faulthandler` wrote, the innermost last: `file, line 3, in f`."""
+    found: list[str] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith('File "') and '", line ' in stripped:
+            name, _, rest = stripped[6:].partition('", line ')
+            if not _is_ours(name) and not _is_library(name, places, package):
+                found.append(f"{_short(name, places)}, line {rest}")
+        elif found and not stripped:
+            break  # the next thread
+    return list(reversed(found))[-MOST_FRAMES:]
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error).strip()
+    if len(text) > MOST_TEXT:
+        text = text[:MOST_TEXT] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _frames(frames: Sequence[traceback.FrameSummary], places: Sequence[Place], package: str) -> list[str]:
+    lines: list[str] = []
+    hidden = 0
+    library = ""
+    for frame in frames:
+        if frame.filename.startswith("<frozen importlib"):
+            continue
+        if _is_library(frame.filename, places, package):
+            hidden += 1
+            library = _library_of(frame.filename)
+            continue
+        if hidden:
+            lines.append(_hidden(hidden, library))
+            hidden = 0
+        source = f": {frame.line.strip()[:160]}" if frame.line else ""
+        lines.append(f"  {_short(frame.filename, places)}, line {frame.lineno}, in {frame.name}{source}")
+    if hidden:
+        lines.append(_hidden(hidden, library))
+    if len(lines) > MOST_FRAMES:
+        lines = [*lines[:2], f"  ... {len(lines) - MOST_FRAMES} more", *lines[-(MOST_FRAMES - 2) :]]
+    return lines
+
+
+def _hidden(count: int, library: str) -> str:
+    return f"  ... {count} frame{'s' if count > 1 else ''} in {library}"
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_OURS, "<frozen runpy"))
+
+
+def _is_library(filename: str, places: Sequence[Place], package: str) -> bool:
+    if any(filename.startswith(place.folder + os.sep) for place in places):
+        return False
+    below = _below_library(filename)
+    return below is not None and (not package or _top(below) != package)
+
+
+def _below_library(filename: str) -> str | None:
+    if filename.startswith("<frozen"):
+        return filename
+    found = [folder for folder in _LIBRARIES if filename.startswith(folder)]
+    return filename[len(found[-1]) :] if found else None
+
+
+def _library_of(filename: str) -> str:
+    below = _below_library(filename) or filename
+    return _top(below).strip("<>") or "Python"
+
+
+def _top(path: str) -> str:
+    """The package or module that a path begins with."""
+    return path.partition(os.sep)[0].removesuffix(".py")
+
+
+def _short(filename: str, places: Sequence[Place]) -> str:
+    """As the user knows the file: below the place that it came from."""
+    folders = [place.folder for place in places] + [entry for entry in sys.path if entry]
+    inside = [folder for folder in folders if filename.startswith(folder.rstrip(os.sep) + os.sep)]
+    return filename[len(max(inside, key=len).rstrip(os.sep)) + 1 :] if inside else filename

@@ -1,0 +1,77 @@
+"""Frames between a worker and the process of a function: a kind, a head of JSON, and Arrow bytes as they are.
+
+    kind      u8        what it is
+    head      u32       bytes of JSON that follow
+    body      u64       bytes that follow that
+
+Both sides speak in turns, so neither waits for a reader that is itself writing: the worker sends a call, then reads
+until `DONE` or `RAISED`; a function over batches asks for each (`MORE`), and is answered.
+
+Tables travel as record batch messages; their schema is sent once (`SCHEMA`), and again where it changes.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+
+class Kind(IntEnum):
+    """What a frame is. From the worker: LOAD .. READ; to it: LOADED .. RAISED; SCHEMA and ROWS both ways."""
+
+    LOAD = 1  # which function, from where, and what it returns
+    CALL = 2  # for the rows sent before: where each group ends
+    STREAM = 3  # for one group whose batches are asked for
+    END = 4  # of that group
+    READ = 5  # a reader function: path and columns
+    LOADED = 16
+    MORE = 17
+    DONE = 18
+    RAISED = 19
+    SCHEMA = 32
+    ROWS = 33
+
+
+HEAD = struct.Struct("<BxxxIQ")
+MOST_HEAD = 64 << 20
+MOST_BODY = 1 << 40
+
+
+class Frame(NamedTuple):
+    kind: Kind
+    head: bytes
+    body: memoryview
+
+    def told(self) -> dict[str, Any]:
+        """The head."""
+        return msgspec.json.decode(self.head, type=dict[str, Any]) if self.head else {}
+
+
+def pieces(
+    kind: Kind, head: dict[str, Any] | None = None, body: bytes | pa.Buffer | memoryview = b""
+) -> list[memoryview]:
+    """A frame as what is to be written one after the other."""
+    text = msgspec.json.encode(head) if head else b""
+    data = memoryview(body).cast("B")
+    return [memoryview(HEAD.pack(kind, len(text), data.nbytes) + text), data]
+
+
+def schema_pieces(schema: pa.Schema) -> list[memoryview]:
+    return pieces(Kind.SCHEMA, None, schema.serialize())
+
+
+def schema_in(frame: Frame) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(frame.body))
+
+
+def rows_pieces(batch: pa.RecordBatch) -> list[memoryview]:
+    return pieces(Kind.ROWS, None, batch.serialize())
+
+
+def rows_in(frame: Frame, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows lie in the frame's own memory."""
+    return pa.ipc.read_record_batch(pa.py_buffer(frame.body), schema)
