@@ -24,8 +24,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import OutOfDisk
 from shuffle_worker.partitioning.columns import concat, take
-from shuffle_worker.partitioning.order import sort_indices
-from shuffle_worker.protocol.messages import SortKey
+from shuffle_worker.partitioning.order import Order
 
 FAN_IN = 32
 """Runs merged at once: with more, blocks would become too small to be worth a call each."""
@@ -103,17 +102,17 @@ def write_run(runs: Runs, rows: pa.RecordBatch, memory: int) -> None:
     runs.runs.append(runs.write(iter([rows]), block_rows))
 
 
-def merged(runs: Runs, keys: Sequence[SortKey]) -> Iterator[pa.RecordBatch]:
+def merged(runs: Runs, by: Order) -> Iterator[pa.RecordBatch]:
     """All rows in order, in batches with memory of their own. The runs are removed as they are used up."""
     while len(runs.runs) > FAN_IN:
         waiting, runs.runs = runs.runs, []
         for at in range(0, len(waiting), FAN_IN):
             several = waiting[at : at + FAN_IN]
-            runs.runs.append(runs.write(_merge(several, keys), _rows_of_first(several)))
-    yield from _merge(runs.runs, keys)
+            runs.runs.append(runs.write(_merge(several, by), _rows_of_first(several)))
+    yield from _merge(runs.runs, by)
 
 
-def _merge(runs: Sequence[Run], keys: Sequence[SortKey]) -> Iterator[pa.RecordBatch]:
+def _merge(runs: Sequence[Run], by: Order) -> Iterator[pa.RecordBatch]:
     heads: list[tuple[Run, pa.RecordBatch]] = []
     for run in runs:
         block = run.block()
@@ -121,7 +120,7 @@ def _merge(runs: Sequence[Run], keys: Sequence[SortKey]) -> Iterator[pa.RecordBa
             heads.append((run, block))
     while len(heads) > 1:
         together = concat([block for _, block in heads])
-        order = sort_indices(together, keys)
+        order = by(together)
         ends = np.cumsum([block.num_rows for _, block in heads])
         places = np.empty(len(order), np.int64)
         places[order] = np.arange(len(order))

@@ -38,7 +38,7 @@ class Reduce:
     def __init__(self, plan: Plan, files: PartitionFiles, sorter: Sorter | None) -> None:
         self._plan = plan
         self._layout = plan.layout
-        self._schema = transport_schema(plan.arrow_schema())
+        self._schema = transport_schema(plan.inputs[0].arrow_schema())
         self._files = files
         self._sorter = sorter
         self._buffers = Buffers()

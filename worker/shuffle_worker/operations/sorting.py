@@ -14,7 +14,7 @@ from shuffle_worker.errors import OutOfMemory
 from shuffle_worker.operations.cutter import copied
 from shuffle_worker.operations.external_sort import Runs, merged, write_run
 from shuffle_worker.partitioning.columns import concat, take
-from shuffle_worker.partitioning.order import sort_indices
+from shuffle_worker.partitioning.order import Order, order_of
 from shuffle_worker.protocol.messages import SortKey
 
 Pieces = Iterator[list[pa.RecordBatch]]
@@ -22,15 +22,16 @@ Pieces = Iterator[list[pa.RecordBatch]]
 
 
 class Sorter:
-    """keys: most significant first. scratch: a folder for runs, made when the first is written."""
+    """by: keys, most significant first, or any other stable order. scratch: a folder for runs, made when the first is
+    written."""
 
-    def __init__(self, keys: Sequence[SortKey], scratch: Path | None) -> None:
-        self._keys = list(keys)
+    def __init__(self, by: Sequence[SortKey] | Order, scratch: Path | None) -> None:
+        self._order = by if callable(by) else order_of(by)
         self._scratch = scratch
 
     def in_memory(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows in order; needs as much memory again as they have."""
-        return take(rows, sort_indices(rows, self._keys))
+        return take(rows, self._order(rows))
 
     def sorted(self, pieces: Pieces, memory: int) -> Iterator[pa.RecordBatch]:
         """The rows of all pieces in order, in batches with memory of their own. Those that a quarter of `memory` does
@@ -46,7 +47,7 @@ class Sorter:
                 write_run(runs, self.in_memory(rows), memory)
                 del rows
             if runs is not None:
-                yield from merged(runs, self._keys)
+                yield from merged(runs, self._order)
         finally:
             if runs is not None:
                 runs.close()

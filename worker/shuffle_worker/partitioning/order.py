@@ -11,17 +11,21 @@ a merge sort ends it in one pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.partitioning.columns import I64, U64, Array, Bools
+from shuffle_worker.partitioning.hash import hash_rows
 from shuffle_worker.partitioning.words import Ready, Word, can_order, key_words
 from shuffle_worker.protocol.messages import SortKey
 
-__all__ = ["can_order", "key_columns", "sort_indices", "stable_argsort"]
+__all__ = ["Order", "can_order", "hash_order", "key_columns", "order_of", "sort_indices", "stable_argsort"]
+
+Order = Callable[[pa.RecordBatch], I64]
+"""Row numbers of a batch in some order, stable, which depends on nothing but the rows."""
 
 _SIGN = np.uint64(1 << 63)
 _FEW = 2048
@@ -46,6 +50,26 @@ def sort_indices(rows: pa.RecordBatch | pa.Table, keys: Sequence[SortKey], posit
     if positions is not None:
         words.append(Ready(positions.astype(np.int64).view(np.uint64) ^ _SIGN))
     return order_by(words, rows.num_rows)
+
+
+def order_of(keys: Sequence[SortKey]) -> Order:
+    """By keys, the most significant first."""
+    wanted = list(keys)
+    return lambda rows: sort_indices(rows, wanted)
+
+
+def hash_order(names: Sequence[str]) -> Order:
+    """By the hash of some columns, and by these themselves where two hashes are the same, so that rows with equal keys
+    stand together. Where a bucket is a range of hashes, this order does not depend on how many buckets there are."""
+    keys = [SortKey(name) for name in names]
+
+    def order(rows: pa.RecordBatch) -> I64:
+        columns = key_columns(rows, keys)
+        if not rows.num_rows:
+            return np.zeros(0, np.int64)
+        return order_by([Ready(hash_rows(columns)), *key_words(columns, keys)], rows.num_rows)
+
+    return order
 
 
 class _Undecided(NamedTuple):

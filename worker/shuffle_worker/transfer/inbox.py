@@ -224,7 +224,7 @@ class Revoked(Exception):
 class GroupSource:
     """Implements `operations.base.ShardSource` over the store. rows, bytes: what was handed out so far.
 
-    revoked: set from the event loop to stop a write that runs in a thread; the next read raises Revoked."""
+    revoked: set from the event loop to stop a write that runs in a thread; the next call raises Revoked."""
 
     def __init__(self, store: Store, void: Collection[Attempt], worker: int) -> None:
         self.revoked = False
@@ -242,6 +242,8 @@ class GroupSource:
         return sum(shard.length for found in self._found.values() for shard in found)
 
     def shards(self, bucket: int) -> Sequence[StoredShard]:
+        if self.revoked:
+            raise Revoked
         if bucket not in self._found:
             self._found[bucket] = self._store.shards(bucket, self._void)
         return self._found[bucket]

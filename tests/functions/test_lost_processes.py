@@ -1,0 +1,192 @@
+"""A function that raises, crashes, leaves, takes all memory or never ends: the worker lives and says what happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from tests.functions.users import MIB, called, calling, module
+
+from shuffle_worker.functions.host import Host, Trouble
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    module(
+        folder,
+        "bad",
+        """
+        import ctypes, os, sys, signal, time
+
+        def only(key, what):
+            def call(table):
+                if table["k"][0].as_py() == key:
+                    what(table)
+                return table
+            return call
+
+        def deep(table):
+            raise ValueError("bad amount")
+
+        def crash(table):
+            ctypes.string_at(0)
+
+        def leave(table):
+            print("I am going")
+            os._exit(3)
+
+        def kill(table):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def spin(table):
+            while True:
+                pass
+
+        def gather(table):
+            held = []
+            while True:
+                held.append(bytearray(1 << 20))
+
+        def arrow(table):
+            raise pa.ArrowInvalid("no such thing") from KeyError("x")
+
+        raises, crashes, leaves = only(1, deep), only(1, crash), only(2, leave)
+        spins, gathers, exits = only(1, spin), only(1, gather), only(0, lambda t: sys.exit("enough"))
+        killed, arrows = only(1, kill), only(1, arrow)
+        """,
+    )
+    return folder
+
+
+def trouble(host: Host) -> Trouble:
+    with pytest.raises(Trouble) as caught:
+        called(host)
+    return caught.value
+
+
+def test_what_it_raises_is_told_in_its_own_frames_and_the_process_goes_on(bad: Path) -> None:
+    with calling(bad, "bad:raises") as host:
+        first = trouble(host)
+        pid = host._process.pid if host._process else None
+        assert first.kind == "raised"
+        assert first.group == 1
+        lines = first.message.splitlines()
+        assert lines[0] == "ValueError: bad amount"
+        assert [line.strip().partition(",")[0] for line in lines[1:]] == ["bad.py", "bad.py"]
+        assert 'in deep: raise ValueError("bad amount")' in lines[-1]
+        assert trouble(host).group == 1
+        assert host._process is not None
+        assert host._process.pid == pid
+
+
+def test_a_cause_is_told_too(bad: Path) -> None:
+    with calling(bad, "bad:arrows") as host:
+        assert "caused by KeyError: 'x'" in trouble(host).message
+
+
+def test_sys_exit_is_an_error_like_any_other(bad: Path) -> None:
+    with calling(bad, "bad:exits") as host:
+        found = trouble(host)
+    assert (found.kind, found.group) == ("raised", 0)
+    assert found.message.startswith("SystemExit: enough")
+
+
+def test_a_crash_says_the_signal_and_the_line(bad: Path) -> None:
+    with calling(bad, "bad:crashes") as host:
+        found = trouble(host)
+        assert (found.kind, found.group) == ("crashed", 1)
+        assert "SIGSEGV" in found.message
+        assert "bad.py" in found.message
+        assert "in crash" in found.message
+        assert trouble(host).group == 1  # in another process
+
+
+def test_leaving_says_the_code_and_what_it_printed_last(bad: Path) -> None:
+    with calling(bad, "bad:leaves") as host:
+        found = trouble(host)
+    assert (found.kind, found.group) == ("crashed", 2)
+    assert "exit code 3" in found.message
+    assert "I am going" in found.message
+
+
+def test_killed_from_outside_is_told_apart(bad: Path) -> None:
+    with calling(bad, "bad:killed") as host:
+        assert trouble(host).kind == "killed"
+
+
+def test_an_endless_loop_ends_with_its_time(bad: Path) -> None:
+    with calling(bad, "bad:spins", seconds=0.3) as host:
+        found = trouble(host)
+    assert (found.kind, found.group) == ("time", 1)
+    assert "longer than 0.3 s" in found.message
+    assert "in spin" in found.message
+
+
+def test_memory_ends_where_it_was_to_end(bad: Path) -> None:
+    with calling(bad, "bad:gathers", memory=150 * MIB) as host:
+        found = trouble(host)
+        assert (found.kind, found.group) == ("memory", 1)
+        assert "MemoryError" in found.message
+        assert 10 * MIB < host.free < 150 * MIB
+
+
+def test_rows_that_do_not_fit_are_told(bad: Path, tmp_path: Path) -> None:
+    module(tmp_path, "small", "def same(t): return t\n")
+    wide = pa.record_batch({"text": ["x" * (80 * MIB)]})
+    with calling(tmp_path, "small:same", rows=wide.schema, memory=120 * MIB) as host:
+        with pytest.raises(Trouble) as caught:
+            called(host, wide, [1])
+        assert caught.value.kind == "memory"
+
+
+def test_what_it_prints_goes_to_the_log_and_no_further_than_its_bound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module(
+        tmp_path,
+        "loud",
+        """
+        import sys
+        def loud(t):
+            for at in range(3000):
+                print("line", at)
+                print("error", at, file=sys.stderr)
+            return t
+        """,
+    )
+    with caplog.at_level("INFO", "shuffle.function"), calling(tmp_path, "loud:loud") as host:
+        called(host)
+        host.close()
+        host._output._thread.join()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "loud:loud: line 0"
+    assert "loud:loud: error 0" in lines
+    assert len(lines) == 5001
+    assert "what follows is not kept" in lines[-1]
+
+
+def test_processes_that_it_started_go_with_it(tmp_path: Path) -> None:
+    module(
+        tmp_path,
+        "parent",
+        """
+        import subprocess
+        def start(t):
+            pid = subprocess.Popen(["sleep", "600"]).pid
+            return pa.table({"pid": [pid]})
+        """,
+    )
+    with calling(tmp_path, "parent:start") as host:
+        pids = called(host).column("pid").to_pylist()
+    for pid in pids:
+        state = Path(f"/proc/{pid}/stat")
+        assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_a_crash_on_import_is_no_end_either(tmp_path: Path) -> None:
+    module(tmp_path, "gone", "import os\nos._exit(7)\n")
+    with calling(tmp_path, "gone:f") as host:
+        found = trouble(host)
+    assert "exit code 7" in found.message
