@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import gzip
+import io
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 from tests.plan.jobs import job, numbers, plan_of, read_all
@@ -22,8 +26,11 @@ from tests.plan.jobs import job, numbers, plan_of, read_all
 from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
+from shuffle_worker.protocol.messages import ResultColumn
 from shuffle_worker.readers import reader_for
 from shuffle_worker.storage import Storage, storage_for
+from shuffle_worker.writers.json_text import lines
+from shuffle_worker.writers.storable import storable
 
 D = decimal.Decimal
 NESTED = pa.struct([("a", pa.list_(pa.int32())), ("m", pa.map_(pa.string(), pa.float64()))])
@@ -67,9 +74,17 @@ COLUMNS: dict[str, pa.Array] = {
 
 
 class ReaderContract:
-    """put: writes a table under a name in the input folder, in row groups of some rows where the format has such."""
+    """put: writes a table under a name in the input folder, in row groups of some rows where the format has such.
+
+    suffix: of the files. refuses: columns that the format has no form for. counted: rows are counted beforehand."""
 
     refuses: ClassVar[frozenset[str]] = frozenset()
+    suffix: ClassVar[str] = ""
+    counted: ClassVar[bool] = True
+
+    def changes(self, table: pa.Table) -> dict[str, Any]:
+        """What a job must say for columns of these types to be read as such."""
+        return {}
 
     @pytest.fixture
     def folder(self) -> Iterator[str]:
@@ -85,7 +100,7 @@ class ReaderContract:
     @pytest.fixture
     def put(self, folder: str, storage: Storage) -> Callable[..., str]:
         def put(name: str, table: pa.Table, rows: int = 1000) -> str:
-            path = f"{folder}/in/{name}"
+            path = f"{folder}/in/{name}{self.suffix}"
             storage.put(path, self.encode(table, rows))
             return path
 
@@ -100,12 +115,19 @@ class ReaderContract:
         table = pa.table([column], schema=pa.schema([field], metadata={b"owner": b"me"}))
         put("a", table, 2)
         put("b", table.slice(1, 3), 2)
-        found, positions = read_all(plan_of(job(folder)))
+        found, positions = read_all(plan_of(job(folder, **self.changes(table))))
         expected = pa.concat_tables([self.as_stored(table), self.as_stored(table.slice(1, 3))])
         # Arrow's own format has one name for the entries of a map, so a schema is compared as it travels
         assert found.schema.equals(pa.ipc.read_schema(expected.schema.serialize()), check_metadata=True)
         assert str(found.to_pylist()) == str(expected.to_pylist())  # by text: nan is nan
-        assert positions.tolist() == list(range(8))
+        self.check_positions(positions.tolist(), list(range(8)))
+
+    def check_positions(self, found: list[int], rows: list[int]) -> None:
+        """rows: the numbers of the rows read, among all of the input."""
+        assert found == sorted(set(found))
+        assert len(found) == len(rows)
+        if self.counted:
+            assert found == rows
 
     def as_stored(self, table: pa.Table) -> pa.Table:
         """The table as the format's own library reads it back."""
@@ -119,11 +141,15 @@ class ReaderContract:
         put("b", numbers(0, 250), 100)
         put("c", numbers(90, 250), 25)
         found, positions = read_all(plan_of(job(folder)), batch_rows)
-        assert positions.tolist() == found.column("id").to_pylist() == list(range(340))
+        assert found.column("id").to_pylist() == list(range(340))
+        self.check_positions(positions.tolist(), list(range(340)))
+        _, others = read_all(plan_of(job(folder)), 33)
+        assert positions.tolist() == others.tolist()
 
     def test_batches_have_the_transport_schema(self, folder: str, put: Callable[..., str]) -> None:
         dictionary = pa.array(["a", "b"] * 50).dictionary_encode()
-        put("a", numbers(100, d=dictionary, v=pa.array(["x"] * 100)))
+        values = {"d": dictionary if "dictionary" not in self.refuses else pa.array(["a", "b"] * 50)}
+        put("a", numbers(100, **values, v=pa.array(["x"] * 100)))
         plan = plan_of(job(folder))
         for rows in batches(plan, 10):
             assert rows.batch.schema.equals(transport_schema(plan.arrow_schema()), check_metadata=True)
@@ -141,7 +167,7 @@ class ReaderContract:
         found, positions = read_all(plan_of(job(folder, columns=["id"], filter="even AND id >= 120")), 7)
         assert found.column_names == ["id"]
         assert found.column("id").to_pylist() == list(range(120, 350, 2))
-        assert positions.tolist() == list(range(120, 350, 2))
+        self.check_positions(positions.tolist(), list(range(120, 350, 2)))
 
     def test_a_filter_that_nothing_passes(self, folder: str, put: Callable[..., str]) -> None:
         put("a", numbers(100, x=pa.array([n % 10 for n in range(100)])))
@@ -176,7 +202,7 @@ class ReaderContract:
         put("a", numbers(10))
         changing = put("b", numbers(10))
         plan = plan_of(job(folder))
-        put("b", numbers(11))
+        put("b", numbers(12))
         with pytest.raises(DataError, match="changed while the job ran") as said:
             read_all(plan)
         assert changing in said.value.message
@@ -239,3 +265,114 @@ class TestRemoteParquet(TestParquet):
         yield folder
         storage = storage_for(folder)
         storage.remove([info.path for info in storage.listing(folder)])
+
+
+class TestFeather(TestParquet):
+    """Record batches of the file format."""
+
+    suffix = ".arrow"
+
+    def encode(self, table: pa.Table, rows: int) -> bytes:
+        sink = pa.BufferOutputStream()
+        table = table.unify_dictionaries() if "dictionaries_inside" not in table.column_names else table
+        with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(table, max_chunksize=rows if "dictionaries_inside" not in table.column_names else None)
+        return sink.getvalue().to_pybytes()
+
+    def as_stored(self, table: pa.Table) -> pa.Table:
+        return table
+
+
+class TestRemoteFeather(TestFeather, TestRemoteParquet):
+    pass
+
+
+class TestFeatherStream(TestFeather):
+    """The stream format: one group, rows not counted."""
+
+    suffix = ".arrows"
+    counted = False
+
+    def encode(self, table: pa.Table, rows: int) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=rows)
+        return sink.getvalue().to_pybytes()
+
+
+class TestOrc(TestParquet):
+    suffix = ".orc"
+    refuses = frozenset(
+        {
+            "null", "uint64", "half", "decimal256", "string_view", "time", "duration", "dictionary", "int8_dictionary",
+            "ordered", "dictionaries_inside", "fixed_list", "uuid",
+        }
+    )  # fmt: skip
+
+    def encode(self, table: pa.Table, rows: int) -> bytes:
+        sink = io.BytesIO()
+        pyarrow.orc.write_table(table, sink, stripe_size=4096, compression="zstd")
+        return sink.getvalue()
+
+    def as_stored(self, table: pa.Table) -> pa.Table:
+        return pyarrow.orc.ORCFile(pa.BufferReader(self.encode(table, 0))).read()
+
+
+class TextContract(TestParquet):
+    """Formats whose files do not say their types: the job does, where the values do not show them."""
+
+    counted = False
+    refuses = frozenset(
+        {
+            "half", "binary", "fixed", "duration", "dictionary", "int8_dictionary", "ordered", "list", "large_list",
+            "fixed_list", "map", "nested", "dictionaries_inside", "uuid",
+        }
+    )  # fmt: skip
+
+    def changes(self, table: pa.Table) -> dict[str, Any]:
+        return {"schema": [ResultColumn(field.name, str(field.type)) for field in table.schema]}
+
+    def as_stored(self, table: pa.Table) -> pa.Table:
+        return pa.table(dict(zip(table.column_names, table.columns, strict=True)))
+
+
+class TestCsv(TextContract):
+    suffix = ".csv"
+
+    def encode(self, table: pa.Table, rows: int) -> bytes:
+        sink = io.BytesIO()
+        for at, field in enumerate(table.schema):
+            if pa.types.is_string_view(field.type):
+                table = table.set_column(at, field.name, table.column(at).cast(pa.string()))
+        pyarrow.csv.write_csv(table, sink)
+        return sink.getvalue()
+
+
+class TestRemoteCsv(TestCsv, TestRemoteParquet):
+    def as_stored(self, table: pa.Table) -> pa.Table:
+        return TestCsv.as_stored(self, table)
+
+
+class TestCompressedCsv(TestCsv):
+    suffix = ".csv.gz"
+
+    def encode(self, table: pa.Table, rows: int) -> bytes:
+        return gzip.compress(super().encode(table, rows), mtime=0)
+
+
+class TestJson(TextContract):
+    suffix = ".json"
+    refuses = TextContract.refuses - {"list", "large_list", "fixed_list"}
+
+    def encode(self, table: pa.Table, rows: int) -> bytes:
+        out = io.BytesIO()
+        for batch in table.cast(storable(table.schema, "JSON")).to_batches():
+            out.write(lines(batch).buffers()[2] or b"")
+        return out.getvalue()
+
+
+class TestCompressedJson(TestJson):
+    suffix = ".jsonl.zst"
+
+    def encode(self, table: pa.Table, rows: int) -> bytes:
+        return pa.Codec("zstd").compress(super().encode(table, rows)).to_pybytes()

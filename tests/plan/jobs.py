@@ -23,10 +23,14 @@ MEMORY = 512 << 20
 def job(folder: Path | str, operation: Repartition | Sort | None = None, **changes: Any) -> Job:
     """A job on `folder`/in (or `paths`), writing to `folder`/out. changes: of the job, its input or its output."""
     fields = {
-        "input": {name: changes.pop(name) for name in ("columns", "filter", "format") if name in changes},
+        "input": {
+            name: changes.pop(name)
+            for name in ("columns", "filter", "format", "schema", "csv", "reader")
+            if name in changes
+        },
         "output": {
             name: changes.pop(name)
-            for name in ("partitions", "target_bytes", "sort_within", "overwrite", "compression")
+            for name in ("partitions", "target_bytes", "sort_within", "overwrite", "compression", "partition_by")
             if name in changes
         },
     }

@@ -213,10 +213,13 @@ def test_input_inside_the_output(tmp_path: Path, refused: Callable[..., JobError
     check(error, InvalidSpec, "output.path", "is inside")
 
 
-def test_formats_that_cannot_be_read_yet(tmp_path: Path, refused: Callable[..., JobError]) -> None:
+def test_a_wrong_suffix(tmp_path: Path, refused: Callable[..., JobError]) -> None:
     write(tmp_path, {"a.csv": NAMED})
-    check(refused(format="CSV"), InvalidSpec, "inputs[0].format: CSV", "Parquet")
-    check(refused(paths=[f"{tmp_path}/in/a.csv"]), InvalidSpec, "inputs[0].format: CSV")
+    check(refused(), DataError, "a.csv: not CSV: it begins as Parquet", "set `format`")
+    check(refused(format="ORC"), DataError, "a.csv: not ORC", "b'PAR'")
+    check(refused(format="Zarr"), InvalidSpec, "inputs[0].format: Zarr cannot be read")
+    write(tmp_path, {"b.orc": NAMED})
+    check(refused(), InvalidSpec, "inputs[0].path", "a.csv is CSV by its name and", "b.orc is ORC", "set `format`")
 
 
 def test_too_little_memory_for_a_row(tmp_path: Path, refused: Callable[..., JobError]) -> None:

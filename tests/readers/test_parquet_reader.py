@@ -16,7 +16,7 @@ from tests.plan.jobs import job, numbers, plan_of, read_all, write
 
 from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.readers.parquet import KEPT_FOOTERS, RUN, ParquetReader
+from shuffle_worker.readers.files import KEPT_FOOTERS, RUN, FileReader
 from shuffle_worker.readers.parquet_file import LEAST_STREAM, STREAM, ParquetSource
 from shuffle_worker.storage import LocalStorage, storage_for
 
@@ -67,7 +67,7 @@ def damaged(tmp_path: Path, group: int) -> tuple[Path, Plan]:
 
 def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:
     path, plan = damaged(tmp_path, 4)
-    reader = ParquetReader(plan, LOCAL)
+    reader = FileReader(plan, LOCAL)
     rows = 0
     with pytest.raises(DataError, match="damaged") as said:
         for split in plan.splits:
@@ -78,12 +78,12 @@ def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:
 
 
 def test_damage_in_a_big_row_group_is_named_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shuffle_worker.readers.parquet.RUN", 1)
+    monkeypatch.setattr("shuffle_worker.readers.files.RUN", 1)
     path, plan = damaged(tmp_path, 4)
     seen: list[int] = []
     with pytest.raises(DataError, match=f"{path}: row group 4 cannot be read"):
         for split in plan.splits:
-            for rows in ParquetReader(plan, LOCAL).read(split, 1000):
+            for rows in FileReader(plan, LOCAL).read(split, 1000):
                 seen.append(rows.first)  # noqa: PERF401 (what came before the error counts)
     assert seen == [0, 1000, 2000, 3000]
 
@@ -101,7 +101,7 @@ def test_a_value_that_the_common_type_does_not_hold(tmp_path: Path) -> None:
 def test_small_row_groups_come_in_whole_batches(tmp_path: Path) -> None:
     write(tmp_path, {"f": numbers(10_000)}, row_group_size=10)
     plan = plan_of(job(tmp_path))
-    reader = ParquetReader(plan, LOCAL)
+    reader = FileReader(plan, LOCAL)
     sizes = [rows.batch.num_rows for split in plan.splits for rows in reader.read(split, 4000)]
     assert sizes == [4000, 4000, 2000]
     assert RUN > 1000
@@ -116,7 +116,7 @@ def test_row_groups_left_out_leave_a_gap_in_the_positions(tmp_path: Path) -> Non
 def test_footers_are_parsed_once_and_few_are_kept(tmp_path: Path) -> None:
     write(tmp_path, {f"f{n:02}": numbers(10, 10 * n) for n in range(3 * KEPT_FOOTERS)})
     plan = plan_of(job(tmp_path))
-    reader = ParquetReader(plan, LOCAL)
+    reader = FileReader(plan, LOCAL)
     for _ in range(2):
         rows = [row for split in plan.splits for rows in reader.read(split, 100) for row in rows.batch.to_pylist()]
         assert [row["id"] for row in rows] == list(range(30 * KEPT_FOOTERS))
@@ -128,7 +128,7 @@ def test_threads_read_splits_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write(tmp_path, {f"f{n}": numbers(1000, 1000 * n) for n in range(8)}, row_group_size=100)
     plan = plan_of(job(tmp_path, filter="id % 2 = 0"))
     assert len(plan.splits) > 8
-    reader = ParquetReader(plan, LOCAL)
+    reader = FileReader(plan, LOCAL)
     found: dict[int, list[int]] = {}
 
     def read(at: int) -> None:
@@ -165,7 +165,7 @@ def peak(batches: Iterator[Any]) -> int:
 def test_a_row_group_larger_than_memory_is_streamed(big: Path) -> None:
     with ParquetSource(LOCAL, str(big)) as source:
         names = source.schema.names
-        assert source.stored_bytes(0, source.leaves(names)) >= 32 << 20
+        assert source.stored_bytes(0, names) >= 32 << 20
         most = peak(source.batches([0], names, 16_384))
     assert most < 4 * (STREAM + (1 << 20)) + 4 * 16_384 * 4 * 8  # a buffer and a page each, and some batches
 
@@ -233,7 +233,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     before = opened()
     plan = plan_of(job(tmp_path))
     read_all(plan)
-    reading = ParquetReader(plan, LOCAL).read(plan.splits[0], 10)
+    reading = FileReader(plan, LOCAL).read(plan.splits[0], 10)
     next(reading)
     reading.close()  # type: ignore[attr-defined]
     (tmp_path / "in" / "f7").write_bytes(b"garbage")

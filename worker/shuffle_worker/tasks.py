@@ -17,6 +17,7 @@ from shuffle_worker.plan.persist import load, save
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
+from shuffle_worker.protocol.formats import written_suffix
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
@@ -24,7 +25,6 @@ from shuffle_worker.storage import Sink, Storage, storage_for
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
-from shuffle_worker.writers.base import output_format
 from shuffle_worker.writers.commit import Partitioning, abort, commit, record_group
 from shuffle_worker.writers.output import part_name, shards_folder, staging
 
@@ -35,7 +35,7 @@ class OutputFiles:
     def __init__(self, plan: Plan, storage: Storage) -> None:
         output = plan.job.output
         self._folder = staging(output.path, plan.job.uid) if output.overwrite else output.path.rstrip("/")
-        self._suffix = output_format(output.format).suffix
+        self._suffix = written_suffix(output.format, output.compression)
         self._storage = storage
 
     def create(self, partition: int) -> tuple[str, Sink]:

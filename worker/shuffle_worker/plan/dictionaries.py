@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from shuffle_worker.plan.arrow import Array, call, children, dictionary, fixed_size_list, map_of, parts
 from shuffle_worker.plan.inputs import Found
-from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.storage.base import Storage
 
 MOST_STORED = 64 << 20
@@ -44,10 +43,9 @@ def _fits(name: str, most: int, files: Sequence[Found], storage: Storage) -> boo
     for file in files:
         if file.schema.get_field_index(name) < 0:
             continue
-        with ParquetSource(storage, file.info.path) as source:
-            leaves = source.leaves([name])
+        with file.open(storage) as source:
             for group in range(len(file.groups)):
-                read += source.stored_bytes(group, leaves)
+                read += source.stored_bytes(group, [name])
                 if read > MOST_STORED:
                     return False
                 for batch in source.batches([group], [name], BATCH):

@@ -121,7 +121,7 @@ def _explained_input(plan: Plan, index: int) -> ExplainedInput:
         paths=list(source.paths),
         files=len(files),
         bytes=sum(file.size for file in files),
-        rows=sum(file.rows for file in files),
+        rows=-1 if any(file.rows < 0 for file in files) else sum(file.rows for file in files),
         first_files=[file.path for file in files[:FILES_SHOWN]],
         columns=list(table.arrow_schema().names),
         filter=source.filter,

@@ -10,17 +10,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
 from shuffle_worker.plan.arrow import schema_of
-from shuffle_worker.plan.statistics import ColumnRange, column_range
-from shuffle_worker.plan.unify import unify
+from shuffle_worker.plan.statistics import ColumnRange
+from shuffle_worker.plan.unify import text_type, unify
+from shuffle_worker.protocol.formats import TEXT
 from shuffle_worker.protocol.messages import Input
-from shuffle_worker.readers.parquet_file import ParquetSource
+from shuffle_worker.readers.formats import FUNCTION, Opening, opening_of
+from shuffle_worker.readers.source import Source
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.base import Info, Storage
 
@@ -32,38 +34,60 @@ MOST_SCHEMAS = 8
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
-READABLE = ("Parquet",)
+MOST_NOTES = 5
 
 
 class RowGroup(NamedTuple):
-    """rows; bytes: stored, of the columns that are read; output_bytes: of those that are written; key_bytes: of those
-    that a sample needs; ranges: what its statistics say of the columns that the filter names, and of the first key."""
+    """A group (see `readers/source.py`). rows: exact or estimated; bytes: stored, of the columns that are read;
+    output_bytes: of those that are written; key_bytes: of those that a sample needs; ranges: what its statistics say of
+    the columns that the filter names, and of the first key. span: the positions that it takes up; -1 for its rows.
+    whole: it is decoded at once."""
 
     rows: int
     bytes: int
     output_bytes: int
     key_bytes: int
     ranges: dict[str, ColumnRange]
+    span: int = -1
+    whole: bool = False
+
+    @property
+    def positions(self) -> int:
+        return self.rows if self.span < 0 else self.span
 
 
 class Found(NamedTuple):
-    """One input file and what its footer says."""
+    """One input file and what its footer says. counted: rows are exact."""
 
     info: Info
     hive: dict[str, str | None]
     schema: pa.Schema
     groups: list[RowGroup]
+    counted: bool = True
+    opening: Opening | None = None
 
     @property
     def rows(self) -> int:
-        return sum(group.rows for group in self.groups)
+        """-1 where the format does not say."""
+        return sum(group.rows for group in self.groups) if self.counted else -1
+
+    @property
+    def span(self) -> int:
+        return sum(group.positions for group in self.groups)
+
+    def open(self, storage: Storage, types: pa.Schema | None = None) -> Source:
+        """types: the columns' types by the plan, where they are known already."""
+        assert self.opening is not None
+        return self.opening.open(storage, self.info, types=types, hive=self.hive)
 
 
 class InputFiles(NamedTuple):
-    """The input as a whole. schema: every column of it, hive ones last."""
+    """The input as a whole. schema: every column of it, hive ones last. notes: for people."""
 
     files: list[Found]
     schema: pa.Schema
+    opening: Opening
+    notes: list[str]
 
 
 class Listed(NamedTuple):
@@ -98,28 +122,6 @@ def hive_columns(file: str, path: str) -> dict[str, str | None]:
     return out
 
 
-def format_of(source: Input) -> str:
-    """The input's format, by its name or by the suffix of its paths; Parquet where nothing says otherwise."""
-    if source.format:
-        return source.format
-    suffixes = {
-        ".csv": "CSV",
-        ".tsv": "CSV",
-        ".json": "JSON",
-        ".jsonl": "JSON",
-        ".ndjson": "JSON",
-        ".arrow": "Feather",
-        ".feather": "Feather",
-        ".orc": "ORC",
-        ".zarr": "Zarr",
-    }
-    for path in source.paths:
-        for suffix, name in suffixes.items():
-            if path.rstrip("/").lower().endswith(suffix):
-                return name
-    return "Parquet"
-
-
 def read_inputs(
     source: Input,
     storage: Storage,
@@ -128,24 +130,23 @@ def read_inputs(
     *,
     index: int = 0,
     wanted: Sequence[str] | None = None,
+    strict: bool = True,
 ) -> InputFiles:
     """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
 
     filtered, keys: the columns that the filter names, and those that the boundaries are of. index: the input's.
-    wanted: the columns that are sent; None for all."""
-    kind = format_of(source)
-    if kind not in READABLE:
-        raise InvalidSpec(f"inputs[{index}].format: {kind} cannot be read yet; formats are {', '.join(READABLE)}")
+    wanted: the columns that are sent; None for all. strict: see `Opening`."""
     listed = list_files(source, storage, index)
+    opening = opening_of(source, index, [one.info.path for one in listed], strict=strict)
     empty = next((one for one in listed if one.info.size == 0), None)
-    if empty is not None:
+    if empty is not None and not opening.empty_files:
         raise DataError(f"{empty.info.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
     selected = None if wanted is None else frozenset(wanted)
 
     known: list[pa.Schema] = []
 
-    def footer(one: Listed) -> Found:
-        found = _footer(one, storage, selected, filtered, keys)
+    def footer(one: Listed, types: pa.Schema | None = None) -> Found:
+        found = _footer(one, storage, opening, selected, filtered, keys, types)
         same = next((schema for schema in known if schema.equals(found.schema, check_metadata=True)), None)
         if same is not None:
             return found._replace(schema=same)  # thousands of files share one object
@@ -153,13 +154,29 @@ def read_inputs(
             known.append(found.schema)
         return found
 
-    if len(listed) == 1:
-        files = [footer(listed[0])]
-    else:
+    files = [footer(listed[0])]
+    first = files[0].schema if opening.format == FUNCTION else None  # a function is asked once
+    if len(listed) > 1:
         with ThreadPoolExecutor(min(THREADS, len(listed)), thread_name_prefix="footers") as pool:
-            files = list(pool.map(footer, listed))
-    schema = _with_hive(unify((file.schema, file.info.path) for file in files), files)
-    return InputFiles(files, schema)
+            files += list(pool.map(lambda one: footer(one, first), listed[1:]))
+    schema = unify(((file.schema, file.info.path) for file in files if file.info.size), **_rules(opening))
+    for at, name in enumerate(opening.declared.names):
+        check_column(name, schema.names, f"inputs[{index}].schema[{at}].name", "none of the files")
+    notes = _lacking(schema, files)
+    return InputFiles(files, _with_hive(schema, files), opening, notes)
+
+
+def _lacking(schema: pa.Schema, files: Sequence[Found]) -> list[str]:
+    """Columns that some files do not have, and that are null there."""
+    notes: list[str] = []
+    for name in schema.names:
+        without = [file for file in files if file.schema.get_field_index(name) < 0 and name not in file.hive]
+        if without and len(notes) < MOST_NOTES:
+            notes.append(
+                f"column {name!r} is not in {len(without):,} of {len(files):,} files ({without[0].info.path}, ...): "
+                "it is null there"
+            )
+    return notes
 
 
 def select(schema: pa.Schema, columns: Sequence[str] | None, index: int = 0) -> pa.Schema:
@@ -221,35 +238,43 @@ def _place(path: str) -> str:
 
 
 def _footer(
-    one: Listed, storage: Storage, selected: frozenset[str] | None, filtered: Sequence[str], keys: Sequence[str]
+    one: Listed,
+    storage: Storage,
+    opening: Opening,
+    selected: frozenset[str] | None,
+    filtered: Sequence[str],
+    keys: Sequence[str],
+    types: pa.Schema | None,
 ) -> Found:
-    path = one.info.path
     try:
-        with ParquetSource(storage, path) as source:
+        with opening.open(storage, one.info, types=types, hive=one.hive) as source:
             names = source.schema.names if selected is None else [n for n in source.schema.names if n in selected]
-            written = source.leaves(names)
-            read = source.leaves([*names, *filtered])
-            sampled = source.leaves([*keys, *filtered])
+            read = list(dict.fromkeys([*names, *filtered]))
+            sampled = list(dict.fromkeys([*keys, *filtered]))
             groups = []
-            for at in range(source.metadata.num_row_groups):
-                group = source.metadata.row_group(at)
-                ranges = {
-                    name: column_range(group, source.leaves([name]), source.schema.field(name).type)
-                    for name in [*filtered, *keys[:1]]
-                    if name in source.schema.names
-                }
+            for at in range(source.groups):
+                ranges = {name: source.column_range(at, name) for name in dict.fromkeys([*filtered, *keys[:1]])}
                 groups.append(
                     RowGroup(
-                        rows=group.num_rows,
+                        rows=source.rows(at),
                         bytes=source.stored_bytes(at, read),
-                        output_bytes=source.stored_bytes(at, written),
+                        output_bytes=source.stored_bytes(at, names),
                         key_bytes=source.stored_bytes(at, sampled),
-                        ranges=ranges,
+                        ranges={name: found for name, found in ranges.items() if found is not None},
+                        span=source.span(at),
+                        whole=source.whole_groups,
                     )
                 )
-            return Found(one.info, one.hive, source.schema, groups)
+            return Found(one.info, one.hive, source.schema, groups, source.counted, opening)
     except InputNotFound as error:
-        raise InputNotFound(f"{path}: was listed, and is gone now: something removes files from the input") from error
+        raise InputNotFound(
+            f"{one.info.path}: was listed, and is gone now: something removes files from the input"
+        ) from error
+
+
+def _rules(opening: Opening) -> dict[str, Any]:
+    """How the types of several files become one: those that were found from text are less certain."""
+    return {"common": text_type, "cure": "declare its type in `schema`"} if opening.format in TEXT else {}
 
 
 def _with_hive(schema: pa.Schema, files: Sequence[Found]) -> pa.Schema:

@@ -69,7 +69,7 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
             partitions=layout.partitions,
             input_files=len(files),
             input_bytes=sum(file.size for file in files),
-            input_rows=sum(file.rows for file in files),
+            input_rows=-1 if any(file.rows < 0 for file in files) else sum(file.rows for file in files),
             memory_needed=needed,
             scratch_needed=spilled,
             method=method.name,

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.plan.inputs import Found
-from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.storage.base import Storage
 
@@ -87,7 +86,7 @@ def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
 
 def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage: Storage) -> Iterator[pa.RecordBatch]:
     """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide."""
-    with ParquetSource(storage, file.info.path) as source:
+    with file.open(storage, target) as source:
         shaper = Shaper(file.info.path, source.schema, target, file.hive)
         first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
         if first is None:

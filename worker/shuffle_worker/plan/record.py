@@ -20,8 +20,9 @@ class File(Struct, frozen=True):
     """One input file as it was when the job was planned.
 
     tag: what changes when the file does (ETag, or size and modification time); compared when it is opened and after.
-    rows: from the footer; first_row: the number of rows in the files of the same input before it, so that a row of an
-    input has a position, which defines order and ties everywhere. input: which of the job's inputs it belongs to.
+    rows: from the footer, -1 where the format does not say. first_row: the position of its first row among the rows of
+    the same input, which defines order and ties everywhere: the number of rows before it, or more than that where they
+    are not counted. input: which of the job's inputs it belongs to.
     hive: the columns that its folders spell out (`country=DE`), as text; None for the default partition.
     """
 
@@ -35,7 +36,7 @@ class File(Struct, frozen=True):
 
 
 class Piece(Struct, frozen=True):
-    """A part of a file: these row groups (Parquet), the first of which begins at input row `first_row`."""
+    """A part of a file: these row groups (or what is one in its format, see `readers/source.py`)."""
 
     file: int
     row_groups: list[int]
@@ -56,13 +57,16 @@ class Table(Struct, frozen=True):
     """One input as it is read and sent. schema: of the columns that the operation needs of it, with the types that the
     output is to declare, as IPC bytes; what travels is its transport schema (`plan/schema.py`). filter_columns: the
     schema of the columns that only the filter reads, None where there are none. row_bytes: mean Arrow bytes of a row.
-    rows: how many are expected to pass the filter."""
+    rows: how many are expected to pass the filter. format: of its files. strict: all columns are read, so one that the
+    plan does not know is an error."""
 
     name: str
     schema: bytes
     row_bytes: float
     rows: int
     filter_columns: bytes | None = None
+    format: str = "Parquet"
+    strict: bool = True
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))

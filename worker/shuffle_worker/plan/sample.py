@@ -32,7 +32,6 @@ from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.probe import GroupOf
 from shuffle_worker.plan.statistics import comparable
 from shuffle_worker.protocol.messages import SortKey
-from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.storage.base import Storage
 
@@ -283,7 +282,7 @@ def _of_file(
     storage: Storage,
     stride: int,
 ) -> Iterator[Part]:
-    with ParquetSource(storage, file.info.path) as source:
+    with file.open(storage, read) as source:
         shaper = Shaper(file.info.path, source.schema, read, file.hive)
         for one in groups:
             first, group = one.first, file.groups[one.group]

@@ -44,7 +44,7 @@ class Planned(NamedTuple):
     """An input with all that is decided about it. schema: of the columns that are read and sent, with the types that
     the output declares; extra: of those that only the filter reads; target: the transport schema of both. groups: the
     row groups that may hold rows that pass the filter; rows, stored: of them, before the filter. columns: how many the
-    input has."""
+    input has. notes: what a person may want to know of the files."""
 
     number: int
     source: Input
@@ -59,6 +59,9 @@ class Planned(NamedTuple):
     rows: int
     stored: int
     columns: int
+    format: str
+    strict: bool
+    notes: list[str]
 
     @property
     def size(self) -> Size:
@@ -77,6 +80,8 @@ class Planned(NamedTuple):
             row_bytes=self.look.row_bytes,
             rows=int(self.rows * self.look.selectivity),
             filter_columns=self.extra.serialize().to_pybytes() if self.extra.names else None,
+            format=self.format,
+            strict=self.strict,
         )
 
     @property
@@ -86,7 +91,7 @@ class Planned(NamedTuple):
         for file in self.files:
             info = file.info
             out.append(File(info.path, info.size, info.tag, file.rows, first, self.number, file.hive))
-            first += file.rows
+            first += file.span
         return out
 
 
@@ -97,7 +102,7 @@ def find(job: Job, index: int, operation: Planning, storage: Storage) -> FoundTa
     ranges = [key.column for key in operation.range_keys()]
     needed = operation.needed(index)
     wanted = source.columns if needed is None else needed
-    found = read_inputs(source, storage, filtered, ranges, index=index, wanted=wanted)
+    found = read_inputs(source, storage, filtered, ranges, index=index, wanted=wanted, strict=wanted is None)
     check_apart(source, found.files, job.output.path)
     return FoundTable(index, source, storage, found, select(found.schema, source.columns, index), filtered)
 
@@ -143,6 +148,9 @@ def measure(one: FoundTable, operation: Planning, where: Filter | None) -> Plann
         rows=sum(files[group.file].groups[group.group].rows for group in groups),
         stored=sum(files[group.file].groups[group.group].output_bytes for group in groups),
         columns=len(one.found.schema),
+        format=one.found.opening.format,
+        strict=one.found.opening.strict,
+        notes=one.found.notes,
     )
 
 
@@ -154,7 +162,7 @@ def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:
         for number, group in enumerate(file.groups):
             if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema.names)):
                 out.append(GroupOf(at, number, first))
-            first += group.rows
+            first += group.positions
     return out
 
 

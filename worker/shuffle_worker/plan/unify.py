@@ -8,7 +8,7 @@ Called by `plan/inputs.py`; pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
@@ -34,9 +34,16 @@ class Conflict(Exception):
     """Two types that have no common one."""
 
 
-def unify(schemas: Iterable[tuple[pa.Schema, str]]) -> pa.Schema:
+Common = Callable[[pa.DataType, pa.DataType], pa.DataType]
+"""The type that holds the values of both. Raises Conflict."""
+
+
+def unify(schemas: Iterable[tuple[pa.Schema, str]], common: Common | None = None, cure: str = "") -> pa.Schema:
     """The schema that holds the rows of all files: (schema, file name) in input order. Columns stand in the order in
-    which they first appear; metadata is the first file's. Raises DataError."""
+    which they first appear; metadata is the first file's. common: which types go together (`common_type`). cure: what
+    else can be done where two do not. Raises DataError."""
+    common = common or common_type
+    cure = f"{cure}, " if cure else ""
     fields: dict[str, Field] = {}
     origin: dict[str, str] = {}
     metadata: dict[bytes, bytes] | None = None
@@ -56,21 +63,21 @@ def unify(schemas: Iterable[tuple[pa.Schema, str]]) -> pa.Schema:
                 fields[field.name] = field if count == 1 else field.with_nullable(True)
                 origin[field.name] = file
             else:
-                fields[field.name] = _unify_column(known, field, origin, file)
+                fields[field.name] = _unify_column(known, field, origin, file, common, cure)
         for name in fields.keys() - set(schema.names):
             fields[name] = fields[name].with_nullable(True)
         last = schema
     return schema_of(list(fields.values()), metadata)
 
 
-def _unify_column(known: Field, field: Field, origin: dict[str, str], file: str) -> Field:
+def _unify_column(known: Field, field: Field, origin: dict[str, str], file: str, common: Common, cure: str) -> Field:
     try:
-        kind = common_type(known.type, field.type)
+        kind = common(known.type, field.type)
     except Conflict as conflict:
         detail = f" ({conflict})" if str(conflict) else ""
         raise DataError(
             f"column {field.name!r} is {known.type} in {origin[field.name]} but {field.type} in {file}{detail}; "
-            "the two have no common type without loss: convert one of the files, "
+            f"the two have no common type without loss: convert one of the files, {cure}"
             "or leave the column out with `columns`"
         ) from None
     if kind != known.type:
@@ -83,6 +90,26 @@ def _refuse_duplicates(schema: pa.Schema, file: str) -> None:
         return
     twice = next(name for name in schema.names if schema.names.count(name) > 1)
     raise DataError(f"{file}: two columns are called {twice!r}; rename one of them")
+
+
+def text_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:
+    """The same for types that were found from text (CSV, JSON), where whole numbers may be the first values of a column
+    of fractions, and dates those of a column of times. Raises Conflict."""
+    types = pa.types
+    for one, other in ((left, right), (right, left)):
+        if types.is_integer(one) and types.is_floating(other):
+            return other
+        if types.is_date(one) and types.is_timestamp(other):
+            return other
+    if types.is_list(left) and types.is_list(right):
+        return pa.list_(pa.field("item", text_type(parts(left).value_type, parts(right).value_type)))
+    if types.is_struct(left) and types.is_struct(right):
+        fields = {field.name: field for field in left}
+        for field in right:
+            known = fields.get(field.name)
+            fields[field.name] = field if known is None else field.with_type(text_type(known.type, field.type))
+        return pa.struct(list(fields.values()))
+    return common_type(left, right)
 
 
 def common_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:

@@ -279,13 +279,39 @@ class Storage(Struct, frozen=True):
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
+class ResultColumn(Struct, frozen=True):
+    """A column that a job declares: of a file of text, or what a function returns. type: as Arrow writes it."""
+
+    name: str
+    type: str
+
+
+class Csv(Struct, frozen=True):
+    """How files of CSV are written. quote, escape: "" for none. header: whether the first record names the columns.
+    null_values: unquoted texts that stand for no value. newlines_in_values: quoted line breaks are so frequent that
+    files must not be cut."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str = ""
+    header: bool = True
+    null_values: list[str] = field(default_factory=lambda: [""])
+    newlines_in_values: bool = False
+
+
 class Input(Struct, frozen=True):
+    """schema: columns whose types the job says. csv: None for the defaults, with tabs in .tsv files. reader: a function
+    of the user's instead of a format, `package.module:function`."""
+
     paths: list[str]
     name: str = ""
     format: str = ""  # "" by suffix
     columns: list[str] | None = None
     filter: str = ""
     storage: Storage = field(default_factory=Storage)
+    schema: list[ResultColumn] | None = None
+    csv: Csv | None = None
+    reader: str = ""
 
 
 class Output(Struct, frozen=True):
@@ -295,6 +321,7 @@ class Output(Struct, frozen=True):
     target_bytes: int = 256 << 20
     compression: str = "Zstd"
     sort_within: list[SortKey] = field(default_factory=list)
+    partition_by: list[str] = field(default_factory=list)  # hive folders: country=DE/part-00000.parquet
     overwrite: bool = False
     storage: Storage = field(default_factory=Storage)
 
@@ -339,13 +366,6 @@ class GroupBy(Struct, frozen=True, tag="groupBy"):
     by: list[str]
     aggregations: list[Aggregation]
     nulls: str = "Keep"
-
-
-class ResultColumn(Struct, frozen=True):
-    """A column that a function returns. type: as Arrow writes it."""
-
-    name: str
-    type: str
 
 
 class Apply(Struct, frozen=True, tag="apply"):

@@ -1,24 +1,21 @@
 """Input formats: pieces of files to record batches of the plan's schema.
 
-`reader_for` is the one place that knows which reader belongs to which format.
+source.py     what a format is           formats.py      which one a file is of, and opening it
+files.py      the reader over all of them                 shape.py     a file's columns to the plan's
+parquet_file.py, feather.py, orc.py, function.py
+text.py       CSV and JSON: cutting and streaming         records.py   where records end
+              csv_text.py, json_text.py: each of them     codecs.py    files compressed as a whole
 """
 
 from __future__ import annotations
 
-from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.base import Reader
 from shuffle_worker.storage.base import Storage
 
-FORMATS = ("Parquet",)
-"""What can be read today."""
-
 
 def reader_for(plan: Plan, storage: Storage, index: int = 0) -> Reader:
-    """The reader for one of the plan's inputs. Raises InvalidSpec for a format that cannot be read."""
-    name = plan.job.inputs[index].format or "Parquet"
-    if name == "Parquet":
-        from shuffle_worker.readers.parquet import ParquetReader
+    """The reader for one of the plan's inputs."""
+    from shuffle_worker.readers.files import FileReader
 
-        return ParquetReader(plan, storage, index)
-    raise InvalidSpec(f"inputs[{index}].format: {name} cannot be read; formats are {', '.join(FORMATS)}")
+    return FileReader(plan, storage, index)

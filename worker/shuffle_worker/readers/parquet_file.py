@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from shuffle_worker.errors import DataError, JobError
 from shuffle_worker.plan.arrow import children
+from shuffle_worker.plan.statistics import ColumnRange, column_range
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.storage.failures import failure, said
 
@@ -35,7 +36,9 @@ MAGIC = b"PAR1"
 
 
 class ParquetSource:
-    """An open Parquet file. Close it, or use it in a `with`. Not for several threads at once."""
+    """An open Parquet file: a `Source` whose groups are row groups."""
+
+    counted = True
 
     def __init__(
         self,
@@ -84,16 +87,43 @@ class ParquetSource:
         """The leaf columns of these top-level columns; absent ones are left out."""
         return [leaf for name in dict.fromkeys(names) for leaf in self._leaves.get(name, range(0))]
 
-    def stored_bytes(self, row_group: int, leaves: Sequence[int]) -> int:
+    @property
+    def groups(self) -> int:
+        return self.metadata.num_row_groups
+
+    @property
+    def footer(self) -> object:
+        return self.metadata
+
+    @property
+    def whole_groups(self) -> bool:
+        return False
+
+    def rows(self, group: int) -> int:
+        return self.metadata.row_group(group).num_rows
+
+    def span(self, group: int) -> int:
+        return self.rows(group)
+
+    def stored_bytes(self, group: int, names: Sequence[str]) -> int:
+        return self._stored(group, self.leaves(names))
+
+    def column_range(self, group: int, name: str) -> ColumnRange | None:
+        if name not in self._leaves:
+            return None
+        kind = self.schema.field(name).type
+        return column_range(self.metadata.row_group(group), self.leaves([name]), kind)
+
+    def _stored(self, row_group: int, leaves: Sequence[int]) -> int:
         group = self.metadata.row_group(row_group)
         return sum(group.column(leaf).total_compressed_size for leaf in leaves)
 
-    def batches(self, row_groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Batches of at most `rows` rows of these columns (in the file's order) of consecutive row groups."""
         leaves = self.leaves(names)
         alone = any(name in self._alone for name in names)
-        for run in [[group] for group in row_groups] if alone else [list(row_groups)]:
-            stored = sum(self.stored_bytes(group, leaves) for group in run)
+        for run in [[group] for group in groups] if alone else [list(groups)]:
+            stored = sum(self._stored(group, leaves) for group in run)
             file = self._reader(stored, len(leaves))
             try:
                 yield from file.reader.iter_batches(rows, row_groups=run, column_indices=leaves, use_threads=False)

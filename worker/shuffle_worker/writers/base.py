@@ -1,9 +1,10 @@
 """What an output format is: row groups in, the bytes of one file out, into a sink.
 
 Contract, run by the conformance suite in tests/conformance/test_writers.py:
-- reading the file gives the schema (types, nullability, metadata) and the rows that were written, in order;
+- reading the file gives the rows that were written, in order, and as much of the schema as the format holds (Parquet
+  and Feather all of it, CSV and JSON names alone); only schemas that `storable` gave are written;
 - the bytes depend on the schema, the options and the row groups, on nothing else;
-- a file without rows is a valid file with the schema;
+- a file without rows is a valid file, with the schema where the format has one;
 - each call of `write` is one row group, its memory is free again when the call returns;
 - `close` completes the file but does not commit the sink: whether it is to be seen is the caller's to decide.
 """
@@ -16,6 +17,7 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.protocol.formats import WRITABLE
 from shuffle_worker.storage import Sink
 
 
@@ -38,11 +40,13 @@ class FileWriter(Protocol):
         ...
 
 
-class Format(NamedTuple):
-    """An output format: its file name's suffix, and how to open a file of it."""
+Open = Callable[[Sink, pa.Schema, WriterOptions], FileWriter]
 
-    suffix: str
-    open: Callable[[Sink, pa.Schema, WriterOptions], FileWriter]
+
+class Format(NamedTuple):
+    """An output format: how to open a file of it. Files' names: `protocol/formats.py`; types: `storable.py`."""
+
+    open: Open
 
 
 def output_format(name: str) -> Format:
@@ -50,5 +54,21 @@ def output_format(name: str) -> Format:
     if name == "Parquet":
         from shuffle_worker.writers.parquet import ParquetFile
 
-        return Format("parquet", ParquetFile)
-    raise InvalidSpec(f"output.format {name} cannot be written; use Parquet")
+        return Format(ParquetFile)
+    if name == "CSV":
+        from shuffle_worker.writers.csv_file import CsvFile
+
+        return Format(CsvFile)
+    if name == "JSON":
+        from shuffle_worker.writers.json_file import JsonFile
+
+        return Format(JsonFile)
+    if name == "Feather":
+        from shuffle_worker.writers.feather_file import FeatherFile
+
+        return Format(FeatherFile)
+    if name == "ORC":
+        from shuffle_worker.writers.orc_file import OrcFile
+
+        return Format(OrcFile)
+    raise InvalidSpec(f"output.format: {name} cannot be written; formats are {', '.join(WRITABLE)}")

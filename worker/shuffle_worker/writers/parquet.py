@@ -8,7 +8,6 @@ are what lets readers skip. Bytes are handed to the sink as the encoder makes th
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import WriterOptions
+from shuffle_worker.writers.sinkfile import SinkFile
 
 CODECS: dict[str, tuple[str, int | None]] = {
     "None": ("none", None),
@@ -34,7 +34,7 @@ class ParquetFile:
     def __init__(self, sink: Sink, schema: pa.Schema, options: WriterOptions) -> None:
         codec, level = CODECS[options.compression or "None"]
         self._schema = schema
-        self._file = _SinkFile(sink)
+        self._file = SinkFile(sink)
         self._handle = pa.PythonFile(self._file, mode="w")
         self._writer = pq.ParquetWriter(
             self._handle,
@@ -58,29 +58,6 @@ class ParquetFile:
         self._file.discard = True
         with contextlib.suppress(pa.ArrowException, OSError):
             self._writer.close()
-
-
-class _SinkFile(io.RawIOBase):
-    """A sink as the file object that Arrow writes to. Closing it leaves the sink open."""
-
-    def __init__(self, sink: Sink) -> None:
-        super().__init__()
-        self._sink = sink
-        self._at = 0
-        self.discard = False  # the encoder writes a footer even when it is only let go of
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
-        length = len(data)
-        if not self.discard:
-            self._sink.write(data)
-        self._at += length
-        return length
-
-    def tell(self) -> int:
-        return self._at
 
 
 def _leaves(schema: pa.Schema, columns: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Parquet pieces to record batches of the plan's transport schema: projection and filter pushed down, types brought to
-the plan's, changes under the job found.
+"""Pieces of files of any format to record batches of the plan's transport schema: projection and filter pushed down,
+types brought to the plan's, changes under the job found. What a format does by itself is its `Source`.
 
-Memory: see `parquet_file.py`; plus one decoded batch and, where something is cast or filtered, its copy.
+Memory: that of the source; plus one decoded batch and, where something is cast or filtered, its copy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.memory import Budgets
@@ -20,9 +19,10 @@ from shuffle_worker.plan.arrow import nulls, true_rows
 from shuffle_worker.plan.record import File, Piece, Plan, Split
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.readers.base import Rows
-from shuffle_worker.readers.parquet_file import ParquetSource
+from shuffle_worker.readers.formats import opening_of_plan
 from shuffle_worker.readers.shape import Shaper
-from shuffle_worker.storage.base import Storage
+from shuffle_worker.readers.source import Source
+from shuffle_worker.storage.base import Info, Storage
 
 if TYPE_CHECKING:
     from shuffle_worker.plan.filter import Filter
@@ -34,7 +34,7 @@ KEPT_FOOTERS = 8
 """Parsed footers kept for files that several splits read: the most recent ones."""
 
 
-class ParquetReader:
+class FileReader:
     """Reads the splits of one of a plan's inputs. Safe for several threads, each with its own split.
 
     budget: stored bytes of a remote file held at once; by default a third of the worker's working memory."""
@@ -54,7 +54,8 @@ class ParquetReader:
             extra = table.filter_schema()
             self._target = pa.schema([*self._output, *transport_schema(extra)])
             self._filter = compile_filter(text, self._target, index)
-        self._footers: OrderedDict[int, pq.FileMetaData] = OrderedDict()
+        self._opening = opening_of_plan(plan, index)
+        self._footers: OrderedDict[int, object] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, split: Split, batch_rows: int) -> Iterator[Rows]:
@@ -64,16 +65,14 @@ class ParquetReader:
     def _piece(self, piece: Piece, batch_rows: int) -> Iterator[Rows]:
         file = self._plan.files[piece.file]
         self._verify(file)
-        with ParquetSource(self._storage, file.path, metadata=self._footer(piece.file), budget=self._budget) as source:
-            self._keep_footer(piece.file, source.metadata)
-            if source.metadata.num_rows != file.rows:
+        with self._opened(piece.file, file) as source:
+            if source.counted and sum(source.rows(group) for group in range(source.groups)) != file.rows:
                 raise _changed(file)
             shaper = Shaper(file.path, source.schema, self._target, file.hive)
             fetched = 0
             try:
                 for run, first in _runs(source, piece, shaper.wanted):
-                    leaves = source.leaves(shaper.wanted)
-                    fetched += sum(source.stored_bytes(group, leaves) for group in run)
+                    fetched += sum(source.stored_bytes(group, shaper.wanted) for group in run)
                     for batch in source.batches(run, shaper.wanted, batch_rows):
                         rows = self._rows(shaper.shape(batch), first, fetched)
                         first += batch.num_rows
@@ -110,16 +109,19 @@ class ParquetReader:
         if now.tag != file.tag:
             raise _changed(file)
 
-    def _footer(self, file: int) -> pq.FileMetaData | None:
+    def _opened(self, number: int, file: File) -> Source:
         with self._lock:
-            return self._footers.get(file)
-
-    def _keep_footer(self, file: int, metadata: pq.FileMetaData) -> None:
+            footer = self._footers.get(number)
+        info = Info(file.path, file.size, file.tag)
+        source = self._opening.open(
+            self._storage, info, types=self._target, hive=file.hive, budget=self._budget, footer=footer
+        )
         with self._lock:
-            self._footers[file] = metadata
-            self._footers.move_to_end(file)
+            self._footers[number] = source.footer
+            self._footers.move_to_end(number)
             while len(self._footers) > KEPT_FOOTERS:
                 self._footers.popitem(last=False)
+        return source
 
 
 def _changed(file: File) -> DataError:
@@ -132,21 +134,20 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([nulls(0, field.type) for field in schema], schema=schema)
 
 
-def _runs(source: ParquetSource, piece: Piece, names: list[str]) -> Iterator[tuple[list[int], int]]:
-    """The piece's row groups in runs that can be read in one go, each with the position of its first row: neighbours
-    in the file, and together no more than `RUN` stored bytes (a larger row group is a run of its own)."""
-    leaves = source.leaves(names)
+def _runs(source: Source, piece: Piece, names: list[str]) -> Iterator[tuple[list[int], int]]:
+    """The piece's groups in runs that can be read in one go, each with the position of its first row: neighbours in the
+    file whose rows are counted, and together no more than `RUN` stored bytes (a larger group is a run of its own)."""
     run: list[int] = []
     first = size = end = 0
     for group, position in zip(piece.row_groups, piece.first_rows, strict=True):
-        stored = source.stored_bytes(group, leaves)
-        if run and (position != end or group != run[-1] + 1 or size + stored > RUN):
+        stored = source.stored_bytes(group, names)
+        if run and (not source.counted or position != end or group != run[-1] + 1 or size + stored > RUN):
             yield run, first
             run, size = [], 0
         if not run:
             first = position
         run.append(group)
         size += stored
-        end = position + source.metadata.row_group(group).num_rows
+        end = position + source.rows(group)
     if run:
         yield run, first

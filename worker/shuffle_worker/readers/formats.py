@@ -1,0 +1,167 @@
+"""Which format a file is of, and opening it: the one place that knows every `Source`.
+
+Called by the plan (`plan/inputs.py`, and through `Found.open` by probe and sample) and by the reader, with the same
+`Opening`, so that both see the same groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.type_names import schema_of_names
+from shuffle_worker.protocol.formats import READABLE, TEXT, format_by_name
+from shuffle_worker.protocol.messages import Csv, Input
+from shuffle_worker.readers.codecs import plain_name
+from shuffle_worker.readers.source import Source
+from shuffle_worker.storage.base import Info, Storage
+
+FUNCTION = "function"
+
+LOOK = 256 << 10
+"""Bytes of the beginning of a text file that its types are found from, where there are many files."""
+
+LOOK_ALL = 64 << 20
+"""Bytes that are looked at in all files together."""
+
+MOST_LOOK = 4 << 20
+BUDGET = 32 << 20
+
+
+def format_of(source: Input, files: Iterable[str] = (), index: int = 0) -> str:
+    """By what the job says, else by the names of the files; Parquet where nothing says otherwise. Raises InvalidSpec
+    where names differ."""
+    if source.reader:
+        return FUNCTION
+    if source.format:
+        return source.format
+    found: dict[str, str] = {}
+    for path in [*source.paths, *files]:
+        kind = format_by_name(path)
+        if kind is not None:
+            found.setdefault(kind, path)
+    if len(found) > 1:
+        (one, first), (other, second), *_ = found.items()
+        raise InvalidSpec(
+            f"inputs[{index}].path: {first} is {one} by its name and {second} is {other}; choose the files of one "
+            "format with a glob, or set `format`"
+        )
+    return next(iter(found), "Parquet")
+
+
+def look_bytes(files: int) -> int:
+    """How much of each file is looked at for its types: it depends on the input alone."""
+    return min(max(LOOK_ALL // max(files, 1), LOOK), MOST_LOOK)
+
+
+def opening_of(source: Input, index: int, files: Sequence[str], *, strict: bool) -> Opening:
+    """For an input whose files are listed. Raises InvalidSpec."""
+    kind = format_of(source, files, index)
+    if kind not in (*READABLE, FUNCTION):
+        raise InvalidSpec(f"inputs[{index}].format: {kind} cannot be read; formats are {', '.join(READABLE)}")
+    if source.schema and kind not in (*TEXT, FUNCTION):
+        raise InvalidSpec(
+            f"inputs[{index}].schema: files of {kind} say their types themselves; leave it out (it is for CSV, "
+            "JSON and a reader of your own)"
+        )
+    if source.csv is not None and kind != "CSV":
+        raise InvalidSpec(f"inputs[{index}].csv: the files are {kind}; leave it out, or set format: CSV")
+    return Opening(source, index, kind, look_bytes(len(files)), strict)
+
+
+def opening_of_plan(plan: Plan, index: int) -> Opening:
+    """The same for a plan that is made."""
+    table = plan.inputs[index]
+    return Opening(plan.job.inputs[index], index, table.format, LOOK, table.strict)
+
+
+class Opening(NamedTuple):
+    """How the files of one input are opened. look: see `look_bytes`. strict: all columns are wanted, so one that the
+    plan does not know is an error."""
+
+    source: Input
+    number: int
+    format: str
+    look: int
+    strict: bool
+
+    @property
+    def declared(self) -> pa.Schema:
+        """The columns whose types the job says."""
+        columns = [(column.name, column.type) for column in self.source.schema or []]
+        return schema_of_names(columns, f"inputs[{self.number}].schema")
+
+    @property
+    def empty_files(self) -> bool:
+        """Whether a file of no bytes is a table of no rows."""
+        return self.format == "JSON" or (
+            self.format == "CSV" and self.source.csv is not None and not self.source.csv.header
+        )
+
+    def csv(self, path: str) -> Csv:
+        if self.source.csv is not None:
+            return self.source.csv
+        return Csv(delimiter="\t") if plain_name(path).lower().endswith(".tsv") else Csv()
+
+    def open(
+        self,
+        storage: Storage,
+        info: Info,
+        *,
+        types: pa.Schema | None = None,
+        hive: Iterable[str] = (),
+        budget: int = BUDGET,
+        footer: object = None,
+    ) -> Source:
+        """types: what the columns are by the plan, None while it is being made; for files that do not say."""
+        if self.format == "Parquet":
+            from shuffle_worker.readers.parquet_file import ParquetSource
+
+            return ParquetSource(storage, info.path, metadata=footer, budget=budget)  # type: ignore[arg-type]
+        if self.format == "Feather":
+            from shuffle_worker.readers.feather import FeatherSource
+
+            return FeatherSource(storage, info, footer)
+        if self.format == "ORC":
+            from shuffle_worker.readers.orc import OrcSource
+
+            return OrcSource(storage, info)
+        if self.format == FUNCTION:
+            from shuffle_worker.readers.function import FunctionSource, load_function
+
+            known = types if types is not None else self.declared if self.source.schema else None
+            return FunctionSource(info, self.source.reader, load_function(self.source.reader), known, footer)
+        return self._text(storage, info, types, hive, budget, footer)
+
+    def _text(
+        self,
+        storage: Storage,
+        info: Info,
+        types: pa.Schema | None,
+        hive: Iterable[str],
+        budget: int,
+        footer: object,
+    ) -> Source:
+        from shuffle_worker.readers.text import Dialect, TextSource
+
+        if self.format == "CSV":
+            from shuffle_worker.readers.csv_text import CsvText
+
+            dialect: Dialect = CsvText(self.csv(info.path), self.declared)
+        else:
+            from shuffle_worker.readers.json_text import JsonText
+
+            dialect = JsonText(self.declared, strict=self.strict, ignored=list(hive))
+        return TextSource(
+            storage,
+            info,
+            dialect,
+            types=types,
+            look=self.look,
+            budget=budget,
+            footer=footer,
+        )

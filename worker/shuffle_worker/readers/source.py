@@ -1,0 +1,85 @@
+"""What a format is to the plan and to the reader: an open file that can be read in parts, each by itself.
+
+    plan     opens every file once for its schema and its groups, and some of them again for probes and samples
+    reader   opens a file for each piece of a split, and reads only the groups that the piece names
+
+A *group* is the smallest part that can be read without the rest: a row group of Parquet, a stripe of ORC, a record
+batch of Feather, a range of bytes of CSV and JSON; the whole file where it is compressed as one stream. Which groups a
+file has follows from the file alone, so plan and reader agree on them.
+
+Positions: a group takes `span` positions of the input and its rows have the first of them, one after the other. Where
+rows are counted by the format the span is their number; elsewhere it is a number that the rows cannot exceed (every
+record takes a byte at least), so that nothing has to be read to know the positions of what follows.
+
+Contract, run by tests/conformance/test_readers.py through the reader:
+- `batches` gives the rows of the groups in their order, at most `rows` in a batch, the columns asked for and no others,
+  by their exact names; it holds one decoded unit of the format at a time (a page, a block of text), or says with
+  `whole_groups` that it must hold a group;
+- a file that is not what its name says, damaged or cut off raises DataError that names it and, where there are lines,
+  the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import pyarrow as pa
+
+from shuffle_worker.plan.statistics import ColumnRange
+
+STREAM_SPAN = 1 << 40
+"""Positions of a group whose rows and bytes are both unknown: more rows than any file holds, and room for millions of
+such files in the 63 bits of a position."""
+
+
+class Source(Protocol):
+    """An open file of some format. Close it, or use it in a `with`. Not for several threads at once.
+
+    schema: the columns of this file. counted: the rows of every group are known exactly, and their span is that number;
+    else `rows` is an estimate. footer: what can be given to the next opening of the same file, so that it need not look
+    at it again (a parsed footer, a header); None where there is nothing of the kind."""
+
+    path: str
+    schema: pa.Schema
+    counted: bool
+
+    @property
+    def groups(self) -> int: ...
+
+    @property
+    def footer(self) -> object: ...
+
+    def rows(self, group: int) -> int: ...
+
+    def span(self, group: int) -> int: ...
+
+    @property
+    def whole_groups(self) -> bool:
+        """Whether a group is decoded at once, however few of its rows are asked for."""
+        ...
+
+    def stored_bytes(self, group: int, names: Sequence[str]) -> int:
+        """Bytes that reading these columns of a group fetches; absent columns count nothing."""
+        ...
+
+    def column_range(self, group: int, name: str) -> ColumnRange | None:
+        """What the file says of a column's values in a group, without reading them; None where it says nothing."""
+        ...
+
+    def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+def sliced(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+    """A batch in pieces of at most `rows` rows, which share its memory."""
+    for at in range(0, batch.num_rows, max(rows, 1)):
+        yield batch.slice(at, rows)

@@ -1,0 +1,34 @@
+"""Newline-delimited JSON files: one object a row, every column in it, nulls written as such. A file without rows is
+empty."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from shuffle_worker.storage import Sink
+from shuffle_worker.writers.base import WriterOptions
+from shuffle_worker.writers.json_text import lines
+from shuffle_worker.writers.sinkfile import TextStream
+
+ROWS = 16_384
+"""Rows whose text is made at once."""
+
+
+class JsonFile:
+    """A `FileWriter`. Memory: the text of `ROWS` rows, twice."""
+
+    def __init__(self, sink: Sink, schema: pa.Schema, options: WriterOptions) -> None:  # noqa: ARG002
+        self._text = TextStream(sink, options.compression)
+
+    def write(self, group: pa.RecordBatch) -> None:
+        for at in range(0, group.num_rows, ROWS):
+            text = lines(group.slice(at, ROWS))
+            data = text.buffers()[2]
+            assert data is not None  # the texts lie in it one after the other, with their line breaks
+            self._text.stream.write(data)
+
+    def close(self) -> None:
+        self._text.close()
+
+    def abort(self) -> None:
+        self._text.discard()

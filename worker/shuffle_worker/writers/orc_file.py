@@ -1,0 +1,43 @@
+"""ORC files. The encoder gathers row groups to stripes of about `STRIPE` bytes, so that readers need little memory."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pyarrow as pa
+import pyarrow.orc as po
+
+from shuffle_worker.storage import Sink
+from shuffle_worker.writers.base import WriterOptions
+from shuffle_worker.writers.sinkfile import SinkFile
+
+CODECS = {"None": "uncompressed", "Snappy": "snappy", "Lz4": "lz4", "Zstd": "zstd", "Gzip": "zlib"}
+
+STRIPE = 8 << 20
+
+
+class OrcFile:
+    """A `FileWriter`. Memory: one stripe, encoded, beside the row group."""
+
+    def __init__(self, sink: Sink, schema: pa.Schema, options: WriterOptions) -> None:
+        self._schema = schema
+        self._file = SinkFile(sink)
+        self._handle = pa.PythonFile(self._file, mode="w")
+        codec = CODECS[options.compression or "None"]
+        self._writer = po.ORCWriter(self._handle, compression=codec, stripe_size=STRIPE)  # type: ignore[arg-type]
+        self._wrote = False
+
+    def write(self, group: pa.RecordBatch) -> None:
+        self._writer.write(pa.Table.from_batches([group]))
+        self._wrote = True
+
+    def close(self) -> None:
+        if not self._wrote:  # the file takes its schema from the first rows, be they none
+            self._writer.write(self._schema.empty_table())
+        self._writer.close()
+        self._handle.close()
+
+    def abort(self) -> None:
+        self._file.discard = True
+        with contextlib.suppress(pa.ArrowException, OSError, ValueError):
+            self._writer.close()
