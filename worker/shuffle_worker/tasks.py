@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import structs
+
 from shuffle_worker.errors import OutOfDisk
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
@@ -151,4 +153,7 @@ def input_storages(job: Job) -> list[Storage]:
 
 def partitioning(plan: Plan) -> Partitioning:
     """What the manifest says of how rows were told apart."""
-    return planning_for(plan.job).partitioning(plan.layout.partitions)
+    found = planning_for(plan.job).partitioning(plan.layout.partitions)
+    if found.method == "hash" and not found.keys:  # a distinct by all columns
+        found = structs.replace(found, keys=plan.arrow_schema().names)
+    return found

@@ -6,7 +6,9 @@ shards.py       the bytes of a shard                       readback.py shards ba
 reduce.py       reduce side: buckets in, files out         cutter.py   row groups of one size
 sorting.py      a bucket in order                          external_sort.py  one that does not fit in memory
 files.py        one output file
-repartition.py, sort.py   the operations
+collectors.py   one row of all with equal keys: combine.py before they are sent, collect.py when they have come
+aggregate/      what groupBy collects of a group
+repartition.py, sort.py, groupby.py, distinct.py   the operations
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.operations.base import Operation
 from shuffle_worker.operations.files import Files
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Repartition, Sort
+from shuffle_worker.protocol.messages import Distinct, GroupBy, Repartition, Sort
 
 __all__ = ["Files", "operation_for"]
 
@@ -35,4 +37,12 @@ def operation_for(plan: Plan, files: Files, scratch: Path | None, batch_bytes: i
         from shuffle_worker.operations.repartition import RepartitionOperation
 
         return RepartitionOperation(plan, files, scratch, batch_bytes)
+    if isinstance(plan.job.operation, GroupBy):
+        from shuffle_worker.operations.groupby import GroupByOperation
+
+        return GroupByOperation(plan, files, scratch, batch_bytes)
+    if isinstance(plan.job.operation, Distinct):
+        from shuffle_worker.operations.distinct import DistinctOperation
+
+        return DistinctOperation(plan, files, scratch, batch_bytes)
     raise Internal(f"there is no operation for {type(plan.job.operation).__name__}")

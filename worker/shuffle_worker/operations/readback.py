@@ -8,6 +8,7 @@ decoded without a copy and is valid only until the next piece is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -75,20 +76,20 @@ class ReadBack:
     def pieces(self, bucket: int, index: int = 0) -> Iterator[list[Decoded]]:
         """The rows of a bucket that are of one input, in (split, sequence, row) order, several shards at a time."""
         cells = len(self._layout.bucket_cells(bucket))
+        for payloads in self.payloads(bucket, index):
+            piece: list[Decoded] = []
+            for shard, payload in payloads:
+                decoded = decode(payload, cells, self._schemas[index])
+                check_rows(bucket, shard, decoded.batch.num_rows)
+                piece.append(decoded)
+            yield piece
+
+    def payloads(self, bucket: int, index: int = 0) -> Iterator[list[tuple[StoredShard, pa.Buffer]]]:
+        """The shards that `pieces` would decode, as bytes."""
         for shards in self._portions(self.shards(bucket, index)):
             buffer = self._fill(bucket, shards)
-            at = 0
-            piece: list[Decoded] = []
-            for shard in shards:
-                decoded = decode(buffer.slice(at, shard.length), cells, self._schemas[index])
-                if decoded.batch.num_rows != shard.rows:
-                    raise ValueError(
-                        f"a shard of bucket {bucket} from split {shard.split} holds {decoded.batch.num_rows} rows, "
-                        f"but was announced with {shard.rows}"
-                    )
-                piece.append(decoded)
-                at += shard.length
-            yield piece
+            starts = accumulate((shard.length for shard in shards), initial=0)
+            yield [(shard, buffer.slice(at, shard.length)) for shard, at in zip(shards, starts, strict=False)]
 
     def measure(self, bucket: int, cells: int, index: int = 0) -> tuple[Counts, Counts]:
         """Rows and bytes of each cell of a bucket of several, of one input: one reading of all its shards."""
@@ -123,3 +124,11 @@ class ReadBack:
         buffer = self._buffer.slice(0, size)
         self._source.read(bucket, shards, memoryview(self._buffer).cast("B")[:size])
         return buffer
+
+
+def check_rows(bucket: int, shard: StoredShard, found: int) -> None:
+    if found != shard.rows:
+        raise ValueError(
+            f"a shard of bucket {bucket} from split {shard.split} holds {found} rows, but was announced with "
+            f"{shard.rows}"
+        )

@@ -15,7 +15,7 @@ import pyarrow as pa
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
-from shuffle_worker.protocol.messages import AnyOperation, Job, Repartition, Sort, SortKey
+from shuffle_worker.protocol.messages import AnyOperation, Distinct, GroupBy, Job, Repartition, Sort, SortKey
 from shuffle_worker.writers.commit import Partitioning
 
 if TYPE_CHECKING:
@@ -164,4 +164,12 @@ def planning_for(job: Job) -> Planning:
         return RepartitionPlanning(job, operation)
     if isinstance(operation, Sort):
         return SortPlanning(job, operation)
+    if isinstance(operation, GroupBy):
+        from shuffle_worker.plan.grouping import GroupByPlanning
+
+        return GroupByPlanning(job, operation)
+    if isinstance(operation, Distinct):
+        from shuffle_worker.plan.grouping import DistinctPlanning
+
+        return DistinctPlanning(job, operation)
     raise InvalidSpec(f"operation: {type(operation).__name__} cannot be carried out by this version")

@@ -1,0 +1,155 @@
+"""The map side of operations that make one row of all rows with equal keys: collect before sending, where it pays.
+
+A split's rows are collected in blocks of a fixed number of rows. Whenever the collector holds `HELD` bytes, and at the
+end of the split, what it has is sent, reduced. If that is not half of the bytes that the rows had themselves, keys
+repeat too rarely: the rest of the split is sent as it is. So a million rows of one key cost one row a split, and rows
+whose keys are all different cost little more than in a repartition.
+
+All of this depends on the split's rows and on constants alone, never on memory, on batches or on what is wanted: the
+additions of a sum are then the same, in the same order, whoever does them and how often.
+
+Memory: the collector (`HELD`, and what one block adds to it), a block, and while rows go as they are what
+`BatchSplitter` needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shuffle_worker.operations.aggregate.sizes import rows_bytes
+from shuffle_worker.operations.base import Shard
+from shuffle_worker.operations.collectors import RAW, REDUCED, Collector, Form, encode
+from shuffle_worker.operations.cutter import Cutter
+from shuffle_worker.operations.splitter import batch_rows
+from shuffle_worker.partitioning.columns import concat
+from shuffle_worker.partitioning.hash import cells_of
+from shuffle_worker.partitioning.scatter import scatter
+from shuffle_worker.plan.layout import Layout
+from shuffle_worker.readers.base import Rows
+
+MIB = 1 << 20
+HELD = 4 * MIB
+BLOCK_BYTES = 4 * MIB
+BLOCK_ROWS = 1 << 16
+LEAST_BLOCK_ROWS = 64
+
+SENT_BYTES = 6 * MIB
+"""Rows that are sent as they are go so many bytes at a time: still in the cache, and few enough messages."""
+
+Prepare = Callable[[Rows], pa.RecordBatch]
+"""Gives the rows of a batch in the raw form."""
+
+
+def block_rows(row_bytes: float) -> int:
+    """Rows that are collected at once. row_bytes: as the plan has it, the same for all workers."""
+    return int(min(max(BLOCK_BYTES / max(row_bytes, 1.0), LEAST_BLOCK_ROWS), BLOCK_ROWS))
+
+
+class Combiner:
+    """A `Splitter`."""
+
+    def __init__(self, form: Form, prepare: Prepare, sender: Sender, row_bytes: float) -> None:
+        self._form = form
+        self._prepare = prepare
+        self._sender = sender
+        self._blocks = Cutter(block_rows(row_bytes))
+        self._collector: Collector | None = form.make()
+        self._taken_in = 0  # bytes of the rows that the collector has seen
+
+    def add(self, rows: Rows) -> list[Shard]:
+        batch = self._prepare(rows)
+        if self._collector is None:
+            return self._sender.add(batch)
+        shards: list[Shard] = []
+        for block in self._blocks.add(batch):
+            shards += self._collect(block)
+        if self._collector is None:
+            shards += self._rest()
+        return shards
+
+    def flush(self) -> list[Shard]:
+        shards = self._rest()
+        if self._collector is not None:
+            shards += self._send_reduced()
+        return shards + self._sender.flush()
+
+    def _rest(self) -> list[Shard]:
+        rest = self._blocks.rest()
+        return [] if rest is None else self._collect(rest)
+
+    def _collect(self, block: pa.RecordBatch) -> list[Shard]:
+        if self._collector is None:
+            return self._sender.add(block)
+        self._collector.add(block)
+        self._taken_in += rows_bytes(block)
+        return self._send_reduced() if self._collector.nbytes >= HELD else []
+
+    def _send_reduced(self) -> list[Shard]:
+        assert self._collector is not None
+        reduced = self._collector.reduced()
+        worth_it = 2 * rows_bytes(reduced) <= self._taken_in
+        self._collector = self._form.make() if worth_it else None
+        self._taken_in = 0
+        return self._sender.send(REDUCED, reduced)
+
+
+class Sender:
+    """Puts rows in the order of their buckets and serialises them. wanted: groups, None for all."""
+
+    def __init__(
+        self, form: Form, layout: Layout, wanted: frozenset[int] | None, row_bytes: float, batch_bytes: int
+    ) -> None:
+        self._form = form
+        self._cells = layout.cells
+        self._buckets = layout.buckets
+        self._bucket_of: npt.NDArray[np.int32] | None = None
+        if layout.cells > layout.buckets:
+            starts = np.array(layout.bucket_starts, np.int64)
+            self._bucket_of = np.repeat(np.arange(layout.buckets, dtype=np.int32), np.diff(starts))
+        self._wanted: npt.NDArray[np.bool_] | None = None
+        if wanted is not None and len(wanted) < layout.groups:
+            self._wanted = np.zeros(layout.buckets, np.bool_)
+            for group in wanted:
+                chosen = layout.group_buckets(group)
+                self._wanted[chosen.start : chosen.stop] = True
+        cached = int(min(SENT_BYTES, batch_bytes) / max(row_bytes, 1.0))
+        self._target_rows = max(batch_rows(layout.buckets, row_bytes, batch_bytes), cached)
+        self._target_bytes = batch_bytes
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._bytes = 0
+        self._sequence = 0
+
+    def add(self, batch: pa.RecordBatch) -> list[Shard]:
+        """Rows as they are: sent when there are enough of them."""
+        if not batch.num_rows:
+            return []
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        return self.flush() if self._rows >= self._target_rows or self._bytes >= self._target_bytes else []
+
+    def flush(self) -> list[Shard]:
+        if not self._rows:
+            return []
+        waiting, self._waiting, self._rows, self._bytes = self._waiting, [], 0, 0
+        return self.send(RAW, waiting[0] if len(waiting) == 1 else concat(waiting))
+
+    def send(self, mark: int, rows: pa.RecordBatch) -> list[Shard]:
+        """Rows in one of the two forms, at once."""
+        if not rows.num_rows:
+            return []
+        buckets = cells_of(self._form.keys_of(mark, rows), self._cells)
+        if self._bucket_of is not None:
+            buckets = self._bucket_of[buckets]
+        grouped, starts = scatter(rows, buckets, self._buckets, self._wanted)
+        shards: list[Shard] = []
+        for bucket in np.flatnonzero(np.diff(starts)).tolist():
+            first, last = int(starts[bucket]), int(starts[bucket + 1])
+            shards.append(encode(bucket, self._sequence, mark, grouped.slice(first, last - first)))
+            self._sequence += 1
+        return shards

@@ -1,0 +1,105 @@
+"""groupBy and distinct while a job is planned: the columns that they need, what is refused, what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan.aggregations import result_field
+from shuffle_worker.plan.arrow import schema_of
+from shuffle_worker.plan.inputs import check_column
+from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
+from shuffle_worker.plan.operations import Columns, Planning
+from shuffle_worker.protocol.messages import Distinct, GroupBy, Job
+from shuffle_worker.writers.commit import Partitioning
+
+_WHERE = "operation.groupBy"
+
+
+class GroupByPlanning(Planning):
+    keeps_rows = False
+    in_ranges = True
+
+    def __init__(self, job: Job, operation: GroupBy) -> None:
+        super().__init__(job)
+        self._by = operation.by
+        self._aggregations = operation.aggregations
+
+    def needed(self, index: int) -> Sequence[str]:  # noqa: ARG002
+        used = [one.column for one in self._aggregations if one.column is not None]
+        return list(dict.fromkeys([*self._by, *used]))
+
+    def keys(self) -> list[Key]:
+        return [Key(0, name, f"{_WHERE}.by[{at}]") for at, name in enumerate(self._by)]
+
+    def check(self, inputs: Sequence[Columns]) -> None:
+        if not self._by:
+            raise InvalidSpec(f"{_WHERE}.by: is empty; name the columns to group by")
+        super().check(inputs)
+        refuse_twice(self._by, f"{_WHERE}.by")
+        found, kept = inputs[0]
+        for at, one in enumerate(self._aggregations):
+            if one.column is None:
+                continue
+            where = f"{_WHERE}.aggregations[{at}].column"
+            check_column(one.column, found.names, where)
+            if kept.get_field_index(one.column) < 0:
+                raise InvalidSpec(f"{where}: {one.column!r} is not among inputs[0].columns; add it there")
+        check_sort_within(self.job, self.output([kept]))
+
+    def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
+        rows = inputs[0]
+        fields = [rows.field(name) for name in self._by]
+        taken = {name: f"{_WHERE}.by[{at}]" for at, name in enumerate(self._by)}
+        for at, one in enumerate(self._aggregations):
+            where = f"{_WHERE}.aggregations[{at}]"
+            if one.name in taken:
+                raise InvalidSpec(
+                    f"{where}: its column would be called {one.name!r}, as that of {taken[one.name]} is; give it "
+                    f"another name with `as`"
+                )
+            taken[one.name] = where
+            fields.append(result_field(one, rows, where))
+        return schema_of(fields, None)
+
+    def partitioning(self, partitions: int) -> Partitioning:
+        return Partitioning("hash", self._by, partitions, HASH_NAME)
+
+    def describe(self) -> str:
+        what = ", ".join(one.name for one in self._aggregations)
+        return f"group by {', '.join(self._by)}: {what}"
+
+
+class DistinctPlanning(Planning):
+    keeps_rows = False
+    in_ranges = True
+
+    def __init__(self, job: Job, operation: Distinct) -> None:
+        super().__init__(job)
+        self._by = operation.by
+        self._keep = operation.keep
+
+    def keys(self) -> list[Key]:
+        return [Key(0, name, f"operation.distinct.by[{at}]") for at, name in enumerate(self._by)]
+
+    def check(self, inputs: Sequence[Columns]) -> None:
+        super().check(inputs)
+        refuse_twice(self._by, "operation.distinct.by")
+        found, kept = inputs[0]
+        for name in [] if self._by else kept.names:
+            try:
+                check_key(Key(0, name, "operation.distinct"), found, kept)
+            except InvalidSpec as error:
+                message = f"{error.message}, or name the columns to compare with `by`"
+                raise InvalidSpec(message) from error
+        check_sort_within(self.job, kept, found=found)
+
+    def partitioning(self, partitions: int) -> Partitioning:
+        return Partitioning("hash", self._by, partitions, HASH_NAME)
+
+    def describe(self) -> str:
+        of = ", ".join(self._by) if self._by else "all columns"
+        return f"distinct by {of}, the {self._keep.lower()} row of each"
