@@ -1,5 +1,5 @@
-"""Carry out a planned job in this process, without a network: the real plan, reader, operation and files, over shards in
-memory. Layout, memory and batches can be chosen by a test, for none of them may show in the output."""
+"""Carry out a planned job in this process, without a network: the real plan, reader, operation and files, over shards
+in memory. Layout, memory and batches can be chosen by a test, for none of them may show in the output."""
 
 from __future__ import annotations
 

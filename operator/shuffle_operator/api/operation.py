@@ -84,15 +84,28 @@ class Aggregation(ApiModel):
     """One column of the result of a groupBy."""
 
     function: Literal[
-        "sum", "mean", "min", "max", "count", "countDistinct", "first", "last", "stddev", "variance", "median",
-        "quantile", "list", "any", "all",
-    ] = Field(description="What is worked out for each group.")  # fmt: skip
-    column: Column | None = Field(default=None, description="The column it is worked out from; count needs none.")
+        "sum", "mean", "min", "max", "count", "size", "countDistinct", "approxCountDistinct", "first", "last", "stddev",
+        "variance", "skew", "median", "quantile", "approxQuantile", "list", "any", "all",
+    ] = Field(
+        description="What is worked out for each group. count: its values; size: its rows. stddev, variance and skew "
+        "are those of a sample. quantile and median interpolate between the two nearest values and are exact; the "
+        "approx ones need a bounded amount of memory a group."
+    )  # fmt: skip
+    column: Column | None = Field(
+        default=None,
+        description="The column it is worked out from. size has none; count without one counts rows, as size does.",
+    )
     as_: Column | None = Field(
         default=None, alias="as", description="The name of the result; by default function_column."
     )
-    quantile: float | None = Field(default=None, ge=0, le=1, description="For quantile: which one, from 0 to 1.")
-    ignore_nulls: bool = Field(default=True, description="Whether nulls are left out.")
+    quantile: float | None = Field(
+        default=None, ge=0, le=1, description="For quantile and approxQuantile: which one, from 0 to 1."
+    )
+    ignore_nulls: bool = Field(
+        default=True,
+        description="Whether nulls are left out. If not, count counts them, first, last and list have them, "
+        "countDistinct takes null for one more value, and every other function gives null for a group with a null.",
+    )
 
 
 class ResultColumn(ApiModel):
@@ -114,6 +127,11 @@ class GroupBy(ApiModel):
     apply: FunctionName | None = Field(
         default=None,
         description="A function (table) -> table that is called once a group, as package.module:function.",
+    )
+    nulls: Literal["Keep", "Drop"] = Field(
+        default="Keep",
+        description="What becomes of rows with a null in a key column: a null is a key like any other, or they are "
+        "left out.",
     )
     schema_: list[ResultColumn] | None = Field(
         default=None, alias="schema", min_length=1, max_length=1000, description="The columns that apply returns."

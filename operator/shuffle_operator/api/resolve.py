@@ -40,8 +40,11 @@ class Missing(NamedTuple):
 
 NOT_YET: tuple[Missing, ...] = (
     Missing(("spec", "operation", "join"), "a join", lambda spec: spec.operation.join),
-    Missing(("spec", "operation", "groupBy"), "groupBy", lambda spec: spec.operation.group_by),
-    Missing(("spec", "operation", "distinct"), "distinct", lambda spec: spec.operation.distinct),
+    Missing(
+        ("spec", "operation", "groupBy", "apply"),
+        "groupBy with apply",
+        lambda spec: spec.operation.group_by and spec.operation.group_by.apply,
+    ),
     Missing(("spec", "operation", "rechunk"), "rechunk", lambda spec: spec.operation.rechunk),
     Missing(("spec", "backend"), "backend: Gpu", lambda spec: spec.backend == "Gpu"),
 )
@@ -206,6 +209,7 @@ def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
             )
             for one in group.aggregations or []
         ],
+        nulls=group.nulls,
     )
 
 

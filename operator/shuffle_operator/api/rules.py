@@ -160,16 +160,16 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec.operation.groupBy.aggregations[]",
         "quantile",
-        "function: quantile needs quantile (0 to 1), and no other function has it",
-        "(self.__function__ == 'quantile') == has(self.quantile)",
-        lambda node: (node.get("function") == "quantile") == ("quantile" in node),
+        "quantile and approxQuantile need quantile (0 to 1), and no other function has it",
+        "(self.__function__ == 'quantile' || self.__function__ == 'approxQuantile') == has(self.quantile)",
+        lambda node: (node.get("function") in ("quantile", "approxQuantile")) == ("quantile" in node),
     ),
     Rule(
         "spec.operation.groupBy.aggregations[]",
         "column",
-        "every function but count needs a column",
-        "has(self.column) || self.__function__ == 'count'",
-        lambda node: "column" in node or node.get("function") == "count",
+        "every function but count and size needs a column, and size has none",
+        "self.__function__ == 'count' || has(self.column) != (self.__function__ == 'size')",
+        lambda node: node.get("function") == "count" or ("column" in node) != (node.get("function") == "size"),
     ),
     Rule(
         "spec.inputs[]",
