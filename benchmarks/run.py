@@ -26,7 +26,7 @@ from benchmarks.engines.registry import ENGINES, OURS
 from benchmarks.report import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKLOADS = ("repartition", "sort")
+WORKLOADS = ("repartition", "sort", "join", "groupBy")
 FILES = 64
 GROWTH = 8
 """How much larger the data of `--scaling` gets."""
@@ -43,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
         "--workloads", type=_choices(WORKLOADS), default=list(WORKLOADS), help="comma-separated (default: all)"
     )
     it.add_argument("--engines", type=_choices(ENGINES), default=list(ENGINES), help="comma-separated (default: all)")
+    it.add_argument(
+        "--keys", choices=dataset.KEYS, default=dataset.KEYS[0], help="how keys are spread (default: uniform)"
+    )
     it.add_argument("--workers", type=int, default=2, help="workers, threads and cores for each engine (default: 2)")
     it.add_argument(
         "--memory", type=quantity, default=quantity("512Mi"), help="for each of our workers (default: 512Mi)"
@@ -114,7 +117,7 @@ class Bench:
         """Every engine on every workload with that many rows; a run is given out as soon as it is verified."""
         options = self._options
         _say(f"data: {rows:,} rows")
-        made = dataset.ensure(options.data, rows, options.workers)
+        made = dataset.ensure(options.data, rows, options.workers, options.keys)
         self.datasets.append(
             {"rows": rows, "files": made.files, "arrowBytes": made.arrow_bytes, "diskBytes": made.disk_bytes}
         )
@@ -122,7 +125,7 @@ class Bench:
         try:
             cache = options.data / f"{made.name}.reference.json"
             reference = verify.reference_of(made.folder, cache, work / "verify", options.workers)
-            verifier = verify.Verifier(reference, work / "verify", options.workers)
+            verifier = verify.Verifier(made, reference, work / "verify", options.workers)
             for repetition in range(options.repetitions):
                 for workload in options.workloads:
                     for name in options.engines:
@@ -152,6 +155,7 @@ class Bench:
         task = Task(
             workload=workload,
             input=str(made.folder),
+            side=str(made.side),
             output=str(output),
             scratch=str(scratch),
             rows=made.rows,
@@ -162,6 +166,8 @@ class Bench:
         command = engine.command(task, self._pythons[engine.name])
         timeout = options.timeout or 300 + 300 * made.rows / dataset.SIZES["S"]
         _warm(made.folder)
+        if workload == "join":
+            _warm(made.side)
         group = limits.group_for(limit, enforce=not options.no_limits)
         self.limits = limits.describe(group)
         used = measure.run(command, group, scratch, folder / "log", timeout, _environment(scratch), ROOT)

@@ -4,7 +4,7 @@
     checksum    for each column, and for whole rows, the sum of a hash of each value: the same in any order, and
                 different when a value, or the row that it stands in, is
     property    repartition: no key is in two partitions. sort: timestamps ascend inside files, and from file to file
-                in the order of their names
+                in the order of their names. join, groupBy: see verify_results.py
 
 A partition is a file, or a folder named `key=value` for engines that write such.
 """
@@ -23,6 +23,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from benchmarks import verify_results
+from benchmarks.dataset import Dataset
+from benchmarks.sql import quoted, source_of
 
 MEMORY = "2GB"
 BATCH_ROWS = 1 << 20
@@ -70,7 +74,8 @@ class Verifier:
 
     scratch is a folder for what the checks themselves spill."""
 
-    def __init__(self, reference: Reference, scratch: Path, cores: int) -> None:
+    def __init__(self, made: Dataset, reference: Reference, scratch: Path, cores: int) -> None:
+        self._made = made
         self._reference = reference
         self._connection = _connect(scratch, cores)
 
@@ -82,8 +87,11 @@ class Verifier:
             return Verdict(0, 0, ["no output files"])
         problems = [] if exactly in (None, len(files)) else [f"{len(files)} files instead of {exactly}"]
         try:
-            problems += self._contents(files)
-            problems += self._keys(files) if workload == "repartition" else self._order(files, folder)
+            if workload in ("join", "groupBy"):
+                problems += self._results(workload, files)
+            else:
+                problems += self._contents(files)
+                problems += self._keys(files) if workload == "repartition" else self._order(files, folder)
         except (duckdb.Error, pa.ArrowException, KeyError) as error:
             problems.append(f"cannot be read: {str(error).splitlines()[0]}")
         return Verdict(len(files), size, problems)
@@ -99,11 +107,17 @@ class Verifier:
             return ["values have been moved between rows"]
         return [f"wrong values in {', '.join(name for name in wrong if name != 'row')}"]
 
+    def _results(self, workload: str, files: list[Path]) -> list[str]:
+        made = self._made
+        cache = made.folder.with_name(f"{made.name}.results.json")
+        wanted = verify_results.expected(self._connection, workload, made.folder, made.side, cache)
+        return verify_results.problems(self._connection, workload, files, wanted)
+
     def _keys(self, files: list[Path]) -> list[str]:
         """Count keys one partition at a time: the counts add up to the number of keys only if none is in two."""
         total = 0
         for partition in _partitions(files):
-            query = f"SELECT count(DISTINCT id) FROM {_source(partition)}"
+            query = f"SELECT count(DISTINCT id) FROM {source_of(partition)}"
             total += _first(self._connection.execute(query))
         return [] if total == self._reference.keys else [f"{total - self._reference.keys} keys are in two files"]
 
@@ -136,7 +150,7 @@ def reference_of(folder: Path, cache: Path, scratch: Path, cores: int) -> Refere
             return Reference(**kept["reference"])
     connection = _connect(scratch, cores)
     rows, checksums = _checksums(connection, files)
-    keys = _first(connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {_source(files)})"))
+    keys = _first(connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT id FROM {source_of(files)})"))
     reference = Reference(rows, checksums, keys)
     cache.write_text(json.dumps({"key": key, "reference": asdict(reference)}))
     return reference
@@ -168,24 +182,15 @@ def _connect(scratch: Path, cores: int) -> duckdb.DuckDBPyConnection:
     scratch.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()
     connection.execute(f"SET threads = {cores}; SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
-    connection.execute(f"SET temp_directory = {_quoted(str(scratch))}")
+    connection.execute(f"SET temp_directory = {quoted(str(scratch))}")
     return connection
 
 
 def _checksums(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> tuple[int, dict[str, str]]:
     sums = [f"sum(hash({value}))" for value in VALUES.values()] + [f"sum(hash({', '.join(VALUES.values())}))"]
-    row = connection.execute(f"SELECT count(*), {', '.join(sums)} FROM {_source(files)}").fetchone()
+    row = connection.execute(f"SELECT count(*), {', '.join(sums)} FROM {source_of(files)}").fetchone()
     assert row is not None
     return row[0], {name: str(value) for name, value in zip((*VALUES, "row"), row[1:], strict=True)}
-
-
-def _source(files: list[Path]) -> str:
-    names = ", ".join(_quoted(str(file)) for file in files)
-    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _first(result: duckdb.DuckDBPyConnection) -> int:

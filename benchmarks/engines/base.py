@@ -20,8 +20,11 @@ GB = 1_000_000_000
 class Task:
     """One job for one engine.
 
-    workload  "repartition": hash by `id`; "sort": globally by `timestamp`; both into `files` snappy Parquet files
+    workload  into `files` snappy Parquet files:
+              "repartition": hash by `id`; "sort": globally by `timestamp`; "join": inner, with the side table on `id`;
+              "groupBy": by `id`, sum of x as `sx`, mean of y as `my`, count as `n`
     input     folder of the Parquet files to read
+    side      folder of the side table's Parquet files
     output    folder to write; its parent exists, itself it does not
     scratch   empty folder, on the same disk, for everything temporary; what lies in it is counted as spilled
     rows      rows of the input, for engines that cut files by rows
@@ -32,6 +35,7 @@ class Task:
 
     workload: str
     input: str
+    side: str
     output: str
     scratch: str
     rows: int

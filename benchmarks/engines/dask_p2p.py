@@ -38,9 +38,17 @@ def run(task: Task) -> None:
     with cluster, Client(cluster):
         table = dd.read_parquet(task.input)
         if task.workload == "repartition":
-            table.shuffle("id", npartitions=task.files).to_parquet(task.output, compression="snappy", write_index=False)
+            result = table.shuffle("id", npartitions=task.files)
+        elif task.workload == "join":
+            side = dd.read_parquet(task.side)
+            result = table.merge(side, on="id", how="inner", npartitions=task.files, broadcast=False)
+        elif task.workload == "groupBy":
+            result = table.groupby("id").agg({"x": "sum", "y": ["mean", "count"]}, split_out=task.files)
+            result.columns = ["sx", "my", "n"]
+            result = result.reset_index()
         else:
-            table.set_index("timestamp", npartitions=task.files).to_parquet(task.output, compression="snappy")
+            result = table.set_index("timestamp", npartitions=task.files)
+        result.to_parquet(task.output, compression="snappy", write_index=task.workload == "sort")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from benchmarks.engines.base import GB, Engine, Task, main, program
 
 
 def note(workload: str) -> str:
-    return "writes one file: its several files are not in order" if workload == "sort" else ""
+    if workload == "sort":
+        return "writes one file: its several files are not in order"
+    return "" if workload == "repartition" else "writes one file a thread"
 
 
 ENGINE = Engine(
@@ -32,11 +34,16 @@ def run(task: Task) -> None:
         "enable_progress_bar": "false",
     }.items():
         connection.execute(f"SET {setting} = '{value}'")
-    source = f"read_parquet('{task.input}/*.parquet')"
+    source, side = (f"read_parquet('{folder}/*.parquet')" for folder in (task.input, task.side))
+    target = f"'{task.output}' (FORMAT parquet, COMPRESSION snappy, PER_THREAD_OUTPUT)"
     if sort:
         Path(task.output).mkdir()
         query = f"SELECT * FROM {source} ORDER BY timestamp"
         target = f"'{task.output}/part-0.parquet' (FORMAT parquet, COMPRESSION snappy)"
+    elif task.workload == "join":
+        query = f"SELECT * FROM {source} AS l JOIN {side} AS r USING (id)"
+    elif task.workload == "groupBy":
+        query = f"SELECT id, sum(x) AS sx, avg(y) AS my, count(*) AS n FROM {source} GROUP BY id"
     else:
         query = f"SELECT *, hash(id) % {task.files} AS p FROM {source}"
         target = f"'{task.output}' (FORMAT parquet, COMPRESSION snappy, PARTITION_BY (p))"

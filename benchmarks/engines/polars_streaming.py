@@ -25,13 +25,21 @@ def run(task: Task) -> None:
 
     pl.Config.set_engine_affinity("streaming")
     table = pl.scan_parquet(f"{task.input}/*.parquet")
+    each = -(-task.rows // task.files)
+    target = pl.PartitionBy(task.output, max_rows_per_file=each)
     if task.workload == "repartition":
         table = table.with_columns((pl.col("id").hash(0) % task.files).alias("p"))
         target = pl.PartitionBy(task.output, key="p", include_key=False)
+    elif task.workload == "join":
+        table = table.join(pl.scan_parquet(f"{task.side}/*.parquet"), on="id")
+    elif task.workload == "groupBy":
+        table = table.group_by("id").agg(
+            pl.col("x").sum().alias("sx"), pl.col("y").mean().alias("my"), pl.len().alias("n")
+        )
     else:
         table = table.sort("timestamp")
-        target = pl.PartitionBy(task.output, max_rows_per_file=-(-task.rows // task.files))
-    table.sink_parquet(target, compression="snappy", mkdir=True, engine="streaming")
+    ordered = task.workload == "sort"
+    table.sink_parquet(target, compression="snappy", mkdir=True, engine="streaming", maintain_order=ordered)
 
 
 if __name__ == "__main__":

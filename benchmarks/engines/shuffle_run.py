@@ -14,18 +14,32 @@ MIB = 1 << 20
 OPERATIONS: dict[str, dict[str, Any]] = {
     "repartition": {"repartition": {"by": ["id"]}},
     "sort": {"sort": {"by": [{"column": "timestamp"}]}},
+    "join": {"join": {"left": "table", "right": "side", "on": ["id"]}},
+    "groupBy": {
+        "groupBy": {
+            "by": ["id"],
+            "aggregations": [
+                {"function": "sum", "column": "x", "as": "sx"},
+                {"function": "mean", "column": "y", "as": "my"},
+                {"function": "count", "as": "n"},
+            ],
+        }
+    },
 }
 
 
 def job(task: Task) -> dict[str, Any]:
     """The ShuffleJob for a task. JSON is YAML, so it is written as it is."""
+    inputs = [{"name": "table", "path": task.input, "format": "Parquet"}]
+    if task.workload == "join":
+        inputs.append({"name": "side", "path": task.side, "format": "Parquet"})
     return {
         "apiVersion": "shuffle-operator.dev/v1alpha1",
         "kind": "ShuffleJob",
-        "metadata": {"name": f"benchmark-{task.workload}"},
+        "metadata": {"name": f"benchmark-{task.workload.lower()}"},
         "spec": {
             "operation": OPERATIONS[task.workload],
-            "inputs": [{"path": task.input, "format": "Parquet"}],
+            "inputs": inputs,
             "output": {"path": task.output, "format": "Parquet", "partitions": task.files, "compression": "Snappy"},
         },
     }

@@ -24,4 +24,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
 @pytest.fixture(scope="session")
 def verifier(dataset: data.Dataset, tmp_path_factory: pytest.TempPathFactory) -> verify.Verifier:
     scratch = tmp_path_factory.mktemp("verify")
-    return verify.Verifier(verify.reference_of(dataset.folder, scratch / "reference.json", scratch, 1), scratch, 1)
+    return verify.Verifier(
+        dataset, verify.reference_of(dataset.folder, scratch / "reference.json", scratch, 1), scratch, 1
+    )

@@ -14,7 +14,7 @@ from benchmarks import machine, report
 from benchmarks.engines import shuffle_run
 from benchmarks.engines.base import Task
 from benchmarks.report import Run
-from benchmarks.run import parser, quantity
+from benchmarks.run import WORKLOADS, parser, quantity
 
 from shuffle_operator.api.validation import load_job
 from shuffle_operator.coordinator.status import Snapshot
@@ -160,7 +160,7 @@ def test_options() -> None:
     assert (options.engines, options.workloads, options.limit) == (["shuffle", "duckdb"], ["sort"], [("dask", 10**9)])
 
 
-@pytest.mark.parametrize("arguments", [["--engines", "spark"], ["--limit", "shuffle=1GB"], ["--limit", "dask"]])
+@pytest.mark.parametrize("arguments", [["--engines", "flink"], ["--limit", "shuffle=1GB"], ["--limit", "dask"]])
 def test_wrong_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(arguments)
@@ -182,13 +182,13 @@ def test_spilled_bytes_of_our_summary(stdout: str, expected: int | None) -> None
 
 
 def test_a_task_survives_the_command_line() -> None:
-    task = Task("sort", "in put", "out", "scratch", 5, 64, 10, 2)
+    task = Task("sort", "in put", "side", "out", "scratch", 5, 64, 10, 2)
     assert Task.from_json(task.to_json()) == task
 
 
-@pytest.mark.parametrize("workload", ["repartition", "sort"])
+@pytest.mark.parametrize("workload", WORKLOADS)
 def test_our_job_file_is_a_valid_job(workload: str, tmp_path: Path) -> None:
-    task = Task(workload, str(tmp_path / "in"), str(tmp_path / "out"), str(tmp_path / "scratch"), 5, 64, 1 << 30, 2)
+    task = Task(workload, "in", "side", str(tmp_path / "out"), str(tmp_path / "scratch"), 5, 64, 1 << 30, 2)
     command = shuffle_run.command(task, Path(sys.executable))
     options = f"--workers 2 --memory 512Mi --scratch {task.scratch} --json"
     assert command[1:] == ["run", str(tmp_path / "job.yaml"), *shlex.split(options)]

@@ -40,7 +40,41 @@ def write(folder: Path, pieces: Pieces) -> Path:
     return folder
 
 
+def joined(dataset: Dataset) -> Pieces:
+    table = pq.read_table(dataset.folder).join(pq.read_table(dataset.side), "id", join_type="inner")
+    return [table.slice(part * 1000, 1000) for part in range(-(-len(table) // 1000))]
+
+
+def grouped(dataset: Dataset) -> Pieces:
+    table = pq.read_table(dataset.folder).group_by("id").aggregate([("x", "sum"), ("y", "mean"), ([], "count_all")])
+    return [table.rename_columns(["id", "sx", "my", "n"])]
+
+
 MAKERS: dict[str, Callable[[Dataset], Pieces]] = {"repartition": repartitioned, "sort": in_order}
+RESULTS: dict[str, Callable[[Dataset], Pieces]] = {"join": joined, "groupBy": grouped}
+
+
+@pytest.mark.parametrize("workload", RESULTS)
+def test_a_right_result_passes(workload: str, dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    assert verifier.verify(workload, write(tmp_path / "out", RESULTS[workload](dataset))).problems == []
+
+
+@pytest.mark.parametrize(("workload", "column"), [("join", "a"), ("join", "x"), ("groupBy", "sx"), ("groupBy", "n")])
+def test_values_that_moved_between_rows_of_a_result(
+    workload: str, column: str, dataset: Dataset, verifier: Verifier, tmp_path: Path
+) -> None:
+    table = pa.concat_tables(RESULTS[workload](dataset)).combine_chunks()
+    at = table.column_names.index(column)
+    moved = pa.concat_arrays([table[column].chunk(0)[1:], table[column].chunk(0)[:1]])
+    verdict = verifier.verify(workload, write(tmp_path / "out", [table.set_column(at, column, moved)]))
+    assert verdict.problems and "wrong" in verdict.problems[0]
+
+
+@pytest.mark.parametrize("workload", RESULTS)
+def test_a_row_of_a_result_is_missing(workload: str, dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
+    pieces = RESULTS[workload](dataset)
+    pieces[0] = pieces[0].slice(1)
+    assert "rows instead of" in verifier.verify(workload, write(tmp_path / "out", pieces)).problems[0]
 
 
 @pytest.mark.parametrize("workload", MAKERS)
@@ -50,12 +84,22 @@ def test_a_right_output_passes(workload: str, dataset: Dataset, verifier: Verifi
     assert verdict.files == FILES and verdict.size > 0
 
 
-@pytest.mark.parametrize("workload", MAKERS)
+@pytest.mark.parametrize("workload", [*MAKERS, *RESULTS])
 def test_what_a_peer_writes_passes(workload: str, dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     out = tmp_path / "out"
     duckdb_copy.run(
-        Task(workload, str(dataset.folder), str(out), str(tmp_path / "scratch"), dataset.rows, FILES, 10**9, 1)
+        Task(
+            workload,
+            str(dataset.folder),
+            str(dataset.side),
+            str(out),
+            str(tmp_path / "scratch"),
+            dataset.rows,
+            FILES,
+            10**9,
+            1,
+        )
     )
     assert verifier.verify(workload, out).problems == []
 
