@@ -32,12 +32,12 @@ from shuffle_worker.pressure import keep_below, resident
 from shuffle_worker.protocol.messages import Counters
 from shuffle_worker.settings import WorkerConfig
 from shuffle_worker.store.spillstore import SpillStore
-from shuffle_worker.tasks import Tasks
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.transport import Over, Refused
+from shuffle_worker.works import ChosenWork
 
 log = logging.getLogger("shuffle.worker")
 
@@ -138,7 +138,7 @@ async def run_worker(config: WorkerConfig) -> int:
         open_store=open_store,
         inbox=inbox,
         membership=membership,
-        work=Tasks(budgets, scratch, config.scratch_share, config.scratch_limit),
+        work=ChosenWork(budgets, scratch, config.scratch_share, config.scratch_limit),
         compute=runner(compute_pool),
         aside=aside,
         send_budget=send_budget,

@@ -386,7 +386,22 @@ class Distinct(Struct, frozen=True, tag="distinct"):
     keep: str = "First"
 
 
-AnyOperation = Repartition | Sort | Join | GroupBy | Apply | Distinct
+class Rechunk(Struct, frozen=True, tag="rechunk"):
+    """chunks: lengths by dimension (its name, or its position), -1 for the whole dimension, "Auto" for what comes near
+    target_bytes; dimensions that are not named keep theirs. shards: as chunks, none where empty. variables: arrays of
+    the store; None: all. select: a slice for a dimension, as text. zarr_format: of the output, 0 as the input's.
+    compression: Keep, or a name."""
+
+    chunks: dict[str, int | str]
+    target_bytes: int = 64 << 20
+    shards: dict[str, int] = field(default_factory=dict)
+    variables: list[str] | None = None
+    select: dict[str, str] = field(default_factory=dict)
+    zarr_format: int = 0
+    compression: str = "Keep"
+
+
+AnyOperation = Repartition | Sort | Join | GroupBy | Apply | Distinct | Rechunk
 
 
 class CodeSource(Struct, frozen=True):

@@ -1,0 +1,17 @@
+"""Arrays: chunks of one shape become chunks of another, by the same workers, store and recovery as tables.
+
+grid.py      where chunks lie and which of them meet: integers only
+record.py    the plan
+chunking.py  what a job's `chunks`, `shards` and `select` mean for an array
+metadata.py  Zarr's documents: read from the input, edited, written at the end
+planner.py   from a job and its input to the plan
+layout.py    pieces, boxes, splits and groups; who owns what
+slabs.py     what travels: a box of elements with its place
+reader.py    input chunks to slabs
+writer.py    slabs to output chunks
+commit.py    the end of a job, either way
+work.py      all of it behind `work.Work`
+store.py     our storage as a Zarr store; codecs run in the thread that asks
+
+Nothing here is imported by jobs on tables: Zarr costs them nothing.
+"""

@@ -1,0 +1,139 @@
+"""One array's chunks as bytes and as elements: Zarr's codecs, and where each chunk is kept.
+
+`Coding` is made of an array's document. Elements are handled as what they are in memory: fixed-size ones of any type
+are moved about as plain words of their size (`carrier`), so that dates, records and complex numbers cost what integers
+cost and no bit of them changes; strings and byte strings of variable length stay objects.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from zarr.abc.codec import CodecPipeline
+from zarr.codecs.sharding import ShardingCodec
+from zarr.core.array import create_codec_pipeline
+from zarr.core.array_spec import ArrayConfig, ArraySpec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+
+from shuffle_worker.arrays.store import Codecs
+from shuffle_worker.errors import DataError
+
+Array = npt.NDArray[Any]
+
+_WORDS = {1: "u1", 2: "u2", 4: "u4", 8: "u8", 16: "c16"}
+
+ASSUMED_BYTES = 64
+"""Of a string of variable length, where memory is planned."""
+
+
+def parse(document: bytes) -> ArrayV2Metadata | ArrayV3Metadata:
+    """An array's document as Zarr understands it. Raises what Zarr raises where it does not."""
+    data = json.loads(document)
+    return ArrayV2Metadata.from_dict(data) if data["zarr_format"] == 2 else ArrayV3Metadata.from_dict(data)
+
+
+def carrier(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type as which elements are copied: bit for bit, as fast as their size allows."""
+    if is_variable(dtype):
+        return dtype
+    return np.dtype(_WORDS.get(dtype.itemsize, f"V{dtype.itemsize}"))
+
+
+def is_variable(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "OT"
+
+
+def element_bytes(dtype: np.dtype[Any]) -> int:
+    return ASSUMED_BYTES if is_variable(dtype) else dtype.itemsize
+
+
+class Coding:
+    """Reads and writes the chunks (or shards) of one array. Calls come from several threads.
+
+    dtype: of the elements. fill: the value of what is missing. shape: of a whole object, as it is encoded. plain: its
+    bytes are its elements, nothing is encoded.
+    """
+
+    def __init__(self, document: bytes, codecs: Codecs) -> None:
+        self.metadata = parse(document)
+        self._codecs = codecs
+        order = self.metadata.order if isinstance(self.metadata, ArrayV2Metadata) else "C"
+        config = ArrayConfig(order=order, write_empty_chunks=False)
+        ndim = len(self.metadata.shape)
+        self._spec: ArraySpec = self.metadata.get_chunk_spec((0,) * ndim, config, default_buffer_prototype())
+        self._pipeline: CodecPipeline = create_codec_pipeline(self.metadata)
+        self.shape: tuple[int, ...] = tuple(self._spec.shape)
+        self.dtype: np.dtype[Any] = self._spec.dtype.to_native_dtype()
+        fill = self._spec.fill_value
+        self.fill: Any = self._spec.dtype.default_scalar() if fill is None else fill
+        self.plain = (
+            isinstance(self.metadata, ArrayV2Metadata)
+            and not self.metadata.filters
+            and self.metadata.compressor is None
+            and (order == "C" or ndim < 2)
+            and not is_variable(self.dtype)
+        )
+
+    @property
+    def sharding(self) -> ShardingCodec | None:
+        """How objects are cut inside, where they are shards that can be read in part."""
+        if isinstance(self.metadata, ArrayV3Metadata):
+            (first, *rest) = self.metadata.codecs
+            if isinstance(first, ShardingCodec) and not rest:
+                return first
+        return None
+
+    @property
+    def item_bytes(self) -> int:
+        """A decoded object."""
+        return math.prod(self.shape) * element_bytes(self.dtype)
+
+    def key(self, place: tuple[int, ...]) -> str:
+        return self.metadata.encode_chunk_key(place)
+
+    def decode(self, data: bytes | memoryview, path: str) -> Array:
+        """The elements of a whole object. Not to be written to: it may share memory with `data`."""
+        try:
+            if self.plain:
+                return np.frombuffer(data, np.uint8).view(self.dtype).reshape(self.shape)
+            whole = self._spec.prototype.buffer.from_bytes(data)
+            (found,) = self._codecs.run(self._pipeline.decode([(whole, self._spec)]))
+            assert found is not None
+            return np.asarray(found.as_ndarray_like())
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise DataError(f"{path}: is no chunk of shape {self.shape} and type {self.dtype}: {error}") from error
+
+    def encode(self, elements: Any) -> memoryview | bytes:
+        """The bytes of a whole object in memory order C."""
+        if self.plain:
+            return elements.reshape(-1).view(np.uint8).data
+        whole = self._spec.prototype.nd_buffer.from_ndarray_like(elements)
+        (found,) = self._codecs.run(self._pipeline.encode([(whole, self._spec)]))
+        if found is None:  # a shard all of whose chunks are empty
+            return b""
+        return np.ascontiguousarray(found.as_numpy_array()).view(np.uint8).data
+
+    def is_empty(self, elements: Array) -> bool:
+        """Whether all elements are the fill value, bit for bit: such an object is not stored."""
+        if not elements.size:
+            return True
+        if is_variable(self.dtype):
+            return bool((elements == self.fill).all())
+        words = elements.reshape(-1).view(carrier(self.dtype))
+        fill = np.array([self.fill], self.dtype).view(np.uint8).tobytes()
+        return words[:1].tobytes() == fill and words[-1:].tobytes() == fill and _repeats(words, fill)
+
+
+def _repeats(words: Array, fill: bytes) -> bool:
+    size = len(fill)
+    plain = words.view(np.uint8).reshape(-1, size)
+    wanted = np.frombuffer(fill, np.uint8)
+    step = max((1 << 20) // size, 1)
+    return all(bool((plain[at : at + step] == wanted).all()) for at in range(0, len(plain), step))

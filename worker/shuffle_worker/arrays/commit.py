@@ -1,0 +1,231 @@
+"""The end of a rechunk, either way, and what may be written over.
+
+    chunks        under their final names, or in staging where older output is replaced
+    commit        records of all groups -> reconcile elements -> (older output goes, staged chunks move in) -> manifest
+                  -> documents, the store's own last -> `_SUCCESS` -> staging goes
+    abort         what was written goes; output that was there before stays
+
+A reader finds a store once its own document (`zarr.json`, `.zgroup` or `.zarray`) is there, and that is written when
+everything else is. In between there is nothing that Zarr would open. Each step can be run again after a crash.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median_low
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from shuffle_worker.arrays.record import Plan
+from shuffle_worker.arrays.writer import ArrayRecord, GroupRecord, merged
+from shuffle_worker.errors import InputNotFound, Internal, InvalidSpec, JobError, OutputExists
+from shuffle_worker.protocol.messages import Job
+from shuffle_worker.storage import Storage
+from shuffle_worker.work import Committed
+from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
+
+MANIFEST_FORMAT = "shuffle-zarr-manifest/1"
+
+ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+"""Documents that make a folder a store; they are removed first and written last."""
+
+_NAME = re.compile(
+    r"(?:.*/)?(?:zarr\.json|\.zarray|\.zattrs|\.zgroup|\.zmetadata|c(?:[./]\d+)*|\d+(?:[./]\d+)*)|_manifest\.json|_SUCCESS"
+)
+_READERS = 16
+
+
+class ArrayEntry(Struct, frozen=True):
+    """One array in the manifest. missing: objects of nothing but the fill value, which are not stored. digest: of all
+    stored objects' keys and bytes, whatever their order."""
+
+    path: str
+    document: dict[str, Any]
+    dimensions: list[str]
+    stored: int
+    missing: int
+    elements: int
+    digest: str
+
+
+class Manifest(Struct, frozen=True):
+    """`_manifest.json`: what was written. bytes: of all chunks as they are stored."""
+
+    format: str
+    job: str
+    uid: str
+    plan: str
+    zarr: int
+    elements: int
+    bytes: int
+    chunks: int
+    largest: int
+    median: int
+    arrays: list[ArrayEntry]
+
+
+def chunk_folder(job: Job) -> str:
+    """Where chunks are written: in the end, or until the commit."""
+    output = job.output.path.rstrip("/")
+    return f"{staging(output, job.uid)}/store" if job.output.overwrite else output
+
+
+def record_group(plan: Plan, record: GroupRecord, storage: Storage) -> None:
+    storage.put(group_path(plan.job.output.path, plan.job.uid, record.group), msgspec.json.encode(record))
+
+
+def commit(plan: Plan, elements: int, storage: Storage) -> Committed:
+    """elements: what was read from the input; -1: not known. Raises Internal where they are not all written."""
+    output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
+    found = committed(storage, output, uid)
+    if found is None:
+        records = _recorded(plan, storage)
+        written = sum(record.elements for record in records)
+        if elements not in (-1, written):
+            raise Internal(f"{elements} elements were read but {written} written: the output was not committed")
+        found = _manifest(plan, records)
+        if plan.job.output.overwrite:
+            _replace(storage, output, uid)
+        storage.put(f"{output}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(found), indent=1))
+        for name, data in plan.documents:
+            storage.put(f"{output}/{name}", data)
+        storage.put(f"{output}/{SUCCESS}", b"")
+    storage.remove([info.path for info in storage.listing(staging(output, uid))])
+    storage.sweep(output)
+    return Committed(
+        manifest=f"{output}/{MANIFEST}",
+        files=found.chunks,
+        rows=found.elements,
+        bytes=found.bytes,
+        largest=found.largest,
+        median=found.median,
+    )
+
+
+def abort(job: Job, storage: Storage) -> None:
+    """Chunks under their final names are the job's only where a plan was written: planning refuses a folder that holds
+    something, so without a plan nothing here is touched."""
+    output = job.output.path.rstrip("/")
+    staged = [info.path for info in storage.listing(staging(output, job.uid))]
+    if any(path.endswith("/plan") for path in staged) and not job.output.overwrite:
+        names = [info.path for info in storage.listing(output)]
+        roots = [path for path in names if relative(path, output) in ROOTS]
+        storage.remove(roots)
+        storage.remove([path for path in names if path not in roots and is_output(relative(path, output))])
+    storage.remove([path for path in staged if not path.endswith("/plan")])
+    storage.remove([path for path in staged if path.endswith("/plan")])  # last: it is what says that the rest is ours
+    storage.sweep(output)
+
+
+def is_output(below: str) -> bool:
+    """Whether a file below the output folder is named like one of a store that a job writes."""
+    return not below.startswith("_shuffle-") and _NAME.fullmatch(below) is not None
+
+
+def committed(storage: Storage, output: str, uid: str) -> Manifest | None:
+    """The manifest, if this very job got as far as `_SUCCESS` before."""
+    try:
+        storage.info(f"{output}/{SUCCESS}")
+    except JobError:
+        return None
+    found = _manifest_at(storage, output)
+    return found if found is not None and found.uid == uid else None
+
+
+def check_output(job: Job, storage: Storage) -> None:
+    """Raises OutputExists where the output holds anything that must not be written over."""
+    output = job.output.path.rstrip("/")
+    try:
+        storage.info(output)
+    except InputNotFound:
+        pass
+    else:
+        raise InvalidSpec(f"output.path: {output} is a file; the output is a folder")
+    there = [relative(info.path, output) for info in storage.listing(output)]
+    passing = [name for name in there if name.startswith("_shuffle-") or name.rsplit("/", 1)[-1].endswith(".partial")]
+    kept = [name for name in there if name not in set(passing)]
+    if not kept:
+        return
+    planned = [name for name in passing if name.endswith("/plan")]
+    if job.output.overwrite:
+        stranger = next((name for name in kept if not is_output(name)), None)
+        if stranger is None and not planned and _manifest_at(storage, output) is None:
+            stranger = kept[0]
+        if stranger is not None:
+            raise OutputExists(
+                f"{output} holds {stranger}, which is not the output of a rechunk: `onExisting: Overwrite` replaces "
+                "only a store that a job wrote; choose another folder, or remove it"
+            )
+        return
+    if f"_shuffle-{job.uid}/plan" in planned or committed(storage, output, job.uid) is not None:
+        return  # this very job wrote it: it is planned once more, and the same chunks come out again
+    raise OutputExists(
+        f"output.path: {output} holds {len(kept):,} file{'s' if len(kept) > 1 else ''} already ({kept[0]}, ...); "
+        "choose another folder, or set output.onExisting: Overwrite"
+    )
+
+
+def _manifest_at(storage: Storage, output: str) -> Manifest | None:
+    try:
+        found = msgspec.json.decode(storage.read(f"{output}/{MANIFEST}"), type=Manifest)
+    except (msgspec.DecodeError, JobError):
+        return None
+    return found if found.format == MANIFEST_FORMAT else None
+
+
+def _manifest(plan: Plan, records: list[GroupRecord]) -> Manifest:
+    of_array = {one.array: one for one in merged([one for record in records for one in record.arrays])}
+    entries: list[ArrayEntry] = []
+    for number, array in enumerate(plan.arrays):
+        one = of_array.get(number, ArrayRecord(number, 0, 0, 0, 0))
+        document = msgspec.json.decode(array.target)
+        entries.append(
+            ArrayEntry(array.path, document, array.dims, one.stored, one.missing, one.elements, f"{one.digest:016x}")
+        )
+    sizes = [size for record in records for size in record.sizes]
+    return Manifest(
+        format=MANIFEST_FORMAT,
+        job=plan.job.name,
+        uid=plan.job.uid,
+        plan=plan.summary.fingerprint,
+        zarr=plan.zarr_format,
+        elements=sum(record.elements for record in records),
+        bytes=sum(sizes),
+        chunks=len(sizes),
+        largest=max(sizes, default=0),
+        median=median_low(sizes) if sizes else 0,
+        arrays=entries,
+    )
+
+
+def _recorded(plan: Plan, storage: Storage) -> list[GroupRecord]:
+    def read(group: int) -> GroupRecord:
+        path = group_path(plan.job.output.path, plan.job.uid, group)
+        record = msgspec.json.decode(storage.read(path), type=GroupRecord)
+        if record.plan != plan.summary.fingerprint:
+            raise Internal(f"{path} is of another plan")
+        return record
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
+        return list(pool.map(read, range(len(plan.groups) - 1)))
+
+
+def _replace(storage: Storage, output: str, uid: str) -> None:
+    """Older output goes, the staged chunks take its place. What makes it a store goes first, so nobody takes the
+    mixture for one; the older manifest stays until the new one takes its place: it says that all of this is a job's."""
+    below, cleared = f"{staging(output, uid)}/store", f"{staging(output, uid)}/cleared"
+    storage.remove([f"{output}/{name}" for name in (SUCCESS, *ROOTS)])
+    if not any(info.path.endswith("/cleared") for info in storage.listing(staging(output, uid))):
+        old = [info.path for info in storage.listing(output)]
+        storage.remove([p for p in old if is_output(name := relative(p, output)) and name != MANIFEST])
+        storage.put(cleared, b"")  # from here on what is in the folder is new
+    new = [info.path for info in storage.listing(below)]
+
+    def move(path: str) -> None:
+        storage.move(path, f"{output}/{relative(path, below)}")
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
+        list(pool.map(move, new))

@@ -1,0 +1,93 @@
+"""Stored chunks from and to storage: one after the other on a disk, several at once where each is a request.
+
+Memory: ahead of what is asked for, at most `AHEAD` chunks are fetched, and no more bytes than the room given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from shuffle_worker.errors import InputNotFound
+from shuffle_worker.storage import LocalStorage, Storage
+
+AHEAD = 16
+"""Requests under way at once, where memory allows."""
+
+
+class Fetcher:
+    """Reads and writes files of a storage. room: bytes that may be held of what is under way. Close it."""
+
+    def __init__(self, storage: Storage, room: int) -> None:
+        self._storage = storage
+        self._room = room
+        self._pool = None if isinstance(storage, LocalStorage) else ThreadPoolExecutor(AHEAD, "chunks")
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def read(self, paths: Sequence[str], each: int) -> Iterator[bytes | None]:
+        """The bytes of files in their order, None for one that is not there. each: what one may take."""
+        if self._pool is None:
+            for path in paths:
+                yield self._one(path)
+            return
+        ahead = max(1, min(AHEAD, self._room // max(each, 1)))
+        under_way: deque[Future[bytes | None]] = deque()
+        try:
+            for path in paths:
+                if len(under_way) >= ahead:
+                    yield under_way.popleft().result()
+                under_way.append(self._pool.submit(self._one, path))
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+    def writes(self) -> Writes:
+        return Writes(self._storage, self._pool, self._room)
+
+    def _one(self, path: str) -> bytes | None:
+        try:
+            return self._storage.read(path)
+        except InputNotFound:
+            return None
+
+
+class Writes:
+    """Files on their way out; `finish` waits for all of them. room: bytes that may wait."""
+
+    def __init__(self, storage: Storage, pool: ThreadPoolExecutor | None, room: int) -> None:
+        self._storage = storage
+        self._pool = pool
+        self._room = room
+        self._under_way: deque[tuple[int, Future[None]]] = deque()
+        self._size = 0
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        if self._pool is None:
+            sink = self._storage.create(path)
+            try:
+                sink.write(data)
+                sink.commit()
+            except BaseException:
+                sink.abort()
+                raise
+            return
+        owned = bytes(data)
+        while self._under_way and (self._size + len(owned) > self._room or len(self._under_way) >= AHEAD):
+            self._wait()
+        self._size += len(owned)
+        self._under_way.append((len(owned), self._pool.submit(self._storage.put, path, owned)))
+
+    def finish(self) -> None:
+        while self._under_way:
+            self._wait()
+
+    def _wait(self) -> None:
+        size, future = self._under_way.popleft()
+        self._size -= size
+        future.result()

@@ -1,0 +1,228 @@
+"""Where chunks lie and which of them meet: integer arithmetic, one dimension at a time. Pure.
+
+All coordinates are the output's. A dimension of an array is cut three times:
+
+    chunks    of the input, as they fall on the output once the selection is taken (uneven where it is not aligned)
+    objects   of the output: what is one file, a chunk or a shard
+    segments  the finest cut that both share: nothing is exchanged across it
+
+Chunks are read several at a time (a *piece*), objects are owned and written several at a time (a *box*); neither
+crosses a segment. The product of one segment of each dimension is a *part* of the array: what does not exchange data
+with the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+Span = tuple[int, int]
+"""[start, stop) along one dimension."""
+
+Box = tuple[Span, ...]
+"""A span of each dimension."""
+
+Index = tuple[int, ...]
+
+
+class Axis(Struct, frozen=True):
+    """One dimension of an array.
+
+    size: of the input; start, step: of the selection; length: of the output, so that output position x is input
+    position start + x * step. chunk: input positions that are read as one. item: output positions of one object.
+    piece: chunks in a piece. box: objects in a box. segment: output positions of a segment (a multiple of what both
+    chunks and objects share, or the whole length).
+    """
+
+    size: int
+    start: int
+    step: int
+    length: int
+    chunk: int
+    item: int
+    piece: int = 1
+    box: int = 1
+    segment: int = 0
+
+    # -- chunks of the input ---------------------------------------------------------------------------------------
+
+    def edge(self, chunk: int) -> int:
+        """The first output position that lies in input chunk `chunk` or after it."""
+        return min(max(-(-(chunk * self.chunk - self.start) // self.step), 0), self.length)
+
+    def chunk_span(self, chunk: int) -> Span:
+        """Output positions of a chunk; empty where the selection steps over it."""
+        return self.edge(chunk), self.edge(chunk + 1)
+
+    def chunk_of(self, position: int) -> int:
+        return (self.start + position * self.step) // self.chunk
+
+    def chunks_over(self, span: Span) -> range:
+        """The chunks that hold these output positions."""
+        return range(self.chunk_of(span[0]), self.chunk_of(span[1] - 1) + 1) if span[0] < span[1] else range(0)
+
+    def within_chunk(self, chunk: int, span: Span) -> slice:
+        """Where output positions, all of one chunk, lie inside it."""
+        first = self.start + span[0] * self.step - chunk * self.chunk
+        return slice(first, first + (span[1] - span[0] - 1) * self.step + 1, self.step)
+
+    # -- objects of the output -------------------------------------------------------------------------------------
+
+    @property
+    def items(self) -> int:
+        return -(-self.length // self.item)
+
+    def item_span(self, item: int) -> Span:
+        return item * self.item, min((item + 1) * self.item, self.length)
+
+    def items_over(self, span: Span) -> range:
+        return range(span[0] // self.item, -(-span[1] // self.item)) if span[0] < span[1] else range(0)
+
+    # -- segments, and what they are cut into ----------------------------------------------------------------------
+
+    @property
+    def segments(self) -> int:
+        return -(-self.length // self.segment) if self.length else 0
+
+    def segment_span(self, segment: int) -> Span:
+        return segment * self.segment, min((segment + 1) * self.segment, self.length)
+
+    @property
+    def pieces(self) -> int:
+        """Pieces in a segment; those of the last one may be empty."""
+        return -(-self._chunks_in_segment // self.piece)
+
+    @property
+    def _chunks_in_segment(self) -> int:
+        return max(len(self.chunks_over((0, min(self.segment, self.length)))), 1)
+
+    def piece_span(self, segment: int, piece: int) -> Span:
+        start, stop = self.segment_span(segment)
+        first = self.chunk_of(start) + piece * self.piece
+        return max(self.edge(first), start), min(max(self.edge(first + self.piece), start), stop)
+
+    @property
+    def boxes(self) -> int:
+        """Boxes in a segment; those of the last one may be empty."""
+        items = -(-min(self.segment, self.length) // self.item)
+        return -(-items // self.box)
+
+    def box_span(self, segment: int, box: int) -> Span:
+        start, stop = self.segment_span(segment)
+        reach = self.box * self.item
+        return min(start + box * reach, stop), min(start + (box + 1) * reach, stop)
+
+    def boxes_over(self, segment: int, span: Span) -> range:
+        """The boxes of a segment that positions in it fall into."""
+        start = self.segment_span(segment)[0]
+        reach = self.box * self.item
+        return range((span[0] - start) // reach, -(-(span[1] - start) // reach)) if span[0] < span[1] else range(0)
+
+
+def shared_cut(axis: Axis) -> int:
+    """The length of the finest segments: where an edge of a chunk is an edge of an object too."""
+    if axis.step != 1 or axis.start % axis.chunk:
+        return max(axis.length, 1)
+    return min(math.lcm(axis.chunk, axis.item), max(axis.length, 1))
+
+
+# -- several dimensions ----------------------------------------------------------------------------------------------
+
+
+def unravel(number: int, counts: Sequence[int]) -> Index:
+    """The index of the number-th cell of a grid, the last dimension running fastest."""
+    out: list[int] = []
+    for count in reversed(counts):
+        number, at = divmod(number, count)
+        out.append(at)
+    return tuple(reversed(out))
+
+
+def ravel(index: Sequence[int], counts: Sequence[int]) -> int:
+    number = 0
+    for at, count in zip(index, counts, strict=True):
+        number = number * count + at
+    return number
+
+
+def indices(ranges: Sequence[range]) -> Iterator[Index]:
+    """Every index of a block of cells, the last dimension running fastest."""
+    if not ranges:
+        yield ()
+        return
+    for first in ranges[0]:
+        for rest in indices(ranges[1:]):
+            yield (first, *rest)
+
+
+def elements(box: Box) -> int:
+    return math.prod(stop - start for start, stop in box)
+
+
+def shape_of(box: Box) -> Index:
+    return tuple(stop - start for start, stop in box)
+
+
+def meet(one: Box, other: Box) -> Box:
+    """What two boxes share; some span is empty or turned round where that is nothing."""
+    return tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(one, other, strict=True))
+
+
+def inside(box: Box, frame: Box) -> tuple[slice, ...]:
+    """The slices of a box in an array that holds `frame`."""
+    return tuple(slice(a - f, b - f) for (a, b), (f, _) in zip(box, frame, strict=True))
+
+
+def parts(axes: Sequence[Axis]) -> int:
+    return math.prod(axis.segments for axis in axes)
+
+
+def pieces(axes: Sequence[Axis]) -> int:
+    """Pieces of one part."""
+    return math.prod(axis.pieces for axis in axes)
+
+
+def boxes(axes: Sequence[Axis]) -> int:
+    """Boxes of one part."""
+    return math.prod(axis.boxes for axis in axes)
+
+
+def part_index(axes: Sequence[Axis], part: int) -> Index:
+    return unravel(part, [axis.segments for axis in axes])
+
+
+def piece_box(axes: Sequence[Axis], part: int, piece: int) -> Box:
+    at = part_index(axes, part)
+    which = unravel(piece, [axis.pieces for axis in axes])
+    return tuple(axis.piece_span(s, p) for axis, s, p in zip(axes, at, which, strict=True))
+
+
+def bucket_box(axes: Sequence[Axis], part: int, box: int) -> Box:
+    at = part_index(axes, part)
+    which = unravel(box, [axis.boxes for axis in axes])
+    return tuple(axis.box_span(s, b) for axis, s, b in zip(axes, at, which, strict=True))
+
+
+def boxes_over(axes: Sequence[Axis], part: int, box: Box) -> Iterator[int]:
+    """The numbers of the boxes of a part that a box meets."""
+    at = part_index(axes, part)
+    counts = [axis.boxes for axis in axes]
+    ranges = [axis.boxes_over(s, span) for axis, s, span in zip(axes, at, box, strict=True)]
+    for index in indices(ranges):
+        yield ravel(index, counts)
+
+
+def items_of(axes: Sequence[Axis], box: Box) -> Iterator[Index]:
+    """The objects that a box is made of, by their places in the output's grid."""
+    return indices([axis.items_over(span) for axis, span in zip(axes, box, strict=True)])
+
+
+def item_count(axes: Sequence[Axis], box: Box) -> int:
+    return math.prod(len(axis.items_over(span)) for axis, span in zip(axes, box, strict=True))
+
+
+def item_box(axes: Sequence[Axis], item: Index) -> Box:
+    """Where an object lies; cut off at the end of the array."""
+    return tuple(axis.item_span(at) for axis, at in zip(axes, item, strict=True))

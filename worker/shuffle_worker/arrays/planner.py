@@ -1,0 +1,380 @@
+"""The plan lease of a rechunk: reads what the store says of itself, decides everything, refuses what cannot be done.
+
+It only reads; the same input and job give the same plan. Chunks themselves are not opened, but counted where there are
+not too many (`MOST_LISTED`), so that missing ones are known and a chunk that goes away while the job runs is noticed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import xxhash
+
+from shuffle_worker.arrays import chunking, grid, layout
+from shuffle_worker.arrays.coding import Coding, element_bytes, is_variable
+from shuffle_worker.arrays.commit import check_output
+from shuffle_worker.arrays.grid import Axis
+from shuffle_worker.arrays.metadata import (
+    Hierarchy,
+    Source,
+    Target,
+    read_hierarchy,
+    store_documents,
+    target_document,
+)
+from shuffle_worker.arrays.reader import STEP_BYTES
+from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries
+from shuffle_worker.arrays.store import Codecs
+from shuffle_worker.arrays.writer import READ_BYTES
+from shuffle_worker.errors import InvalidSpec, OutOfMemory
+from shuffle_worker.memory import MIB, MINIMUM, Budgets
+from shuffle_worker.plan.sizing import scratch_needed
+from shuffle_worker.protocol.messages import Input, Job, PlanSummary, Rechunk
+from shuffle_worker.storage import Storage, urls
+from shuffle_worker.units import readable
+
+MOST_LISTED = 100_000
+"""Files of all arrays together up to which they are listed."""
+
+
+class Look(NamedTuple):
+    """What a listing says of an array. files, size: of those that are there; present: as in the plan."""
+
+    files: int
+    size: int
+    present: bytes | None
+
+
+class Drafted(NamedTuple):
+    """An array on its way into the plan."""
+
+    source: Source
+    target: Target
+    document: bytes
+    attributes: dict[str, object]
+    plan: ArrayPlan
+    look: Look
+
+
+def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
+    """budgets: of each worker. Raises JobError where the job cannot be carried out as written."""
+    source, asked = _input(job), job.operation
+    assert isinstance(asked, Rechunk)
+    folder = source.paths[0].rstrip("/")
+    check_apart(folder, job.output.path)
+    check_output(job, storage_out)
+    found = read_hierarchy(storage_in, folder)
+    arrays = chosen(found, asked)
+    check_dimensions(asked, arrays)
+    zarr_format = asked.zarr_format or found.format
+    listed = _list(storage_in, folder, arrays)
+    drafts = [_draft(one, asked, zarr_format, look, budgets) for one, look in zip(arrays, listed, strict=True)]
+    check_selection(drafts, asked)
+
+    plans = [draft.plan for draft in drafts]
+    decoded = [_decoded(plan) for plan in plans]
+    total = sum(decoded)
+    largest = max((plan.item_bytes for plan in plans), default=0)
+    needed = _memory_needed(drafts, budgets)
+    sizes = layout.sizes_for(total, largest, job.workers, budgets.working)
+    plans = [msgspec.structs.replace(plan, axes=layout.cut_axes(plan.axes, plan.itemsize, sizes)) for plan in plans]
+    stored = [look.size / max(size, 1) if look.present is not None else 1.0 for look, size in _with(listed, plans)]
+    cut = layout.cut_job(plans, stored, sizes, job.workers)
+    buckets, groups = cut.buckets, cut.groups
+    group_items = [sum(b.items for b in buckets[a:b]) for a, b in itertools.pairwise(groups)]
+    waves = cut.split_wave if len(set(cut.split_wave)) > 1 else []
+    moved = sum(size for size, plan in zip(decoded, plans, strict=True))
+    summary = PlanSummary(
+        fingerprint="",
+        split_bytes=[split.bytes for split in cut.splits],
+        group_partitions=group_items or [0],
+        partitions=sum(group_items),
+        input_files=sum(look.files for look in listed),
+        input_bytes=sum(look.size for look in listed),
+        input_rows=sum(split.elements for split in cut.splits),
+        memory_needed=needed,
+        scratch_needed=scratch_needed(moved, job.workers, budgets),
+        notes=[],
+    )
+    documents = store_documents(
+        zarr_format,
+        _kept_groups(found, arrays, asked),
+        [(d.source.path, json.loads(d.document), d.attributes) for d in drafts],
+    )
+    plan = Plan(
+        job=job,
+        arrays=plans,
+        splits=cut.splits,
+        buckets=buckets,
+        groups=groups if len(groups) > 1 else [0, 0],
+        documents=documents,
+        summary=summary,
+        facts=Summaries(
+            parts=cut.parts,
+            waves=len(set(cut.split_wave)),
+            balance=cut.balance,
+            moved_bytes=moved,
+            piece_bytes=sizes.piece,
+            box_bytes=sizes.box,
+        ),
+        zarr_format=zarr_format,
+        split_wave=waves,
+        group_wave=cut.group_wave if waves else [],
+    )
+    return with_fingerprint(plan)
+
+
+def with_fingerprint(plan: Plan) -> Plan:
+    """xxh3-64 of what the plan says, whoever's job it is. Pieces and boxes count, for shards follow them."""
+    replace = msgspec.structs.replace
+    job = replace(plan.job, uid="", name="", workers=0, memory=0)
+    summary = replace(plan.summary, fingerprint="", memory_needed=0, scratch_needed=0, notes=[])
+    found = xxhash.xxh3_64_hexdigest(msgspec.json.encode(replace(plan, job=job, summary=summary)))
+    return replace(plan, summary=replace(plan.summary, fingerprint=found))
+
+
+# -- what the job asks for -------------------------------------------------------------------------------------------
+
+
+def _input(job: Job) -> Input:
+    if len(job.inputs) != 1:
+        raise InvalidSpec(f"inputs: {len(job.inputs)} are given; rechunk takes one")
+    source = job.inputs[0]
+    if len(source.paths) != 1 or urls.is_glob(source.paths[0]):
+        raise InvalidSpec("inputs[0].path: rechunk takes one Zarr store, not several and no pattern")
+    return source
+
+
+def check_apart(source: str, output: str) -> None:
+    """Refuse an output inside the input, and the other way round."""
+    one, other = _place(source), _place(output)
+    if one == other:
+        raise InvalidSpec(f"output.path: {output} is the input itself; write to another folder")
+    if other.startswith(one + "/") or one.startswith(other + "/"):
+        raise InvalidSpec(f"output.path: {output} and the input {source} lie one inside the other; write elsewhere")
+
+
+def _place(path: str) -> str:
+    path = path.rstrip("/")
+    if urls.scheme_of(path) == "file":
+        return urls.local_path(path or "/")
+    return f"{urls.scheme_of(path)}://{path.partition('://')[2]}"
+
+
+def chosen(found: Hierarchy, asked: Rechunk) -> list[Source]:
+    """The arrays that the job is about: those of `variables` with their coordinates, or all."""
+    if asked.variables is None:
+        return found.arrays
+    known = {array.path: array for array in found.arrays}
+    kept: dict[str, Source] = {}
+    for at, name in enumerate(asked.variables):
+        path = name.strip("/")
+        if path not in known:
+            near = difflib.get_close_matches(path, list(known), n=1, cutoff=0.5)
+            names = ", ".join(sorted(known)[:20]) or "none: the store is one array, leave variables out"
+            hint = f"did you mean {near[0]!r}?" if near and path else f"arrays are {names}"
+            raise InvalidSpec(f"operation.rechunk.variables[{at}]: the store has no array {name!r}; {hint}")
+        kept[path] = known[path]
+        folder = path.rpartition("/")[0]
+        words = str(known[path].attributes.get("coordinates", "")).split()
+        for other in [*known[path].dims, *words]:
+            beside = f"{folder}/{other}".lstrip("/")
+            if beside in known:
+                kept[beside] = known[beside]
+    return [array for array in found.arrays if array.path in kept]
+
+
+def check_dimensions(asked: Rechunk, arrays: Sequence[Source]) -> None:
+    dims = list(dict.fromkeys(name for array in arrays for name in array.names if name))
+    alone = len(arrays) == 1 or (asked.variables is not None and len(asked.variables) == 1)
+    positions = max((len(array.shape) for array in arrays), default=0) if alone else 0
+    chunking.check_names(list(asked.chunks), "chunks", dims, positions)
+    chunking.check_names(list(asked.shards), "shards", dims, positions)
+    chunking.check_names(list(asked.select), "select", dims, positions)
+
+
+def check_selection(drafts: Sequence[Drafted], asked: Rechunk) -> None:
+    """A dimension has one length; where arrays disagree about it, a selection means two things."""
+    for name in asked.select:
+        lengths = {
+            draft.source.shape[at]: draft.source.path
+            for draft in drafts
+            for at, dim in enumerate(draft.source.dims)
+            if dim == name
+        }
+        if len(lengths) > 1:
+            (one, here), (other, there) = list(lengths.items())[:2]
+            raise InvalidSpec(
+                f"operation.rechunk.select.{name}: has {one:,} positions in {here} and {other:,} in {there}; select in "
+                "one of them at a time (variables)"
+            )
+
+
+def _kept_groups(found: Hierarchy, arrays: Sequence[Source], asked: Rechunk) -> list[tuple[str, dict[str, object]]]:
+    if asked.variables is None:
+        return found.groups
+    above = {path[:at] for path in (array.path + "/" for array in arrays) for at, c in enumerate(path) if c == "/"}
+    return [(path, attributes) for path, attributes in found.groups if path == "" or path in above]
+
+
+# -- one array -------------------------------------------------------------------------------------------------------
+
+
+def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets: Budgets) -> Drafted:
+    where = source.path or "the array"
+    dims = source.dims
+    picks: list[chunking.Selection] = []
+    for at, size in enumerate(source.shape):
+        text = asked.select.get(dims[at], asked.select.get(str(at)))
+        field = f"operation.rechunk.select.{dims[at]}"
+        picks.append(chunking.selection(text, size, field) if text is not None else chunking.Selection(0, 1, size))
+    shape = tuple(pick.length for pick in picks)
+    dtype = source.metadata.dtype.to_native_dtype()
+    itemsize = element_bytes(dtype)
+    named = any(dim in asked.chunks or str(at) in asked.chunks for at, dim in enumerate(dims))
+    sharded = any(dim in asked.shards or str(at) in asked.shards for at, dim in enumerate(dims))
+    chunks = chunking.chunk_lengths(asked.chunks, dims, shape, source.chunks, itemsize, asked.target_bytes)
+    shards = chunking.shard_lengths(asked.shards, dims, shape, chunks, where)
+    if not named and not sharded and source.shards is not None and zarr_format == 3:
+        chunks, shards = source.chunks, source.shards  # an array that keeps its chunks keeps its shards
+    elif not named:
+        chunks = source.chunks if not sharded else chunks
+    target = Target(shape, chunks, shards, zarr_format, asked.compression)
+    document, attributes = target_document(source, target)
+    inner, unit, files = _read_unit(source, budgets)
+    stored = shards if shards is not None else chunks
+    axes = [
+        Axis(size, pick.start, pick.step, pick.length, chunk, item)
+        for size, pick, chunk, item in zip(source.shape, picks, unit, stored, strict=True)
+    ]
+    made = json.dumps(document).encode()
+    plan = ArrayPlan(
+        path=source.path,
+        source=json.dumps(source.document).encode(),
+        target=made,
+        dims=dims,
+        axes=axes,
+        itemsize=itemsize,
+        item_bytes=math.prod(stored) * itemsize,
+        file_shape=list(files),
+        inner=inner,
+        present=look.present,
+        moved=tuple(stored) != (source.shards or source.chunks) or shape != source.shape,
+    )
+    return Drafted(source, target, made, attributes, plan, look)
+
+
+def _read_unit(source: Source, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
+    """Whether shards are read in part, what is read as one, and what one file holds."""
+    files = source.shards or source.chunks
+    if source.shards is None:
+        return False, files, files
+    size = math.prod(files) * element_bytes(source.metadata.dtype.to_native_dtype())
+    whole = Coding(json.dumps(source.document).encode(), Codecs())
+    inner = whole.sharding is not None and 3 * size > budgets.working - 2 * STEP_BYTES
+    return inner, source.chunks if inner else files, files
+
+
+def _decoded(plan: ArrayPlan) -> int:
+    return math.prod(axis.length for axis in plan.axes) * plan.itemsize
+
+
+def _with(listed: Sequence[Look], plans: Sequence[ArrayPlan]) -> list[tuple[Look, int]]:
+    """Each array's listing with the decoded bytes of the whole input array."""
+    return [
+        (look, math.prod(axis.size for axis in plan.axes) * plan.itemsize)
+        for look, plan in zip(listed, plans, strict=True)
+    ]
+
+
+def _list(storage: Storage, folder: str, arrays: Sequence[Source]) -> list[Look]:
+    """Which chunk files there are. Unknown, and taken for all, where there may be too many to be listed."""
+    counts = [math.prod(_files(array)) for array in arrays]
+    if sum(counts) > MOST_LISTED:
+        return [
+            Look(count, math.prod(array.shape) * array.itemsize, None)
+            for array, count in zip(arrays, counts, strict=True)
+        ]
+    codecs = Codecs()
+    return [_look(storage, f"{folder}/{array.path}".rstrip("/"), array, codecs) for array in arrays]
+
+
+def _files(array: Source) -> list[int]:
+    return [-(-size // each) for size, each in zip(array.shape, array.shards or array.chunks, strict=True)]
+
+
+def _look(storage: Storage, folder: str, array: Source, codecs: Codecs) -> Look:
+    coding = Coding(json.dumps(array.document).encode(), codecs)
+    counts = _files(array)
+    there = {_below(info.path, folder): info.size for info in storage.listing(folder)}
+    bits = np.zeros(math.prod(counts), np.bool_)
+    size = 0
+    for number in range(len(bits)):
+        found = there.get(coding.key(grid.unravel(number, counts)))
+        if found is not None:
+            bits[number] = True
+            size += found
+    return Look(int(bits.sum()), size, np.packbits(bits, bitorder="little").tobytes())
+
+
+def _below(path: str, folder: str) -> str:
+    """The key of a listed file. Listings may spell a folder in their own way."""
+    bare = folder.partition("://")[2] or urls.local_path(folder)
+    at = path.find(bare + "/")
+    return path[at + len(bare) + 1 :]
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+
+def unit_bytes(draft: Drafted) -> tuple[int, int]:
+    """The least memory of a lease that reads, and of one that writes: one chunk, one object."""
+    plan = draft.plan
+    chunk = math.prod(axis.chunk for axis in plan.axes) * plan.itemsize
+    variable = 2 if is_variable(draft.source.metadata.dtype.to_native_dtype()) else 1
+    encoded = 2 if draft.target.shards is not None else 1
+    return variable * 2 * chunk + 2 * STEP_BYTES, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
+
+
+def _memory_needed(drafts: Sequence[Drafted], budgets: Budgets) -> int:
+    """The least memory of a worker. Raises OutOfMemory with what would do where it has less."""
+    needed = MINIMUM
+    for draft in drafts:
+        reading, writing = unit_bytes(draft)
+        least = _limit_for(max(reading, writing))
+        needed = max(needed, least)
+        if budgets.limit >= least:
+            continue
+        where = draft.source.path or "the array"
+        item = draft.target.shards or draft.target.chunks
+        kind = "shard" if draft.target.shards is not None else "chunk"
+        if writing >= reading:
+            what = f"an output {kind} of {where}, {_shape(item)}, is {readable(draft.plan.item_bytes)}"
+            instead = f", or a smaller {kind}"
+        else:
+            chunk = math.prod(axis.chunk for axis in draft.plan.axes) * draft.plan.itemsize
+            what = f"an input chunk of {where} is {readable(chunk)}"
+            instead = ""
+        raise OutOfMemory(
+            f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: {what} in "
+            f"memory; that takes {readable(least)}{instead}"
+        )
+    return needed
+
+
+def _limit_for(working: int) -> int:
+    limit = MINIMUM
+    while Budgets.for_limit(limit).working < working:
+        limit += max(16 * MIB, (working - Budgets.for_limit(limit).working))
+    return limit
+
+
+def _shape(lengths: Sequence[int]) -> str:
+    return " x ".join(f"{length:,}" for length in lengths)

@@ -1,0 +1,244 @@
+"""The map side: input chunks are read once, put together to pieces, and cut into slabs for the buckets they meet.
+
+    run of pieces -> chunks of a piece fetched and decoded -> (assembled, where there are several) -> slabs
+
+Memory of one lease: a piece, one chunk as stored and decoded (more of them from a store of requests, within a piece's
+room), and the slabs of a step, `STEP_BYTES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from zarr.core.array import AsyncArray
+from zarr.storage import StorePath
+
+from shuffle_worker.arrays import grid
+from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
+from shuffle_worker.arrays.fetch import Fetcher
+from shuffle_worker.arrays.grid import Box
+from shuffle_worker.arrays.record import ArrayPlan, Plan
+from shuffle_worker.arrays.slabs import cut, encode, octets
+from shuffle_worker.arrays.store import Codecs, StorageStore
+from shuffle_worker.errors import DataError
+from shuffle_worker.operations.base import Shard
+from shuffle_worker.operations.readback import Buffers
+from shuffle_worker.storage import Storage
+from shuffle_worker.work import Step
+
+STEP_BYTES = 8 << 20
+"""Slabs that are handed on together: what is being sent while the next ones are cut."""
+
+
+class Source:
+    """One array of the input: its pieces, decoded. Calls come from several threads."""
+
+    def __init__(self, plan: ArrayPlan, storage: Storage, folder: str, codecs: Codecs, fetcher: Fetcher) -> None:
+        self.plan = plan
+        self.coding = Coding(plan.source, codecs)
+        self._target = Coding(plan.target, codecs).dtype
+        self._storage = storage
+        self._store = folder
+        self._folder = f"{folder}/{plan.path}".rstrip("/")
+        self._codecs = codecs
+        self._fetcher = fetcher
+        self._files = [-(-axis.size // each) for axis, each in zip(plan.axes, plan.file_shape, strict=True)]
+
+    def chunks(self, box: Box) -> list[range]:
+        """The input chunks that a box takes from, by dimension."""
+        return [axis.chunks_over(span) for axis, span in zip(self.plan.axes, box, strict=True)]
+
+    def piece(self, box: Box, buffers: Buffers) -> tuple[Array, dict[grid.Index, bool], pa.Buffer | None, int]:
+        """The elements of a piece, which of its chunks there are, the buffer to give back when they are no longer
+        needed, and the bytes that were fetched."""
+        ranges = self.chunks(box)
+        places = list(grid.indices(ranges))
+        shape = grid.shape_of(box)
+        if len(places) == 1:
+            data, size = self._chunk(places[0], box)
+            there = {places[0]: data is not None}
+            if data is None:
+                data = np.broadcast_to(self._fill(), shape)
+            return data, there, None, size
+        buffer: pa.Buffer | None = None
+        if is_variable(self._target):
+            out: Array = np.empty(shape, self._target)
+        else:
+            count = math.prod(shape) * self._target.itemsize
+            buffer = buffers.take(count)
+            out = octets(buffer)[:count].view(self._target).reshape(shape)
+        there = {}
+        size = 0
+        for place, data, took in self._chunks(places, box):
+            part = self._part(place, box)
+            at = grid.inside(part, box)
+            there[place] = data is not None
+            size += took
+            if data is None:
+                out[at] = self._fill()
+            elif is_variable(self._target):
+                out[at] = data
+            else:
+                kind = carrier(self._target)
+                out.view(kind)[at] = data.view(kind)
+        return out, there, buffer, size
+
+    def _fill(self) -> Array:
+        out = np.empty((), self._target)
+        out[()] = self.coding.fill
+        return out
+
+    def _part(self, place: grid.Index, box: Box) -> Box:
+        """What of a box lies in a chunk."""
+        chunk = tuple(axis.chunk_span(at) for axis, at in zip(self.plan.axes, place, strict=True))
+        return grid.meet(chunk, box)
+
+    def _chunk(self, place: grid.Index, box: Box) -> tuple[Array | None, int]:
+        for _, data, size in self._chunks([place], box):
+            return data, size
+        raise AssertionError
+
+    def _chunks(self, places: list[grid.Index], box: Box) -> Iterator[tuple[grid.Index, Array | None, int]]:
+        """Each chunk's part of the box, in the output's type; None where the chunk is missing. Places whose part is
+        empty, because the selection steps over them, are not read."""
+        wanted = [place for place in places if grid.elements(self._part(place, box))]
+        if self.plan.inner:
+            yield from self._inner(wanted, box)
+            return
+        known = {place: self._known(place) for place in wanted}
+        asked = [place for place in wanted if known[place] is not False]
+        paths = [f"{self._folder}/{self.coding.key(place)}" for place in asked]
+        each = self.coding.item_bytes
+        found = self._fetcher.read(paths, each)
+        path = iter(paths)
+        for place in wanted:
+            if known[place] is False:
+                yield place, None, 0
+                continue
+            data, where = next(found), next(path)
+            if data is None:
+                if known[place]:
+                    raise DataError(f"{where}: was there when the job was planned, and is gone now")
+                yield place, None, 0
+                continue
+            whole = self.coding.decode(data, where)
+            yield place, self._typed(whole[self._slices(place, box)]), len(data)
+
+    def _inner(self, places: list[grid.Index], box: Box) -> Iterator[tuple[grid.Index, Array | None, int]]:
+        """Chunks out of shards that are too large to be read whole: Zarr reads the index and the bytes it needs."""
+        array = AsyncArray(self.coding.metadata, StorePath(StorageStore(self._storage, self._store), self.plan.path))
+        for place in places:
+            if self._known(self._file_of(place)) is False:
+                yield place, None, 0
+                continue
+            part = self._part(place, box)
+            at = tuple(
+                slice(a.start + lo * a.step, a.start + (hi - 1) * a.step + 1, a.step)
+                for a, (lo, hi) in zip(self.plan.axes, part, strict=True)
+            )
+            try:
+                data = np.asarray(self._codecs.run(array.getitem(at)))
+            except (ValueError, RuntimeError) as error:
+                raise DataError(f"{self._folder}: a shard cannot be read: {error}") from error
+            yield place, self._typed(data), data.nbytes
+
+    def _typed(self, data: Array) -> Array:
+        return data if data.dtype == self._target else data.astype(self._target)
+
+    def _slices(self, place: grid.Index, box: Box) -> tuple[slice, ...]:
+        part = self._part(place, box)
+        return tuple(a.within_chunk(at, span) for a, at, span in zip(self.plan.axes, place, part, strict=True))
+
+    def _file_of(self, place: grid.Index) -> grid.Index:
+        return tuple(
+            at * axis.chunk // each for at, axis, each in zip(place, self.plan.axes, self.plan.file_shape, strict=True)
+        )
+
+    def _known(self, file: grid.Index) -> bool | None:
+        """Whether the input has a file; None where the plan does not say."""
+        if self.plan.present is None:
+            return None
+        number = grid.ravel(file, self._files)
+        return bool(self.plan.present[number >> 3] >> (number & 7) & 1)
+
+
+class Reader:
+    """The splits of a plan. Close it."""
+
+    def __init__(self, plan: Plan, storage: Storage, folder: str, codecs: Codecs, room: int) -> None:
+        """room: bytes of chunks that may be fetched ahead."""
+        self._plan = plan
+        self._fetcher = Fetcher(storage, room)
+        self._buffers = Buffers()
+        self._sources: dict[int, Source] = {}
+        self._open: Callable[[int], Source] = lambda at: Source(plan.arrays[at], storage, folder, codecs, self._fetcher)
+        self._bucket_of = {(b.array, b.part, b.box): number for number, b in enumerate(plan.buckets)}
+        self._group_of = group_numbers(plan)
+
+    def close(self) -> None:
+        self._fetcher.close()
+
+    def read(self, number: int, wanted: frozenset[int] | None) -> Iterator[Step]:
+        """The slabs of a split, several a step. Pieces that meet none of the groups wanted are counted, not read."""
+        split = self._plan.splits[number]
+        sequence = 0
+        shards: list[Shard] = []
+        rows = size = held = 0
+        for run in split.runs:
+            source = self._source(run.array)
+            axes = source.plan.axes
+            for piece in range(run.first, run.stop):
+                box = grid.piece_box(axes, run.part, piece)
+                count = grid.elements(box)
+                if count <= 0:
+                    continue
+                rows += count
+                targets = [
+                    (bucket, grid.meet(grid.bucket_box(axes, run.part, at), box))
+                    for at in grid.boxes_over(axes, run.part, box)
+                    if self._wanted(bucket := self._bucket_of[run.array, run.part, at], wanted)
+                ]
+                if not targets:
+                    continue
+                data, there, buffer, fetched = source.piece(box, self._buffers)
+                size += fetched
+                whole = all(there.values())
+                for bucket, target in targets:
+                    for part in [target] if not there else cut(target, source.plan.itemsize):
+                        missing = not whole and not _any(there, source, part)
+                        values = None if missing else data[grid.inside(part, box)]
+                        shards.append(encode(bucket, sequence, part, values))
+                        sequence += 1
+                        held += shards[-1].length
+                        if held >= STEP_BYTES:
+                            yield Step(shards, rows, size)
+                            shards, rows, size, held = [], 0, 0, 0
+                del data
+                if buffer is not None:
+                    self._buffers.give(buffer)
+        yield Step(shards, rows, size)
+
+    def _source(self, array: int) -> Source:
+        found = self._sources.get(array)
+        if found is None:
+            found = self._sources[array] = self._open(array)
+        return found
+
+    def _wanted(self, bucket: int, wanted: frozenset[int] | None) -> bool:
+        return wanted is None or self._group_of[bucket] in wanted
+
+
+def group_numbers(plan: Plan) -> list[int]:
+    """The group of every bucket."""
+    out: list[int] = []
+    for group in range(len(plan.groups) - 1):
+        out += [group] * (plan.groups[group + 1] - plan.groups[group])
+    return out
+
+
+def _any(there: dict[grid.Index, bool], source: Source, box: Box) -> bool:
+    """Whether any chunk that a box takes from exists."""
+    return any(there.get(place, False) for place in grid.indices(source.chunks(box)))

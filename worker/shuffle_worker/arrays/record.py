@@ -1,0 +1,93 @@
+"""The plan of a rechunk: what every worker needs, worked out once. Beside it, `plan/record.py` is the plan of tables.
+
+What shows in the output (shapes of chunks and shards, codecs, documents) depends on the input and the job alone;
+pieces, boxes, splits and groups look at memory and the number of workers too, and never show.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from shuffle_worker.arrays.grid import Axis
+from shuffle_worker.protocol.messages import Job, PlanSummary
+
+Binary = bytes
+
+
+class ArrayPlan(Struct, frozen=True):
+    """One array of the store.
+
+    path: below the store, "" for the store itself. source, target: Zarr's documents of the input and the output, as
+    JSON (attributes left out). dims: names of the dimensions, or their positions. itemsize: bytes of an element;
+    of strings what is assumed. inner: chunks inside a shard are read one by one, for the shard is too large to be read
+    whole. file_shape: input positions that one stored file holds. present: which files the input has, a bit for each
+    in the order of their places; None: not known, each is asked for. item_bytes: an output object, decoded.
+    moved: elements are exchanged, as opposed to an array that keeps its chunks.
+    """
+
+    path: str
+    source: Binary
+    target: Binary
+    dims: list[str]
+    axes: list[Axis]
+    itemsize: int
+    item_bytes: int
+    file_shape: list[int]
+    inner: bool = False
+    present: Binary | None = None
+    moved: bool = True
+
+
+class Run(Struct, frozen=True, array_like=True):
+    """Consecutive pieces of a part of an array."""
+
+    array: int
+    part: int
+    first: int
+    stop: int
+
+
+class Split(Struct, frozen=True, array_like=True):
+    """What one lease reads. elements: those of its pieces; bytes: estimated, as stored."""
+
+    runs: list[Run]
+    elements: int
+    bytes: int
+
+
+class Bucket(Struct, frozen=True, array_like=True):
+    """A box of output objects: what slabs are addressed to. items: objects."""
+
+    array: int
+    part: int
+    box: int
+    items: int
+    bytes: int
+
+
+class Summaries(Struct, frozen=True):
+    """What `explain` tells beside the coordinator's summary."""
+
+    parts: int  # of arrays, that exchange nothing with each other
+    waves: int  # of the job: parts, gathered
+    balance: float  # the most bytes that a worker owns over the mean
+    moved_bytes: int  # decoded, all arrays
+    piece_bytes: int
+    box_bytes: int
+
+
+class Plan(Struct, frozen=True):
+    """documents: everything that is written at the end beside the chunks, by its path below the store, in the order of
+    writing. groups: the first bucket of each, and the number of buckets at the end."""
+
+    job: Job
+    arrays: list[ArrayPlan]
+    splits: list[Split]
+    buckets: list[Bucket]
+    groups: list[int]
+    documents: list[tuple[str, Binary]]
+    summary: PlanSummary
+    facts: Summaries
+    zarr_format: int = 3
+    split_wave: list[int] = field(default_factory=list)  # empty: all are one wave
+    group_wave: list[int] = field(default_factory=list)

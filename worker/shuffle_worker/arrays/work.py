@@ -1,0 +1,158 @@
+"""The work of a rechunk: plan, read, write, commit, abort over Zarr stores. Implements `work.Work`, as tasks.py does
+for tables. What the coordinator counts as rows are elements here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from shuffle_worker.arrays import commit as ending
+from shuffle_worker.arrays.coding import Coding
+from shuffle_worker.arrays.fetch import Fetcher
+from shuffle_worker.arrays.planner import make_plan
+from shuffle_worker.arrays.reader import Reader, group_numbers
+from shuffle_worker.arrays.record import Plan
+from shuffle_worker.arrays.store import Codecs
+from shuffle_worker.arrays.writer import Writer
+from shuffle_worker.errors import Internal, OutOfDisk
+from shuffle_worker.memory import Budgets
+from shuffle_worker.operations.base import ShardSource
+from shuffle_worker.pressure import relieve
+from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.storage import Storage, storage_for
+from shuffle_worker.units import readable
+from shuffle_worker.work import Committed, Step, Written
+from shuffle_worker.writers.output import plan_path
+
+_LENGTH = struct.Struct("<Q")
+
+ROOM = 8
+"""The part of a lease's memory that chunks on their way from or to a store of requests may take: one in so many."""
+
+
+class ArrayTasks:
+    """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
+
+    def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
+        self._budgets = budgets
+        self._scratch = scratch
+        self._scratch_share = scratch_share
+        self._scratch_limit = scratch_limit
+        self._codecs = Codecs()
+        self._plan: Plan | None = None
+        self._reader: Reader | None = None
+        self._writer: Writer | None = None
+        self._output: Storage | None = None
+        self._outgoing: Fetcher | None = None
+        self._group_of: list[int] = []
+        self._codings: dict[int, Coding] = {}
+
+    @property
+    def loaded(self) -> Plan:
+        assert self._plan is not None, "the plan is loaded before the work begins"
+        return self._plan
+
+    def plan(self, job: Job) -> PlanSummary:
+        storage = storage_for(job.output.path, job.output.storage)
+        plan = make_plan(job, self._budgets, _input_storage(job), storage)
+        self._check_scratch(plan.summary.scratch_needed, job.workers)
+        storage.put(plan_path(job.output.path, job.uid), encode(plan))
+        return plan.summary
+
+    def _check_scratch(self, needed: int, workers: int) -> None:
+        """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""
+        here = needed * min(self._scratch_share, workers) // workers
+        free = shutil.disk_usage(self._scratch).free
+        if self._scratch_limit:
+            free = min(free, self._scratch_limit)
+        if here > free:
+            raise OutOfDisk(
+                f"workers.scratch: about {readable(here)} may be spilled to {self._scratch.parent}, where "
+                f"{readable(free)} are free; give it more room, more memory to the workers, or another folder"
+            )
+
+    def load(self, job: Job, fingerprint: str) -> PlanSummary:
+        self._output = storage_for(job.output.path, job.output.storage)
+        path = plan_path(job.output.path, job.uid)
+        plan = decode(self._output.read(path), path)
+        if plan.summary.fingerprint != fingerprint:
+            raise Internal(
+                f"{path}: holds the plan {plan.summary.fingerprint}, but the job goes by {fingerprint}; "
+                "is another job writing to this output?"
+            )
+        room = self._budgets.working // ROOM
+        folder = job.inputs[0].paths[0].rstrip("/")
+        self._reader = Reader(plan, _input_storage(job), folder, self._codecs, room)
+        self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding)
+        self._outgoing = Fetcher(self._output, room)
+        self._group_of = group_numbers(plan)
+        self._plan = plan
+        return plan.summary
+
+    def _coding(self, array: int) -> Coding:
+        found = self._codings.get(array)
+        if found is None:
+            found = self._codings[array] = Coding(self.loaded.arrays[array].target, self._codecs)
+        return found
+
+    def buckets(self) -> int:
+        return len(self.loaded.buckets)
+
+    def group_of(self, bucket: int) -> int:
+        if bucket < 0:
+            raise IndexError(f"there is no bucket {bucket}")
+        return self._group_of[bucket]
+
+    def buckets_of(self, group: int) -> range:
+        return range(self.loaded.groups[group], self.loaded.groups[group + 1])
+
+    def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
+        assert self._reader is not None
+        for step in self._reader.read(split, wanted):
+            yield step
+            relieve()
+
+    def write(self, group: int, source: ShardSource) -> Written:
+        assert self._writer is not None
+        assert self._output is not None
+        assert self._outgoing is not None
+        record = self._writer.write(group, source, self._outgoing.writes())
+        ending.record_group(self.loaded, record, self._output)
+        relieve()
+        return Written(
+            files=len(record.sizes),
+            rows=record.elements,
+            bytes=sum(record.sizes),
+            largest=max(record.sizes, default=0),
+        )
+
+    def commit(self, rows: int) -> Committed:
+        assert self._output is not None
+        return ending.commit(self.loaded, rows, self._output)
+
+    def abort(self, job: Job) -> None:
+        ending.abort(job, storage_for(job.output.path, job.output.storage))
+
+
+def encode(plan: Plan) -> bytes:
+    text = msgspec.json.encode(plan)
+    return _LENGTH.pack(len(text)) + pa.Codec("zstd").compress(text, asbytes=True)
+
+
+def decode(data: bytes, path: str) -> Plan:
+    try:
+        size = _LENGTH.unpack_from(data)[0]
+        text = pa.Codec("zstd").decompress(memoryview(data)[_LENGTH.size :], size, asbytes=True)
+        return msgspec.json.decode(text, type=Plan)
+    except (ValueError, OverflowError, struct.error, OSError, pa.ArrowException) as error:
+        raise Internal(f"{path}: is no plan that this version can read: {error}") from error
+
+
+def _input_storage(job: Job) -> Storage:
+    return storage_for(job.inputs[0].paths[0], job.inputs[0].storage)

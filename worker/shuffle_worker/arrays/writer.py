@@ -1,0 +1,208 @@
+"""The reduce side: slabs are put in their places, and every output object is encoded and written once.
+
+    bucket -> its slabs, some at a time, through one reused buffer -> the objects of its box, one beside the other in a
+    second reused buffer -> each encoded and written
+
+Memory of one lease: the objects of one box, `READ_BYTES` of slabs (or one slab), and one object encoded (from a store
+of requests, as many as `Writes` has room for).
+
+Every element of a box arrives exactly once, in a slab or as missing: the sum is checked before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import xxhash
+from msgspec import Struct
+
+from shuffle_worker.arrays import grid
+from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
+from shuffle_worker.arrays.fetch import Writes
+from shuffle_worker.arrays.record import ArrayPlan, Plan
+from shuffle_worker.arrays.slabs import Slab, decode, octets
+from shuffle_worker.errors import Internal
+from shuffle_worker.operations.base import ShardSource, StoredShard
+from shuffle_worker.operations.readback import Buffers
+
+READ_BYTES = 8 << 20
+"""Slabs that are read back from the store at once."""
+
+
+class ArrayRecord(Struct, frozen=True, array_like=True):
+    """What was written of one array. missing: objects that are not stored because nothing but the fill value is in
+    them. digest: the sum, modulo 2**64, of a hash of every stored object's key and bytes; it does not depend on who
+    wrote what."""
+
+    array: int
+    stored: int
+    missing: int
+    elements: int
+    digest: int
+
+
+class GroupRecord(Struct, frozen=True):
+    """What was written for a group: kept in the staging folder. sizes: bytes of each stored object."""
+
+    plan: str
+    group: int
+    arrays: list[ArrayRecord]
+    sizes: list[int]
+
+    @property
+    def elements(self) -> int:
+        return sum(record.elements for record in self.arrays)
+
+
+class Writer:
+    """Writes the groups of a plan. coding: of an array's output. Calls come from several threads."""
+
+    def __init__(self, plan: Plan, folder: str, coding: Callable[[int], Coding]) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._coding = coding
+        self._reading = Buffers()
+        self._placing = Buffers()
+
+    def write(self, group: int, source: ShardSource, writes: Writes) -> GroupRecord:
+        sizes: list[int] = []
+        buckets = range(self._plan.groups[group], self._plan.groups[group + 1])
+        records = [self._bucket(bucket, source, writes, sizes) for bucket in buckets]
+        writes.finish()
+        return GroupRecord(self._plan.summary.fingerprint, group, merged(records), sizes)
+
+    def _bucket(self, number: int, source: ShardSource, writes: Writes, sizes: list[int]) -> ArrayRecord:
+        bucket = self._plan.buckets[number]
+        array = self._plan.arrays[bucket.array]
+        coding = self._coding(bucket.array)
+        box = grid.bucket_box(array.axes, bucket.part, bucket.box)
+        shards = source.shards(number)
+        counted = sum(shard.rows for shard in shards)
+        if counted != grid.elements(box):
+            raise Internal(
+                f"{array.path or 'the array'}: {counted:,} elements arrived for a box of {grid.elements(box):,}"
+            )
+        whole = None if is_variable(coding.dtype) else self._placing.take(bucket.items * coding.item_bytes)
+        try:
+            canvas = Canvas(array, coding, box, whole)
+            for slab in self._slabs(number, source, shards, coding):
+                canvas.place(slab)
+            stored = missing = digest = 0
+            for item, elements in canvas.objects():
+                data = b"" if elements is None or coding.is_empty(elements) else coding.encode(elements)
+                if not len(data):
+                    missing += 1
+                    continue
+                key = f"{array.path}/{coding.key(item)}".lstrip("/")
+                writes.put(f"{self._folder}/{key}", data)
+                stored += 1
+                sizes.append(len(data))
+                digest += object_hash(key, data)
+            return ArrayRecord(bucket.array, stored, missing, counted, digest % (1 << 64))
+        finally:
+            if whole is not None:
+                self._placing.give(whole)
+
+    def _slabs(self, bucket: int, source: ShardSource, shards: Sequence[StoredShard], coding: Coding) -> Iterator[Slab]:
+        """Each is valid until the next is asked for."""
+        buffer: pa.Buffer | None = None
+        try:
+            for portion in portions(shards):
+                size = sum(shard.length for shard in portion)
+                if buffer is None or buffer.size < size:
+                    buffer = self._reading.take(max(size, READ_BYTES))
+                view = memoryview(buffer).cast("B")[:size]
+                source.read(bucket, portion, view)
+                at = 0
+                for shard in portion:
+                    yield decode(view[at : at + shard.length], coding.dtype)
+                    at += shard.length
+        finally:
+            if buffer is not None:
+                self._reading.give(buffer)
+
+
+class Canvas:
+    """The objects of a box, being filled. Each lies in memory as it will be encoded: whole, in C order, what is beyond
+    the end of the array filled up. whole: memory for all of them, None for types that have none of fixed size."""
+
+    def __init__(self, array: ArrayPlan, coding: Coding, box: grid.Box, whole: pa.Buffer | None) -> None:
+        self._axes = array.axes
+        self._coding = coding
+        self._box = box
+        self._filled: dict[grid.Index, bool] = {}  # object -> whether anything but missing elements came
+        self._arrays: dict[grid.Index, Array] = {}
+        plain = None if whole is None else octets(whole)
+        size = coding.item_bytes
+        for number, item in enumerate(grid.items_of(array.axes, box)):
+            if plain is None:
+                elements = np.empty(coding.shape, coding.dtype)
+            else:
+                elements = plain[number * size : (number + 1) * size].view(coding.dtype).reshape(coding.shape)
+            if plain is None or grid.shape_of(grid.item_box(array.axes, item)) != coding.shape:
+                elements[...] = coding.fill
+            self._arrays[item] = elements
+            self._filled[item] = False
+
+    def place(self, slab: Slab) -> None:
+        kind = carrier(self._coding.dtype)
+        for item in grid.items_of(self._axes, slab.box):
+            frame = grid.item_box(self._axes, item)
+            part = grid.meet(frame, slab.box)
+            target = self._arrays[item]
+            if slab.data is None:
+                target[grid.inside(part, frame)] = self._coding.fill
+                continue
+            self._filled[item] = True
+            where = slab.data[grid.inside(part, slab.box)]
+            if is_variable(self._coding.dtype):
+                target[grid.inside(part, frame)] = where
+            else:
+                target.view(kind)[grid.inside(part, frame)] = where
+
+    def objects(self) -> Iterator[tuple[grid.Index, Array | None]]:
+        """Every object, None for one of which everything is missing."""
+        for item, elements in self._arrays.items():
+            yield item, elements if self._filled[item] else None
+
+
+def portions(shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
+    """Shards in their order, up to `READ_BYTES` at a time and at least one."""
+    portion: list[StoredShard] = []
+    size = 0
+    for shard in shards:
+        if portion and size + shard.length > READ_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(shard)
+        size += shard.length
+    if portion:
+        yield portion
+
+
+def merged(records: list[ArrayRecord]) -> list[ArrayRecord]:
+    """One record for each array."""
+    out: dict[int, ArrayRecord] = {}
+    for one in records:
+        other = out.get(one.array)
+        out[one.array] = (
+            one
+            if other is None
+            else msgspec.structs.replace(
+                one,
+                stored=one.stored + other.stored,
+                missing=one.missing + other.missing,
+                elements=one.elements + other.elements,
+                digest=(one.digest + other.digest) % (1 << 64),
+            )
+        )
+    return list(out.values())
+
+
+def object_hash(key: str, data: bytes | memoryview) -> int:
+    found = xxhash.xxh3_64(key.encode() + b"\0")
+    found.update(data)
+    return found.intdigest()
