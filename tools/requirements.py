@@ -1,7 +1,8 @@
 """Prints every requirement that pyproject.toml names, of the program, its development and its build, one a line.
 
 `make lock` compiles constraints.txt from them, without the extra `flyte`, which most people do not want and newer
-Pythons cannot have. With `--image`: those of the container image, which has the program and its extra for Kubernetes.
+Pythons cannot have. With `--image`: those of the container image, which has the program and its extras for
+Kubernetes and Zarr.
 With `--flyte`: those of the program with the extra `flyte` and what its tests need, for constraints-flyte.txt.
 """
 
@@ -20,7 +21,7 @@ def requirements(pyproject: Path, *, image: bool = False, flyte: bool = False) -
     if flyte:
         groups = [for_flyte, content["dependency-groups"]["flyte"], build]
     elif image:
-        groups = [extras["kubernetes"]]
+        groups = [extras["kubernetes"], extras["zarr"]]
     else:
         groups = [*extras.values(), content["dependency-groups"]["dev"], build]
     return sorted({requirement for group in [project["dependencies"], *groups] for requirement in group})

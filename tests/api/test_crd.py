@@ -49,7 +49,7 @@ ALLOWED = {
     "type", "format", "description", "properties", "required", "items", "additionalProperties", "enum", "default",
     "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties",
     "maxProperties", "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
-    "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string", "not",
 }  # fmt: skip
 
 

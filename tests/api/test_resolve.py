@@ -84,7 +84,6 @@ GAPS: list[tuple[dict[str, Any], str, str]] = [
         "spec.operation.groupBy.apply",
         "groupBy with apply",
     ),
-    ({"operation": {"rechunk": {"chunks": {"x": 1}}}}, "spec.operation.rechunk", "rechunk"),
     ({"backend": "Gpu"}, "spec.backend", "backend: Gpu"),
     ({"inputs": [{"path": "/a", "format": "CSV"}]}, "spec.inputs[0].format", "CSV input"),
     ({"inputs": [{"path": "/a/*.jsonl"}]}, "spec.inputs[0].path", '"/a/*.jsonl" is JSON by its suffix'),
@@ -106,6 +105,39 @@ def test_what_is_not_built_yet_is_refused(job: Any, spec: dict[str, Any], path: 
 
 def test_every_gap_in_the_table_has_its_case_above() -> None:
     assert {path_text(gap.path) for gap in NOT_YET} <= {path for _, path, _ in GAPS}
+
+
+ARRAYS = {"path": "/a.zarr"}
+
+
+def test_a_rechunk_is_told_with_its_defaults(job: Any) -> None:
+    rechunk = {"chunks": {"time": -1, "x": "Auto"}, "zarrFormat": "V3", "targetChunkSize": "1Mi"}
+    result = told(job(operation={"rechunk": rechunk}, inputs=[ARRAYS], output={"path": "/out"}))
+    assert result.operation == messages.Rechunk({"time": -1, "x": "Auto"}, target_bytes=1 << 20, zarr_format=3)
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "path", "what"),
+    [
+        ({"paths": ["/a", "/b"]}, {}, "spec.inputs[0].paths", "one Zarr store"),
+        ({"path": "/a", "format": "Parquet"}, {}, "spec.inputs[0].format", "reads Zarr, not Parquet"),
+        ({"path": "/a", "columns": ["x"]}, {}, "spec.inputs[0].columns", "variables"),
+        ({"path": "/a", "filter": "x > 1"}, {}, "spec.inputs[0].filter", "select"),
+        ({"path": "/a", "reader": "m:f"}, {}, "spec.inputs[0].reader", "Zarr stores only"),
+        (ARRAYS, {"format": "Parquet"}, "spec.output.format", "writes Zarr, not Parquet"),
+        (ARRAYS, {"partitions": 3}, "spec.output.partitions", "chunks"),
+        (ARRAYS, {"targetPartitionSize": "1Gi"}, "spec.output.targetPartitionSize", "targetChunkSize"),
+        (ARRAYS, {"compression": "Zstd"}, "spec.output.compression", "operation.rechunk.compression"),
+        (ARRAYS, {"sortWithin": ["x"]}, "spec.output.sortWithin", "no rows"),
+    ],
+)
+def test_what_goes_with_tables_does_not_go_with_arrays(
+    job: Any, source: dict[str, Any], output: dict[str, Any], path: str, what: str
+) -> None:
+    with pytest.raises(InvalidJob) as caught:
+        told(job(operation={"rechunk": {"chunks": {"x": 1}}}, inputs=[source], output={"path": "/out", **output}))
+    assert [str(problem).partition(": ")[0] for problem in caught.value.problems] == [path]
+    assert what in caught.value.message
 
 
 def test_a_secret_is_for_clusters(job: Any) -> None:

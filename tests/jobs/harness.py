@@ -248,7 +248,8 @@ def half_written(root: Path) -> list[str]:
 
     def found(folder: Path) -> Iterator[str]:
         for path in folder.rglob("*"):
-            if path.name.startswith((".", "_shuffle-")) or path.name.endswith(".partial"):
+            hidden = path.name.startswith((".", "_shuffle-")) and not path.name.startswith(".z")  # .z*: Zarr's own
+            if hidden or path.name.endswith(".partial"):
                 yield str(path.relative_to(root))
 
     return sorted(found(root))

@@ -13,6 +13,7 @@ from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
 from shuffle_worker.protocol.messages import Job, PlanSummary, Rechunk
 from shuffle_worker.tasks import Tasks
+from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Work, Written
 
 OLDEST_ZARR = (3, 1)
@@ -75,6 +76,9 @@ class ChosenWork:
 
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
         return self._loaded.read(split, wanted)
+
+    def shared(self) -> SharedShards | None:
+        return self._loaded.shared()
 
     def write(self, group: int, source: ShardSource) -> Written:
         return self._loaded.write(group, source)

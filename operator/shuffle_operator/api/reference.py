@@ -77,6 +77,8 @@ def _type(field: Mapping[str, Any]) -> str:
         return " \\| ".join(f"`{value}`" for value in field["enum"])
     if field.get("pattern") == PATTERN:
         return "quantity"
+    if field.get("x-kubernetes-int-or-string"):
+        return f"integer or `{field['pattern'].strip('^$')}`"
     if field["type"] == "array":
         return f"list of {_type(field['items'])}{_count(field, 'minItems', 'maxItems')}"
     if "additionalProperties" in field:

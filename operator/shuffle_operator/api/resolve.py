@@ -15,6 +15,7 @@ from shuffle_operator.api.operation import GroupBy, Join
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import parse_bytes
+from shuffle_operator.api.rechunk import rechunk, rechunk_problems
 from shuffle_operator.api.spec import ShuffleJob, Spec
 from shuffle_worker.protocol import messages
 
@@ -45,7 +46,6 @@ NOT_YET: tuple[Missing, ...] = (
         "groupBy with apply",
         lambda spec: spec.operation.group_by and spec.operation.group_by.apply,
     ),
-    Missing(("spec", "operation", "rechunk"), "rechunk", lambda spec: spec.operation.rechunk),
     Missing(("spec", "backend"), "backend: Gpu", lambda spec: spec.backend == "Gpu"),
 )
 """Shrinks with every version; formats and readers are in `_input_problems` and `_output_problems`."""
@@ -105,6 +105,12 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
     for missing in NOT_YET:
         if missing.asked(spec):
             yield Problem(missing.path, f"{missing.what} is not supported by this version yet")
+    if spec.operation.rechunk is not None:
+        yield from rechunk_problems(spec)
+        for index, item in enumerate(spec.inputs):
+            yield from _storage_problems(item.storage, ("spec", "inputs", index), local)
+        yield from _storage_problems(spec.output.storage, ("spec", "output"), local)
+        return
     for index, item in enumerate(spec.inputs):
         yield from _input_problems(item, ("spec", "inputs", index), local)
     yield from _output_problems(spec.output, ("spec", "output"), local)
@@ -177,6 +183,8 @@ def _operation(spec: Spec) -> messages.AnyOperation:
         return _group_by(operation.group_by)
     if operation.distinct is not None:
         return messages.Distinct(by=list(operation.distinct.by or []), keep=operation.distinct.keep)
+    if operation.rechunk is not None:
+        return rechunk(operation.rechunk)
     assert operation.repartition is not None
     return messages.Repartition(by=list(operation.repartition.by or []), range=list(operation.repartition.range or []))
 

@@ -7,6 +7,7 @@ here, with the same words. Exit codes: 0, 2 refused.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -14,6 +15,7 @@ import typer
 
 from shuffle_operator.cli.local_job import local_job
 from shuffle_operator.cli.options import FileArgument, MemoryOption, WorkersOption
+from shuffle_worker.protocol.messages import Job, Rechunk
 
 if TYPE_CHECKING:
     from shuffle_worker.plan.explain import Explanation
@@ -26,12 +28,21 @@ def explain(
     json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
 ) -> None:
     """Say what a job would do: inputs, columns, splits, partitions, memory, disk."""
+    job = local_job(file, workers, memory)
+    found, show = _of_arrays(job) if isinstance(job.operation, Rechunk) else _of_tables(job)
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    else:
+        show()
+
+
+def _of_tables(job: Job) -> tuple[object, Callable[[], None]]:
+    """The plan as data, and what prints it."""
     from shuffle_worker.memory import Budgets
     from shuffle_worker.plan.explain import explain as explanation_of
     from shuffle_worker.plan.planner import make_plan
     from shuffle_worker.storage import storage_for
 
-    job = local_job(file, workers, memory)
     budgets = Budgets.for_limit(job.memory)
     plan = make_plan(
         job,
@@ -40,10 +51,29 @@ def explain(
         storage_for(job.output.path, job.output.storage),
     )
     found = explanation_of(plan, budgets)
-    if json:
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
-    else:
-        _show(found)
+    return found, lambda: _show(found)
+
+
+def _of_arrays(job: Job) -> tuple[object, Callable[[], None]]:
+    from shuffle_worker.works import need_zarr
+
+    need_zarr()
+    from shuffle_worker.arrays.explain import explain as explanation_of
+    from shuffle_worker.arrays.explain import render_text
+    from shuffle_worker.arrays.planner import make_plan
+    from shuffle_worker.memory import Budgets
+    from shuffle_worker.storage import storage_for
+
+    budgets = Budgets.for_limit(job.memory)
+    source = job.inputs[0]
+    plan = make_plan(
+        job,
+        budgets,
+        storage_for(source.paths[0], source.storage),
+        storage_for(job.output.path, job.output.storage),
+    )
+    found = explanation_of(plan, budgets)
+    return found, lambda: typer.echo(render_text(found), nl=False)
 
 
 def _show(found: Explanation) -> None:

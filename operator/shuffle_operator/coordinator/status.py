@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_worker.protocol.messages import Phase, PlanNode
+from shuffle_worker.protocol.messages import Phase, PlanNode, Rechunk
 from shuffle_worker.units import readable
 
 
@@ -159,7 +159,8 @@ def _sentence(machine: Coordinator, now: float) -> str:
         groups = f"{ledger.groups_written} of {ledger.groups} groups"
         text = f"Writing: {groups}, {readable(totals.bytes_written)}, {workers}"
     elif machine.phase is Phase.COMPLETE:
-        return f"Complete: {totals.rows_written:,} rows in {totals.files:,} files, {readable(totals.bytes_written)}"
+        what = "elements" if isinstance(machine.job.operation, Rechunk) else "rows"
+        return f"Complete: {totals.rows_written:,} {what} in {totals.files:,} files, {readable(totals.bytes_written)}"
     else:
         return f"{machine.phase}: {workers}"
     return text + _remaining(machine, now)

@@ -110,10 +110,10 @@ class Coding:
         except Exception as error:
             raise DataError(f"{path}: is no chunk of shape {self.shape} and type {self.dtype}: {error}") from error
 
-    def encode(self, elements: Any) -> memoryview | bytes:
+    def encode(self, elements: Any) -> bytes | memoryview:
         """The bytes of a whole object in memory order C."""
         if self.plain:
-            return elements.reshape(-1).view(np.uint8).data
+            return memoryview(elements.reshape(-1).view(np.uint8))
         whole = self._spec.prototype.nd_buffer.from_ndarray_like(elements)
         (found,) = self._codecs.run(self._pipeline.encode([(whole, self._spec)]))
         if found is None:  # a shard all of whose chunks are empty

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from types import EllipsisType
 
 from msgspec import Struct
 
@@ -170,9 +171,9 @@ def meet(one: Box, other: Box) -> Box:
     return tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(one, other, strict=True))
 
 
-def inside(box: Box, frame: Box) -> tuple[slice, ...]:
-    """The slices of a box in an array that holds `frame`."""
-    return tuple(slice(a - f, b - f) for (a, b), (f, _) in zip(box, frame, strict=True))
+def inside(box: Box, frame: Box) -> tuple[slice | EllipsisType, ...]:
+    """The index of a box in an array that holds `frame`; an array without dimensions stays one."""
+    return (..., *(slice(a - f, b - f) for (a, b), (f, _) in zip(box, frame, strict=True)))
 
 
 def parts(axes: Sequence[Axis]) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import zarr
 from zarr.abc.codec import ArrayArrayCodec, BytesBytesCodec
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, BloscShuffle
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.errors import BaseZarrError
@@ -217,11 +217,14 @@ def _v3_compressors(config: dict[str, Any] | None, itemsize: int) -> list[dict[s
     if kind == "gzip":
         return [{"name": "gzip", "configuration": {"level": settings.get("level", 5)}}]
     if kind == "blosc":
-        shuffle = {0: "noshuffle", 1: "shuffle", 2: "bitshuffle", -1: "bitshuffle"}[settings.get("shuffle", 1)]
+        shuffles = [BloscShuffle.noshuffle, BloscShuffle.shuffle, BloscShuffle.bitshuffle]
+        shuffle = settings.get("shuffle", 1)
+        if shuffle < 0:  # numcodecs decides by the size of the elements
+            shuffle = 2 if itemsize == 1 else 1
         made = BloscCodec(
             cname=settings.get("cname", "lz4"),
             clevel=settings.get("clevel", 5),
-            shuffle=shuffle,
+            shuffle=shuffles[shuffle],
             blocksize=settings.get("blocksize", 0),
             typesize=settings.get("typesize") or itemsize,
         )

@@ -35,6 +35,7 @@ from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import READ_BYTES
 from shuffle_worker.errors import InvalidSpec, OutOfMemory
 from shuffle_worker.memory import MIB, MINIMUM, Budgets
+from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.sizing import scratch_needed
 from shuffle_worker.protocol.messages import Input, Job, PlanSummary, Rechunk
 from shuffle_worker.storage import Storage, urls
@@ -89,8 +90,10 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
     cut = layout.cut_job(plans, stored, sizes, job.workers)
     buckets, groups = cut.buckets, cut.groups
     group_items = [sum(b.items for b in buckets[a:b]) for a, b in itertools.pairwise(groups)]
-    waves = cut.split_wave if len(set(cut.split_wave)) > 1 else []
     moved = sum(size for size, plan in zip(decoded, plans, strict=True))
+    method = choose(job, len(cut.splits), len(groups) - 1, moved)
+    # whoever reads from object storage looks into the shards of every split: they must all be there
+    waves = len(set(cut.split_wave)) if method.name != OBJECTS else 1
     summary = PlanSummary(
         fingerprint="",
         split_bytes=[split.bytes for split in cut.splits],
@@ -100,7 +103,9 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         input_bytes=sum(look.size for look in listed),
         input_rows=sum(split.elements for split in cut.splits),
         memory_needed=needed,
-        scratch_needed=scratch_needed(moved, job.workers, budgets),
+        scratch_needed=0 if method.name == OBJECTS else scratch_needed(moved, job.workers, budgets),
+        method=method.name,
+        method_reason=method.reason,
         notes=[],
     )
     documents = store_documents(
@@ -118,15 +123,15 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         summary=summary,
         facts=Summaries(
             parts=cut.parts,
-            waves=len(set(cut.split_wave)),
+            waves=waves,
             balance=cut.balance,
             moved_bytes=moved,
             piece_bytes=sizes.piece,
             box_bytes=sizes.box,
         ),
         zarr_format=zarr_format,
-        split_wave=waves,
-        group_wave=cut.group_wave if waves else [],
+        split_wave=cut.split_wave if waves > 1 else [],
+        group_wave=cut.group_wave if waves > 1 else [],
     )
     return with_fingerprint(plan)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from types import EllipsisType
 
 import numpy as np
 import pyarrow as pa
@@ -148,9 +149,9 @@ class Source:
     def _typed(self, data: Array) -> Array:
         return data if data.dtype == self._target else data.astype(self._target)
 
-    def _slices(self, place: grid.Index, box: Box) -> tuple[slice, ...]:
+    def _slices(self, place: grid.Index, box: Box) -> tuple[slice | EllipsisType, ...]:
         part = self._part(place, box)
-        return tuple(a.within_chunk(at, span) for a, at, span in zip(self.plan.axes, place, part, strict=True))
+        return (..., *(a.within_chunk(at, span) for a, at, span in zip(self.plan.axes, place, part, strict=True)))
 
     def _file_of(self, place: grid.Index) -> grid.Index:
         return tuple(

@@ -23,12 +23,14 @@ from shuffle_worker.arrays.writer import Writer
 from shuffle_worker.errors import Internal, OutOfDisk
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
+from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.storage import Storage, storage_for
+from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
-from shuffle_worker.writers.output import plan_path
+from shuffle_worker.writers.output import plan_path, shards_folder
 
 _LENGTH = struct.Struct("<Q")
 
@@ -50,6 +52,7 @@ class ArrayTasks:
         self._writer: Writer | None = None
         self._output: Storage | None = None
         self._outgoing: Fetcher | None = None
+        self._shared: SharedShards | None = None
         self._group_of: list[int] = []
         self._codings: dict[int, Coding] = {}
 
@@ -92,6 +95,15 @@ class ArrayTasks:
         self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding)
         self._outgoing = Fetcher(self._output, room)
         self._group_of = group_numbers(plan)
+        if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
+            self._shared = SharedShards(
+                self._output,
+                shards_folder(job.output.path, job.uid),
+                len(plan.splits),
+                len(plan.buckets),
+                hold=max(self._budgets.send, self._budgets.store // 2),
+                index=self._budgets.store // 4,
+            )
         self._plan = plan
         return plan.summary
 
@@ -117,6 +129,9 @@ class ArrayTasks:
         for step in self._reader.read(split, wanted):
             yield step
             relieve()
+
+    def shared(self) -> SharedShards | None:
+        return self._shared
 
     def write(self, group: int, source: ShardSource) -> Written:
         assert self._writer is not None

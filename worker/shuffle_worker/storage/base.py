@@ -97,6 +97,7 @@ class Storage(Protocol):
         ...
 
     def sweep(self, folder: str) -> None:
-        """Remove what sinks of processes that died left below a folder: temporary files, uploads in progress. Only when
+        """Remove what sinks of processes that died left below a folder: temporary files, uploads in progress; and
+        folders in which nothing is left. Only when
         nobody writes there any more: at the end of a commit or an abort."""
         ...

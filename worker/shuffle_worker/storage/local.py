@@ -171,6 +171,7 @@ class LocalStorage:
 
     def sweep(self, folder: str) -> None:
         self.remove([info.path for info in self.listing(folder) if _is_temporary(info.path)])
+        _remove_empty_below(urls.local_path(folder))
 
     def _info(self, path: str) -> Info:
         found = os.stat(path)
@@ -219,6 +220,19 @@ def _remove_empty(folder: str) -> None:
         return
     if urls.is_hidden(os.path.basename(folder)):
         _remove_empty(os.path.dirname(folder))
+
+
+def _remove_empty_below(folder: str) -> None:
+    """Remove folders in which nothing is left, from the bottom up; with the last of them the folder itself."""
+    gone = False
+    for at, _, _ in os.walk(folder, topdown=False):
+        if at != folder:
+            with contextlib.suppress(OSError):
+                os.rmdir(at)
+                gone = True
+    if gone:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def _nearest_parent(path: str) -> str:

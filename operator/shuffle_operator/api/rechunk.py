@@ -1,0 +1,60 @@
+"""`operation.rechunk`: what of a job does not go with arrays, and what the workers are told. Called by resolve.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shuffle_operator.api.operation import Rechunk
+from shuffle_operator.api.problems import Problem
+from shuffle_operator.api.quantities import parse_bytes
+from shuffle_operator.api.spec import Spec
+from shuffle_worker.protocol import messages
+
+DEFAULT_TARGET_BYTES = 64 << 20
+"""Of a chunk with lengths that are left open."""
+
+_FORMATS = {"Keep": 0, "V2": 2, "V3": 3}
+
+_OF_TABLES = {
+    "partitions": "chunks are cut by operation.rechunk.chunks",
+    "target_partition_size": "chunks are cut by operation.rechunk.chunks and targetChunkSize",
+    "compression": "chunks are compressed by operation.rechunk.compression",
+    "sort_within": "there are no rows to be sorted",
+}
+"""Fields of the output that mean nothing for arrays, and what does."""
+
+
+def rechunk_problems(spec: Spec) -> Iterator[Problem]:
+    """Fields that are given and mean nothing for arrays: nobody shall believe that they had an effect."""
+    for index, item in enumerate(spec.inputs):
+        path = ("spec", "inputs", index)
+        if item.paths is not None:
+            yield Problem((*path, "paths"), "rechunk takes one Zarr store; give its path")
+        if item.format not in (None, "Zarr"):
+            yield Problem((*path, "format"), f"rechunk reads Zarr, not {item.format}")
+        if item.columns is not None:
+            yield Problem((*path, "columns"), "arrays are chosen by operation.rechunk.variables")
+        if item.filter is not None:
+            yield Problem((*path, "filter"), "positions are chosen by operation.rechunk.select")
+        if item.reader is not None:
+            yield Problem((*path, "reader"), "rechunk reads Zarr stores only")
+    given = spec.output.model_fields_set
+    if "format" in given and spec.output.format != "Zarr":
+        yield Problem(("spec", "output", "format"), f"rechunk writes Zarr, not {spec.output.format}")
+    for name, instead in _OF_TABLES.items():
+        if name in given and getattr(spec.output, name) is not None:
+            alias = type(spec.output).model_fields[name].alias or name
+            yield Problem(("spec", "output", alias), f"goes with tables, not with rechunk: {instead}")
+
+
+def rechunk(asked: Rechunk) -> messages.Rechunk:
+    target = asked.target_chunk_size
+    return messages.Rechunk(
+        chunks=dict(asked.chunks or {}),
+        target_bytes=parse_bytes(target) if target is not None else DEFAULT_TARGET_BYTES,
+        shards=dict(asked.shards or {}),
+        variables=list(asked.variables) if asked.variables is not None else None,
+        select=dict(asked.select or {}),
+        zarr_format=_FORMATS[asked.zarr_format],
+        compression=asked.compression,
+    )
