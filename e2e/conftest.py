@@ -17,7 +17,7 @@ import pytest
 from tools import helm as programs
 
 from e2e.harness import cluster as clusters
-from e2e.harness.cluster import PROJECT, Cluster
+from e2e.harness.cluster import PROJECT, Cluster, Storage
 from e2e.harness.faults import Faults
 from e2e.harness.jobs import KIND, SECRET, Job, manifest, run_here
 from e2e.harness.kubectl import Kubectl, Object
@@ -114,14 +114,19 @@ def kubectl(request: pytest.FixtureRequest, cluster: Cluster, operator: Operator
     name = f"e2e-{words[:40].strip('-')}-{hashlib.sha256(os.urandom(8)).hexdigest()[:5]}"
     found = cluster.kubectl.within(name)
     found("create", "namespace", name)
-    keys = {"AWS_ACCESS_KEY_ID": cluster.storage.key, "AWS_SECRET_ACCESS_KEY": cluster.storage.secret}
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
-    found.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "data": data})
+    found.apply(secret(cluster.storage))
     yield found
     if request.node.stash.get(FAILED, False):
         _tell(found, operator)
     found("delete", "namespace", name, "--wait=false", "--ignore-not-found")
     until(f"namespace {name} is gone", lambda: found.get("namespace", name) is None, seconds=90, every=1)
+
+
+def secret(storage: Storage) -> Object:
+    """With the storage's credentials."""
+    keys = {"AWS_ACCESS_KEY_ID": storage.key, "AWS_SECRET_ACCESS_KEY": storage.secret}
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "data": data}
 
 
 def _tell(kubectl: Kubectl, operator: Operator) -> None:
