@@ -40,7 +40,7 @@ fi
 rm "$log"
 echo "e2e: the cluster was made in $((SECONDS - start)) s"
 
-tests() { timeout --kill-after=30 10m .venv/bin/pytest e2e -m core -v --durations=0 -o cache_dir="$E2E_STATE/pytest" "$@"; }
+tests() { timeout --kill-after=30 15m .venv/bin/pytest e2e -m core -v --durations=0 -o cache_dir="$E2E_STATE/pytest" "$@"; }
 if ! tests; then
     echo "e2e: what failed is tried once more"
     tests --last-failed
