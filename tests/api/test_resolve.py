@@ -73,12 +73,15 @@ def test_the_message_survives_the_wire(job: Any) -> None:
 TWO = [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}]
 
 
+def test_a_join_names_its_inputs_by_number(job: Any) -> None:
+    on = {"left": "b", "right": "a", "on": ["k"]}
+    assert told(job(operation={"join": on}, inputs=TWO)).operation == messages.Join("Inner", 1, 0, ["k"], ["k"])
+    keys = {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["y"], "suffixes": ["_l", "_r"], "nullsEqual": True}
+    found = told(job(operation={"join": {"type": "Full", **keys}}, inputs=TWO)).operation
+    assert found == messages.Join("Full", 0, 1, ["x"], ["y"], ["_l", "_r"], nulls_equal=True)
+
+
 GAPS: list[tuple[dict[str, Any], str, str]] = [
-    (
-        {"operation": {"join": {"left": "a", "right": "b", "on": ["k"]}}, "inputs": TWO},
-        "spec.operation.join",
-        "a join",
-    ),
     (
         {"operation": {"groupBy": {"by": ["k"], "apply": "m:f", "schema": [{"name": "n", "type": "int64"}]}}},
         "spec.operation.groupBy.apply",

@@ -40,7 +40,6 @@ class Missing(NamedTuple):
 
 
 NOT_YET: tuple[Missing, ...] = (
-    Missing(("spec", "operation", "join"), "a join", lambda spec: spec.operation.join),
     Missing(
         ("spec", "operation", "groupBy", "apply"),
         "groupBy with apply",

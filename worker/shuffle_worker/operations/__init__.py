@@ -20,7 +20,7 @@ from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.operations.base import Operation
 from shuffle_worker.operations.files import Files
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Distinct, GroupBy, Repartition, Sort
+from shuffle_worker.protocol.messages import Distinct, GroupBy, Join, Repartition, Sort
 
 __all__ = ["Files", "operation_for"]
 
@@ -45,4 +45,8 @@ def operation_for(plan: Plan, files: Files, scratch: Path | None, batch_bytes: i
         from shuffle_worker.operations.distinct import DistinctOperation
 
         return DistinctOperation(plan, files, scratch, batch_bytes)
+    if isinstance(plan.job.operation, Join):
+        from shuffle_worker.operations.join import JoinOperation
+
+        return JoinOperation(plan, files, scratch, batch_bytes)
     raise Internal(f"there is no operation for {type(plan.job.operation).__name__}")

@@ -88,10 +88,10 @@ class Reduce:
         totals: Counts | None = None
         if readback.size(bucket) > share:
             totals, sizes = readback.measure(bucket, count)
-            passes = list(_passes(sizes, share))
+            passes = list(portions(sizes, share))
         for cells in passes:
             if totals is not None and len(cells) == 1:
-                only = (_of_cell(piece, cells[0]) for piece in readback.pieces(bucket))
+                only = (of_cell(piece, cells[0]) for piece in readback.pieces(bucket))
                 yield self._files.write(partitions[cells[0]], self._ordered(only, memory), int(totals[cells[0]]))
             else:
                 for cell, rows in self._gathered(bucket, count, cells, readback):
@@ -106,7 +106,7 @@ class Reduce:
         held: list[pa.RecordBatch] = []
         held_counts: list[Counts] = []
         for piece in readback.pieces(bucket):
-            ids = _cells_of(piece)
+            ids = cells_of(piece)
             grouped, starts = scatter(copied([shard.batch for shard in piece]), ids, count, wanted)
             held.append(grouped)
             held_counts.append(np.diff(starts))
@@ -130,7 +130,7 @@ def _passed_on(piece: list[Decoded]) -> list[pa.RecordBatch]:
     return [shard.batch for shard in piece]
 
 
-def _of_cell(piece: list[Decoded], cell: int) -> list[pa.RecordBatch]:
+def of_cell(piece: list[Decoded], cell: int) -> list[pa.RecordBatch]:
     """One cell's rows of every shard."""
     found: list[pa.RecordBatch] = []
     for shard in piece:
@@ -141,7 +141,7 @@ def _of_cell(piece: list[Decoded], cell: int) -> list[pa.RecordBatch]:
     return found
 
 
-def _cells_of(piece: list[Decoded]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+def cells_of(piece: list[Decoded]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     """The cell of every row of some shards: within each shard they are in cell order."""
     parts = []
     for shard in piece:
@@ -150,7 +150,7 @@ def _cells_of(piece: list[Decoded]) -> np.ndarray[tuple[int], np.dtype[np.int32]
     return np.concatenate(parts)
 
 
-def _passes(sizes: Counts, budget: int) -> Iterator[range]:
+def portions(sizes: Counts, budget: int) -> Iterator[range]:
     """Runs of cells whose bytes together fit the budget; a cell that does not fit is a run of its own."""
     first, held = 0, 0
     for cell, size in enumerate(sizes.tolist()):

@@ -15,7 +15,7 @@ import pyarrow as pa
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
-from shuffle_worker.protocol.messages import AnyOperation, Distinct, GroupBy, Job, Repartition, Sort, SortKey
+from shuffle_worker.protocol.messages import AnyOperation, Distinct, GroupBy, Job, Join, Repartition, Sort, SortKey
 from shuffle_worker.writers.commit import Partitioning
 
 if TYPE_CHECKING:
@@ -172,4 +172,8 @@ def planning_for(job: Job) -> Planning:
         from shuffle_worker.plan.grouping import DistinctPlanning
 
         return DistinctPlanning(job, operation)
+    if isinstance(operation, Join):
+        from shuffle_worker.plan.join import JoinPlanning  # which is made of what is here
+
+        return JoinPlanning(job, operation)
     raise InvalidSpec(f"operation: {type(operation).__name__} cannot be carried out by this version")

@@ -1,0 +1,96 @@
+"""Joins from the job file to the output: the same bytes with any workers and memory, and when one is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.jobs.harness import MIB, Bench, Watched, manifest, run_watched, sums, tables
+from tests.join.joining import in_duckdb, rows_of, written
+
+from shuffle_worker.protocol.messages import Job, Phase
+
+ROWS = 60_000
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table, pa.Table]:
+    random = np.random.default_rng(5)
+    folder = tmp_path_factory.mktemp("sides")
+    orders = pa.table(
+        {
+            "user": pa.array(random.integers(0, 9000, ROWS), mask=random.random(ROWS) < 0.01),
+            "amount": random.random(ROWS),
+            "note": [f"note {n} " * 50 for n in range(ROWS)],
+        }
+    )
+    users = pa.table(
+        {
+            "id": pa.array(random.permutation(10_000)[:8000].astype(np.int32)),
+            "note": [f"user {n} " * 30 for n in range(8000)],
+        }
+    )
+    written(folder / "orders", orders, files=6, row_group_size=2000)
+    written(folder / "users", users, files=2, row_group_size=2000)
+    return folder, orders, users
+
+
+def loaded(bench: Bench, folder: Path, out: Path, join: dict[str, Any], workers: int, memory: int) -> Job:
+    path = bench.job(
+        {"join": {"left": "orders", "right": "users", **join}}, folder, {"path": str(out), "partitions": 5}
+    )
+    text = path.read_text().replace(
+        f"- path: {folder}", f"- name: orders\n    path: {folder}/orders\n  - name: users\n    path: {folder}/users"
+    )
+    path.write_text(text)
+    return bench.loaded(path, workers=workers, memory=memory)
+
+
+ON = {"leftOn": ["user"], "rightOn": ["id"]}
+
+
+@pytest.mark.parametrize("how", ["Inner", "Full"])
+async def test_the_rows_of_duckdb_and_the_same_bytes(
+    bench: Bench, sides: tuple[Path, pa.Table, pa.Table], how: str
+) -> None:
+    folder, orders, users = sides
+    found = []
+    for workers, memory in ((1, 1024 * MIB), (2, 300 * MIB), (3, 400 * MIB)):
+        out = bench.root / f"out-{workers}"
+        job = loaded(bench, folder, out, {"type": how, **ON}, workers, memory)
+        end, _ = await run_watched(bench, job)
+        assert end.phase == "Complete", end.cause
+        assert end.splits > 2
+        assert end.rows_read == ROWS + 8000
+        found.append(sums(out))
+    assert found == [found[0]] * 3
+    table = pa.concat_tables(tables(bench.root / "out-1"))
+    expected = in_duckdb(
+        orders, users, f"SELECT l.*, r.id, r.note AS note_right FROM l {how.upper()} JOIN r ON l.user = r.id"
+    )
+    assert table.schema.names == expected.column_names
+    assert table.schema.field("id").type == pa.int32()
+    assert rows_of(table) == rows_of(expected)
+    end_rows = manifest(bench.root / "out-1")["rows"]
+    assert end_rows == table.num_rows == end.rows_written
+
+
+@pytest.mark.parametrize("phase", [Phase.TRANSFERRING, Phase.WRITING])
+async def test_a_killed_worker_changes_nothing(
+    bench: Bench, sides: tuple[Path, pa.Table, pa.Table], phase: Phase
+) -> None:
+    folder = sides[0]
+    before, _ = await run_watched(bench, loaded(bench, folder, bench.root / "a", {"type": "Left", **ON}, 2, 300 * MIB))
+
+    async def kill(run: Watched) -> None:
+        await run.until_phase(phase)
+        run.kill(0)
+
+    job = loaded(bench, folder, bench.root / "b", {"type": "Left", **ON}, 2, 300 * MIB)
+    end, _ = await run_watched(bench, job, kill)
+    assert (before.phase, end.phase) == ("Complete", "Complete")
+    assert end.workers_lost + end.workers_replaced >= 1
+    assert sums(bench.root / "a") == sums(bench.root / "b")

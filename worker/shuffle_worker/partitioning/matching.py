@@ -1,0 +1,259 @@
+"""Which rows of two tables belong together, and in which order: the core of a join, on numbers only.
+
+Rows are matched by their places (`places.py`): sorted by place, the rows of one key stand together on both sides, and
+one search over the distinct places finds each left row's partners as a range. Places are 64-bit hashes, so that equal
+places are checked against the keys themselves: neighbours of one place with each other, and one of each side. Should
+two keys ever share a place, all keys are numbered exactly, and the numbers take the places' part.
+
+The order of the result is that of the places, then of the left rows, then of the right ones; rows without a left
+partner come after the others of their place.
+
+Memory: about 60 bytes a row of both sides, and 20 a row of the piece that is being given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_worker.partitioning.columns import I64, U64, Array, Bools, indices, values
+from shuffle_worker.partitioning.order import stable_argsort
+from shuffle_worker.partitioning.pairing import Keys
+from shuffle_worker.plan.arrow import bools, call, scalar
+
+NONE = -1
+"""In the place of a row's number: there is no such row."""
+
+
+class Side(NamedTuple):
+    """One side's rows. exact: keys with one place are equal for certain, and need not be compared."""
+
+    places: U64
+    keys: Keys
+    exact: bool
+
+
+class Wanted(NamedTuple):
+    """Which rows come out. pairs: those with a partner, once with each of them (else once: a semi join)."""
+
+    pairs: bool
+    left: bool
+    right: bool
+    once: bool = False
+
+
+WANTED = {
+    "Inner": Wanted(True, False, False),
+    "Left": Wanted(True, True, False),
+    "Right": Wanted(True, False, True),
+    "Full": Wanted(True, True, True),
+    "LeftSemi": Wanted(True, False, False, once=True),
+    "LeftAnti": Wanted(False, True, False, once=True),
+}
+
+
+class Matches(NamedTuple):
+    """The result as runs: run i is left row `left[i]` with the right rows `right[first[i] : first[i] + counts[i]]`.
+    left: NONE for a right row by itself. first: NONE (and counts 1) for a left row by itself. hit: of each right row,
+    whether it has a partner; only where it is asked for."""
+
+    left: I64
+    first: I64
+    counts: I64
+    right: I64
+    hit: Bools | None
+
+    @property
+    def rows(self) -> int:
+        return int(self.counts.sum())
+
+    def pieces(self, rows: int) -> Iterator[tuple[I64, I64]]:
+        """The numbers of the left and of the right rows of the result, at most `rows` at a time."""
+        ends = np.cumsum(self.counts)
+        total = int(ends[-1]) if len(ends) else 0
+        for start in range(0, total, rows):
+            stop = min(start + rows, total)
+            a, b = int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, stop, "left")) + 1
+            left, first, count = self.left[a:b], self.first[a:b], self.counts[a:b]
+            if int(count.max()) == 1:
+                yield left, self._right(first)
+                continue
+            before = ends[a:b] - count
+            skipped = np.maximum(start - before, 0)
+            count = np.minimum(ends[a:b], stop) - before - skipped
+            starts = np.cumsum(count) - count
+            places = np.arange(stop - start, dtype=np.int64) + np.repeat(first + skipped - starts, count)
+            places[np.repeat(first == NONE, count)] = NONE
+            yield np.repeat(left, count), self._right(places)
+
+    def _right(self, places: I64) -> I64:
+        if not len(self.right):
+            return np.full(len(places), NONE, np.int64)
+        found = self.right.take(places, mode="clip")
+        found[places == NONE] = NONE
+        return found
+
+
+def match(left: Side, right: Side, wanted: Wanted, among: Bools | None = None) -> Matches:
+    """among: right rows that had a partner before, where the left side comes in portions: those, and no right row by
+    itself, are in the result; `hit` is then to be given to the next call and to `alone`."""
+    left_order = order_of(left.places)
+    left_words, right_words = left.places, right.places
+    right_rows = _kept(right.keys)
+    right_order = right_rows[order_of(right_words[right_rows])]
+    if not (left.exact and right.exact) and not _agree(left, right, left_order, right_order):
+        left_words, right_words = numbered(left.keys, right.keys)
+        right_order = right_rows[np.argsort(right_words[right_rows], kind="stable")]
+    ordered = right_words[right_order]
+    firsts = _firsts(ordered)
+    distinct = ordered[firsts]
+    lengths = np.diff(np.append(firsts, len(ordered)))
+    words = left_words[left_order]
+    runs = _firsts(words)
+    found = np.searchsorted(distinct, words[runs])
+    hits = distinct.take(found, mode="clip") == words[runs] if len(distinct) else np.zeros(len(runs), np.bool_)
+    of_run = np.repeat(np.arange(len(runs)), np.diff(np.append(runs, len(words))))
+    has = hits[of_run]
+    if left.keys.matchable is not None:
+        has &= left.keys.matchable[left_order]
+    place = found[of_run]
+    if len(distinct):
+        first = np.where(has, firsts.take(place, mode="clip"), NONE)
+        count = np.where(has, lengths.take(place, mode="clip"), 1)
+    else:
+        first, count = np.full(len(words), NONE, np.int64), np.ones(len(words), np.int64)
+    hit: Bools | None = None
+    if wanted.right:
+        partners = np.zeros(len(distinct) + 1, np.bool_)
+        partners[place[has]] = True
+        hit = np.zeros(len(right.places), np.bool_) if among is None else among
+        hit[right_order[np.repeat(partners[:-1], lengths)]] = True
+    if wanted.once:
+        count = np.ones_like(count)
+    chosen = np.ones(len(has), np.bool_) if wanted.left and wanted.pairs else (has if wanted.pairs else ~has)
+    result = left_order
+    if not chosen.all():
+        result, first, count = result[chosen], first[chosen], count[chosen]
+    if wanted.right and among is None:
+        assert hit is not None
+        return _with_alone(Matches(result, first, count, right_order, hit), left.places, right.places)
+    return Matches(result, first, count, right_order, hit)
+
+
+def alone(right: Side, hit: Bools) -> I64:
+    """The right rows without a partner, in the order of the result."""
+    rows = np.flatnonzero(~hit)
+    return rows[order_of(right.places[rows])]
+
+
+def _with_alone(found: Matches, left_places: U64, right_places: U64) -> Matches:
+    """The same, and the right rows without a partner, each after the others of its place."""
+    assert found.hit is not None
+    rows = np.flatnonzero(~found.hit)
+    if not len(rows):
+        return found
+    rows = rows[order_of(right_places[rows])]
+    where = np.searchsorted(left_places[found.left], right_places[rows], "right")
+    right = np.concatenate([found.right, rows])
+    return Matches(
+        np.insert(found.left, where, NONE),
+        np.insert(found.first, where, np.arange(len(found.right), len(right))),
+        np.insert(found.counts, where, 1),
+        right,
+        found.hit,
+    )
+
+
+def _kept(keys: Keys) -> I64:
+    if keys.matchable is None:
+        return np.arange(keys.rows, dtype=np.int64)
+    return np.flatnonzero(keys.matchable)
+
+
+def _firsts(ordered: U64) -> I64:
+    """Where a word differs from the one before."""
+    if not len(ordered):
+        return np.zeros(0, np.int64)
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1])
+    return np.concatenate([np.zeros(1, np.int64), changes + 1])
+
+
+def order_of(places: U64) -> I64:
+    """Row numbers by place, then by number. Sorted by the upper bits together with the row number, in one pass over
+    words; where rows agree in these and not below, which is rare, by all bits."""
+    count = len(places)
+    if count < 2:
+        return np.arange(count, dtype=np.int64)
+    least = places.min()
+    words = places - least
+    width, place_bits = int(words.max()).bit_length(), (count - 1).bit_length()
+    if width == 0:
+        return np.arange(count, dtype=np.int64)
+    if width + place_bits > 64:
+        words >>= np.uint64(width + place_bits - 64)
+        width = 64 - place_bits
+        order = stable_argsort(words, width)
+        ordered = places.take(order)
+        if bool((ordered[1:] >= ordered[:-1]).all()):
+            return order
+        return np.argsort(places, kind="stable")
+    return stable_argsort(words, width)
+
+
+def _agree(left: Side, right: Side, left_order: I64, right_order: I64) -> bool:
+    """Whether rows of one place have one key, within each side and over both."""
+    if left.keys.matchable is not None:
+        left_order = left_order[left.keys.matchable[left_order]]
+    ends = []
+    for side, order in ((left, left_order), (right, right_order)):
+        ordered = side.places[order]
+        same = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if len(same) and not _equal(side.keys, order[same], side.keys, order[same + 1]):
+            return False
+        ends.append((ordered[firsts := _firsts(ordered)], order[firsts]))
+    (left_places, left_rows), (right_places, right_rows) = ends
+    if not len(left_places) or not len(right_places):
+        return True
+    found = np.searchsorted(right_places, left_places)
+    hits = np.flatnonzero(right_places.take(found, mode="clip") == left_places)
+    return _equal(left.keys, left_rows[hits], right.keys, right_rows[found[hits]])
+
+
+def _equal(mine: Keys, rows: I64, theirs: Keys, others: I64) -> bool:
+    for word, other in zip(mine.words, theirs.words, strict=True):
+        if not np.array_equal(word[rows], other[others]):
+            return False
+    return all(
+        bool(same_texts(text.take(indices(rows)), other.take(indices(others))).all())
+        for text, other in zip(mine.texts, theirs.texts, strict=True)
+    )
+
+
+def same_texts(one: Array, other: Array) -> Bools:
+    """Whether two columns of text or bytes agree, row by row; nulls are told by a word."""
+    if one.type != other.type:
+        one, other = _binary(one), _binary(other)
+    return bools(call("fill_null", call("equal", one, other), scalar(True, pa.bool_())))
+
+
+def _binary(array: Array) -> Array:
+    return array.cast(pa.large_binary())
+
+
+def numbered(left: Keys, right: Keys) -> tuple[U64, U64]:
+    """A number for every key, the same on both sides for equal keys and for no others."""
+    count = left.rows
+    codes = np.zeros(count + right.rows, np.int64)
+    columns: list[U64] = [np.concatenate(both) for both in zip(left.words, right.words, strict=True)]
+    for both in zip(left.texts, right.texts, strict=True):
+        joined = pa.concat_arrays([_binary(text) for text in both])
+        found = call("fill_null", call("dictionary_encode", joined).indices, scalar(-1, pa.int32()))
+        columns.append(values(found, np.int32).astype(np.uint64))
+    for column in columns:
+        ranks = np.unique(column, return_inverse=True)[1]
+        codes = np.unique(codes * (int(ranks.max(initial=0)) + 1) + ranks, return_inverse=True)[1]
+    words = codes.astype(np.uint64)
+    return words[:count], words[count:]

@@ -1,0 +1,182 @@
+"""How a join is planned: its keys, its output's columns, what is read of each side.
+
+Keys of one name on both sides are one column of the output, as SQL's USING has it; keys of different names are both
+there. Other columns that both sides have get the suffixes. Columns of a side that may be missing become nullable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import pyarrow as pa
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.partitioning.pairing import Pairing, advice, pairing
+from shuffle_worker.plan.arrow import Field, schema_of
+from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
+from shuffle_worker.plan.operations import Columns, Planning, Size
+from shuffle_worker.protocol.messages import Job, Join
+from shuffle_worker.writers.commit import Partitioning
+
+SEMI = ("LeftSemi", "LeftAnti")
+LEFT_KEPT = ("Left", "Full")
+RIGHT_KEPT = ("Right", "Full")
+
+From = Literal["left", "right", "either"]
+
+
+class OutputColumn(NamedTuple):
+    """A column of the result. source: the side that it is of; either: a key, of whichever side has the row. left,
+    right: the names of the columns that it is made of."""
+
+    field: Field
+    source: From
+    left: str = ""
+    right: str = ""
+
+
+def key_names(join: Join) -> list[list[str]]:
+    """The key columns by the job's inputs."""
+    names = [join.left_on, join.right_on]
+    return names if join.left == 0 else names[::-1]
+
+
+def field_of_keys(join: Join, side: int) -> str:
+    """How the job names the keys of the left (0) or the right side."""
+    return "operation.join." + ("on" if join.left_on == join.right_on else ("leftOn", "rightOn")[side])
+
+
+def pairings(join: Join, left: pa.Schema, right: pa.Schema) -> list[Pairing]:
+    """How each pair of keys is compared. Raises InvalidSpec where a pair cannot be equal, saying both types."""
+    found: list[Pairing] = []
+    for at, (mine, theirs) in enumerate(zip(join.left_on, join.right_on, strict=True)):
+        kinds = left.field(mine).type, right.field(theirs).type
+        pair = pairing(*kinds)
+        if pair is None:
+            raise InvalidSpec(
+                f"{field_of_keys(join, 0)}[{at}]: {mine!r} of the left input is {kinds[0]} and {theirs!r} of the right "
+                f"one is {kinds[1]}: no value of the one equals one of the other; {advice(*kinds)}"
+            )
+        found.append(pair)
+    return found
+
+
+def output_columns(join: Join, left: pa.Schema, right: pa.Schema) -> list[OutputColumn]:
+    """The columns of the result, in its order: the left side's, then the right one's. Raises InvalidSpec where two
+    would have one name, or a key's types have none in common that holds both."""
+    if join.how in SEMI:
+        return [OutputColumn(field, "left", left=field.name) for field in left]
+    pairs = pairings(join, left, right)
+    both = {
+        mine: at for at, (mine, theirs) in enumerate(zip(join.left_on, join.right_on, strict=True)) if mine == theirs
+    }
+    shared = {name for name in left.names if name in right.names and name not in both}
+    columns: list[OutputColumn] = []
+    for field in left:
+        if field.name in both:
+            columns.append(_key_column(join, both[field.name], pairs[both[field.name]], field, right.field(field.name)))
+        else:
+            name = field.name + (join.suffixes[0] if field.name in shared else "")
+            nullable = field.nullable or join.how in RIGHT_KEPT
+            columns.append(OutputColumn(field.with_name(name).with_nullable(nullable), "left", left=field.name))
+    for field in right:
+        if field.name not in both:
+            name = field.name + (join.suffixes[1] if field.name in shared else "")
+            nullable = field.nullable or join.how in LEFT_KEPT
+            columns.append(OutputColumn(field.with_name(name).with_nullable(nullable), "right", right=field.name))
+    names = [column.field.name for column in columns]
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise InvalidSpec(
+            f"operation.join.suffixes: {join.suffixes[0]!r} and {join.suffixes[1]!r} would give two columns of the "
+            f"output the name {twice!r}; choose others, or leave a column out with inputs[].columns"
+        )
+    return columns
+
+
+def _key_column(join: Join, at: int, pair: Pairing, left: Field, right: Field) -> OutputColumn:
+    name = left.name
+    if join.how == "Right":
+        return OutputColumn(right, "right", right=name)
+    if join.how != "Full":
+        return OutputColumn(left, "left", left=name)
+    kind = left.type if left.type == right.type else pair.common
+    if kind is None:
+        raise InvalidSpec(
+            f"{field_of_keys(join, 0)}[{at}]: {name!r} is {left.type} in the left input and {right.type} in the right "
+            "one, and no type holds the values of both exactly, which the one key column of a full join must; give "
+            "them different names with leftOn and rightOn, or one type in an earlier step"
+        )
+    merged = left.with_type(kind).with_nullable(left.nullable or right.nullable)
+    return OutputColumn(merged, "either", left=name, right=name)
+
+
+class JoinPlanning(Planning):
+    inputs = 2
+    keeps_rows = False
+    in_ranges = True
+
+    def __init__(self, job: Job, operation: Join) -> None:
+        super().__init__(job)
+        self._join = operation
+
+    def needed(self, index: int) -> Sequence[str] | None:
+        """Of a right side that only says which left rows are kept, the keys."""
+        return self._join.right_on if self._join.how in SEMI and index == self._join.right else None
+
+    def keys(self) -> list[Key]:
+        join = self._join
+        return [
+            Key(number, name, f"{field_of_keys(join, side)}[{at}]")
+            for side, (number, names) in enumerate(((join.left, join.left_on), (join.right, join.right_on)))
+            for at, name in enumerate(names)
+        ]
+
+    def check(self, inputs: Sequence[Columns]) -> None:
+        join = self._join
+        if len(join.left_on) != len(join.right_on) or not join.left_on:
+            raise InvalidSpec(
+                f"operation.join: {len(join.left_on)} keys of the left input and {len(join.right_on)} of the right one "
+                "are given; name as many of each, and at least one"
+            )
+        super().check(inputs)
+        refuse_twice(join.left_on, field_of_keys(join, 0))
+        refuse_twice(join.right_on, field_of_keys(join, 1))
+        pairings(join, inputs[join.left].kept, inputs[join.right].kept)
+        check_sort_within(self.job, self.output([one.kept for one in inputs]))
+
+    def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
+        left, right = inputs[self._join.left], inputs[self._join.right]
+        metadata = {key: value for key, value in (left.metadata or {}).items() if key != b"pandas"}
+        return schema_of([column.field for column in output_columns(self._join, left, right)], metadata or None)
+
+    def size(self, inputs: Sequence[Size]) -> Size:
+        """As if the keys of one side were unique and found in the other: as many rows as the larger side has."""
+        left, right = inputs[self._join.left], inputs[self._join.right]
+        if self._join.how in SEMI:
+            return left
+        rows = max(left.rows, right.rows)
+        stored = sum(one.stored / max(one.rows, 1) for one in (left, right)) * rows
+        few = [*left.few, *(name + self._join.suffixes[1] for name in right.few), *right.few]
+        return Size(rows, left.row_bytes + right.row_bytes, stored, few)
+
+    def partitioning(self, partitions: int) -> Partitioning:
+        """The files are parted by a key only where every row has it: the left one's, or the right one's."""
+        join = self._join
+        if join.how == "Full" and join.left_on != join.right_on:
+            return Partitioning("none", [], partitions)
+        keys = join.right_on if join.how == "Right" else join.left_on
+        return Partitioning("hash", keys, partitions, HASH_NAME)
+
+    def describe(self) -> str:
+        join = self._join
+        names = [one.name or f"inputs[{at}]" for at, one in enumerate(self.job.inputs)]
+        keys = ", ".join(
+            mine if mine == theirs else f"{mine} = {theirs}"
+            for mine, theirs in zip(join.left_on, join.right_on, strict=True)
+        )
+        kind = {"LeftSemi": "left semi", "LeftAnti": "left anti"}.get(join.how, join.how.lower())
+        nulls = ", nulls equal" if join.nulls_equal else ""
+        return f"{kind} join of {names[join.left]} with {names[join.right]} on {keys}{nulls}"
