@@ -34,14 +34,20 @@ from shuffle_worker.writers.output import part_name, shards_folder, staging
 class OutputFiles:
     """Where partitions go: under their final names, or into staging where they replace older output at commit."""
 
-    def __init__(self, plan: Plan, storage: Storage) -> None:
+    def __init__(self, plan: Plan, storage: Storage, scratch: Path | None = None) -> None:
         output = plan.job.output
+        self.scratch = scratch
         self._folder = staging(output.path, plan.job.uid) if output.overwrite else output.path.rstrip("/")
         self._suffix = written_suffix(output.format, output.compression)
         self._storage = storage
 
     def create(self, partition: int) -> tuple[str, Sink]:
-        name = part_name(partition, self._suffix)
+        return self._create(part_name(partition, self._suffix))
+
+    def create_in(self, folder: str, partition: int) -> tuple[str, Sink]:
+        return self._create(f"{folder}/{part_name(partition, self._suffix)}")
+
+    def _create(self, name: str) -> tuple[str, Sink]:
         return name, self._storage.create(f"{self._folder}/{name}")
 
 
@@ -88,7 +94,7 @@ class Tasks:
         self._output = storage_for(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
         self._readers = [reader_for(plan, one, index) for index, one in enumerate(input_storages(job))]
-        files = OutputFiles(plan, self._output)
+        files = OutputFiles(plan, self._output, self._scratch)
         self._operation = operation_for(plan, files, self._scratch, self._batch_bytes)
         if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
             self._shared = SharedShards(
@@ -130,7 +136,11 @@ class Tasks:
     def write(self, group: int, source: ShardSource) -> Written:
         assert self._operation is not None
         assert self._output is not None
-        results: list[FileResult] = list(self._operation.write(group, source, self._budgets.working))
+        # rows that are sorted into folders have the other half
+        memory = self._budgets.working // (2 if self.loaded.job.output.partition_by else 1)
+        results: list[FileResult] = [
+            file for partition in self._operation.write(group, source, memory) for file in partition.files
+        ]
         record_group(self.loaded, group, results, self._output)
         return Written(
             files=len(results),

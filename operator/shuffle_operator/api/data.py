@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from shuffle_operator.api.columns import ResultColumn
 from shuffle_operator.api.types import (
     MIB,
     TIB,
@@ -43,6 +44,34 @@ class Storage(ApiModel):
     )
 
 
+class Csv(ApiModel):
+    """How CSV files are written, where they are not as RFC 4180 has it."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
+        default=",", description="What stands between two values; in files called .tsv a tab where csv is left out."
+    )
+    quote: Annotated[str, Field(max_length=1)] = Field(
+        default='"', description="What values are put in; twice inside of a value it stands for itself. Empty: nothing."
+    )
+    escape: Annotated[str, Field(max_length=1)] = Field(
+        default="",
+        description="What takes the meaning from the character after it, a backslash for example. Such files are read "
+        "in one piece each.",
+    )
+    header: bool = Field(
+        default=True,
+        description="Whether the first record names the columns. Without it schema names them, or they are f0, f1, ...",
+    )
+    null_values: list[Annotated[str, Field(max_length=256)]] = Field(
+        default=[""], max_length=64, description="Texts that stand for no value where they are not in quotes."
+    )
+    newlines_in_values: bool = Field(
+        default=False,
+        description="True: files are read in one piece each, for quoted values with line breaks could not be told from "
+        "the text around them. Set it where a job says so; most such files need it not.",
+    )
+
+
 class Input(ApiModel):
     """One table (or array store) to read: exactly one of path and paths."""
 
@@ -70,6 +99,15 @@ class Input(ApiModel):
         description="An SQL boolean expression over the input's columns; only rows for which it is true are read. For "
         "example: country = 'DE' AND ts >= TIMESTAMP '2026-01-01'. It may use columns that are not in columns.",
     )
+    schema_: list[ResultColumn] | None = Field(
+        default=None,
+        alias="schema",
+        min_length=1,
+        max_length=10_000,
+        description="The types of columns of CSV and JSON files, and of what reader returns. Columns that are not "
+        "named here get their types from the first rows of the files.",
+    )
+    csv: Csv | None = Field(default=None, description="How CSV files are written.")
     reader: FunctionName | None = Field(
         default=None,
         description="A function of your own instead of a format: (path, columns) -> Arrow table or tables, as "
@@ -96,8 +134,16 @@ class Output(ApiModel):
         description="The size that files should have; the number of files follows from the input. 256Mi where neither "
         "this nor partitions is given.",
     )
-    compression: Literal["Zstd", "Snappy", "Lz4", "Gzip", "Brotli", "None"] = Field(
-        default="Zstd", description="How the files are compressed."
+    compression: Literal["Zstd", "Snappy", "Lz4", "Gzip", "Brotli", "None"] | None = Field(
+        default=None,
+        description="How the files are compressed: Zstd where absent, and None for CSV and JSON. Parquet takes all of "
+        "them, CSV and JSON all but Snappy, ORC all but Brotli, Feather Zstd, Lz4 and None.",
+    )
+    partition_by: Annotated[UniqueColumns, Field(min_length=1, max_length=16)] | None = Field(
+        default=None,
+        description="Columns whose values name folders, as in country=DE/part-00000.parquet, and are left out of the "
+        "files. Each partition gives a file for each of its folders; to have one for each value, repartition by the "
+        "same columns.",
     )
     sort_within: Annotated[UniqueColumns, Field(min_length=1, max_length=64)] | None = Field(
         default=None,

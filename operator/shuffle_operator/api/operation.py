@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from shuffle_operator.api.columns import ResultColumn
 from shuffle_operator.api.types import (
     INT32_MAX,
     KIB,
@@ -114,15 +115,6 @@ class Aggregation(ApiModel):
         default=True,
         description="Whether nulls are left out. If not, count counts them, first, last and list have them, "
         "countDistinct takes null for one more value, and every other function gives null for a group with a null.",
-    )
-
-
-class ResultColumn(ApiModel):
-    """One column of the table that a function returns."""
-
-    name: Column = Field(description="The column's name.")
-    type: str = Field(
-        min_length=1, max_length=1024, description="Its Arrow type, for example int64, string, timestamp[us, tz=UTC]."
     )
 
 

@@ -6,7 +6,6 @@ it does. What it cannot do yet is listed here, in one table, and refused before 
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -17,18 +16,13 @@ from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.api.rechunk import rechunk, rechunk_problems
 from shuffle_operator.api.spec import ShuffleJob, Spec
-from shuffle_worker.protocol import messages
+from shuffle_worker.protocol import formats, messages
 
 DEFAULT_TARGET_BYTES = 256 << 20
 """Of an output file, where neither partitions nor targetPartitionSize is given."""
 
-FORMATS = frozenset({"Parquet"})
+FORMATS = frozenset(formats.READABLE)
 """What this version reads and writes."""
-
-_SUFFIXES = {
-    ".csv": "CSV", ".tsv": "CSV", ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON", ".feather": "Feather",
-    ".arrow": "Feather", ".ipc": "Feather", ".orc": "ORC", ".zarr": "Zarr",
-}  # fmt: skip
 
 
 class Missing(NamedTuple):
@@ -116,25 +110,30 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
 
 
 def _input_problems(item: Input, path: Path, local: bool) -> Iterator[Problem]:
-    if item.reader is not None:
-        yield Problem((*path, "reader"), "a reader function is not supported by this version yet")
-        return
     if item.format is not None and item.format not in FORMATS:
         yield Problem((*path, "format"), f"{item.format} input {_unsupported_format()}")
-    elif item.format is None:
+    elif item.format is None and item.reader is None:
         for place in _paths(item):
-            guess = _SUFFIXES.get(posixpath.splitext(place.rstrip("/"))[1].lower())
+            guess = formats.format_by_name(place)
             if guess is not None and guess not in FORMATS:
                 message = f'"{place}" is {guess} by its suffix, which {_unsupported_format()}; '
                 message += "if it is Parquet in spite of its name, write format: Parquet"
                 yield Problem((*path, "path" if item.path else "paths"), message)
                 break
+    if item.format is not None and item.format not in formats.TEXT and item.schema_ is not None:
+        message = f"{item.format} files say their types themselves; schema is for CSV, JSON and a reader of your own"
+        yield Problem((*path, "schema"), message)
+    if item.format not in (None, "CSV") and item.csv is not None:
+        yield Problem((*path, "csv"), f"the format is {item.format}; csv says how CSV files are written")
     yield from _storage_problems(item.storage, path, local)
 
 
 def _output_problems(output: Output, path: Path, local: bool) -> Iterator[Problem]:
     if output.format not in FORMATS:
         yield Problem((*path, "format"), f"{output.format} output {_unsupported_format()}")
+    elif output.compression not in (None, *formats.COMPRESSIONS[output.format]):
+        allowed = ", ".join(formats.COMPRESSIONS[output.format])
+        yield Problem((*path, "compression"), f"{output.format} cannot be {output.compression}; choose {allowed}")
     yield from _storage_problems(output.storage, path, local)
 
 
@@ -228,6 +227,9 @@ def _input(item: Input) -> messages.Input:
         columns=list(item.columns) if item.columns is not None else None,
         filter=item.filter or "",
         storage=_storage(item.storage),
+        schema=None if item.schema_ is None else [messages.ResultColumn(one.name, one.type) for one in item.schema_],
+        csv=None if item.csv is None else messages.Csv(**item.csv.model_dump()),
+        reader=item.reader or "",
     )
 
 
@@ -238,7 +240,8 @@ def _output(output: Output) -> messages.Output:
         format=output.format,
         partitions=output.partitions or 0,
         target_bytes=parse_bytes(target) if target is not None else DEFAULT_TARGET_BYTES,
-        compression=output.compression,
+        compression=output.compression or formats.COMPRESSIONS[output.format][0],
+        partition_by=list(output.partition_by or []),
         sort_within=[messages.SortKey(column) for column in output.sort_within or []],
         overwrite=output.on_existing == "Overwrite",
         storage=_storage(output.storage),

@@ -62,7 +62,8 @@ class ShardSource(Protocol):
 
 class FileResult(NamedTuple):
     """One output file as the manifest lists it. checksum: xxh3-64 of its bytes, hexadecimal.
-    keys: for range layouts the smallest and largest key, as JSON-ready values, else None."""
+    keys: for range layouts the smallest and largest key, as JSON-ready values, else None. parts: where a partition is
+    not one file but one for each of its folders (`output.partitionBy`), these; what stands beside is their sum."""
 
     partition: int
     name: str
@@ -70,6 +71,11 @@ class FileResult(NamedTuple):
     bytes: int
     checksum: str
     keys: tuple[list[object], list[object]] | None
+    parts: list[FileResult] | None = None
+
+    @property
+    def files(self) -> list[FileResult]:
+        return [self] if self.parts is None else self.parts
 
 
 class Operation(Protocol):

@@ -29,7 +29,11 @@ from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
 from shuffle_worker.writers.commit import check_replaceable, committed, is_output
+from shuffle_worker.writers.folders import check_folders
 from shuffle_worker.writers.output import SUCCESS, staging
+from shuffle_worker.writers.storable import storable
+
+TYPES_SHOWN = 5
 
 
 def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_out: Storage) -> Plan:
@@ -44,7 +48,17 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
     check_output(job, storage_out)
     inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
     schema = operation.output([one.schema for one in inputs])
+    stored = storable(schema, job.output.format)
+    check_folders(job.output.partition_by, schema)
     size = operation.size([one.size for one in inputs])
+    written = sizing.written_bytes(
+        size.stored,
+        size.rows * size.row_bytes,
+        {one.format for one in inputs},
+        job.output.format,
+        job.output.compression,
+    )
+    size = size._replace(stored=written)
     arrow_bytes = sum(one.size.rows * one.size.row_bytes for one in inputs)
     partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
     layout = sizing.layout_for(partitions, arrow_bytes, in_ranges=operation.in_ranges, working=budgets.working)
@@ -77,6 +91,7 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
             tree=tree_of(job, operation, inputs, schema, size, layout, method, spilled, row_group_rows, dictionary),
             seconds=round(seconds(arrow_bytes, job.workers, operation.in_ranges), 1),
             keeps_rows=operation.keeps_rows,
+            notes=_notes(inputs, schema, stored, job.output.format),
         ),
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
@@ -84,6 +99,18 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
         boundaries=_boundaries(operation, inputs[0], layout),
     )
     return with_fingerprint(plan)
+
+
+def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name: str) -> list[str]:
+    """What a person may want to know of the input, and of what the output's format does to types."""
+    changed = [
+        f"{field.name} ({field.type} as {kept.type})"
+        for field, kept in zip(schema, stored, strict=True)
+        if field.type != kept.type and not pa.types.is_dictionary(field.type)
+    ]
+    more = f" and {len(changed) - TYPES_SHOWN} more" if len(changed) > TYPES_SHOWN else ""
+    types = [f"{name} has no such types, so these are written: {', '.join(changed[:TYPES_SHOWN])}{more}"]
+    return [note for one in inputs for note in one.notes] + (types if changed else [])
 
 
 def _boundaries(operation: Planning, one: Planned, layout: Layout) -> bytes | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.plan.arrow import children
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.type_names import schema_of_names
 from shuffle_worker.protocol.formats import READABLE, TEXT, format_by_name
@@ -70,13 +71,35 @@ def opening_of(source: Input, index: int, files: Sequence[str], *, strict: bool)
         )
     if source.csv is not None and kind != "CSV":
         raise InvalidSpec(f"inputs[{index}].csv: the files are {kind}; leave it out, or set format: CSV")
-    return Opening(source, index, kind, look_bytes(len(files)), strict)
+    opening = Opening(source, index, kind, look_bytes(len(files)), strict)
+    for at, field in enumerate(opening.declared if kind in TEXT else []):
+        if not _in_text(field.type, kind):
+            raise InvalidSpec(
+                f"inputs[{index}].schema[{at}].type: {field.type} has no form in {kind}; declare "
+                f"{field.name!r} as string"
+            )
+    return opening
 
 
 def opening_of_plan(plan: Plan, index: int) -> Opening:
     """The same for a plan that is made."""
     table = plan.inputs[index]
     return Opening(plan.job.inputs[index], index, table.format, LOOK, table.strict)
+
+
+def _in_text(kind: pa.DataType, name: str) -> bool:
+    """Whether values of a type can be read from text."""
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _in_text(kind.value_type, name)
+    if types.is_struct(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return name == "JSON" and all(_in_text(field.type, name) for field in children(kind))
+    return not (types.is_nested(kind) or types.is_duration(kind) or _is_bytes(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
 
 
 class Opening(NamedTuple):

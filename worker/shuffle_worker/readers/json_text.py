@@ -184,6 +184,8 @@ def _parsed_as(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if types.is_float16(kind):
         return pa.float32()
+    if types.is_dictionary(kind):
+        return _parsed_as(kind.value_type)
     if types.is_struct(kind):
         return pa.struct([parsed_as(field) for field in children(kind)])
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):

@@ -149,6 +149,8 @@ class LocalStorage:
         try:
             os.makedirs(os.path.dirname(new), exist_ok=True)
             os.replace(old, new)
+            if _is_hive(os.path.dirname(old)):
+                _remove_empty(os.path.dirname(old))
         except FileNotFoundError as error:
             if not os.path.isfile(new):
                 raise failure(source, "moving", error) from error
@@ -213,12 +215,13 @@ def _is_temporary(path: str) -> bool:
 
 
 def _remove_empty(folder: str) -> None:
-    """Remove a folder if it is empty; where its name is hidden (a staging folder) the one above it too."""
+    """Remove a folder if it is empty; where its name is hidden (a staging folder) or a value's (`country=DE`) the one
+    above it too."""
     try:
         os.rmdir(folder)
     except OSError:
         return
-    if urls.is_hidden(os.path.basename(folder)):
+    if urls.is_hidden(os.path.basename(folder)) or _is_hive(folder):
         _remove_empty(os.path.dirname(folder))
 
 
@@ -233,6 +236,10 @@ def _remove_empty_below(folder: str) -> None:
     if gone:
         with contextlib.suppress(OSError):
             os.rmdir(folder)
+
+
+def _is_hive(folder: str) -> bool:
+    return "=" in os.path.basename(folder)
 
 
 def _nearest_parent(path: str) -> str:

@@ -21,15 +21,18 @@ from msgspec import Struct
 
 from shuffle_worker.errors import Internal, JobError, OutputExists
 from shuffle_worker.operations.base import FileResult
+from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.storage import Storage
 from shuffle_worker.work import Committed
+from shuffle_worker.writers.folders import file_schema
 from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
+from shuffle_worker.writers.storable import storable
 
 MANIFEST_FORMAT = "shuffle-manifest/1"
 
-_PART = re.compile(r"part-\d{5,}\.[a-z0-9.]+")
+_PART = re.compile(r"(?:[^/=]+=[^/]*/)*part-\d{5,}\.[a-z0-9.]+")
 _READERS = 16
 
 Binary = bytes
@@ -67,7 +70,8 @@ class Partitioning(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """`_manifest.json`. schema: the Arrow schema as an IPC message, base64; columns: the same for people."""
+    """`_manifest.json`. schema: the Arrow schema as an IPC message, base64; columns: the same for people. partition_by:
+    the columns that the folders of the files spell out, the last ones of the schema."""
 
     format: str
     job: str
@@ -79,6 +83,7 @@ class Manifest(Struct, frozen=True):
     rows: int
     bytes: int
     files: list[FileRecord]
+    partition_by: list[str] = msgspec.field(name="partitionBy", default_factory=list)
 
 
 def record_group(plan: Plan, group: int, results: list[FileResult], storage: Storage) -> None:
@@ -101,7 +106,9 @@ def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) 
             raise Internal(f"{rows} rows were read but {written} written: the output was not committed")
         if plan.job.output.overwrite:
             _replace(storage, output, uid, {f.name for f in files})
-        schema = plan.arrow_schema()
+        by = plan.job.output.partition_by
+        whole = storable(plan.arrow_schema(), plan.job.output.format)
+        schema = schema_of([*file_schema(whole, by), *(whole.field(name) for name in by)], whole.metadata)
         before = Manifest(
             format=MANIFEST_FORMAT,
             job=plan.job.name,
@@ -109,10 +116,11 @@ def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) 
             plan=plan.summary.fingerprint,
             partitioning=partitioning,
             columns=[(field.name, str(field.type)) for field in schema],
-            schema=plan.schema,
+            schema=schema.serialize().to_pybytes(),
             rows=written,
             bytes=sum(f.bytes for f in files),
             files=files,
+            partition_by=by,
         )
         storage.put(f"{output}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(before), indent=1))
         storage.put(f"{output}/{SUCCESS}", b"")
@@ -143,7 +151,7 @@ def abort(job: Job, storage: Storage) -> None:
 
 
 def is_output(path: str, output: str) -> bool:
-    """Whether a file directly below the output folder is named like one that a job writes."""
+    """Whether a file in the output folder, or in hive folders in it, is named like one that a job writes."""
     name = relative(path, output)
     return name in (MANIFEST, SUCCESS) or _PART.fullmatch(name) is not None
 
@@ -173,7 +181,7 @@ def _recorded(plan: Plan, storage: Storage) -> list[FileRecord]:
     with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
         records = list(pool.map(read, range(plan.layout.groups)))
     files = [file for record in records for file in record.files]
-    if len(files) != plan.layout.partitions:
+    if not plan.job.output.partition_by and len(files) != plan.layout.partitions:
         raise Internal(f"{len(files)} files were written where there are {plan.layout.partitions} partitions")
     return files
 
@@ -186,7 +194,7 @@ def _replace(storage: Storage, output: str, uid: str, names: set[str]) -> None:
     old = [
         info.path
         for info in storage.listing(output)
-        if is_output(info.path, output) and info.path.rsplit("/", 1)[-1] not in names
+        if is_output(info.path, output) and relative(info.path, output) not in names
     ]
     storage.remove(old)
     move: Callable[[str], None] = lambda name: storage.move(f"{below}/{name}", f"{output}/{name}")  # noqa: E731

@@ -1,6 +1,7 @@
 """Where output goes: the names of everything that a job writes below its output path.
 
 part-00000.parquet ...      the partitions, seen whole or not at all
+country=DE/part-00000...    where `output.partitionBy` asks for folders: a partition's rows of that value
 _manifest.json, _SUCCESS    written last
 _shuffle-<uid>/             staging, gone at the end:
     plan                    the plan (JSON, zstd)
