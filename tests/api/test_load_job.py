@@ -47,7 +47,7 @@ def test_a_good_job_is_loaded() -> None:
     assert job.metadata.name == "events"
     assert job.spec.operation.repartition is not None
     assert job.spec.operation.repartition.by == ["user_id"]
-    assert (job.spec.output.partitions, job.spec.output.compression) == (64, "Zstd")
+    assert (job.spec.output.partitions, job.spec.output.compression) == (64, None)
 
 
 def test_a_job_is_read_from_a_file(tmp_path: Path) -> None:

@@ -88,11 +88,9 @@ GAPS: list[tuple[dict[str, Any], str, str]] = [
         "groupBy with apply",
     ),
     ({"backend": "Gpu"}, "spec.backend", "backend: Gpu"),
-    ({"inputs": [{"path": "/a", "format": "CSV"}]}, "spec.inputs[0].format", "CSV input"),
-    ({"inputs": [{"path": "/a/*.jsonl"}]}, "spec.inputs[0].path", '"/a/*.jsonl" is JSON by its suffix'),
+    ({"inputs": [{"path": "/a", "format": "Zarr"}]}, "spec.inputs[0].format", "Zarr input"),
     ({"inputs": [{"paths": ["/a", "/b.zarr/"]}]}, "spec.inputs[0].paths", '"/b.zarr/" is Zarr by its suffix'),
-    ({"inputs": [{"path": "/a", "reader": "m:f"}]}, "spec.inputs[0].reader", "a reader function"),
-    ({"output": {"path": "/o", "format": "ORC"}}, "spec.output.format", "ORC output"),
+    ({"output": {"path": "/o", "format": "Zarr"}}, "spec.output.format", "Zarr output"),
 ]
 
 
@@ -141,6 +139,39 @@ def test_what_goes_with_tables_does_not_go_with_arrays(
         told(job(operation={"rechunk": {"chunks": {"x": 1}}}, inputs=[source], output={"path": "/out", **output}))
     assert [str(problem).partition(": ")[0] for problem in caught.value.problems] == [path]
     assert what in caught.value.message
+
+
+def test_what_is_said_of_formats_is_told(job: Any) -> None:
+    csv = {"delimiter": ";", "quote": "'", "header": False, "nullValues": ["", "NA"]}
+    schema = [{"name": "id", "type": "int64"}, {"name": "name", "type": "string"}]
+    source = {"path": "/a/*.csv.gz", "csv": csv, "schema": schema}
+    result = told(job(inputs=[source], output={"path": "/o", "format": "JSON", "partitionBy": ["name"]}))
+    assert result.inputs[0].csv == messages.Csv(delimiter=";", quote="'", header=False, null_values=["", "NA"])
+    assert result.inputs[0].schema == [messages.ResultColumn("id", "int64"), messages.ResultColumn("name", "string")]
+    assert (result.output.compression, result.output.partition_by) == ("None", ["name"])
+    assert told(job(inputs=[{"path": "/a", "reader": "m:f"}])).inputs[0].reader == "m:f"
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            {"output": {"path": "/o", "format": "CSV", "compression": "Snappy"}},
+            "CSV cannot be Snappy; choose None, Gzip",
+        ),
+        ({"output": {"path": "/o", "format": "Feather", "compression": "Gzip"}}, "Feather cannot be Gzip; choose Zstd"),
+        ({"output": {"path": "/o", "format": "ORC", "compression": "Brotli"}}, "ORC cannot be Brotli"),
+        ({"inputs": [{"path": "/a", "format": "ORC", "csv": {}}]}, "csv: the format is ORC"),
+        (
+            {"inputs": [{"path": "/a", "format": "Parquet", "schema": [{"name": "x", "type": "int64"}]}]},
+            "schema: Parquet files say their types themselves",
+        ),
+    ],
+)
+def test_what_formats_cannot_do_is_refused(job: Any, spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidJob) as caught:
+        told(job(**spec))
+    assert said in caught.value.message
 
 
 def test_a_secret_is_for_clusters(job: Any) -> None:
