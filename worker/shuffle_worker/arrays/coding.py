@@ -101,7 +101,7 @@ class Coding:
         try:
             if self.plain:
                 return np.frombuffer(data, np.uint8).view(self.dtype).reshape(self.shape)
-            whole = self._spec.prototype.buffer.from_bytes(data)
+            whole = self._spec.prototype.buffer.from_array_like(np.frombuffer(data, np.uint8))
             (found,) = self._codecs.run(self._pipeline.decode([(whole, self._spec)]))
             assert found is not None
             return np.asarray(found.as_ndarray_like())

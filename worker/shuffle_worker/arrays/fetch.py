@@ -5,34 +5,45 @@ Memory: ahead of what is asked for, at most `AHEAD` chunks are fetched, and no m
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from shuffle_worker.errors import InputNotFound
+from shuffle_worker.errors import DataError, InputNotFound
+from shuffle_worker.operations.readback import Buffers
 from shuffle_worker.storage import LocalStorage, Storage
+from shuffle_worker.storage.failures import failure
 
 AHEAD = 16
 """Requests under way at once, where memory allows."""
 
 
+Bytes = bytes | memoryview
+
+
 class Fetcher:
-    """Reads and writes files of a storage. room: bytes that may be held of what is under way. Close it."""
+    """Reads and writes files of a storage. room: bytes that may be held of what is under way. Close it.
+
+    Local files are read into buffers that are used again and again: memory that is touched for the first time costs
+    more than reading into it."""
 
     def __init__(self, storage: Storage, room: int) -> None:
         self._storage = storage
         self._room = room
         self._pool = None if isinstance(storage, LocalStorage) else ThreadPoolExecutor(AHEAD, "chunks")
+        self._buffers = Buffers()
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def read(self, paths: Sequence[str], each: int) -> Iterator[bytes | None]:
-        """The bytes of files in their order, None for one that is not there. each: what one may take."""
+    def read(self, paths: Sequence[str], each: int) -> Generator[Bytes | None]:
+        """The bytes of files in their order, None for one that is not there; valid until the next is asked for, or the
+        iterator is closed. each: what one may take."""
         if self._pool is None:
             for path in paths:
-                yield self._one(path)
+                yield from self._local(path)
             return
         ahead = max(1, min(AHEAD, self._room // max(each, 1)))
         under_way: deque[Future[bytes | None]] = deque()
@@ -49,6 +60,29 @@ class Fetcher:
 
     def writes(self) -> Writes:
         return Writes(self._storage, self._pool, self._room)
+
+    def _local(self, path: str) -> Iterator[Bytes | None]:
+        """Yields once."""
+        try:
+            with self._storage.open(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                buffer = self._buffers.take(size)
+                view = memoryview(buffer).cast("B")[:size]
+                at = 0
+                while at < size:
+                    took = file.readinto(view[at:])  # type: ignore[attr-defined]
+                    if not took:
+                        raise DataError(f"{path}: became shorter while it was read")
+                    at += took
+        except InputNotFound:
+            yield None
+            return
+        except OSError as error:
+            raise failure(path, "reading", error) from error
+        try:
+            yield view
+        finally:
+            self._buffers.give(buffer)
 
     def _one(self, path: str) -> bytes | None:
         try:

@@ -9,11 +9,12 @@ room), and the slabs of a step, `STEP_BYTES`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from types import EllipsisType
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from zarr.core.array import AsyncArray
 from zarr.storage import StorePath
 
@@ -34,6 +35,24 @@ STEP_BYTES = 8 << 20
 """Slabs that are handed on together: what is being sent while the next ones are cut."""
 
 
+class Chunk(NamedTuple):
+    """What a piece takes of one input chunk: its part of the piece and the elements there, in the output's type; None
+    where the chunk is missing. size: bytes that were fetched."""
+
+    place: grid.Index
+    part: Box
+    data: Array | None
+    size: int
+
+
+class Piece(NamedTuple):
+    """data: its elements. there: which of its chunks the input has. size: bytes that were fetched."""
+
+    data: Array
+    there: dict[grid.Index, bool]
+    size: int
+
+
 class Source:
     """One array of the input: its pieces, decoded. Calls come from several threads."""
 
@@ -52,40 +71,43 @@ class Source:
         """The input chunks that a box takes from, by dimension."""
         return [axis.chunks_over(span) for axis, span in zip(self.plan.axes, box, strict=True)]
 
-    def piece(self, box: Box, buffers: Buffers) -> tuple[Array, dict[grid.Index, bool], pa.Buffer | None, int]:
-        """The elements of a piece, which of its chunks there are, the buffer to give back when they are no longer
-        needed, and the bytes that were fetched."""
-        ranges = self.chunks(box)
-        places = list(grid.indices(ranges))
-        shape = grid.shape_of(box)
+    @contextmanager
+    def piece(self, box: Box, buffers: Buffers) -> Iterator[Piece]:
+        """A piece, valid as long as the context lasts."""
+        places = list(grid.indices(self.chunks(box)))
         if len(places) == 1:
-            data, size = self._chunk(places[0], box)
-            there = {places[0]: data is not None}
-            if data is None:
-                data = np.broadcast_to(self._fill(), shape)
-            return data, there, None, size
-        buffer: pa.Buffer | None = None
-        if is_variable(self._target):
-            out: Array = np.empty(shape, self._target)
-        else:
-            count = math.prod(shape) * self._target.itemsize
-            buffer = buffers.take(count)
-            out = octets(buffer)[:count].view(self._target).reshape(shape)
-        there = {}
-        size = 0
-        for place, data, took in self._chunks(places, box):
-            part = self._part(place, box)
-            at = grid.inside(part, box)
-            there[place] = data is not None
-            size += took
-            if data is None:
-                out[at] = self._fill()
-            elif is_variable(self._target):
-                out[at] = data
+            with closing(self._chunks(places, box)) as found:
+                one = next(found)
+                data = np.broadcast_to(self._fill(), grid.shape_of(box)) if one.data is None else one.data
+                yield Piece(data, {one.place: one.data is not None}, one.size)
+            return
+        shape = grid.shape_of(box)
+        count = math.prod(shape) * self._target.itemsize
+        buffer = None if is_variable(self._target) else buffers.take(count)
+        try:
+            if buffer is None:
+                out: Array = np.empty(shape, self._target)
             else:
-                kind = carrier(self._target)
-                out.view(kind)[at] = data.view(kind)
-        return out, there, buffer, size
+                out = octets(buffer)[:count].view(self._target).reshape(shape)
+            yield self._assembled(places, box, out)
+        finally:
+            if buffer is not None:
+                buffers.give(buffer)
+
+    def _assembled(self, places: list[grid.Index], box: Box, out: Array) -> Piece:
+        there: dict[grid.Index, bool] = {}
+        size = 0
+        variable = is_variable(self._target)
+        words = out if variable else out.view(carrier(self._target))
+        for one in self._chunks(places, box):
+            at = grid.inside(one.part, box)
+            there[one.place] = one.data is not None
+            size += one.size
+            if one.data is None:
+                out[at] = self._fill()
+            else:
+                words[at] = one.data if variable else one.data.view(words.dtype)
+        return Piece(out, there, size)
 
     def _fill(self) -> Array:
         out = np.empty((), self._target)
@@ -97,45 +119,39 @@ class Source:
         chunk = tuple(axis.chunk_span(at) for axis, at in zip(self.plan.axes, place, strict=True))
         return grid.meet(chunk, box)
 
-    def _chunk(self, place: grid.Index, box: Box) -> tuple[Array | None, int]:
-        for _, data, size in self._chunks([place], box):
-            return data, size
-        raise AssertionError
-
-    def _chunks(self, places: list[grid.Index], box: Box) -> Iterator[tuple[grid.Index, Array | None, int]]:
-        """Each chunk's part of the box, in the output's type; None where the chunk is missing. Places whose part is
-        empty, because the selection steps over them, are not read."""
-        wanted = [place for place in places if grid.elements(self._part(place, box))]
+    def _chunks(self, places: list[grid.Index], box: Box) -> Generator[Chunk]:
+        """Each chunk's part of the box. Places whose part is empty, because the selection steps over them, are left
+        out. What is given out is valid until the next is asked for."""
+        wanted = [(place, part) for place in places if grid.elements(part := self._part(place, box))]
         if self.plan.inner:
-            yield from self._inner(wanted, box)
+            yield from self._inner(wanted)
             return
-        known = {place: self._known(place) for place in wanted}
-        asked = [place for place in wanted if known[place] is not False]
-        paths = [f"{self._folder}/{self.coding.key(place)}" for place in asked]
-        each = self.coding.item_bytes
-        found = self._fetcher.read(paths, each)
-        path = iter(paths)
-        for place in wanted:
-            if known[place] is False:
-                yield place, None, 0
-                continue
-            data, where = next(found), next(path)
-            if data is None:
-                if known[place]:
-                    raise DataError(f"{where}: was there when the job was planned, and is gone now")
-                yield place, None, 0
-                continue
-            whole = self.coding.decode(data, where)
-            yield place, self._typed(whole[self._slices(place, box)]), len(data)
+        known = [self._known(place) for place, _ in wanted]
+        paths = [
+            f"{self._folder}/{self.coding.key(place)}"
+            for (place, _), there in zip(wanted, known, strict=True)
+            if there is not False
+        ]
+        with closing(self._fetcher.read(paths, self.coding.item_bytes)) as files:
+            path = iter(paths)
+            for (place, part), there in zip(wanted, known, strict=True):
+                data = None if there is False else next(files)
+                where = "" if there is False else next(path)
+                if data is None:
+                    if there:
+                        raise DataError(f"{where}: was there when the job was planned, and is gone now")
+                    yield Chunk(place, part, None, 0)
+                    continue
+                whole = self.coding.decode(data, where)
+                yield Chunk(place, part, self._typed(whole[self._slices(place, part)]), len(data))
 
-    def _inner(self, places: list[grid.Index], box: Box) -> Iterator[tuple[grid.Index, Array | None, int]]:
+    def _inner(self, wanted: list[tuple[grid.Index, Box]]) -> Iterator[Chunk]:
         """Chunks out of shards that are too large to be read whole: Zarr reads the index and the bytes it needs."""
         array = AsyncArray(self.coding.metadata, StorePath(StorageStore(self._storage, self._store), self.plan.path))
-        for place in places:
+        for place, part in wanted:
             if self._known(self._file_of(place)) is False:
-                yield place, None, 0
+                yield Chunk(place, part, None, 0)
                 continue
-            part = self._part(place, box)
             at = tuple(
                 slice(a.start + lo * a.step, a.start + (hi - 1) * a.step + 1, a.step)
                 for a, (lo, hi) in zip(self.plan.axes, part, strict=True)
@@ -144,13 +160,12 @@ class Source:
                 data = np.asarray(self._codecs.run(array.getitem(at)))
             except (ValueError, RuntimeError) as error:
                 raise DataError(f"{self._folder}: a shard cannot be read: {error}") from error
-            yield place, self._typed(data), data.nbytes
+            yield Chunk(place, part, self._typed(data), data.nbytes)
 
     def _typed(self, data: Array) -> Array:
         return data if data.dtype == self._target else data.astype(self._target)
 
-    def _slices(self, place: grid.Index, box: Box) -> tuple[slice | EllipsisType, ...]:
-        part = self._part(place, box)
+    def _slices(self, place: grid.Index, part: Box) -> tuple[slice | EllipsisType, ...]:
         return (..., *(a.within_chunk(at, span) for a, at, span in zip(self.plan.axes, place, part, strict=True)))
 
     def _file_of(self, place: grid.Index) -> grid.Index:
@@ -204,22 +219,19 @@ class Reader:
                 ]
                 if not targets:
                     continue
-                data, there, buffer, fetched = source.piece(box, self._buffers)
-                size += fetched
-                whole = all(there.values())
-                for bucket, target in targets:
-                    for part in [target] if not there else cut(target, source.plan.itemsize):
-                        missing = not whole and not _any(there, source, part)
-                        values = None if missing else data[grid.inside(part, box)]
-                        shards.append(encode(bucket, sequence, part, values))
-                        sequence += 1
-                        held += shards[-1].length
-                        if held >= STEP_BYTES:
-                            yield Step(shards, rows, size)
-                            shards, rows, size, held = [], 0, 0, 0
-                del data
-                if buffer is not None:
-                    self._buffers.give(buffer)
+                with source.piece(box, self._buffers) as found:
+                    size += found.size
+                    whole = all(found.there.values())
+                    for bucket, target in targets:
+                        for part in cut(target, source.plan.itemsize):
+                            missing = not whole and not _any(found.there, source, part)
+                            values = None if missing else found.data[grid.inside(part, box)]
+                            shards.append(encode(bucket, sequence, part, values))
+                            sequence += 1
+                            held += shards[-1].length
+                            if held >= STEP_BYTES:
+                                yield Step(shards, rows, size)
+                                shards, rows, size, held = [], 0, 0, 0
         yield Step(shards, rows, size)
 
     def _source(self, array: int) -> Source:
