@@ -18,6 +18,7 @@ from shuffle_operator.cli.options import FileArgument, MemoryOption, WorkersOpti
 from shuffle_worker.protocol.messages import Job, Rechunk
 
 if TYPE_CHECKING:
+    from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
     from shuffle_worker.plan.explain import Explanation
 
 
@@ -59,7 +60,6 @@ def _of_arrays(job: Job) -> tuple[object, Callable[[], None]]:
 
     need_zarr()
     from shuffle_worker.arrays.explain import explain as explanation_of
-    from shuffle_worker.arrays.explain import render_text
     from shuffle_worker.arrays.planner import make_plan
     from shuffle_worker.memory import Budgets
     from shuffle_worker.storage import storage_for
@@ -73,10 +73,10 @@ def _of_arrays(job: Job) -> tuple[object, Callable[[], None]]:
         storage_for(job.output.path, job.output.storage),
     )
     found = explanation_of(plan, budgets)
-    return found, lambda: typer.echo(render_text(found), nl=False)
+    return found, lambda: _show(found)
 
 
-def _show(found: Explanation) -> None:
+def _show(found: Explanation | ExplanationOfArrays) -> None:
     from rich.console import Console
 
     from shuffle_operator.cli.plan_tree import show

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from zarr.abc.codec import CodecPipeline
+from zarr.codecs import BytesCodec
 from zarr.codecs.sharding import ShardingCodec
 from zarr.core.array import create_codec_pipeline
 from zarr.core.array_spec import ArrayConfig, ArraySpec
@@ -87,6 +88,13 @@ class Coding:
             if isinstance(first, ShardingCodec) and not rest:
                 return first
         return None
+
+    @property
+    def decodes_in_place(self) -> bool:
+        """Whether decoding is looking at the same bytes in another way."""
+        if isinstance(self.metadata, ArrayV3Metadata) and not is_variable(self.dtype):
+            return len(self.metadata.codecs) == 1 and isinstance(self.metadata.codecs[0], BytesCodec)
+        return self.plain
 
     @property
     def item_bytes(self) -> int:

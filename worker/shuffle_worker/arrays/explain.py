@@ -1,4 +1,6 @@
-"""What a rechunk would do, as data and as text: the answer of `shuffle explain`. Made from a finished plan."""
+"""What a rechunk would do, as data: the answer of `shuffle explain --json`. What people see of it is `tree`, part
+of the plan's summary. Made from a finished plan.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,13 @@ import math
 import msgspec
 from msgspec import Struct, field
 
-from shuffle_worker.arrays.grid import Axis, shared_cut
 from shuffle_worker.arrays.record import ArrayPlan, Plan
 from shuffle_worker.memory import Budgets
-from shuffle_worker.protocol.messages import Rechunk
+from shuffle_worker.plan.tree import seconds
+from shuffle_worker.protocol.messages import Figures, PlanNode, Rechunk
 from shuffle_worker.units import readable
 
 ARRAYS_SHOWN = 12
-WASTE = 1.5
-"""Elements read for every element kept, from which it is worth a word."""
 
 
 class ExplainedArray(Struct, frozen=True):
@@ -64,6 +64,8 @@ class Explanation(Struct, frozen=True):
     zarr_format: int
     compression: str
     work: ExplainedWork
+    seconds: float
+    tree: PlanNode | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -96,7 +98,9 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
             store=budgets.store,
             scratch=summary.scratch_needed,
         ),
-        notes=[note for array in plan.arrays for note in notes_of(array)],
+        seconds=seconds(facts.moved_bytes, job.workers, in_order=False),
+        tree=summary.tree,
+        notes=list(summary.notes),
     )
 
 
@@ -154,117 +158,64 @@ def _type(document: dict[str, object]) -> str:
     return found if isinstance(found, str) else str(found["name"]) if isinstance(found, dict) else "structured"
 
 
-def notes_of(array: ArrayPlan) -> list[str]:
-    """What of an array costs more than it needs to, and what would not."""
-    out: list[str] = []
-    for dim, axis in zip(array.dims, array.axes, strict=True):
-        where = f"{array.path}: {dim}" if array.path else dim
-        out += _waste(where, axis)
-        if array.moved:
-            out += _apart(where, axis)
-    return out
-
-
-def _waste(where: str, axis: Axis) -> list[str]:
-    """Whole chunks are decoded of which a selection keeps little."""
-    if not axis.length:
-        return []
-    chunks = len({axis.chunk_of(at) for at in _probes(axis)})
-    read = min(chunks * axis.chunk, axis.size)
-    if read < WASTE * axis.length:
-        return []
-    text = f"{where}: {read / axis.length:.1f} times as much is read as is kept, for whole chunks of {axis.chunk:,} are"
-    if axis.step == 1:
-        start = axis.start // axis.chunk * axis.chunk
-        stop = -(-(axis.start + axis.length) // axis.chunk) * axis.chunk
-        return [f"{text}; {start}:{min(stop, axis.size)} would waste nothing"]
-    return [f"{text}; every position of a chunk is read for every {axis.step}th one"]
-
-
-def _probes(axis: Axis) -> range:
-    """Positions that touch every chunk which is read."""
-    return range(0, axis.length, max(axis.chunk // axis.step, 1)) if axis.length < 1 << 20 else range(0)
-
-
-def _apart(where: str, axis: Axis) -> list[str]:
-    """Lengths that share no boundary make everything wait for everything along the dimension."""
-    if axis.step != 1 or axis.item >= axis.length or axis.chunk >= axis.size:
-        return []
-    if shared_cut(axis) <= 4 * max(axis.item, axis.chunk):
-        return []
-    if axis.start % axis.chunk:
-        return [
-            f"{where}: the selection begins inside a chunk of {axis.chunk:,}, so that no output chunk begins where an "
-            f"input chunk does; from {axis.start // axis.chunk * axis.chunk} on it would be cheaper"
-        ]
-    if axis.item >= axis.chunk:
-        near = max(round(axis.item / axis.chunk), 1) * axis.chunk
-    else:
-        near = next(size for size in range(axis.item, 0, -1) if axis.chunk % size == 0)
-    parts = -(-axis.length // max(near, axis.chunk))
-    return [
-        f"{where}: chunks of {axis.chunk:,} and {axis.item:,} share few boundaries, so that input chunks are cut and "
-        f"much is exchanged; {near:,} would make {parts:,} independent parts"
-    ]
-
-
-def render_text(found: Explanation) -> str:
-    """Plain text, one subject a paragraph."""
-    work = found.work
-    pieces = f"{_count(work.pieces, 'piece')} ({_count(work.splits, 'split')})"
-    moved = sum(1 for array in found.arrays if array.moved)
-    lines = [f"{found.job}: rechunk {_count(moved, 'array')} of {len(found.arrays):,}", ""]
-    lines += _part("input", [found.input, f"{_count(found.files, 'chunk file')}, {readable(found.bytes)} as stored"])
-    shown = [_line(array) for array in found.arrays[:ARRAYS_SHOWN]]
-    more = len(found.arrays) - ARRAYS_SHOWN
-    lines += _part("arrays", [*shown, f"and {more:,} more" if more > 0 else ""])
-    spill = (
-        "nothing is expected to be spilled to disk"
-        if not work.scratch
-        else f"up to {readable(work.scratch)} spilled to disk, {readable(work.scratch / max(work.workers, 1))} a worker"
-    )
-    lines += _part(
-        "work",
+def tree_of(plan: Plan) -> PlanNode:
+    """The plan as `explain` and the status show it."""
+    job, facts, summary = plan.job, plan.facts, plan.summary
+    assert isinstance(job.operation, Rechunk)
+    arrays = [_array(array) for array in plan.arrays]
+    moved = [array for array in arrays if array.moved]
+    kept = len(arrays) - len(moved)
+    pieces = sum(run.stop - run.first for split in plan.splits for run in split.runs)
+    elements = summary.input_rows
+    read = PlanNode(
+        "Read",
+        job.inputs[0].paths[0],
         [
-            f"{readable(work.moved)} in memory, read in {pieces}, "
-            f"written in {_count(work.groups, 'group')} by {_count(work.workers, 'worker')}",
-            f"{_count(work.parts, 'independent part')}"
-            + (f", gathered to {work.waves:,} that are written one after the other" if work.waves > 1 else ""),
-            f"balance: the worker with most writes {work.balance:.2f} times the mean",
-            f"method: {work.method} ({work.method_reason})",
-            f"memory: {readable(work.memory)} for each worker, {readable(work.memory_needed)} is the least; "
-            f"{readable(work.store)} of it hold what waits to be written",
-            spill,
-            "every input chunk is read once, every output chunk written once",
+            f"{_count(summary.input_files, 'chunk file')}, {readable(summary.input_bytes)}; each is read once",
+            f"{_count(pieces, 'piece')} of up to {readable(facts.piece_bytes)} or one chunk",
         ],
+        Figures(rows=elements, bytes=summary.input_bytes, files=summary.input_files),
     )
-    kept = "codecs as in the input" if found.compression == "Keep" else f"compression: {found.compression}"
-    lines += _part("output", [found.output, f"Zarr format {found.zarr_format}, {kept}"])
-    lines += _part("notes", found.notes)
-    return "\n".join(lines).rstrip() + "\n"
+    together = f", in {facts.waves:,} waves that are written one after the other" if facts.waves > 1 else ""
+    shuffle = PlanNode(
+        "Shuffle",
+        f"{summary.method}: {summary.method_reason}",
+        [
+            f"{_count(facts.parts, 'part')} of arrays that exchange nothing with each other{together}",
+            f"written in {_count(len(plan.groups) - 1, 'lease')}; the worker with most to write has "
+            f"{facts.balance:.2f} times the mean",
+        ],
+        Figures(rows=elements, bytes=facts.moved_bytes, spilled=summary.scratch_needed),
+        [read],
+    )
+    lines = [_line(array) for array in moved[:ARRAYS_SHOWN]]
+    if len(moved) > ARRAYS_SHOWN:
+        lines.append(f"and {len(moved) - ARRAYS_SHOWN:,} more")
+    if kept:
+        lines.append(f"{_count(kept, 'other array')} as {'it is' if kept == 1 else 'they are'}")
+    rechunk = PlanNode("Rechunk", _count(len(moved), "array"), lines, Figures(rows=elements), [shuffle])
+    compression = job.operation.compression
+    codecs = "codecs as in the input" if compression == "Keep" else f"compression: {compression}"
+    return PlanNode(
+        "Write",
+        f"{_count(summary.partitions, 'chunk file')} to {job.output.path}, Zarr format {plan.zarr_format}, {codecs}",
+        ["each is written once, by one worker; those of nothing but the fill value are left out"],
+        Figures(rows=elements, files=summary.partitions),
+        [rechunk],
+    )
 
 
 def _line(array: ExplainedArray) -> str:
-    name = array.path or "(the store)"
-    what = f"{name}: {array.type} {_shape(array.shape)}"
-    if not array.moved:
-        return f"{what}, chunks {_shape(array.chunks)} kept"
+    name = array.path or "the array"
     shards = f" in shards {_shape(array.shards)}" if array.shards else ""
     return (
-        f"{what}, chunks {_shape(array.from_chunks)} -> {_shape(array.chunks)}{shards}: "
-        f"{_count(array.objects, 'file')}, {readable(array.bytes)}"
+        f"{name}: {array.type} {_shape(array.shape)}, {readable(array.bytes)}, chunks {_shape(array.from_chunks)} to "
+        f"{_shape(array.chunks)}{shards}"
     )
 
 
 def _shape(lengths: list[int]) -> str:
     return f"({', '.join(f'{length:,}' for length in lengths)})"
-
-
-def _part(title: str, lines: list[str]) -> list[str]:
-    kept = [line for line in lines if line]
-    if not kept:
-        return []
-    return [f"{title:<8}{kept[0]}", *(f"{'':8}{line}" for line in kept[1:]), ""]
 
 
 def _count(number: int, word: str) -> str:

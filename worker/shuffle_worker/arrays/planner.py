@@ -20,6 +20,7 @@ import xxhash
 from shuffle_worker.arrays import chunking, grid, layout
 from shuffle_worker.arrays.coding import Coding, element_bytes, is_variable
 from shuffle_worker.arrays.commit import check_output
+from shuffle_worker.arrays.explain import tree_of
 from shuffle_worker.arrays.grid import Axis
 from shuffle_worker.arrays.metadata import (
     Hierarchy,
@@ -29,6 +30,7 @@ from shuffle_worker.arrays.metadata import (
     store_documents,
     target_document,
 )
+from shuffle_worker.arrays.notes import notes_of
 from shuffle_worker.arrays.reader import STEP_BYTES
 from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries
 from shuffle_worker.arrays.store import Codecs
@@ -54,7 +56,7 @@ class Look(NamedTuple):
 
 
 class Drafted(NamedTuple):
-    """An array on its way into the plan."""
+    """An array on its way into the plan. plain: its chunks are used where they were read to."""
 
     source: Source
     target: Target
@@ -62,6 +64,7 @@ class Drafted(NamedTuple):
     attributes: dict[str, object]
     plan: ArrayPlan
     look: Look
+    plain: bool
 
 
 def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
@@ -133,14 +136,16 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         split_wave=cut.split_wave if waves > 1 else [],
         group_wave=cut.group_wave if waves > 1 else [],
     )
-    return with_fingerprint(plan)
+    notes = [note for array in plans for note in notes_of(array)]
+    told = msgspec.structs.replace(summary, tree=tree_of(plan), notes=notes)
+    return with_fingerprint(msgspec.structs.replace(plan, summary=told))
 
 
 def with_fingerprint(plan: Plan) -> Plan:
     """xxh3-64 of what the plan says, whoever's job it is. Pieces and boxes count, for shards follow them."""
     replace = msgspec.structs.replace
     job = replace(plan.job, uid="", name="", workers=0, memory=0)
-    summary = replace(plan.summary, fingerprint="", memory_needed=0, scratch_needed=0, notes=[])
+    summary = replace(plan.summary, fingerprint="", memory_needed=0, scratch_needed=0, tree=None, notes=[])
     found = xxhash.xxh3_64_hexdigest(msgspec.json.encode(replace(plan, job=job, summary=summary)))
     return replace(plan, summary=replace(plan.summary, fingerprint=found))
 
@@ -273,7 +278,8 @@ def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets
         present=look.present,
         moved=tuple(stored) != (source.shards or source.chunks) or shape != source.shape,
     )
-    return Drafted(source, target, made, attributes, plan, look)
+    plain = Coding(plan.source, Codecs()).decodes_in_place
+    return Drafted(source, target, made, attributes, plan, look, plain)
 
 
 def _read_unit(source: Source, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
@@ -343,9 +349,10 @@ def unit_bytes(draft: Drafted) -> tuple[int, int]:
     """The least memory of a lease that reads, and of one that writes: one chunk, one object."""
     plan = draft.plan
     chunk = math.prod(axis.chunk for axis in plan.axes) * plan.itemsize
+    stored = 1 if draft.plain else 2  # bytes that are the elements are held once
     variable = 2 if is_variable(draft.source.metadata.dtype.to_native_dtype()) else 1
     encoded = 2 if draft.target.shards is not None else 1
-    return variable * 2 * chunk + 2 * STEP_BYTES, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
+    return variable * stored * chunk + 2 * STEP_BYTES, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
 
 
 def _memory_needed(drafts: Sequence[Drafted], budgets: Budgets) -> int:
@@ -369,7 +376,7 @@ def _memory_needed(drafts: Sequence[Drafted], budgets: Budgets) -> int:
             instead = ""
         raise OutOfMemory(
             f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: {what} in "
-            f"memory; that takes {readable(least)}{instead}"
+            f"memory; that takes {math.ceil(least / MIB)}Mi{instead}"
         )
     return needed
 

@@ -1,0 +1,63 @@
+"""What of a rechunk costs more than it needs to, and what would not: for `explain` and the status. Pure."""
+
+from __future__ import annotations
+
+from shuffle_worker.arrays.grid import Axis, shared_cut
+from shuffle_worker.arrays.record import ArrayPlan
+
+WASTE = 1.5
+"""Elements read for every element kept, from which it is worth a word."""
+
+
+def notes_of(array: ArrayPlan) -> list[str]:
+    """What of an array costs more than it needs to, and what would not."""
+    out: list[str] = []
+    for dim, axis in zip(array.dims, array.axes, strict=True):
+        where = f"{array.path}: {dim}" if array.path else dim
+        out += _waste(where, axis)
+        if array.moved:
+            out += _apart(where, axis)
+    return out
+
+
+def _waste(where: str, axis: Axis) -> list[str]:
+    """Whole chunks are decoded of which a selection keeps little."""
+    if not axis.length:
+        return []
+    chunks = len({axis.chunk_of(at) for at in _probes(axis)})
+    read = min(chunks * axis.chunk, axis.size)
+    if read < WASTE * axis.length:
+        return []
+    text = f"{where}: {read / axis.length:.1f} times as much is read as is kept, for whole chunks of {axis.chunk:,} are"
+    if axis.step == 1:
+        start = axis.start // axis.chunk * axis.chunk
+        stop = -(-(axis.start + axis.length) // axis.chunk) * axis.chunk
+        return [f"{text}; {start}:{min(stop, axis.size)} would waste nothing"]
+    return [f"{text}; every position of a chunk is read for every {axis.step}th one"]
+
+
+def _probes(axis: Axis) -> range:
+    """Positions that touch every chunk which is read."""
+    return range(0, axis.length, max(axis.chunk // axis.step, 1)) if axis.length < 1 << 20 else range(0)
+
+
+def _apart(where: str, axis: Axis) -> list[str]:
+    """Lengths that share no boundary make everything wait for everything along the dimension."""
+    if axis.step != 1 or axis.item >= axis.length or axis.chunk >= axis.size:
+        return []
+    if shared_cut(axis) <= 4 * max(axis.item, axis.chunk):
+        return []
+    if axis.start % axis.chunk:
+        return [
+            f"{where}: the selection begins inside a chunk of {axis.chunk:,}, so that no output chunk begins where an "
+            f"input chunk does; from {axis.start // axis.chunk * axis.chunk} on it would be cheaper"
+        ]
+    if axis.item >= axis.chunk:
+        near = max(round(axis.item / axis.chunk), 1) * axis.chunk
+    else:
+        near = next(size for size in range(axis.item, 0, -1) if axis.chunk % size == 0)
+    parts = -(-axis.length // max(near, axis.chunk))
+    return [
+        f"{where}: chunks of {axis.chunk:,} and {axis.item:,} share few boundaries, so that input chunks are cut and "
+        f"much is exchanged; {near:,} would make {parts:,} independent parts"
+    ]
