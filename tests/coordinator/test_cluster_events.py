@@ -17,19 +17,20 @@ def test_more_workers_are_started_and_take_part() -> None:
     assert newcomer.ask() is not None
 
 
-def test_fewer_workers_is_no_failure_and_their_groups_are_done_again_by_others() -> None:
+def test_fewer_workers_is_no_failure_and_they_go_when_their_groups_are_handed_over() -> None:
     p, puppets = transferring(2)
     first = puppets[0].view
     assert first is not None
     assert 1 in first.owner
-    p.actions.clear()
     p.did(p.machine.resize(1, p.now))
-    assert StopWorker(1, now=False) in p.actions
     assert (p.machine.lost, p.machine.losses.failures, p.machine.losses.disruptions) == (0, 0, 0)
     view = puppets[0].sync().view
     assert view is not None
     assert 1 not in view.owner
     assert -1 not in view.owner
+    p.actions.clear()
+    assert puppets[1].sync().leases == []
+    assert StopWorker(1, now=False) in p.actions  # it had nothing stored yet
     p.did(p.machine.worker_gone(1, "w1", "it left", False, p.now))
     assert p.started() == []
     assert p.machine.losses.disruptions == 0

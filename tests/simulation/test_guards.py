@@ -10,9 +10,10 @@ import pytest
 import shuffle_worker.transfer.inbox as inbox_module
 from shuffle_worker.transfer.inbox import GroupSource, Inbox
 
+from .model import Shape
 from .scenario import Wrong, check
 from .virtual import run_virtual
-from .world import Faults, Shape, World
+from .world import Faults, World
 
 MOST_SEEDS = 2_000
 STORM = Faults(lose=0.1, double=0.3, corrupt=0.05, delay=0.05, kill=0.6, freeze=0.1, coordinator=0.02)

@@ -24,7 +24,7 @@ back larger, and a slot taken for the process that wrote from it; a survivor tha
 
 @pytest.mark.parametrize("seed", FOUND_WRONG)
 def test_what_was_once_wrong(seed: int) -> None:
-    check(seed, shared=False)
+    check(seed)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

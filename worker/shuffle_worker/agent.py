@@ -17,13 +17,12 @@ import asyncio
 import logging
 import random
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
-from shuffle_worker.errors import Internal, JobError
+from shuffle_worker.errors import Internal, JobError, OutOfDisk
 from shuffle_worker.protocol.messages import (
     VERSION,
     Attempt,
@@ -44,13 +43,14 @@ from shuffle_worker.protocol.messages import (
 )
 from shuffle_worker.store.base import CorruptBlock, Store
 from shuffle_worker.store.failures import memory_failure
+from shuffle_worker.store.kept import OpenKept
 from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.carry import Absent, Carrier, Incomplete, to_its_end
 from shuffle_worker.transfer.inbox import GroupSource, Inbox, Revoked, Run
 from shuffle_worker.transfer.membership import Membership
-from shuffle_worker.transfer.objects import ShardWriter, SharedSource
-from shuffle_worker.transfer.outbox import Outbox
+from shuffle_worker.transfer.objects import SharedSource
 from shuffle_worker.transfer.transport import ControlTransport, PeerTransport, Refused, Unreachable
-from shuffle_worker.work import Step, Work
+from shuffle_worker.work import Work, Written
 
 log = logging.getLogger("shuffle.worker")
 
@@ -99,10 +99,14 @@ class Agent:
     aside: Run
     send_budget: ByteBudget
     observe: Callable[[], Counters] = Counters
+    open_kept: OpenKept | None = None
+    """Makes the place where shards that were sent are kept, for a job that wants that."""
     settings: AgentSettings = field(default_factory=AgentSettings)
     phase: Phase = Phase.PENDING
     aborting: bool = False
     """The coordinator is having the job's output removed: a worker that is to leave waits for the end of that."""
+    released: bool = False
+    """It was to leave, and nothing that it has is needed any more."""
     _spec: Job | None = None
     _summary: PlanSummary | None = None
     _running: dict[LeaseId, Running] = field(default_factory=dict)
@@ -113,6 +117,21 @@ class Agent:
     _written: dict[int, Done] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: bool = False
+    _known_written: int = 0
+    _carrier: Carrier = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._carrier = Carrier(
+            self.job,
+            self.membership,
+            self.inbox,
+            self.peers,
+            self.send_budget,
+            self.settings.frame_bytes,
+            self.work,
+            self.compute,
+            self.aside,
+        )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -137,8 +156,9 @@ class Agent:
             await self._let_go()
 
     def leave(self) -> None:
-        """The worker was asked to go: it finishes what it has and gets nothing new."""
+        """The worker was asked to go: it finishes what it has begun, and hands over what it owns."""
         self._leaving = True
+        self._waiting.clear()
         self._news.set()
 
     async def _register(self) -> None:
@@ -147,7 +167,8 @@ class Agent:
         if view is not None and self._summary is not None:
             transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
             written = [(g, done.rows_written, done.bytes_written) for g, done in self._written.items()]
-            held = Held(view, transferred, written, self._summary)
+            kept = self._carrier.kept
+            held = Held(view, transferred, written, self._summary, kept.splits() if kept is not None else [])
         message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
         pause = 0.05
         while True:
@@ -176,10 +197,12 @@ class Agent:
             holding=[*self._running, *self._waiting],
             done=list(self._done.values()),
             failed=list(self._failed.values()),
-            counters=self.observe(),
+            counters=self._counters(),
             free=free,
-            wait=self.settings.poll if idle else 0.0,
+            wait=self._patience() if idle else 0.0,
             leaving=self._leaving,
+            written=self._known_written,
+            full=self.inbox.full,
         )
         call = asyncio.ensure_future(self.control.sync(message))
         try:
@@ -200,6 +223,15 @@ class Agent:
         finally:
             call.cancel()
 
+    def _patience(self) -> float:
+        """How long the coordinator may hold an idle worker's call; who is to leave is in a hurry."""
+        return min(self.settings.poll, self.settings.heartbeat / 4) if self._leaving else self.settings.poll
+
+    def _counters(self) -> Counters:
+        kept = self._carrier.kept
+        beats = self._carrier.steps + sum(r.source.reads for r in self._running.values() if r.source is not None)
+        return msgspec.structs.replace(self.observe(), beats=beats, kept=kept.used if kept is not None else 0)
+
     async def _pause(self) -> None:
         """Until there is something to say: a lease ended, our view is old, or a heartbeat is due."""
         if self._free() > 0 or self._done or self._failed:
@@ -212,8 +244,6 @@ class Agent:
                 waiter.cancel()
 
     def _free(self) -> int:
-        if self._leaving:
-            return 0
         busy = sum(1 for r in self._running.values() if not r.draining)
         draining = len(self._running) - busy
         return max(0, min(self.slots - busy - len(self._waiting), 2 * self.slots - busy - draining))
@@ -221,6 +251,7 @@ class Agent:
     async def _obey(self, orders: Orders) -> None:
         self.phase = orders.phase
         self.aborting = orders.aborting
+        self.released = orders.released
         for lease_id in orders.acknowledged:
             self._done.pop(lease_id, None)
             self._failed.pop(lease_id, None)
@@ -236,8 +267,14 @@ class Agent:
         for lease_id in [x for x in self._waiting if x not in wanted]:
             del self._waiting[lease_id]
         for lease_id, lease in wanted.items():
-            if lease_id not in self._running and lease_id not in self._done and lease_id not in self._failed:
+            if lease_id in self._running or lease_id in self._done or lease_id in self._failed:
+                continue
+            if not self._leaving or lease.again or lease.stored or lease_id.kind is Kind.ABORT:
                 self._waiting[lease_id] = lease
+        if orders.written and self._carrier.kept is not None:
+            written = _members(orders.written)
+            self._known_written = len(written)
+            await self.aside(self._carrier.kept.drop, written)
         self._start_waiting()
 
     def _start_waiting(self) -> None:
@@ -254,13 +291,21 @@ class Agent:
             assert self._spec is not None
             self._summary = await self.aside(self.work.load, self._spec, view.plan)
             self.inbox.open(self.work, self.open_store(self.work.buckets()))
+            if self._spec.retain_shards:
+                self._keep_shards(self._summary)
         gained = self.membership.update(view)
         if gained is not None:
             for key in [key for key in self._transferred if key[0] in gained]:
                 del self._transferred[key]  # done for fewer groups than are in the tranche now
-            gone = self.inbox.keep_only(self.membership.owned())
+            gone = self.inbox.keep_only([*self.membership.owned(), *self.membership.handed()])
             if gone:
                 await self.aside(self.inbox.store.drop, gone)
+
+    def _keep_shards(self, summary: PlanSummary) -> None:
+        if self.open_kept is not None and self._carrier.kept is None:
+            assert self._spec is not None
+            kept = self._carrier.kept = self.open_kept(self._spec, summary, self.work.group_of)
+            self.inbox.make_room = kept.clear
 
     async def _let_go(self) -> None:
         for running in self._running.values():
@@ -318,10 +363,15 @@ class Agent:
             refusal = lease.kind is Kind.PLAN and error.refusal
             retry = error.retry and not refusal  # a store that was never reached is told at once: storages have tried
             return Failure(lease, error.reason, error.message, retry=retry, refusal=refusal)
+        if isinstance(error, Absent):
+            log.info("%s", error, extra=self._about(lease))
+            return Failure(lease, Internal.reason, str(error), retry=True, absent=True)
         if isinstance(error, Incomplete | Unreachable):
             return Failure(lease, Internal.reason, str(error), retry=True)
         if isinstance(error, CorruptBlock):
-            return Failure(lease, Internal.reason, str(error), retry=False)
+            self.inbox.corrupt += 1
+            log.warning("%s", error, extra=self._about(lease))
+            return Failure(lease, Internal.reason, str(error), retry=True, corrupt=error.shard.split)
         log.error("failed", exc_info=error, extra=self._about(lease))
         where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
         at = f" ({where.name}, line {where.lineno})" if where else ""
@@ -330,71 +380,22 @@ class Agent:
     async def _plan(self, lease: Lease) -> Done:
         assert self._spec is not None
         summary = await self.compute(self.work.plan, self._spec)
-        return Done(lease.id, plan=summary)
+        written = await self.compute(self.work.recorded, self._spec, summary.fingerprint)
+        return Done(lease.id, plan=summary, written=written)
 
     async def _transfer(self, lease: Lease) -> Done:
-        tranche, split = lease.id.tranche, lease.id.item
-        attempt = Attempt(tranche, split, lease.id.attempt)
-        shared = self.work.shared()
-        if shared is not None:
-            return await self._transfer_to_store(lease.id, shared.writer(attempt))
-        outbox = Outbox(
-            self.job,
-            attempt,
-            self.membership,
-            self.inbox,
-            self.peers,
-            self.send_budget,
-            self.settings.frame_bytes,
-        )
-        rows = bytes_read = 0
-        wanted = self.membership.wanted(tranche)
-        steps = self.work.read(split, wanted)
-        ahead: asyncio.Future[Step | None] = asyncio.ensure_future(self.compute(_next, steps))
-        try:
-            while (step := await ahead) is not None:
-                ahead = asyncio.ensure_future(self.compute(_next, steps))  # reads on while this step is sent
-                rows += step.rows
-                bytes_read += step.bytes_read
-                await outbox.put(step.shards)
+        def drained() -> None:
             running = self._running.get(lease.id)
             if running is not None:
                 running.draining = True
                 self._start_waiting()
                 self._news.set()
-            await outbox.finish()
-        finally:
-            await asyncio.wait([ahead])  # a thread cannot be stopped: the lease is held until its step is over
-            if not ahead.cancelled():
-                ahead.exception()  # told already where it was awaited
-            await outbox.cancel()
-        if not outbox.complete(wanted):
-            raise Incomplete(f"tranche {tranche} gained groups while split {split} was sent")
-        self._transferred[tranche, split] = (lease.id.attempt, rows)
-        return Done(lease.id, rows_read=rows, bytes_read=bytes_read, rows_moved=outbox.rows, bytes_moved=outbox.bytes)
 
-    async def _transfer_to_store(self, lease: LeaseId, writer: ShardWriter) -> Done:
-        """Every group's rows, whoever owns it: what is in the store is there for all."""
-        rows = bytes_read = 0
-        steps = self.work.read(lease.item, None)
-
-        def step() -> Step | None:
-            found = next(steps, None)
-            if found is None:
-                writer.finish()
-            else:
-                writer.add(found.shards)
-            return found
-
-        try:
-            while (found := await self._to_its_end(self.compute(step))) is not None:
-                rows += found.rows
-                bytes_read += found.bytes_read
-        except BaseException:
-            await self._to_its_end(self.compute(writer.abort))
-            raise
-        self._transferred[lease.tranche, lease.item] = (lease.attempt, rows)
-        return Done(lease, rows_read=rows, bytes_read=bytes_read, rows_moved=writer.rows, bytes_moved=writer.bytes)
+        done = await self._carrier.carry_out(lease, drained)
+        attempts = [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]
+        for attempt in attempts:
+            self._transferred[attempt.tranche, attempt.split] = (attempt.attempt, done.rows_read)
+        return done
 
     async def _write(self, lease: Lease) -> Done:
         group = lease.id.item
@@ -420,7 +421,7 @@ class Agent:
 
     async def _write_group(self, lease: Lease, source: GroupSource | SharedSource) -> Done:
         group = lease.id.item
-        writing = asyncio.ensure_future(self.compute(self.work.write, group, source))
+        writing = asyncio.ensure_future(self.compute(self._write_or_make_room, group, source))
         try:
             written = await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -439,8 +440,17 @@ class Agent:
             largest=written.largest,
         )
 
+    def _write_or_make_room(self, group: int, source: GroupSource | SharedSource) -> Written:
+        """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
+        try:
+            return self.work.write(group, source)
+        except OutOfDisk:
+            if not self.inbox.make_room():
+                raise
+            return self.work.write(group, source)
+
     async def _commit(self, lease: Lease) -> Done:
-        result = await self._to_its_end(self.compute(self.work.commit, lease.rows))
+        result = await to_its_end(self.compute(self.work.commit, lease.rows))
         output: dict[str, str | int | float] = {
             "manifest": result.manifest,
             "files": result.files,
@@ -453,25 +463,10 @@ class Agent:
 
     async def _abort(self, lease: Lease) -> Done:
         assert self._spec is not None
-        await self._to_its_end(self.compute(self.work.abort, self._spec))
+        await to_its_end(self.compute(self.work.abort, self._spec))
         return Done(lease.id)
 
-    @staticmethod
-    async def _to_its_end(work: Awaitable[Any]) -> Any:
-        """A thread cannot be stopped: a lease that touches the output is held until its thread is through."""
-        working = asyncio.ensure_future(work)
-        try:
-            return await asyncio.shield(working)
-        finally:
-            await asyncio.wait([working])
-            if not working.cancelled():
-                working.exception()
 
-
-class Incomplete(Exception):
-    """A transfer whose shards did not all go where they should by the view that is valid now."""
-
-
-def _next(steps: Iterator[Step]) -> Step | None:
-    """The next step, or None at the end (StopIteration does not cross a future)."""
-    return next(steps, None)
+def _members(bits: bytes) -> list[int]:
+    """The numbers whose bits are set, the lowest bit of the first byte being 0."""
+    return [8 * i + bit for i, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1]

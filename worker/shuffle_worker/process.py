@@ -29,8 +29,10 @@ import pyarrow as pa
 from shuffle_worker.agent import Agent, AgentSettings
 from shuffle_worker.memory import Budgets
 from shuffle_worker.pressure import keep_below, resident
-from shuffle_worker.protocol.messages import Counters
+from shuffle_worker.protocol.messages import Counters, Job, PlanSummary
 from shuffle_worker.settings import WorkerConfig
+from shuffle_worker.store.kept import GroupOf, KeptShards
+from shuffle_worker.store.spill import SpillLog
 from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
@@ -102,10 +104,16 @@ async def run_worker(config: WorkerConfig) -> int:
     control = HttpControl(config.coordinator, config.token, config.job)
     scratch = made(Path(config.scratch))
     stores: list[SpillStore] = []
+    kept: list[KeptShards] = []
 
     def open_store(buckets: int) -> SpillStore:
         stores.append(SpillStore(budgets.store, scratch, buckets))
         return stores[0]
+
+    def open_kept(job: Job, summary: PlanSummary, group_of: GroupOf) -> KeptShards:
+        share = summary.scratch_needed // max(1, job.workers)
+        kept.append(KeptShards(SpillLog(scratch), room_to_keep(scratch, config, share), group_of))
+        return kept[0]
 
     def observe() -> Counters:
         held = stores[0].stats() if stores else None
@@ -136,6 +144,7 @@ async def run_worker(config: WorkerConfig) -> int:
         control=control,
         peers=peers,
         open_store=open_store,
+        open_kept=open_kept,
         inbox=inbox,
         membership=membership,
         work=ChosenWork(budgets, scratch, config.scratch_share, config.scratch_limit),
@@ -182,10 +191,21 @@ async def run_worker(config: WorkerConfig) -> int:
         store_pool.shutdown(wait=True, cancel_futures=True)
         for store in stores:
             store.close()
+        for each in kept:
+            each.close()
         shutil.rmtree(scratch, ignore_errors=True)
         if orphaned.is_set():
             with contextlib.suppress(OSError):  # others are still in it: the last worker tidies up for the launcher
                 scratch.parent.rmdir()
+
+
+def room_to_keep(scratch: Path, config: WorkerConfig, spilled: int) -> int:
+    """Bytes of scratch for shards that were sent: half of what the workers of this disk leave free when all has been
+    spilled that is expected to be. The other half is for estimates that were wrong, and for sorting."""
+    free = shutil.disk_usage(scratch).free // max(1, config.scratch_share)
+    if config.scratch_limit:
+        free = min(free, config.scratch_limit)
+    return max(0, (free - spilled) // 2)
 
 
 def made(folder: Path) -> Path:
@@ -209,9 +229,12 @@ def once(function: Callable[[], object]) -> Callable[[], None]:
 class Farewell:
     """What a worker does when it is told to go.
 
-    In a cluster the pods of a job that was deleted are told to go at the moment its coordinator learns of it. Somebody
-    must still remove what was written, so workers ask for `linger` seconds whether that is so, and if it is they stay
-    until it is done, `grace` seconds at most. In every other case they leave; told twice, they leave at once."""
+    It hands over what it owns, and leaves when the coordinator says that nothing of it is needed any more, after
+    `grace` seconds at the latest. In a cluster the pods of a job that was deleted are told to go at the moment its
+    coordinator learns of it. Somebody must still remove what was written, so workers ask for `linger` seconds whether
+    that is so, and if it is they stay until it is done. Told twice, they leave at once."""
+
+    POLL = 0.05
 
     def __init__(self, agent: Agent, leave: Callable[[], object], linger: float, grace: float) -> None:
         self._agent = agent
@@ -221,18 +244,21 @@ class Farewell:
         self._told = False
 
     def begin(self) -> None:
-        if self._told or self._linger <= 0:
+        latest = max(self._grace, self._linger)
+        if self._told or latest <= 0:
             self._leave()
             return
         self._told = True
         self._agent.leave()
         loop = asyncio.get_running_loop()
-        loop.call_later(self._linger, self._unless_aborting)
-        loop.call_later(max(self._grace, self._linger), self._leave)
+        loop.call_later(self._linger, self._look)
+        loop.call_later(latest, self._leave)
 
-    def _unless_aborting(self) -> None:
-        if not self._agent.aborting:
+    def _look(self) -> None:
+        if self._agent.released and not self._agent.aborting:
             self._leave()
+        else:
+            asyncio.get_running_loop().call_later(self.POLL, self._look)
 
 
 def watch_stdin(gone: Callable[[], object]) -> None:

@@ -15,7 +15,7 @@ from shuffle_worker.operations.base import FileResult, Operation, ShardSource
 from shuffle_worker.operations.splitter import batch_rows
 from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.plan.operations import planning_for
-from shuffle_worker.plan.persist import load, save
+from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
@@ -27,7 +27,7 @@ from shuffle_worker.storage import Sink, Storage, storage_for
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
-from shuffle_worker.writers.commit import Partitioning, abort, commit, record_group
+from shuffle_worker.writers.commit import Partitioning, abort, commit, record_group, written_groups
 from shuffle_worker.writers.output import part_name, shards_folder, staging
 
 
@@ -73,6 +73,9 @@ class Tasks:
 
     def plan(self, job: Job) -> PlanSummary:
         storage = storage_for(job.output.path, job.output.storage)
+        before = saved(storage, job)
+        if before is not None:
+            return before.summary  # by a worker that is gone: what was written goes by it
         plan = make_plan(job, self._budgets, input_storages(job), storage)
         self._check_scratch(plan.summary.scratch_needed, job.workers)
         save(plan, storage)
@@ -110,6 +113,11 @@ class Tasks:
 
     def shared(self) -> SharedShards | None:
         return self._shared
+
+    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+        storage = storage_for(job.output.path, job.output.storage)
+        found = written_groups(storage, job.output.path, job.uid, fingerprint)
+        return [(record.group, record.rows, sum(file.bytes for file in record.files)) for record in found]
 
     def buckets(self) -> int:
         return self.loaded.layout.buckets

@@ -50,6 +50,11 @@ class Work(Protocol):
         """Read the plan that a plan lease wrote. Needed before the calls below; doing it twice is harmless."""
         ...
 
+    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+        """The groups that are written already by this plan, with their rows and bytes. After plan, perhaps on another
+        worker."""
+        ...
+
     def buckets(self) -> int:
         """How many buckets there are in all."""
         ...

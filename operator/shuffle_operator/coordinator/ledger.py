@@ -1,63 +1,48 @@
 """The ledger of a job: which work is due, which is out on a lease, which is done. Bookkeeping only: no time, no I/O.
 
-    plan  ->  transfer leases, one for each (tranche, split)  ->  write leases, one for each group  ->  commit
+    plan  ->  transfer leases, for each (tranche, split)  ->  write leases, one for each group  ->  commit
 
-A *tranche* is a set of groups whose splits are counted together. At first tranche 0 holds every group. When the owner
-of unwritten groups is lost they leave their tranches and become a new one, for which every split is due: the redone
-work is exactly (all splits) x (the groups that were lost), by the same code as the first run. A group may be written
-once every split of its tranche is done: that is the barrier.
+A *tranche* is a set of groups whose splits are counted together (`tranches.py`). At first tranche 0 holds every group.
+When groups change their owner, because it was lost or hands them over, they leave their tranches and become a new one,
+for which every split is due. A group may be written once every split of its tranche is done: that is the barrier.
 
-Memory: a byte for each split of each live tranche, a few words for each group, an entry for each lease that is out.
+What is due for several tranches is read once: a lease carries the others along. And what somebody has at hand is not
+read at all: a worker that kept what it sent (`keeper`), or that has it stored for groups it hands over, sends it again.
+Both are offers only: where it turns out not to be there any more (`not_at_hand`), the split is read.
+
+Memory: some bytes for each split of each live tranche, a few words for each group, an entry for each lease that is out.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
+from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, OUT, Handover, Tranche
 from shuffle_worker.protocol.messages import Attempt, Done, Kind, Lease, LeaseId
+
+__all__ = ["UNOWNED", "Inconsistent", "Ledger", "Totals"]
 
 UNOWNED = -1
 
 
-@dataclass(slots=True)
-class Tranche:
-    """groups: how many groups are in it now. due: splits to give out, in order. done: one byte a split."""
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a transfer lease is beside reading one split for one tranche. along: the same split for other tranches.
+    again: what the holder kept is sent. stored: what it has stored is sent, of these attempts."""
 
-    number: int
-    groups: int
-    due: deque[int]
-    done: bytearray
-    remaining: int
-
-    @classmethod
-    def due_for(cls, number: int, groups: int, splits: int) -> Tranche:
-        return cls(number, groups, deque(range(splits)), bytearray(splits), splits)
+    along: tuple[Attempt, ...] = ()
+    again: bool = False
+    stored: tuple[Attempt, ...] = ()
 
     @property
-    def untouched(self) -> bool:
-        """No split has been given out or done: its groups can still change hands for nothing."""
-        return len(self.due) == len(self.done)
+    def reads(self) -> bool:
+        return not self.again and not self.stored
 
 
-@dataclass(slots=True)
-class Totals:
-    """Rows and bytes of finished work; see `messages.Done`."""
-
-    rows_read: int = 0
-    rows_received: int = 0
-    rows_written: int = 0
-    bytes_read: int = 0
-    bytes_sent: int = 0
-    bytes_written: int = 0
-    files: int = 0
-    largest: int = 0
-    splits_redone: int = 0
-
-
-class Inconsistent(Exception):
-    """The figures of two steps contradict each other: rows were lost or made up, or an input changed."""
+PLAIN = Errand()
 
 
 @dataclass(slots=True)
@@ -79,32 +64,61 @@ class Ledger:
     tranches: dict[int, Tranche] = field(default_factory=dict)
     out: dict[LeaseId, int] = field(default_factory=dict)  # lease -> worker
     totals: Totals = field(default_factory=Totals)
-    rows_of: array[int] = field(default_factory=lambda: array("q"))
+    rows_of: SplitRows = field(default_factory=SplitRows)
+    keeper: array[int] = field(default_factory=lambda: array("i"))  # split -> who kept what it sent of it
     written: bytearray = field(default_factory=bytearray)
     writing: bytearray = field(default_factory=bytearray)
     unwritten: int = 0
     counted: dict[tuple[int, int], int] = field(default_factory=dict)  # (tranche, split) -> attempt, where it is not 0
+    _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of leases that are out and not plain
+    _doubled: set[tuple[int, int]] = field(default_factory=set)  # (tranche, split) that is out more than once
     _attempts: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
-    _splits_read: int = 0
     _orphaned: set[int] = field(default_factory=set)  # tranches with unowned groups
     _of_owner: dict[int, list[int]] = field(default_factory=dict)  # worker -> its unwritten groups
 
     def __post_init__(self) -> None:
         self.owner = [UNOWNED] * self.groups
-        self.rows_of = array("q", [-1]) * self.splits
+        self.rows_of = SplitRows.of(self.splits)
+        self.keeper = array("i", [NOBODY]) * self.splits
         self.written = bytearray(self.groups)
         self.writing = bytearray(self.groups)
         self.unwritten = self.groups
-        self.tranche = [self._open(self.groups).number] * self.groups
+        self.tranche = [self._open(self.groups, None).number] * self.groups
         self.reindex()
 
     # -- ownership ---------------------------------------------------------------------------------------------------
 
-    def _open(self, groups: int) -> Tranche:
+    def _open(self, groups: int, handover: Handover | None) -> Tranche:
         new = Tranche.due_for(self.next_tranche, groups, self.splits)
+        new.handover = handover
         self.tranches[new.number] = new
         self.next_tranche += 1
+        reading = {lease.item: w for lease, w in self.out.items() if lease.kind is Kind.TRANSFER and self._reads(lease)}
+        for split in range(self.splits):
+            sender = self._sender(new, split)
+            if sender == NOBODY and self.keeping:
+                sender = reading.get(split, NOBODY)  # it is about to be kept
+            new.route(split, sender)
         return new
+
+    @property
+    def keeping(self) -> bool:
+        """Somebody keeps what it sends."""
+        return any(keeper != NOBODY for keeper in self.keeper)
+
+    def _sender(self, tranche: Tranche, split: int) -> int:
+        """Who can bring a split without reading it."""
+        keeper, handover = self.keeper[split], tranche.handover
+        if handover is not None and keeper in (NOBODY, handover.worker) and handover.sources(split):
+            return handover.worker  # what it kept has nothing of its own groups
+        return keeper
+
+    def queue_all(self) -> None:
+        """After the tranches were made from what others remember: every due split waits for whoever can bring it."""
+        for tranche in self.tranches.values():
+            for split in range(self.splits):
+                if tranche.state[split] == DUE:
+                    tranche.route(split, self._sender(tranche, split))
 
     def reindex(self) -> None:
         """After every change of ownership: what the grants look up."""
@@ -113,6 +127,10 @@ class Ledger:
         for g in range(self.groups):
             if not self.written[g]:
                 self._of_owner.setdefault(self.owner[g], []).append(g)
+
+    def unwritten_of(self, worker: int) -> list[int]:
+        """The groups that a worker owns and has not written."""
+        return [g for g in self._of_owner.get(worker, ()) if not self.written[g]]
 
     def assign(self, workers: list[int]) -> bool:
         """Give the unowned groups to workers, in runs, those with least to write first. True if there were any."""
@@ -134,8 +152,16 @@ class Ledger:
         """A worker is gone. Its leases are due again; its unwritten groups are nobody's, in a tranche of their own.
 
         Returns those groups."""
+        for split in range(self.splits):
+            if self.keeper[split] == worker:
+                self.keeper[split] = NOBODY
         for lease in [lease for lease, holder in self.out.items() if holder == worker]:
             self.give_back(lease)
+        for tranche in self.tranches.values():
+            if tranche.handover is not None and tranche.handover.worker == worker:
+                tranche.handover = None
+            for split in tranche.release(worker):
+                tranche.route(split, self._sender(tranche, split))
         held = [g for g in range(self.groups) if self.owner[g] == worker]
         for g in held:
             self.owner[g] = UNOWNED  # written ones too: the next process in this slot does not have them
@@ -143,7 +169,18 @@ class Ledger:
         self.separate(lost)
         return [] if self.shared else lost
 
-    def separate(self, groups: list[int]) -> None:
+    def hand_over(self, groups: Iterable[int], worker: int) -> list[int]:
+        """Groups leave their owner, which is there still and can send what it has stored for them: they are nobody's,
+        in a tranche of their own. Those that are being written stay. Returns the ones that go."""
+        going = [g for g in groups if self.owner[g] == worker and not self.written[g] and not self.writing[g]]
+        done: dict[int, bytes] = {}
+        for number in sorted({self.tranche[g] for g in going}):
+            done[number] = bytes(state & 2 for state in self.tranches[number].state)
+        counted = {key: attempt for key, attempt in self.counted.items() if key[0] in done}
+        self.separate(going, Handover(worker, done, counted))
+        return going
+
+    def separate(self, groups: list[int], handover: Handover | None = None) -> None:
         """Move groups to a new tranche, unowned; every split is due for them. Shared ones only lose their owner."""
         if not groups:
             return
@@ -152,7 +189,7 @@ class Ledger:
                 self.owner[g] = UNOWNED
             self.reindex()
             return
-        new = self._open(len(groups))
+        new = self._open(len(groups), handover)
         for g in groups:
             old = self.tranches[self.tranche[g]]
             old.groups -= 1
@@ -163,10 +200,10 @@ class Ledger:
         self.reindex()
 
     def _close(self, tranche: Tranche) -> None:
-        """Nobody needs it any more: its leases are void."""
+        """Nobody needs it any more: its leases are void, and what they carried along is due again."""
         del self.tranches[tranche.number]
         for lease in [x for x in self.out if x.kind is Kind.TRANSFER and x.tranche == tranche.number]:
-            del self.out[lease]
+            self.give_back(lease)
         for key in [key for key in self.counted if key[0] == tranche.number]:
             del self.counted[key]
 
@@ -179,13 +216,11 @@ class Ledger:
         They become a tranche of their own, for within a tranche a group never changes its owner: a transfer that
         somebody reports as done, however late, is then done for whoever owns the tranche's groups."""
         fair = self.unwritten // max(1, len(workers))
+        fresh = {t.number for t in self.tranches.values() if self.shared or (t.untouched and t.handover is None)}
         free = [
             g
             for g in range(self.groups)
-            if not self.written[g]
-            and not self.writing[g]
-            and self.owner[g] != newcomer
-            and (self.shared or self.tranches[self.tranche[g]].untouched)
+            if not self.written[g] and not self.writing[g] and self.owner[g] != newcomer and self.tranche[g] in fresh
         ]
         taken = free[: max(0, fair - len(self._of_owner.get(newcomer, ())))]
         self.separate(taken)
@@ -194,15 +229,92 @@ class Ledger:
         self.reindex()
         return bool(taken)
 
+    def handing(self) -> list[tuple[int, int]]:
+        """(tranche, worker): whoever hands over keeps what it has stored until that is done."""
+        return [(t.number, t.handover.worker) for t in self.tranches.values() if t.handover is not None and t.remaining]
+
+    def hands_over(self, worker: int) -> bool:
+        """It still has to send what it stored for groups that it handed over."""
+        for tranche in self.tranches.values():
+            handover = tranche.handover
+            if handover is None or handover.worker != worker or not tranche.remaining:
+                continue
+            if any(state != DONE and handover.sources(split) for split, state in enumerate(tranche.state)):
+                return True
+        return False
+
     # -- leases ------------------------------------------------------------------------------------------------------
 
-    def grant_transfer(self, worker: int) -> LeaseId | None:
-        """The next split that is due, of the oldest tranche whose groups all have owners."""
+    def grant_transfer(self, worker: int, *, reads: bool = True) -> LeaseId | None:
+        """The next split that is due, of the oldest tranche whose groups all have owners: one that this worker can send
+        from what it has, else one to be read (if it `reads`)."""
         for tranche in self.tranches.values():
-            if tranche.due and tranche.number not in self._orphaned:
-                split = tranche.due.popleft()
-                return self._grant(Kind.TRANSFER, tranche.number, split, worker)
+            if not tranche.remaining or tranche.number in self._orphaned:
+                continue
+            lease = self._grant_sending(tranche, worker)
+            if lease is None and reads:
+                lease = self._grant_reading(tranche, worker)
+            if lease is not None:
+                return lease
         return None
+
+    def _grant_sending(self, tranche: Tranche, worker: int) -> LeaseId | None:
+        def ready(split: int) -> bool:
+            return self._sender(tranche, split) == worker or not self._is_reading(worker, split)
+
+        while (split := tranche.next_held(worker, ready)) is not None:
+            sender = self._sender(tranche, split)
+            if sender != worker:  # what it was reading then it has not kept
+                tranche.route(split, sender)
+                continue
+            handover = tranche.handover
+            stored = handover.sources(split) if handover is not None and handover.worker == worker else []
+            return self._grant_split([tranche], split, worker, Errand(again=not stored, stored=tuple(stored)))
+        return None
+
+    def _grant_reading(self, tranche: Tranche, worker: int) -> LeaseId | None:
+        split = tranche.next_waiting()
+        return self._grant_read(tranche, split, worker) if split is not None else None
+
+    def _grant_read(self, tranche: Tranche, split: int, worker: int) -> LeaseId:
+        together = [tranche]
+        for other in self.tranches.values():
+            free = other is not tranche and other.state[split] == DUE and other.number not in self._orphaned
+            if free and self._sender(other, split) == NOBODY:
+                together.append(other)
+        return self._grant_split(together, split, worker, PLAIN)
+
+    def steal(self, worker: int, sender: int) -> LeaseId | None:
+        """For a worker that has nothing to do: read a split that waits for a sender that is slow."""
+        for tranche in self.tranches.values():
+            queue = tranche.held.get(sender)
+            while queue and tranche.number not in self._orphaned:
+                split = queue.pop()
+                if tranche.state[split] == DUE:
+                    return self._grant_split([tranche], split, worker, PLAIN)
+        return None
+
+    def grant_spare(self, worker: int, lease: LeaseId) -> LeaseId | None:
+        """A second attempt at a transfer that is out with somebody else. The first of the two to finish counts."""
+        numbers = [part.tranche for part in self.parts(lease)]
+        if self.out.get(lease) in (None, worker) or any((n, lease.item) in self._doubled for n in numbers):
+            return None
+        there = [self.tranches[n] for n in numbers if n in self.tranches]
+        together = [tranche for tranche in there if tranche.state[lease.item] == OUT]
+        if not together:
+            return None
+        self._doubled.update((tranche.number, lease.item) for tranche in together)
+        return self._grant_split(together, lease.item, worker, PLAIN)
+
+    def _grant_split(self, together: list[Tranche], split: int, worker: int, errand: Errand) -> LeaseId:
+        for tranche in together:
+            tranche.state[split] = OUT
+        first, *others = together
+        along = tuple(Attempt(t.number, split, self._next_attempt(Kind.TRANSFER, t.number, split)) for t in others)
+        lease = self._grant(Kind.TRANSFER, first.number, split, worker)
+        if along or errand is not PLAIN:
+            self._errands[lease] = Errand(along, errand.again, errand.stored)
+        return lease
 
     def grant_write(self, worker: int) -> LeaseId | None:
         """A group of this worker's whose barrier is reached; of anybody's where shards are shared."""
@@ -224,25 +336,35 @@ class Ledger:
             return False
         return self.tranches[self.tranche[group]].remaining == 0
 
-    def grant(self, kind: Kind, worker: int) -> LeaseId | None:
-        """A piece of work that there is only one of (commit, abort), unless it is out."""
-        if any(lease.kind is kind for lease in self.out):
-            return None
-        return self._grant(kind, 0, 0, worker)
+    def _next_attempt(self, kind: Kind, tranche: int, item: int) -> int:
+        key = (kind, tranche, item)
+        attempt = self._attempts[key] = self._attempts.get(key, self.attempt_floor - 1) + 1
+        return attempt
 
     def _grant(self, kind: Kind, tranche: int, item: int, worker: int) -> LeaseId:
-        key = (kind, tranche, item)
-        attempt = self._attempts.get(key, self.attempt_floor - 1) + 1
-        if attempt:
-            self._attempts[key] = attempt
-        else:
-            self._attempts.setdefault(key, 0)
-        lease = LeaseId(kind, tranche, item, attempt)
+        lease = LeaseId(kind, tranche, item, self._next_attempt(kind, tranche, item))
         self.out[lease] = worker
         return lease
 
+    def parts(self, lease: LeaseId) -> list[Attempt]:
+        """The attempts that a transfer lease is: its own, and those it carries along."""
+        own = Attempt(lease.tranche, lease.item, lease.attempt)
+        return [own, *self._errands.get(lease, PLAIN).along]
+
+    def _reads(self, lease: LeaseId) -> bool:
+        return self._errands.get(lease, PLAIN).reads
+
+    def _is_reading(self, worker: int, split: int) -> bool:
+        return any(
+            lease.item == split and holder == worker and lease.kind is Kind.TRANSFER and self._reads(lease)
+            for lease, holder in self.out.items()
+        )
+
     def order(self, lease: LeaseId) -> Lease:
         """The lease with all that its holder needs to know."""
+        if lease.kind is Kind.TRANSFER:
+            errand = self._errands.get(lease, PLAIN)
+            return Lease(lease, along=list(errand.along), again=errand.again, stored=list(errand.stored))
         if lease.kind is Kind.WRITE:
             tranche = self.tranche[lease.item]
             counted = [Attempt(t, s, a) for (t, s), a in sorted(self.counted.items()) if t == tranche]
@@ -255,46 +377,105 @@ class Ledger:
         """A lease that was out will not be finished by its holder: it is due again."""
         if self.out.pop(lease, None) is None:
             return
-        if lease.kind is Kind.TRANSFER and lease.tranche in self.tranches:
-            self.tranches[lease.tranche].due.appendleft(lease.item)
-        elif lease.kind is Kind.WRITE:
+        if lease.kind is Kind.WRITE:
             self.writing[lease.item] = 0
+        elif lease.kind is Kind.TRANSFER:
+            for part in self.parts(lease):
+                self._put_back(part.tranche, lease.item)
+            self._errands.pop(lease, None)
+
+    def _put_back(self, number: int, split: int) -> None:
+        tranche = self.tranches.get(number)
+        if tranche is None or tranche.state[split] != OUT:
+            return
+        if (number, split) in self._doubled:
+            self._doubled.discard((number, split))
+            return  # the other of the two goes on
+        tranche.state[split] = DUE
+        sender = self._sender(tranche, split)
+        if sender == NOBODY:
+            tranche.waiting.appendleft(split)
+        else:
+            tranche.route(split, sender)
+
+    def redo(self, split: int) -> None:
+        """What is shared of a split is damaged: it is made again, by an attempt of its own."""
+        for tranche in self.tranches.values():
+            if tranche.undo(split):
+                self.counted.pop((tranche.number, split), None)
+
+    def not_at_hand(self, lease: LeaseId) -> None:
+        """The holder of a lease does not have, or not any more, what it was to send: let somebody read it."""
+        errand = self._errands.get(lease, PLAIN)
+        tranche = self.tranches.get(lease.tranche)
+        if errand.again:
+            self._forget_keeper(lease.item)
+        elif errand.stored and tranche is not None and tranche.handover is not None:
+            tranche.handover = tranche.handover.without(lease.item)
+        self.give_back(lease)
+
+    def _forget_keeper(self, split: int) -> None:
+        keeper, self.keeper[split] = self.keeper[split], NOBODY
+        for tranche in self.tranches.values():
+            if keeper != NOBODY and tranche.state[split] == DUE:
+                tranche.route(split, self._sender(tranche, split))
 
     def finish(self, done: Done, worker: int) -> bool:
         """Count a finished lease. False where it was not out with this worker (counted before, or taken away)."""
         lease = done.id
         if self.out.get(lease) != worker:
             return False
-        del self.out[lease]
         if lease.kind is Kind.TRANSFER:
-            self._finish_transfer(lease, done.rows_read, done.bytes_read, done.bytes_moved)
-        elif lease.kind is Kind.WRITE:
-            self._finish_write(lease.item, done)
+            self._finish_transfer(lease, done, worker)
+        else:
+            del self.out[lease]
+            if lease.kind is Kind.WRITE:
+                self._finish_write(lease.item, done)
         return True
 
-    def _finish_transfer(self, lease: LeaseId, rows: int, bytes_read: int, bytes_sent: int) -> None:
-        self.totals.bytes_read += bytes_read
-        self.totals.bytes_sent += bytes_sent
-        self.mark_transferred(lease.tranche, lease.item, lease.attempt, rows)
+    def _finish_transfer(self, lease: LeaseId, done: Done, worker: int) -> None:
+        split, parts, errand = lease.item, self.parts(lease), self._errands.get(lease, PLAIN)
+        del self.out[lease]
+        self._errands.pop(lease, None)
+        again = self.rows_of.seen(split) or not errand.reads
+        totals = self.totals
+        totals.bytes_read += done.bytes_read
+        totals.bytes_sent += done.bytes_moved
+        if again:
+            totals.splits_redone += 1
+            totals.splits_resent += not errand.reads
+            totals.bytes_read_again += done.bytes_read
+            totals.bytes_sent_again += done.bytes_moved
+        for part in parts:
+            self.mark_transferred(part.tranche, split, part.attempt, done.rows_read)
+        if done.kept and self.keeper[split] == NOBODY:
+            self.keeper[split] = worker
+        elif errand.reads and not done.kept:
+            for tranche_ in self.tranches.values():  # some may have waited for it to be kept
+                if tranche_.state[split] == DUE and self._sender(tranche_, split) == NOBODY:
+                    tranche_.waiting.append(split)
+        self._end_losers(split)
+
+    def _end_losers(self, split: int) -> None:
+        """Attempts at what is done by now are void."""
+        doubled = [key for key in self._doubled if key[1] == split]
+        if not doubled:
+            return
+        for key in doubled:
+            tranche = self.tranches.get(key[0])
+            if tranche is None or tranche.state[split] != OUT:
+                self._doubled.discard(key)
+        for lease in [x for x in self.out if x.kind is Kind.TRANSFER and x.item == split]:
+            numbers = [part.tranche for part in self.parts(lease)]
+            if not any(n in self.tranches and self.tranches[n].state[split] == OUT for n in numbers):
+                del self.out[lease]
+                self._errands.pop(lease, None)
 
     def mark_transferred(self, number: int, split: int, attempt: int, rows: int) -> None:
         """A split is done for a tranche. Also called while a lost ledger is rebuilt from what workers report."""
-        tranche = self.tranches[number]
-        if self.rows_of[split] < 0:
-            self.rows_of[split] = rows
-            self.totals.rows_read += rows
-            self._splits_read += 1
-        elif self.rows_of[split] != rows:
-            raise Inconsistent(
-                f"split {split} gave {self.rows_of[split]} rows when it was read first and {rows} when it was read "
-                "again: the input changed while the job ran"
-            )
-        else:
-            self.totals.splits_redone += 1
-        if not tranche.done[split]:
-            tranche.done[split] = 1
-            tranche.remaining -= 1
-        if attempt:
+        self.totals.rows_read += self.rows_of.note(split, rows)
+        tranche = self.tranches.get(number)
+        if tranche is not None and tranche.finish(split) and attempt:
             self.counted[number, split] = attempt
 
     def _finish_write(self, group: int, done: Done) -> None:
@@ -305,7 +486,7 @@ class Ledger:
         self.mark_written(group, done.rows_written, done.bytes_written)
 
     def mark_written(self, group: int, rows: int, size: int) -> None:
-        """A group's files are there. Also called while a lost ledger is rebuilt."""
+        """A group's files are there. Also called for what was written before this ledger was made."""
         if self.written[group]:
             return
         self.written[group] = 1
@@ -320,11 +501,6 @@ class Ledger:
     # -- where things stand ------------------------------------------------------------------------------------------
 
     @property
-    def splits_due(self) -> int:
-        """Splits not yet done, over all tranches that still matter."""
-        return sum(t.remaining for t in self.tranches.values())
-
-    @property
     def splits_done(self) -> int:
         """Splits done for every group's current owner: what the barrier waits for."""
         worst = max((t.remaining for t in self.tranches.values()), default=0)
@@ -335,9 +511,14 @@ class Ledger:
         return all(t.remaining == 0 for t in self.tranches.values())
 
     @property
+    def must_read(self) -> bool:
+        """Rows are missing that no owner is just handing over."""
+        return any(t.remaining and t.handover is None for t in self.tranches.values())
+
+    @property
     def rows_known(self) -> bool:
         """Every split's rows have been reported (not so when a coordinator was rebuilt after a worker was lost)."""
-        return self._splits_read == self.splits
+        return self.rows_of.known == self.splits
 
     @property
     def groups_written(self) -> int:

@@ -20,8 +20,12 @@ from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopW
 from shuffle_operator.coordinator.ledger import Inconsistent, Ledger
 from shuffle_operator.coordinator.losses import Cause, Losses
 from shuffle_operator.coordinator.members import Live, Past
+from shuffle_operator.coordinator.pace import Pace
+from shuffle_operator.coordinator.phases import TERMINAL, TRANSITIONS
 from shuffle_operator.coordinator.rebuild import EPOCHS, new_ledger, rebuild
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.size import workers_for
+from shuffle_operator.coordinator.undoing import Undoing
 from shuffle_worker.protocol.messages import (
     VERSION,
     Done,
@@ -39,20 +43,6 @@ from shuffle_worker.protocol.messages import (
     Sync,
     View,
 )
-
-TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.PENDING: frozenset({Phase.PLANNING, Phase.TRANSFERRING, Phase.FAILED}),
-    Phase.PLANNING: frozenset({Phase.TRANSFERRING, Phase.FAILED}),
-    Phase.TRANSFERRING: frozenset({Phase.WRITING, Phase.COMMITTING, Phase.FAILED}),
-    Phase.WRITING: frozenset({Phase.TRANSFERRING, Phase.COMMITTING, Phase.FAILED}),
-    Phase.COMMITTING: frozenset({Phase.COMPLETE, Phase.FAILED}),
-    Phase.COMPLETE: frozenset(),
-    Phase.FAILED: frozenset(),
-}
-"""Writing goes back to Transferring when an owner is lost; Pending goes straight to Transferring when a coordinator
-that lost its memory learns from the workers that the plan is there."""
-
-TERMINAL = frozenset({Phase.COMPLETE, Phase.FAILED})
 
 
 @dataclass(slots=True)
@@ -83,22 +73,24 @@ class Coordinator:
     _lost: set[str] = field(default_factory=set)  # incarnations: a zombie must not take the place of its successor
     _starting: dict[int, float] = field(default_factory=dict)
     _actions: list[Action] = field(default_factory=list)
-    _failing_since: float | None = None
+    undoing: Undoing | None = None
     _alone_since: float | None = None
     _out: dict[LeaseId, int] = field(default_factory=dict)  # plan, commit and abort leases: lease -> worker
     _lease_failures: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
     _attempts: dict[Kind, int] = field(default_factory=dict)
     left_behind: bool = False
     """What the job wrote could not be removed."""
-    _aborted: bool = False
-    _abort_tries: int = 0
-    _abort_failure: str = ""
     _fail_later: Cause | None = None
     _held: dict[int, Held] = field(default_factory=dict)
     _rebuild_since: float | None = None
+    _recounting: bool = False  # a worker looks which groups are written, before those that nobody holds are given out
+    _grown_at: float | None = None
+    _handing: set[tuple[int, int]] = field(default_factory=set)
+    pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
         self.epoch = self.generation * EPOCHS
+        self.pace = Pace(self.settings)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -123,7 +115,7 @@ class Coordinator:
                 f"worker {message.worker} was not heard of for too long; its work was given to others and its place "
                 "to a new process"
             )
-        if not 0 <= message.worker < max(self.job.workers, max(self.members, default=0) + 1):
+        if not 0 <= message.worker < max(self.job.workers, self.job.most_workers, max(self.members, default=0) + 1):
             return self._refuse(f"job {self.job.name} has no worker {message.worker}, it has {self.job.workers}")
         live = self.members.get(message.worker)
         if live is not None and live.incarnation != message.incarnation:
@@ -151,7 +143,11 @@ class Coordinator:
         live.epoch = message.epoch
         live.holding = message.holding
         live.counters = message.counters
-        live.leaving = message.leaving
+        live.leaving = live.leaving or message.leaving
+        live.full = live.full or message.full
+        if self.pace.stuck(live, now) and not self.over:
+            self._replace(live, now, f"it made no progress for {self.settings.stall:.0f} s", fault=True)
+            return Orders(known=False, phase=self.phase, epoch=self.epoch), self._drain()
         acknowledged: list[LeaseId] = []
         for done in message.done:
             self._finished(live, done, now)
@@ -161,14 +157,19 @@ class Coordinator:
             acknowledged.append(failure.id)
         self._advance(now)
         settled = set(acknowledged)
-        if not self.over and (self._failing or not live.leaving):
+        if live.leaving:
+            self._give_back_unstarted(live, message)
+        if not self.over:
             mine = self._leases_of(live.worker)
             free = max(1, message.free) if self._failing else message.free  # who is leaving can still clean up
             for _ in range(min(free, 2 * live.slots - len(mine))):
-                lease = self._grant(live)
+                lease = self._grant(live, now)
                 if lease is None:
                     break
+                self.pace.granted(lease, now)
         leases = [self._order(lease) for lease in self._leases_of(live.worker) if lease not in settled]
+        if live.leaving and not live.released and not self._failing:
+            self._release(live, holds=bool(leases or message.holding))
         live.holding = [*message.holding, *(x.id for x in leases if x.id not in message.holding)]
         live.idle = message.free > len({lease.id for lease in leases} - set(message.holding))
         view = self._view() if self.ledger is not None and message.epoch != self.epoch else None
@@ -181,8 +182,20 @@ class Coordinator:
             acknowledged=acknowledged,
             stop=self.over,
             aborting=self._failing and not self.over,
+            released=live.released,
+            written=self._written_for(message),
         )
         return orders, self._drain()
+
+    def _written_for(self, message: Sync) -> bytes:
+        """A bit for each written group, for who keeps shards and knows of fewer."""
+        ledger = self.ledger
+        if not self.job.retain_shards or ledger is None or message.written == ledger.groups_written:
+            return b""
+        bits = bytearray(-(-ledger.groups // 8))
+        for group, written in enumerate(ledger.written):
+            bits[group >> 3] |= (1 if written else 0) << (group & 7)
+        return bytes(bits)
 
     def worker_gone(self, worker: int, incarnation: str | None, why: str, fault: bool, now: float) -> list[Action]:
         """A launcher saw a process end. fault: it failed by itself (a crash, an exit code), nobody took it away.
@@ -209,12 +222,7 @@ class Coordinator:
             return self._drain()
         for live in list(self.members.values()):
             if now - live.seen > self.settings.silence:
-                why = f"it was not heard of for {now - live.seen:.0f} s"
-                self._lose(live, now, why)
-                self._actions.append(StopWorker(live.worker, now=True))
-                if not self._failing and live.worker < self.job.workers:
-                    self._start_worker(live.worker, now)
-                    self.replaced += 1
+                self._replace(live, now, f"it was not heard of for {now - live.seen:.0f} s")
         s = self.settings
         if not self.members and self._alone_since is not None and now - self._alone_since > s.startup_deadline:
             why = f"no worker has started within startupDeadlineSeconds, {s.startup_deadline:.0f} s"
@@ -236,25 +244,34 @@ class Coordinator:
         return self._drain()
 
     def resize(self, workers: int, now: float) -> list[Action]:
-        """Another number of workers from now on. Those that are too many leave, which counts as no failure; what they
-        owned and had not written is done again by the others."""
+        """Another number of workers from now on. Those that are too many hand over what they own and leave, which is no
+        failure."""
+        if not self.over:
+            self._resize(workers, now)
+            self._advance(now)
+        return self._drain()
+
+    def _resize(self, workers: int, now: float) -> None:
         before = self.job.workers
-        if self.over or workers == before:
-            return self._drain()
+        if workers == before:
+            return
         self.job = msgspec.structs.replace(self.job, workers=workers)
         self._actions.append(Note("Resized", f"{workers} workers instead of {before}"))
         for worker in sorted({*self.members, *self._starting}):
             if worker >= workers:
+                live = self.members.get(worker)
+                if live is not None and not self._failing:
+                    live.surplus = live.leaving = True  # it is stopped once it has handed over what it has
+                    continue
                 self._starting.pop(worker, None)
-                if worker in self.members:
-                    self._lose(self.members[worker], now, "fewer workers are wanted", counted=False)
                 self._actions.append(StopWorker(worker, now=False))
         if not self._failing:
-            for worker in range(before, workers):
-                if worker not in self._starting:
+            for worker in range(workers):
+                live = self.members.get(worker)
+                if live is not None and live.surplus and not live.released:
+                    live.surplus = live.leaving = False
+                elif worker >= before and worker not in self._starting:
                     self._start_worker(worker, now)
-        self._advance(now)
-        return self._drain()
 
     # -- what callers read -------------------------------------------------------------------------------------------
 
@@ -271,7 +288,7 @@ class Coordinator:
 
     @property
     def _failing(self) -> bool:
-        return self._failing_since is not None
+        return self.undoing is not None
 
     # -- members and ownership ---------------------------------------------------------------------------------------
 
@@ -281,10 +298,9 @@ class Coordinator:
             self._actions.append(StartWorker(worker, self.epoch))
 
     def _lose(self, live: Live, now: float, why: str, *, fault: bool = False, counted: bool = True) -> None:
-        del self.members[live.worker]
-        self._lost.add(live.incarnation)
+        self._drop(live)
+        counted = counted and not live.released
         self.epoch += 1
-        self.past.add(live.counters)
         for lease in [lease for lease, worker in self._out.items() if worker == live.worker]:
             del self._out[lease]
         repair = 0
@@ -298,6 +314,7 @@ class Coordinator:
         if not self.members:
             self._alone_since = now
         if not counted:
+            self._actions.append(Note("WorkerLeft", f"worker {live.worker} left; nothing that it held is missing"))
             return
         if repair:
             what = f"{repair} of its unwritten groups are done again"
@@ -307,6 +324,20 @@ class Coordinator:
                 Note("WorkerLost", f"worker {live.worker} was lost: {why}; nothing it held is missing", warning=True)
             )
 
+    def _drop(self, live: Live) -> None:
+        del self.members[live.worker]
+        self._lost.add(live.incarnation)
+        self.past.add(live.counters)
+        self.pace.forget(live.worker)
+
+    def _replace(self, live: Live, now: float, why: str, *, fault: bool = False) -> None:
+        """It is there, and of no use: lost, stopped, and another one in its place."""
+        self._lose(live, now, why, fault=fault)
+        self._actions.append(StopWorker(live.worker, now=True))
+        if not self._failing and live.worker < self.job.workers:
+            self._start_worker(live.worker, now)
+            self.replaced += 1
+
     def _count_loss(self, worker: int, why: str, fault: bool) -> None:
         self.last_failure = Cause("WorkerFailed" if fault else "WorkerLost", why, worker)
         enough = self.losses.count(worker, why, fault, self.job.workers, self.settings)
@@ -314,7 +345,7 @@ class Coordinator:
 
     def _able(self) -> list[int]:
         """Workers that may own groups."""
-        return sorted(w for w, live in self.members.items() if not live.leaving)
+        return sorted(w for w, live in self.members.items() if live.able)
 
     def _place_newcomer(self, worker: int, now: float) -> None:
         if self.ledger is None or self._failing:
@@ -331,13 +362,65 @@ class Coordinator:
         """All workers that were asked for are here, or the others have been waited for long enough."""
         if len(self.members) >= self.job.workers:
             return True
-        return self.planned_at is not None and now - self.planned_at >= self.settings.patience
+        since, patience = self.planned_at, self.settings.patience
+        if self._grown_at is not None:
+            since, patience = self._grown_at, self.settings.growth_patience
+        return since is not None and now - since >= patience
 
     def _view(self) -> View:
         assert self.ledger is not None
         assert self.summary is not None
         members = [live.member for _, live in sorted(self.members.items())]
-        return View(self.summary.fingerprint, self.epoch, members, list(self.ledger.owner), list(self.ledger.tranche))
+        ledger = self.ledger
+        plan = self.summary.fingerprint
+        return View(plan, self.epoch, members, list(ledger.owner), list(ledger.tranche), ledger.handing())
+
+    # -- handing over ------------------------------------------------------------------------------------------------
+
+    def _unload(self, now: float) -> None:
+        """Take their unwritten groups off the workers that are leaving, or can hold no more, where others can have
+        them."""
+        ledger = self.ledger
+        if ledger is None or self._failing:
+            return
+        for live in list(self.members.values()):
+            if live.able:
+                continue
+            able = self._able()
+            going = [g for g in ledger.unwritten_of(live.worker) if not ledger.writing[g]]
+            if going and able:
+                self._move(going, live.worker, able)
+                why = live.full or "it is to leave"
+                self._actions.append(
+                    Note("GroupsMoved", f"worker {live.worker} hands over {len(going)} groups: {why}", bool(live.full))
+                )
+            elif going and live.full and not self._starting and len(self.members) >= self.job.workers:
+                self._fail(Cause("OutOfDisk", live.full, live.worker), now)
+
+    def _move(self, groups: list[int], worker: int, to: list[int]) -> None:
+        """Groups change their owner, who sends what it has stored for them."""
+        assert self.ledger is not None
+        if self.ledger.hand_over(groups, worker):
+            self.ledger.assign(to)
+            self.epoch += 1
+            self._actions.append(Wake(None))
+
+    def _give_back_unstarted(self, live: Live, message: Sync) -> None:
+        """Who is leaving starts nothing more: leases that it does not hold are given to others."""
+        if self.ledger is not None:
+            there = {*message.holding, *(d.id for d in message.done), *(f.id for f in message.failed)}
+            for lease in self._leases_of(live.worker):
+                if lease not in there:
+                    self.ledger.give_back(lease)
+
+    def _release(self, live: Live, *, holds: bool) -> None:
+        """Nothing of it is needed any more: it may go."""
+        ledger = self.ledger
+        if holds or (ledger is not None and (ledger.unwritten_of(live.worker) or ledger.hands_over(live.worker))):
+            return
+        live.released = True
+        if live.surplus:
+            self._actions.append(StopWorker(live.worker, now=False))
 
     # -- leases ------------------------------------------------------------------------------------------------------
 
@@ -362,17 +445,39 @@ class Coordinator:
         self._out[lease] = live.worker
         return lease
 
-    def _grant(self, live: Live) -> LeaseId | None:
+    def _grant(self, live: Live, now: float) -> LeaseId | None:
         if self._failing:
             return self._only(Kind.ABORT, live) if self._quiet() else None
-        if self.ledger is None:
-            planning = self.phase is Phase.PLANNING and self._rebuild_since is None
-            return self._only(Kind.PLAN, live) if planning else None
+        ledger = self.ledger
+        if ledger is None or self._recounting:
+            planning = self._recounting or (self.phase is Phase.PLANNING and self._rebuild_since is None)
+            lease = self._only(Kind.PLAN, live) if planning and not live.leaving else None
+            if lease is not None or ledger is None:
+                return lease
         if self.phase is Phase.COMMITTING:
-            return self._only(Kind.COMMIT, live)
+            return None if live.leaving else self._only(Kind.COMMIT, live)
         if live.epoch != self.epoch:
             return None  # first the view, then work in terms of it
-        return self.ledger.grant_write(live.worker) or self.ledger.grant_transfer(live.worker)
+        if live.leaving:
+            return ledger.grant_transfer(live.worker, reads=False)
+        return ledger.grant_write(live.worker) or ledger.grant_transfer(live.worker) or self._help(live, now)
+
+    def _help(self, live: Live, now: float) -> LeaseId | None:
+        """Nothing is due for this worker: what it can take off others, see `pace.py`."""
+        ledger = self.ledger
+        assert ledger is not None
+        sender = self.pace.to_steal(ledger, live.worker, now)
+        lease = ledger.steal(live.worker, sender) if sender is not None else None
+        if lease is None:
+            late = self.pace.to_spare(ledger, live.worker, now)
+            lease = ledger.grant_spare(live.worker, late) if late is not None else None
+        movable = self.phase is Phase.WRITING and live.able and not ledger.shared
+        if lease is None and movable and self.barrier_at is not None:
+            others = {w: other for w, other in self.members.items() if w != live.worker and other.able}
+            groups = self.pace.to_move(ledger, self.barrier_at, others, now)
+            if groups:
+                self._move(groups, ledger.owner[groups[0]], [live.worker])
+        return lease
 
     def _quiet(self) -> bool:
         """Nobody holds a lease that could still write, so that an abort finds all there is to remove."""
@@ -393,6 +498,7 @@ class Coordinator:
                 return
             if counted:
                 self.losses.progress()
+                self.pace.finished(done.id, live.worker, now)
                 if kind is Kind.WRITE and self.ledger.keeps_rows and done.rows_written != done.rows_moved:
                     message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
                     self._fail(Cause("Internal", message, live.worker), now)
@@ -401,20 +507,36 @@ class Coordinator:
             return
         del self._out[done.id]
         self.losses.progress()
-        if kind is Kind.PLAN and done.plan is not None and self.ledger is None:
-            self._planned(done.plan, now)
+        if kind is Kind.PLAN and done.plan is not None:
+            self._planned(done, done.plan, now)
         elif kind is Kind.COMMIT:
             self.output = done.output or {}
             self._go(Phase.COMPLETE, now)
-        elif kind is Kind.ABORT:
-            self._aborted = True
+        elif kind is Kind.ABORT and self.undoing is not None:
+            self.undoing.removed = True
 
-    def _planned(self, summary: PlanSummary, now: float) -> None:
-        self.summary = summary
-        self.planned_at = now
-        self.ledger = new_ledger(summary, self.generation)
-        self._rebuild_since = None  # planned anew before the survivors had been waited for: they start over
-        self._held.clear()
+    def _planned(self, done: Done, summary: PlanSummary, now: float) -> None:
+        """The plan is there, and it is known which groups were written by workers and under coordinators that are
+        gone."""
+        if self.ledger is None:
+            self.summary = summary
+            self.planned_at = now
+            self.ledger = new_ledger(summary, self.generation)
+            self._rebuild_since = None  # planned anew before the survivors had been waited for: they start over
+            self._held.clear()
+        self._recounting = False
+        if self.summary is not None and summary.fingerprint == self.summary.fingerprint:
+            before = self.ledger.groups_written
+            for group, rows, size in done.written:
+                self.ledger.mark_written(group, rows, size)
+            found = self.ledger.groups_written - before
+            if found:
+                self.ledger.reindex()
+                self._actions.append(Note("Resumed", f"{found} groups are written already"))
+        wanted = workers_for(self.job, summary)
+        if wanted != self.job.workers:
+            self._grown_at = now
+            self._resize(wanted, now)
         self._actions.append(Wake(None))
 
     def _failed_lease(self, live: Live, failure: Failure, now: float) -> None:
@@ -423,19 +545,31 @@ class Coordinator:
         if lease in self._out and self._out[lease] == live.worker:
             del self._out[lease]
         elif ledger is not None and ledger.out.get(lease) == live.worker:
+            if failure.absent:
+                ledger.not_at_hand(lease)
+                return
             ledger.give_back(lease)
+            if ledger.shared and failure.corrupt >= 0:
+                ledger.redo(failure.corrupt)
+            elif failure.corrupt >= 0 and lease.kind is Kind.WRITE:
+                others = [w for w in self._able() if w != live.worker]
+                self._move([lease.item], live.worker, others or [live.worker])
         else:
             return
-        if self._failing:
+        if self.undoing is not None:
             if lease.kind is Kind.ABORT:
-                self._abort_tries += 1
-                self._abort_failure = failure.message
+                self.undoing.failed(failure.message)
+            return
+        if ledger is not None and failure.reason == "OutOfDisk" and lease.kind in (Kind.WRITE, Kind.TRANSFER):
+            live.full = live.full or failure.message
             return
         key = (lease.kind, lease.tranche, lease.item)
         count = self._lease_failures[key] = self._lease_failures.get(key, 0) + 1
-        cause = Cause(failure.reason, failure.message, live.worker, failure.refusal)
+        first = self.generation == 0  # else it was planned before, and something may be written
+        cause = Cause(failure.reason, failure.message, live.worker, failure.refusal and first)
         self.last_failure = cause
-        if not failure.retry or count >= self.settings.lease_attempts:
+        retry = failure.retry or (not first and failure.reason == "StorageUnavailable")
+        if not retry or count >= self.settings.lease_attempts:
             self._fail(cause, now)
         else:
             self._actions.append(Wake(None))
@@ -468,7 +602,7 @@ class Coordinator:
         if self._failing or self.over:
             return
         self.cause = cause
-        self._failing_since = now
+        self.undoing = Undoing(cause, now)
         self._out.clear()
         if self.ledger is not None:
             self.ledger.out.clear()
@@ -491,6 +625,9 @@ class Coordinator:
         ledger = self.ledger
         if ledger is None:
             return
+        self._unload(now)
+        if self._failing or self._recounting:
+            return
         if ledger.unowned() and self.members and self._settled(now) and ledger.assign(self._able()):
             self.epoch += 1
             self._actions.append(Wake(None))
@@ -499,8 +636,13 @@ class Coordinator:
         if self.phase is Phase.TRANSFERRING and ledger.barrier_reached and not ledger.unowned():
             self.barrier_at = now
             self._go(Phase.WRITING, now)
-        elif self.phase is Phase.WRITING and not ledger.barrier_reached:
+        elif self.phase is Phase.WRITING and ledger.must_read:
             self._go(Phase.TRANSFERRING, now)
+        handing = set(ledger.handing())
+        if self._handing - handing:
+            self.epoch += 1  # who handed over need not keep it any longer
+            self._actions.append(Wake(None))
+        self._handing = handing
         if self.phase in (Phase.WRITING, Phase.TRANSFERRING) and ledger.unwritten == 0:
             if ledger.keeps_rows and ledger.rows_known and ledger.totals.rows_read != ledger.totals.rows_written:
                 totals = ledger.totals
@@ -515,30 +657,25 @@ class Coordinator:
 
     def _advance_abort(self, now: float) -> None:
         """Failing: wait until nobody writes, have one worker remove what was written, then say Failed."""
-        assert self._failing_since is not None
-        waited = now - self._failing_since
+        undoing = self.undoing
+        assert undoing is not None
         never_planned = self.generation == 0 and Kind.PLAN not in self._attempts
         refused = self.cause is not None and self.cause.refusal
         nothing_written = self.ledger is None and (refused or never_planned)
-        if self._aborted or nothing_written:
+        if undoing.removed or nothing_written:
             self._go(Phase.FAILED, now)
             return
-        if waited > self.settings.stop_grace and not self._quiet():
+        if undoing.impatient(now, self.settings) and not self._quiet():
             for live in list(self.members.values()):
                 if any(x.kind is not Kind.ABORT for x in live.holding):
-                    del self.members[live.worker]
-                    self._lost.add(live.incarnation)
-                    self.past.add(live.counters)
+                    self._drop(live)
                     self._actions.append(StopWorker(live.worker, now=True))
-        if waited > self.settings.abort_deadline or self._abort_tries >= self.settings.lease_attempts:
-            assert self.cause is not None
+        if undoing.given_up(now, self.settings):
             self.left_behind = True
-            why = f": {self._abort_failure}" if self._abort_failure else ""
-            left = f"{self.cause.message} (partial output could not be removed from {self.job.output.path}{why})"
-            self.cause = Cause(self.cause.reason, left, self.cause.worker, refusal=False)
+            self.cause = undoing.left_behind(self.job.output.path)
             self._go(Phase.FAILED, now)
         elif not self.members and not self._starting:
-            self._abort_tries += 1
+            undoing.tries += 1
             self._start_worker(0, now)  # somebody must clean up
 
     # -- soft state --------------------------------------------------------------------------------------------------
@@ -561,6 +698,7 @@ class Coordinator:
             self.epoch += 1
             self.planned_at = now
             self._out.clear()
+            self._recounting = bool(self.ledger.unowned())
 
     def _drain(self) -> list[Action]:
         actions, self._actions = self._actions, []

@@ -12,7 +12,9 @@ class Live:
     """A worker that has registered and not been lost.
 
     epoch: of the view that it has. holding: leases that it said it has, and those given to it since. idle: it asked for
-    work and there was none."""
+    work and there was none. leaving: it was told to go, or is to be let go (surplus). full: why its scratch cannot be
+    used, "" where it can. released: it was leaving, and nothing of it is needed any more. beats, beat_at: its steps,
+    and when they last became more."""
 
     worker: int
     incarnation: str
@@ -25,6 +27,16 @@ class Live:
     counters: Counters = field(default_factory=Counters)
     idle: bool = False
     leaving: bool = False
+    surplus: bool = False
+    full: str = ""
+    released: bool = False
+    beats: int = -1
+    beat_at: float = 0.0
+
+    @property
+    def able(self) -> bool:
+        """It may own groups."""
+        return not self.leaving and not self.full
 
     @property
     def member(self) -> Member:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shuffle_operator.coordinator.ledger import Ledger, Tranche
+from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.tranches import DUE, Tranche
 from shuffle_worker.protocol.messages import Held, PlanSummary
 
 EPOCHS = 1 << 16
@@ -44,15 +45,16 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
         size = newest.tranche.count(number)
         ledger.tranches[number] = Tranche.due_for(number, size, ledger.splits)
 
-    for _, held in here.values():
+    for worker, (_, held) in here.items():
         for tranche, split, attempt, rows in held.transferred:
-            if tranche in ledger.tranches and not ledger.tranches[tranche].done[split]:
+            if tranche in ledger.tranches and ledger.tranches[tranche].state[split] == DUE:
                 ledger.mark_transferred(tranche, split, attempt, rows)
+        for split in held.kept:
+            ledger.keeper[split] = worker
     for _, held in here.values():
         for group, rows, size in held.written:
             ledger.mark_written(group, rows, size)
-    for tranche_ in ledger.tranches.values():
-        tranche_.due = type(tranche_.due)(s for s in range(ledger.splits) if not tranche_.done[s])
+    ledger.queue_all()
     lost = [g for g in range(ledger.groups) if not ledger.written[g] and ledger.owner[g] not in here_then]
     ledger.separate(lost)
     ledger.reindex()

@@ -20,6 +20,9 @@ class Settings:
     """After the plan is there, how long to wait for the rest of the workers before the groups are shared out among
     those that are there. Late ones read and send, and own what is handed to them when something is lost."""
 
+    growth_patience: float = 30.0
+    """The same where more workers are started once the plan is there (`maxReplicas`): they have yet to be placed."""
+
     startup_deadline: float = 600.0
     """No worker at all for so long: the job fails and says why."""
 
@@ -43,3 +46,15 @@ class Settings:
 
     poll: float = 10.0
     """The longest that an answer to an idle worker is held back. Below `silence`, so that waiting is not silence."""
+
+    spare_after: float = 5.0
+    """A transfer that has been out for so long, and for twice as long as they usually take, is given to an idle worker
+    too; a worker that has finished nothing for so long loses what waits for it alone."""
+
+    move_after: float = 15.0
+    """An owner that will go on writing for longer than this hands half of its groups to an idle worker: moving them
+    costs the network and the disk about as much as sending them did."""
+
+    stall: float = 1800.0
+    """A worker that holds a lease and has made no step for so long (no batch read, no shard sent or read back) is stuck
+    and replaced. A function of the user's may take long over one group of rows; nothing of ours takes minutes."""

@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.errors import Internal
+from shuffle_worker.errors import InputNotFound, Internal
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.storage.base import Storage
@@ -20,7 +20,9 @@ _LENGTH = struct.Struct("<Q")
 def fingerprint(plan: Plan) -> str:
     """xxh3-64 of what the plan says, whoever's job it is and on however many workers it runs."""
     replace = msgspec.structs.replace
-    job = replace(plan.job, uid="", name="", workers=0, memory=0, preemptible=False)
+    job = replace(
+        plan.job, uid="", name="", workers=0, memory=0, preemptible=False, retain_shards=False, most_workers=0
+    )
     summary = replace(
         plan.summary,
         fingerprint="",
@@ -52,6 +54,21 @@ def decode(data: bytes) -> Plan:
 
 def save(plan: Plan, storage: Storage) -> None:
     storage.put(plan_path(plan.job.output.path, plan.job.uid), encode(plan))
+
+
+def saved(storage: Storage, job: Job) -> Plan | None:
+    """The plan that was saved for this very job, if one was: a job's plan is made once, for what was written goes by it
+    even if the input has changed since."""
+    try:
+        data = storage.read(plan_path(job.output.path, job.uid))
+    except InputNotFound:
+        return None
+    try:
+        plan = decode(data)
+    except (ValueError, OverflowError, struct.error, OSError, pa.ArrowException):
+        return None
+    settled = msgspec.structs.replace(plan.job, workers=job.workers, most_workers=job.most_workers)
+    return plan if settled == job and fingerprint(plan) == plan.summary.fingerprint else None
 
 
 def load(storage: Storage, job: Job, fingerprint: str) -> Plan:

@@ -92,6 +92,7 @@ class View(Struct, frozen=True):
     together: tranche 0 is all groups at first; when an owner is lost its unwritten groups leave their tranches and
     become a new one, for which every split is due again. So `tranche[g]` says which leases may still bring rows for
     group `g`, and `owner[g]` where to (-1: nobody yet). plan: the fingerprint of the plan that all this is about.
+    handing: (tranche, worker): that worker still has stored what it received for the tranche's groups, and keeps it.
     """
 
     plan: str
@@ -99,6 +100,7 @@ class View(Struct, frozen=True):
     members: list[Member]
     owner: list[int]
     tranche: list[int]
+    handing: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Lease(Struct, frozen=True):
@@ -108,11 +110,17 @@ class Lease(Struct, frozen=True):
     at the same (tranche, split) must not be used. Bounded by the number of leases that were ever given out again.
     rows: for a commit, the total that was read from the input after the filter (-1: not known); the written rows must
     add up to it where the operation keeps every row.
+    along: for a transfer: the same split is due for these tranches too, so that it is read once for all of them.
+    again: for a transfer: do not read; send what was kept of this split (`recovery.retainShards`).
+    stored: for a transfer: do not read; send what the store has of these attempts, for groups that were handed over.
     """
 
     id: LeaseId
     counted: list[Attempt] = field(default_factory=list)
     rows: int = 0
+    along: list[Attempt] = field(default_factory=list)
+    again: bool = False
+    stored: list[Attempt] = field(default_factory=list)
 
 
 class Figures(Struct, frozen=True, omit_defaults=True):
@@ -160,10 +168,12 @@ class PlanSummary(Struct, frozen=True):
 class Done(Struct, frozen=True):
     """A lease that was finished. Sent with every Sync until an Orders acknowledges it.
 
-    rows_read/bytes_read: transfer: from the input, after the filter / stored bytes fetched.
+    rows_read/bytes_read: transfer: from the input, after the filter (-1: not known) / stored bytes fetched.
     rows_moved/bytes_moved: transfer: rows and payload bytes accepted by owners; write: rows and bytes received.
     rows_written/bytes_written: write and commit: rows and bytes in output files.
     largest: write: the largest file's bytes in the group.
+    kept: transfer: what was sent to others lies on scratch, and can be sent again.
+    written: plan: groups that were written before, with their rows and bytes, by workers of which nothing else is left.
     """
 
     id: LeaseId
@@ -177,16 +187,22 @@ class Done(Struct, frozen=True):
     largest: int = 0
     plan: PlanSummary | None = None
     output: dict[str, str | int | float] | None = None  # commit: manifest's address and totals
+    kept: bool = False
+    written: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Failure(Struct, frozen=True):
-    """A lease that could not be finished: `reason`: one of `errors.REASONS`; `retry`: another try may mend it."""
+    """A lease that could not be finished: `reason`: one of `errors.REASONS`; `retry`: another try may mend it. absent:
+    what was to be sent again is not here, or not any more. corrupt: a split, what was stored of which is damaged: it
+    must be brought again; -1: none."""
 
     id: LeaseId
     reason: str
     message: str
     retry: bool = False
     refusal: bool = False  # nothing was moved or written yet, and the job file or its input is at fault
+    absent: bool = False
+    corrupt: int = -1
 
 
 class Counters(Struct, frozen=True):
@@ -205,6 +221,8 @@ class Counters(Struct, frozen=True):
     loop_lag: float = 0.0  # the longest the event loop was held up, seconds
     cpu: float = 0.0  # seconds of processor time
     progress: float = 0.0  # splits or groups in hand, in parts of one: for smooth progress bars (gauge)
+    beats: int = 0  # steps that leases have made: what shows that none of them is stuck
+    kept: int = 0  # bytes on scratch of what was sent and is kept (gauge)
 
 
 class Held(Struct, frozen=True):
@@ -214,6 +232,7 @@ class Held(Struct, frozen=True):
     transferred: list[tuple[int, int, int, int]]  # (tranche, split, attempt, rows read) of finished transfers
     written: list[tuple[int, int, int]]  # (group, rows, bytes) of finished writes
     summary: PlanSummary | None = None
+    kept: list[int] = field(default_factory=list)  # splits whose shards it kept
 
 
 class Register(Struct, frozen=True):
@@ -244,14 +263,18 @@ class Sync(Struct, frozen=True):
     counters: Counters
     free: int  # leases it could start now
     wait: float = 0.0  # seconds that the coordinator may hold the answer back until there is news
-    leaving: bool = False  # it was told to go (SIGTERM, drain): give it nothing new
+    leaving: bool = False  # it was told to go (SIGTERM, drain): give it nothing new, take what it has off it
+    written: int = 0  # groups that it knows to be written, where shards are kept
+    full: str = ""  # why its scratch can hold nothing more; "" where it can
 
 
 class Orders(Struct, frozen=True):
     """known: False means that the coordinator does not know this incarnation: register (again).
     acknowledged: the finished or failed leases that have been counted; the worker forgets them.
     stop: the job is over, or this worker is not wanted: let go of everything and exit.
-    aborting: what the job wrote is about to be removed; a worker that was told to leave stays for that if it can."""
+    aborting: what the job wrote is about to be removed; a worker that was told to leave stays for that if it can.
+    released: it was leaving, and nothing that it has is needed any more.
+    written: where shards are kept: a bit for each group that is written, for what was kept for it can go."""
 
     known: bool
     phase: Phase
@@ -261,6 +284,8 @@ class Orders(Struct, frozen=True):
     acknowledged: list[LeaseId] = field(default_factory=list)
     stop: bool = False
     aborting: bool = False
+    released: bool = False
+    written: bytes = b""
 
 
 # -- the job, as a worker needs it -----------------------------------------------------------------------------------
@@ -437,3 +462,5 @@ class Job(Struct, frozen=True):
     method: str = "Auto"  # or "PeerToPeer", "ObjectStore"
     preemptible: bool = False  # workers run where they may be taken away at any time
     functions: Functions = field(default_factory=Functions)
+    retain_shards: bool = False  # workers keep what they sent, so that a repair need not read
+    most_workers: int = 0  # grow up to so many when the plan is there; 0: `workers` it is

@@ -44,6 +44,10 @@ class Store(Protocol):
         """Empty for a bucket that has none. The handles are good until the bucket is dropped."""
         ...
 
+    def shards_of(self, bucket: int, attempts: Collection[Attempt]) -> list[StoredShard]:
+        """The same, of these attempts alone."""
+        ...
+
     def attempts(self) -> list[Attempt]:
         """Every attempt that shards were ever appended for, so that the void ones among them can be named."""
         ...

@@ -78,16 +78,22 @@ class Bucket:
 
 
 def arranged(
-    records: bytes, start: int, attempts: npt.NDArray[np.uint32], void: npt.NDArray[np.uint32]
+    records: bytes,
+    start: int,
+    attempts: npt.NDArray[np.uint32],
+    named: npt.NDArray[np.uint32],
+    *,
+    only: bool = False,
 ) -> list[StoredShard]:
-    """The shards of a bucket whose records these are, in (split, sequence) order, those of the void attempts left out.
+    """The shards of a bucket whose records these are, in (split, sequence) order, those of the named attempts left out,
+    or those of all others.
 
     attempts: (tranche, split, attempt) by number. Where two attempts that are not void have the same (split, sequence),
     the order of tranche and attempt decides, so that it never depends on timing."""
     table = np.frombuffer(records, dtype=RECORDS)
     positions = np.cumsum(table["length"], dtype=np.int64) - table["length"] + start
-    if len(void):
-        kept = np.flatnonzero(~np.isin(table["attempt"], void))
+    if only or len(named):
+        kept = np.flatnonzero(np.isin(table["attempt"], named, invert=not only))
         table, positions = table[kept], positions[kept]
     of = attempts[table["attempt"]]
     order = np.lexsort((of[:, 2], of[:, 0], table["sequence"], of[:, 1]))

@@ -10,6 +10,7 @@ lock; `write` and `read` outside it, from several threads.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import secrets
@@ -86,6 +87,16 @@ class SpillLog:
                 at += 1
             self._fill(start, views)
 
+    def punch(self, offset: int, length: int) -> None:
+        """These bytes will not be read again: the whole pages among them go back to the disk, where it can do that."""
+        if self.created:
+            _punch(self._file, offset, length)
+
+    def truncate(self) -> None:
+        """None of the bytes will be read again. Places that were reserved keep their numbers."""
+        if self.created:
+            os.ftruncate(self._file, 0)
+
     def prefetch(self, offset: int, length: int) -> None:
         """Begin to read this into the page cache, where it is not there already."""
         if self.created:
@@ -126,6 +137,17 @@ class SpillLog:
 
     def _preadv(self, buffers: Sequence[memoryview], offset: int) -> int:
         return os.preadv(self._file, buffers, offset)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
+
+
+def _punch(file: int, offset: int, length: int) -> None:
+    """Linux's fallocate, which this Python does not have; a file system that knows no holes keeps the bytes."""
+    fallocate = getattr(_libc, "fallocate", None)
+    if fallocate is not None:
+        fallocate(file, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length))
 
 
 def _advance(buffers: list[memoryview], first: int, done: int) -> int:

@@ -209,6 +209,13 @@ class SpillStore:
     # -- read --------------------------------------------------------------------------------------------------------
 
     def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]:
+        return self._arranged(bucket, void, only=False)
+
+    def shards_of(self, bucket: int, attempts: Collection[Attempt]) -> list[StoredShard]:
+        return self._arranged(bucket, attempts, only=True)
+
+    def _arranged(self, bucket: int, named: Collection[Attempt], *, only: bool) -> list[StoredShard]:
+        """A bucket's shards, of the named attempts only or of all others."""
         with self._changed:
             self._open()
             found = self._buckets.get(bucket)
@@ -216,8 +223,8 @@ class SpillStore:
                 return []
             records, start = bytes(found.records), found.start
             attempts = np.array(self._attempts, dtype=np.uint32).reshape(-1, 3)
-            numbers = [self._numbers[each] for each in void if each in self._numbers]
-        return arranged(records, start, attempts, np.array(numbers, dtype=np.uint32))
+            numbers = [self._numbers[each] for each in named if each in self._numbers]
+        return arranged(records, start, attempts, np.array(numbers, dtype=np.uint32), only=only)
 
     def attempts(self) -> list[Attempt]:
         """Every attempt that shards were ever appended for."""

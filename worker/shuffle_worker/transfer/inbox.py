@@ -51,6 +51,10 @@ class Inbox:
         self.repeated = 0
         self.corrupt = 0
         self.received = 0
+        self.full = ""
+        """Why the store can take nothing more; "" where it can."""
+        self.make_room: Callable[[], int] = lambda: 0
+        """Throws away what scratch holds and nobody must have; returns the bytes that it was."""
         self._run = run
         self._budget = ByteBudget(budget)
         self._buffers: list[bytearray] = []
@@ -76,7 +80,7 @@ class Inbox:
     # -- from peers --------------------------------------------------------------------------------------------------
 
     async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
-        """Raises JobError where this worker has no room for it, in memory or on disk."""
+        """Raises JobError where this worker has no room for it in memory."""
         verdict = self._judge(header)
         if verdict is not None:
             return self._count(verdict)
@@ -181,12 +185,25 @@ class Inbox:
         if self._finished:
             assert self.groups is not None
             shards = [shard for shard in shards if self.groups.group_of(shard.bucket) not in self._finished]
+        if self.full:
+            return Verdict.FULL
+        self._taken.setdefault(attempt, 0)  # should it be void, a write that begins meanwhile must know of it
         try:
-            await self._run(self.store.append, attempt, shards)
+            await self._run(self._store_them, attempt, shards)
         except OSError as error:
-            raise scratch_failure(self.membership.me, error) from error
+            self.full = scratch_failure(self.membership.me, error).message
+            self.membership.stale.set()  # the coordinator is told at once
+            return Verdict.FULL
         self._taken[attempt] = self._taken.get(attempt, 0) | 1 << number
         return Verdict.ACCEPTED
+
+    def _store_them(self, attempt: Attempt, shards: Sequence[Shard]) -> None:
+        try:
+            self.store.append(attempt, shards)
+        except OSError:
+            if not self.make_room():
+                raise
+            self.store.append(attempt, shards)  # nothing was taken the first time
 
     # -- the barrier was reached -------------------------------------------------------------------------------------
 
@@ -228,6 +245,7 @@ class GroupSource:
 
     def __init__(self, store: Store, void: Collection[Attempt], worker: int) -> None:
         self.revoked = False
+        self.reads = 0
         self._worker = worker
         self._store = store
         self._void = void
@@ -251,6 +269,7 @@ class GroupSource:
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         if self.revoked:
             raise Revoked
+        self.reads += 1
         try:
             self._store.read(bucket, shards, into)
         except OSError as error:

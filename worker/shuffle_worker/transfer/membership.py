@@ -75,6 +75,17 @@ class Membership:
         """The groups that are mine."""
         return [int(g) for g in np.flatnonzero(self._owner == self.me)]
 
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        return len(self._owner)
+
+    def handed(self) -> list[int]:
+        """The groups that I hand over to others just now."""
+        assert self.view is not None
+        tranches = [tranche for tranche, worker in self.view.handing if worker == self.me]
+        return [int(g) for g in np.flatnonzero(np.isin(self._tranche, tranches))]
+
     def wanted(self, tranche: int) -> frozenset[int] | None:
         """The groups that a tranche is for now; None where it is for all of them."""
         mine = np.flatnonzero(self._tranche == tranche)

@@ -226,6 +226,7 @@ class SharedSource:
 
     def __init__(self, shared: SharedShards, attempts: Sequence[int]) -> None:
         self.revoked = False
+        self.reads = 0
         self._shared = shared
         self._attempts = attempts
         self._found: dict[int, list[StoredShard]] = {}
@@ -252,6 +253,7 @@ class SharedSource:
         return self._found[bucket]
 
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        self.reads += 1
         for left in reversed(range(TRIES)):
             corrupt = self._read(shards, into)
             if corrupt is None:

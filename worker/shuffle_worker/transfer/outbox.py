@@ -48,11 +48,12 @@ class Tries:
     def reached(self) -> None:
         self.since = -1.0
 
-    def failed(self, member: Member, error: Unreachable) -> None:
+    def failed(self, member: Member | None, error: Unreachable) -> None:
         """Raises Unreachable when it has been too long."""
         now = asyncio.get_running_loop().time()
-        if self.since < 0 or self.incarnation != member.incarnation:
-            self.since, self.incarnation = now, member.incarnation
+        incarnation = member.incarnation if member is not None else ""
+        if self.since < 0 or self.incarnation != incarnation:
+            self.since, self.incarnation = now, incarnation
         elif now - self.since > PATIENCE:
             raise Unreachable(f"a peer could not be reached for {now - self.since:.0f} s: {error}") from error
 
@@ -205,7 +206,8 @@ class Outbox:
                 frame = Frame(self._job, epoch, m.me, m.incarnation, self._attempt, number, shards)
                 try:
                     verdict = await self._peers.send(member, frame)
-                    tries.reached()
+                    if verdict is not Verdict.FULL:
+                        tries.reached()
                 except Unreachable as error:
                     m.stale.set()
                     tries.failed(member, error)
@@ -217,7 +219,9 @@ class Outbox:
                 if corrupt >= MAX_CORRUPT:
                     raise Internal(f"a frame for worker {owner} arrived corrupt {corrupt} times")
                 continue
-            if verdict is Verdict.STALE:
+            if verdict in (Verdict.STALE, Verdict.FULL):
                 m.stale.set()
+            if verdict is Verdict.FULL:
+                tries.failed(member, Unreachable(f"worker {owner} can store nothing more, and nobody takes its groups"))
             await m.newer(epoch, pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -19,7 +19,7 @@ from statistics import median_low
 import msgspec
 from msgspec import Struct
 
-from shuffle_worker.errors import Internal, JobError, OutputExists
+from shuffle_worker.errors import InputNotFound, Internal, JobError, OutputExists
 from shuffle_worker.operations.base import FileResult
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.record import Plan
@@ -33,6 +33,7 @@ from shuffle_worker.writers.storable import storable
 MANIFEST_FORMAT = "shuffle-manifest/1"
 
 _PART = re.compile(r"(?:[^/=]+=[^/]*/)*part-\d{5,}\.[a-z0-9.]+")
+_GROUP = re.compile(r"/group-(\d{5,})\.json$")
 _READERS = 16
 
 Binary = bytes
@@ -93,6 +94,23 @@ def record_group(plan: Plan, group: int, results: list[FileResult], storage: Sto
     ]
     record = GroupRecord(plan.summary.fingerprint, group, sum(f.rows for f in files), files)
     storage.put(group_path(plan.job.output.path, plan.job.uid, group), msgspec.json.encode(record))
+
+
+def written_groups(storage: Storage, output: str, uid: str, fingerprint: str) -> list[GroupRecord]:
+    """The records of groups that were written by this plan; those of another, or half of one, do not count."""
+    paths = [info.path for info in storage.listing(staging(output, uid)) if _GROUP.search(info.path)]
+
+    def read(path: str) -> GroupRecord | None:
+        group = _GROUP.search(path)
+        assert group is not None
+        try:
+            record = msgspec.json.decode(storage.read(group_path(output, uid, int(group[1]))), type=GroupRecord)
+        except (msgspec.DecodeError, InputNotFound):
+            return None
+        return record if record.plan == fingerprint else None
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
+        return [record for record in pool.map(read, sorted(paths)) if record is not None]
 
 
 def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) -> Committed:

@@ -1,0 +1,26 @@
+"""How many workers a job gets where the user left that open: `minReplicas` and `maxReplicas`. One rule.
+
+A job begins with the fewest. When the plan is there, and with it the size of the rows, it grows until all shards fit in
+the workers' memory, so that nothing need be spilled, but to no more than the most. It does not shrink by itself: what
+workers hold is needed until the end.
+"""
+
+from __future__ import annotations
+
+import math
+
+from shuffle_worker.memory import Budgets
+from shuffle_worker.protocol.messages import Job, PlanSummary
+
+FILLED = 0.9
+"""Of the stores together, as the estimate of what will be spilled has it."""
+
+
+def workers_for(job: Job, summary: PlanSummary) -> int:
+    """The number to go on with once the plan is there. summary: made for `job.workers` workers."""
+    if job.most_workers <= job.workers or not summary.scratch_needed:
+        return job.workers
+    each = FILLED * Budgets.for_limit(job.memory).store
+    held = each * job.workers
+    rows = held + summary.scratch_needed / 1.1
+    return min(job.most_workers, max(job.workers, math.ceil(rows / each)))

@@ -1,0 +1,114 @@
+"""A tranche: a set of groups whose splits are counted together, and who can bring each of them.
+
+A split of a tranche is due, out on a lease, or done. One that is due waits either for anybody, who reads it from the
+input, or for the one worker that has its rows at hand: because it kept what it had sent (`recovery.retainShards`), or
+because it stored them as the groups' owner until they were handed over. Used by the ledger alone.
+
+Memory: a byte and an entry in a queue for each split of each live tranche.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from shuffle_worker.protocol.messages import Attempt
+
+DUE, OUT, DONE = 0, 1, 2
+NOBODY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Groups that leave their owner while it is alive: it sends to the new owners what it has stored for them.
+
+    done: tranche that the groups come from -> a byte a split: 1 where the owner has what that split brought.
+    counted: the attempts that counted there, where that is not 0."""
+
+    worker: int
+    done: Mapping[int, bytes]
+    counted: Mapping[tuple[int, int], int]
+
+    def sources(self, split: int) -> list[Attempt]:
+        """What the owner has stored of a split; empty where that is not all there is of it."""
+        if not all(done[split] for done in self.done.values()):
+            return []
+        return [Attempt(t, split, self.counted.get((t, split), 0)) for t in self.done]
+
+    def without(self, split: int) -> Handover:
+        """The same, but for a split of which something turned out to be missing."""
+        done = {t: done[:split] + b"\0" + done[split + 1 :] for t, done in self.done.items()}
+        return Handover(self.worker, done, self.counted)
+
+
+@dataclass(slots=True)
+class Tranche:
+    """groups: how many are in it now. state: a byte a split. waiting: splits for anybody to read. held: splits that a
+    worker can send without reading. Entries of queues whose split is not due (any more) are skipped."""
+
+    number: int
+    groups: int
+    state: bytearray
+    remaining: int
+    waiting: deque[int] = field(default_factory=deque)
+    held: dict[int, deque[int]] = field(default_factory=dict)
+    handover: Handover | None = None
+
+    @classmethod
+    def due_for(cls, number: int, groups: int, splits: int) -> Tranche:
+        return cls(number, groups, bytearray(splits), splits)
+
+    @property
+    def untouched(self) -> bool:
+        """No split has been given out or done: its groups can still change hands for nothing."""
+        return not any(self.state)
+
+    def route(self, split: int, sender: int) -> None:
+        """Let a due split wait for its sender, or for anybody (NOBODY)."""
+        if sender == NOBODY:
+            self.waiting.append(split)
+        else:
+            self.held.setdefault(sender, deque()).append(split)
+
+    def next_waiting(self) -> int | None:
+        """A split to read, still due; it stays so."""
+        while self.waiting:
+            split = self.waiting.popleft()
+            if self.state[split] == DUE:
+                return split
+        return None
+
+    def next_held(self, worker: int, ready: Callable[[int], bool]) -> int | None:
+        """A split that this worker is to send, still due; it stays so. Those that are not `ready` wait on."""
+        queue = self.held.get(worker)
+        for _ in range(len(queue) if queue else 0):
+            assert queue is not None
+            split = queue.popleft()
+            if self.state[split] != DUE:
+                continue
+            if ready(split):
+                return split
+            queue.append(split)
+        return None
+
+    def release(self, worker: int) -> list[int]:
+        """The splits that waited for a worker, which is not to send them any more."""
+        return [split for split in self.held.pop(worker, ()) if self.state[split] == DUE]
+
+    def undo(self, split: int) -> bool:
+        """Due again, after it was done. False where it was not."""
+        if self.state[split] != DONE:
+            return False
+        self.state[split] = DUE
+        self.remaining += 1
+        self.waiting.append(split)
+        return True
+
+    def finish(self, split: int) -> bool:
+        """False where it was done already."""
+        if self.state[split] == DONE:
+            return False
+        self.state[split] = DONE
+        self.remaining -= 1
+        return True

@@ -1,0 +1,41 @@
+"""How a job comes to its end when it fails: nobody writes any more, what was written goes, and only then it is said.
+
+One worker removes the output, on a lease like any other. Used by the machine alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shuffle_operator.coordinator.losses import Cause
+from shuffle_operator.coordinator.settings import Settings
+
+
+@dataclass(slots=True)
+class Undoing:
+    """cause: why the job fails, once and for all: what follows from it does not replace it. since: when it began.
+    tries: at removing the output. failure: of the last of them. removed: it is gone."""
+
+    cause: Cause
+    since: float
+    tries: int = 0
+    failure: str = ""
+    removed: bool = False
+
+    def failed(self, message: str) -> None:
+        """A worker could not remove it."""
+        self.tries += 1
+        self.failure = message
+
+    def impatient(self, now: float, settings: Settings) -> bool:
+        """Workers have had the time to let go of their leases."""
+        return now - self.since > settings.stop_grace
+
+    def given_up(self, now: float, settings: Settings) -> bool:
+        return now - self.since > settings.abort_deadline or self.tries >= settings.lease_attempts
+
+    def left_behind(self, path: str) -> Cause:
+        """The cause, and that something is left."""
+        why = f": {self.failure}" if self.failure else ""
+        message = f"{self.cause.message} (partial output could not be removed from {path}{why})"
+        return replace(self.cause, message=message, refusal=False)

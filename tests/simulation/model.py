@@ -1,0 +1,191 @@
+"""The job of a simulation: rows are numbers, a split is a run of them, a row's bucket is arithmetic.
+
+So the right output is known beforehand. What survives every process is in `ObjectStore`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+
+from shuffle_worker.errors import StorageUnavailable
+from shuffle_worker.operations.base import Shard, ShardSource
+from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.storage.base import Range
+from shuffle_worker.transfer.objects import SharedShards
+from shuffle_worker.work import Committed, Step, Written
+
+ROW = np.dtype("<u4")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The job: how many workers, splits, rows in a split, buckets in a group, groups; whether shards are kept; shared:
+    they go by object storage."""
+
+    workers: int = 3
+    splits: int = 8
+    rows: int = 40
+    groups: int = 6
+    buckets_in_group: int = 1
+    retain: bool = False
+    shared: bool = False
+
+    @property
+    def buckets(self) -> int:
+        return self.groups * self.buckets_in_group
+
+    def bucket(self, row: int) -> int:
+        return row * 2654435761 % 4294967296 * self.buckets >> 32
+
+    def expected(self, group: int) -> list[int]:
+        rows = range(self.splits * self.rows)
+        buckets = range(group * self.buckets_in_group, (group + 1) * self.buckets_in_group)
+        return [row for bucket in buckets for row in rows if self.bucket(row) == bucket]
+
+
+@dataclass
+class ObjectStore:
+    """Input and output. failing: the chance that a call is answered by nothing but errors. Writes are counted, so that
+    a second one of the same group shows."""
+
+    random: random.Random
+    failing: float = 0.0
+    groups: dict[int, list[int]] = field(default_factory=dict)
+    planned: bool = False
+    committed: bool = False
+    aborted: int = 0
+    rewritten: int = 0
+    reads: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def create(self, path: str) -> MemorySink:
+        return MemorySink(self, path)
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        return [self.files[one.path][one.start : one.end] for one in ranges]
+
+    def call(self) -> None:
+        if self.random.random() < self.failing:
+            raise StorageUnavailable("503 Slow Down, until the retries were spent")
+
+
+class MemorySink:
+    """`storage.Sink`: nothing is seen before `commit`."""
+
+    def __init__(self, objects: ObjectStore, path: str) -> None:
+        self._objects = objects
+        self._path = path
+        self._data = bytearray()
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._data += data
+        return len(data)
+
+    def commit(self) -> None:
+        before = self._objects.files.setdefault(self._path, bytes(self._data))
+        assert before == bytes(self._data), f"{self._path} was written twice"
+
+    def abort(self) -> None:
+        self._data.clear()
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    @property
+    def checksum(self) -> str:
+        return xxhash.xxh3_64_hexdigest(bytes(self._data))
+
+
+class SimulatedWork:
+    """`work.Work` over rows that are numbers. alive: whether the process that it runs in is."""
+
+    def __init__(self, shape: Shape, objects: ObjectStore, alive: Callable[[], bool] = lambda: True) -> None:
+        self.shape = shape
+        self.objects = objects
+        self.alive = alive
+
+    def plan(self, job: Job) -> PlanSummary:
+        self.objects.call()
+        self.objects.planned = True
+        return self._summary()
+
+    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+        return [(group, len(rows), len(rows)) for group, rows in self.objects.groups.items()]
+
+    def load(self, job: Job, fingerprint: str) -> PlanSummary:
+        assert self.objects.planned
+        return self._summary()
+
+    def _summary(self) -> PlanSummary:
+        s = self.shape
+        return PlanSummary(
+            "plan", [s.rows] * s.splits, [1] * s.groups, s.groups, 1, 0, s.rows * s.splits, 0, 0,
+            method="ObjectStore" if s.shared else "PeerToPeer",
+        )  # fmt: skip
+
+    def shared(self) -> SharedShards | None:
+        s = self.shape
+        return SharedShards(self.objects, "shards", s.splits, s.buckets, 100, 4000) if s.shared else None
+
+    def buckets(self) -> int:
+        return self.shape.buckets
+
+    def group_of(self, bucket: int) -> int:
+        if not 0 <= bucket < self.shape.buckets:
+            raise IndexError(bucket)
+        return bucket // self.shape.buckets_in_group
+
+    def buckets_of(self, group: int) -> range:
+        each = self.shape.buckets_in_group
+        return range(group * each, (group + 1) * each)
+
+    def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
+        s = self.shape
+        self.objects.reads += 1
+        sequence = 0
+        for start in range(split * s.rows, (split + 1) * s.rows, 16):
+            self.objects.call()
+            rows = range(start, min(start + 16, (split + 1) * s.rows))
+            shards = []
+            for bucket in range(s.buckets):
+                mine = [row for row in rows if s.bucket(row) == bucket]
+                if mine and (wanted is None or self.group_of(bucket) in wanted):
+                    data = np.array(mine, ROW).tobytes()
+                    digest = xxhash.xxh3_64_intdigest(data)
+                    shards.append(Shard(bucket, sequence, len(mine), digest, [data], len(data)))
+                sequence += 1
+            yield Step(shards, len(rows), len(rows))
+
+    def write(self, group: int, source: ShardSource) -> Written:
+        out: list[int] = []
+        for bucket in self.buckets_of(group):
+            shards = source.shards(bucket)
+            buffer = bytearray(sum(shard.length for shard in shards))
+            source.read(bucket, shards, memoryview(buffer))
+            out += np.frombuffer(buffer, ROW).tolist()
+        self.objects.call()
+        if group in self.objects.groups:
+            self.objects.rewritten += 1
+            assert self.objects.groups[group] == out, (
+                f"group {group} was written twice: {self.objects.groups[group]}, then {out}"
+            )
+        if self.alive():  # a process that was killed meanwhile has uploaded nothing
+            self.objects.groups[group] = out
+        return Written(1, len(out), len(out), len(out))
+
+    def commit(self, rows: int) -> Committed:
+        written = sum(map(len, self.objects.groups.values()))
+        assert rows in (-1, written), f"{rows} rows read, {written} written"
+        assert len(self.objects.groups) == self.shape.groups
+        self.objects.committed = True
+        return Committed("manifest", self.shape.groups, written, written, 0, 0)
+
+    def abort(self, job: Job) -> None:
+        self.objects.aborted += 1
+        self.objects.groups.clear()

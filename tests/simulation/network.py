@@ -1,0 +1,112 @@
+"""The made-up network: messages that are lost, delayed, doubled and damaged, between processes that may be dead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from shuffle_worker.protocol.frames import Frame, FrameHeader, Verdict, decode_header, encode
+from shuffle_worker.protocol.messages import Member, Orders, Register, Registered, Sync
+from shuffle_worker.transfer.transport import Interrupted, Unreachable
+
+if TYPE_CHECKING:
+    from .world import World
+
+
+class Peers:
+    """`PeerTransport` over the world's network; frames go through their real bytes."""
+
+    def __init__(self, world: World, incarnation: str) -> None:
+        self._world = world
+        self._incarnation = incarnation
+
+    async def send(self, member: Member, frame: Frame) -> Verdict:
+        world = self._world
+        if world.chance(world.faults.double):
+            world.aside(self._once(member, frame))
+        return await self._once(member, frame)
+
+    async def _once(self, member: Member, frame: Frame) -> Verdict:
+        world = self._world
+        encoded = encode(frame)
+        payload = b"".join(bytes(part) for part in encoded.buffers)
+        if payload and world.chance(world.faults.corrupt):
+            at = world.random.randrange(len(payload))
+            payload = payload[:at] + bytes([payload[at] ^ 1]) + payload[at + 1 :]
+        await world.travel(self._incarnation, member.address)
+        process = world.process(member.address)
+        assert process is not None
+        header: FrameHeader = decode_header(encoded.header)
+
+        async def body() -> AsyncIterator[bytes]:
+            for start in range(0, len(payload), 64):
+                await asyncio.sleep(0.0005)
+                if process.dead:
+                    raise Interrupted
+                yield payload[start : start + 64]
+
+        try:
+            verdict = await process.inbox.receive(header, body())
+        except Interrupted:
+            raise Unreachable("the receiver died") from None
+        if process.dead:
+            raise Unreachable("the receiver died")
+        await world.travel(member.address, self._incarnation)
+        return verdict
+
+    async def close(self) -> None:
+        pass
+
+
+class Control:
+    """`ControlTransport` over the world's network."""
+
+    def __init__(self, world: World, incarnation: str) -> None:
+        self._world = world
+        self._incarnation = incarnation
+
+    async def register(self, message: Register) -> Registered:
+        world = self._world
+        await world.travel(self._incarnation, None)
+        reply, actions = world.machine.register(message, world.now)
+        world.perform(actions)
+        await world.travel(self._incarnation, None)
+        return reply
+
+    async def sync(self, message: Sync) -> Orders:
+        world = self._world
+        await world.travel(self._incarnation, None)
+        self._tell(message)
+        deadline = world.now + message.wait
+        news = world.news[message.worker] = asyncio.Event()
+        while True:
+            orders, actions = world.machine.sync(message, world.now)
+            world.perform(actions)
+            left = deadline - world.now
+            told = {lease.id for lease in orders.leases} != set(message.holding)
+            if left <= 0 or told or orders.acknowledged or orders.view is not None or orders.stop or not orders.known:
+                break
+            news.clear()
+            try:
+                await asyncio.wait_for(news.wait(), left)
+            except TimeoutError:
+                continue
+        await world.travel(self._incarnation, None)
+        return orders
+
+    def _tell(self, message: Sync) -> None:
+        for done in message.done:
+            self._world.say(f"{message.worker} ({self._incarnation}) did {_name(done.id)}")
+        for failure in message.failed:
+            self._world.say(f"{message.worker} ({self._incarnation}) failed {_name(failure.id)}: {failure.message}")
+
+    async def close(self) -> None:
+        pass
+
+
+def _name(lease: object) -> str:
+    from shuffle_worker.protocol.messages import LeaseId
+
+    assert isinstance(lease, LeaseId)
+    return f"{lease.kind} {lease.tranche}/{lease.item} attempt {lease.attempt}"
