@@ -27,7 +27,7 @@ from shuffle_worker.storage import Sink, Storage, storage_for
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
-from shuffle_worker.writers.commit import Partitioning, abort, commit, record_group, written_groups
+from shuffle_worker.writers.commit import GroupRecord, Partitioning, abort, commit, record_group, written_groups
 from shuffle_worker.writers.output import part_name, shards_folder, staging
 
 
@@ -116,7 +116,7 @@ class Tasks:
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
         storage = storage_for(job.output.path, job.output.storage)
-        found = written_groups(storage, job.output.path, job.uid, fingerprint)
+        found = written_groups(storage, job.output.path, job.uid, fingerprint, GroupRecord)
         return [(record.group, record.rows, sum(file.bytes for file in record.files)) for record in found]
 
     def buckets(self) -> int:

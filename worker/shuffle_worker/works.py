@@ -65,6 +65,9 @@ class ChosenWork:
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         return self._for(job).load(job, fingerprint)
 
+    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+        return self._for(job).recorded(job, fingerprint)
+
     def buckets(self) -> int:
         return self._loaded.buckets()
 

@@ -19,7 +19,7 @@ from shuffle_worker.arrays.planner import make_plan
 from shuffle_worker.arrays.reader import Reader, group_numbers
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.arrays.writer import Writer
+from shuffle_worker.arrays.writer import GroupRecord, Writer
 from shuffle_worker.errors import Internal, OutOfDisk
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
@@ -30,6 +30,7 @@ from shuffle_worker.storage import Storage, storage_for
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
+from shuffle_worker.writers.commit import written_groups
 from shuffle_worker.writers.output import plan_path, shards_folder
 
 _LENGTH = struct.Struct("<Q")
@@ -129,6 +130,11 @@ class ArrayTasks:
         for step in self._reader.read(split, wanted):
             yield step
             relieve()
+
+    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+        storage = storage_for(job.output.path, job.output.storage)
+        found = written_groups(storage, job.output.path, job.uid, fingerprint, GroupRecord)
+        return [(record.group, record.elements, sum(record.sizes)) for record in found]
 
     def shared(self) -> SharedShards | None:
         return self._shared

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median_low
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -96,15 +97,25 @@ def record_group(plan: Plan, group: int, results: list[FileResult], storage: Sto
     storage.put(group_path(plan.job.output.path, plan.job.uid, group), msgspec.json.encode(record))
 
 
-def written_groups(storage: Storage, output: str, uid: str, fingerprint: str) -> list[GroupRecord]:
+class AnyRecord(Protocol):
+    """What the records of all kinds of jobs have in common."""
+
+    @property
+    def plan(self) -> str: ...
+
+
+R = TypeVar("R", bound=AnyRecord)
+
+
+def written_groups(storage: Storage, output: str, uid: str, fingerprint: str, kind: type[R]) -> list[R]:
     """The records of groups that were written by this plan; those of another, or half of one, do not count."""
     paths = [info.path for info in storage.listing(staging(output, uid)) if _GROUP.search(info.path)]
 
-    def read(path: str) -> GroupRecord | None:
+    def read(path: str) -> R | None:
         group = _GROUP.search(path)
         assert group is not None
         try:
-            record = msgspec.json.decode(storage.read(group_path(output, uid, int(group[1]))), type=GroupRecord)
+            record = msgspec.json.decode(storage.read(group_path(output, uid, int(group[1]))), type=kind)
         except (msgspec.DecodeError, InputNotFound):
             return None
         return record if record.plan == fingerprint else None
