@@ -113,34 +113,36 @@ def match(left: Side, right: Side, wanted: Wanted, among: Bools | None = None) -
     lengths = np.diff(np.append(firsts, len(ordered)))
     words = left_words[left_order]
     runs = _firsts(words)
-    found = np.searchsorted(distinct, words[runs])
-    hits = distinct.take(found, mode="clip") == words[runs] if len(distinct) else np.zeros(len(runs), np.bool_)
-    of_run = np.repeat(np.arange(len(runs)), np.diff(np.append(runs, len(words))))
-    has = hits[of_run]
+    sizes = np.diff(np.append(runs, len(words)))
+    found, hits = _found(distinct, words[runs])
+    first = np.where(hits, firsts.take(found, mode="clip") if len(firsts) else NONE, NONE)
+    counts = np.where(hits & (not wanted.once), lengths.take(found, mode="clip") if len(lengths) else 1, 1)
+    result, first, counts = left_order, np.repeat(first, sizes), np.repeat(counts, sizes)
     if left.keys.matchable is not None:
-        has &= left.keys.matchable[left_order]
-    place = found[of_run]
-    if len(distinct):
-        first = np.where(has, firsts.take(place, mode="clip"), NONE)
-        count = np.where(has, lengths.take(place, mode="clip"), 1)
-    else:
-        first, count = np.full(len(words), NONE, np.int64), np.ones(len(words), np.int64)
+        never = ~left.keys.matchable[left_order]
+        first[never], counts[never] = NONE, 1
+        hits = np.zeros(len(runs), np.bool_)
+        hits[np.repeat(np.arange(len(runs)), sizes)[first != NONE]] = True
     hit: Bools | None = None
     if wanted.right:
-        partners = np.zeros(len(distinct) + 1, np.bool_)
-        partners[place[has]] = True
+        partners = np.zeros(len(distinct), np.bool_)
+        partners[found[hits]] = True
         hit = np.zeros(len(right.places), np.bool_) if among is None else among
-        hit[right_order[np.repeat(partners[:-1], lengths)]] = True
-    if wanted.once:
-        count = np.ones_like(count)
-    chosen = np.ones(len(has), np.bool_) if wanted.left and wanted.pairs else (has if wanted.pairs else ~has)
-    result = left_order
-    if not chosen.all():
-        result, first, count = result[chosen], first[chosen], count[chosen]
-    if wanted.right and among is None:
-        assert hit is not None
-        return _with_alone(Matches(result, first, count, right_order, hit), left.places, right.places)
-    return Matches(result, first, count, right_order, hit)
+        hit[right_order[np.repeat(partners, lengths)]] = True
+    if not (wanted.left and wanted.pairs):
+        chosen = first != NONE if wanted.pairs else first == NONE
+        if not chosen.all():
+            result, first, counts = result[chosen], first[chosen], counts[chosen]
+    matches = Matches(result, first, counts, right_order, hit)
+    return _with_alone(matches, left.places, right.places) if wanted.right and among is None else matches
+
+
+def _found(distinct: U64, words: U64) -> tuple[I64, Bools]:
+    """Where words are among distinct, rising ones, and which of them are there."""
+    if not len(distinct):
+        return np.zeros(len(words), np.int64), np.zeros(len(words), np.bool_)
+    found = np.searchsorted(distinct, words)
+    return found, distinct.take(found, mode="clip") == words
 
 
 def alone(right: Side, hit: Bools) -> I64:

@@ -31,7 +31,7 @@ _SIGN = np.uint64(1 << 63)
 _FEW = 2048
 """Rows up to which a comparison sort is as fast."""
 
-_SPREAD = 24
+_SPREAD = 128
 """Rows that may share their upper sixteen bits for the rest to be left to a merge sort."""
 
 
