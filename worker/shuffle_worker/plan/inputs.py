@@ -161,7 +161,7 @@ def read_inputs(
             files += list(pool.map(lambda one: footer(one, first), listed[1:]))
     schema = unify(((file.schema, file.info.path) for file in files if file.info.size), **_rules(opening))
     for at, name in enumerate(opening.declared.names):
-        check_column(name, schema.names, f"inputs[{index}].schema[{at}].name", "none of the files")
+        check_column(name, schema.names, f"inputs[{index}].schema[{at}].name")
     notes = _lacking(schema, files)
     return InputFiles(files, _with_hive(schema, files), opening, notes)
 

@@ -151,7 +151,7 @@ class _Reader:
             self._match("day|ms")
             self._must("]")
         if word not in PLAIN:
-            raise _Wrong(f"{word!r}")
+            raise _Wrong("" if word == self._text.strip().lower() else f"{word!r} is none")
         return PLAIN[word]
 
     def end(self) -> None:
