@@ -103,7 +103,7 @@ def test_columns_called_the_same(put: Put, run: Run) -> None:
 
 
 def test_another_encoding(put: Put, run: Run) -> None:
-    put("a.csv", "a,b\n1,x\n2,".encode() + "ü\n".encode("latin1"))
+    put("a.csv", b"a,b\n1,x\n2," + "ü\n".encode("latin1"))
     with refused(DataError, "a.csv: line 3: not UTF-8 (byte 0xfc)", "iconv"):
         run()
 
