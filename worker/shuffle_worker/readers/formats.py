@@ -154,7 +154,8 @@ class Opening(NamedTuple):
 
             return OrcSource(storage, info)
         if self.format == FUNCTION:
-            from shuffle_worker.readers.function import FunctionSource, load_function
+            from shuffle_worker.functions.load import load_function
+            from shuffle_worker.readers.function import FunctionSource
 
             known = types if types is not None else self.declared if self.source.schema else None
             return FunctionSource(info, self.source.reader, load_function(self.source.reader), known, footer)

@@ -10,17 +10,14 @@ by others.
 
 from __future__ import annotations
 
-import importlib
-import os
-import site
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError, InvalidSpec, JobError, UserFunctionFailed
+from shuffle_worker.errors import DataError, JobError, UserFunctionFailed
+from shuffle_worker.functions.tracebacks import told
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
 from shuffle_worker.storage.base import Info
@@ -28,29 +25,6 @@ from shuffle_worker.storage.base import Info
 Function = Callable[..., Any]
 
 ACCEPTED = "an Arrow Table, RecordBatch, RecordBatchReader, or an iterator of record batches"
-FRAMES = 6
-
-
-def load_function(name: str) -> Function:
-    """The function that `package.module:function` names. Raises InvalidSpec saying from where it was tried."""
-    module_name, _, attribute = name.partition(":")
-    tried = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry] + site.getsitepackages()
-    try:
-        value: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise InvalidSpec(
-            f"{name}: there is no module {error.name!r}; it was looked for in {', '.join(tried)}"
-        ) from error
-    except Exception as error:
-        raise InvalidSpec(f"{name}: importing {module_name} failed: {_told(error)}") from error
-    for part in attribute.split("."):
-        if not hasattr(value, part):
-            raise InvalidSpec(f"{name}: {module_name} ({getattr(value, '__file__', '')}) has no {part!r}")
-        value = getattr(value, part)
-    if not callable(value):
-        raise InvalidSpec(f"{name}: is no function but a {type(value).__name__}")
-    function: Function = value
-    return function
 
 
 class FunctionSource:
@@ -183,12 +157,7 @@ class FunctionSource:
         )
 
     def _raised(self, error: Exception) -> UserFunctionFailed:
-        return UserFunctionFailed(f"inputs[].reader: {self._name} failed for {self.path}: {_told(error)}")
-
-
-def _told(error: BaseException) -> str:
-    """What an error says, and the last frames of where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    user = [frame for frame in frames if frame.filename != __file__][-FRAMES:]
-    where = "".join(f"\n  {frame.filename}, line {frame.lineno}, in {frame.name}: {frame.line}" for frame in user)
-    return f"{type(error).__name__}: {error}{where}"
+        package = self._name.partition(":")[0].partition(".")[0]
+        return UserFunctionFailed(
+            f"inputs[].reader: {self._name} failed for {self.path}: {told(error, package=package)}"
+        )
