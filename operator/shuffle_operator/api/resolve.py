@@ -18,7 +18,7 @@ from shuffle_operator.api.rechunk import rechunk, rechunk_problems
 from shuffle_operator.api.spec import ShuffleJob, Spec
 from shuffle_worker.protocol import formats, messages
 
-DEFAULT_TARGET_BYTES = 256 << 20
+DEFAULT_TARGET_BYTES = messages.TARGET_BYTES
 """Of an output file, where neither partitions nor targetPartitionSize is given."""
 
 FORMATS = frozenset(formats.READABLE)

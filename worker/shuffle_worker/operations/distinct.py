@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from shuffle_worker.operations.aggregate.codes import dense, first_rows, last_rows
 from shuffle_worker.operations.aggregate.sizes import rows_bytes
 from shuffle_worker.operations.base import FileResult, ShardSource, Splitter
 from shuffle_worker.operations.collect import Collect
@@ -18,6 +17,7 @@ from shuffle_worker.operations.collectors import Form
 from shuffle_worker.operations.combine import Combiner, Sender
 from shuffle_worker.operations.files import Files, PartitionFiles
 from shuffle_worker.operations.sorting import Sorter
+from shuffle_worker.partitioning.codes import dense, first_rows, last_rows
 from shuffle_worker.partitioning.columns import concat, take
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema

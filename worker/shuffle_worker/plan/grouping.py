@@ -12,16 +12,24 @@ from shuffle_worker.plan.aggregations import result_field
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.inputs import check_column
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
-from shuffle_worker.plan.operations import Columns, Planning
+from shuffle_worker.plan.operations import Columns, Planning, Size
 from shuffle_worker.protocol.messages import Distinct, GroupBy, Job
 from shuffle_worker.writers.commit import Partitioning
+
+
+def expected_groups(rows: Size) -> float:
+    """The keys that so many rows are expected to have."""
+    return rows.rows if rows.keyed is None else rows.keyed.expected(rows.rows)
+
 
 _WHERE = "operation.groupBy"
 
 
 class GroupByPlanning(Planning):
+    step = "GroupBy"
     keeps_rows = False
     in_ranges = True
+    shrinks = True
 
     def __init__(self, job: Job, operation: GroupBy) -> None:
         super().__init__(job)
@@ -31,6 +39,9 @@ class GroupByPlanning(Planning):
     def needed(self, index: int) -> Sequence[str]:  # noqa: ARG002
         used = [one.column for one in self._aggregations if one.column is not None]
         return list(dict.fromkeys([*self._by, *used]))
+
+    def grouped_by(self, names: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        return self._by
 
     def keys(self) -> list[Key]:
         return [Key(0, name, f"{_WHERE}.by[{at}]") for at, name in enumerate(self._by)]
@@ -65,6 +76,16 @@ class GroupByPlanning(Planning):
             fields.append(result_field(one, rows, where))
         return schema_of(fields, None)
 
+    def size(self, inputs: Sequence[Size]) -> Size:
+        rows = inputs[0]
+        groups = expected_groups(rows)
+        # a key takes what an input row takes, at most; a result a few words, but for lists, which have all rows
+        row_bytes = rows.row_bytes + 8.0 * len(self._aggregations)
+        lists = sum(one.function == "list" for one in self._aggregations)
+        row_bytes += lists * rows.row_bytes * rows.rows / max(groups, 1.0)
+        shrunk = rows.stored / max(rows.rows * rows.row_bytes, 1.0)
+        return Size(groups, row_bytes, groups * row_bytes * min(shrunk, 1.0), [n for n in self._by if n in rows.few])
+
     def partitioning(self, partitions: int) -> Partitioning:
         return Partitioning("hash", self._by, partitions, HASH_NAME)
 
@@ -74,13 +95,23 @@ class GroupByPlanning(Planning):
 
 
 class DistinctPlanning(Planning):
+    step = "Distinct"
     keeps_rows = False
     in_ranges = True
+    shrinks = True
 
     def __init__(self, job: Job, operation: Distinct) -> None:
         super().__init__(job)
         self._by = operation.by
         self._keep = operation.keep
+
+    def grouped_by(self, names: Sequence[str]) -> Sequence[str]:
+        return self._by or names
+
+    def size(self, inputs: Sequence[Size]) -> Size:
+        rows = inputs[0]
+        groups = expected_groups(rows)
+        return rows._replace(rows=groups, stored=rows.stored * groups / max(rows.rows, 1.0))
 
     def keys(self) -> list[Key]:
         return [Key(0, name, f"operation.distinct.by[{at}]") for at, name in enumerate(self._by)]

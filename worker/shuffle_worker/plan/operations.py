@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan.keyed import Keyed
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
 from shuffle_worker.protocol.messages import AnyOperation, Distinct, GroupBy, Job, Join, Repartition, Sort, SortKey
 from shuffle_worker.writers.commit import Partitioning
@@ -32,24 +33,26 @@ class Columns(NamedTuple):
 class Size(NamedTuple):
     """How much a table is expected to be: its rows (those that pass the filter), the Arrow bytes of a row, and the
     bytes as files hold it. few: its columns of few distinct values. It depends on the data alone, for it decides how
-    many files there are."""
+    many files there are. keyed: of what `Planning.grouped_by` names, where a row was seen."""
 
     rows: float
     row_bytes: float
     stored: float
     few: Sequence[str] = ()
+    keyed: Keyed | None = None
 
 
 class Planning:
     """inputs: how many it takes. keeps_rows: every row read is a row written, whole. in_ranges: a partition may be cut
     into several buckets, so that each of them fits in memory; only where the order of a file's rows does not depend on
-    where it is cut (see docs/output.md)."""
+    where it is cut (see docs/output.md). shrinks: what is written may be much less than what is read."""
 
     inputs = 1
     step = "Repartition"
     """What `explain` calls it."""
     keeps_rows = True
     in_ranges = False
+    shrinks = False
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -61,6 +64,11 @@ class Planning:
     def range_keys(self) -> list[SortKey]:
         """The keys by whose ranges rows are parted; none for hash and round robin."""
         return []
+
+    def grouped_by(self, names: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """The columns of whose values together the operation wants to know how many there may be. names: all that are
+        read."""
+        return ()
 
     def keys(self) -> list[Key]:
         """Every column that the operation uses as a key."""

@@ -25,7 +25,7 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.sample import boundaries as sampled_boundaries
 from shuffle_worker.plan.table import Planned, compiled, find, make_splits, measure
 from shuffle_worker.plan.tree import seconds, tree_of
-from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.protocol.messages import TARGET_BYTES, Job, PlanSummary
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
 from shuffle_worker.writers.commit import check_replaceable, committed, is_output
@@ -61,6 +61,8 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
     size = size._replace(stored=written)
     arrow_bytes = sum(one.size.rows * one.size.row_bytes for one in inputs)
     partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
+    if operation.shrinks and not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
+        partitions = sizing.shrinking_partitions(partitions, arrow_bytes, size.stored)
     layout = sizing.layout_for(partitions, arrow_bytes, in_ranges=operation.in_ranges, working=budgets.working)
     splits = make_splits(inputs)
     row_group_rows = sizing.row_group_rows(size.row_bytes)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.plan.inputs import Found
+from shuffle_worker.plan.keyed import Keyed, seen_keys
 from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.storage.base import Storage
 
@@ -34,12 +35,13 @@ FEW_NUMBERS = 0.05
 
 class Probe(NamedTuple):
     """row_bytes: mean Arrow bytes of a row as written; read_bytes: as read, with what only the filter needs.
-    selectivity: the share of rows that passed the filter. few: columns of few distinct values."""
+    selectivity: the share of rows that passed the filter. few: columns of few distinct values. keyed: see `probe`."""
 
     row_bytes: float
     read_bytes: float
     selectivity: float
     few: list[str]
+    keyed: Keyed | None = None
 
 
 class GroupOf(NamedTuple):
@@ -57,8 +59,10 @@ def probe(
     target: pa.Schema,
     where: Filter | None,
     storage: Storage,
+    grouped_by: Sequence[str] = (),
 ) -> Probe:
-    """output, target: transport schemas of what is written and of what is read for it."""
+    """output, target: transport schemas of what is written and of what is read for it. grouped_by: columns of whose
+    values together one wants to know how many there may be."""
     chosen = spread(groups, GROUPS)
     rows = ROWS // max(len(chosen), 1)
     seen: list[pa.RecordBatch] = []
@@ -74,7 +78,8 @@ def probe(
     written = table.select(output.names)
     few = [field.name for field in output if _few_values(table.column(field.name), field.type)]
     share = max(kept / total, 0.01)
-    return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few)
+    keyed = seen_keys([pa.concat_arrays(table.column(name).chunks) for name in grouped_by]) if grouped_by else None
+    return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few, keyed)
 
 
 def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:

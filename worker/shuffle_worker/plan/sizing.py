@@ -47,6 +47,9 @@ MOST_ROW_GROUP_ROWS = 4 << 20
 
 MOST_PARTITIONS = 200_000
 
+MOVED_BYTES = 96 * MIB
+LEAST_FILE_BYTES = 16 * MIB
+
 
 def split_target(total: float) -> float:
     """Arrow bytes of one split of an input of `total` Arrow bytes."""
@@ -76,6 +79,12 @@ def written_bytes(stored: float, arrow: float, inputs: Collection[str], output: 
     if output == "Feather" and compression == "None":
         return arrow
     return stored if set(inputs) <= {"Parquet", "ORC"} else 0.4 * arrow
+
+
+def shrinking_partitions(count: int, moved: float, output_bytes: float) -> int:
+    """Output files where much is made little: at least one for every `MOVED_BYTES` that come to it, for one worker at a
+    time works on a file, but none smaller than `LEAST_FILE_BYTES` for that."""
+    return max(count, min(math.ceil(moved / MOVED_BYTES), int(output_bytes / LEAST_FILE_BYTES)))
 
 
 def layout_for(partitions: int, arrow_bytes: float, *, in_ranges: bool, working: int) -> Layout:

@@ -70,6 +70,7 @@ class Planned(NamedTuple):
             self.look.row_bytes,
             self.stored * self.look.selectivity,
             [name for name in self.schema.names if name in self.look.few],
+            self.look.keyed,
         )
 
     @property
@@ -144,7 +145,7 @@ def measure(one: FoundTable, operation: Planning, where: Filter | None) -> Plann
         target=target,
         where=where,
         groups=groups,
-        look=probe(files, groups, written, target, where, one.storage),
+        look=probe(files, groups, written, target, where, one.storage, operation.grouped_by(written.names)),
         rows=sum(files[group.file].groups[group.group].rows for group in groups),
         stored=sum(files[group.file].groups[group.group].output_bytes for group in groups),
         columns=len(one.found.schema),

@@ -85,6 +85,8 @@ def _files(job: Job, size: Size, layout: Layout) -> str:
         )
         return f"as many as output.partitions asks for{few}"
     share = readable(size.stored / layout.partitions)
+    if size.stored / layout.partitions < job.output.target_bytes / 2 and layout.partitions > 1:
+        return f"of about {share} each, so that several workers have something to do"
     return f"of about {share} each, for output.targetPartitionSize: {readable(job.output.target_bytes)}"
 
 

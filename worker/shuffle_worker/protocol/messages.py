@@ -339,11 +339,15 @@ class Input(Struct, frozen=True):
     reader: str = ""
 
 
+TARGET_BYTES = 256 << 20
+"""Of an output file, where a job says neither how large nor how many."""
+
+
 class Output(Struct, frozen=True):
     path: str
     format: str = "Parquet"
     partitions: int = 0  # 0: by target_bytes
-    target_bytes: int = 256 << 20
+    target_bytes: int = TARGET_BYTES
     compression: str = "Zstd"
     sort_within: list[SortKey] = field(default_factory=list)
     partition_by: list[str] = field(default_factory=list)  # hive folders: country=DE/part-00000.parquet

@@ -6,12 +6,32 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from shuffle_worker.operations.aggregate.codes import Groups
 from shuffle_worker.operations.aggregate.functions import Aggregates
 from shuffle_worker.operations.aggregate.pieces import Piece
 from shuffle_worker.operations.aggregate.sizes import rows_bytes
-from shuffle_worker.partitioning.columns import U64, Array
+from shuffle_worker.partitioning.codes import dense, first_rows
+from shuffle_worker.partitioning.columns import I64, U64, Array, concat, take
 from shuffle_worker.protocol.messages import Aggregation
+
+
+class Groups:
+    """The keys of all groups so far, each with the number that it got when it first appeared."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.keys = pa.RecordBatch.from_pylist([], schema=schema)
+
+    @property
+    def count(self) -> int:
+        return self.keys.num_rows
+
+    def codes(self, keys: pa.RecordBatch) -> I64:
+        """The group of every row; keys not seen before become groups."""
+        known = self.count
+        both = concat([self.keys, keys]) if known else keys
+        codes, count = dense(both.columns)
+        if count > known:
+            self.keys = take(both, first_rows(codes, count))
+        return codes[known:]
 
 
 class Grouped:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.operations.aggregate.codes import integers
+from shuffle_worker.partitioning.codes import integers
 from shuffle_worker.partitioning.columns import I64, U64, Array, Bools, buffer_of, indices, plain, valid, values
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.operations.aggregate.codes import as_int64, dense, first_rows
 from shuffle_worker.operations.aggregate.pieces import Piece
 from shuffle_worker.operations.aggregate.sizes import content_bytes
+from shuffle_worker.partitioning.codes import as_int64, dense, first_rows
 from shuffle_worker.partitioning.columns import I64, Array, buffer_of, indices, view
 from shuffle_worker.partitioning.order import order_by
 from shuffle_worker.partitioning.scatter import stable_order

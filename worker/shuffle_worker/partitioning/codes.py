@@ -6,7 +6,8 @@ null equal to a null, text by its bytes. It is exact; no hash of ours decides it
 Arrow numbers the values of one column (6 to 20 ns a row for integers while the table lies in the cache). Several
 columns are packed into one 64-bit word where their ranges allow it, and numbered one by one first where not.
 
-Memory: a few words a row, and Arrow's table of the distinct values.
+Used by what groups rows, and by the plan to see how many groups there may be. Memory: a few words a row, and Arrow's
+table of the distinct values.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, U64, Array, bits, buffer_of, concat, plain, take, valid, values
+from shuffle_worker.partitioning.columns import I64, U64, Array, bits, buffer_of, plain, valid, values
 from shuffle_worker.plan.arrow import call, parts
 
 _WORD = 63
@@ -60,26 +61,6 @@ def last_rows(codes: I64, count: int) -> I64:
 
 def as_int64(numbers: I64 | U64) -> Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, buffer_of(numbers)])
-
-
-class Groups:
-    """The keys of all groups so far, each with the number that it got when it first appeared."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self.keys = pa.RecordBatch.from_pylist([], schema=schema)
-
-    @property
-    def count(self) -> int:
-        return self.keys.num_rows
-
-    def codes(self, keys: pa.RecordBatch) -> I64:
-        """The group of every row; keys not seen before become groups."""
-        known = self.count
-        both = concat([self.keys, keys]) if known else keys
-        codes, count = dense(both.columns)
-        if count > known:
-            self.keys = take(both, first_rows(codes, count))
-        return codes[known:]
 
 
 def canonical(array: Array) -> Array:
