@@ -1,15 +1,18 @@
 """The map side of operations that make one row of all rows with equal keys: collect before sending, where it pays.
 
-A split's rows are collected in blocks of a fixed number of rows. Whenever the collector holds `HELD` bytes, and at the
-end of the split, what it has is sent, reduced. If that is not half of the bytes that the rows had themselves, keys
-repeat too rarely: the rest of the split is sent as it is. So a million rows of one key cost one row a split, and rows
-whose keys are all different cost little more than in a repartition.
+A split's rows are collected in blocks of a fixed number of rows, and what was collected is sent, reduced, whenever the
+collector holds `HELD` bytes and at the end of the split. So a million rows of one key cost one row a split. Where keys
+repeat too rarely for that, rows are sent as they are, and it costs little more than a repartition.
+
+Which of the two is decided in the first blocks of the split, which are kept until then: rows go as they are where
+nearly every row has a key of its own, or where the reduced form is not half of the bytes by the time that the collector
+is full or `KEPT` bytes of rows are in it. The same is asked again each time the collector is full.
 
 All of this depends on the split's rows and on constants alone, never on memory, on batches or on what is wanted: the
 additions of a sum are then the same, in the same order, whoever does them and how often.
 
-Memory: the collector (`HELD`, and what one block adds to it), a block, and while rows go as they are what
-`BatchSplitter` needs.
+Memory: the collector (`HELD`, and what one block adds to it), the first blocks (`KEPT`), and while rows go as they are
+what `BatchSplitter` needs.
 """
 
 from __future__ import annotations
@@ -33,9 +36,13 @@ from shuffle_worker.readers.base import Rows
 
 MIB = 1 << 20
 HELD = 4 * MIB
-BLOCK_BYTES = 4 * MIB
+KEPT = 8 * MIB
+BLOCK_BYTES = 2 * MIB
 BLOCK_ROWS = 1 << 16
 LEAST_BLOCK_ROWS = 64
+
+MOSTLY_DIFFERENT = 0.875
+"""Keys for every row from which on it is not worth a second look."""
 
 SENT_BYTES = 6 * MIB
 """Rows that are sent as they are go so many bytes at a time: still in the cache, and few enough messages."""
@@ -59,6 +66,8 @@ class Combiner:
         self._blocks = Cutter(block_rows(row_bytes))
         self._collector: Collector | None = form.make()
         self._taken_in = 0  # bytes of the rows that the collector has seen
+        self._rows = 0
+        self._kept: list[pa.RecordBatch] | None = []  # the first blocks; None when it is decided
 
     def add(self, rows: Rows) -> list[Shard]:
         batch = self._prepare(rows)
@@ -74,7 +83,7 @@ class Combiner:
     def flush(self) -> list[Shard]:
         shards = self._rest()
         if self._collector is not None:
-            shards += self._send_reduced()
+            shards += self._send_collected()
         return shards + self._sender.flush()
 
     def _rest(self) -> list[Shard]:
@@ -86,15 +95,35 @@ class Combiner:
             return self._sender.add(block)
         self._collector.add(block)
         self._taken_in += rows_bytes(block)
-        return self._send_reduced() if self._collector.nbytes >= HELD else []
+        self._rows += block.num_rows
+        if self._kept is not None:
+            self._kept.append(block)
+            if self._collector.keys.num_rows > MOSTLY_DIFFERENT * self._rows:
+                return self._send_kept(self._kept)
+        if self._collector.nbytes >= HELD:
+            return self._send_collected()
+        if self._kept is not None and self._taken_in >= KEPT:
+            if 2 * rows_bytes(self._collector.reduced()) > self._taken_in:
+                return self._send_kept(self._kept)
+            self._kept = None
+        return []
 
-    def _send_reduced(self) -> list[Shard]:
+    def _send_collected(self) -> list[Shard]:
+        """In the reduced form, if that is worth it or rows are not there any more to be sent as they are."""
         assert self._collector is not None
         reduced = self._collector.reduced()
         worth_it = 2 * rows_bytes(reduced) <= self._taken_in
+        if self._kept is not None and not worth_it:
+            return self._send_kept(self._kept)
         self._collector = self._form.make() if worth_it else None
-        self._taken_in = 0
+        self._kept = None
+        self._taken_in = self._rows = 0
         return self._sender.send(REDUCED, reduced)
+
+    def _send_kept(self, kept: list[pa.RecordBatch]) -> list[Shard]:
+        """From here on rows go as they are."""
+        self._collector = self._kept = None
+        return [shard for block in kept for shard in self._sender.add(block)]
 
 
 class Sender:
