@@ -130,5 +130,5 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
         )
     if function in NEED_QUANTILE and aggregation.quantile is None:
         raise InvalidSpec(f"{where}.quantile: missing: which quantile of {name!r}, from 0 to 1")
-    counted = function in ("count", "countDistinct", "approxCountDistinct", "list")
+    counted = function in ("count", "countDistinct", "approxCountDistinct")
     return pa.field(aggregation.name, fits.gives(declared), nullable=not counted)
