@@ -120,6 +120,12 @@ class Puppets:
         finally:
             await control.close()
 
+    def forget(self) -> None:
+        """What is over."""
+        self.started.clear()
+        self.carried_out.clear()
+        self._tasks = {name: task for name, task in self._tasks.items() if not task.done()}
+
     async def close(self) -> None:
         for task in self._tasks.values():
             task.cancel()
