@@ -4,7 +4,7 @@
 # Ends with 0 where the tests pass, and where the machine cannot carry the cluster, which is said in one line; with 1
 # where a test fails twice. Nothing is shared with another cluster on this machine but the cache.
 #
-# E2E_MINUTES   for the cluster to be there (15): the first time Kubernetes is compiled
+# E2E_MINUTES   for the cluster to be there (13): the first time Kubernetes is compiled
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,7 +32,7 @@ trap 'exit 130' INT TERM
 
 log=$(mktemp)
 start=$SECONDS
-if ! timeout --kill-after=30 "${E2E_MINUTES:-15}m" .venv/bin/python -m e2e.harness.cluster >"$log" 2>&1; then
+if ! timeout --kill-after=30 "${E2E_MINUTES:-13}m" .venv/bin/python -m e2e.harness.cluster >"$log" 2>&1; then
     echo "e2e: not run, for the cluster could not be made in $((SECONDS - start)) s: $(grep . "$log" | tail -1 | cut -c1-300)"
     rm "$log"
     exit 0

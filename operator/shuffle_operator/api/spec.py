@@ -52,7 +52,8 @@ class Spec(ApiModel):
     backend: Backend = Field(default="Cpu", description="What computes.")
     recovery: Recovery | None = Field(default=None, description="What is kept for when a worker is lost.")
     suspend: bool = Field(
-        default=False, description="True: no workers run until it is false again. Kueue sets it, or you."
+        default=False,
+        description="True: no workers run until it is false again; then the job begins anew. Kueue sets it, or you.",
     )
     backoff_limit: int = Field(
         default=3,

@@ -20,7 +20,8 @@ from shuffle_operator.kube import EVENTS, Kube, KubeError
 log = logging.getLogger("shuffle.operator")
 
 COMPONENT = "shuffle-operator"
-WAITING = 1000
+WAITING = 5000
+"""Events that wait to be written, a kilobyte each; more are not recorded (and counted): the log has them."""
 MOST_PER_JOB = 200
 LONGEST = 1024
 
