@@ -118,6 +118,8 @@ make_cgroup() { # make_cgroup PATH, in every controller
             fi
         done
     done
+    # All pods together would have the weight of one process, and starve on a busy machine.
+    echo 4096 >"/sys/fs/cgroup/cpu/$E2E_NAME/cpu.shares"
 }
 
 remove_cgroup() { # remove_cgroup PATH
