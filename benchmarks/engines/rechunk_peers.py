@@ -51,9 +51,7 @@ def dask(task: RechunkTask, method: str) -> None:
         local_directory=task.scratch,
     )
     with cluster, Client(cluster):
-        da.from_zarr(task.source).rechunk(task.chunks).to_zarr(
-            task.output, compute=True, zarr_array_kwargs={"compressors": None}
-        )
+        da.from_zarr(task.source).rechunk(task.chunks).to_zarr(task.output, compute=True, compressors=None)
 
 
 def rechunker(task: RechunkTask) -> None:

@@ -134,6 +134,7 @@ class Canvas:
         self._coding = coding
         self._box = box
         self._filled: dict[grid.Index, bool] = {}  # object -> whether anything but missing elements came
+        self._holes: dict[grid.Index, list[grid.Box]] = {}  # object -> what is missing of it
         self._arrays: dict[grid.Index, Array] = {}
         plain = None if whole is None else octets(whole)
         size = coding.item_bytes
@@ -142,8 +143,6 @@ class Canvas:
                 elements = np.empty(coding.shape, coding.dtype)
             else:
                 elements = plain[number * size : (number + 1) * size].view(coding.dtype).reshape(coding.shape)
-            if plain is None or grid.shape_of(grid.item_box(array.axes, item)) != coding.shape:
-                elements[...] = coding.fill
             self._arrays[item] = elements
             self._filled[item] = False
 
@@ -154,7 +153,7 @@ class Canvas:
             part = grid.meet(frame, slab.box)
             target = self._arrays[item]
             if slab.data is None:
-                target[grid.inside(part, frame)] = self._coding.fill
+                self._holes.setdefault(item, []).append(part)
                 continue
             self._filled[item] = True
             where = slab.data[grid.inside(part, slab.box)]
@@ -166,7 +165,20 @@ class Canvas:
     def objects(self) -> Iterator[tuple[grid.Index, Array | None]]:
         """Every object, None for one of which everything is missing."""
         for item, elements in self._arrays.items():
-            yield item, elements if self._filled[item] else None
+            if not self._filled[item]:
+                yield item, None
+                continue
+            frame = grid.item_box(self._axes, item)
+            self._fill_beyond(elements, grid.shape_of(frame))
+            for hole in self._holes.get(item, ()):
+                elements[grid.inside(hole, frame)] = self._coding.fill
+            yield item, elements
+
+    def _fill_beyond(self, elements: Array, shape: grid.Index) -> None:
+        """What of an object lies beyond the end of the array."""
+        for at, (length, whole) in enumerate(zip(shape, elements.shape, strict=True)):
+            if length < whole:
+                elements[(slice(None),) * at + (slice(length, None),)] = self._coding.fill
 
 
 def portions(shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
