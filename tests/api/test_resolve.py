@@ -113,7 +113,7 @@ ARRAYS = {"path": "/a.zarr"}
 
 def test_a_rechunk_is_told_with_its_defaults(job: Any) -> None:
     rechunk = {"chunks": {"time": -1, "x": "Auto"}, "zarrFormat": "V3", "targetChunkSize": "1Mi"}
-    result = told(job(operation={"rechunk": rechunk}, inputs=[ARRAYS], output={"path": "/out"}))
+    result = told(job(operation={"rechunk": rechunk}, inputs=[ARRAYS], output={"path": "/out", "format": "Zarr"}))
     assert result.operation == messages.Rechunk({"time": -1, "x": "Auto"}, target_bytes=1 << 20, zarr_format=3)
 
 

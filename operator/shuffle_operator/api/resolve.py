@@ -240,7 +240,7 @@ def _output(output: Output) -> messages.Output:
         format=output.format,
         partitions=output.partitions or 0,
         target_bytes=parse_bytes(target) if target is not None else DEFAULT_TARGET_BYTES,
-        compression=output.compression or formats.COMPRESSIONS[output.format][0],
+        compression=output.compression or formats.COMPRESSIONS.get(output.format, ("None",))[0],
         partition_by=list(output.partition_by or []),
         sort_within=[messages.SortKey(column) for column in output.sort_within or []],
         overwrite=output.on_existing == "Overwrite",
