@@ -190,7 +190,14 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"]}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["x", "y"]}}, "inputs": TWO},
     {"operation": {"groupBy": {"by": ["k"]}}},
-    {"operation": {"groupBy": {"by": ["k"], "apply": "pkg.mod:f"}}},
+    {
+        "operation": {
+            "groupBy": {"by": ["k"], "aggregations": [{"function": "count"}], "schema": [{"name": "n", "type": "int8"}]}
+        }
+    },
+    {"functions": {"sources": [{}]}},
+    {"functions": {"sources": [{"path": "a.zip", "configMapRef": {"name": "code"}}]}},
+    {"functions": {"sources": [{"configMapRef": {"name": "code"}, "sha256": "0" * 64}]}},
     {"operation": {"groupBy": {"by": ["k"], "aggregations": [{"function": "mean"}]}}},
     {"operation": {"groupBy": {"by": ["k"], "aggregations": [MEAN | {"function": "quantile"}]}}},
     {"operation": {"groupBy": {"by": ["k"], "aggregations": [MEAN | {"function": "size"}]}}},

@@ -82,11 +82,6 @@ def test_a_join_names_its_inputs_by_number(job: Any) -> None:
 
 
 GAPS: list[tuple[dict[str, Any], str, str]] = [
-    (
-        {"operation": {"groupBy": {"by": ["k"], "apply": "m:f", "schema": [{"name": "n", "type": "int64"}]}}},
-        "spec.operation.groupBy.apply",
-        "groupBy with apply",
-    ),
     ({"backend": "Gpu"}, "spec.backend", "backend: Gpu"),
     ({"inputs": [{"path": "/a", "format": "Zarr"}]}, "spec.inputs[0].format", "Zarr input"),
     ({"inputs": [{"paths": ["/a", "/b.zarr/"]}]}, "spec.inputs[0].paths", '"/b.zarr/" is Zarr by its suffix'),

@@ -161,7 +161,7 @@ def test_results_larger_than_a_frame_come_in_order(mine: Path) -> None:
 
 def test_a_reader_is_called_with_a_path_and_columns(mine: Path) -> None:
     with calling(mine, "mine:read") as host:
-        host._setup = host._setup._replace(reader=True)
+        host.setup = host.setup._replace(reader=True)
         found = list(host.read("a.bin", ["k"], wanted_anyway))
     assert pa.Table.from_batches(found).to_pylist() == [{"path": "a.bin", "columns": ["k"]}]
 

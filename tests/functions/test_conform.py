@@ -74,7 +74,7 @@ def test_not_a_number_may_be_narrowed() -> None:
 def test_casts_that_lose_or_guess_are_refused(values: list[object], found: pa.DataType, kind: pa.DataType) -> None:
     with pytest.raises(Differs) as caught:
         taken(values, found, kind)
-    assert str(caught.value).startswith(f"'a' is {found}, declared {kind}")
+    assert str(caught.value).startswith(f"'a' is {found}, expected {kind}")
 
 
 def test_columns_may_come_in_another_order() -> None:
@@ -87,7 +87,7 @@ def test_every_difference_is_told() -> None:
     wanted = pa.schema({"n": pa.string(), "t": pa.string(), "x": pa.int64(), "gone": pa.int8()})
     with pytest.raises(Differs) as caught:
         conformed(found, wanted)
-    assert str(caught.value) == "'gone' is missing; 'x' is there more than once; 'n' is int64, declared string"
+    assert str(caught.value) == "'gone' is missing; 'x' is there more than once; 'n' is int64, expected string"
 
 
 def test_many_differences_are_counted() -> None:

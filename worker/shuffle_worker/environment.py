@@ -49,6 +49,7 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
         worker=number("SHUFFLE_WORKER", -1),
         incarnation=text("SHUFFLE_INCARNATION").replace("-", ""),  # a pod's uid
         memory=min(memory, container_limit()),
+        functions=number("SHUFFLE_FUNCTIONS_MEMORY", 0),
         scratch=scratch,
         slots=max(1, number("SHUFFLE_SLOTS", 1)),
         host=environment.get("SHUFFLE_HOST", "0.0.0.0"),  # noqa: S104 - peers are other pods; they need the token

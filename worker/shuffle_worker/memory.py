@@ -7,6 +7,7 @@
               write:    read-back buffer, decoded rows, the sorted copy, the Parquet encoder
           + send      shards waiting for or in flight to peers  while transferring
           + receive   bodies of frames being received           while transferring
+          + functions processes of the user's functions         where the job has any
 
 Resident memory runs 1.6 to 1.9 times the live Arrow bytes, for allocators keep freed pages; the shares below leave that
 room (`HEADROOM`). Each buffer may overshoot its budget by one item, then blocks.
@@ -27,7 +28,7 @@ back what exceeds it."""
 
 class Budgets(Struct, frozen=True):
     """Bytes for each buffer of one worker process. `for_limit` derives them; their sum, with the baseline and the
-    headroom, is the limit."""
+    headroom, is the limit. functions: beside it, for each process that a function of the user's runs in."""
 
     limit: int
     baseline: int
@@ -35,13 +36,24 @@ class Budgets(Struct, frozen=True):
     working: int
     send: int
     receive: int
+    functions: int = 0
 
     @classmethod
-    def for_limit(cls, limit: int, baseline: int = 130 * MIB, slots: int = 1) -> Budgets:
-        """Share out `limit` bytes. `working` is for one slot; transfer buffers scale with neither peers nor slots."""
+    def for_limit(cls, limit: int, baseline: int = 130 * MIB, slots: int = 1, functions: int = 0) -> Budgets:
+        """Share out `limit` bytes, less `functions` of them for processes of the user's functions. `working` is for one
+        slot; transfer buffers scale with neither peers nor slots."""
+        limit -= functions
         free = max(limit - baseline, 64 * MIB)
         store = int(free * 0.35)
         send = min(int(free * 0.12), 256 * MIB)
         receive = min(int(free * 0.08), 128 * MIB)
         working = int((free - store - send - receive) / HEADROOM / max(slots, 1))
-        return cls(limit=limit, baseline=baseline, store=store, working=working, send=send, receive=receive)
+        return cls(
+            limit=limit,
+            baseline=baseline,
+            store=store,
+            working=working,
+            send=send,
+            receive=receive,
+            functions=functions // max(slots, 1),
+        )

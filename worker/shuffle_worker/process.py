@@ -87,8 +87,8 @@ async def run_worker(config: WorkerConfig) -> int:
     """Returns the process's exit code."""
     pa.set_cpu_count(max(1, config.slots))
     pa.set_io_thread_count(2)
-    keep_below(config.memory)
-    budgets = Budgets.for_limit(config.memory, slots=config.slots)
+    keep_below(config.memory - config.functions)
+    budgets = Budgets.for_limit(config.memory, slots=config.slots, functions=config.functions)
     gauges = Gauges()
     compute_pool = ThreadPoolExecutor(config.slots, thread_name_prefix="compute")
     store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")

@@ -9,8 +9,9 @@ class WorkerConfig(Struct, frozen=True):
     """One worker process.
 
     coordinator: its address, `http://host:port`. token: the job's, for every call. worker, incarnation: which slot,
-    which process. memory: bytes it may use in all. slots: leases whose computing runs at once. scratch: a folder of
-    its own, made when it starts and removed when it ends. host: the address it listens on. advertise: the one peers
+    which process. memory: bytes it may use in all. functions: how many of them are for processes of the user's
+    functions. slots: leases whose computing runs at once. scratch: a folder of its own, made when it starts and removed
+    when it ends. host: the address it listens on. advertise: the one peers
     are told, where it differs. scratch_share: workers whose scratch is on the same disk, for the check that there is
     room. scratch_limit: bytes that scratch may hold where the disk has more; 0: the disk decides. port: 0 for any that
     is free.
@@ -25,6 +26,7 @@ class WorkerConfig(Struct, frozen=True):
     incarnation: str
     memory: int
     scratch: str
+    functions: int = 0
     slots: int = 1
     host: str = "127.0.0.1"
     advertise: str = ""

@@ -76,7 +76,7 @@ class Tasks:
         before = saved(storage, job)
         if before is not None:
             return before.summary  # by a worker that is gone: what was written goes by it
-        plan = make_plan(job, self._budgets, input_storages(job), storage)
+        plan = make_plan(job, self._budgets, input_storages(job), storage, self._scratch)
         self._check_scratch(plan.summary.scratch_needed, job.workers)
         save(plan, storage)
         return plan.summary
@@ -98,7 +98,7 @@ class Tasks:
         plan = load(self._output, job, fingerprint)
         self._readers = [reader_for(plan, one, index) for index, one in enumerate(input_storages(job))]
         files = OutputFiles(plan, self._output, self._scratch)
-        self._operation = operation_for(plan, files, self._scratch, self._batch_bytes)
+        self._operation = operation_for(plan, files, self._scratch, self._batch_bytes, self._budgets.functions)
         if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
             self._shared = SharedShards(
                 self._output,

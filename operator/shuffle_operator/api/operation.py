@@ -127,7 +127,18 @@ class GroupBy(ApiModel):
     )
     apply: FunctionName | None = Field(
         default=None,
-        description="A function (table) -> table that is called once a group, as package.module:function.",
+        description="A function (table) -> table of your own, as package.module:function, that is called with the rows "
+        "of a group and returns the rows of the result. It is given a pyarrow Table, or what its parameter is "
+        "annotated with: pd.DataFrame, pa.RecordBatch, or Iterator[pa.RecordBatch] for groups that do not fit in "
+        "memory. See spec.functions for where it is found.",
+    )
+    per: Literal["Group", "Partition"] = Field(
+        default="Group",
+        description="With apply: whether the function is called once for each group, or once for each output file with "
+        "the rows of all its groups, group by group.",
+    )
+    timeout_seconds: int = Field(
+        default=3600, ge=1, le=INT32_MAX, description="With apply: the longest that one call may take."
     )
     nulls: Literal["Keep", "Drop"] = Field(
         default="Keep",
@@ -135,7 +146,12 @@ class GroupBy(ApiModel):
         "left out.",
     )
     schema_: list[ResultColumn] | None = Field(
-        default=None, alias="schema", min_length=1, max_length=1000, description="The columns that apply returns."
+        default=None,
+        alias="schema",
+        min_length=1,
+        max_length=1000,
+        description="The columns that apply returns. Without it the function is called for a sample before the job "
+        "starts, and what it returns then counts.",
     )
 
 

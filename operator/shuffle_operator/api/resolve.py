@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from shuffle_operator.api.data import Input, Output, Storage
+from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, SHARE
 from shuffle_operator.api.operation import GroupBy, Join
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.problems import InvalidJob, Path, Problem
-from shuffle_operator.api.quantities import parse_bytes
+from shuffle_operator.api.quantities import format_bytes, parse_bytes
 from shuffle_operator.api.rechunk import rechunk, rechunk_problems
 from shuffle_operator.api.spec import ShuffleJob, Spec
+from shuffle_worker.memory import MINIMUM
 from shuffle_worker.protocol import formats, messages
 
 DEFAULT_TARGET_BYTES = messages.TARGET_BYTES
@@ -33,14 +35,7 @@ class Missing(NamedTuple):
     asked: Callable[[Spec], object]
 
 
-NOT_YET: tuple[Missing, ...] = (
-    Missing(
-        ("spec", "operation", "groupBy", "apply"),
-        "groupBy with apply",
-        lambda spec: spec.operation.group_by and spec.operation.group_by.apply,
-    ),
-    Missing(("spec", "backend"), "backend: Gpu", lambda spec: spec.backend == "Gpu"),
-)
+NOT_YET: tuple[Missing, ...] = (Missing(("spec", "backend"), "backend: Gpu", lambda spec: spec.backend == "Gpu"),)
 """Shrinks with every version; formats and readers are in `_input_problems` and `_output_problems`."""
 
 
@@ -54,7 +49,7 @@ def resolve(
 ) -> messages.Job:
     """What the workers are told. `workers` and `memory` (bytes each) are the caller's decision: see `declared_workers`
     and `declared_memory` for what the job says itself. Raises InvalidJob where this version cannot carry it out."""
-    problems = unsupported(job, local=local)
+    problems = unsupported(job, local=local) or list(_memory_problems(job.spec, memory))
     if problems:
         raise InvalidJob(problems, job.metadata.name)
     return messages.Job(
@@ -67,6 +62,7 @@ def resolve(
         memory=memory,
         method=job.spec.method,
         preemptible=preemptible(job.spec.workers),
+        functions=_functions(job.spec, memory, local),
     )
 
 
@@ -89,6 +85,43 @@ def declared_memory(job: ShuffleJob, default: int) -> int:
     return default
 
 
+def functions_memory(spec: Spec, memory: int) -> int:
+    """How much of a worker's memory is for processes of functions; nothing where the job has none."""
+    group = spec.operation.group_by
+    if group is None or group.apply is None:
+        return 0
+    if spec.functions is not None and spec.functions.memory is not None:
+        return parse_bytes(spec.functions.memory)
+    return max(LEAST_MEMORY, min(int(memory * SHARE), memory - MINIMUM))
+
+
+def _memory_problems(spec: Spec, memory: int) -> Iterator[Problem]:
+    functions = functions_memory(spec, memory)
+    if functions and memory - functions < MINIMUM:
+        given = spec.functions is not None and spec.functions.memory is not None
+        message = (
+            f"functions get {format_bytes(functions)} of the {format_bytes(memory)} that each worker has, which leaves "
+            f"less than the {format_bytes(MINIMUM)} that it needs itself; give workers at least "
+            f"{format_bytes(functions + MINIMUM)}"
+        )
+        yield Problem(
+            ("spec", "functions", "memory") if given else ("spec", "workers", "resources", "limits", "memory"), message
+        )
+
+
+def _functions(spec: Spec, memory: int, local: bool) -> messages.Functions:
+    """Without ConfigMaps where the run is on one machine: the folder of the job file stands for them."""
+    sources: list[messages.CodeSource] = []
+    for at, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
+        if source.config_map_ref is None:
+            assert source.path is not None
+            storage = _storage(source.storage)
+            sources.append(messages.CodeSource(source.path, storage=storage, sha256=source.sha256 or ""))
+        elif not local:
+            sources.append(messages.CodeSource(f"{MOUNT}/{at}", name=f"the ConfigMap {source.config_map_ref.name}"))
+    return messages.Functions(sources, functions_memory(spec, memory))
+
+
 def unsupported(job: ShuffleJob, *, local: bool) -> list[Problem]:
     """What this version, or a run on one machine, cannot carry out of a job that is valid."""
     return list(_gaps(job.spec, local))
@@ -107,6 +140,8 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
     for index, item in enumerate(spec.inputs):
         yield from _input_problems(item, ("spec", "inputs", index), local)
     yield from _output_problems(spec.output, ("spec", "output"), local)
+    for index, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
+        yield from _storage_problems(source.storage, ("spec", "functions", "sources", index), local)
 
 
 def _input_problems(item: Input, path: Path, local: bool) -> Iterator[Problem]:
@@ -202,7 +237,14 @@ def _join(join: Join, names: list[str | None]) -> messages.Join:
 def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
     if group.apply is not None:
         schema = [messages.ResultColumn(one.name, one.type) for one in group.schema_ or []]
-        return messages.Apply(by=list(group.by), function=group.apply, schema=schema or None)
+        return messages.Apply(
+            by=list(group.by),
+            function=group.apply,
+            schema=schema or None,
+            per=group.per,
+            seconds=float(group.timeout_seconds),
+            nulls=group.nulls,
+        )
     return messages.GroupBy(
         by=list(group.by),
         aggregations=[

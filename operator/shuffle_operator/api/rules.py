@@ -153,9 +153,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec.operation.groupBy",
         "schema",
-        "apply and schema go together: schema says what the function returns",
-        "has(self.apply) == has(self.schema)",
-        lambda node: _given(node, "apply", "schema") != 1,
+        "schema says what apply returns; aggregations need none",
+        "has(self.apply) || !has(self.schema)",
+        lambda node: "apply" in node or "schema" not in node,
     ),
     Rule(
         "spec.operation.groupBy.aggregations[]",
@@ -191,6 +191,20 @@ RULES: tuple[Rule, ...] = (
         "give partitions or targetPartitionSize, not both",
         "!(has(self.partitions) && has(self.targetPartitionSize))",
         lambda node: _given(node, "partitions", "targetPartitionSize") < 2,
+    ),
+    Rule(
+        "spec.functions.sources[]",
+        "",
+        "give exactly one of configMapRef and path",
+        "has(self.configMapRef) != has(self.path)",
+        lambda node: _given(node, "configMapRef", "path") == 1,
+    ),
+    Rule(
+        "spec.functions.sources[]",
+        "",
+        "sha256 and storage go with path",
+        "has(self.path) || !(has(self.sha256) || has(self.storage))",
+        lambda node: "path" in node or not _given(node, "sha256", "storage"),
     ),
     Rule(
         "spec.workers",
@@ -240,7 +254,7 @@ other. Lists of paths, which would be dear for the server, globs, and other spel
 APART_MESSAGE = "the output must be neither an input nor inside one nor around one"
 
 FROZEN = (
-    "operation", "inputs", "output", "method", "backend", "recovery", "backoffLimit", "disruptionLimit",
+    "operation", "inputs", "output", "functions", "method", "backend", "recovery", "backoffLimit", "disruptionLimit",
     "startupDeadlineSeconds", "podRetention", "managedBy",
 )  # fmt: skip
 """Fields of the spec that cannot be changed."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from shuffle_operator.api.data import Input, Output
+from shuffle_operator.api.functions import Functions
 from shuffle_operator.api.operation import Operation
 from shuffle_operator.api.status import Status
 from shuffle_operator.api.types import INT32_MAX, ApiModel, StatusModel
@@ -44,6 +45,9 @@ class Spec(ApiModel):
     inputs: list[Input] = Field(min_length=1, max_length=2, description="What is read: one input, two for a join.")
     output: Output = Field(description="Where the result goes.")
     workers: Workers | None = Field(default=None, description="Who does the work. Everything has a default.")
+    functions: Functions | None = Field(
+        default=None, description="Where functions of your own (apply, reader) are found, and the memory they get."
+    )
     method: Method = Field(
         default="Auto",
         description="How rows travel: straight from worker to worker, or through object storage. Auto decides from "

@@ -44,7 +44,7 @@ def _of_tables(job: Job) -> tuple[object, Callable[[], None]]:
     from shuffle_worker.plan.planner import make_plan
     from shuffle_worker.storage import storage_for
 
-    budgets = Budgets.for_limit(job.memory)
+    budgets = Budgets.for_limit(job.memory, functions=job.functions.memory)
     plan = make_plan(
         job,
         budgets,

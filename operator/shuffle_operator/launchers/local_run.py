@@ -82,6 +82,7 @@ class LocalRun:
             worker=0,
             incarnation="",
             memory=job.memory,
+            functions=job.functions.memory,
             scratch="",
             slots=options.slots,
             scratch_share=job.workers,

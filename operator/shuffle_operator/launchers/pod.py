@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shuffle_operator.api.data import Storage
+from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, FunctionSource
 from shuffle_operator.api.problems import InvalidJob, Problem
 from shuffle_operator.api.quantities import format_bytes, parse_bytes, parse_cpu
+from shuffle_operator.api.resolve import functions_memory
 from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
 from shuffle_operator.api.workers import Workers
 from shuffle_operator.launchers.overlay import danger_problems, merge, shape_problems
@@ -169,6 +171,7 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, settings: PodSett
             {"name": "scratch", **_scratch_volume(workers, scratch)},
             {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
             {"name": "token", "secret": {"secretName": secret_name(job.metadata.name, uid), "defaultMode": 0o440}},
+            *(volume for volume, _ in _function_volumes(job)),
         ],
     }
     for field, value in (
@@ -194,6 +197,7 @@ def _container(job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int
     workers = job.spec.workers or Workers()
     in_memory = workers.scratch is not None and workers.scratch.medium == "Memory"
     budget = max(memory - scratch, MINIMUM) if in_memory else memory
+    functions = functions_memory(job.spec, budget)
     env: list[Object] = [
         {"name": "SHUFFLE_COORDINATOR", "value": settings.coordinator},
         {"name": "SHUFFLE_JOB", "value": uid},
@@ -202,7 +206,7 @@ def _container(job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int
         {"name": "SHUFFLE_ADVERTISE", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "SHUFFLE_PORT", "value": str(PORT)},
         {"name": "SHUFFLE_MEMORY", "value": str(budget)},
-        {"name": "SHUFFLE_SLOTS", "value": str(_slots(workers, budget))},
+        {"name": "SHUFFLE_SLOTS", "value": str(_slots(workers, budget, functions))},
         {"name": "SHUFFLE_SCRATCH", "value": SCRATCH},
         {"name": "SHUFFLE_SCRATCH_LIMIT", "value": str(scratch)},
         {"name": "SHUFFLE_TOKEN_FILE", "value": f"{TOKEN}/token"},
@@ -210,6 +214,8 @@ def _container(job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int
         {"name": "SHUFFLE_LOG_LEVEL", "value": settings.log_level},
         {"name": "HOME", "value": TMP},
     ]
+    if functions:
+        env.append({"name": "SHUFFLE_FUNCTIONS_MEMORY", "value": str(functions)})
     env += _plain(workers.env)
     container: Object = {
         "name": "worker",
@@ -222,6 +228,7 @@ def _container(job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int
             {"name": "scratch", "mountPath": SCRATCH},
             {"name": "tmp", "mountPath": TMP},
             {"name": "token", "mountPath": TOKEN, "readOnly": True},
+            *(mount for _, mount in _function_volumes(job)),
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -260,10 +267,26 @@ def credential_problems(job: ShuffleJob) -> Iterator[Problem]:
             yield Problem((*path, "storage", "secretRef", "name"), message)
 
 
+def _function_sources(job: ShuffleJob) -> list[FunctionSource]:
+    return list((job.spec.functions.sources if job.spec.functions is not None else None) or [])
+
+
+def _function_volumes(job: ShuffleJob) -> Iterator[tuple[Object, Object]]:
+    """The ConfigMaps that functions are imported from, and where they are mounted."""
+    for at, source in enumerate(_function_sources(job)):
+        if source.config_map_ref is not None:
+            name = f"functions-{at}"
+            volume = {"name": name, "configMap": {"name": source.config_map_ref.name, "defaultMode": 0o444}}
+            yield volume, {"name": name, "mountPath": f"{MOUNT}/{at}", "readOnly": True}
+
+
 def _placed_storages(job: ShuffleJob) -> Iterator[tuple[tuple[str | int, ...], str, Storage | None]]:
     for at, item in enumerate(job.spec.inputs):
         yield ("spec", "inputs", at), item.path or (item.paths or [""])[0], item.storage
     yield ("spec", "output"), job.spec.output.path, job.spec.output.storage
+    for at, source in enumerate(_function_sources(job)):
+        if source.path is not None:
+            yield ("spec", "functions", "sources", at), source.path, source.storage
 
 
 def _storages(job: ShuffleJob) -> Iterator[Storage]:
@@ -319,15 +342,17 @@ def _scratch_volume(workers: Workers, size: int) -> Object:
     return {"emptyDir": volume}
 
 
-def _slots(workers: Workers, memory: int) -> int:
-    """Leases computed at once: one for each whole processor, as many as leave each the least memory it needs."""
+def _slots(workers: Workers, memory: int, functions: int) -> int:
+    """Leases computed at once: one for each whole processor, as many as leave each the least memory it needs.
+    functions: how much of the memory is for functions, which have a process in each."""
     cpu = 1.0
     resources = workers.resources
     for amounts in (resources.limits, resources.requests) if resources is not None else ():
         if amounts is not None and amounts.cpu is not None:
             cpu = parse_cpu(amounts.cpu)
             break
-    return max(1, min(int(cpu), MOST_SLOTS, memory // MINIMUM))
+    most = min(MOST_SLOTS, (memory - functions) // MINIMUM)
+    return max(1, min(int(cpu), most, functions // LEAST_MEMORY if functions else most))
 
 
 def _plain(value: Any) -> Any:

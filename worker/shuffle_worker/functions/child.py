@@ -324,13 +324,15 @@ def _frames(batch: pa.RecordBatch, begins: list[int], ends: list[int]) -> Iterat
 
 
 def limit_memory(limit: int) -> int:
-    """Let allocations fail that would bring this process beyond `limit` bytes of memory of its own; returns how many
-    are left. What the interpreter and the libraries have taken so far counts, what they only reserved does not."""
+    """Let allocations fail that would bring this process beyond `limit` bytes of memory of its own, 0 for no limit;
+    returns how many are left. What the interpreter and the libraries have taken so far counts, what they only reserved
+    does not."""
     pa.default_memory_pool().release_unused()
+    if not limit:
+        return 1 << 62
     used, reserved = memory_of("self")
     free = max(limit - used, 0)
-    if limit:
-        resource.setrlimit(resource.RLIMIT_DATA, (reserved + free, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_DATA, (reserved + free, resource.RLIM_INFINITY))
     return free
 
 

@@ -46,7 +46,7 @@ def conformed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     names = table.schema.names
     problems = [f"{name!r} is missing" for name in wanted.names if name not in names]
     problems += [
-        f"{name!r} ({table.schema.types[at]}) is not declared"
+        f"{name!r} ({table.schema.types[at]}) is not expected"
         for at, name in enumerate(names)
         if name not in wanted.names
     ]
@@ -59,7 +59,7 @@ def conformed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
         try:
             columns.append(column if column.type == field.type else _cast(column, field.type))
         except Differs as error:
-            problems.append(f"{field.name!r} is {column.type}, declared {field.type}{error}")
+            problems.append(f"{field.name!r} is {column.type}, expected {field.type}{error}")
     if problems:
         more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
         raise Differs("; ".join(problems[:MOST_TOLD]) + more)
@@ -179,6 +179,6 @@ def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
         try:
             columns.append(pa.array(series, type=kind, from_pandas=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            declared = f", declared {kind}" if kind is not None else ""
-            raise Differs(f"{name!r} holds Python objects{declared}: {str(error).splitlines()[0][:200]}") from error
+            expected = f", expected {kind}" if kind is not None else ""
+            raise Differs(f"{name!r} holds Python objects{expected}: {str(error).splitlines()[0][:200]}") from error
     return pa.Table.from_arrays(columns, names=names)

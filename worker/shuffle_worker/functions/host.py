@@ -103,7 +103,7 @@ class Host:
     """One process. Not shared between threads at the same time."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+        self.setup = setup
         self.shape = Shape.TABLE
         self.free = 0
         """Bytes that the function and its rows may take."""
@@ -127,7 +127,7 @@ class Host:
         if self._process is not None:
             return
         self._spawn()
-        setup = self._setup
+        setup = self.setup
         self._check, self._deadline = check, time.monotonic() + START_SECONDS
         places = [list(place) for place in setup.places]
         head = {
@@ -156,15 +156,24 @@ class Host:
     def call(
         self,
         batches: Iterator[pa.RecordBatch],
-        ends: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]],
+        ends: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]] | None,
         check: Check,
     ) -> Iterator[pa.RecordBatch]:
         """Call the function once for each of the groups that lie in these rows one after the other, and give what it
-        returned, in that order. ends: the row after each group. Several groups must be in one batch."""
+        returned, in that order. ends: the row after each group; None: all rows are one. Several groups must be in one
+        batch."""
         self.start(check)
         self._check = check
-        for batch in batches:
-            self._send(rows_pieces(batch))
+        rows = 0
+        try:
+            for batch in batches:
+                self._send(rows_pieces(batch))
+                rows += batch.num_rows
+        except BaseException:
+            self.close()  # it has rows of a call that never comes
+            raise
+        if ends is None:
+            ends = [rows]
         self._send(pieces(Kind.CALL, None, np.ascontiguousarray(ends, np.int64)))  # type: ignore[arg-type]
         yield from self._results(iter(()))
 
@@ -269,7 +278,7 @@ class Host:
 
     def _look(self, now: float) -> None:
         assert self._process is not None
-        setup = self._setup
+        setup = self.setup
         used, _ = memory_of(self._process.pid)
         if setup.memory and used > setup.memory:
             raise self._end("memory", f"it uses {readable(used)} of memory, and has {readable(setup.memory)}")
@@ -317,7 +326,7 @@ class Host:
         said = next((line for line in reversed(self._output.tail) if line.strip()), "")
         self._tidy()
         if code == OUT_OF_MEMORY:
-            return Trouble("memory", f"its rows or its results do not fit into {readable(self._setup.memory)}", group)
+            return Trouble("memory", f"its rows or its results do not fit into {readable(self.setup.memory)}", group)
         if code == -signal.SIGKILL:
             message = "its process was killed from outside, by the system if memory ran out"
             return Trouble("killed", message, group)
@@ -335,7 +344,7 @@ class Host:
         """The user's frames that the process wrote down when it crashed or was asked."""
         size = os.fstat(self._faults).st_size
         text = os.pread(self._faults, min(size, 1 << 16), 0).decode(errors="replace")
-        return dumped(text, self._setup.places, self._package)
+        return dumped(text, self.setup.places, self._package)
 
     # -- the process -------------------------------------------------------------------------------------------------
 
@@ -368,7 +377,7 @@ class Host:
         self._socket = mine
         self._poll = select.poll()
         self._poll.register(mine)
-        self._output = Output(reading, self._setup.function)
+        self._output = Output(reading, self.setup.function)
         self._schema = None
         self._looked = 0.0
 

@@ -9,6 +9,7 @@ files.py        one output file
 collectors.py   one row of all with equal keys: combine.py before they are sent, collect.py when they have come
 aggregate/      what groupBy collects of a group
 repartition.py, sort.py, groupby.py, distinct.py   the operations
+apply.py        a function of the user's, by group; grouping.py: rows cut into what it is called with
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.operations.base import Operation
 from shuffle_worker.operations.files import Files
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Distinct, GroupBy, Join, Repartition, Sort
+from shuffle_worker.protocol.messages import Apply, Distinct, GroupBy, Join, Repartition, Sort
 
 __all__ = ["Files", "operation_for"]
 
 
-def operation_for(plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> Operation:
+def operation_for(
+    plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, function_memory: int = 0
+) -> Operation:
     """The operation that a plan's job asks for. files: where its output files are made. scratch: a folder for what does
-    not fit in memory. batch_bytes: rows that a splitter may hold; its working set is three times that."""
+    not fit in memory. batch_bytes: rows that a splitter may hold; its working set is three times that. function_memory:
+    bytes for the process of a user's function, one for each lease."""
     keep_freed_memory()
     if isinstance(plan.job.operation, Sort):
         from shuffle_worker.operations.sort import SortOperation
@@ -49,4 +53,8 @@ def operation_for(plan: Plan, files: Files, scratch: Path | None, batch_bytes: i
         from shuffle_worker.operations.join import JoinOperation
 
         return JoinOperation(plan, files, scratch, batch_bytes)
+    if isinstance(plan.job.operation, Apply):
+        from shuffle_worker.operations.apply import ApplyOperation
+
+        return ApplyOperation(plan, files, scratch, batch_bytes, function_memory)
     raise Internal(f"there is no operation for {type(plan.job.operation).__name__}")

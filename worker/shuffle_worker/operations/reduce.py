@@ -11,14 +11,14 @@ the rest for the encoder. What does not fit is streamed, parted in several passe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.operations.base import FileResult, ShardSource
 from shuffle_worker.operations.cutter import copied
-from shuffle_worker.operations.files import PartitionFiles
 from shuffle_worker.operations.readback import Buffers, ReadBack
 from shuffle_worker.operations.shards import Counts, Decoded
 from shuffle_worker.operations.sorting import Pieces, Sorter
@@ -32,16 +32,23 @@ Stream = Iterator[pa.RecordBatch | None]
 """Batches in order; None where the memory of those before it is about to be used again."""
 
 
-class Reduce:
-    """sorter: how the rows of a file are put in order; None leaves them in the order of the input."""
+class WritesFiles(Protocol):
+    """What the rows of a partition are given to: `PartitionFiles`, or an operation that makes others of them."""
 
-    def __init__(self, plan: Plan, files: PartitionFiles, sorter: Sorter | None) -> None:
+    def write(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int | None) -> FileResult: ...
+
+
+class Reduce:
+    """sorter: how the rows of a file are put in order; None leaves them in the order of the input. buffers: to share
+    with others."""
+
+    def __init__(self, plan: Plan, files: WritesFiles, sorter: Sorter | None, buffers: Buffers | None = None) -> None:
         self._plan = plan
         self._layout = plan.layout
         self._schema = transport_schema(plan.inputs[0].arrow_schema())
         self._files = files
         self._sorter = sorter
-        self._buffers = Buffers()
+        self._buffers = buffers or Buffers()
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         share = max(memory // 4, 1)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.partitioning.columns import Array, Bools, bits, plain
+from shuffle_worker.partitioning.columns import Array, Bools, bits, plain, take, valid
 
 _pc: Any = pc
 
@@ -30,6 +30,14 @@ def begins(rows: pa.RecordBatch, names: Sequence[str]) -> Bools:
     assert same is not None, "groups need keys"
     first[1:] = ~same
     return first
+
+
+def without_nulls(rows: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """The rows that have a value in each of these columns."""
+    masks = [mask for mask in (valid(plain(rows.column(name))) for name in names) if mask is not None]
+    if not masks:
+        return rows
+    return take(rows, np.flatnonzero(np.logical_and.reduce(masks)))
 
 
 def _same_as_before(column: Array) -> Bools:

@@ -16,10 +16,23 @@ from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.keyed import Keyed
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
-from shuffle_worker.protocol.messages import AnyOperation, Distinct, GroupBy, Job, Join, Repartition, Sort, SortKey
+from shuffle_worker.protocol.messages import (
+    AnyOperation,
+    Apply,
+    Distinct,
+    GroupBy,
+    Job,
+    Join,
+    Repartition,
+    Sort,
+    SortKey,
+)
 from shuffle_worker.writers.commit import Partitioning
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shuffle_worker.memory import Budgets
     from shuffle_worker.plan.table import Planned
 
 
@@ -56,6 +69,8 @@ class Planning:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.code: list[str] = []
+        """See `Plan.code`."""
 
     def needed(self, index: int) -> Sequence[str] | None:  # noqa: ARG002
         """The columns of an input that are read for the operation; None for all that the user selected."""
@@ -78,6 +93,9 @@ class Planning:
         """Raises InvalidSpec where the operation cannot be done with these inputs."""
         for key in self.keys():
             check_key(key, *inputs[key.input])
+
+    def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:
+        """Find out what only a look at rows tells; after `check`, before `output`. scratch: a folder, None for any."""
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         """The output's schema, from those of the inputs (of the columns needed)."""
@@ -184,4 +202,8 @@ def planning_for(job: Job) -> Planning:
         from shuffle_worker.plan.join import JoinPlanning  # which is made of what is here
 
         return JoinPlanning(job, operation)
+    if isinstance(operation, Apply):
+        from shuffle_worker.plan.apply import ApplyPlanning
+
+        return ApplyPlanning(job, operation)
     raise InvalidSpec(f"operation: {type(operation).__name__} cannot be carried out by this version")

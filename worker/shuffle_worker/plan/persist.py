@@ -20,8 +20,17 @@ _LENGTH = struct.Struct("<Q")
 def fingerprint(plan: Plan) -> str:
     """xxh3-64 of what the plan says, whoever's job it is and on however many workers it runs."""
     replace = msgspec.structs.replace
+    functions = replace(plan.job.functions, memory=0)
     job = replace(
-        plan.job, uid="", name="", workers=0, memory=0, preemptible=False, retain_shards=False, most_workers=0
+        plan.job,
+        uid="",
+        name="",
+        workers=0,
+        memory=0,
+        preemptible=False,
+        retain_shards=False,
+        most_workers=0,
+        functions=functions,
     )
     summary = replace(
         plan.summary,

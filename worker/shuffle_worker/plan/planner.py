@@ -11,6 +11,7 @@ written. The same input and job give the same plan, byte for byte, so that a pla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -36,9 +37,11 @@ from shuffle_worker.writers.storable import storable
 TYPES_SHOWN = 5
 
 
-def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_out: Storage) -> Plan:
-    """budgets: of each worker. storages: of each input. Raises JobError where the job cannot be carried out as
-    written."""
+def make_plan(
+    job: Job, budgets: Budgets, storages: Sequence[Storage], storage_out: Storage, scratch: Path | None = None
+) -> Plan:
+    """budgets: of each worker. storages: of each input. scratch: a folder for what is only needed here.
+    Raises JobError where the job cannot be carried out as written."""
     operation = planning_for(job)
     if len(job.inputs) != operation.inputs:
         raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
@@ -47,6 +50,7 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
     filters = [compiled(one, found) for one in found]
     check_output(job, storage_out)
     inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
+    operation.settle(inputs, budgets, scratch)
     schema = operation.output([one.schema for one in inputs])
     stored = storable(schema, job.output.format)
     check_folders(job.output.partition_by, schema)
@@ -99,6 +103,7 @@ def make_plan(job: Job, budgets: Budgets, storages: Sequence[Storage], storage_o
         row_group_rows=row_group_rows,
         dictionary=dictionary,
         boundaries=_boundaries(operation, inputs[0], layout),
+        code=operation.code,
     )
     return with_fingerprint(plan)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.plan.inputs import Found
 from shuffle_worker.plan.keyed import Keyed, seen_keys
 from shuffle_worker.readers.shape import Shaper
@@ -73,10 +74,10 @@ def probe(
             kept += batch.num_rows if where is None else where.mask(batch).true_count
     total = sum(batch.num_rows for batch in seen)
     if not total:
-        return Probe(_guess(output), _guess(target), 1.0, [])
+        return Probe(guessed_bytes(output), guessed_bytes(target), 1.0, [])
     table = pa.Table.from_batches(seen, schema=target)
     written = table.select(output.names)
-    few = [field.name for field in output if _few_values(table.column(field.name), field.type)]
+    few = [field.name for field in output if few_values(table.column(field.name), field.type)]
     share = max(kept / total, 0.01)
     keyed = seen_keys([pa.concat_arrays(table.column(name).chunks) for name in grouped_by]) if grouped_by else None
     return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few, keyed)
@@ -105,7 +106,19 @@ def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage
             return
 
 
-def _few_values(column: pa.ChunkedArray[Any], kind: pa.DataType) -> bool:
+def sample_rows(
+    files: Sequence[Found], groups: Sequence[GroupOf], target: pa.Schema, where: Filter | None, storage: Storage
+) -> pa.RecordBatch:
+    """The rows of such a look that pass the filter, in input order."""
+    chosen = spread(groups, GROUPS)
+    seen = [pa.RecordBatch.from_pylist([], schema=target)]
+    for one in chosen:
+        batches = first_batches(files[one.file], one.group, target, ROWS // len(chosen), storage)
+        seen += [batch if where is None else batch.filter(where.mask(batch)) for batch in batches]
+    return concat(seen)
+
+
+def few_values(column: pa.ChunkedArray[Any], kind: pa.DataType) -> bool:
     types = pa.types
     text = types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
     if types.is_nested(kind) or types.is_boolean(kind) or types.is_null(kind) or not len(column):
@@ -117,6 +130,6 @@ def _few_values(column: pa.ChunkedArray[Any], kind: pa.DataType) -> bool:
     return bool(distinct <= max(len(column) * (FEW_VALUES if text else FEW_NUMBERS), 1))
 
 
-def _guess(schema: pa.Schema) -> float:
+def guessed_bytes(schema: pa.Schema) -> float:
     """Bytes of a row that was never seen."""
     return max(sum(32.0 if pa.types.is_nested(field.type) else 16.0 for field in schema), 1.0)

@@ -79,7 +79,8 @@ class Plan(Struct, frozen=True):
     """inputs: in the job's order. schema: the output's Arrow schema as IPC bytes. files, splits: of all inputs, those
     of the first one first. boundaries: for range layouts, a record batch as an IPC stream: the sort columns (as the
     input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth a Parquet dictionary.
-    row_bytes: mean Arrow bytes of an output row. row_group_rows: rows in each output row group."""
+    row_bytes: mean Arrow bytes of an output row. row_group_rows: rows in each output row group. code: the digest of
+    each of the job's sources of functions ("" for a folder)."""
 
     job: Job
     inputs: list[Table]
@@ -92,6 +93,7 @@ class Plan(Struct, frozen=True):
     row_group_rows: int
     dictionary: list[str] = field(default_factory=list)
     boundaries: bytes | None = None
+    code: list[str] = field(default_factory=list)
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))

@@ -399,13 +399,14 @@ class GroupBy(Struct, frozen=True, tag="groupBy"):
 
 class Apply(Struct, frozen=True, tag="apply"):
     """A function of the user's, `package.module:function`, called for each group. schema: None where it is inferred.
-    per: Group or Partition. seconds: for one call."""
+    per: Group or Partition. seconds: for one call. nulls: as in GroupBy."""
 
     by: list[str]
     function: str
     schema: list[ResultColumn] | None = None
     per: str = "Group"
     seconds: float = 3600.0
+    nulls: str = "Keep"
 
 
 class Distinct(Struct, frozen=True, tag="distinct"):

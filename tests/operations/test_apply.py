@@ -1,0 +1,276 @@
+"""A function of the user's over groups, end to end without a network: each group once and whole, and the same bytes for
+any memory, any number of buckets and any order of arrival."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pytest
+from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_all
+from random_rows import SCHEMA, cut, input_rows, travelling
+from tests.functions.users import module
+
+from shuffle_worker.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
+from shuffle_worker.functions.failures import Killed
+from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.apply import ApplyOperation
+from shuffle_worker.partitioning.hash import cells_of, hash_rows
+from shuffle_worker.protocol.messages import Apply, CodeSource, Functions, ResultColumn, SortKey
+
+MIB = 1 << 20
+COUNTED = pa.schema({"key": pa.int32(), "rows": pa.list_(pa.int64()), "batches": pa.list_(pa.int64())})
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mine")
+    module(
+        folder,
+        "mine",
+        """
+        import os, signal, time
+        import pyarrow.compute as pc
+
+        def _row(key, rows, batches):
+            schema = pa.schema({"key": pa.int32(), "rows": pa.list_(pa.int64()), "batches": pa.list_(pa.int64())})
+            return pa.table({"key": [key], "rows": [rows], "batches": [batches]}, schema=schema)
+
+        def gather(table: pa.Table) -> pa.Table:
+            lengths = [len(chunk) for chunk in table["row"].chunks]
+            return _row(table["key"][0].as_py(), table["row"].to_pylist(), lengths)
+
+        def batches(given: Iterator[pa.RecordBatch]):
+            key, rows, lengths = None, [], []
+            for batch in given:
+                key = batch["key"][0].as_py()
+                rows += batch["row"].to_pylist()
+                lengths.append(batch.num_rows)
+            yield _row(key, rows, lengths)
+
+        def fails(table):
+            if table["key"][0].as_py() == 1:
+                raise ValueError("no ones, please")
+            return _row(0, [], [])
+
+        def killed(table):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def other(table):
+            return pa.table({"key": ["x"]})
+
+        def sleeps(table):
+            time.sleep(60)
+
+        def hungry(table):
+            held = [bytearray(1 << 20) for _ in range(1000)]
+
+        def keeps(table):
+            return table
+        """,
+    )
+    return folder
+
+
+class Applying:
+    """An apply whose processes end with the test."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self._folder = folder
+        self._scratch = scratch
+        self._made: list[ApplyOperation] = []
+
+    def __call__(
+        self,
+        rows: pa.RecordBatch,
+        function: str,
+        by: Sequence[str] = ("key",),
+        partitions: int = 3,
+        buckets: int = 3,
+        *,
+        returns: pa.Schema = COUNTED,
+        memory: int = 64 * MIB,
+        function_memory: int = 400 * MIB,
+        splits: int = 2,
+        backwards: bool = False,
+        sort_within: Sequence[SortKey] = (),
+        row_bytes: float = 50.0,
+        **apply: object,
+    ) -> MemoryFiles:
+        operation = Apply(list(by), f"mine:{function}", **apply)  # type: ignore[arg-type]
+        plan = plan_of(
+            rows.schema, operation, partitions, buckets, sort_within=sort_within, row_bytes=row_bytes,
+            row_group_rows=50,
+        )  # fmt: skip
+        functions = Functions([CodeSource(str(self._folder), name="the test's folder", last=True)])
+        job = msgspec.structs.replace(plan.job, functions=functions)
+        plan = msgspec.structs.replace(plan, job=job, schema=returns.serialize().to_pybytes())
+        files = MemoryFiles()
+        work = operation_for(plan, files, self._scratch, MIB, function_memory)
+        assert isinstance(work, ApplyOperation)
+        self._made.append(work)
+        source = MemorySource()
+        map_rows(work, cut(travelling(rows), splits), source, 100, backwards=backwards)
+        results = write_all(work, plan, source, memory)
+        assert [result.partition for result in results] == list(range(partitions))
+        return files
+
+    def close(self) -> None:
+        for work in self._made:
+            work.close()
+
+
+@pytest.fixture
+def applied(mine: Path, tmp_path: Path) -> Iterator[Applying]:
+    made = Applying(mine, tmp_path / "scratch")
+    yield made
+    made.close()
+
+
+def groups_of(rows: pa.RecordBatch) -> dict[object, list[int]]:
+    found: dict[object, list[int]] = {}
+    for key, row in zip(rows.column("key").to_pylist(), rows.column("row").to_pylist(), strict=True):
+        found.setdefault(key, []).append(row)
+    return found
+
+
+def test_each_group_is_given_once_whole_in_input_order_and_files_in_the_order_of_the_hash(applied: Applying) -> None:
+    rows = input_rows(500, 1)
+    files = applied(rows, "gather")
+    found = {}
+    for partition, table in enumerate(files.tables()):
+        assert table.schema.equals(COUNTED)
+        keys = table.column("key").combine_chunks()
+        assert set(cells_of([keys], 3).tolist()) <= {partition}
+        hashes = hash_rows([keys]).tolist()
+        assert hashes == sorted(hashes)
+        found.update({row["key"]: row["rows"] for row in table.to_pylist()})
+    assert found == groups_of(rows)
+    assert None in found
+
+
+@pytest.mark.parametrize("function", ["gather", "batches"])
+def test_the_same_bytes_for_any_memory_buckets_and_arrival(applied: Applying, function: str) -> None:
+    rows = input_rows(3000, 2, distinct=40)
+    first = applied(rows, function, row_bytes=40_000)
+    for other in (
+        {"buckets": 12},
+        {"memory": 100_000, "splits": 5, "backwards": True},
+        {"buckets": 6, "memory": 400_000, "splits": 7},
+    ):
+        assert applied(rows, function, row_bytes=40_000, **other).files == first.files  # type: ignore[arg-type]
+    lengths = [length for table in first.tables() for length in table.column("batches").to_pylist()]
+    assert max(map(len, lengths)) > 1  # groups larger than a load were among them
+    assert all(set(each[:-1]) <= {52} for each in lengths)
+
+
+def test_many_partitions_in_few_buckets(applied: Applying) -> None:
+    rows = input_rows(400, 3)
+    one, other = applied(rows, "gather", partitions=9, buckets=9), applied(rows, "gather", partitions=9, buckets=2)
+    assert one.files == other.files
+    assert applied(rows, "gather", partitions=9, buckets=2, memory=2_000).files == one.files
+
+
+def test_once_for_each_partition(applied: Applying) -> None:
+    rows = input_rows(400, 4)
+    files = applied(rows, "gather", by=["text"], partitions=3, per="Partition", buckets=6)
+    sizes = [table.num_rows for table in files.tables()]
+    assert max(sizes) == 1
+    everything = [row for table in files.tables() for each in table.column("rows").to_pylist() for row in each]
+    assert sorted(everything) == list(range(400))
+
+
+def test_null_keys_are_left_out_where_the_job_says_so(applied: Applying) -> None:
+    rows = input_rows(400, 5)
+    files = applied(rows, "gather", nulls="Drop")
+    found = {row["key"] for table in files.tables() for row in table.to_pylist()}
+    assert found == {key for key in groups_of(rows) if key is not None}
+
+
+def test_sort_within_orders_the_results(applied: Applying) -> None:
+    rows = input_rows(2000, 6, distinct=100)
+    ordered = [SortKey("key")]
+    files = applied(rows, "gather", sort_within=ordered)
+    for table in files.tables():
+        keys = [key for key in table.column("key").to_pylist() if key is not None]
+        assert keys == sorted(keys)
+    assert applied(rows, "gather", sort_within=ordered, memory=60_000, buckets=12).files == files.files
+
+
+def test_every_type_goes_through(applied: Applying) -> None:
+    rows = input_rows(300, 7)
+    files = applied(rows, "keeps", returns=SCHEMA)
+    found = pa.concat_tables(files.tables()).sort_by("row")
+    assert found.schema.equals(SCHEMA, check_metadata=True)
+    assert [str(row) for row in found.to_pylist()] == [str(row) for row in pa.Table.from_batches([rows]).to_pylist()]
+
+
+def test_nothing_comes_of_no_rows(applied: Applying) -> None:
+    files = applied(input_rows(0, 1), "gather")
+    assert [table.num_rows for table in files.tables()] == [0, 0, 0]
+
+
+def plain(keys: Sequence[int | None], extra: int = 0) -> pa.RecordBatch:
+    columns = {"row": pa.array(range(len(keys)), pa.int64()), "key": pa.array(keys, pa.int32())}
+    if extra:
+        columns["text"] = pa.array(["x" * extra] * len(keys))
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def test_what_it_raises_fails_the_job_with_the_key_and_the_partition(applied: Applying) -> None:
+    rows = plain([0, 1, 1, 2])
+    with pytest.raises(UserFunctionFailed) as caught:
+        applied(rows, "fails", partitions=1, buckets=1)
+    lines = caught.value.message.splitlines()
+    assert lines[0] == "operation.groupBy.apply: mine:fails raised ValueError: no ones, please"
+    assert lines[1] == "key key = 1, 2 rows, partition 0"
+    assert lines[2].strip().startswith("mine.py, line ")
+    assert 'raise ValueError("no ones, please")' in lines[2]
+    assert not caught.value.retry
+
+
+def test_another_table_than_declared(applied: Applying) -> None:
+    declared = [ResultColumn(field.name, str(field.type)) for field in COUNTED]
+    with pytest.raises(UserFunctionFailed, match="another table than was declared") as caught:
+        applied(plain([7]), "other", schema=declared)
+    assert "'rows' is missing" in caught.value.message
+    assert "'key' is string, expected int32" in caught.value.message
+    assert "key key = 7, 1 row, partition" in caught.value.message
+    with pytest.raises(UserFunctionFailed, match="than it returned for a sample"):
+        applied(plain([7]), "other")
+
+
+def test_time_and_memory(applied: Applying) -> None:
+    with pytest.raises(UserFunctionFailed, match=r"did not end: it ran longer than 0\.3 s") as caught:
+        applied(plain([7]), "sleeps", seconds=0.3)
+    assert "operation.groupBy.timeoutSeconds" in caught.value.message
+    with pytest.raises(OutOfMemory, match=r"needs more memory than the 150.0 MiB .*\nkey key = 7") as short:
+        applied(plain([7]), "hungry", function_memory=150 * MIB)
+    assert "spec.functions.memory" in short.value.message
+
+
+def test_one_that_was_killed_from_outside_may_be_tried_again(applied: Applying) -> None:
+    with pytest.raises(Killed) as caught:
+        applied(plain([7]), "killed")
+    assert caught.value.retry
+    assert caught.value.reason == "UserFunctionFailed"
+
+
+def test_a_group_that_does_not_fit_is_refused_by_name(applied: Applying) -> None:
+    rows = plain([5] * 6000, extra=20_000)
+    with pytest.raises(OutOfMemory) as caught:
+        applied(rows, "gather", partitions=1, buckets=1, row_bytes=20_000, function_memory=110 * MIB, memory=200 * MIB)
+    assert "a group is too large for mine:gather, which is given it whole as pa.Table" in caught.value.message
+    assert "key key = 5, more than" in caught.value.message
+    assert "Iterator[pa.RecordBatch]" in caught.value.message
+    files = applied(
+        rows, "batches", partitions=1, buckets=1, row_bytes=20_000, function_memory=110 * MIB, memory=200 * MIB
+    )
+    assert len(files.tables()[0].column("rows")[0].as_py()) == 6000
+
+
+def test_code_that_is_gone_is_told(applied: Applying) -> None:
+    with pytest.raises(InvalidSpec, match=r"operation\.groupBy\.apply: mine:nothing: the module mine has no 'nothing'"):
+        applied(plain([7]), "nothing")

@@ -1,0 +1,108 @@
+"""What became of a call, said for people: which function, which group of which partition, what happened, what helps.
+
+A function that raises, returns another table, crashes or takes too long is the job's own fault: the job fails at once,
+for another try would end the same way. Only a process that was killed from outside is tried again, as any lost worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from shuffle_worker.errors import Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_worker.functions.host import Host, Trouble
+from shuffle_worker.protocol.messages import Apply
+from shuffle_worker.units import readable
+
+FIELD = "operation.groupBy.apply"
+MOST_VALUE = 60
+MORE_MEMORY = (
+    "give functions more (spec.functions.memory, out of workers.resources.limits.memory), or take the group in "
+    "pieces: annotate the parameter as Iterator[pa.RecordBatch]"
+)
+
+
+class Named(NamedTuple):
+    """A group. keys: its key columns, none for a whole partition. first: begins with its first row. rows: how many it
+    has, None where that is not known; more: or more than that. sample: it is one of a sample, and perhaps not whole."""
+
+    keys: Sequence[str]
+    first: pa.RecordBatch
+    partition: int
+    rows: int | None
+    more: bool = False
+    sample: bool = False
+
+    def __str__(self) -> str:
+        key = ", ".join(f"{name} = {_value(self.first.column(name))}" for name in self.keys)
+        parts = [f"key {key}"] if key else []
+        if self.rows is not None:
+            parts.append(f"{'more than ' if self.more else ''}{self.rows:,} row{'s' if self.rows != 1 else ''}")
+        where = "in a sample, while planning" if self.sample else f"partition {self.partition}"
+        return ", ".join([*parts, where])
+
+
+class Killed(UserFunctionFailed):
+    """Its process was ended by somebody else: the next may live."""
+
+    retry = True
+
+
+def told_to_people(trouble: Trouble, name: Callable[[int], Named], apply: Apply, memory: int) -> JobError:
+    """name: gives a group of the call by its number."""
+    first, _, frames = trouble.message.partition("\n")
+    frames = f"\n{frames}" if frames else ""
+    if trouble.kind == "load":
+        return InvalidSpec(f"{FIELD}: {first}{frames}")
+    whole = trouble.group < 0
+    group = str(name(-1)._replace(keys=[], rows=None) if whole else name(trouble.group))
+    function = f"{FIELD}: {apply.function}"
+    if trouble.kind == "raised":
+        return UserFunctionFailed(f"{function} raised {first}\n{group}{frames}")
+    if trouble.kind == "differs":
+        against = "was declared" if apply.schema is not None else "it returned for a sample"
+        advice = (
+            "return these columns, or change operation.groupBy.schema"
+            if apply.schema is not None
+            else "declare its columns in operation.groupBy.schema"
+        )
+        return UserFunctionFailed(f"{function} returned another table than {against}: {first}\n{group}; {advice}")
+    if trouble.kind == "memory":
+        return OutOfMemory(
+            f"{function} needs more memory than the {readable(memory)} that its process has: {first}\n"
+            f"{group}; {MORE_MEMORY}{frames}"
+        )
+    if trouble.kind == "time":
+        return UserFunctionFailed(
+            f"{function} did not end: {first}\n{group}; operation.groupBy.timeoutSeconds allows more{frames}"
+        )
+    if trouble.kind == "killed":
+        return Killed(f"{function}: {first}\n{group}")
+    if trouble.kind == "crashed":
+        return UserFunctionFailed(f"{function} crashed: {first}\n{group}{frames}")
+    return Internal(f"{function}: {trouble.message}")
+
+
+def too_large(named: Named, apply: Apply, size: int, host: Host) -> JobError:
+    """A group that the function's process cannot hold."""
+    return OutOfMemory(
+        f"{FIELD}: a group is too large for {apply.function}, which is given it whole as {host.shape}: more than "
+        f"{readable(size)} of rows, and its process has {readable(host.free)} for them\n{named}; {MORE_MEMORY}"
+    )
+
+
+def _value(column: pa.Array) -> str:  # type: ignore[type-arg]
+    """The first value of a column, for people."""
+    one = column.slice(0, 1)
+    if one.null_count:
+        return "null"
+    try:
+        text = str(one.cast(pa.large_string())[0])
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        text = repr(one[0].as_py())
+    if len(text) > MOST_VALUE:
+        text = text[:MOST_VALUE] + "..."
+    kind = one.type
+    return repr(text) if pa.types.is_string(kind) or pa.types.is_large_string(kind) else text

@@ -1,0 +1,209 @@
+"""Planning of `groupBy` with `apply`: whether the function can be called, and what it gives, before anything starts.
+
+The function is imported by a process of its own (`functions/`), so one that is not there, or cannot be called with a
+table, is refused in the plan. With a declared schema that is all. Without one it is called for the largest groups of a
+sample, and the columns of what it returns are the output's: every later result is held to them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.functions.failures import FIELD, Named, told_to_people
+from shuffle_worker.functions.host import Host, Setup, Trouble
+from shuffle_worker.functions.sources import Place, prepare
+from shuffle_worker.memory import Budgets
+from shuffle_worker.partitioning.columns import I64, take
+from shuffle_worker.partitioning.groups import begins, without_nulls
+from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.partitioning.order import hash_order
+from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
+from shuffle_worker.plan.operations import Columns, Planning, Size
+from shuffle_worker.plan.probe import few_values, guessed_bytes, sample_rows
+from shuffle_worker.plan.schema import transport_schema
+from shuffle_worker.plan.type_names import schema_of_names
+from shuffle_worker.protocol.messages import Apply, Job
+from shuffle_worker.writers.commit import Partitioning
+
+if TYPE_CHECKING:
+    from shuffle_worker.plan.table import Planned
+
+SAMPLE_GROUPS = 8
+SCHEMA_FIELD = "operation.groupBy.schema"
+
+
+class ApplyPlanning(Planning):
+    step = "Apply"
+    keeps_rows = False
+    in_ranges = True  # files are in the order of hashes, and buckets are ranges of these
+
+    def __init__(self, job: Job, operation: Apply) -> None:
+        super().__init__(job)
+        self._apply = operation
+        self._schema: pa.Schema | None = None
+        self._result: pa.Table | None = None  # of the sample
+        self._rows = 0  # of the sample, that it was made from
+        self._groups = 0
+        self._shape = ""
+
+    def keys(self) -> list[Key]:
+        return [Key(0, name, f"operation.groupBy.by[{at}]") for at, name in enumerate(self._apply.by)]
+
+    def check(self, inputs: Sequence[Columns]) -> None:
+        super().check(inputs)
+        refuse_twice(self._apply.by, "operation.groupBy.by")
+        if self._apply.schema is not None:
+            self._declare(schema_of_names([(one.name, one.type) for one in self._apply.schema], SCHEMA_FIELD))
+
+    def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:
+        with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
+            places = prepare(self.job.functions.sources, Path(folder))
+            self.code = [place.sha256 for place in places]
+            self._try(inputs[0], places, budgets.functions)
+
+    def _try(self, one: Planned, places: Sequence[Place], memory: int) -> None:
+        """Have the function imported, and where nothing is declared called."""
+        rows = transport_schema(one.schema)
+        wanted = None if self._schema is None else transport_schema(self._schema)
+        host = Host(Setup(self._apply.function, places, rows, wanted, memory, self._apply.seconds))
+        try:
+            host.start()
+            self._shape = str(host.shape)
+            if self._schema is None:
+                found = sample_rows(one.files, one.groups, one.target, one.where, one.storage)
+                self._declare(self._inferred(host, found.select(rows.names), memory))
+        except Trouble as trouble:
+            nothing = pa.RecordBatch.from_pylist([], schema=rows)
+            raise told_to_people(trouble, _of_sample([], nothing), self._apply, memory) from trouble
+        finally:
+            host.close()
+
+    def _inferred(self, host: Host, rows: pa.RecordBatch, memory: int) -> pa.Schema:
+        """The columns of what the function returns for some groups of a sample."""
+        keys = self._apply.by if self._apply.per == "Group" else []
+        if self._apply.nulls == "Drop":
+            rows = without_nulls(rows, self._apply.by)
+        rows, ends = _largest(rows, keys)
+        schemas: list[pa.Schema] = []
+        tables: list[pa.Table] = []
+        for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+            group = rows.slice(begin, end - begin)
+            try:
+                batches = list(host.call(iter([group]), [end - begin], _always))
+            except Trouble as trouble:
+                if not rows.num_rows:
+                    raise self._unknown(f"there are no rows to call it with, and without any {trouble}") from trouble
+                raise told_to_people(trouble, _of_sample(keys, group), self._apply, memory) from trouble
+            if host.schema is not None:
+                schemas.append(host.schema.remove_metadata())
+                tables.append(
+                    pa.Table.from_batches(batches, schema=transport_schema(host.schema)).replace_schema_metadata()
+                )
+        if not schemas:
+            raise self._unknown("it returned nothing for the sample")
+        schema = _common(schemas, self._apply.function)
+        nothing = [field.name for field in schema if pa.types.is_null(field.type)]
+        if nothing:
+            raise self._unknown(f"the column {nothing[0]!r} holds nothing but nulls in what it returned for a sample")
+        self._result = pa.concat_tables(tables, promote_options="permissive")
+        self._rows, self._groups = rows.num_rows, len(schemas)
+        return schema
+
+    def _unknown(self, why: str) -> InvalidSpec:
+        return InvalidSpec(
+            f"{SCHEMA_FIELD}: is not given, and cannot be found out by calling {self._apply.function}: {why}; declare "
+            "the columns that it returns"
+        )
+
+    def _declare(self, schema: pa.Schema) -> None:
+        if not schema.names:
+            raise InvalidSpec(f"{FIELD}: {self._apply.function} returns a table without columns")
+        check_sort_within(self.job, schema)
+        self._schema = schema
+
+    def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:  # noqa: ARG002
+        assert self._schema is not None, "settle comes first"
+        return self._schema
+
+    def size(self, inputs: Sequence[Size]) -> Size:
+        """By the sample's results where there are any; else as many rows as there were, of the declared columns."""
+        schema = self.output([])
+        before = inputs[0]
+        few: list[str] = []
+        share, row_bytes = 1.0, guessed_bytes(transport_schema(schema))
+        if self._result is not None and self._rows:
+            share = self._result.num_rows / self._rows
+            if self._result.num_rows:
+                row_bytes = max(self._result.nbytes / self._result.num_rows, 1.0)
+            columns = zip(self._result.schema, self._result.columns, strict=True)
+            few = [field.name for field, column in columns if few_values(column, field.type)]
+        stored = before.stored * share * row_bytes / max(before.row_bytes, 1.0)
+        return Size(before.rows * share, row_bytes, stored, few)
+
+    def partitioning(self, partitions: int) -> Partitioning:
+        return Partitioning("hash", list(self._apply.by), partitions, HASH_NAME)
+
+    def describe(self) -> str:
+        per = "each group of" if self._apply.per == "Group" else "each partition by the hash of"
+        return f"apply {self._apply.function} to {per} {', '.join(self._apply.by)}"
+
+    def why(self, inputs: Sequence[Planned]) -> list[str]:  # noqa: ARG002
+        notes = [f"{self._apply.function} is given {self._shape}, in a process of its own"]
+        if self._result is not None:
+            groups = "a partition" if self._apply.per == "Partition" else f"{self._groups:,} groups"
+            notes.append(f"its columns were found by calling it for {groups} of a sample, {self._rows:,} rows")
+        return notes
+
+
+def _of_sample(keys: Sequence[str], group: pa.RecordBatch) -> Callable[[int], Named]:
+    """Names a group of a sample."""
+    return lambda _: Named(keys, group, 0, group.num_rows, sample=True)
+
+
+def _always() -> None:
+    """A plan lease is not taken away."""
+
+
+def _largest(rows: pa.RecordBatch, keys: Sequence[str]) -> tuple[pa.RecordBatch, I64]:
+    """The largest groups, one after the other, and the row after each; all rows where there are no keys."""
+    if not keys or not rows.num_rows:
+        return rows, np.array([rows.num_rows], np.int64)
+    rows = take(rows, hash_order(keys)(rows))
+    starts = np.flatnonzero(begins(rows, keys))
+    sizes = np.diff(np.append(starts, rows.num_rows))
+    chosen = np.argsort(-sizes, kind="stable")[:SAMPLE_GROUPS]
+    places = np.concatenate([np.arange(starts[one], starts[one] + sizes[one]) for one in chosen.tolist()])
+    return take(rows, places), np.cumsum(sizes[chosen])
+
+
+def _common(schemas: Sequence[pa.Schema], function: str) -> pa.Schema:
+    """The columns of all results, in the order of the first. A column of nulls gets the type that it has elsewhere, and
+    numbers the wider of their types."""
+    first = schemas[0]
+    for other in schemas[1:]:
+        if set(other.names) != set(first.names):
+            differing = sorted(set(other.names) ^ set(first.names))
+            raise InvalidSpec(
+                f"{FIELD}: {function} returned tables of different columns for two groups of a sample: "
+                f"{', '.join(repr(name) for name in differing[:5])} is in one of them only"
+            )
+    fields = []
+    for name in first.names:
+        found = [pa.schema([schema.field(name)]) for schema in schemas]
+        try:
+            fields.append(parts(pa).unify_schemas(found, promote_options="permissive").field(0).with_nullable(True))
+        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+            kinds = ", ".join(dict.fromkeys(str(one.field(0).type) for one in found))
+            raise InvalidSpec(
+                f"{FIELD}: {function} returned {name!r} with different types for groups of a sample: {kinds}; declare "
+                f"its columns in {SCHEMA_FIELD}"
+            ) from error
+    return pa.schema(fields)
