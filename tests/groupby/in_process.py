@@ -12,7 +12,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.operations.memory_shards import MemoryFiles, MemorySource, write_all
+from tests.operations.memory_shards import MemoryFiles, MemorySource
 
 from shuffle_worker.memory import MIB, Budgets
 from shuffle_worker.operations import operation_for
@@ -60,7 +60,13 @@ def planned(job: Job) -> Plan:
     return make_plan(job, Budgets.for_limit(job.memory), sources, storage_for(job.output.path, job.output.storage))
 
 
-def carried_out(plan: Plan, cut: Cut = Cut(), scratch: Path | None = None) -> MemoryFiles:  # noqa: B008
+def carried_out(
+    plan: Plan,
+    cut: Cut = Cut(),  # noqa: B008
+    scratch: Path | None = None,
+    groups: Sequence[int] | None = None,
+) -> MemoryFiles:
+    """groups: those that are written; None for all."""
     if cut.buckets is not None:
         plan = msgspec.structs.replace(plan, layout=Layout(plan.layout.partitions, cut.buckets))
     files = MemoryFiles()
@@ -74,8 +80,10 @@ def carried_out(plan: Plan, cut: Cut = Cut(), scratch: Path | None = None) -> Me
         for rows in reader.read(split, cut.batch_rows):
             source.put(number, splitter.add(rows))
         source.put(number, splitter.flush())
-    results = write_all(operation, plan, source, cut.memory)
-    assert [result.partition for result in results] == list(range(plan.layout.partitions))
+    wanted = range(plan.layout.groups) if groups is None else groups
+    results = [result for group in wanted for result in operation.write(group, source, cut.memory)]
+    written = [partition for group in wanted for partition in plan.layout.group_partitions(group)]
+    assert [result.partition for result in results] == written
     assert {result.name: result.bytes for result in results} == {n: len(d) for n, d in files.files.items()}
     return files
 
