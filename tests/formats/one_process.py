@@ -3,6 +3,7 @@ network nor coordinator. For tests of what goes in and what comes out."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from shuffle_worker.work import Committed
 
 MIB = 1 << 20
 MEMORY = 512 * MIB
+UIDS = itertools.count()
 
 
 def job_of(
@@ -40,7 +42,7 @@ def job_of(
         "metadata": {"name": "test"},
         "spec": {"operation": dict(operation or {"repartition": {}}), "inputs": [given], "output": dict(output)},
     }
-    return resolve(load_job(yaml.safe_dump(document)), uid="test-uid", workers=1, memory=memory)
+    return resolve(load_job(yaml.safe_dump(document)), uid=f"test-{next(UIDS)}", workers=1, memory=memory)
 
 
 def carry_out(job: Job, scratch: Path) -> Committed:

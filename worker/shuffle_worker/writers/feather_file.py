@@ -3,7 +3,7 @@
 The file format allows a dictionary to grow and not to change, so the dictionary columns of a file share one dictionary,
 to which every row group adds the values that it is the first to have.
 
-Memory: the dictionaries of the file, small ones (`storable.py` sees to that), and the encoded row group.
+Memory: the dictionaries of the file, small ones (`storable.py` sees to that), a copy of the row group and its encoding.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 
 import pyarrow as pa
 
+from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.plan.arrow import Array, call, parts
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import WriterOptions
@@ -40,9 +41,12 @@ class FeatherFile:
         )
 
     def write(self, group: pa.RecordBatch) -> None:
+        if not group.num_rows:  # no batch, for a dictionary that begins empty could not grow
+            return
+        # a slice would be written with the buffers of what it was cut from
         columns = [
             self._encoded(at, column) if pa.types.is_dictionary(column.type) else column
-            for at, column in enumerate(group.columns)
+            for at, column in enumerate(concat([group, group.slice(0, 0)]).columns)
         ]
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 

@@ -102,6 +102,9 @@ def _range(array: Array) -> tuple[int, int]:
 def _floats(array: Array) -> Array:
     wide = array.cast(pa.float32()) if pa.types.is_float16(array.type) else array
     text = _filled(wide.cast(pa.string()))
+    whole = call("match_substring_regex", text, pattern=r"^-?[0-9]+$")
+    if call("any", whole).as_py() is True:  # written so that it is read as a fraction again
+        text = call("if_else", whole, _joined([text, ".0"], len(text)), text)
     finite = call("fill_null", call("is_finite", wide), scalar(True, pa.bool_()))
     if call("all", finite).as_py() is not False:
         return text

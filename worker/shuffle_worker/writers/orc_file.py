@@ -7,6 +7,7 @@ import contextlib
 import pyarrow as pa
 import pyarrow.orc as po
 
+from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.sinkfile import SinkFile
@@ -28,7 +29,7 @@ class OrcFile:
         self._wrote = False
 
     def write(self, group: pa.RecordBatch) -> None:
-        self._writer.write(pa.Table.from_batches([group]))
+        self._writer.write(pa.Table.from_batches([_alone(group)]))
         self._wrote = True
 
     def close(self) -> None:
@@ -41,3 +42,10 @@ class OrcFile:
         self._file.discard = True
         with contextlib.suppress(pa.ArrowException, OSError, ValueError):
             self._writer.close()
+
+
+def _alone(group: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows as if nothing else had been in memory beside them: a slice's offsets and the bitmaps of columns without
+    nulls would show in the file."""
+    copied = concat([group, group.slice(0, 0)])
+    return pa.ipc.read_record_batch(copied.serialize(), group.schema)
