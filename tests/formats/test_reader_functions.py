@@ -96,7 +96,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def run(tmp_path: Path, module: str) -> Callable[..., list[dict[str, Any]]]:
     def run(function: str, operation: dict[str, Any] | None = None, **source: Any) -> list[dict[str, Any]]:
         given = {"path": str(tmp_path / "in"), "reader": f"{module}:{function}", **source}
-        carry_out(job_of(given, {"path": str(tmp_path / "out"), "partitions": 2}, operation), tmp_path / "scratch")
+        output = {"path": str(tmp_path / "out"), "partitions": 2, "onExisting": "Overwrite"}
+        carry_out(job_of(given, output, operation), tmp_path / "scratch")
         return rows_of([pq.read_table(path) for path in sorted((tmp_path / "out").glob("*.parquet"))])
 
     return run
