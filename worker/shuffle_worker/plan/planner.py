@@ -143,13 +143,22 @@ def _memory_needed(budgets: Budgets, inputs: Sequence[Planned], size: Size, row_
     most = 0
     for one in inputs:
         row_bytes = max(size.row_bytes, one.look.row_bytes)
-        needed = sizing.memory_needed(row_bytes, row_group_rows, _leaves(one.target))
+        needed = sizing.memory_needed(row_bytes, row_group_rows, _leaves(one.target), one.decoded)
         most = max(most, needed)
-        if budgets.limit < needed:
+        if budgets.limit >= needed:
+            continue
+        wide = sizing.memory_needed(row_bytes, row_group_rows, _leaves(one.target))
+        if budgets.limit >= wide:
+            part = "record batches" if one.format == "Feather" else "stripes"
             raise OutOfMemory(
-                f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: rows of "
-                f"about {readable(row_bytes)} in {len(one.target)} columns need {readable(needed)}"
+                f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: the input "
+                f"has {part} of about {readable(one.decoded)}, which are decoded at once; give {readable(needed)}, or "
+                f"write the files again with smaller {part}"
             )
+        raise OutOfMemory(
+            f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: rows of "
+            f"about {readable(row_bytes)} in {len(one.target)} columns need {readable(needed)}"
+        )
     return most
 
 

@@ -102,11 +102,11 @@ def row_group_rows(row_bytes: float) -> int:
     return int(min(max(ROW_GROUP_BYTES / max(row_bytes, 0.01), LEAST_ROW_GROUP_ROWS), MOST_ROW_GROUP_ROWS))
 
 
-def memory_needed(row_bytes: float, rows_in_group: int, leaves: int) -> int:
+def memory_needed(row_bytes: float, rows_in_group: int, leaves: int, decoded: float = 0.0) -> int:
     """The least memory of a worker that holds the largest unit of work: an output row group being written, or the
-    streams of the columns being read."""
+    streams of the columns being read. decoded: bytes that the input's format decodes at once."""
     writing = 1.1 * rows_in_group * row_bytes
-    reading = leaves * LEAST_STREAM + 4 * row_bytes
+    reading = leaves * LEAST_STREAM + 4 * row_bytes + 1.5 * decoded  # half of it again while it is gathered
     unit = max(writing, reading)
     limit = MINIMUM
     while Budgets.for_limit(limit).working < unit:

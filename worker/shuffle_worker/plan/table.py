@@ -64,6 +64,12 @@ class Planned(NamedTuple):
     notes: list[str]
 
     @property
+    def decoded(self) -> float:
+        """Arrow bytes of the largest group that its format decodes at once."""
+        groups = (self.files[group.file].groups[group.group] for group in self.groups)
+        return max((group.rows for group in groups if group.whole), default=0) * self.look.read_bytes
+
+    @property
     def size(self) -> Size:
         return Size(
             self.rows * self.look.selectivity,

@@ -1,0 +1,119 @@
+"""Feather and ORC: groups, positions, memory; what the conformance suite of readers does not ask."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.orc
+import pytest
+from tests.plan.jobs import job, plan_of, read_all
+
+from shuffle_worker.errors import OutOfMemory
+from shuffle_worker.readers import orc
+from shuffle_worker.readers.feather import FeatherSource
+from shuffle_worker.readers.orc import OrcSource
+from shuffle_worker.storage import storage_for
+
+MIB = 1 << 20
+
+
+def table(rows: int) -> pa.Table:
+    r = np.random.default_rng(0)
+    return pa.table(
+        {"id": pa.array(range(rows)), "n": r.integers(0, 2**60, rows), "t": [f"text {n}" for n in range(rows)]}
+    )
+
+
+def put(folder: Path, name: str, data: bytes) -> str:
+    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in" / name).write_bytes(data)
+    return str(folder / "in" / name)
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+@pytest.mark.parametrize("alignment", [8, 64])
+def test_the_batches_of_a_feather_file(tmp_path: Path, compression: str | None, alignment: int) -> None:
+    """Rows and bytes of each, without reading any."""
+    rows = table(1000)
+    sink = io.BytesIO()
+    dictionary = rows.append_column("d", pa.array(["a", "b"] * 500).dictionary_encode())
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(sink, dictionary.schema, options=options, metadata={"k": "v" * alignment}) as writer:
+        for size in (1, 300, 0, 699):
+            writer.write_table(dictionary.slice(0, size))
+    path = put(tmp_path, "a.arrow", sink.getvalue())
+    storage = storage_for(path)
+    with FeatherSource(storage, storage.info(path)) as source:
+        assert [source.rows(group) for group in range(source.groups)] == [1, 300, 699]
+        assert (
+            0 < sum(source.stored_bytes(g, source.schema.names) for g in range(source.groups)) <= len(sink.getvalue())
+        )
+        found = pa.Table.from_batches(list(source.batches([1, 2], ["t", "id"], 100)))
+        assert found.column_names == ["id", "t"]
+        assert found.num_rows == 999
+
+
+def test_feather_as_its_own_library_writes_it(tmp_path: Path) -> None:
+    rows = table(200_000)
+    (tmp_path / "in").mkdir()
+    pyarrow.feather.write_feather(rows, str(tmp_path / "in" / "a.feather"))
+    found, positions = read_all(plan_of(job(tmp_path)))
+    assert found.equals(rows)
+    assert positions.tolist() == list(range(200_000))
+
+
+def test_record_batches_that_do_not_fit_are_refused_when_planned(tmp_path: Path) -> None:
+    rows = pa.table({"t": ["x" * 1000] * 120_000})
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(rows.combine_chunks())
+    put(tmp_path, "a.arrow", sink.getvalue())
+    with pytest.raises(OutOfMemory) as said:
+        plan_of(job(tmp_path, memory=300 * MIB))
+    assert "the input has record batches of about 114" in said.value.message
+    assert "write the files again with smaller record batches" in said.value.message
+    needed = int(said.value.message.split("give ")[1].split(".")[0])
+    assert plan_of(job(tmp_path, memory=(needed + 1) * MIB)).summary.memory_needed <= (needed + 1) * MIB
+
+
+def stripes(rows: pa.Table, count: int) -> bytes:
+    """A file of so many stripes: the encoder ends one when it is large enough, and looks after every batch."""
+    sink = io.BytesIO()
+    writer = pyarrow.orc.ORCWriter(sink, stripe_size=1, compression="ZSTD")
+    each = -(-len(rows) // count)
+    for at in range(count):
+        writer.write(rows.slice(at * each, each))
+    writer.close()
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_stripes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool) -> None:
+    rows = table(60_000)
+    path = put(tmp_path, "a.orc", stripes(rows, 6))
+    storage = storage_for(path)
+    if streamed:
+        monkeypatch.setattr(orc, "MOST_STRIPE", 1)
+    with OrcSource(storage, storage.info(path)) as source:
+        assert (source.groups == 1) == streamed
+        assert source.counted == streamed
+        assert sum(source.rows(group) for group in range(source.groups)) == 60_000
+    plan = plan_of(job(tmp_path, filter="id % 3 = 0", columns=["t", "id"]))
+    found, positions = read_all(plan, 777)
+    assert found.column("id").to_pylist() == list(range(0, 60_000, 3))
+    assert found.column_names == ["t", "id"]
+    assert (positions[1:] > positions[:-1]).all()
+    _, others = read_all(plan, 10_000)
+    assert positions.tolist() == others.tolist()
+
+
+def test_columns_with_dots_in_their_names(tmp_path: Path) -> None:
+    """A dot is part of a name, never a path into a struct."""
+    rows = pa.table({"a.b": [1, 2], "a": pa.array([{"b": 3}, {"b": 4}]), "c": ["x", "y"]})
+    put(tmp_path, "a.orc", stripes(rows, 1))
+    found, _ = read_all(plan_of(job(tmp_path, columns=["a.b", "a"])))
+    assert found.to_pylist() == [{"a.b": 1, "a": {"b": 3}}, {"a.b": 2, "a": {"b": 4}}]
