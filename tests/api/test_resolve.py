@@ -198,3 +198,36 @@ def test_the_memory_of_a_worker(job: Any) -> None:
     both = {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}
     assert declared_memory(check_job(job(workers={"resources": both})), default=7) == 2 * GIB
     assert declared_memory(check_job(job(workers={"resources": {"requests": {"memory": "1Gi"}}})), default=7) == GIB
+
+
+APPLY = {"groupBy": {"by": ["k"], "apply": "m:f"}}
+MIB = 1 << 20
+
+
+def test_a_function_over_groups(job: Any) -> None:
+    found = told(job(operation=APPLY))
+    assert found.operation == messages.Apply(["k"], "m:f")
+    group = {**APPLY["groupBy"], "per": "Partition", "timeoutSeconds": 5, "nulls": "Drop"}
+    schema = [{"name": "total", "type": "double"}]
+    found = told(job(operation={"groupBy": {**group, "schema": schema}}))
+    columns = [messages.ResultColumn("total", "double")]
+    assert found.operation == messages.Apply(["k"], "m:f", columns, "Partition", 5.0, "Drop")
+
+
+def test_where_functions_are_found_and_what_memory_they_get(job: Any) -> None:
+    sources = [{"configMapRef": {"name": "code"}}, {"path": "s3://bucket/code.zip", "sha256": "A" * 64}]
+    body = check_job(job(operation=APPLY, functions={"sources": sources}))
+    near = resolve(body, uid="u", workers=1, memory=1000 * MIB).functions
+    assert near == messages.Functions([messages.CodeSource("s3://bucket/code.zip", sha256="A" * 64)], 400 * MIB)
+    far = resolve(body, uid="u", workers=1, memory=400 * MIB, local=False).functions
+    assert far.sources[0] == messages.CodeSource("/var/run/shuffle-functions/0", name="the ConfigMap code")
+    assert far.memory == 144 * MIB  # the worker needs the rest
+    assert told(job()).functions == messages.Functions()
+
+
+def test_functions_that_leave_a_worker_too_little_are_refused(job: Any) -> None:
+    for functions, field in (({"memory": "300Mi"}, "spec.functions.memory"), (None, "spec.workers.resources")):
+        body = check_job(job(operation=APPLY, **({"functions": functions} if functions else {})))
+        with pytest.raises(InvalidJob, match="give workers at least") as caught:
+            resolve(body, uid="u", workers=1, memory=300 * MIB)
+        assert str(caught.value.problems[0]).startswith(field)

@@ -224,3 +224,34 @@ def test_merging_changes_neither_side() -> None:
     assert base["env"] == [{"name": "a", "value": "1"}]
     result["env"][1]["value"] = "changed"
     assert over["env"][1]["value"] == "3"  # type: ignore[index]
+
+
+def apply_pod(memory: int = 4 * GIB, **spec: Any) -> dict[str, Any]:
+    body = sort_job(Path("/in"), Path("/out"), workers={"replicas": 2})
+    body["spec"]["operation"] = {"groupBy": {"by": ["k"], "apply": "sessions:sessionize"}}
+    body["spec"].update(spec)
+    return worker_pod(check_job(body), "uid-1", 1, 3, memory, "ab" * 32, SETTINGS)
+
+
+def test_config_maps_with_functions_are_mounted_where_the_job_says_they_are() -> None:
+    sources = [{"path": "s3://bucket/code.zip"}, {"configMapRef": {"name": "sessions"}}]
+    made = apply_pod(functions={"sources": sources})
+    volume = next(v for v in made["spec"]["volumes"] if v["name"] == "functions-1")
+    assert volume["configMap"] == {"name": "sessions", "defaultMode": 0o444}
+    mount = next(m for m in container(made)["volumeMounts"] if m["name"] == "functions-1")
+    assert mount == {"name": "functions-1", "mountPath": "/var/run/shuffle-functions/1", "readOnly": True}
+    assert [v["name"] for v in made["spec"]["volumes"] if "configMap" in v] == ["functions-1"]
+
+
+def test_functions_get_their_share_of_the_memory_and_no_more_slots_than_it_serves() -> None:
+    assert "SHUFFLE_FUNCTIONS_MEMORY" not in env(pod())
+    assert env(apply_pod())["SHUFFLE_FUNCTIONS_MEMORY"] == str(int(4 * GIB * 0.4))
+    made = apply_pod(functions={"memory": "256Mi"}, workers={"resources": {"limits": {"cpu": "8"}}})
+    assert env(made)["SHUFFLE_FUNCTIONS_MEMORY"] == str(256 << 20)
+    assert env(made)["SHUFFLE_SLOTS"] == "2"
+
+
+def test_a_secret_for_the_code_gives_its_variables() -> None:
+    sources = [{"path": "s3://bucket/code.zip", "storage": {"secretRef": {"name": "code-store"}}}]
+    made = apply_pod(functions={"sources": sources})
+    assert container(made)["envFrom"] == [{"secretRef": {"name": "code-store"}}]

@@ -188,6 +188,9 @@ def _common(schemas: Sequence[pa.Schema], function: str) -> pa.Schema:
     """The columns of all results, in the order of the first. A column of nulls gets the type that it has elsewhere, and
     numbers the wider of their types."""
     first = schemas[0]
+    for name in first.names:
+        if first.names.count(name) > 1:
+            raise InvalidSpec(f"{FIELD}: {function} returned a table in which {name!r} is there more than once")
     for other in schemas[1:]:
         if set(other.names) != set(first.names):
             differing = sorted(set(other.names) ^ set(first.names))
