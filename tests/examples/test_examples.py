@@ -105,6 +105,26 @@ def test_filter_and_columns(demo: Path, events: pa.Table, monkeypatch: pytest.Mo
     assert pa.concat_tables(parts).sort_by(order).combine_chunks().equals(wanted.sort_by(order).combine_chunks())
 
 
+def test_to_csv_and_to_folders(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo)
+    for name in ("to-csv", "csv-to-folders"):
+        file = PROJECT / "examples" / f"{name}.yaml"
+        assert execute(["run", str(file), "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    assert len(list((demo / "demo" / "csv").glob("part-*.csv"))) == 3
+    folder = demo / "demo" / "csv-to-folders"
+    names = {"event_id", "user_id", "ts", "country", "kind", "amount"}
+    found: list[pa.Table] = []
+    for file in folder.rglob("part-*.parquet"):
+        table = pq.ParquetFile(file).read()
+        country = file.parent.name.removeprefix("country=")
+        value = None if country == "__HIVE_DEFAULT_PARTITION__" else country
+        column = pa.array([value] * len(table), pa.string())
+        found.append(table.append_column("country", column).select(sorted(names)))
+        assert table["ts"].to_pylist() == sorted(table["ts"].to_pylist())
+    assert len(found) == len(events["country"].unique())  # one file each
+    assert by_event(pa.concat_tables(found)).to_pylist() == by_event(events.select(sorted(names))).to_pylist()
+
+
 def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # it replaces its own output
         parts = run(demo, monkeypatch, "demo/events-by-user")
