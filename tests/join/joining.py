@@ -10,10 +10,13 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from tests.operations.memory_shards import MemoryFiles, MemorySource
 
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.base import in_pieces
+from shuffle_worker.plan import ways
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
@@ -67,8 +70,11 @@ def job_of(
     )
 
 
-def planned(job: Job) -> Plan:
-    return make_plan(job, Budgets.for_limit(job.memory), [LOCAL] * len(job.inputs), LOCAL)
+def planned(job: Job, broadcast: int = 0) -> Plan:
+    """broadcast: bytes of the largest side that is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways, "BROADCAST_BYTES", broadcast)
+        return make_plan(job, Budgets.for_limit(job.memory), [LOCAL] * len(job.inputs), LOCAL)
 
 
 class Joined(NamedTuple):
@@ -95,12 +101,13 @@ def carried_out(
     if buckets:
         plan = msgspec.structs.replace(plan, layout=Layout(plan.layout.partitions, buckets))
     files, source = MemoryFiles(), MemorySource()
-    operation = operation_for(plan, files, scratch, batch_bytes)
     readers = [reader_for(plan, LOCAL, index) for index in range(len(plan.inputs))]
+    operation = operation_for(plan, files, scratch, batch_bytes, readers=readers)
     for number, split in enumerate(plan.splits):
         splitter = operation.splitter(None, split.input)
         for rows in readers[split.input].read(split, batch_rows):
-            source.put(number, splitter.add(rows))
+            for shards in in_pieces(splitter, rows):
+                source.put(number, shards)
         source.put(number, splitter.flush())
     for group in range(plan.layout.groups):
         for result in operation.write(group, source, memory):
@@ -113,7 +120,8 @@ def joined(folder: Path, left: pa.Table, right: pa.Table, operation: Join, **mor
     written(folder / "left", left)
     written(folder / "right", right)
     running = {name: more.pop(name) for name in ("buckets", "scratch", "batch_rows") if name in more}
-    return carried_out(planned(job_of(folder, operation, **more)), **running)
+    broadcast = more.pop("broadcast", 0)
+    return carried_out(planned(job_of(folder, operation, **more), broadcast), **running)
 
 
 def in_duckdb(left: pa.Table, right: pa.Table, query: str) -> pa.Table:

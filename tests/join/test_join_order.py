@@ -92,10 +92,10 @@ def test_rows_are_in_the_order_of_places_then_left_then_right(tmp_path: Path) ->
 @pytest.mark.parametrize("how", HOW)
 def test_keys_that_share_a_place_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """The hash is made a poor one: of all keys three values are left."""
-    from shuffle_worker.operations import join_step
+    from shuffle_worker.partitioning import join_keys
 
-    real = join_step.hash_rows
-    monkeypatch.setattr(join_step, "hash_rows", lambda columns: real(columns) % np.uint64(3) << np.uint64(62))
+    real = join_keys.hash_rows
+    monkeypatch.setattr(join_keys, "hash_rows", lambda columns: real(columns) % np.uint64(3) << np.uint64(62))
     left, right = sides(200, 40)
     operation = join(how, ("k2", "k"))
     found = joined(tmp_path, left, right, operation, partitions=2, scratch=tmp_path / "scratch")

@@ -11,7 +11,7 @@ from msgspec import structs
 from shuffle_worker.errors import OutOfDisk
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
-from shuffle_worker.operations.base import FileResult, Operation, ShardSource
+from shuffle_worker.operations.base import FileResult, Operation, ShardSource, in_pieces
 from shuffle_worker.operations.splitter import batch_rows
 from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.plan.operations import planning_for
@@ -98,7 +98,9 @@ class Tasks:
         plan = load(self._output, job, fingerprint)
         self._readers = [reader_for(plan, one, index) for index, one in enumerate(input_storages(job))]
         files = OutputFiles(plan, self._output, self._scratch)
-        self._operation = operation_for(plan, files, self._scratch, self._batch_bytes, self._budgets.functions)
+        self._operation = operation_for(
+            plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers
+        )
         if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
             self._shared = SharedShards(
                 self._output,
@@ -137,8 +139,11 @@ class Tasks:
         splitter = self._operation.splitter(wanted, one.input)
         rows_at_once = batch_rows(plan.layout.buckets, plan.inputs[one.input].row_bytes, self._batch_bytes)
         for rows in self._readers[one.input].read(one, rows_at_once):
-            yield Step(splitter.add(rows), rows.batch.num_rows, rows.bytes_read)
-            relieve()
+            read, fetched = rows.batch.num_rows, rows.bytes_read
+            for shards in in_pieces(splitter, rows):
+                yield Step(shards, read, fetched)
+                read = fetched = 0
+                relieve()
         yield Step(splitter.flush(), 0, 0)
 
     def write(self, group: int, source: ShardSource) -> Written:
@@ -171,7 +176,7 @@ def input_storages(job: Job) -> list[Storage]:
 
 def partitioning(plan: Plan) -> Partitioning:
     """What the manifest says of how rows were told apart."""
-    found = planning_for(plan.job).partitioning(plan.layout.partitions)
+    found = planning_for(plan.job).partitioning_of(plan)
     if found.method == "hash" and not found.keys:  # a distinct by all columns
         found = structs.replace(found, keys=plan.arrow_schema().names)
     return found

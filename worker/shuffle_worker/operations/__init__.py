@@ -14,6 +14,7 @@ apply.py        a function of the user's, by group; grouping.py: rows cut into w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from shuffle_worker.errors import Internal
@@ -22,16 +23,23 @@ from shuffle_worker.operations.base import Operation
 from shuffle_worker.operations.files import Files
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Apply, Distinct, GroupBy, Join, Repartition, Sort
+from shuffle_worker.readers.base import Reader
 
 __all__ = ["Files", "operation_for"]
 
 
 def operation_for(
-    plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, function_memory: int = 0
+    plan: Plan,
+    files: Files,
+    scratch: Path | None,
+    batch_bytes: int,
+    function_memory: int = 0,
+    readers: Sequence[Reader] = (),
 ) -> Operation:
     """The operation that a plan's job asks for. files: where its output files are made. scratch: a folder for what does
     not fit in memory. batch_bytes: rows that a splitter may hold; its working set is three times that. function_memory:
-    bytes for the process of a user's function, one for each lease."""
+    bytes for the process of a user's function, one for each lease. readers: of each input, for what an operation reads
+    by itself (the small side of a join)."""
     keep_freed_memory()
     if isinstance(plan.job.operation, Sort):
         from shuffle_worker.operations.sort import SortOperation
@@ -50,6 +58,10 @@ def operation_for(
 
         return DistinctOperation(plan, files, scratch, batch_bytes)
     if isinstance(plan.job.operation, Join):
+        if plan.broadcast is not None:
+            from shuffle_worker.operations.broadcast import BroadcastJoin
+
+            return BroadcastJoin(plan, files, scratch, batch_bytes, readers)
         from shuffle_worker.operations.join import JoinOperation
 
         return JoinOperation(plan, files, scratch, batch_bytes)

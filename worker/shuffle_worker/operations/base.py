@@ -7,7 +7,7 @@ halves are shards, whose payload only the operation understands: transfer and st
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from shuffle_worker.readers.base import Rows
 
@@ -34,6 +34,21 @@ class Splitter(Protocol):
     def add(self, rows: Rows) -> list[Shard]: ...
 
     def flush(self) -> list[Shard]: ...
+
+
+@runtime_checkable
+class PieceSplitter(Protocol):
+    """A splitter that may make many shards of a few rows, and gives them some at a time."""
+
+    def pieces(self, rows: Rows) -> Iterator[list[Shard]]: ...
+
+
+def in_pieces(splitter: Splitter, rows: Rows) -> Iterator[list[Shard]]:
+    """The shards of some rows, as many at a time as the splitter's memory holds."""
+    if isinstance(splitter, PieceSplitter):
+        yield from splitter.pieces(rows)
+    else:
+        yield splitter.add(rows)
 
 
 class StoredShard(NamedTuple):

@@ -1,8 +1,9 @@
 """Join: rows of both inputs go to files by the hash of their keys, and meet there.
 
-The map side is a repartition of each input by its keys, without the rows that can be known not to be in the result.
-The reduce side matches the rows of one cell after the other (`join_step.py`). A file's rows are in the order of their
-places (`partitioning/places.py`), then of the left rows, then of the right ones, or have that of `output.sortWithin`.
+The map side is a repartition of each input by its keys (`destinations.py`), without the rows that can be known not to
+be in the result. The reduce side matches the rows of one cell after the other (`join_step.py`). A file's rows are in
+the order of their places (`partitioning/places.py`), then of the left rows, then of the right ones, or have that of
+`output.sortWithin`.
 """
 
 from __future__ import annotations
@@ -15,20 +16,18 @@ import pyarrow as pa
 
 from shuffle_worker.operations.base import FileResult, Shard, ShardSource, Splitter
 from shuffle_worker.operations.cells import Cells
+from shuffle_worker.operations.destinations import Destinations
 from shuffle_worker.operations.files import Files, PartitionFiles
-from shuffle_worker.operations.join_step import JoinKeys, JoinStep, first_of_each
+from shuffle_worker.operations.join_step import JoinStep, first_of_each
 from shuffle_worker.operations.readback import Buffers
 from shuffle_worker.operations.sorting import Sorter
 from shuffle_worker.operations.splitter import BatchSplitter
-from shuffle_worker.operations.splitter import Cells as CellNumbers
 from shuffle_worker.partitioning.columns import Bools, take
 from shuffle_worker.plan.join import LEFT_KEPT, RIGHT_KEPT, SEMI
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Join
 from shuffle_worker.readers.base import Rows
-
-_HALF = np.uint64(32)
 
 
 class JoinOperation:
@@ -48,11 +47,15 @@ class JoinOperation:
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         side = 0 if index == self._join.left else 1
-        layout, row_bytes = self._plan.layout, self._plan.inputs[index].row_bytes
+        row_bytes = self._plan.inputs[index].row_bytes
         keys = self._step.keys[side]
-        inner = BatchSplitter(layout, _Assign(keys, layout.cells), wanted, row_bytes, self._batch_bytes)
+        destinations = Destinations(self._plan, keys, index)
+        inner = BatchSplitter(self._plan.layout, destinations, wanted, row_bytes, self._batch_bytes)
         return JoinSplitter(
-            inner, keys, drop_nulls=self._without_nulls(side), once=side == 1 and self._join.how in SEMI
+            inner,
+            destinations,
+            drop_nulls=self._without_nulls(side),
+            once=side == 1 and self._join.how in SEMI,
         )
 
     def _without_nulls(self, side: int) -> bool:
@@ -87,27 +90,13 @@ class JoinOperation:
         return self._files.write(partition, rows, None)
 
 
-class _Assign:
-    """By the hash of the keys, cast where the other side's are of a type with other hashes."""
-
-    def __init__(self, keys: JoinKeys, cells: int) -> None:
-        self._keys = keys
-        self._cells = np.uint64(cells)
-
-    def __call__(self, rows: Rows) -> CellNumbers:
-        hashes = self._keys.hashes(rows.batch)
-        hashes >>= _HALF
-        hashes *= self._cells
-        hashes >>= _HALF
-        return hashes.astype(np.int32)
-
-
 class JoinSplitter:
     """The map side of one split. drop_nulls: rows with a null key stay behind. once: one row of a key is enough."""
 
-    def __init__(self, inner: BatchSplitter, keys: JoinKeys, *, drop_nulls: bool, once: bool) -> None:
+    def __init__(self, inner: BatchSplitter, destinations: Destinations, *, drop_nulls: bool, once: bool) -> None:
         self._inner = inner
-        self._keys = keys
+        self._destinations = destinations
+        self._keys = destinations.keys
         self._drop_nulls = drop_nulls
         self._once = once
 
@@ -117,11 +106,12 @@ class JoinSplitter:
             if there is not None:
                 rows = _some(rows, there)
         if self._once and rows.batch.num_rows:
-            keys = self._keys.of(rows.batch)
             first = np.zeros(rows.batch.num_rows, np.bool_)
-            first[first_of_each(keys)] = True
+            first[first_of_each(self._keys.of(rows.batch))] = True
             rows = _some(rows, first)
-        return self._inner.add(rows)
+        if not rows.batch.num_rows:
+            return []
+        return self._inner.put(*self._destinations.of(rows))
 
     def flush(self) -> list[Shard]:
         return self._inner.flush()

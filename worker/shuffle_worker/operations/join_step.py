@@ -22,11 +22,10 @@ import pyarrow.compute as pc
 from shuffle_worker.operations.cells import Cell, Stream
 from shuffle_worker.operations.spool import Range, parted
 from shuffle_worker.partitioning.columns import I64, U64, Array, Bools, buffer_of, concat, indices, take
-from shuffle_worker.partitioning.hash import hash_rows
 from shuffle_worker.partitioning.matching import NONE, WANTED, Matches, Side, Wanted, alone, match, numbered
-from shuffle_worker.partitioning.pairing import Keys, Pairing
+from shuffle_worker.partitioning.pairing import Keys
 from shuffle_worker.partitioning.places import places
-from shuffle_worker.plan.join import OutputColumn, output_columns, pairings
+from shuffle_worker.plan.join import OutputColumn, keys_of, output_columns
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import convert, transport_schema
 from shuffle_worker.pressure import relieve
@@ -36,54 +35,21 @@ MOST_ROWS = 1 << 16
 """Of a piece of the result: it should still lie in the cache when it is encoded."""
 
 
-class JoinKeys:
-    """The keys of one side of a join. names: its columns. at: 0 for the left side, 1 for the right one."""
-
-    def __init__(self, names: Sequence[str], pairs: Sequence[Pairing], at: int, nulls_equal: bool) -> None:
-        self._names = list(names)
-        self._pairs = list(pairs)
-        self._at = at
-        self._nulls_equal = nulls_equal
-        self._one_word = len(pairs) == 1 and pairs[0].one_word
-
-    def hashes(self, rows: pa.RecordBatch) -> U64:
-        return hash_rows(
-            [
-                column if pair.hashed[self._at] is None else column.cast(pair.hashed[self._at], safe=False)
-                for column, pair in zip(self._columns(rows), self._pairs, strict=True)
-            ]
-        )
-
-    def side(self, rows: pa.RecordBatch, partitions: int) -> Side:
-        columns = self._columns(rows)
-        exact = self._one_word and not (self._nulls_equal and columns[0].null_count)
-        return Side(places(self.hashes(rows), partitions), self.of(rows), exact)
-
-    def of(self, rows: pa.RecordBatch) -> Keys:
-        return Keys(self._columns(rows), self._pairs, self._nulls_equal)
-
-    def _columns(self, rows: pa.RecordBatch) -> list[Array]:
-        return [rows.column(name) for name in self._names]
-
-
 class JoinStep:
     def __init__(self, plan: Plan, scratch: Path | None) -> None:
         join = plan.job.operation
         assert isinstance(join, Join)
         schemas = [table.arrow_schema() for table in plan.inputs]
         left, right = schemas[join.left], schemas[join.right]
-        pairs = pairings(join, left, right)
-        self.keys = (
-            JoinKeys(join.left_on, pairs, 0, join.nulls_equal),
-            JoinKeys(join.right_on, pairs, 1, join.nulls_equal),
-        )
+        self.keys = keys_of(join, schemas)
+        self._moved = bool(plan.hot)
         self._inputs = (join.left, join.right)
         self._schemas = (transport_schema(left), transport_schema(right))
         self._wanted = WANTED[join.how]
         self._partitions = plan.layout.partitions
         self._scratch = scratch
-        self._output = transport_schema(plan.arrow_schema())
-        self._columns = output_columns(join, left, right)
+        self.output = transport_schema(plan.arrow_schema())
+        self.columns = output_columns(join, left, right)
 
     def join(self, cell: Cell, budget: int) -> Iterator[pa.RecordBatch]:
         """The joined rows of a cell, in the order of the output, in memory of their own."""
@@ -102,21 +68,21 @@ class JoinStep:
     def _places(self, side: int, rows: pa.RecordBatch) -> U64:
         return places(self.keys[side].hashes(rows), self._partitions)
 
-    def _side(self, side: int, rows: pa.RecordBatch) -> Side:
-        return self.keys[side].side(rows, self._partitions)
+    def side(self, side: int, rows: pa.RecordBatch) -> Side:
+        return self.keys[side].side(rows, self._partitions, self._moved)
 
     def _in_memory(self, left: pa.RecordBatch, right: pa.RecordBatch, budget: int) -> Iterator[pa.RecordBatch]:
         if not left.num_rows and not self._wanted.right:
             return
         if not right.num_rows and not self._wanted.left:
             return
-        found = match(self._side(0, left), self._side(1, right), self._wanted)
+        found = match(self.side(0, left), self.side(1, right), self._wanted)
         yield from self._pieces(found, left, right, budget)
 
     def _pieces(
         self, found: Matches, left: pa.RecordBatch, right: pa.RecordBatch, budget: int
     ) -> Iterator[pa.RecordBatch]:
-        put = _Put(self._columns, self._output, left, right)
+        put = Put(self.columns, self.output, left, right)
         for rows, others in found.pieces(put.rows_at_once(budget // 4)):
             yield put.together(rows, others)
 
@@ -130,11 +96,11 @@ class JoinStep:
         else:
             yield from self._row_by_row(part, budget)
             return
-        side = self._side(1, right)
+        side = self.side(1, right)
         hit = np.zeros(right.num_rows, np.bool_)
         among = hit if self._wanted.right else None
         for left in _portions(part.streams[0], budget // 4):
-            yield from self._pieces(match(self._side(0, left), side, self._wanted, among), left, right, budget)
+            yield from self._pieces(match(self.side(0, left), side, self._wanted, among), left, right, budget)
         if self._wanted.right:
             yield from self._right_alone(right, alone(side, hit), budget)
 
@@ -150,23 +116,23 @@ class JoinStep:
                 yield from self._right_alone(right, np.flatnonzero(~mine), budget)
 
     def _one_row(self, left: pa.RecordBatch, stream: Stream, hit: Bools, budget: int) -> Iterator[pa.RecordBatch]:
-        side = self._side(0, left)
+        side = self.side(0, left)
         pairs = Wanted(pairs=True, left=False, right=self._wanted.right)
         found = False
         for right, mine in _blocks(stream, budget // 4, hit):
-            matches = match(side, self._side(1, right), pairs, mine if pairs.right else None)
+            matches = match(side, self.side(1, right), pairs, mine if pairs.right else None)
             found = found or bool(len(matches.left))
             yield from self._pieces(matches, left, right, budget)
         if not found and self._wanted.left:
             none = self._schemas[1].empty_table().to_batches()
             right = none[0] if none else pa.RecordBatch.from_pylist([], schema=self._schemas[1])
-            yield _Put(self._columns, self._output, left, right).together(
+            yield Put(self.columns, self.output, left, right).together(
                 np.zeros(1, np.int64), np.full(1, NONE, np.int64)
             )
 
     def _right_alone(self, right: pa.RecordBatch, rows: I64, budget: int) -> Iterator[pa.RecordBatch]:
         left = pa.RecordBatch.from_pylist([], schema=self._schemas[0])
-        put = _Put(self._columns, self._output, left, right)
+        put = Put(self.columns, self.output, left, right)
         step = put.rows_at_once(budget // 4)
         for at in range(0, len(rows), step):
             some = rows[at : at + step]
@@ -181,7 +147,7 @@ class JoinStep:
         return kept
 
 
-class _Put:
+class Put:
     """Puts the rows of the result together."""
 
     def __init__(

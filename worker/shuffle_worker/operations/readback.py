@@ -50,7 +50,7 @@ class ReadBack:
         self._buffers = buffers
         self._source = source
         self._layout = plan.layout
-        self._schemas = [transport_schema(table.arrow_schema()) for table in plan.inputs]
+        self._schemas = [transport_schema(plan.sent_schema(index)) for index in range(len(plan.inputs))]
         self._first_splits = plan.first_splits
         self._budget = budget
         self._buffer: pa.Buffer | None = None

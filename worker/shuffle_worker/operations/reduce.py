@@ -40,12 +40,15 @@ class WritesFiles(Protocol):
 
 class Reduce:
     """sorter: how the rows of a file are put in order; None leaves them in the order of the input. buffers: to share
-    with others."""
+    with others. index: the input whose splits sent the rows."""
 
-    def __init__(self, plan: Plan, files: WritesFiles, sorter: Sorter | None, buffers: Buffers | None = None) -> None:
+    def __init__(
+        self, plan: Plan, files: WritesFiles, sorter: Sorter | None, buffers: Buffers | None = None, index: int = 0
+    ) -> None:
+        self._index = index
         self._plan = plan
         self._layout = plan.layout
-        self._schema = transport_schema(plan.inputs[0].arrow_schema())
+        self._schema = transport_schema(plan.sent_schema(index))
         self._files = files
         self._sorter = sorter
         self._buffers = buffers or Buffers()
@@ -69,7 +72,7 @@ class Reduce:
         """A partition: its buckets one after the other."""
         for bucket in buckets:
             relieve()
-            whole = (_passed_on(piece) for piece in readback.pieces(bucket))
+            whole = (_passed_on(piece) for piece in readback.pieces(bucket, self._index))
             yield from self._ordered(whole, memory)
 
     def _ordered(self, pieces: Pieces, memory: int) -> Stream:
@@ -98,7 +101,7 @@ class Reduce:
             passes = list(portions(sizes, share))
         for cells in passes:
             if totals is not None and len(cells) == 1:
-                only = (of_cell(piece, cells[0]) for piece in readback.pieces(bucket))
+                only = (of_cell(piece, cells[0]) for piece in readback.pieces(bucket, self._index))
                 yield self._files.write(partitions[cells[0]], self._ordered(only, memory), int(totals[cells[0]]))
             else:
                 for cell, rows in self._gathered(bucket, count, cells, readback):
@@ -112,7 +115,7 @@ class Reduce:
         wanted[cells.start : cells.stop] = True
         held: list[pa.RecordBatch] = []
         held_counts: list[Counts] = []
-        for piece in readback.pieces(bucket):
+        for piece in readback.pieces(bucket, self._index):
             ids = cells_of(piece)
             grouped, starts = scatter(copied([shard.batch for shard in piece]), ids, count, wanted)
             held.append(grouped)

@@ -79,14 +79,17 @@ class BatchSplitter:
         self._sequence = 0
 
     def add(self, rows: Rows) -> list[Shard]:
-        batch = rows.batch
+        return self.put(rows.batch, self._assign(rows)) if rows.batch.num_rows else []
+
+    def put(self, batch: pa.RecordBatch, cells: Cells) -> list[Shard]:
+        """Rows whose cells are known."""
         if not batch.num_rows:
             return []
         shards: list[Shard] = []
         if self._rows * 4 >= self._target_rows and self._rows + batch.num_rows > self._target_rows * 5 // 4:
             shards = self.flush()  # enough waits already: joining it to a full batch would only copy both
         self._batches.append(batch)
-        self._ids.append(self._assign(rows))
+        self._ids.append(cells)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
         if self._rows * 8 >= self._target_rows * 7 or self._bytes >= self._target_bytes:

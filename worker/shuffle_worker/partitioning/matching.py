@@ -102,19 +102,19 @@ def match(left: Side, right: Side, wanted: Wanted, among: Bools | None = None) -
     itself, are in the result; `hit` is then to be given to the next call and to `alone`."""
     left_order = order_of(left.places)
     left_words, right_words = left.places, right.places
-    right_rows = _kept(right.keys)
+    right_rows = kept_rows(right.keys)
     right_order = right_rows[order_of(right_words[right_rows])]
     if not (left.exact and right.exact) and not _agree(left, right, left_order, right_order):
         left_words, right_words = numbered(left.keys, right.keys)
         right_order = right_rows[np.argsort(right_words[right_rows], kind="stable")]
     ordered = right_words[right_order]
-    firsts = _firsts(ordered)
+    firsts = first_rows(ordered)
     distinct = ordered[firsts]
     lengths = np.diff(np.append(firsts, len(ordered)))
     words = left_words[left_order]
-    runs = _firsts(words)
+    runs = first_rows(words)
     sizes = np.diff(np.append(runs, len(words)))
-    found, hits = _found(distinct, words[runs])
+    found, hits = found_in(distinct, words[runs])
     first = np.where(hits, firsts.take(found, mode="clip") if len(firsts) else NONE, NONE)
     counts = np.where(hits & (not wanted.once), lengths.take(found, mode="clip") if len(lengths) else 1, 1)
     result, first, counts = left_order, np.repeat(first, sizes), np.repeat(counts, sizes)
@@ -137,7 +137,7 @@ def match(left: Side, right: Side, wanted: Wanted, among: Bools | None = None) -
     return _with_alone(matches, left.places, right.places) if wanted.right and among is None else matches
 
 
-def _found(distinct: U64, words: U64) -> tuple[I64, Bools]:
+def found_in(distinct: U64, words: U64) -> tuple[I64, Bools]:
     """Where words are among distinct, rising ones, and which of them are there."""
     if not len(distinct):
         return np.zeros(len(words), np.int64), np.zeros(len(words), np.bool_)
@@ -169,13 +169,13 @@ def _with_alone(found: Matches, left_places: U64, right_places: U64) -> Matches:
     )
 
 
-def _kept(keys: Keys) -> I64:
+def kept_rows(keys: Keys) -> I64:
     if keys.matchable is None:
         return np.arange(keys.rows, dtype=np.int64)
     return np.flatnonzero(keys.matchable)
 
 
-def _firsts(ordered: U64) -> I64:
+def first_rows(ordered: U64) -> I64:
     """Where a word differs from the one before."""
     if not len(ordered):
         return np.zeros(0, np.int64)
@@ -211,20 +211,26 @@ def _agree(left: Side, right: Side, left_order: I64, right_order: I64) -> bool:
         left_order = left_order[left.keys.matchable[left_order]]
     ends = []
     for side, order in ((left, left_order), (right, right_order)):
-        ordered = side.places[order]
-        same = np.flatnonzero(ordered[1:] == ordered[:-1])
-        if len(same) and not _equal(side.keys, order[same], side.keys, order[same + 1]):
+        if not uniform(side, order):
             return False
-        ends.append((ordered[firsts := _firsts(ordered)], order[firsts]))
+        ordered = side.places[order]
+        ends.append((ordered[firsts := first_rows(ordered)], order[firsts]))
     (left_places, left_rows), (right_places, right_rows) = ends
     if not len(left_places) or not len(right_places):
         return True
     found = np.searchsorted(right_places, left_places)
     hits = np.flatnonzero(right_places.take(found, mode="clip") == left_places)
-    return _equal(left.keys, left_rows[hits], right.keys, right_rows[found[hits]])
+    return equal_keys(left.keys, left_rows[hits], right.keys, right_rows[found[hits]])
 
 
-def _equal(mine: Keys, rows: I64, theirs: Keys, others: I64) -> bool:
+def uniform(side: Side, order: I64) -> bool:
+    """Whether rows of one place have one key; order: of the rows, by place."""
+    ordered = side.places[order]
+    same = np.flatnonzero(ordered[1:] == ordered[:-1])
+    return not len(same) or equal_keys(side.keys, order[same], side.keys, order[same + 1])
+
+
+def equal_keys(mine: Keys, rows: I64, theirs: Keys, others: I64) -> bool:
     for word, other in zip(mine.words, theirs.words, strict=True):
         if not np.array_equal(word[rows], other[others]):
             return False

@@ -7,16 +7,22 @@ there. Other columns that both sides have get the suffixes. Columns of a side th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.memory import Budgets
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.partitioning.pairing import Pairing, advice, pairing
 from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.plan.operations import Columns, Planning, Size
+from shuffle_worker.plan.record import Hot, Plan
+from shuffle_worker.plan.table import Planned
+from shuffle_worker.plan.ways import Broadcast, broadcast, hot_keys, told
 from shuffle_worker.protocol.messages import Job, Join
 from shuffle_worker.writers.commit import Partitioning
 
@@ -113,6 +119,12 @@ def _key_column(join: Join, at: int, pair: Pairing, left: Field, right: Field) -
     return OutputColumn(merged, "either", left=name, right=name)
 
 
+def keys_of(join: Join, inputs: Sequence[pa.Schema]) -> tuple[JoinKeys, JoinKeys]:
+    """The keys of the left and of the right side. inputs: the schemas of the job's inputs."""
+    pairs = pairings(join, inputs[join.left], inputs[join.right])
+    return JoinKeys(join.left_on, pairs, 0, join.nulls_equal), JoinKeys(join.right_on, pairs, 1, join.nulls_equal)
+
+
 class JoinPlanning(Planning):
     inputs = 2
     keeps_rows = False
@@ -121,6 +133,23 @@ class JoinPlanning(Planning):
     def __init__(self, job: Job, operation: Join) -> None:
         super().__init__(job)
         self._join = operation
+        self._way = Broadcast(None, "")
+        self._hot: list[Hot] = []
+
+    def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:  # noqa: ARG002
+        self._way = broadcast(self._join, inputs)
+        self.broadcast = self._way.input
+        self.in_ranges = self.broadcast is None
+
+    def hot(self, inputs: Sequence[Planned], partitions: int) -> list[Hot]:
+        if self.broadcast is None:
+            sides = keys_of(self._join, [one.schema for one in inputs])
+            of_inputs = sides if self._join.left == 0 else sides[::-1]
+            self._hot = hot_keys(self._join, inputs, of_inputs, partitions)
+        return self._hot
+
+    def why(self, inputs: Sequence[Planned]) -> list[str]:
+        return [self._way.reason, *(told(hot, self._join, inputs) for hot in self._hot)]
 
     def needed(self, index: int) -> Sequence[str] | None:
         """Of a right side that only says which left rows are kept, the keys."""
@@ -163,12 +192,24 @@ class JoinPlanning(Planning):
         return Size(rows, left.row_bytes + right.row_bytes, stored, few)
 
     def partitioning(self, partitions: int) -> Partitioning:
-        """The files are parted by a key only where every row has it: the left one's, or the right one's."""
+        return Partitioning("none", [], partitions)
+
+    def partitioning_of(self, plan: Plan) -> Partitioning:
+        """By the hash of the output's key columns, where every row has them and lies where they say."""
         join = self._join
+        left, right = (plan.inputs[at].arrow_schema() for at in (join.left, join.right))
+        cast = any(pair.hashed != (None, None) for pair in pairings(join, left, right))
+        if plan.broadcast is not None or plan.hot or cast:
+            return self.partitioning(plan.layout.partitions)
+        columns = output_columns(join, left, right)
+        mine = "right" if join.how == "Right" else "left"
         if join.how == "Full" and join.left_on != join.right_on:
-            return Partitioning("none", [], partitions)
-        keys = join.right_on if join.how == "Right" else join.left_on
-        return Partitioning("hash", keys, partitions, HASH_NAME)
+            return self.partitioning(plan.layout.partitions)
+        names = []
+        for name in join.right_on if join.how == "Right" else join.left_on:
+            of = [column.field.name for column in columns if name == getattr(column, mine)]
+            names += of[:1]
+        return Partitioning("hash", names, plan.layout.partitions, HASH_NAME)
 
     def describe(self) -> str:
         join = self._join

@@ -16,6 +16,7 @@ from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.keyed import Keyed
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
+from shuffle_worker.plan.record import Hot, Plan
 from shuffle_worker.protocol.messages import (
     AnyOperation,
     Apply,
@@ -66,6 +67,8 @@ class Planning:
     keeps_rows = True
     in_ranges = False
     shrinks = False
+    broadcast: int | None = None
+    """The input that every worker reads whole; joined rows travel then."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -95,7 +98,7 @@ class Planning:
             check_key(key, *inputs[key.input])
 
     def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:
-        """Find out what only a look at rows tells; after `check`, before `output`. scratch: a folder, None for any."""
+        """Find out what only a look at rows tells, or their number; after `check`, before `output`. scratch: a folder, None for any."""
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         """The output's schema, from those of the inputs (of the columns needed)."""
@@ -105,9 +108,17 @@ class Planning:
         """How much the output is expected to be; its `few` are names of output columns."""
         return inputs[0]
 
+    def hot(self, inputs: Sequence[Planned], partitions: int) -> list[Hot]:  # noqa: ARG002
+        """Keys whose rows are spread over several files."""
+        return []
+
     def partitioning(self, partitions: int) -> Partitioning:
         """What the manifest says of how rows were told apart."""
         raise NotImplementedError
+
+    def partitioning_of(self, plan: Plan) -> Partitioning:
+        """The same of a plan that is carried out."""
+        return self.partitioning(plan.layout.partitions)
 
     def describe(self) -> str:
         """The operation in words."""

@@ -64,11 +64,15 @@ def make_plan(
     )
     size = size._replace(stored=written)
     arrow_bytes = sum(one.size.rows * one.size.row_bytes for one in inputs)
+    if operation.broadcast is not None:
+        arrow_bytes = size.rows * size.row_bytes
     partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
     if operation.shrinks and not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
         partitions = sizing.shrinking_partitions(partitions, arrow_bytes, size.stored)
     layout = sizing.layout_for(partitions, arrow_bytes, in_ranges=operation.in_ranges, working=budgets.working)
-    splits = make_splits(inputs)
+    every_split = make_splits(inputs)
+    splits = [split for split in every_split if split.input != operation.broadcast]
+    hot = operation.hot(inputs, partitions)
     row_group_rows = sizing.row_group_rows(size.row_bytes)
     needed = _memory_needed(budgets, inputs, size, row_group_rows)
     files = [file for one in inputs for file in one.records]
@@ -104,6 +108,9 @@ def make_plan(
         dictionary=dictionary,
         boundaries=_boundaries(operation, inputs[0], layout),
         code=operation.code,
+        broadcast=operation.broadcast,
+        small=[split for split in every_split if split.input == operation.broadcast],
+        hot=hot,
     )
     return with_fingerprint(plan)
 

@@ -75,12 +75,24 @@ class Table(Struct, frozen=True):
         return pa.schema([]) if self.filter_columns is None else pa.ipc.read_schema(pa.py_buffer(self.filter_columns))
 
 
+class Hot(Struct, frozen=True):
+    """A key of a join that is so frequent in one input that the rows there are spread over several files. hash: the
+    key's; pieces: how many files, at even distances from the one that the hash says; key, bytes: for people."""
+
+    hash: int
+    input: int
+    pieces: int
+    key: str
+    bytes: int
+
+
 class Plan(Struct, frozen=True):
     """inputs: in the job's order. schema: the output's Arrow schema as IPC bytes. files, splits: of all inputs, those
     of the first one first. boundaries: for range layouts, a record batch as an IPC stream: the sort columns (as the
     input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth a Parquet dictionary.
     row_bytes: mean Arrow bytes of an output row. row_group_rows: rows in each output row group. code: the digest of
-    each of the job's sources of functions ("" for a folder)."""
+    each of the job's sources of functions ("" for a folder). broadcast: the input of a join that every worker reads
+    whole, by `small`; what travels then are joined rows. hot: of a join that is not."""
 
     job: Job
     inputs: list[Table]
@@ -94,9 +106,16 @@ class Plan(Struct, frozen=True):
     dictionary: list[str] = field(default_factory=list)
     boundaries: bytes | None = None
     code: list[str] = field(default_factory=list)
+    broadcast: int | None = None
+    small: list[Split] = field(default_factory=list)
+    hot: list[Hot] = field(default_factory=list)
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
+
+    def sent_schema(self, index: int) -> pa.Schema:
+        """Of the rows that a split of this input sends."""
+        return self.arrow_schema() if self.broadcast is not None else self.inputs[index].arrow_schema()
 
     @property
     def first_splits(self) -> list[int]:
