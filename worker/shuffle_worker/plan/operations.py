@@ -98,7 +98,7 @@ class Planning:
             check_key(key, *inputs[key.input])
 
     def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:
-        """Find out what only a look at rows tells, or their number; after `check`, before `output`. scratch: a folder, None for any."""
+        """Find out what only a look at rows tells; after `check`, before `output`. scratch: a folder, None for any."""
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         """The output's schema, from those of the inputs (of the columns needed)."""
