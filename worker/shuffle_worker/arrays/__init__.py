@@ -10,7 +10,11 @@ slabs.py     what travels: a box of elements with its place
 reader.py    input chunks to slabs
 writer.py    slabs to output chunks
 commit.py    the end of a job, either way
+explain.py   what `shuffle explain` says; notes.py: what costs more than it needs to
 work.py      all of it behind `work.Work`
+coding.py    one array's chunks as bytes and as elements
+steady.py    codecs whose bytes depend on the elements alone
+fetch.py     files from and to storage
 store.py     our storage as a Zarr store; codecs run in the thread that asks
 
 Nothing here is imported by jobs on tables: Zarr costs them nothing.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,17 @@ import numpy.typing as npt
 from zarr.abc.codec import CodecPipeline
 from zarr.codecs import BytesCodec
 from zarr.codecs.sharding import ShardingCodec
-from zarr.core.array import create_codec_pipeline
 from zarr.core.array_spec import ArrayConfig, ArraySpec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+from zarr.errors import UnstableSpecificationWarning
 
+from shuffle_worker.arrays.steady import steady_pipeline
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.errors import DataError
+
+# what has no specification in format 3 yet is the input's type; whoever wrote it was told
+warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
 
 Array = npt.NDArray[Any]
 
@@ -67,7 +72,7 @@ class Coding:
         config = ArrayConfig(order=order, write_empty_chunks=False)
         ndim = len(self.metadata.shape)
         self._spec: ArraySpec = self.metadata.get_chunk_spec((0,) * ndim, config, default_buffer_prototype())
-        self._pipeline: CodecPipeline = create_codec_pipeline(self.metadata)
+        self._pipeline: CodecPipeline = steady_pipeline(self.metadata)
         self.shape: tuple[int, ...] = tuple(self._spec.shape)
         self.dtype: np.dtype[Any] = self._spec.dtype.to_native_dtype()
         fill = self._spec.fill_value
