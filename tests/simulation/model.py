@@ -25,7 +25,7 @@ ROW = np.dtype("<u4")
 @dataclass(frozen=True)
 class Shape:
     """The job: how many workers, splits, rows in a split, buckets in a group, groups; whether shards are kept; shared:
-    they go by object storage."""
+    they go by object storage; waves: parts of the job that exchange nothing with each other."""
 
     workers: int = 3
     splits: int = 8
@@ -34,13 +34,28 @@ class Shape:
     buckets_in_group: int = 1
     retain: bool = False
     shared: bool = False
+    waves: int = 1
+
+    @property
+    def split_wave(self) -> list[int]:
+        return [split * self.waves // self.splits for split in range(self.splits)] if self.waves > 1 else []
+
+    @property
+    def group_wave(self) -> list[int]:
+        """Groups of all waves take turns, as they do where every worker is to have some of each."""
+        return [group % self.waves for group in range(self.groups)] if self.waves > 1 else []
 
     @property
     def buckets(self) -> int:
         return self.groups * self.buckets_in_group
 
     def bucket(self, row: int) -> int:
-        return row * 2654435761 % 4294967296 * self.buckets >> 32
+        drawn = row * 2654435761 % 4294967296 * self.buckets >> 32
+        if self.waves == 1:
+            return drawn
+        mine = [g for g, wave in enumerate(self.group_wave) if wave == self.split_wave[row // self.rows]]
+        group, place = divmod(drawn, self.buckets_in_group)
+        return mine[group % len(mine)] * self.buckets_in_group + place
 
     def expected(self, group: int) -> list[int]:
         rows = range(self.splits * self.rows)
@@ -127,6 +142,7 @@ class SimulatedWork:
         return PlanSummary(
             "plan", [s.rows] * s.splits, [1] * s.groups, s.groups, 1, 0, s.rows * s.splits, 0, 0,
             method="ObjectStore" if s.shared else "PeerToPeer",
+            split_wave=s.split_wave, group_wave=s.group_wave,
         )  # fmt: skip
 
     def shared(self) -> SharedShards | None:

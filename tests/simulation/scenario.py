@@ -6,6 +6,7 @@ import logging
 import random
 import sys
 import time
+from dataclasses import replace
 
 from shuffle_worker.protocol.messages import Phase
 
@@ -37,6 +38,9 @@ def draw(seed: int) -> tuple[Shape, Faults]:
         retain=r.choice([False, True]),
         shared=r.random() < 0.2,
     )
+    most = min(shape.splits, shape.groups)
+    if not shape.shared and most > 1:
+        shape = replace(shape, waves=min(random.Random(f"waves {seed}").choice([1, 1, 2, 3]), most))
     storm = r.random()
 
     def some(*chances: float) -> float:

@@ -16,7 +16,7 @@ Memory: some bytes for each split of each live tranche, a few words for each gro
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
@@ -51,7 +51,7 @@ class Ledger:
     that follows another begins where that one cannot have been, so that no number is used twice. shared: shards are in
     a store that every worker reaches (`method: ObjectStore`): nothing is lost with a worker but its leases, and a
     group's owner is only who is asked first to write it. keeps_rows: every row read is written, so that the counts must
-    agree; a join's or an aggregation's do not."""
+    agree; a join's or an aggregation's do not. split_wave, group_wave: as in `PlanSummary`; empty for one wave."""
 
     splits: int
     groups: int
@@ -59,6 +59,8 @@ class Ledger:
     next_tranche: int = 0
     shared: bool = False
     keeps_rows: bool = True
+    split_wave: Sequence[int] = ()
+    group_wave: Sequence[int] = ()
     owner: list[int] = field(default_factory=list)
     tranche: list[int] = field(default_factory=list)
     tranches: dict[int, Tranche] = field(default_factory=dict)
@@ -83,18 +85,29 @@ class Ledger:
         self.written = bytearray(self.groups)
         self.writing = bytearray(self.groups)
         self.unwritten = self.groups
-        self.tranche = [self._open(self.groups, None).number] * self.groups
+        waves = self.group_wave or [0] * self.groups
+        first = {wave: self._open(waves.count(wave), None, wave).number for wave in sorted(set(waves))}
+        self.tranche = [first[wave] for wave in waves]
         self.reindex()
 
     # -- ownership ---------------------------------------------------------------------------------------------------
 
-    def _open(self, groups: int, handover: Handover | None) -> Tranche:
-        new = Tranche.due_for(self.next_tranche, groups, self.splits)
+    def wave_of(self, group: int) -> int:
+        return self.group_wave[group] if self.group_wave else 0
+
+    def tranche_for(self, number: int, groups: int, wave: int) -> Tranche:
+        """Nothing done yet."""
+        return Tranche.due_for(number, groups, self.splits, self.split_wave, wave)
+
+    def _open(self, groups: int, handover: Handover | None, wave: int) -> Tranche:
+        new = self.tranche_for(self.next_tranche, groups, wave)
         new.handover = handover
         self.tranches[new.number] = new
         self.next_tranche += 1
         reading = {lease.item: w for lease, w in self.out.items() if lease.kind is Kind.TRANSFER and self._reads(lease)}
         for split in range(self.splits):
+            if new.state[split] == DONE:
+                continue
             sender = self._sender(new, split)
             if sender == NOBODY and self.keeping:
                 sender = reading.get(split, NOBODY)  # it is about to be kept
@@ -181,7 +194,8 @@ class Ledger:
         return going
 
     def separate(self, groups: list[int], handover: Handover | None = None) -> None:
-        """Move groups to a new tranche, unowned; every split is due for them. Shared ones only lose their owner."""
+        """Move groups to a new tranche (one for each of their waves), unowned; every split is due for them. Shared ones
+        only lose their owner."""
         if not groups:
             return
         if self.shared:
@@ -189,7 +203,15 @@ class Ledger:
                 self.owner[g] = UNOWNED
             self.reindex()
             return
-        new = self._open(len(groups), handover)
+        for wave in sorted({self.wave_of(g) for g in groups}):
+            self._separate([g for g in groups if self.wave_of(g) == wave], wave, handover)
+        self.reindex()
+
+    def _separate(self, groups: list[int], wave: int, handover: Handover | None) -> None:
+        if handover is not None:
+            done = {t: done for t, done in handover.done.items() if self.tranches[t].wave == wave}
+            handover = Handover(handover.worker, done, handover.counted)
+        new = self._open(len(groups), handover, wave)
         for g in groups:
             old = self.tranches[self.tranche[g]]
             old.groups -= 1
@@ -197,7 +219,6 @@ class Ledger:
             self.owner[g] = UNOWNED
             if old.groups == 0:
                 self._close(old)
-        self.reindex()
 
     def _close(self, tranche: Tranche) -> None:
         """Nobody needs it any more: its leases are void, and what they carried along is due again."""
@@ -216,7 +237,11 @@ class Ledger:
         They become a tranche of their own, for within a tranche a group never changes its owner: a transfer that
         somebody reports as done, however late, is then done for whoever owns the tranche's groups."""
         fair = self.unwritten // max(1, len(workers))
-        fresh = {t.number for t in self.tranches.values() if self.shared or (t.untouched and t.handover is None)}
+        fresh = {
+            t.number
+            for t in self.tranches.values()
+            if self.shared or (t.untouched(self.split_wave) and t.handover is None)
+        }
         free = [
             g
             for g in range(self.groups)
@@ -503,8 +528,10 @@ class Ledger:
     @property
     def splits_done(self) -> int:
         """Splits done for every group's current owner: what the barrier waits for."""
-        worst = max((t.remaining for t in self.tranches.values()), default=0)
-        return self.splits - worst
+        worst: dict[int, int] = {}
+        for tranche in self.tranches.values():
+            worst[tranche.wave] = max(worst.get(tranche.wave, 0), tranche.remaining)
+        return self.splits - sum(worst.values())
 
     @property
     def barrier_reached(self) -> bool:

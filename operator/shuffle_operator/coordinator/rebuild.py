@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shuffle_operator.coordinator.ledger import Ledger
-from shuffle_operator.coordinator.tranches import DUE, Tranche
+from shuffle_operator.coordinator.tranches import DUE
 from shuffle_worker.protocol.messages import Held, PlanSummary
 
 EPOCHS = 1 << 16
@@ -28,7 +28,16 @@ def new_ledger(summary: PlanSummary, generation: int) -> Ledger:
     """Of a plan, with nothing done yet."""
     splits, groups = len(summary.split_bytes), len(summary.group_partitions)
     shared = summary.method == "ObjectStore"
-    return Ledger(splits, groups, generation * ATTEMPTS, generation * EPOCHS, shared, summary.keeps_rows)
+    return Ledger(
+        splits,
+        groups,
+        generation * ATTEMPTS,
+        generation * EPOCHS,
+        shared,
+        summary.keeps_rows,
+        summary.split_wave,
+        summary.group_wave,
+    )
 
 
 def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledger, PlanSummary]:
@@ -43,7 +52,8 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     ledger.tranches = {}
     for number in sorted(set(newest.tranche)):
         size = newest.tranche.count(number)
-        ledger.tranches[number] = Tranche.due_for(number, size, ledger.splits)
+        wave = ledger.wave_of(newest.tranche.index(number))
+        ledger.tranches[number] = ledger.tranche_for(number, size, wave)
 
     for worker, (_, held) in here.items():
         for tranche, split, attempt, rows in held.transferred:

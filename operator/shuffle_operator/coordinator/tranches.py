@@ -10,7 +10,7 @@ Memory: a byte and an entry in a queue for each split of each live tranche.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shuffle_worker.protocol.messages import Attempt
@@ -45,24 +45,29 @@ class Handover:
 @dataclass(slots=True)
 class Tranche:
     """groups: how many are in it now. state: a byte a split. waiting: splits for anybody to read. held: splits that a
-    worker can send without reading. Entries of queues whose split is not due (any more) are skipped."""
+    worker can send without reading. Entries of queues whose split is not due (any more) are skipped. wave: of all of
+    its groups (`PlanSummary.group_wave`); splits of other waves count as done."""
 
     number: int
     groups: int
     state: bytearray
     remaining: int
+    wave: int = 0
     waiting: deque[int] = field(default_factory=deque)
     held: dict[int, deque[int]] = field(default_factory=dict)
     handover: Handover | None = None
 
     @classmethod
-    def due_for(cls, number: int, groups: int, splits: int) -> Tranche:
-        return cls(number, groups, bytearray(splits), splits)
+    def due_for(cls, number: int, groups: int, splits: int, waves: Sequence[int] = (), wave: int = 0) -> Tranche:
+        """waves: of every split; empty where there is one wave."""
+        state = bytearray(DUE if each == wave else DONE for each in waves) if waves else bytearray(splits)
+        return cls(number, groups, state, state.count(DUE), wave)
 
-    @property
-    def untouched(self) -> bool:
+    def untouched(self, waves: Sequence[int]) -> bool:
         """No split has been given out or done: its groups can still change hands for nothing."""
-        return not any(self.state)
+        if not waves:
+            return not any(self.state)
+        return all(state == DUE for state, wave in zip(self.state, waves, strict=True) if wave == self.wave)
 
     def route(self, split: int, sender: int) -> None:
         """Let a due split wait for its sender, or for anybody (NOBODY)."""

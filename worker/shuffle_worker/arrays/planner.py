@@ -109,6 +109,8 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         scratch_needed=0 if method.name == OBJECTS else scratch_needed(moved, job.workers, budgets),
         method=method.name,
         method_reason=method.reason,
+        split_wave=cut.split_wave if waves > 1 else [],
+        group_wave=cut.group_wave if waves > 1 else [],
         notes=[],
     )
     documents = store_documents(
@@ -133,8 +135,6 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
             box_bytes=sizes.box,
         ),
         zarr_format=zarr_format,
-        split_wave=cut.split_wave if waves > 1 else [],
-        group_wave=cut.group_wave if waves > 1 else [],
     )
     notes = [note for array in plans for note in notes_of(array)]
     told = msgspec.structs.replace(summary, tree=tree_of(plan), notes=notes)

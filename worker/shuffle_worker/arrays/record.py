@@ -6,7 +6,7 @@ pieces, boxes, splits and groups look at memory and the number of workers too, a
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from shuffle_worker.arrays.grid import Axis
 from shuffle_worker.protocol.messages import Job, PlanSummary
@@ -89,5 +89,3 @@ class Plan(Struct, frozen=True):
     summary: PlanSummary
     facts: Summaries
     zarr_format: int = 3
-    split_wave: list[int] = field(default_factory=list)  # empty: all are one wave
-    group_wave: list[int] = field(default_factory=list)
