@@ -75,16 +75,22 @@ class Faults:
             until(f"node {node} is ready again", ready, seconds=90)
 
     @contextlib.contextmanager
-    def slow(self, rate: str = "40mbit") -> Iterator[None]:
-        """What comes to the nodes (from S3, from each other) does so at this rate, so that phases last."""
+    def slow(self, coming: str = "40mbit", going: str = "24mbit") -> Iterator[None]:
+        """What comes to a node (from S3, from other nodes) and what goes from it does so at these rates, so that phases
+        last long enough to be hit: what comes bounds Transferring, what goes Writing."""
+        name = os.environ.get("E2E_NAME", "shuffle")
         nodes = [node["metadata"]["name"] for node in self.cluster.kubectl.list("nodes")]
-        links = [f"{os.environ.get('E2E_NAME', 'shuffle')}-v{node.removeprefix('n')}" for node in nodes]
-        space = f"--net=/run/netns/{os.environ.get('E2E_NAME', 'shuffle')}-cp"
-        for link in links:
-            shape = ["tbf", "rate", rate, "burst", "256kbit", "latency", "400ms"]
-            run(["nsenter", space, "tc", "qdisc", "replace", "dev", link, "root", *shape])
+        links = [(f"{name}-cp", f"{name}-v{node.removeprefix('n')}", coming) for node in nodes]
+        links += [(f"{name}-{node}", "eth0", going) for node in nodes]
+
+        def shape(space: str, *words: str, check: bool = True) -> None:
+            run(["nsenter", f"--net=/run/netns/{space}", "tc", "qdisc", *words], check=check)
+
+        for space, link, rate in links:
+            tbf = ["tbf", "rate", rate, "burst", "256kbit", "latency", "400ms"]
+            shape(space, "replace", "dev", link, "root", *tbf)
         try:
             yield
         finally:
-            for link in links:
-                run(["nsenter", space, "tc", "qdisc", "del", "dev", link, "root"], check=False)
+            for space, link, _ in links:
+                shape(space, "del", "dev", link, "root", check=False)
