@@ -68,6 +68,18 @@ def test_the_operator_may_do_what_it_must_and_no_more(operator: Operator) -> Non
         assert not may(*what), what
 
 
+def test_calls_without_the_jobs_token_are_refused_and_counted(submit: Submit, operator: Operator) -> None:
+    job = submit("guarded", REPARTITION)
+    job.until_phase("Planning", "Transferring", "Writing")
+    before = operator.metrics()["shuffle_requests_refused_total"]
+    inside = f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}:http/proxy"
+    for uid in (job.object["metadata"]["uid"], "no-such-job"):
+        refused = operator.kubectl("get", "--raw", f"{inside}/v1/jobs/{uid}", check=False)
+        assert "unknown job or wrong token" in refused or "Unauthorized" in refused
+    assert operator.metrics()["shuffle_requests_refused_total"] == before + 2
+    job.complete()
+
+
 def test_the_definition_is_upgraded_as_the_notes_say(operator: Operator, tmp_path: Path) -> None:
     """Helm never does: an older definition is replaced by what `shuffle crd` prints, and jobs stay."""
     older = yaml.safe_load((CHART / "crds" / "shufflejobs.yaml").read_text())

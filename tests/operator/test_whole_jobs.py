@@ -41,6 +41,8 @@ async def test_a_job_is_carried_out_and_says_so(stage: Stage, events: Path, tmp_
     assert len(keys) == 4000
     assert not [key for key in stage.kube.objects if key[0] == SECRETS]  # nothing is left that nobody needs
     assert {"Started", "Transferring", "Completed"} <= set(stage.events())
+    assert stage.operator is not None
+    assert "shuffle_barrier_wait_seconds_count 1.0" in stage.operator.metrics.page().decode()
 
 
 async def test_a_finished_job_is_never_started_again(stage: Stage, events: Path, tmp_path: Path) -> None:
