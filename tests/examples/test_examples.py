@@ -6,6 +6,7 @@ import itertools
 import re
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -123,6 +124,28 @@ def test_to_csv_and_to_folders(demo: Path, events: pa.Table, monkeypatch: pytest
         assert table["ts"].to_pylist() == sorted(table["ts"].to_pylist())
     assert len(found) == len(events["country"].unique())  # one file each
     assert by_event(pa.concat_tables(found)).to_pylist() == by_event(events.select(sorted(names))).to_pylist()
+
+
+def test_group_by(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "group-by")
+    order = [("user_id", "ascending"), ("kind", "ascending")]
+    assert all(part.equals(part.sort_by(order)) for part in parts)
+    query = """select user_id, kind, count(*) events, sum(amount) total, median(amount::double) median_amount,
+        count(distinct country) countries, min(ts) first_seen from events group by all order by all"""
+    expected = duckdb.sql(query).to_arrow_table()
+    found = pa.concat_tables(parts).sort_by(order)
+    assert found.schema.names == expected.schema.names
+    for name in found.schema.names:
+        if name == "first_seen":
+            assert found[name].cast(pa.int64()).to_pylist() == expected[name].cast(pa.int64()).to_pylist()
+        else:
+            assert found[name].to_pylist() == expected[name].to_pylist()
+
+
+def test_distinct(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "distinct"))
+    last = {user: row for row, user in enumerate(events["user_id"].to_pylist())}
+    assert by_event(found).equals(by_event(events.take(pa.array(sorted(last.values())))))
 
 
 def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shuffle_worker.partitioning.codes import integers
-from shuffle_worker.partitioning.columns import I64, U64, Array, Bools, buffer_of, indices, plain, valid, values
+from shuffle_worker.partitioning.columns import I64, U64, Array, Bools, buffer_of, indices, plain, valid, values, view
+from shuffle_worker.plan.arrow import parts
 
 
 class Column:
@@ -66,7 +67,7 @@ class Column:
         """The values of any numeric column as 64-bit floats."""
         kind = self.plain.type
         if pa.types.is_decimal(kind):
-            return values(self.valued.cast(pa.float64()), np.float64)
+            return decimal_floats(self.valued)
         if pa.types.is_floating(kind):
             found = values(self.plain, f"f{kind.bit_width // 8}")
             found = found if self.present is None else found[self.present]
@@ -90,6 +91,25 @@ class Piece:
 
     def column(self, at: int) -> Column:
         return self._columns[at]
+
+
+def decimal_floats(array: Array) -> npt.NDArray[np.float64]:
+    """Decimals without nulls as the nearest floats (Arrow's cast multiplies by an inexact power of ten: -14.12 would be
+    -14.120000000000001). More than 53 bits of digits are rounded first."""
+    kind = array.type
+    width, scale = kind.bit_width // 64, parts(kind).scale
+    if width == 0:
+        unscaled = values(array, np.int32).astype(np.float64)
+    else:
+        words = view(array.buffers()[1], np.uint64, len(array) * width, array.offset * width).reshape(-1, width)
+        negative = words[:, -1].view(np.int64) < 0
+        unscaled, carry = np.zeros(len(words)), negative
+        for at in range(width):
+            word = np.where(negative, ~words[:, at] + carry, words[:, at])
+            carry = carry & (word == 0)
+            unscaled += word * 2.0 ** (64 * at)
+        np.negative(unscaled, where=negative, out=unscaled)
+    return unscaled / 10.0**scale if scale >= 0 else unscaled * 10.0**-scale
 
 
 def array_of(kind: pa.DataType, numbers: npt.NDArray[Any], present: Bools | None = None) -> Array:

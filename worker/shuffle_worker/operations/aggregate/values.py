@@ -188,5 +188,5 @@ def interpolated(numbers: F64, starts: I64, counts: I64, at: float) -> F64:
     second = np.minimum(starts + np.ceil(place).astype(np.int64), len(numbers) - 1)
     below, above = numbers[first], numbers[second]
     with np.errstate(invalid="ignore"):
-        between = below + (above - below) * (place - low)
+        between = below * (1 - (place - low)) + above * (place - low)  # rounded as DuckDB rounds
     return np.where((first == second) | (below == above), below, between)
