@@ -58,7 +58,7 @@ FITTING = [
     for name, (kind, _) in VALUES.items()
     if function == "size" or fits.takes(transport_type(kind))
     if not (function in ("stddev", "variance", "skew") and name in ("nan", "u64", "wide"))  # DuckDB refuses or rounds
-    if not (function in ("median", "quantile", "approxQuantile") and name in ("wide", "u64", "dec"))
+    if not (function in ("median", "quantile", "approxQuantile") and name in ("wide", "u64"))
 ]
 
 

@@ -109,7 +109,8 @@ def decimal_floats(array: Array) -> npt.NDArray[np.float64]:
             carry = carry & (word == 0)
             unscaled += word * 2.0 ** (64 * at)
         np.negative(unscaled, where=negative, out=unscaled)
-    return unscaled / 10.0**scale if scale >= 0 else unscaled * 10.0**-scale
+    found: npt.NDArray[np.float64] = unscaled / 10.0**scale if scale >= 0 else unscaled * 10.0**-scale
+    return found
 
 
 def array_of(kind: pa.DataType, numbers: npt.NDArray[Any], present: Bools | None = None) -> Array:
