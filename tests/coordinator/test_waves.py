@@ -76,3 +76,19 @@ def test_a_newcomer_takes_what_no_wave_has_begun() -> None:
     assert lease.kind is Kind.TRANSFER
     assert ledger.share(2, [0, 1, 2])
     assert [g for g, owner in enumerate(ledger.owner) if owner == 2] == [1]
+
+
+def test_groups_of_two_waves_are_handed_over() -> None:
+    """Each with what its own wave has brought."""
+    ledger = two_waves()
+    for _ in range(5):
+        read(ledger, 0)
+    assert ledger.hand_over([2, 3], 1) == [2, 3]
+    ledger.assign([0])
+    assert ledger.grant_transfer(0) is None
+    sent = []
+    while (lease := ledger.grant_transfer(1, reads=False)) is not None:
+        sent.append((lease.item, [attempt.tranche for attempt in ledger.order(lease).stored]))
+        ledger.finish(Done(lease, rows_read=10), 1)
+    assert sorted(sent) == [(0, [0]), (1, [0]), (2, [0]), (3, [1]), (4, [1])]
+    assert ledger.barrier_reached

@@ -203,14 +203,13 @@ class Ledger:
                 self.owner[g] = UNOWNED
             self.reindex()
             return
+        wave_of = {number: tranche.wave for number, tranche in self.tranches.items()}
         for wave in sorted({self.wave_of(g) for g in groups}):
-            self._separate([g for g in groups if self.wave_of(g) == wave], wave, handover)
+            mine = handover and handover.only([t for t in handover.done if wave_of[t] == wave])
+            self._separate([g for g in groups if self.wave_of(g) == wave], wave, mine)
         self.reindex()
 
     def _separate(self, groups: list[int], wave: int, handover: Handover | None) -> None:
-        if handover is not None:
-            done = {t: done for t, done in handover.done.items() if self.tranches[t].wave == wave}
-            handover = Handover(handover.worker, done, handover.counted)
         new = self._open(len(groups), handover, wave)
         for g in groups:
             old = self.tranches[self.tranche[g]]
