@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import xarray as xr
 import zarr
 from tests.arrays.in_process import make
@@ -36,19 +37,32 @@ def test_a_group_as_xarray_writes_it(bench: Bench, weather: Path) -> None:
     assert (bench.out / "_SUCCESS").exists()
 
 
-async def test_a_killed_worker_changes_nothing(bench: Bench, tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    data = rng.random((64, 96, 160), np.float32)
+SMALL_WAVES = """
+from shuffle_worker.arrays import layout
+layout.LEAST_WAVE_BYTES = layout.LEAST_BOX_BYTES = layout.LEAST_PIECE_BYTES = layout.SMALL_GROUP_BYTES = 1 << 16
+"""
+"""So that a small array has what otherwise only large ones have: several waves, many splits and groups."""
+
+
+@pytest.mark.parametrize(("length", "waves"), [(-1, 1), (8, 4)])
+async def test_a_killed_worker_changes_nothing(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, waves: int
+) -> None:
+    data = np.random.default_rng(1).random((64, 96, 160), np.float32)
     make(tmp_path / "in", data, (2, 96, 160), compressors=None)
+    monkeypatch.setenv("PYTHONPATH", bench.inject(SMALL_WAVES)["PYTHONPATH"])
 
     async def kill(run: Watched) -> None:
         await run.until(lambda: run.now.workers_ready == 2 == len(run.pids()), "two workers")
         await run.until(lambda: run.now.splits_done >= 2, "splits done")
         run.kill(1)
 
-    path = job(bench, {"chunks": {"0": -1, "1": 24, "2": 32}}, tmp_path / "in")
-    end, _ = await run_watched(bench, bench.loaded(path), kill)
+    path = job(bench, {"chunks": {"0": length, "1": 24, "2": 32}}, tmp_path / "in")
+    end, run = await run_watched(bench, bench.loaded(path), kill)
     assert end.phase == "Complete", end.cause
     assert end.workers_lost + end.workers_replaced >= 1
+    ledger = run.local.machine.ledger
+    assert ledger is not None
+    assert len(set(ledger.group_wave) or {0}) >= waves
     np.testing.assert_array_equal(zarr.open_array(bench.out, mode="r")[...], data)
     assert end.rows_read == end.rows_written == data.size
