@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte lint types format crds docs bench simulate lock clean
+.PHONY: help setup demo test test-flyte lint types format crds docs bench bench-rechunk simulate lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +21,7 @@ COMPILE = $(BIN)/pip-compile - --quiet --no-header --strip-extras --no-emit-inde
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
-	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with everything in it (quick when it is there)
 	@:
@@ -68,6 +68,9 @@ docs: crds ## Generate the reference and check the links between pages
 
 bench: $(READY) ## Compare with Dask, Polars and DuckDB (BENCH="--size 3_375_000": less)
 	@$(BIN)/python -m benchmarks.run $(BENCH)
+
+bench-rechunk: $(READY) ## Compare rechunk with Dask, rechunker and Cubed (BENCH="--size full": what is reported)
+	@$(BIN)/python -m benchmarks.rechunk $(BENCH)
 
 simulate: $(READY) ## Run whole jobs under random faults (SCHEDULES=100000, SEED=0)
 	@$(BIN)/python -m tests.simulation.scenario $(SEED) $(SCHEDULES)

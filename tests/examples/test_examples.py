@@ -154,3 +154,18 @@ def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch)
     assert_apart(parts, "user_id")
     assert all(part["ts"].to_pylist() == sorted(part["ts"].to_pylist()) for part in parts)
     assert by_event(pa.concat_tables(parts)).equals(by_event(events))
+
+
+def test_rechunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+    import xarray as xr
+
+    data = np.random.default_rng(3).random((48, 30, 40), np.float32)
+    before = xr.Dataset({"t2m": (("time", "latitude", "longitude"), data)}, {"time": np.arange(48)})
+    before.to_zarr(tmp_path / "demo" / "weather.zarr", encoding={"t2m": {"chunks": (1, 30, 40)}})
+    monkeypatch.chdir(tmp_path)
+    example = str(PROJECT / "examples" / "rechunk.yaml")
+    assert execute(["run", example, "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    after = xr.open_zarr(tmp_path / "demo" / "weather-by-place.zarr")
+    assert after.t2m.encoding["chunks"] == (48, 12, 12)
+    xr.testing.assert_identical(before, after.load())

@@ -56,7 +56,8 @@ class Look(NamedTuple):
 
 
 class Drafted(NamedTuple):
-    """An array on its way into the plan. plain: its chunks are used where they were read to."""
+    """An array on its way into the plan. plain: input chunks are used where they were read to; plain_target: output
+    chunks are written from where they were put together."""
 
     source: Source
     target: Target
@@ -65,6 +66,7 @@ class Drafted(NamedTuple):
     plan: ArrayPlan
     look: Look
     plain: bool
+    plain_target: bool
 
 
 def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
@@ -278,8 +280,8 @@ def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets
         present=look.present,
         moved=tuple(stored) != (source.shards or source.chunks) or shape != source.shape,
     )
-    plain = Coding(plan.source, Codecs()).decodes_in_place
-    return Drafted(source, target, made, attributes, plan, look, plain)
+    in_place = [Coding(text, Codecs()).decodes_in_place for text in (plan.source, plan.target)]
+    return Drafted(source, target, made, attributes, plan, look, *in_place)
 
 
 def _read_unit(source: Source, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
@@ -351,7 +353,7 @@ def unit_bytes(draft: Drafted) -> tuple[int, int]:
     chunk = math.prod(axis.chunk for axis in plan.axes) * plan.itemsize
     stored = 1 if draft.plain else 2  # bytes that are the elements are held once
     variable = 2 if is_variable(draft.source.metadata.dtype.to_native_dtype()) else 1
-    encoded = 2 if draft.target.shards is not None else 1
+    encoded = 2 if draft.target.shards is not None else 0 if draft.plain_target else 1
     return variable * stored * chunk + 2 * STEP_BYTES, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
 
 
