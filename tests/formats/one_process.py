@@ -33,22 +33,25 @@ def job_of(
     operation: Mapping[str, Any] | None = None,
     *,
     memory: int = MEMORY,
+    code: Path | None = None,
 ) -> Job:
-    """The job as a job file would say it."""
+    """The job as a job file would say it. code: a folder, .py, .zip or .whl of the user's modules."""
     given = {"path": str(source)} if isinstance(source, Path) else dict(source)
-    document = {
+    document: dict[str, Any] = {
         "apiVersion": "shuffle-operator.dev/v1alpha1",
         "kind": "ShuffleJob",
         "metadata": {"name": "test"},
         "spec": {"operation": dict(operation or {"repartition": {}}), "inputs": [given], "output": dict(output)},
     }
+    if code is not None:
+        document["spec"]["functions"] = {"sources": [{"path": str(code)}]}
     return resolve(load_job(yaml.safe_dump(document)), uid=f"test-{next(UIDS)}", workers=1, memory=memory)
 
 
 def carry_out(job: Job, scratch: Path) -> Committed:
     """Leaves nothing of the output where it fails, as a coordinator would see to."""
     scratch.mkdir(exist_ok=True)
-    tasks = Tasks(Budgets.for_limit(job.memory), scratch)
+    tasks = Tasks(Budgets.for_limit(job.memory, functions=job.functions.memory), scratch)
     try:
         summary = tasks.plan(job)
         tasks.load(job, summary.fingerprint)

@@ -96,7 +96,10 @@ class Tasks:
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = storage_for(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
-        self._readers = [reader_for(plan, one, index) for index, one in enumerate(input_storages(job))]
+        self._readers = [
+            reader_for(plan, one, index, functions=self._budgets.functions, scratch=self._scratch)
+            for index, one in enumerate(input_storages(job))
+        ]
         files = OutputFiles(plan, self._output, self._scratch)
         self._operation = operation_for(
             plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers

@@ -88,7 +88,8 @@ def declared_memory(job: ShuffleJob, default: int) -> int:
 def functions_memory(spec: Spec, memory: int) -> int:
     """How much of a worker's memory is for processes of functions; nothing where the job has none."""
     group = spec.operation.group_by
-    if group is None or group.apply is None:
+    applied = group is not None and group.apply is not None
+    if not applied and all(item.reader is None for item in spec.inputs):
         return 0
     if spec.functions is not None and spec.functions.memory is not None:
         return parse_bytes(spec.functions.memory)

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -184,7 +184,7 @@ class Host:
         self._send(pieces(Kind.STREAM))
         yield from self._results(batches)
 
-    def read(self, path: str, columns: Sequence[str] | None, check: Check) -> Iterator[pa.RecordBatch]:
+    def read(self, path: str, columns: Sequence[str] | None, check: Check) -> Generator[pa.RecordBatch]:
         """Call a reader: the batches of the tables that it gives for a path."""
         self.start(check)
         self._check = check

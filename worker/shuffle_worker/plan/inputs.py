@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -25,6 +25,9 @@ from shuffle_worker.readers.formats import FUNCTION, Opening, opening_of
 from shuffle_worker.readers.source import Source
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.base import Info, Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.readers.function import Calls
 
 THREADS = 16
 """Footers read at once: they are small and mostly waiting for the store."""
@@ -131,13 +134,14 @@ def read_inputs(
     index: int = 0,
     wanted: Sequence[str] | None = None,
     strict: bool = True,
+    calls: Calls | None = None,
 ) -> InputFiles:
     """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
 
     filtered, keys: the columns that the filter names, and those that the boundaries are of. index: the input's.
-    wanted: the columns that are sent; None for all. strict: see `Opening`."""
+    wanted: the columns that are sent; None for all. strict, calls: see `Opening`."""
     listed = list_files(source, storage, index)
-    opening = opening_of(source, index, [one.info.path for one in listed], strict=strict)
+    opening = opening_of(source, index, [one.info.path for one in listed], strict=strict, calls=calls)
     empty = next((one for one in listed if one.info.size == 0), None)
     if empty is not None and not opening.empty_files:
         raise DataError(f"{empty.info.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")

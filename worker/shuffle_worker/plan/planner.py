@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -34,6 +35,9 @@ from shuffle_worker.writers.folders import check_folders
 from shuffle_worker.writers.output import SUCCESS, staging
 from shuffle_worker.writers.storable import storable
 
+if TYPE_CHECKING:
+    from shuffle_worker.readers.function import Calls
+
 TYPES_SHOWN = 5
 
 
@@ -42,10 +46,26 @@ def make_plan(
 ) -> Plan:
     """budgets: of each worker. storages: of each input. scratch: a folder for what is only needed here.
     Raises JobError where the job cannot be carried out as written."""
+    if not any(source.reader for source in job.inputs):
+        return _planned(job, budgets, storages, storage_out, scratch, [None] * len(job.inputs))
+    from shuffle_worker.readers.function import calls_of
+
+    with calls_of(job, budgets.functions, scratch) as calls:
+        return _planned(job, budgets, storages, storage_out, scratch, calls)
+
+
+def _planned(
+    job: Job,
+    budgets: Budgets,
+    storages: Sequence[Storage],
+    storage_out: Storage,
+    scratch: Path | None,
+    calls: Sequence[Calls | None],
+) -> Plan:
     operation = planning_for(job)
     if len(job.inputs) != operation.inputs:
         raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
-    found = [find(job, index, operation, storage) for index, storage in enumerate(storages)]
+    found = [find(job, index, operation, storage, calls[index]) for index, storage in enumerate(storages)]
     operation.check([one.columns for one in found])
     filters = [compiled(one, found) for one in found]
     check_output(job, storage_out)
@@ -107,7 +127,7 @@ def make_plan(
         row_group_rows=row_group_rows,
         dictionary=dictionary,
         boundaries=_boundaries(operation, inputs[0], layout),
-        code=operation.code,
+        code=operation.code or next((one.code for one in calls if one is not None), []),
         broadcast=operation.broadcast,
         small=[split for split in every_split if split.input == operation.broadcast],
         hot=hot,

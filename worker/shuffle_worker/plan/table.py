@@ -7,7 +7,7 @@ can be judged together; `measure` reads some rows. What one input is does not de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -23,6 +23,9 @@ from shuffle_worker.plan.record import File, Piece, Split, Table
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.protocol.messages import Input, Job
 from shuffle_worker.storage.base import Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.readers.function import Calls
 
 
 class FoundTable(NamedTuple):
@@ -102,14 +105,16 @@ class Planned(NamedTuple):
         return out
 
 
-def find(job: Job, index: int, operation: Planning, storage: Storage) -> FoundTable:
-    """Raises the JobErrors of bad input."""
+def find(job: Job, index: int, operation: Planning, storage: Storage, calls: Calls | None = None) -> FoundTable:
+    """calls: of the input's reader function. Raises the JobErrors of bad input."""
     source = job.inputs[index]
     filtered = columns_of(source.filter, index) if source.filter else []
     ranges = [key.column for key in operation.range_keys()]
     needed = operation.needed(index)
     wanted = source.columns if needed is None else needed
-    found = read_inputs(source, storage, filtered, ranges, index=index, wanted=wanted, strict=wanted is None)
+    found = read_inputs(
+        source, storage, filtered, ranges, index=index, wanted=wanted, strict=wanted is None, calls=calls
+    )
     check_apart(source, found.files, job.output.path)
     return FoundTable(index, source, storage, found, select(found.schema, source.columns, index), filtered)
 

@@ -9,13 +9,18 @@ text.py       CSV and JSON: cutting and streaming         records.py   where rec
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.base import Reader
 from shuffle_worker.storage.base import Storage
 
 
-def reader_for(plan: Plan, storage: Storage, index: int = 0) -> Reader:
-    """The reader for one of the plan's inputs."""
+def reader_for(
+    plan: Plan, storage: Storage, index: int = 0, *, functions: int = 0, scratch: Path | None = None
+) -> Reader:
+    """The reader for one of the plan's inputs. functions: memory for a process of a reader function; scratch: where its
+    code is fetched to."""
     from shuffle_worker.readers.files import FileReader
 
-    return FileReader(plan, storage, index)
+    return FileReader(plan, storage, index, functions=functions, scratch=scratch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -37,9 +38,19 @@ KEPT_FOOTERS = 8
 class FileReader:
     """Reads the splits of one of a plan's inputs. Safe for several threads, each with its own split.
 
-    budget: stored bytes of a remote file held at once; by default a third of the worker's working memory."""
+    budget: stored bytes of a remote file held at once; by default a third of the worker's working memory. functions,
+    scratch: memory of a process of a reader function, and where its code is fetched to."""
 
-    def __init__(self, plan: Plan, storage: Storage, index: int = 0, budget: int | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        storage: Storage,
+        index: int = 0,
+        budget: int | None = None,
+        *,
+        functions: int = 0,
+        scratch: Path | None = None,
+    ) -> None:
         self._plan = plan
         self._storage = storage
         self._budget = budget if budget is not None else Budgets.for_limit(plan.job.memory).working // 3
@@ -54,7 +65,7 @@ class FileReader:
             extra = table.filter_schema()
             self._target = pa.schema([*self._output, *transport_schema(extra)])
             self._filter = compile_filter(text, self._target, index)
-        self._opening = opening_of_plan(plan, index)
+        self._opening = opening_of_plan(plan, index, functions, scratch)
         self._footers: OrderedDict[int, object] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -7,7 +7,8 @@ Called by the plan (`plan/inputs.py`, and through `Found.open` by probe and samp
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -20,6 +21,9 @@ from shuffle_worker.protocol.messages import Csv, Input
 from shuffle_worker.readers.codecs import plain_name
 from shuffle_worker.readers.source import Source
 from shuffle_worker.storage.base import Info, Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.readers.function import Calls
 
 FUNCTION = "function"
 
@@ -59,7 +63,7 @@ def look_bytes(files: int) -> int:
     return min(max(LOOK_ALL // max(files, 1), LOOK), MOST_LOOK)
 
 
-def opening_of(source: Input, index: int, files: Sequence[str], *, strict: bool) -> Opening:
+def opening_of(source: Input, index: int, files: Sequence[str], *, strict: bool, calls: Calls | None = None) -> Opening:
     """For an input whose files are listed. Raises InvalidSpec."""
     kind = format_of(source, files, index)
     if kind not in (*READABLE, FUNCTION):
@@ -71,7 +75,7 @@ def opening_of(source: Input, index: int, files: Sequence[str], *, strict: bool)
         )
     if source.csv is not None and kind != "CSV":
         raise InvalidSpec(f"inputs[{index}].csv: the files are {kind}; leave it out, or set format: CSV")
-    opening = Opening(source, index, kind, look_bytes(len(files)), strict)
+    opening = Opening(source, index, kind, look_bytes(len(files)), strict, calls)
     for at, field in enumerate(opening.declared if kind in TEXT else []):
         if not _in_text(field.type, kind):
             raise InvalidSpec(
@@ -81,10 +85,15 @@ def opening_of(source: Input, index: int, files: Sequence[str], *, strict: bool)
     return opening
 
 
-def opening_of_plan(plan: Plan, index: int) -> Opening:
-    """The same for a plan that is made."""
+def opening_of_plan(plan: Plan, index: int, memory: int = 0, scratch: Path | None = None) -> Opening:
+    """The same for a plan that is made. memory: of a process of a function's; scratch: where its code is fetched to."""
     table = plan.inputs[index]
-    return Opening(plan.job.inputs[index], index, table.format, LOOK, table.strict)
+    calls = None
+    if table.format == FUNCTION:
+        from shuffle_worker.readers.function import Calls
+
+        calls = Calls(plan.job, index, memory, scratch, plan.code)
+    return Opening(plan.job.inputs[index], index, table.format, LOOK, table.strict, calls)
 
 
 def _in_text(kind: pa.DataType, name: str) -> bool:
@@ -104,13 +113,14 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 class Opening(NamedTuple):
     """How the files of one input are opened. look: see `look_bytes`. strict: all columns are wanted, so one that the
-    plan does not know is an error."""
+    plan does not know is an error. calls: of the reader function, where there is one."""
 
     source: Input
     number: int
     format: str
     look: int
     strict: bool
+    calls: Calls | None = None
 
     @property
     def declared(self) -> pa.Schema:
@@ -154,12 +164,17 @@ class Opening(NamedTuple):
 
             return OrcSource(storage, info)
         if self.format == FUNCTION:
-            from shuffle_worker.functions.load import load_function
             from shuffle_worker.readers.function import FunctionSource
 
+            assert self.calls is not None
             known = types if types is not None else self.declared if self.source.schema else None
-            return FunctionSource(info, self.source.reader, load_function(self.source.reader), known, footer)
+            return FunctionSource(info, self.calls, self._in_files(known, hive))
         return self._text(storage, info, types, hive, budget, footer)
+
+    @staticmethod
+    def _in_files(known: pa.Schema | None, hive: Iterable[str]) -> pa.Schema | None:
+        """A function is not asked for what folders spell out."""
+        return None if known is None else pa.schema([field for field in known if field.name not in set(hive)])
 
     def _text(
         self,

@@ -1,30 +1,126 @@
-"""A reader function of the user's own: `package.module:function`, (path, columns) -> Arrow.
+"""A reader function of the user's own: `package.module:function`, (path, columns) -> Arrow or a data frame.
 
-It is called once for each file and reading, in the worker's compute thread, and may return a table, a record batch, a
-`RecordBatchReader`, or an iterator of record batches or tables; with the last two a file of any size is read in little
-memory. `columns` names what is wanted, None for all; more than that may be returned, and is left out.
+It is called in processes of its own (`functions/`), once for each file and reading, and may return a table, a record
+batch, a data frame, a `RecordBatchReader`, or an iterator of them; with the last two a file of any size is read in
+little memory. `columns` names what is wanted, None for all; more than that may be returned, and is left out.
 
 What the function returns for one path must not change from call to call: a worker that is lost has its files read again
-by others.
+by others. Memory: the batch that came last; the process has the memory that the job gives to functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError, JobError, UserFunctionFailed
-from shuffle_worker.functions.tracebacks import told
+from shuffle_worker.errors import DataError, Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_worker.functions.failures import Killed
+from shuffle_worker.functions.host import Setup, Trouble
+from shuffle_worker.functions.pool import Hosts
+from shuffle_worker.functions.sources import prepare
 from shuffle_worker.plan.statistics import ColumnRange
+from shuffle_worker.protocol.messages import Job
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
 from shuffle_worker.storage.base import Info
+from shuffle_worker.units import readable
 
-Function = Callable[..., Any]
+FEW = 8
+"""Batches of about 2 MiB that are taken to the end of a file where no more are wanted."""
 
-ACCEPTED = "an Arrow Table, RecordBatch, RecordBatchReader, or an iterator of record batches"
+GUESS = 64.0
+"""Bytes of a file that make a row, where the function was not called to see."""
+
+
+class Calls:
+    """The processes of one input's reader function; they are started when they are wanted. expected: the digests of the
+    job's code by the plan, none while it is being made. Safe for several threads."""
+
+    def __init__(self, job: Job, number: int, memory: int, scratch: Path | None, expected: Sequence[str] = ()) -> None:
+        self.name = job.inputs[number].reader
+        self._job = job
+        self._field = f"inputs[{number}].reader"
+        self._memory = memory
+        self._scratch = scratch or Path()
+        self._expected = expected
+        self._hosts: Hosts | None = None
+        self._lock = threading.Lock()
+        self.code: list[str] = []
+        """The digests of the code that it was imported from."""
+
+    def read(self, path: str, columns: Sequence[str] | None, found: list[pa.Schema]) -> Iterator[pa.RecordBatch]:
+        """What the function gives for a path, in plain types. found: gets the schema that it gave, before its rows."""
+        with self._opened().host() as host:
+            results = host.read(path, columns, lambda: None)
+            try:
+                for batch in results:
+                    if host.schema is not None:
+                        found[:] = [host.schema]
+                    yield batch
+                if host.schema is not None:
+                    found[:] = [host.schema]
+            except GeneratorExit:
+                # a process whose results nobody takes is ended, and the next must import everything again
+                with contextlib.suppress(Trouble):
+                    for _ in islice(results, FEW):
+                        pass
+                results.close()
+                raise
+            except Trouble as trouble:
+                raise self._told(trouble, path) from trouble
+
+    def close(self) -> None:
+        if self._hosts is not None:
+            self._hosts.close()
+
+    def _opened(self) -> Hosts:
+        with self._lock:
+            if self._hosts is None:
+                places = prepare(self._job.functions.sources, self._scratch / "functions", self._expected)
+                self.code = [place.sha256 for place in places]
+                self._hosts = Hosts(Setup(self.name, places, pa.schema([]), None, self._memory, 0, reader=True))
+            return self._hosts
+
+    def _told(self, trouble: Trouble, path: str) -> JobError:
+        first, _, frames = trouble.message.partition("\n")
+        frames = f"\n{frames}" if frames else ""
+        if trouble.kind == "load":
+            return InvalidSpec(f"{self._field}: {first}{frames}")
+        function = f"{self._field}: {self.name}"
+        if trouble.kind == "raised":
+            return UserFunctionFailed(f"{function} raised {first}\nfor {path}{frames}")
+        if trouble.kind == "differs":
+            return UserFunctionFailed(f"{function}: {first}, or an iterator of them\nfor {path}")
+        if trouble.kind == "memory":
+            return OutOfMemory(
+                f"{function} needs more memory than the {readable(self._memory)} that its process has: {first}\n"
+                f"for {path}; give functions more (spec.functions.memory), or have it yield record batches{frames}"
+            )
+        if trouble.kind == "killed":
+            return Killed(f"{function}: {first}\nfor {path}")
+        if trouble.kind == "crashed":
+            return UserFunctionFailed(f"{function} crashed: {first}\nfor {path}{frames}")
+        return Internal(f"{function}: {trouble.message}")
+
+
+@contextmanager
+def calls_of(job: Job, memory: int, scratch: Path | None) -> Iterator[list[Calls | None]]:
+    """For each input of a job that is being planned, its function's processes; None where it has no function."""
+    with contextlib.ExitStack() as stack:
+        found: list[Calls | None] = []
+        for number, source in enumerate(job.inputs):
+            calls = Calls(job, number, memory, scratch) if source.reader else None
+            if calls is not None:
+                stack.callback(calls.close)
+            found.append(calls)
+        yield found
 
 
 class FunctionSource:
@@ -33,20 +129,12 @@ class FunctionSource:
 
     counted = False
 
-    def __init__(
-        self, info: Info, name: str, function: Function, schema: pa.Schema | None, footer: object = None
-    ) -> None:
+    def __init__(self, info: Info, calls: Calls, schema: pa.Schema | None) -> None:
         self.path = info.path
         self._size = info.size
-        self._name = name
-        self._function = function
-        self._row_bytes = 64.0
-        if isinstance(footer, pa.Schema):
-            self.schema: pa.Schema = footer
-        elif schema is not None:
-            self.schema = schema
-        else:
-            self.schema = self._look()
+        self._calls = calls
+        self._row_bytes = GUESS
+        self.schema: pa.Schema = schema if schema is not None else self._look()
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +151,7 @@ class FunctionSource:
 
     @property
     def footer(self) -> object:
-        return self.schema
+        return None
 
     @property
     def whole_groups(self) -> bool:
@@ -84,80 +172,25 @@ class FunctionSource:
     def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         wanted = list(names)
         for _ in groups:
-            for batch in self._called(wanted):
+            for batch in self._calls.read(self.path, wanted, []):
                 lacking = next((name for name in wanted if name not in batch.schema.names), None)
                 if lacking is not None:
                     raise DataError(
-                        f"{self.path}: {self._name} returned no column {lacking!r}; it returned "
+                        f"{self.path}: {self._calls.name} returned no column {lacking!r}; it returned "
                         f"{', '.join(batch.schema.names) or 'no columns'}; where files differ declare inputs[].schema "
                         "and return nulls for what a file lacks"
                     )
                 yield from sliced(batch.select(wanted), rows)
 
     def _look(self) -> pa.Schema:
-        result = self._call(None)
-        if isinstance(result, pa.Table | pa.RecordBatch | pa.RecordBatchReader):
-            found = result.schema
-            if not isinstance(result, pa.RecordBatchReader) and result.num_rows:
-                self._row_bytes = max(result.nbytes / result.num_rows, 1.0)
-            return found
-        for batch in self._batches(result):
-            if batch.num_rows:
-                self._row_bytes = max(batch.nbytes / batch.num_rows, 1.0)
-            return batch.schema
-        raise DataError(
-            f"{self.path}: {self._name} returned an iterator without a single batch, so its columns are not known; "
-            "declare them in inputs[].schema, or return an empty batch"
-        )
-
-    def _called(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        return self._batches(self._call(columns))
-
-    def _call(self, columns: list[str] | None) -> Any:
-        try:
-            return self._function(self.path, columns)
-        except (JobError, MemoryError):
-            raise
-        except Exception as error:
-            raise self._raised(error) from error
-
-    def _batches(self, result: Any) -> Iterator[pa.RecordBatch]:
-        if isinstance(result, pa.RecordBatch):
-            yield result
-            return
-        if isinstance(result, pa.Table):
-            yield from result.to_batches()
-            return
-        if isinstance(result, str | bytes | dict | list | tuple) or not hasattr(result, "__iter__"):
-            raise self._no_arrow(result)
-        if not isinstance(result, pa.RecordBatchReader) and not hasattr(result, "__next__"):
-            raise self._no_arrow(result)
-        iterator = iter(result)
-        while True:
-            try:
-                each = next(iterator)
-            except StopIteration:
-                return
-            except (JobError, MemoryError):
-                raise
-            except Exception as error:
-                raise self._raised(error) from error
-            if isinstance(each, pa.Table):
-                yield from each.to_batches()
-            elif isinstance(each, pa.RecordBatch):
-                yield each
-            else:
-                raise self._no_arrow(each, "an iterator of ")
-
-    def _no_arrow(self, result: Any, of: str = "") -> UserFunctionFailed:
-        kind = f"{type(result).__module__}.{type(result).__qualname__}"
-        advice = "; pa.Table.from_pandas(frame) makes a table of it" if "pandas" in kind else ""
-        return UserFunctionFailed(
-            f"inputs[].reader: {self._name} returned {of}{kind} for {self.path}; return {ACCEPTED}{advice}"
-        )
-
-    def _raised(self, error: Exception) -> UserFunctionFailed:
-        package = self._name.partition(":")[0].partition(".")[0]
-        return UserFunctionFailed(
-            f"inputs[].reader: {self._name} failed for {self.path}: {told(error, package=package)}"
-        )
+        """The columns of what it returns; that is read no further than to its first rows."""
+        found: list[pa.Schema] = []
+        for batch in self._calls.read(self.path, None, found):
+            self._row_bytes = max(batch.nbytes / max(batch.num_rows, 1), 1.0)
+            break
+        if not found:
+            raise DataError(
+                f"{self.path}: {self._calls.name} returned an iterator without a single batch, so its columns are not "
+                "known; declare them in inputs[].schema, or return an empty batch"
+            )
+        return found[0]
