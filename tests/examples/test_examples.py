@@ -148,6 +148,25 @@ def test_distinct(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch)
     assert by_event(found).equals(by_event(events.take(pa.array(sorted(last.values())))))
 
 
+def test_join(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "join"))
+    columns = ["user_id", "ts", "amount"]
+    refunds, purchases = (
+        events.filter(pc.equal(events["kind"], kind)).select(columns) for kind in ("refund", "purchase")
+    )
+    bought: dict[int, list[tuple[object, object]]] = {}
+    for row in purchases.to_pylist():
+        bought.setdefault(row["user_id"], []).append((row["ts"], row["amount"]))
+    expected = [
+        (row["user_id"], row["ts"], row["amount"], *pair)
+        for row in refunds.select(columns).to_pylist()
+        for pair in bought.get(row["user_id"], [(None, None)])
+    ]
+    assert found.column_names == [*columns, "ts_bought", "amount_bought"]
+    assert len({row[3] is None for row in expected}) == 2  # with and without a partner
+    assert sorted(map(repr, expected)) == sorted(repr(tuple(row.values())) for row in found.to_pylist())
+
+
 def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # it replaces its own output
         parts = run(demo, monkeypatch, "demo/events-by-user")

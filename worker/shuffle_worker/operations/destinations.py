@@ -39,6 +39,11 @@ class Destinations:
     def of(self, rows: Rows) -> tuple[pa.RecordBatch, Cells]:
         """The rows, some of them several times, and the cell of each."""
         hashes = self.keys.hashes(rows.batch)
+        if not (self._dealt or self._copied):
+            hashes >>= _HALF
+            hashes *= np.uint64(self._partitions * self._each)
+            hashes >>= _HALF
+            return rows.batch, hashes.astype(np.int32)
         turns = np.zeros(len(hashes), np.int64)
         pieces = np.ones(len(hashes), np.int64)
         batch = rows.batch
@@ -63,9 +68,8 @@ class Destinations:
         """turns: which of a key's `pieces` files, counted from the one that its hash says."""
         product = (hashes >> _HALF) * np.uint64(self._partitions)
         files = (product >> _HALF).astype(np.int64)
-        if self._dealt or self._copied:
-            files += turns * self._partitions // pieces
-            files %= self._partitions
+        files += turns * self._partitions // pieces
+        files %= self._partitions
         within = ((product & _LOW) * np.uint64(self._each)) >> _HALF
         cells: Cells = (files * self._each + within.astype(np.int64)).astype(np.int32)
         return cells

@@ -32,8 +32,8 @@ BROADCAST_BYTES = 8 << 20
 BROADCAST_TIMES = 4
 """The other side is at least so many times as large; else there is nothing to gain."""
 
-HOT_BYTES = 64 << 20
-HOT_TIMES = 5
+HOT_BYTES = 32 << 20
+HOT_TIMES = 3
 HOT_PIECE = 8 << 20
 """Bytes of a hot key's rows in one file, or half a file's average where that is more."""
 
