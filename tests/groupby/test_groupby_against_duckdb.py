@@ -38,6 +38,9 @@ SQL = {
     "quantile": "quantile_cont({}::double, 0.3)",
     "approxQuantile": "quantile_cont({}::double, 0.3)",
     "list": "list({0} order by row) filter ({0} is not null)",
+    "largest": "max({}, 3)",
+    "smallest": "min({}, 3)",
+    "corr": "if(isnan(corr({0}::double, row::double)), null, corr({0}::double, row::double))",
     "any": "bool_or({})",
     "all": "bool_and({})",
 }
@@ -49,7 +52,7 @@ WITH_NULLS = {
     "countDistinct": "count(distinct {0}) + (count({0}) < count(*))::int",
     "approxCountDistinct": "count(distinct {0}) + (count({0}) < count(*))::int",
 }
-ROUNDED = ("mean", "stddev", "variance", "skew", "median", "quantile", "approxQuantile")
+ROUNDED = ("corr", "mean", "stddev", "variance", "skew", "median", "quantile", "approxQuantile")
 """Functions that divide or interpolate: DuckDB rounds at other places."""
 
 FITTING = [
@@ -57,7 +60,9 @@ FITTING = [
     for function, fits in FUNCTIONS.items()
     for name, (kind, _) in VALUES.items()
     if function == "size" or fits.takes(transport_type(kind))
-    if not (function in ("stddev", "variance", "skew") and name in ("nan", "u64", "wide"))  # DuckDB refuses or rounds
+    if not (
+        function in ("stddev", "variance", "skew", "corr") and name in ("nan", "u64", "wide")
+    )  # DuckDB refuses or rounds
     if not (function in ("median", "quantile", "approxQuantile") and name in ("wide", "u64"))
 ]
 
@@ -72,6 +77,8 @@ def group_by(by: list[str], chosen: list[tuple[str, str, bool]]) -> GroupBy:
                 f"{at} {function} {column}",
                 0.3 if "uantile" in function else None,
                 ignoring,
+                "row" if function == "corr" else None,
+                3 if function in ("largest", "smallest") else 0,
             )
             for at, (function, column, ignoring) in enumerate(chosen)
         ],
@@ -164,7 +171,8 @@ TYPES = [
     ("size", "i8", "int64"), ("countDistinct", "str", "int64"), ("approxCountDistinct", "str", "int64"),
     ("stddev", "i8", "double"), ("variance", "dec", "double"), ("skew", "f64", "double"), ("median", "i64", "double"),
     ("quantile", "f32", "double"), ("approxQuantile", "i8", "double"), ("list", "date", "list<element: date32[day]>"),
-    ("any", "bool", "bool"), ("all", "bool", "bool"),
+    ("largest", "ts", "list<element: timestamp[us]>"), ("smallest", "str", "list<element: string>"),
+    ("corr", "i8", "double"), ("any", "bool", "bool"), ("all", "bool", "bool"),
 ]  # fmt: skip
 
 

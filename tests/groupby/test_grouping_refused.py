@@ -39,7 +39,7 @@ REFUSED: list[tuple[AnyOperation, str]] = [
     (
         GroupBy(BY, [aggregation("sum", "name")]),
         "aggregations[0]: sum takes columns of numbers, booleans and durations, but 'name' is string; "
-        f"{OTHERS} approxCountDistinct, count, countDistinct, first, last, list, max, min, size",
+        f"{OTHERS} approxCountDistinct, count, countDistinct, first, largest, last, list, max, min, size, smallest",
     ),
     (
         GroupBy(BY, [aggregation("mean", "at")]),

@@ -95,15 +95,20 @@ class Aggregation(ApiModel):
 
     function: Literal[
         "sum", "mean", "min", "max", "count", "size", "countDistinct", "approxCountDistinct", "first", "last", "stddev",
-        "variance", "skew", "median", "quantile", "approxQuantile", "list", "any", "all",
+        "variance", "skew", "corr", "median", "quantile", "approxQuantile", "largest", "smallest", "list", "any", "all",
     ] = Field(
         description="What is worked out for each group. count: its values; size: its rows. stddev, variance and skew "
-        "are those of a sample. quantile and median interpolate between the two nearest values and are exact; the "
+        "are those of a sample, corr is Pearson's. largest and smallest give a list of some values, the best first. "
+        "quantile and median interpolate between the two nearest values and are exact; the "
         "approx ones need a bounded amount of memory a group."
     )  # fmt: skip
     column: Column | None = Field(
         default=None,
         description="The column it is worked out from. size has none; count without one counts rows, as size does.",
+    )
+    with_: Column | None = Field(default=None, alias="with", description="For corr: the other column.")
+    values: int | None = Field(
+        default=None, ge=1, le=10_000, description="For largest and smallest: how many values of each group."
     )
     as_: Column | None = Field(
         default=None, alias="as", description="The name of the result; by default function_column."

@@ -255,6 +255,8 @@ def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
                 name=one.as_ or "_".join(filter(None, (one.function, one.column))),
                 quantile=one.quantile,
                 ignore_nulls=one.ignore_nulls,
+                other=one.with_,
+                values=one.values or 0,
             )
             for one in group.aggregations or []
         ],

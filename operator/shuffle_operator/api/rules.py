@@ -166,6 +166,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec.operation.groupBy.aggregations[]",
+        "with",
+        "corr needs with (the other column), and no other function has it",
+        "(self.__function__ == 'corr') == has(self.with)",
+        lambda node: (node.get("function") == "corr") == ("with" in node),
+    ),
+    Rule(
+        "spec.operation.groupBy.aggregations[]",
+        "values",
+        "largest and smallest need values (how many), and no other function has it",
+        "(self.__function__ == 'largest' || self.__function__ == 'smallest') == has(self.values)",
+        lambda node: (node.get("function") in ("largest", "smallest")) == ("values" in node),
+    ),
+    Rule(
+        "spec.operation.groupBy.aggregations[]",
         "column",
         "every function but count and size needs a column, and size has none",
         "self.__function__ == 'count' || has(self.column) != (self.__function__ == 'size')",

@@ -85,7 +85,7 @@ class Shape:
         self.sampled = any(one.function == "approxQuantile" for one in operation.aggregations)
         self.raw = rows.append(_POSITION) if self.sampled else rows
         self.keys = pa.schema([rows.field(name) for name in operation.by])
-        named = dict.fromkeys(one.column for one in operation.aggregations if one.column is not None)
+        named = dict.fromkeys(name for one in operation.aggregations for name in one.columns)
         self.columns = pa.schema([rows.field(name) for name in named])
         self.raw_keys = [rows.get_field_index(name) for name in self.keys.names]
         self.raw_columns = [rows.get_field_index(name) for name in self.columns.names]

@@ -103,6 +103,9 @@ FUNCTIONS: dict[str, Fits] = {
     "quantile": _QUANTILE,
     "approxQuantile": _QUANTILE,
     "list": Fits(_anything, "any", _list),
+    "largest": Fits(can_order, "numbers, text, bytes, times and booleans", _list),
+    "smallest": Fits(can_order, "numbers, text, bytes, times and booleans", _list),
+    "corr": _QUANTILE,
     "any": _TRUTH,
     "all": _TRUTH,
 }
@@ -128,6 +131,14 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
             f"{where}: {function} takes columns of {fits.said}, but {name!r} is {declared}; for such a column there "
             f"are {possible}"
         )
+    if function in ("largest", "smallest") and aggregation.values < 1:
+        raise InvalidSpec(f"{where}.values: missing: how many of the {function} values of {name!r}")
+    if function == "corr":
+        if aggregation.other is None:
+            raise InvalidSpec(f"{where}.with: missing: the column that {name!r} is correlated with")
+        other = schema.field(aggregation.other).type
+        if not is_numeric(transport_type(other)):
+            raise InvalidSpec(f"{where}.with: corr takes columns of numbers, but {aggregation.other!r} is {other}")
     if function in NEED_QUANTILE and aggregation.quantile is None:
         raise InvalidSpec(f"{where}.quantile: missing: which quantile of {name!r}, from 0 to 1")
     counted = function in ("count", "countDistinct", "approxCountDistinct")

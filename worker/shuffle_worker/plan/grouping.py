@@ -37,7 +37,7 @@ class GroupByPlanning(Planning):
         self._aggregations = operation.aggregations
 
     def needed(self, index: int) -> Sequence[str]:  # noqa: ARG002
-        used = [one.column for one in self._aggregations if one.column is not None]
+        used = [name for one in self._aggregations for name in one.columns]
         return list(dict.fromkeys([*self._by, *used]))
 
     def grouped_by(self, names: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
@@ -53,12 +53,13 @@ class GroupByPlanning(Planning):
         refuse_twice(self._by, f"{_WHERE}.by")
         found, kept = inputs[0]
         for at, one in enumerate(self._aggregations):
-            if one.column is None:
-                continue
-            where = f"{_WHERE}.aggregations[{at}].column"
-            check_column(one.column, found.names, where)
-            if kept.get_field_index(one.column) < 0:
-                raise InvalidSpec(f"{where}: {one.column!r} is not among inputs[0].columns; add it there")
+            for name, field in ((one.column, "column"), (one.other, "with")):
+                if name is None:
+                    continue
+                where = f"{_WHERE}.aggregations[{at}].{field}"
+                check_column(name, found.names, where)
+                if kept.get_field_index(name) < 0:
+                    raise InvalidSpec(f"{where}: {name!r} is not among inputs[0].columns; add it there")
         check_sort_within(self.job, self.output([kept]))
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:

@@ -382,13 +382,21 @@ class Join(Struct, frozen=True, tag="join"):
 
 
 class Aggregation(Struct, frozen=True):
-    """One column of a groupBy's result. column: None for a count of rows. quantile: for that function only."""
+    """One column of a groupBy's result. column: None for a count of rows. quantile: for that function only. other: the
+    second column of a correlation. values: how many the largest or the smallest are."""
 
     function: str
     column: str | None
     name: str
     quantile: float | None = None
     ignore_nulls: bool = True
+    other: str | None = None
+    values: int = 0
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that it is worked out from."""
+        return [name for name in (self.column, self.other) if name is not None]
 
 
 class GroupBy(Struct, frozen=True, tag="groupBy"):

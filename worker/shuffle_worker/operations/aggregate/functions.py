@@ -13,7 +13,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError
-from shuffle_worker.operations.aggregate import counts, decimals, extremes, moments, picks, smallest, sums, values
+from shuffle_worker.operations.aggregate import (
+    counts,
+    decimals,
+    extremes,
+    moments,
+    pairs,
+    picks,
+    smallest,
+    sums,
+    tops,
+    values,
+)
 from shuffle_worker.operations.aggregate.base import State
 from shuffle_worker.operations.aggregate.keys import said_key
 from shuffle_worker.operations.aggregate.picks import taken
@@ -205,6 +216,30 @@ class Aggregates:
         state = self._everything(at, kind, with_nulls=not one.ignore_nulls)
         out = pa.list_(pa.field("element", kind))
         return lambda _: masked(state.lists(out), state.counts() > 0)
+
+    def _largest(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
+        return self._top(one, at, kind, largest=True)
+
+    def _smallest(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
+        return self._top(one, at, kind, largest=False)
+
+    def _top(self, one: Aggregation, at: int, kind: pa.DataType, largest: bool) -> Result:
+        present = self._present(one, at)
+        state = self._share(("top", at, one.values, largest), lambda: tops.Top(at, kind, one.values, largest))
+        out = pa.list_(pa.field("element", kind))
+        return lambda _: masked(state.lists(out), present())
+
+    def _corr(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:  # noqa: ARG002
+        assert one.other is not None
+        other = self._columns.get_field_index(one.other)
+        state = self._share(("pairs", at, other), lambda: pairs.Pairs(at, other))
+        rows = self._rows() if not one.ignore_nulls else None
+
+        def correlation(_: pa.RecordBatch) -> Array:
+            found, there = state.correlation()
+            return array_of(pa.float64(), found, there if rows is None else there & (state.counts == rows.counts))
+
+        return correlation
 
     # -- states ------------------------------------------------------------------------------------------------------
 
