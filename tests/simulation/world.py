@@ -164,12 +164,8 @@ class World:
             self._at_random(f.hang, lambda: self.slow(self._somebody(), 1e6))
             self._at_random(f.full, self._fill)
             self._at_random(f.resize, lambda: self.resize(self.random.randint(1, self.shape.workers + 2)))
-            if self.chance(f.coordinator / 4):
-                self.forget()
-            if self.chance(f.everything / 4):
-                for worker in list(self.processes):
-                    self.kill(worker)
-                self.forget()
+            self._at_random(f.coordinator, self.forget)
+            self._at_random(f.everything, self._end_of_the_world)
 
     def _at_random(self, probability: float, strike: Callable[[], None]) -> None:
         if self.chance(probability / 4) and self.processes and self._kills < self.faults.most_kills:
@@ -182,6 +178,11 @@ class World:
     def _burst(self) -> None:
         for worker in self.random.sample(list(self.processes), self.random.randint(1, len(self.processes))):
             self.kill(worker)
+
+    def _end_of_the_world(self) -> None:
+        for worker in list(self.processes):
+            self.kill(worker)
+        self.forget()
 
     def _freeze(self) -> None:
         process = self.processes[self._somebody()]

@@ -74,6 +74,15 @@ class Running:
     task: asyncio.Task[None]
     draining: bool = False
     source: GroupSource | SharedSource | None = None
+    revoked: bool = False
+
+    def revoke(self) -> None:
+        """Let it end; once only, for a second time would tear it out of its tidying up."""
+        if not self.revoked and not self.task.done():
+            self.revoked = True
+            if self.source is not None:
+                self.source.revoked = True
+            self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -259,11 +268,9 @@ class Agent:
             await self._take_view(orders.view)
         wanted = {lease.id: lease for lease in orders.leases}
         for lease_id, running in self._running.items():
-            if lease_id not in wanted and not running.task.done():
+            if lease_id not in wanted and not running.revoked:
                 log.info("taken away", extra=self._about(lease_id))
-                if running.source is not None:
-                    running.source.revoked = True
-                running.task.cancel()
+                running.revoke()
         for lease_id in [x for x in self._waiting if x not in wanted]:
             del self._waiting[lease_id]
         for lease_id, lease in wanted.items():
@@ -309,9 +316,7 @@ class Agent:
 
     async def _let_go(self) -> None:
         for running in self._running.values():
-            if running.source is not None:
-                running.source.revoked = True
-            running.task.cancel()
+            running.revoke()
         await asyncio.gather(*(r.task for r in self._running.values()), return_exceptions=True)
 
     # -- leases ------------------------------------------------------------------------------------------------------

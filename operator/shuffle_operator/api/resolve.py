@@ -63,6 +63,8 @@ def resolve(
         method=job.spec.method,
         preemptible=preemptible(job.spec.workers),
         functions=_functions(job.spec, memory, local),
+        retain_shards=job.spec.recovery is not None and job.spec.recovery.retain_shards,
+        most_workers=0 if local else most_workers(job),
     )
 
 
@@ -74,6 +76,12 @@ def declared_workers(job: ShuffleJob, default: int) -> int:
     if workers.replicas is not None:
         return workers.replicas
     return min(max(default, workers.min_replicas or 1), workers.max_replicas or max(default, workers.min_replicas or 1))
+
+
+def most_workers(job: ShuffleJob) -> int:
+    """Up to how many the job may grow by itself; 0: it stays with what it has."""
+    workers = job.spec.workers
+    return workers.max_replicas or 0 if workers is not None and workers.replicas is None else 0
 
 
 def declared_memory(job: ShuffleJob, default: int) -> int:

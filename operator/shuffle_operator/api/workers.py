@@ -148,8 +148,14 @@ class Workers(ApiModel):
         default=None,
         description="How many workers; by default chosen from the size of the input. May be changed while it runs.",
     )
-    min_replicas: Replicas | None = Field(default=None, description="The fewest workers, instead of replicas.")
-    max_replicas: Replicas | None = Field(default=None, description="The most workers, instead of replicas.")
+    min_replicas: Replicas | None = Field(
+        default=None, description="The fewest workers, instead of replicas: what the job begins with, if it is above 3."
+    )
+    max_replicas: Replicas | None = Field(
+        default=None,
+        description="The most workers, instead of replicas: when the input is known, the job grows to as many as hold "
+        "all rows in memory, at most to this.",
+    )
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^\S+$")] | None = Field(
         default=None, description="The workers' image; by default the one of the operator's version."
     )

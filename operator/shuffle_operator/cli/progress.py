@@ -85,7 +85,7 @@ class Display:
         table.add_row("Spilled", readable(end.bytes_spilled) if end.bytes_spilled else "nothing: it fitted")
         table.add_row("Skew", skew(end))
         if end.workers_lost:
-            table.add_row("Lost", f"{end.workers_lost} workers; {end.splits_redone:,} splits were read again for it")
+            table.add_row("Lost", f"{end.workers_lost} workers; {_redone(end)}")
         table.add_row("Output", end.output)
         self._console.print(f"[bold green]Complete[/] {end.name}")
         self._console.print(table)
@@ -96,3 +96,10 @@ def skew(end: Snapshot) -> str:
     if not end.median:
         return f"largest file {readable(end.largest)}"
     return f"largest file {readable(end.largest)}, {end.largest / end.median:.1f} times the median"
+
+
+def _redone(end: Snapshot) -> str:
+    """What lost workers cost."""
+    read, resent = end.splits_redone - end.splits_resent, end.splits_resent
+    text = f"{read:,} splits were read again for it"
+    return f"{text}, {resent:,} sent again from scratch" if resent else text

@@ -26,6 +26,8 @@ from shuffle_worker.protocol.messages import Attempt, Done, Kind, Lease, LeaseId
 __all__ = ["UNOWNED", "Inconsistent", "Ledger", "Totals"]
 
 UNOWNED = -1
+NO_TRANCHE = -1
+"""Of a group that was written before there was a ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +214,13 @@ class Ledger:
     def _separate(self, groups: list[int], wave: int, handover: Handover | None) -> None:
         new = self._open(len(groups), handover, wave)
         for g in groups:
-            old = self.tranches[self.tranche[g]]
-            old.groups -= 1
+            old = self.tranches.get(self.tranche[g])
             self.tranche[g] = new.number
             self.owner[g] = UNOWNED
-            if old.groups == 0:
-                self._close(old)
+            if old is not None:
+                old.groups -= 1
+                if old.groups == 0:
+                    self._close(old)
 
     def _close(self, tranche: Tranche) -> None:
         """Nobody needs it any more: its leases are void, and what they carried along is due again."""
@@ -510,7 +513,7 @@ class Ledger:
         self.mark_written(group, done.rows_written, done.bytes_written)
 
     def mark_written(self, group: int, rows: int, size: int) -> None:
-        """A group's files are there. Also called for what was written before this ledger was made."""
+        """A group's files are there. Also called while a lost ledger is rebuilt."""
         if self.written[group]:
             return
         self.written[group] = 1
@@ -521,6 +524,12 @@ class Ledger:
         tranche.groups -= 1
         if tranche.groups == 0:
             self._close(tranche)
+
+    def found_written(self, group: int, rows: int, size: int) -> None:
+        """It was written under another coordinator, by somebody who is gone: nobody needs to bring it anything."""
+        if not self.written[group]:
+            self.mark_written(group, rows, size)
+            self.tranche[group] = NO_TRANCHE
 
     # -- where things stand ------------------------------------------------------------------------------------------
 

@@ -528,16 +528,21 @@ class Coordinator:
         if self.summary is not None and summary.fingerprint == self.summary.fingerprint:
             before = self.ledger.groups_written
             for group, rows, size in done.written:
-                self.ledger.mark_written(group, rows, size)
+                self.ledger.found_written(group, rows, size)
             found = self.ledger.groups_written - before
             if found:
                 self.ledger.reindex()
                 self._actions.append(Note("Resumed", f"{found} groups are written already"))
-        wanted = workers_for(self.job, summary)
+        self._grow(now)
+        self._actions.append(Wake(None))
+
+    def _grow(self, now: float) -> None:
+        """The plan is there: as many workers as it takes, where the job leaves that open."""
+        assert self.summary is not None
+        wanted = workers_for(self.job, self.summary)
         if wanted != self.job.workers:
             self._grown_at = now
             self._resize(wanted, now)
-        self._actions.append(Wake(None))
 
     def _failed_lease(self, live: Live, failure: Failure, now: float) -> None:
         lease = failure.id
@@ -699,6 +704,7 @@ class Coordinator:
             self.planned_at = now
             self._out.clear()
             self._recounting = bool(self.ledger.unowned())
+            self._grow(now)
 
     def _drain(self) -> list[Action]:
         actions, self._actions = self._actions, []

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.ledger import NO_TRANCHE, Ledger
 from shuffle_operator.coordinator.tranches import DUE
 from shuffle_worker.protocol.messages import Held, PlanSummary
 
@@ -50,7 +50,7 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     ledger.owner = list(newest.owner)
     ledger.tranche = list(newest.tranche)
     ledger.tranches = {}
-    for number in sorted(set(newest.tranche)):
+    for number in sorted(set(newest.tranche) - {NO_TRANCHE}):
         size = newest.tranche.count(number)
         wave = ledger.wave_of(newest.tranche.index(number))
         ledger.tranches[number] = ledger.tranche_for(number, size, wave)
@@ -63,8 +63,10 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
             ledger.keeper[split] = worker
     for _, held in here.values():
         for group, rows, size in held.written:
-            ledger.mark_written(group, rows, size)
+            if ledger.tranche[group] != NO_TRANCHE:
+                ledger.mark_written(group, rows, size)
     ledger.queue_all()
+    # groups that a predecessor found written are among the lost, until somebody has looked again
     lost = [g for g in range(ledger.groups) if not ledger.written[g] and ledger.owner[g] not in here_then]
     ledger.separate(lost)
     ledger.reindex()

@@ -1,8 +1,8 @@
 """How many workers a job gets where the user left that open: `minReplicas` and `maxReplicas`. One rule.
 
-A job begins with the fewest. When the plan is there, and with it the size of the rows, it grows until all shards fit in
-the workers' memory, so that nothing need be spilled, but to no more than the most. It does not shrink by itself: what
-workers hold is needed until the end.
+A job begins with the usual number, brought between the two. When the plan is there, and with it the size of the rows,
+it grows until all shards fit in the workers' memory, so that nothing need be spilled, but to no more than the most. It
+does not shrink by itself: what workers hold is needed until the end.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from shuffle_worker.units import readable
 
 class Snapshot(Struct, frozen=True):
     """Bytes, rows, seconds. progress: percent of the whole job. memory_peak: of the worker that needed most.
-    left_behind: the job failed, and what it had written could not be removed."""
+    again: because a worker was lost, or something that it had was damaged; splits_redone counts those that were resent
+    too. kept: on scratch, of what was sent. left_behind: the job failed, and what it had written could not be removed.
+    """
 
     name: str
     uid: str
@@ -60,6 +62,10 @@ class Snapshot(Struct, frozen=True):
     refusal: bool
     left_behind: bool
     scratch_needed: int
+    splits_resent: int = 0
+    bytes_read_again: int = 0
+    bytes_sent_again: int = 0
+    bytes_kept: int = 0
     method: str = ""
     tree: PlanNode | None = None
 
@@ -86,6 +92,7 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         splits=ledger.splits if ledger is not None else 0,
         splits_done=ledger.splits_done if ledger is not None else 0,
         splits_redone=totals.splits_redone,
+        splits_resent=totals.splits_resent,
         partitions=plan.partitions if plan is not None else 0,
         partitions_written=written,
         groups=ledger.groups if ledger is not None else 0,
@@ -100,6 +107,9 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         input_bytes=plan.input_bytes if plan is not None else 0,
         bytes_read=totals.bytes_read,
         bytes_sent=totals.bytes_sent,
+        bytes_read_again=totals.bytes_read_again,
+        bytes_sent_again=totals.bytes_sent_again,
+        bytes_kept=sum(x.counters.kept for x in live),
         bytes_spilled=past.spilled + sum(x.counters.spilled for x in live),
         bytes_written=totals.bytes_written,
         files=totals.files,

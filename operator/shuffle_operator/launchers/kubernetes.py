@@ -101,6 +101,8 @@ class KubernetesLauncher:
                 self._created.pop(name, None)
                 self._seen.add(name)
             end = ended(pod) if pod is not None else self._vanished(name)
+            if end is not None and end.going:
+                continue  # its worker was told, and hands over what it has; it is over when its process is
             if end is not None and name not in self._told:
                 self._told.add(name)
                 del self._wanted[worker]

@@ -27,6 +27,9 @@ from shuffle_worker.settings import WorkerConfig
 
 TICK = 0.25
 
+GRACE = 4.0
+"""Seconds that a worker which is told to go may take to hand over what it has; below what a launcher waits."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
@@ -87,6 +90,7 @@ class LocalRun:
             slots=options.slots,
             scratch_share=job.workers,
             log_level=options.log_level,
+            grace=GRACE,
         )
         launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log)
         hosted = server.host(self.machine, token, self._act)

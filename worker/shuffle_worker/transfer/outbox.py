@@ -162,11 +162,13 @@ class Outbox:
 
     def _send(self, owner: int) -> None:
         gathered = self._gathered.pop(owner)
-        task = asyncio.create_task(self._deliver(owner, self._next_number(owner), gathered))
+        task = asyncio.create_task(self._until_delivered(owner, self._next_number(owner), gathered.shards))
         self._sending[task] = None
-        task.add_done_callback(self._sent)
+        task.add_done_callback(lambda done: self._sent(done, gathered.size))
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
+    def _sent(self, task: asyncio.Task[None], size: int) -> None:
+        """However it ended, even before it began."""
+        self._budget.give(size)
         self._sending.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             self._error = self._error or task.exception()
@@ -178,12 +180,6 @@ class Outbox:
     def _delivered(self, shards: Sequence[Shard]) -> None:
         self.rows += sum(shard.rows for shard in shards)
         self.bytes += sum(shard.length for shard in shards)
-
-    async def _deliver(self, owner: int, number: int, gathered: Gathered) -> None:
-        try:
-            await self._until_delivered(owner, number, gathered.shards)
-        finally:
-            self._budget.give(gathered.size)
 
     async def _until_delivered(self, owner: int, number: int, shards: list[Shard]) -> None:
         """Try until the owner has it, or it is nobody's business any more."""

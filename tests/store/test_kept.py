@@ -1,0 +1,210 @@
+"""Shards that were sent are found again for the groups that a record covers, whatever else is dropped or goes wrong."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import xxhash
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from shuffle_worker.operations.base import Shard
+from shuffle_worker.store.base import CorruptBlock
+from shuffle_worker.store.kept import KeptShards, Record
+from shuffle_worker.store.spill import SpillLog
+
+GROUPS = 4
+
+
+def group_of(bucket: int) -> int:
+    return bucket // 2
+
+
+def shard(bucket: int, sequence: int, data: bytes) -> Shard:
+    return Shard(bucket, sequence, len(data), xxhash.xxh3_64_intdigest(data), [data], len(data))
+
+
+def some(split: int, size: int = 9000, groups: Collection[int] = range(GROUPS)) -> list[Shard]:
+    return [
+        shard(bucket, sequence, bytes([split, bucket, sequence]) * size)
+        for sequence in range(2)
+        for bucket in range(2 * GROUPS)
+        if group_of(bucket) in groups
+    ]
+
+
+def found(kept: KeptShards, split: int, groups: Collection[int]) -> list[tuple[int, int, bytes]] | None:
+    record = kept.covering(split, groups)
+    if record is None:
+        return None
+    return [(s.bucket, s.sequence, bytes(s.payload[0])) for part in kept.read(record, groups) for s in part]
+
+
+def plain(shards: Sequence[Shard], groups: Collection[int]) -> list[tuple[int, int, bytes]]:
+    return [(s.bucket, s.sequence, bytes(s.payload[0])) for s in shards if group_of(s.bucket) in groups]
+
+
+class BadLog(SpillLog):
+    """error: what the next write raises."""
+
+    error = 0
+
+    def _pwritev(self, buffers: Sequence[memoryview], offset: int) -> int:
+        if self.error:
+            raise OSError(self.error, "made up")
+        return super()._pwritev(buffers, offset)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[BadLog]:
+    log = BadLog(tmp_path)
+    yield log
+    log.close()
+
+
+def keep(kept: KeptShards, split: int, groups: Collection[int] = range(GROUPS)) -> bool:
+    record = kept.begin(split, groups)
+    kept.keep(record, some(split, groups=groups))
+    return kept.finish(record, 5)
+
+
+def test_what_was_kept_is_found_for_any_groups_it_covers(log: BadLog) -> None:
+    kept = KeptShards(log, 1 << 30, group_of)
+    assert keep(kept, 3, {0, 1, 2})
+    assert found(kept, 3, {1}) == plain(some(3), {1})
+    assert found(kept, 3, {0, 2}) == plain(some(3), {0, 2})
+    assert found(kept, 3, {2, 3}) is None
+    assert found(kept, 4, {1}) is None
+    assert kept.splits() == [3]
+
+
+def test_a_lease_that_came_to_nothing_leaves_nothing(log: BadLog) -> None:
+    kept = KeptShards(log, 1 << 30, group_of)
+    record = kept.begin(1, {0})
+    kept.keep(record, some(1, groups={0}))
+    kept.cancel(record)
+    assert kept.used == 0
+    assert not kept.finish(record, 5)
+    assert kept.covering(1, {0}) is None
+
+
+def test_beyond_the_limit_nothing_is_kept_and_nothing_fails(log: BadLog) -> None:
+    size = sum(s.length for s in some(0))
+    kept = KeptShards(log, size + 10, group_of)
+    assert keep(kept, 0)
+    assert not keep(kept, 1)
+    assert kept.used == size
+    assert found(kept, 0, {0}) == plain(some(0), {0})
+
+
+def test_a_full_disk_throws_everything_away(log: BadLog) -> None:
+    kept = KeptShards(log, 1 << 30, group_of)
+    assert keep(kept, 0)
+    log.error = errno.ENOSPC
+    assert not keep(kept, 1)
+    assert kept.used == 0
+    assert kept.covering(0, {0}) is None
+    log.error = 0
+    assert keep(kept, 2)
+    assert found(kept, 2, {3}) == plain(some(2), {3})
+
+
+def test_damage_is_noticed(log: BadLog) -> None:
+    kept = KeptShards(log, 1 << 30, group_of)
+    assert keep(kept, 0)
+    log.write(10, [memoryview(b"\xff")])
+    with pytest.raises(CorruptBlock, match="split 0"):
+        found(kept, 0, {0})
+    assert found(kept, 0, {3}) == plain(some(0), {3})
+    kept.discard(0)
+    assert kept.covering(0, {3}) is None
+
+
+def test_groups_that_are_written_give_their_place_back(log: BadLog) -> None:
+    kept = KeptShards(log, 1 << 30, group_of)
+    assert keep(kept, 0)
+    before = kept.used
+    kept.drop({1, 2})
+    assert kept.used == before // 2
+    assert kept.covering(0, {1}) is None
+    assert found(kept, 0, {0, 3}) == plain(some(0), {0, 3})
+    kept.drop(range(GROUPS))
+    assert kept.used == 0
+
+
+class Keeping(RuleBasedStateMachine):
+    """Any order of leases, drops and mishaps, beside a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from tempfile import TemporaryDirectory
+
+        self.folder = TemporaryDirectory()
+        self.log = BadLog(Path(self.folder.name))
+        self.kept = KeptShards(self.log, 400_000, group_of)
+        self.open: list[tuple[Record, list[Shard]]] = []
+        self.model: dict[int, tuple[frozenset[int], list[Shard]]] = {}
+        self.dropped: set[int] = set()
+
+    @rule(split=st.integers(0, 5), groups=st.sets(st.integers(0, GROUPS - 1), min_size=1), size=st.integers(0, 3000))
+    def begin(self, split: int, groups: set[int], size: int) -> None:
+        record = self.kept.begin(split, groups)
+        shards = some(split, size, groups)
+        self.kept.keep(record, shards[: len(shards) // 2])
+        self.kept.keep(record, shards[len(shards) // 2 :])
+        self.open.append((record, shards))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), well=st.booleans())
+    def end(self, data: st.DataObject, well: bool) -> None:
+        record, shards = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        if not well:
+            self.kept.cancel(record)
+        elif self.kept.finish(record, 1):
+            before = self.model.get(record.split)
+            if before is None or not before[0] >= record.groups:
+                self.model[record.split] = (record.groups, shards)
+
+    @rule(groups=st.sets(st.integers(0, GROUPS - 1)))
+    def drop(self, groups: set[int]) -> None:
+        self.kept.drop(groups)
+        self.dropped |= groups
+
+    @rule()
+    def fill_the_disk(self) -> None:
+        self.log.error = errno.ENOSPC
+        record = self.kept.begin(9, {0})
+        self.kept.keep(record, some(9, 1, {0}))
+        assert not self.kept.finish(record, 1)
+        self.log.error = 0
+        self.model.clear()
+
+    @rule(split=st.integers(0, 5), groups=st.sets(st.integers(0, GROUPS - 1), min_size=1))
+    def look(self, split: int, groups: set[int]) -> None:
+        there = found(self.kept, split, groups)
+        covered, shards = self.model.get(split, (frozenset(), []))
+        if groups <= covered and not groups & self.dropped:
+            assert there == plain(shards, groups)
+        else:
+            assert there is None
+
+    @invariant()
+    def bounded(self) -> None:
+        assert 0 <= self.kept.used <= 400_000
+
+    def teardown(self) -> None:
+        for record, _ in self.open:
+            self.kept.cancel(record)
+        self.kept.drop(range(GROUPS))
+        assert self.kept.used == 0, "what is not needed is still counted"
+        self.kept.close()
+        self.log.close()
+        self.folder.cleanup()
+
+
+Keeping.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestAnyOrder = Keeping.TestCase
