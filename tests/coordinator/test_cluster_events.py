@@ -28,9 +28,10 @@ def test_fewer_workers_is_no_failure_and_they_go_when_their_groups_are_handed_ov
     assert view is not None
     assert 1 not in view.owner
     assert -1 not in view.owner
-    p.actions.clear()
-    assert puppets[1].sync().leases == []
     assert StopWorker(1, now=False) in p.actions  # it had nothing stored yet
+    p.actions.clear()
+    orders = puppets[1].sync()
+    assert (orders.known, orders.stop) == (False, True)
     p.did(p.machine.worker_gone(1, "w1", "it left", False, p.now))
     assert p.started() == []
     assert p.machine.losses.disruptions == 0

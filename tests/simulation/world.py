@@ -101,6 +101,7 @@ class World:
         self.everyone: list[Process] = []
         self.news: dict[int, asyncio.Event] = {}
         self.losses = 0
+        self.ended = False
         self.forgotten = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kills = 0
@@ -120,6 +121,7 @@ class World:
             mischief.result() if mischief.done() else None
             self.check_nothing_left()
         finally:
+            self.ended = True
             mischief.cancel()
             for process in self.everyone:
                 process.task.cancel()
@@ -352,7 +354,10 @@ class World:
         async def run(function: Callable[..., Any], *arguments: Any) -> Any:
             process = self.process(incarnation)
             slowness = process.slowness if process is not None else 1.0
-            await asyncio.sleep(self.random.expovariate(1 / mean) * slowness)
+            left = self.random.expovariate(1 / mean) * slowness
+            while left > 0 and not self.ended:
+                await asyncio.sleep(min(left, 20.0))
+                left -= 20.0
             await self.thaw(incarnation)
             return function(*arguments)
 

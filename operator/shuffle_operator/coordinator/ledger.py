@@ -33,15 +33,15 @@ NO_TRANCHE = -1
 @dataclass(frozen=True, slots=True)
 class Errand:
     """What a transfer lease is beside reading one split for one tranche. along: the same split for other tranches.
-    again: what the holder kept is sent. stored: what it has stored is sent, of these attempts."""
+    again: what the holder kept is sent. stored: what it has stored is sent, of this attempt."""
 
     along: tuple[Attempt, ...] = ()
     again: bool = False
-    stored: tuple[Attempt, ...] = ()
+    stored: Attempt | None = None
 
     @property
     def reads(self) -> bool:
-        return not self.again and not self.stored
+        return not self.again and self.stored is None
 
 
 PLAIN = Errand()
@@ -124,7 +124,7 @@ class Ledger:
     def _sender(self, tranche: Tranche, split: int) -> int:
         """Who can bring a split without reading it."""
         keeper, handover = self.keeper[split], tranche.handover
-        if handover is not None and keeper in (NOBODY, handover.worker) and handover.sources(split):
+        if handover is not None and keeper in (NOBODY, handover.worker) and handover.source(split):
             return handover.worker  # what it kept has nothing of its own groups
         return keeper
 
@@ -186,13 +186,13 @@ class Ledger:
 
     def hand_over(self, groups: Iterable[int], worker: int) -> list[int]:
         """Groups leave their owner, which is there still and can send what it has stored for them: they are nobody's,
-        in a tranche of their own. Those that are being written stay. Returns the ones that go."""
+        in a new tranche for each that they were in. Those that are being written stay. Returns the ones that go."""
         going = [g for g in groups if self.owner[g] == worker and not self.written[g] and not self.writing[g]]
-        done: dict[int, bytes] = {}
         for number in sorted({self.tranche[g] for g in going}):
-            done[number] = bytes(state & 2 for state in self.tranches[number].state)
-        counted = {key: attempt for key, attempt in self.counted.items() if key[0] in done}
-        self.separate(going, Handover(worker, done, counted))
+            done = bytes(state == DONE for state in self.tranches[number].state)
+            counted = {split: attempt for (t, split), attempt in self.counted.items() if t == number}
+            from_it = [g for g in going if self.tranche[g] == number]
+            self.separate(from_it, Handover(worker, number, done, counted))
         return going
 
     def separate(self, groups: list[int], handover: Handover | None = None) -> None:
@@ -266,7 +266,7 @@ class Ledger:
             handover = tranche.handover
             if handover is None or handover.worker != worker or not tranche.remaining:
                 continue
-            if any(state != DONE and handover.sources(split) for split, state in enumerate(tranche.state)):
+            if any(state != DONE and handover.source(split) for split, state in enumerate(tranche.state)):
                 return True
         return False
 
@@ -295,8 +295,8 @@ class Ledger:
                 tranche.route(split, sender)
                 continue
             handover = tranche.handover
-            stored = handover.sources(split) if handover is not None and handover.worker == worker else []
-            return self._grant_split([tranche], split, worker, Errand(again=not stored, stored=tuple(stored)))
+            stored = handover.source(split) if handover is not None and handover.worker == worker else None
+            return self._grant_split([tranche], split, worker, Errand(again=stored is None, stored=stored))
         return None
 
     def _grant_reading(self, tranche: Tranche, worker: int) -> LeaseId | None:
@@ -391,7 +391,7 @@ class Ledger:
         """The lease with all that its holder needs to know."""
         if lease.kind is Kind.TRANSFER:
             errand = self._errands.get(lease, PLAIN)
-            return Lease(lease, along=list(errand.along), again=errand.again, stored=list(errand.stored))
+            return Lease(lease, along=list(errand.along), again=errand.again, stored=errand.stored)
         if lease.kind is Kind.WRITE:
             tranche = self.tranche[lease.item]
             counted = [Attempt(t, s, a) for (t, s), a in sorted(self.counted.items()) if t == tranche]

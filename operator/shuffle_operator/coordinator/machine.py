@@ -71,6 +71,7 @@ class Coordinator:
     hindrance: str = ""
     """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
     _lost: set[str] = field(default_factory=set)  # incarnations: a zombie must not take the place of its successor
+    _dismissed: set[str] = field(default_factory=set)  # incarnations that are not wanted any more, and may go
     _starting: dict[int, float] = field(default_factory=dict)
     _actions: list[Action] = field(default_factory=list)
     undoing: Undoing | None = None
@@ -138,7 +139,8 @@ class Coordinator:
     def sync(self, message: Sync, now: float) -> tuple[Orders, list[Action]]:
         live = self.members.get(message.worker)
         if live is None or live.incarnation != message.incarnation:
-            return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=self.over), self._drain()
+            stop = self.over or message.incarnation in self._dismissed
+            return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=stop), self._drain()
         live.seen = now
         live.epoch = message.epoch
         live.holding = message.holding
@@ -169,7 +171,7 @@ class Coordinator:
                 self.pace.granted(lease, now)
         leases = [self._order(lease) for lease in self._leases_of(live.worker) if lease not in settled]
         if live.leaving and not live.released and not self._failing:
-            self._release(live, holds=bool(leases or message.holding))
+            self._release(live, now, holds=bool(leases or message.holding))
         live.holding = [*message.holding, *(x.id for x in leases if x.id not in message.holding)]
         live.idle = message.free > len({lease.id for lease in leases} - set(message.holding))
         view = self._view() if self.ledger is not None and message.epoch != self.epoch else None
@@ -180,7 +182,7 @@ class Coordinator:
             view=view,
             leases=leases,
             acknowledged=acknowledged,
-            stop=self.over,
+            stop=self.over or live.incarnation in self._dismissed,
             aborting=self._failing and not self.over,
             released=live.released,
             written=self._written_for(message),
@@ -223,6 +225,9 @@ class Coordinator:
         for live in list(self.members.values()):
             if now - live.seen > self.settings.silence:
                 self._replace(live, now, f"it was not heard of for {now - live.seen:.0f} s")
+            elif live.surplus and now - live.surplus_since > self.settings.drain:
+                self._lose(live, now, "it has not handed over what it had in time", counted=False)
+                self._actions.append(StopWorker(live.worker, now=True))
         s = self.settings
         if not self.members and self._alone_since is not None and now - self._alone_since > s.startup_deadline:
             why = f"no worker has started within startupDeadlineSeconds, {s.startup_deadline:.0f} s"
@@ -262,6 +267,7 @@ class Coordinator:
                 live = self.members.get(worker)
                 if live is not None and not self._failing:
                     live.surplus = live.leaving = True  # it is stopped once it has handed over what it has
+                    live.surplus_since = now
                     continue
                 self._starting.pop(worker, None)
                 self._actions.append(StopWorker(worker, now=False))
@@ -413,13 +419,15 @@ class Coordinator:
                 if lease not in there:
                     self.ledger.give_back(lease)
 
-    def _release(self, live: Live, *, holds: bool) -> None:
+    def _release(self, live: Live, now: float, *, holds: bool) -> None:
         """Nothing of it is needed any more: it may go."""
         ledger = self.ledger
         if holds or (ledger is not None and (ledger.unwritten_of(live.worker) or ledger.hands_over(live.worker))):
             return
         live.released = True
         if live.surplus:
+            self._lose(live, now, "fewer workers are wanted", counted=False)
+            self._dismissed.add(live.incarnation)
             self._actions.append(StopWorker(live.worker, now=False))
 
     # -- leases ------------------------------------------------------------------------------------------------------
@@ -625,12 +633,15 @@ class Coordinator:
         self._rebuild(now)
         if self._rebuild_since is not None:
             return
+        self._unload(now)
+        for live in list(self.members.values()):
+            if live.surplus and not live.released:
+                self._release(live, now, holds=bool(live.holding or self._leases_of(live.worker)))
         if self.phase is Phase.PENDING and self.members:
             self._go(Phase.PLANNING if self.ledger is None else Phase.TRANSFERRING, now)
         ledger = self.ledger
         if ledger is None:
             return
-        self._unload(now)
         if self._failing or self._recounting:
             return
         if ledger.unowned() and self.members and self._settled(now) and ledger.assign(self._able()):

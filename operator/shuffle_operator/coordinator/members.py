@@ -28,6 +28,7 @@ class Live:
     idle: bool = False
     leaving: bool = False
     surplus: bool = False
+    surplus_since: float = 0.0
     full: str = ""
     released: bool = False
     beats: int = -1

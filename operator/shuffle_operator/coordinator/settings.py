@@ -58,3 +58,7 @@ class Settings:
     stall: float = 1800.0
     """A worker that holds a lease and has made no step for so long (no batch read, no shard sent or read back) is stuck
     and replaced. A function of the user's may take long over one group of rows; nothing of ours takes minutes."""
+
+    drain: float = 60.0
+    """How long a worker that is one too many may take to hand over what it has. Who is told to go by somebody else has
+    the grace that it is given there."""

@@ -23,18 +23,18 @@ NOBODY = -1
 class Handover:
     """Groups that leave their owner while it is alive: it sends to the new owners what it has stored for them.
 
-    done: tranche that the groups come from -> a byte a split: 1 where the owner has what that split brought.
-    counted: the attempts that counted there, where that is not 0."""
+    tranche: that the groups were in, one alone, for the owner may have stored shards of older ones too, which do not
+    count any more. done: a byte a split: 1 where the owner has what that split brought. counted: the attempts that
+    counted there, where that is not 0."""
 
     worker: int
-    done: Mapping[int, bytes]
-    counted: Mapping[tuple[int, int], int]
+    tranche: int
+    done: bytes
+    counted: Mapping[int, int]
 
-    def sources(self, split: int) -> list[Attempt]:
-        """What the owner has stored of a split; empty where that is not all there is of it."""
-        if not all(done[split] for done in self.done.values()):
-            return []
-        return [Attempt(t, split, self.counted.get((t, split), 0)) for t in self.done]
+    def source(self, split: int) -> Attempt | None:
+        """What the owner has stored of a split, if it has that."""
+        return Attempt(self.tranche, split, self.counted.get(split, 0)) if self.done[split] else None
 
     def only(self, tranches: Collection[int]) -> Handover:
         """The part of it that comes from some tranches."""
@@ -42,8 +42,7 @@ class Handover:
 
     def without(self, split: int) -> Handover:
         """The same, but for a split of which something turned out to be missing."""
-        done = {t: done[:split] + b"\0" + done[split + 1 :] for t, done in self.done.items()}
-        return Handover(self.worker, done, self.counted)
+        return Handover(self.worker, self.tranche, self.done[:split] + b"\0" + self.done[split + 1 :], self.counted)
 
 
 @dataclass(slots=True)

@@ -112,7 +112,7 @@ class Lease(Struct, frozen=True):
     add up to it where the operation keeps every row.
     along: for a transfer: the same split is due for these tranches too, so that it is read once for all of them.
     again: for a transfer: do not read; send what was kept of this split (`recovery.retainShards`).
-    stored: for a transfer: do not read; send what the store has of these attempts, for groups that were handed over.
+    stored: for a transfer: do not read; send what the store has of this attempt, for groups that were handed over.
     """
 
     id: LeaseId
@@ -120,7 +120,7 @@ class Lease(Struct, frozen=True):
     rows: int = 0
     along: list[Attempt] = field(default_factory=list)
     again: bool = False
-    stored: list[Attempt] = field(default_factory=list)
+    stored: Attempt | None = None
 
 
 class Figures(Struct, frozen=True, omit_defaults=True):

@@ -126,6 +126,7 @@ class KeptShards:
             if before is not None:
                 self._forget(before)
             record.rows = rows
+            self._shed(record, self._dropped)
             self._records[record.split] = record
             return True
 
@@ -195,11 +196,7 @@ class KeptShards:
         with self._lock:
             self._dropped |= new
             for record in self._records.values():
-                for i, part in enumerate(record.index):
-                    gone = np.fromiter((self._group_of(int(b)) in new for b in part["bucket"]), bool, len(part))
-                    if gone.any():
-                        self._give_back(part[gone])
-                        record.index[i] = part[~gone]
+                self._shed(record, new)
 
     def clear(self) -> int:
         """Throw everything away, at once; what is being kept just now too. Returns the bytes that it was."""
@@ -217,6 +214,16 @@ class KeptShards:
             self._closed = True
             self._records.clear()
             self._log.close()
+
+    def _shed(self, record: Record, groups: Collection[int]) -> None:
+        """Give up what a record has for these groups."""
+        if not groups:
+            return
+        for i, part in enumerate(record.index):
+            gone = np.fromiter((self._group_of(int(bucket)) in groups for bucket in part["bucket"]), bool, len(part))
+            if gone.any():
+                self._give_back(part[gone])
+                record.index[i] = part[~gone]
 
     def _forget(self, record: Record) -> None:
         for part in record.index:

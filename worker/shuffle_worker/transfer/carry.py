@@ -13,7 +13,7 @@ Memory: one step is sent while the next is made; see `outbox.py` for what waits 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -227,10 +227,10 @@ class Carrier:
         return found
 
 
-def _stored(store: Store, buckets: Sequence[int], attempts: Collection[Attempt]) -> Iterator[list[Shard]]:
-    """What a store has of these attempts, bucket by bucket, verified."""
+def _stored(store: Store, buckets: Sequence[int], attempt: Attempt) -> Iterator[list[Shard]]:
+    """What a store has of an attempt, bucket by bucket, verified."""
     for bucket in buckets:
-        found = store.shards_of(bucket, attempts)
+        found = store.shards_of(bucket, [attempt])
         if not found:
             continue
         view = memoryview(bytearray(sum(shard.length for shard in found)))
