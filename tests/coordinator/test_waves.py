@@ -88,7 +88,9 @@ def test_groups_of_two_waves_are_handed_over() -> None:
     assert ledger.grant_transfer(0) is None
     sent = []
     while (lease := ledger.grant_transfer(1, reads=False)) is not None:
-        sent.append((lease.item, [attempt.tranche for attempt in ledger.order(lease).stored]))
+        stored = ledger.order(lease).stored
+        assert stored is not None
+        sent.append((lease.item, stored.tranche))
         ledger.finish(Done(lease, rows_read=10), 1)
-    assert sorted(sent) == [(0, [0]), (1, [0]), (2, [0]), (3, [1]), (4, [1])]
+    assert sorted(sent) == [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1)]
     assert ledger.barrier_reached

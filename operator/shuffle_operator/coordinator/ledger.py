@@ -205,10 +205,8 @@ class Ledger:
                 self.owner[g] = UNOWNED
             self.reindex()
             return
-        wave_of = {number: tranche.wave for number, tranche in self.tranches.items()}
         for wave in sorted({self.wave_of(g) for g in groups}):
-            mine = handover and handover.only([t for t in handover.done if wave_of[t] == wave])
-            self._separate([g for g in groups if self.wave_of(g) == wave], wave, mine)
+            self._separate([g for g in groups if self.wave_of(g) == wave], wave, handover)
         self.reindex()
 
     def _separate(self, groups: list[int], wave: int, handover: Handover | None) -> None:

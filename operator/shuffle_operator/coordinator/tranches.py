@@ -10,7 +10,7 @@ Memory: a byte and an entry in a queue for each split of each live tranche.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shuffle_worker.protocol.messages import Attempt
@@ -35,10 +35,6 @@ class Handover:
     def source(self, split: int) -> Attempt | None:
         """What the owner has stored of a split, if it has that."""
         return Attempt(self.tranche, split, self.counted.get(split, 0)) if self.done[split] else None
-
-    def only(self, tranches: Collection[int]) -> Handover:
-        """The part of it that comes from some tranches."""
-        return Handover(self.worker, {t: done for t, done in self.done.items() if t in tranches}, self.counted)
 
     def without(self, split: int) -> Handover:
         """The same, but for a split of which something turned out to be missing."""
