@@ -65,7 +65,8 @@ def check_beginning(path: str, codec: str | None, head: bytes, what: str) -> Non
 class Bytes:
     """The bytes of a file, in pieces as they are asked for; decompressed where it is compressed.
 
-    Memory: one buffer of `BUFFER` bytes for a remote file, and the codec's own window."""
+    Of a remote file that is not compressed each read is one request for just these bytes. Memory: for a compressed
+    remote file one buffer of `BUFFER` bytes, and the codec's own window."""
 
     def __init__(self, storage: Storage, path: str, codec: str | None) -> None:
         self.path = path
@@ -75,7 +76,8 @@ class Bytes:
             self._stored: pa.NativeFile = pa.OSFile(native, "rb")
         else:
             raw = cast("io.RawIOBase", storage.open(path))
-            self._stored = pa.PythonFile(cast("io.IOBase", io.BufferedReader(raw, BUFFER)), mode="r")
+            file = raw if codec is None else io.BufferedReader(raw, BUFFER)
+            self._stored = pa.PythonFile(cast("io.IOBase", file), mode="r")
         self._stream = self._stored if codec is None else pa.CompressedInputStream(self._stored, codec)  # type: ignore[arg-type]
 
     def read(self, size: int) -> bytes:

@@ -2,7 +2,8 @@
 
 Types are found from the first records of a file, and never changed later: a value that does not fit is refused with its
 line. A column of whole numbers is one only if every number is written as writing it again would give (`007` and `+5`
-stay text), for else values would change.
+stay text), for else values would change; and one of fractions only if none of them is such a number, or longer than a
+double keeps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from shuffle_worker.plan.arrow import Array, call
 from shuffle_worker.protocol.messages import Csv
 from shuffle_worker.readers.records import Lines, Quoted, Records
 from shuffle_worker.readers.text import Fault
+
+NO_NUMBER = r"^(\+.*|-?0[0-9].*|-?[0-9]{16,})$"
 
 SHOWN = 80
 """Characters of a bad record or value that a message quotes."""
@@ -70,7 +73,7 @@ class CsvText:
         except pa.ArrowInvalid as error:
             raise self._fault(block, names, None, names, error) from error
         kinds = {field.name: field.type for field in found.schema}
-        doubtful = [name for name, kind in kinds.items() if pa.types.is_integer(kind) and name not in said]
+        doubtful = [name for name, kind in kinds.items() if _numeric(kind) and name not in said]
         if doubtful:
             text = self._read(block, names, pa.schema([pa.field(name, pa.string()) for name in doubtful]), doubtful)
             for name in doubtful:
@@ -227,8 +230,15 @@ def misfit(column: str, value: object, kind: pa.DataType) -> str:
     )
 
 
+def _numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
 def _as_written(values: Array, text: Array) -> bool:
-    """Whether every number is what writing it again would give."""
+    """Whether every number is what writing it again would give; for fractions, whether they look like numbers: without
+    zeros or a plus before them, and without more digits than they keep."""
+    if pa.types.is_floating(values.type):
+        return call("any", call("match_substring_regex", text, pattern=NO_NUMBER)).as_py() is not True
     same = call("all", call("equal", values.cast(pa.string()), text))
     return same.as_py() is not False
 

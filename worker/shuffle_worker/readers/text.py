@@ -34,6 +34,9 @@ PART = 8 << 20
 BLOCK = 2 << 20
 """Bytes of text that are parsed at once."""
 
+REMOTE_BLOCK = 4 << 20
+"""The same for a remote file that is not compressed, where it is the size of one request."""
+
 MOST_RECORD = 64 << 20
 """Bytes of one record; what is longer is taken for a quote that is never closed, or no text at all."""
 
@@ -107,7 +110,8 @@ class TextSource:
         self._dialect = dialect
         self._records = dialect.records
         self._codec = codec_of(info.path)
-        self._block = max(min(BLOCK, budget // 6), 64 << 10)
+        block = BLOCK if storage.native(info.path) is not None else REMOTE_BLOCK
+        self._block = max(min(block, budget // 6), 64 << 10)
         self._types = types
         self._bytes = Bytes(storage, info.path, self._codec)
         self._storage = storage
