@@ -59,13 +59,14 @@ class CsvText:
         if not first:
             raise Fault(0, "the header is missing; where files have none set csv.header: false")
         names = self._values(first)
-        for name in names:
-            if names.count(name) > 1:
-                raise Fault(at, f"two columns are called {name!r}; rename one of them")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Fault(at, f"two columns are called {twice!r}; rename one of them")
         return at + len(first), names
 
     def schema(self, names: Sequence[str], block: bytes) -> pa.Schema:
-        said = {name: self._declared.field(name).type for name in names if name in self._declared.names}
+        known = set(self._declared.names)
+        said = {name: self._declared.field(name).type for name in names if name in known}
         if not block:
             return pa.schema([pa.field(name, said.get(name, pa.null())) for name in names])
         try:
@@ -85,7 +86,7 @@ class CsvText:
         return pa.schema([pa.field(name, said.get(name, kinds[name])) for name in names])
 
     def typed(self, names: Sequence[str], types: pa.Schema) -> pa.Schema:
-        known = types.names
+        known = set(types.names)
         return pa.schema([types.field(name) if name in known else pa.field(name, pa.string()) for name in names])
 
     def parse(self, block: bytes, names: Sequence[str], types: pa.Schema, wanted: Sequence[str]) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ Called by the plan (`plan/inputs.py`, and through `Found.open` by probe and samp
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -111,6 +112,12 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
 
 
+@lru_cache(maxsize=16)
+def _declared(columns: tuple[tuple[str, str], ...], where: str) -> pa.Schema:
+    """Once for all files of an input."""
+    return schema_of_names(columns, where)
+
+
 class Opening(NamedTuple):
     """How the files of one input are opened. look: see `look_bytes`. strict: all columns are wanted, so one that the
     plan does not know is an error. calls: of the reader function, where there is one."""
@@ -125,8 +132,8 @@ class Opening(NamedTuple):
     @property
     def declared(self) -> pa.Schema:
         """The columns whose types the job says."""
-        columns = [(column.name, column.type) for column in self.source.schema or []]
-        return schema_of_names(columns, f"inputs[{self.number}].schema")
+        columns = tuple((column.name, column.type) for column in self.source.schema or [])
+        return _declared(columns, f"inputs[{self.number}].schema")
 
     @property
     def empty_files(self) -> bool:

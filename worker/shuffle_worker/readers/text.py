@@ -25,7 +25,7 @@ from shuffle_worker.readers.codecs import Bytes, check_beginning, codec_of
 from shuffle_worker.readers.records import FAR, Records
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
 from shuffle_worker.storage.base import Info, Storage
-from shuffle_worker.storage.failures import failure
+from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.units import readable
 
 PART = 8 << 20
@@ -177,6 +177,8 @@ class TextSource:
                     yield from sliced(batch, rows)
         except (JobError, MemoryError):
             raise
+        except pa.ArrowException as error:
+            raise DataError(f"{self.path}: cannot be read: {said(error)}") from error
         except OSError as error:
             raise failure(self.path, "reading", error) from error
 
