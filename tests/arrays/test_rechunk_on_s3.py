@@ -54,7 +54,7 @@ def keys(address: str, path: str) -> set[str]:
 def run(address: str, source: str, out: str, operation: Rechunk, scratch: Path, overwrite: bool = False) -> Any:
     storage = Storage(endpoint=address)
     job = Job(
-        f"uid-{out}",
+        f"uid-{out}-{overwrite}",
         "test",
         operation,
         [Input([f"s3://{BUCKET}/{source}"], storage=storage)],
