@@ -15,7 +15,7 @@ COPY operator operator
 COPY worker worker
 # The locked versions; compiled now, for nothing can be written later.
 RUN python -m venv /opt/shuffle \
-    && /opt/shuffle/bin/pip install --constraint constraints.txt '.[kubernetes]' \
+    && /opt/shuffle/bin/pip install --constraint constraints.txt '.[kubernetes,zarr]' \
     && /opt/shuffle/bin/pip uninstall --yes pip \
     && rm -rf /opt/shuffle/lib/python*/site-packages/pyarrow/include /opt/shuffle/lib/python*/site-packages/*/tests \
     && python -m compileall -q /opt/shuffle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import warnings
@@ -190,3 +191,15 @@ def test_what_is_missing_stays_missing(folder: Path, cut: Any, data: Any, fill: 
         block = whole[tuple(slice(i * n, (i + 1) * n) for i, n in zip(at, after, strict=True))]
         expected += bool((block != (fill or 0)).any())
     assert len(stored_chunks(out)) == expected
+
+
+def test_without_a_fill_value_nothing_is_left_out(folder: Path) -> None:
+    """Format 2 may name none; a reader may then take anything for what is missing."""
+    source, out = fresh(folder)
+    array = zarr.create_array(source, shape=(9,), chunks=(3,), dtype="i4", zarr_format=2, fill_value=1)
+    array[:6] = 0
+    document = json.loads((source / ".zarray").read_text())
+    (source / ".zarray").write_text(json.dumps({**document, "fill_value": None}))
+    rechunk(rechunk_job(source, out, Rechunk({"0": 2})), folder)
+    assert stored_chunks(out) == {"0", "1", "2"}
+    assert (zarr.open_array(out, mode="r")[:6] == 0).all()

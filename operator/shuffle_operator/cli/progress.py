@@ -77,7 +77,8 @@ class Display:
         table.add_column(style="bold")
         table.add_column()
         rate = end.rows_written / end.seconds if end.seconds else 0.0
-        table.add_row("Rows", f"{end.rows_written:,} ({rate:,.0f} a second)")
+        unit = "Elements" if _of_arrays(end) else "Rows"
+        table.add_row(unit, f"{end.rows_written:,} ({rate:,.0f} a second)")
         table.add_row("Read", f"{readable(end.bytes_read)} in {end.splits:,} splits")
         table.add_row("Written", f"{readable(end.bytes_written)} in {end.files:,} files")
         table.add_row("Time", f"{end.seconds:.1f} s, {end.cpu_seconds:.1f} s of processor time")
@@ -103,3 +104,8 @@ def _redone(end: Snapshot) -> str:
     read, resent = end.splits_redone - end.splits_resent, end.splits_resent
     text = f"{read:,} splits were read again for it"
     return f"{text}, {resent:,} sent again from scratch" if resent else text
+
+
+def _of_arrays(end: Snapshot) -> bool:
+    """What is counted are elements, not rows."""
+    return end.tree is not None and any(node.step == "Rechunk" for node in end.tree.inputs)

@@ -134,7 +134,10 @@ class Coding:
         return np.ascontiguousarray(found.as_numpy_array()).view(np.uint8).data
 
     def is_empty(self, elements: Array) -> bool:
-        """Whether all elements are the fill value, bit for bit: such an object is not stored."""
+        """Whether all elements are the fill value, bit for bit: such an object is not stored. Never where the document
+        names none (format 2), for then readers may take anything for what is missing."""
+        if self._spec.fill_value is None:
+            return False
         if not elements.size:
             return True
         if is_variable(self.dtype):

@@ -35,7 +35,7 @@ from shuffle_worker.arrays.reader import STEP_BYTES
 from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import READ_BYTES
-from shuffle_worker.errors import InvalidSpec, OutOfMemory
+from shuffle_worker.errors import Internal, InvalidSpec, OutOfMemory
 from shuffle_worker.memory import MIB, MINIMUM, Budgets
 from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.sizing import scratch_needed
@@ -341,6 +341,8 @@ def _below(path: str, folder: str) -> str:
     """The key of a listed file. Listings may spell a folder in their own way."""
     bare = folder.partition("://")[2] or urls.local_path(folder)
     at = path.find(bare + "/")
+    if at < 0:  # every chunk would count as missing
+        raise Internal(f"{path}: was listed below {folder}, but is not there by its name")
     return path[at + len(bare) + 1 :]
 
 
