@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -148,3 +150,20 @@ def test_the_operators_settings_are_named_when_they_are_wrong() -> None:
             from_environment({**good, name: value})
     with pytest.raises(InvalidSpec, match="SHUFFLE_WORKER_IMAGE"):
         from_environment({**good, "SHUFFLE_WORKER_IMAGE": ""})
+
+
+def test_the_operator_has_no_use_for_arrow() -> None:
+    """Which would take half of the memory that it idles with."""
+    code = (
+        "import sys, shuffle_operator.operator\n"
+        "from shuffle_operator.api.validation import check_job\n"
+        "from shuffle_operator.handlers.active import message_of\n"
+        "inputs = [{'path': 's3://a/b/', 'filter': 'a > 1'}]\n"
+        "spec = {'operation': {'sort': {'by': [{'column': 'a'}]}}, 'inputs': inputs, 'output': {'path': 's3://a/c/'}}\n"
+        "job = {'kind': 'ShuffleJob', 'metadata': {'name': 'x'}, 'spec': spec}\n"
+        "job['apiVersion'] = 'shuffle-operator.dev/v1alpha1'\n"
+        "message_of(check_job(job), 'uid')\n"
+        "print([name for name in ('pyarrow', 'numpy', 'pandas', 'fsspec') if name in sys.modules])\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"

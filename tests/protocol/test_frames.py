@@ -22,13 +22,13 @@ from shuffle_worker.protocol.frames import (
     Frame,
     FrameError,
     FrameHeader,
-    Verdict,
     decode_header,
     decode_prefix,
     encode,
     first_corrupt,
 )
 from shuffle_worker.protocol.messages import VERSION, Attempt
+from shuffle_worker.protocol.verdict import Verdict
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)

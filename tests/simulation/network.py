@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from shuffle_worker.protocol.frames import Frame, FrameHeader, Verdict, decode_header, encode
+from shuffle_worker.protocol.frames import Frame, FrameHeader, decode_header, encode
 from shuffle_worker.protocol.messages import Member, Orders, Register, Registered, Sync
+from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
 if TYPE_CHECKING:

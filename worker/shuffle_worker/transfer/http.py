@@ -35,12 +35,12 @@ from shuffle_worker.protocol.frames import (
     Frame,
     FrameError,
     FrameHeader,
-    Verdict,
     decode_header,
     decode_prefix,
     encode,
 )
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
+from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer import wire
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Over, Refused, Unreachable
 

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from shuffle_worker.operations.base import Shard, StoredShard
-from shuffle_worker.protocol.frames import FrameHeader, Verdict, first_corrupt
+from shuffle_worker.protocol.frames import FrameHeader, first_corrupt
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.store.base import Store
 from shuffle_worker.store.failures import memory_failure, scratch_failure
 from shuffle_worker.transfer.budget import ByteBudget

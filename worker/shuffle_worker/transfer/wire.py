@@ -21,8 +21,8 @@ import msgspec
 from msgspec import Struct
 
 from shuffle_worker.errors import REASONS, Internal, JobError
-from shuffle_worker.protocol.frames import Verdict
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY
+from shuffle_worker.protocol.verdict import Verdict
 
 T = TypeVar("T")
 
