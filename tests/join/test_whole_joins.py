@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,28 @@ async def test_a_killed_worker_changes_nothing(
     assert (before.phase, end.phase) == ("Complete", "Complete")
     assert end.workers_lost + end.workers_replaced >= 1
     assert sums(bench.root / "a") == sums(bench.root / "b")
+
+
+@pytest.mark.parametrize("how", ["Inner", "Full"])
+async def test_sides_that_are_parted_alike_are_joined_without_a_shuffle(
+    bench: Bench, sides: tuple[Path, pa.Table, pa.Table], how: str
+) -> None:
+    """The bytes are those of the same job over copies of the same files without their manifests."""
+    alike, plain = bench.root / "alike", bench.root / "plain"
+    for name, key in (("orders", "user"), ("users", "id")):
+        job = bench.job({"repartition": {"by": [key]}}, sides[0] / name, {"path": str(alike / name), "partitions": 5})
+        end, _ = await run_watched(bench, bench.loaded(job))
+        assert end.phase == "Complete", end.cause
+        shutil.copytree(alike / name, plain / name, ignore=shutil.ignore_patterns("_*"))
+    found = {}
+    for folder in (alike, plain):
+        job = loaded(bench, folder, bench.root / f"out-{folder.name}", {"type": how, **ON}, 2, 300 * MIB)
+        end, _ = await run_watched(bench, job)
+        assert end.phase == "Complete", end.cause
+        assert (end.splits == 0, end.bytes_sent == 0) == (folder is alike, folder is alike)
+        found[folder.name] = bench.root / f"out-{folder.name}"
+    query = f"SELECT l.*, r.id, r.note AS note_right FROM l {how.upper()} JOIN r ON l.user = r.id"
+    expected = rows_of(in_duckdb(sides[1], sides[2], query))
+    assert rows_of(pa.concat_tables(tables(found["alike"]))) == expected
+    if how == "Full":  # the inner join of the plain files broadcasts the users
+        assert sums(found["alike"]) == sums(found["plain"])

@@ -64,7 +64,7 @@ def operation_for(
             return BroadcastJoin(plan, files, scratch, batch_bytes, readers)
         from shuffle_worker.operations.join import JoinOperation
 
-        return JoinOperation(plan, files, scratch, batch_bytes)
+        return JoinOperation(plan, files, scratch, batch_bytes, readers)
     if isinstance(plan.job.operation, Apply):
         from shuffle_worker.operations.apply import ApplyOperation
 

@@ -10,7 +10,7 @@ with what a local step needs besides for each row. A bucket of many cells that e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +23,19 @@ from shuffle_worker.operations.reduce import cells_of, of_cell, portions
 from shuffle_worker.operations.shards import Decoded
 from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.scatter import Scattered, scatter
-from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.record import Plan, Split
 from shuffle_worker.plan.schema import transport_schema
+from shuffle_worker.readers.base import Reader
 
 Stream = Callable[[], Iterator[pa.RecordBatch]]
 """Gives the rows from the first on, in input order, each time it is called; a batch is valid until the next one."""
 
 ROW = 64
 """Bytes that a local step needs for each row besides the row itself: hashes, orders, ranges."""
+
+
+READ_ROWS = 1 << 16
+"""Of a batch that is read from a file, where there are no shards."""
 
 
 class Cell(NamedTuple):
@@ -114,6 +119,32 @@ class Cells:
                 yield from _of(piece, cell)
 
         return batches
+
+
+def of_splits(plan: Plan, splits: Sequence[Split], readers: Sequence[Reader], budget: int) -> Cell:
+    """A cell whose rows are not in shards but in these splits of files. They are held if they fit in `budget`."""
+    inputs = range(len(plan.inputs))
+    schemas = [transport_schema(table.arrow_schema()) for table in plan.inputs]
+
+    def stream(index: int) -> Stream:
+        def batches() -> Iterator[pa.RecordBatch]:
+            for split in splits:
+                if split.input == index:
+                    yield from (rows.batch for rows in readers[index].read(split, READ_ROWS))
+
+        return batches
+
+    streams = [stream(index) for index in inputs]
+    held: list[list[pa.RecordBatch]] = [[] for _ in inputs]
+    load = 0
+    for index in inputs:
+        for batch in streams[index]():
+            load += batch.nbytes + batch.num_rows * ROW
+            if load > budget:
+                return Cell(0, None, streams)
+            held[index].append(batch)
+    rows = [concat(some) if some else _empty(schema) for some, schema in zip(held, schemas, strict=True)]
+    return Cell(0, rows, streams)
 
 
 def _of(piece: list[Decoded], cell: int | None) -> list[pa.RecordBatch]:

@@ -8,14 +8,14 @@ the order of their places (`partitioning/places.py`), then of the left rows, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.operations.base import FileResult, Shard, ShardSource, Splitter
-from shuffle_worker.operations.cells import Cells
+from shuffle_worker.operations.cells import Cells, of_splits
 from shuffle_worker.operations.destinations import Destinations
 from shuffle_worker.operations.files import Files, PartitionFiles
 from shuffle_worker.operations.join_step import JoinStep, first_of_each
@@ -27,13 +27,17 @@ from shuffle_worker.plan.join import LEFT_KEPT, RIGHT_KEPT, SEMI
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Join
-from shuffle_worker.readers.base import Rows
+from shuffle_worker.readers.base import Reader, Rows
 
 
 class JoinOperation:
-    """`Operation` for `join`. batch_bytes: see `BatchSplitter`."""
+    """`Operation` for `join`. batch_bytes: see `BatchSplitter`. readers: of each input, for a plan whose inputs are
+    parted alike: nothing travels then, and their files are read when the output's are written."""
 
-    def __init__(self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> None:
+    def __init__(
+        self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, readers: Sequence[Reader] = ()
+    ) -> None:
+        self._readers = readers
         join = plan.job.operation
         assert isinstance(join, Join)
         self._plan = plan
@@ -67,6 +71,10 @@ class JoinOperation:
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         layout = self._plan.layout
         partitions = layout.group_partitions(group)
+        if self._plan.aligned:
+            for partition in partitions:
+                yield self._file(partition, self._of_files(partition, memory), memory)
+            return
         cells = Cells(self._plan, source, memory, self._buffers)
         try:
             if len(partitions) == 1:
@@ -77,6 +85,11 @@ class JoinOperation:
         finally:
             cells.close()
             relieve()
+
+    def _of_files(self, partition: int, memory: int) -> Iterator[pa.RecordBatch]:
+        relieve()
+        cell = of_splits(self._plan, self._plan.aligned[partition], self._readers, memory // 2)
+        yield from self._step.join(cell, memory // 2)
 
     def _joined(self, buckets: range, cells: Cells) -> Iterator[pa.RecordBatch]:
         for bucket in buckets:

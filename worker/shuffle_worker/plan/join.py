@@ -17,13 +17,14 @@ from shuffle_worker.memory import Budgets
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.partitioning.pairing import Pairing, advice, pairing
+from shuffle_worker.plan.aligned import Aligned, aligned
 from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.plan.operations import Columns, Planning, Size
 from shuffle_worker.plan.record import Hot, Plan
 from shuffle_worker.plan.table import Planned
 from shuffle_worker.plan.ways import Broadcast, broadcast, hot_keys, told
-from shuffle_worker.protocol.messages import Job, Join
+from shuffle_worker.protocol.messages import TARGET_BYTES, Job, Join
 from shuffle_worker.writers.commit import Partitioning
 
 SEMI = ("LeftSemi", "LeftAnti")
@@ -134,22 +135,34 @@ class JoinPlanning(Planning):
         super().__init__(job)
         self._join = operation
         self._way = Broadcast(None, "")
+        self._alike = ""
         self._hot: list[Hot] = []
 
     def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:  # noqa: ARG002
-        self._way = broadcast(self._join, inputs)
+        output = self.job.output
+        alike = Aligned(0, "")
+        any_size = output.partitions or output.target_bytes == TARGET_BYTES
+        if any_size and not self._cast([one.schema for one in inputs]):
+            alike = aligned(inputs, key_names(self._join), output.partitions)
+        self.aligned, self._alike = alike
+        self._way = Broadcast(None, "") if self.aligned else broadcast(self._join, inputs)
         self.broadcast = self._way.input
-        self.in_ranges = self.broadcast is None
+        self.in_ranges = self.broadcast is None and not self.aligned
+
+    def _cast(self, inputs: Sequence[pa.Schema]) -> bool:
+        """Whether a key is hashed as another type than its column's."""
+        pairs = pairings(self._join, inputs[self._join.left], inputs[self._join.right])
+        return any(pair.hashed != (None, None) for pair in pairs)
 
     def hot(self, inputs: Sequence[Planned], partitions: int) -> list[Hot]:
-        if self.broadcast is None:
+        if self.broadcast is None and not self.aligned:
             sides = keys_of(self._join, [one.schema for one in inputs])
             of_inputs = sides if self._join.left == 0 else sides[::-1]
             self._hot = hot_keys(self._join, inputs, of_inputs, partitions)
         return self._hot
 
     def why(self, inputs: Sequence[Planned]) -> list[str]:
-        return [self._way.reason, *(told(hot, self._join, inputs) for hot in self._hot)]
+        return [*filter(None, (self._way.reason, self._alike)), *(told(hot, self._join, inputs) for hot in self._hot)]
 
     def needed(self, index: int) -> Sequence[str] | None:
         """Of a right side that only says which left rows are kept, the keys."""
@@ -198,8 +211,7 @@ class JoinPlanning(Planning):
         """By the hash of the output's key columns, where every row has them and lies where they say."""
         join = self._join
         left, right = (plan.inputs[at].arrow_schema() for at in (join.left, join.right))
-        cast = any(pair.hashed != (None, None) for pair in pairings(join, left, right))
-        if plan.broadcast is not None or plan.hot or cast:
+        if plan.broadcast is not None or plan.hot or self._cast([one.arrow_schema() for one in plan.inputs]):
             return self.partitioning(plan.layout.partitions)
         columns = output_columns(join, left, right)
         mine = "right" if join.how == "Right" else "left"

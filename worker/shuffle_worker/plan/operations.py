@@ -69,6 +69,8 @@ class Planning:
     shrinks = False
     broadcast: int | None = None
     """The input that every worker reads whole; joined rows travel then."""
+    aligned = 0
+    """The files of inputs that are parted alike, and of the output, where nothing needs to travel."""
 
     def __init__(self, job: Job) -> None:
         self.job = job

@@ -19,6 +19,7 @@ import pyarrow as pa
 from shuffle_worker.errors import InputNotFound, InvalidSpec, OutOfMemory, OutputExists
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan import sizing
+from shuffle_worker.plan.aligned import splits_by_file
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.operations import Planning, Size, planning_for
@@ -89,9 +90,10 @@ def _planned(
     partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
     if operation.shrinks and not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
         partitions = sizing.shrinking_partitions(partitions, arrow_bytes, size.stored)
+    partitions = operation.aligned or partitions
     layout = sizing.layout_for(partitions, arrow_bytes, in_ranges=operation.in_ranges, working=budgets.working)
     every_split = make_splits(inputs)
-    splits = [split for split in every_split if split.input != operation.broadcast]
+    splits = [split for split in every_split if split.input != operation.broadcast and not operation.aligned]
     hot = operation.hot(inputs, partitions)
     row_group_rows = sizing.row_group_rows(size.row_bytes)
     needed = _memory_needed(budgets, inputs, size, row_group_rows)
@@ -131,6 +133,7 @@ def _planned(
         broadcast=operation.broadcast,
         small=[split for split in every_split if split.input == operation.broadcast],
         hot=hot,
+        aligned=splits_by_file(inputs) if operation.aligned else [],
     )
     return with_fingerprint(plan)
 

@@ -92,7 +92,8 @@ class Plan(Struct, frozen=True):
     input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth a Parquet dictionary.
     row_bytes: mean Arrow bytes of an output row. row_group_rows: rows in each output row group. code: the digest of
     each of the job's sources of functions ("" for a folder). broadcast: the input of a join that every worker reads
-    whole, by `small`; what travels then are joined rows. hot: of a join that is not."""
+    whole, by `small`; what travels then are joined rows. hot: of a join that is not. aligned: for each output file what
+    is read for it when it is written, of inputs that are parted alike; nothing travels then."""
 
     job: Job
     inputs: list[Table]
@@ -109,6 +110,7 @@ class Plan(Struct, frozen=True):
     broadcast: int | None = None
     small: list[Split] = field(default_factory=list)
     hot: list[Hot] = field(default_factory=list)
+    aligned: list[list[Split]] = field(default_factory=list)
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
