@@ -65,6 +65,7 @@ def tree_of(
     why = [
         _files(job, size, layout),
         f"columns: {_some(schema.names)}",
+        f"in folders by {', '.join(output.partition_by)}" if output.partition_by else "",
         f"sorted within each file by {', '.join(within)}" if within else "",
         f"row groups of up to {row_group_rows:,} rows" if output.format == "Parquet" else "",
         f"dictionaries for {_some(dictionary)}" if dictionary and output.format == "Parquet" else "",
@@ -111,7 +112,7 @@ def _source(one: Planned, named: bool) -> PlanNode:
         "Read",
         f"{source.name}: {paths}" if named and source.name else paths,
         [
-            f"{_count(len(one.files), 'file')}, {readable(sum(file.info.size for file in one.files))}",
+            f"{_count(len(one.files), 'file')}, {readable(sum(file.info.size for file in one.files))}, {_kind(one)}",
             f"{columns}{_some(one.schema.names)}{also}",
         ],
         Figures(
@@ -129,6 +130,14 @@ def _source(one: Planned, named: bool) -> PlanNode:
     share = f"{one.look.selectivity:.0%} of the rows in the others pass, as far as a sample shows" if one.rows else ""
     why = [line for line in (found, share) if line]
     return PlanNode("Filter", source.filter, why, Figures(rows=round(one.size.rows)), [read])
+
+
+def _kind(one: Planned) -> str:
+    """The format; how many parts the files can be read in, where that is what keeps workers idle."""
+    counted = all(file.counted for file in one.files)
+    about = "" if counted else "; rows are an estimate by the first ones"
+    name = one.source.reader or one.format
+    return f"{name}, {_count(len(one.groups), 'part')}{about}"
 
 
 def _count(number: int, word: str) -> str:
