@@ -188,3 +188,13 @@ def test_rechunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     after = xr.open_zarr(tmp_path / "demo" / "weather-by-place.zarr")
     assert after.t2m.encoding["chunks"] == (48, 12, 12)
     xr.testing.assert_identical(before, after.load())
+
+
+def test_sessions_of_users(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "apply/sessions-of-users")
+    found = pa.concat_tables(parts)
+    assert pc.sum(found["events"]).as_py() == events.num_rows
+    assert sorted(found["user_id"].unique().to_pylist()) == sorted(events["user_id"].unique().to_pylist())
+    for part in parts:
+        assert part["start"].to_pylist() == sorted(part["start"].to_pylist())
+    assert_apart(parts, "user_id")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import importlib
 import mmap
 import os
@@ -42,6 +43,7 @@ from shuffle_worker.functions.shapes import Shape, shape_of
 from shuffle_worker.functions.sources import Place
 from shuffle_worker.functions.tracebacks import told
 from shuffle_worker.functions.wire import HEAD, Frame, Kind, pieces, rows_in, rows_pieces, schema_in, schema_pieces
+from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.plan.schema import convert, transport_schema
 
@@ -50,6 +52,9 @@ PROGRESS = struct.Struct("<qq")
 
 SEND_BYTES = 2 << 20
 """Results are gathered up to this size, and larger ones cut to it."""
+
+FEW_ROWS = 64
+"""Results of fewer rows are taken to be as wide as those before."""
 
 OUT_OF_MEMORY = 71
 """Exit code where memory ended outside the function: while its rows were taken, or its results sent."""
@@ -135,7 +140,8 @@ class Child:
         self._sent: pa.Schema | None = None
         self._rows: list[pa.RecordBatch] = []
         self._held: list[pa.Table] = []  # results that wait to be worth a frame
-        self._held_bytes = 0
+        self._held_bytes = 0.0
+        self._row_bytes = 256.0  # of the results that were sent last
 
     def serve(self) -> None:
         while True:
@@ -185,6 +191,8 @@ class Child:
             importlib.import_module("pandas")  # now, so that its memory is not taken for the function's
         if head["wanted"]:
             self._wanted = schema_in(self._line.receive())
+        keep_freed_memory()
+        gc.freeze()  # what the imports made stays for good
         free = limit_memory(int(head["limit"]))
         self._line.send(pieces(Kind.LOADED, {"shape": self._shape.value, "free": free}))
 
@@ -270,7 +278,10 @@ class Child:
             self._sent = table.schema
             self._line.send(schema_pieces(table.schema))
         self._held.append(table)
-        self._held_bytes += table.nbytes
+        if table.num_rows < FEW_ROWS:  # to measure each would cost more than all the rest
+            self._held_bytes += table.num_rows * self._row_bytes
+        else:
+            self._held_bytes += table.nbytes
         if self._held_bytes >= SEND_BYTES:
             self._flush()
 
@@ -279,8 +290,9 @@ class Child:
             return
         table = pa.concat_tables(self._held)
         self._held.clear()
-        rows = max(1, int(table.num_rows * SEND_BYTES / max(self._held_bytes, 1)))
         self._held_bytes = 0
+        self._row_bytes = table.nbytes / max(table.num_rows, 1)
+        rows = max(1, int(SEND_BYTES / max(self._row_bytes, 1)))
         plain = transport_schema(table.schema)
         for at in range(0, table.num_rows, rows):
             part = table.slice(at, rows).combine_chunks()
