@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte lint types format crds docs bench bench-rechunk simulate lock clean
+.PHONY: help setup demo test test-flyte lint types format crds docs bench bench-recovery bench-rechunk simulate lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -68,6 +68,9 @@ docs: crds ## Generate the reference and check the links between pages
 
 bench: $(READY) ## Compare with Dask, Polars and DuckDB (BENCH="--size 3_375_000": less)
 	@$(BIN)/python -m benchmarks.run $(BENCH)
+
+bench-recovery: $(READY) ## What a lost worker costs: kill one of four, at several moments (BENCH="--size 6_750_000": less)
+	@$(BIN)/python -m benchmarks.recovery $(BENCH)
 
 bench-rechunk: $(READY) ## Compare rechunk with Dask, rechunker and Cubed (BENCH="--size full": what is reported)
 	@$(BIN)/python -m benchmarks.rechunk $(BENCH)
