@@ -315,6 +315,7 @@ class Agent:
             self.inbox.make_room = kept.clear
 
     async def _let_go(self) -> None:
+        self._waiting.clear()  # or the end of one would begin another
         for running in self._running.values():
             running.revoke()
         await asyncio.gather(*(r.task for r in self._running.values()), return_exceptions=True)
