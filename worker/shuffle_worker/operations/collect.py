@@ -8,9 +8,9 @@ Where the collector of a bucket would grow too large, the bucket is read several
 range of hashes. A key is always collected whole, so it makes no difference to what is written. Only one key that by
 itself does not fit is refused, by its name.
 
-Memory, out of the `memory` given to `write`: an eighth for the buffer that shards are read into, up to a quarter for
-their copy and the group numbers, a quarter for the collector, and a quarter for the rows that are made of it. Where
-the file is to be sorted, half of it is for that.
+Memory, out of the `memory` given to `write`: a tenth for the buffer that shards are read into, up to two tenths for
+their copy and the group numbers, a sixth for the collector, and a third for the rows that are made of it and put in
+order. Where the file is to be sorted, half of it is for that.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Collect:
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         mine = memory if self._sorter is None else memory // 2
-        readback = ReadBack(source, self._plan, max(mine // 8, 1), self._buffers)
+        readback = ReadBack(source, self._plan, max(mine // 10, 1), self._buffers)
         buckets = self._layout.group_buckets(group)
         partitions = self._layout.group_partitions(group)
         rows = (batch for bucket in buckets for batch in self._bucket(bucket, readback, mine))
@@ -104,7 +104,7 @@ class Collect:
         edges = [-(-(cell << 32) // self._layout.cells) for cell in (cells.start, cells.stop)]
         whole = Span(edges[0], edges[1])
         waiting = [whole]
-        budget = max(memory // 4, 1)
+        budget = max(memory // 6, 1)
         while waiting:
             relieve()
             span = waiting.pop()
@@ -115,9 +115,10 @@ class Collect:
                 waiting += reversed(span.parts(count))
                 continue
             rows = collector.finished()
+            del collector
+            relieve()
             if rows.num_rows:
                 hashes = hash_rows([rows.column(name) for name in self._keys])
-                del collector
                 yield take(rows, order_by([Ready(hashes)], len(hashes)))
 
     def _collected(self, bucket: int, readback: ReadBack, only: Span | None, span: Span, budget: int) -> Collector:
@@ -131,6 +132,7 @@ class Collect:
                     collector.merge(chosen)
                 else:
                     collector.add(chosen)
+            relieve()
             done += sum(shard.length for shard, _ in payloads)
             if collector.nbytes > budget:
                 if span.end - span.first > 1 and collector.keys.num_rows > 1:

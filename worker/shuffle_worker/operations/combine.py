@@ -36,7 +36,7 @@ from shuffle_worker.readers.base import Rows
 
 MIB = 1 << 20
 HELD = 4 * MIB
-KEPT = 8 * MIB
+KEPT = 6 * MIB
 BLOCK_BYTES = 2 * MIB
 BLOCK_ROWS = 1 << 16
 LEAST_BLOCK_ROWS = 64
@@ -44,7 +44,7 @@ LEAST_BLOCK_ROWS = 64
 MOSTLY_DIFFERENT = 0.875
 """Keys for every row from which on it is not worth a second look."""
 
-SENT_BYTES = 6 * MIB
+SENT_BYTES = 5 * MIB
 """Rows that are sent as they are go so many bytes at a time: still in the cache, and few enough messages."""
 
 Prepare = Callable[[Rows], pa.RecordBatch]
@@ -145,7 +145,7 @@ class Sender:
             for group in wanted:
                 chosen = layout.group_buckets(group)
                 self._wanted[chosen.start : chosen.stop] = True
-        cached = int(min(SENT_BYTES, batch_bytes) / max(row_bytes, 1.0))
+        cached = int(min(SENT_BYTES, batch_bytes / 2) / max(row_bytes, 1.0))
         self._target_rows = max(batch_rows(layout.buckets, row_bytes, batch_bytes), cached)
         self._target_bytes = batch_bytes
         self._waiting: list[pa.RecordBatch] = []
@@ -165,8 +165,9 @@ class Sender:
     def flush(self) -> list[Shard]:
         if not self._rows:
             return []
-        waiting, self._waiting, self._rows, self._bytes = self._waiting, [], 0, 0
-        return self.send(RAW, waiting[0] if len(waiting) == 1 else concat(waiting))
+        rows = self._waiting[0] if len(self._waiting) == 1 else concat(self._waiting)
+        self._waiting, self._rows, self._bytes = [], 0, 0
+        return self.send(RAW, rows)
 
     def send(self, mark: int, rows: pa.RecordBatch) -> list[Shard]:
         """Rows in one of the two forms, at once."""

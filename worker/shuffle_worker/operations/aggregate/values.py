@@ -19,6 +19,8 @@ from shuffle_worker.partitioning.words import Ready, value_words
 from shuffle_worker.plan.arrow import nulls
 
 F64 = npt.NDArray[np.float64]
+WORK = 24
+"""Bytes for each value: its group's number, and what putting it in order takes in the end."""
 
 
 class Everything:
@@ -49,7 +51,7 @@ class Everything:
 
     @property
     def nbytes(self) -> int:
-        return sum(content_bytes(array) + 8 * len(array) for array in self._values)
+        return sum(content_bytes(array) + WORK * len(array) for array in self._values)
 
     def lists(self, kind: pa.DataType) -> Array:
         """A list for each group. kind: a list or large list type."""
@@ -113,7 +115,7 @@ class DistinctValues:
 
     @property
     def nbytes(self) -> int:
-        return sum(content_bytes(array) + 8 * len(array) for array in self._values)
+        return sum(content_bytes(array) + WORK * len(array) for array in self._values)
 
     def counts(self) -> I64:
         self._settle()
