@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -183,6 +184,28 @@ def test_processes_that_it_started_go_with_it(tmp_path: Path) -> None:
     for pid in pids:
         state = Path(f"/proc/{pid}/stat")
         assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_it_outlives_the_thread_that_called_it_first(tmp_path: Path) -> None:
+    module(tmp_path, "same", "def same(t): return t\n")
+    with calling(tmp_path, "same:same") as host:
+        first = threading.Thread(target=called, args=(host,))
+        first.start()
+        first.join()
+        pid = host._process.pid if host._process else None
+        assert called(host).num_rows == 6
+        assert host._process is not None
+        assert host._process.pid == pid
+
+
+def test_one_that_was_killed_while_idle_is_started_again(tmp_path: Path) -> None:
+    module(tmp_path, "same", "def same(t): return t\n")
+    with calling(tmp_path, "same:same") as host:
+        called(host)
+        assert host._process is not None
+        host._process.kill()
+        host._process.wait()
+        assert called(host).num_rows == 6
 
 
 def test_a_crash_on_import_is_no_end_either(tmp_path: Path) -> None:

@@ -361,7 +361,8 @@ def memory_of(pid: int | str) -> tuple[int, int]:
 
 
 def end_with(parent: int) -> None:
-    """The kernel ends this process when the thread that started it is gone; at once where that is so already."""
+    """The kernel ends this process when the thread that started it is gone (see `host._spawner`); at once where that is
+    so already."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

@@ -23,6 +23,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,9 @@ MOST_LINE = 2_000
 KEPT_LINES = 10
 START_SECONDS = 120.0
 """For the process to start and to import the user's module."""
+
+_spawner = ThreadPoolExecutor(1, thread_name_prefix="function-start")
+"""Starts the processes: they end with the thread that started them, and this one stays as long as the worker."""
 
 Check = Callable[[], None]
 """Raises where the work is not wanted any more."""
@@ -124,6 +128,8 @@ class Host:
 
     def start(self, check: Check | None = None) -> None:
         """Start the process and have it import the function, where that is not done. Raises Trouble."""
+        if self._process is not None and self._process.poll() is not None:
+            self._tidy()  # it was ended while nobody called it
         if self._process is not None:
             return
         self._spawn()
@@ -354,7 +360,8 @@ class Host:
         os.ftruncate(page, mmap.PAGESIZE)
         reading, writing = os.pipe()
         try:
-            self._process = subprocess.Popen(
+            self._process = _spawner.submit(
+                subprocess.Popen,
                 [sys.executable, "-P", "-m", "shuffle_worker.functions.child"]
                 + [str(number) for number in (its.fileno(), page, self._faults, os.getpid())],
                 stdin=subprocess.DEVNULL,
@@ -363,7 +370,7 @@ class Host:
                 pass_fds=(its.fileno(), page, self._faults),
                 env=_environment(),
                 start_new_session=True,
-            )
+            ).result()
             self._page = mmap.mmap(page, mmap.PAGESIZE)
         except BaseException:
             os.close(reading)
