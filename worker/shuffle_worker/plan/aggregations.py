@@ -20,6 +20,7 @@ from shuffle_worker.plan.schema import transport_type
 from shuffle_worker.protocol.messages import Aggregation
 
 NEED_NO_COLUMN = frozenset({"count", "size"})
+KEEP_VALUES = frozenset({"median", "quantile", "countDistinct", "list", "approxQuantile", "approxCountDistinct"})
 NEED_QUANTILE = frozenset({"quantile", "approxQuantile"})
 
 

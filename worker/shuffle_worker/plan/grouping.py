@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
-from shuffle_worker.plan.aggregations import result_field
+from shuffle_worker.plan.aggregations import KEEP_VALUES, result_field
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.inputs import check_column
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
@@ -86,6 +86,11 @@ class GroupByPlanning(Planning):
         row_bytes += lists * rows.row_bytes * rows.rows / max(groups, 1.0)
         shrunk = rows.stored / max(rows.rows * rows.row_bytes, 1.0)
         return Size(groups, row_bytes, groups * row_bytes * min(shrunk, 1.0), [n for n in self._by if n in rows.few])
+
+    def weight(self, inputs: Sequence[Size]) -> float:
+        """Functions that keep every value of a group keep it with its group, and put it in order in the end."""
+        keeping = sum(one.function in KEEP_VALUES for one in self._aggregations)
+        return 1.0 + 32.0 * keeping / max(inputs[0].row_bytes, 1.0)
 
     def partitioning(self, partitions: int) -> Partitioning:
         return Partitioning("hash", self._by, partitions, HASH_NAME)

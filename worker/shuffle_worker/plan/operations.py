@@ -114,6 +114,11 @@ class Planning:
         """Keys whose rows are spread over several files."""
         return []
 
+    def weight(self, inputs: Sequence[Size]) -> float:  # noqa: ARG002
+        """The memory that a bucket takes while it is worked on, in bytes for each Arrow byte of its rows, where that is
+        more than a sort takes: such buckets are cut smaller."""
+        return 1.0
+
     def partitioning(self, partitions: int) -> Partitioning:
         """What the manifest says of how rows were told apart."""
         raise NotImplementedError

@@ -91,7 +91,8 @@ def _planned(
     if operation.shrinks and not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
         partitions = sizing.shrinking_partitions(partitions, arrow_bytes, size.stored)
     partitions = operation.aligned or partitions
-    layout = sizing.layout_for(partitions, arrow_bytes, in_ranges=operation.in_ranges, working=budgets.working)
+    held = arrow_bytes * operation.weight([one.size for one in inputs])
+    layout = sizing.layout_for(partitions, held, in_ranges=operation.in_ranges, working=budgets.working)
     every_split = make_splits(inputs)
     splits = [split for split in every_split if split.input != operation.broadcast and not operation.aligned]
     hot = operation.hot(inputs, partitions)
