@@ -159,3 +159,13 @@ def test_only_the_pieces_that_a_lost_group_needs_are_read_again(tmp_path: Path) 
         one = {bytes(b"".join(bytes(p) for p in shard.payload)) for _, shard in needed.held[bucket]}
         two = {bytes(b"".join(bytes(p) for p in shard.payload)) for _, shard in everything.held[bucket]}
         assert one == two
+
+
+def test_shards_too_large_for_memory_are_read_chunk_by_chunk(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).integers(0, 9, (32, 1 << 17), dtype=np.int32)
+    array = make(tmp_path / "in", data, (4, 1 << 15), shards=(16, 1 << 17))
+    array[16:20] = 0  # chunks of nothing but the fill value are not in their shard
+    operation = Rechunk({"0": 5, "1": 1 << 14}, select={"0": "1:30:3"})
+    plan, _ = rechunk(rechunk_job(tmp_path / "in", tmp_path / "out", operation, memory=256 * MIB), tmp_path)
+    assert plan.arrays[0].inner
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "out", mode="r")[...], array[1:30:3])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from itertools import product
 from types import EllipsisType
 from typing import NamedTuple
 
@@ -28,19 +29,30 @@ from shuffle_worker.arrays.store import Codecs, StorageStore
 from shuffle_worker.errors import DataError
 from shuffle_worker.operations.base import Shard
 from shuffle_worker.operations.readback import Buffers
-from shuffle_worker.storage import Storage
+from shuffle_worker.storage import LocalStorage, Storage, urls
 from shuffle_worker.work import Step
 
 STEP_BYTES = 8 << 20
 """Slabs that are handed on together: what is being sent while the next ones are cut."""
 
 
-class Chunk(NamedTuple):
-    """What a piece takes of one input chunk: its part of the piece and the elements there, in the output's type; None
-    where the chunk is missing. size: bytes that were fetched."""
+Slices = tuple[slice | EllipsisType, ...]
+
+
+class Take(NamedTuple):
+    """What a piece takes of one input chunk: out of which of its elements, into which of the piece."""
 
     place: grid.Index
-    part: Box
+    out_of: Slices
+    into: Slices
+
+
+class Chunk(NamedTuple):
+    """A chunk's part of a piece: where it goes, and its elements in the output's type; None where the chunk is missing.
+    size: bytes that were fetched."""
+
+    place: grid.Index
+    into: Slices
     data: Array | None
     size: int
 
@@ -63,6 +75,8 @@ class Source:
         self._storage = storage
         self._store = folder
         self._folder = f"{folder}/{plan.path}".rstrip("/")
+        if isinstance(storage, LocalStorage):
+            self._folder = urls.local_path(self._folder)
         self._codecs = codecs
         self._fetcher = fetcher
         self._files = [-(-axis.size // each) for axis, each in zip(plan.axes, plan.file_shape, strict=True)]
@@ -74,9 +88,8 @@ class Source:
     @contextmanager
     def piece(self, box: Box, buffers: Buffers) -> Iterator[Piece]:
         """A piece, valid as long as the context lasts."""
-        places = list(grid.indices(self.chunks(box)))
-        if len(places) == 1:
-            with closing(self._chunks(places, box)) as found:
+        if all(len(found) == 1 for found in self.chunks(box)):
+            with closing(self._chunks(box)) as found:
                 one = next(found)
                 data = np.broadcast_to(self._fill(), grid.shape_of(box)) if one.data is None else one.data
                 yield Piece(data, {one.place: one.data is not None}, one.size)
@@ -89,18 +102,18 @@ class Source:
                 out: Array = np.empty(shape, self._target)
             else:
                 out = octets(buffer)[:count].view(self._target).reshape(shape)
-            yield self._assembled(places, box, out)
+            yield self._assembled(box, out)
         finally:
             if buffer is not None:
                 buffers.give(buffer)
 
-    def _assembled(self, places: list[grid.Index], box: Box, out: Array) -> Piece:
+    def _assembled(self, box: Box, out: Array) -> Piece:
         there: dict[grid.Index, bool] = {}
         size = 0
         variable = is_variable(self._target)
         words = out if variable else out.view(carrier(self._target))
-        for one in self._chunks(places, box):
-            at = grid.inside(one.part, box)
+        for one in self._chunks(box):
+            at = one.into
             there[one.place] = one.data is not None
             size += one.size
             if one.data is None:
@@ -114,59 +127,68 @@ class Source:
         out[()] = self.coding.fill
         return out
 
-    def _part(self, place: grid.Index, box: Box) -> Box:
-        """What of a box lies in a chunk."""
-        chunk = tuple(axis.chunk_span(at) for axis, at in zip(self.plan.axes, place, strict=True))
-        return grid.meet(chunk, box)
+    def _takes(self, box: Box) -> list[Take]:
+        """What a box takes of each chunk. Chunks that the selection steps over are left out."""
+        by_axis: list[list[tuple[int, slice, slice]]] = []
+        for axis, span in zip(self.plan.axes, box, strict=True):
+            found: list[tuple[int, slice, slice]] = []
+            for chunk in axis.chunks_over(span):
+                start, stop = axis.chunk_span(chunk)
+                start, stop = max(start, span[0]), min(stop, span[1])
+                if start < stop:
+                    into = slice(start - span[0], stop - span[0])
+                    found.append((chunk, axis.within_chunk(chunk, (start, stop)), into))
+            by_axis.append(found)
+        return [
+            Take(tuple(p for p, _, _ in each), (..., *(o for _, o, _ in each)), (..., *(i for _, _, i in each)))
+            for each in product(*by_axis)
+        ]
 
-    def _chunks(self, places: list[grid.Index], box: Box) -> Generator[Chunk]:
-        """Each chunk's part of the box. Places whose part is empty, because the selection steps over them, are left
-        out. What is given out is valid until the next is asked for."""
-        wanted = [(place, part) for place in places if grid.elements(part := self._part(place, box))]
+    def _chunks(self, box: Box) -> Generator[Chunk]:
+        """Each chunk's part of the box. What is given out is valid until the next is asked for."""
+        takes = self._takes(box)
         if self.plan.inner:
-            yield from self._inner(wanted)
+            yield from self._inner(takes)
             return
-        known = [self._known(place) for place, _ in wanted]
+        known = [self._known(take.place) for take in takes]
         paths = [
-            f"{self._folder}/{self.coding.key(place)}"
-            for (place, _), there in zip(wanted, known, strict=True)
+            f"{self._folder}/{self.coding.key(take.place)}"
+            for take, there in zip(takes, known, strict=True)
             if there is not False
         ]
         with closing(self._fetcher.read(paths, self.coding.item_bytes)) as files:
             path = iter(paths)
-            for (place, part), there in zip(wanted, known, strict=True):
+            for (place, out_of, into), there in zip(takes, known, strict=True):
                 data = None if there is False else next(files)
                 where = "" if there is False else next(path)
                 if data is None:
                     if there:
                         raise DataError(f"{where}: was there when the job was planned, and is gone now")
-                    yield Chunk(place, part, None, 0)
+                    yield Chunk(place, into, None, 0)
                     continue
                 whole = self.coding.decode(data, where)
-                yield Chunk(place, part, self._typed(whole[self._slices(place, part)]), len(data))
+                yield Chunk(place, into, self._typed(whole[out_of]), len(data))
 
-    def _inner(self, wanted: list[tuple[grid.Index, Box]]) -> Iterator[Chunk]:
+    def _inner(self, takes: list[Take]) -> Iterator[Chunk]:
         """Chunks out of shards that are too large to be read whole: Zarr reads the index and the bytes it needs."""
         array = AsyncArray(self.coding.metadata, StorePath(StorageStore(self._storage, self._store), self.plan.path))
-        for place, part in wanted:
+        for place, (_, *out_of), into in takes:
             if self._known(self._file_of(place)) is False:
-                yield Chunk(place, part, None, 0)
+                yield Chunk(place, into, None, 0)
                 continue
             at = tuple(
-                slice(a.start + lo * a.step, a.start + (hi - 1) * a.step + 1, a.step)
-                for a, (lo, hi) in zip(self.plan.axes, part, strict=True)
+                slice(axis.chunk * chunk + one.start, axis.chunk * chunk + one.stop, one.step)
+                for axis, chunk, one in zip(self.plan.axes, place, out_of, strict=True)
+                if isinstance(one, slice)
             )
             try:
                 data = np.asarray(self._codecs.run(array.getitem(at)))
             except (ValueError, RuntimeError) as error:
                 raise DataError(f"{self._folder}: a shard cannot be read: {error}") from error
-            yield Chunk(place, part, self._typed(data), data.nbytes)
+            yield Chunk(place, into, self._typed(data), data.nbytes)
 
     def _typed(self, data: Array) -> Array:
         return data if data.dtype == self._target else data.astype(self._target)
-
-    def _slices(self, place: grid.Index, part: Box) -> tuple[slice | EllipsisType, ...]:
-        return (..., *(a.within_chunk(at, span) for a, at, span in zip(self.plan.axes, place, part, strict=True)))
 
     def _file_of(self, place: grid.Index) -> grid.Index:
         return tuple(
