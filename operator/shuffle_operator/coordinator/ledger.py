@@ -137,11 +137,11 @@ class Ledger:
 
     def reindex(self) -> None:
         """After every change of ownership: what the grants look up."""
-        self._orphaned = set() if self.shared else {self.tranche[g] for g in self.unowned()}
         self._of_owner = {}
         for g in range(self.groups):
             if not self.written[g]:
                 self._of_owner.setdefault(self.owner[g], []).append(g)
+        self._orphaned = set() if self.shared else {self.tranche[g] for g in self.unowned()}
 
     def unwritten_of(self, worker: int) -> list[int]:
         """The groups that a worker owns and has not written."""
@@ -229,7 +229,7 @@ class Ledger:
             del self.counted[key]
 
     def unowned(self) -> list[int]:
-        return [g for g in range(self.groups) if self.owner[g] == UNOWNED and not self.written[g]]
+        return self.unwritten_of(UNOWNED)
 
     def share(self, newcomer: int, workers: list[int]) -> bool:
         """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands.

@@ -72,6 +72,7 @@ class Coordinator:
     """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
     _lost: set[str] = field(default_factory=set)  # incarnations: a zombie must not take the place of its successor
     _dismissed: set[str] = field(default_factory=set)  # incarnations that are not wanted any more, and may go
+    _burdened: set[int] = field(default_factory=set)  # members that are not able, or were not
     _starting: dict[int, float] = field(default_factory=dict)
     _actions: list[Action] = field(default_factory=list)
     undoing: Undoing | None = None
@@ -147,6 +148,8 @@ class Coordinator:
         live.counters = message.counters
         live.leaving = live.leaving or message.leaving
         live.full = live.full or message.full
+        if not live.able:
+            self._burdened.add(live.worker)
         if self.pace.stuck(live, now) and not self.over:
             self._replace(live, now, f"it made no progress for {self.settings.stall:.0f} s", fault=True)
             return Orders(known=False, phase=self.phase, epoch=self.epoch), self._drain()
@@ -268,6 +271,7 @@ class Coordinator:
                 if live is not None and not self._failing:
                     live.surplus = live.leaving = True  # it is stopped once it has handed over what it has
                     live.surplus_since = now
+                    self._burdened.add(worker)
                     continue
                 self._starting.pop(worker, None)
                 self._actions.append(StopWorker(worker, now=False))
@@ -332,6 +336,7 @@ class Coordinator:
 
     def _drop(self, live: Live) -> None:
         del self.members[live.worker]
+        self._burdened.discard(live.worker)
         self._lost.add(live.incarnation)
         self.past.add(live.counters)
         self.pace.forget(live.worker)
@@ -389,7 +394,8 @@ class Coordinator:
         ledger = self.ledger
         if ledger is None or self._failing:
             return
-        for live in list(self.members.values()):
+        for worker in sorted(self._burdened):
+            live = self.members[worker]
             if live.able:
                 continue
             able = self._able()
@@ -575,6 +581,7 @@ class Coordinator:
             return
         if ledger is not None and failure.reason == "OutOfDisk" and lease.kind in (Kind.WRITE, Kind.TRANSFER):
             live.full = live.full or failure.message
+            self._burdened.add(live.worker)
             return
         key = (lease.kind, lease.tranche, lease.item)
         count = self._lease_failures[key] = self._lease_failures.get(key, 0) + 1
@@ -634,7 +641,8 @@ class Coordinator:
         if self._rebuild_since is not None:
             return
         self._unload(now)
-        for live in list(self.members.values()):
+        for worker in sorted(self._burdened):
+            live = self.members[worker]
             if live.surplus and not live.released:
                 self._release(live, now, holds=bool(live.holding or self._leases_of(live.worker)))
         if self.phase is Phase.PENDING and self.members:

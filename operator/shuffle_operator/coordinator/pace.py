@@ -22,6 +22,8 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_worker.protocol.messages import Kind, LeaseId
 
 SAMPLES = 64
+FEW = 256
+"""Leases that are out while it pays to look which of them is late: the last ones decide when all are done."""
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class Pace:
     since: dict[LeaseId, float] = field(default_factory=dict)
     last: dict[int, float] = field(default_factory=dict)  # worker -> when it last finished something
     written: dict[int, int] = field(default_factory=dict)  # worker -> groups that it has written
+    _looked: float = float("-inf")
     _took: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def granted(self, lease: LeaseId, now: float) -> None:
@@ -61,7 +64,9 @@ class Pace:
         return max(self.settings.spare_after, 2 * median(self._took) if self._took else 0.0)
 
     def to_spare(self, ledger: Ledger, worker: int, now: float) -> LeaseId | None:
-        """The transfer that has been out the longest with another worker, if that is long."""
+        """The transfer that has been out the longest with another worker, if that is long and few are left."""
+        if len(ledger.out) > FEW:
+            return None
         late = [
             (self.since.get(lease, now), lease)
             for lease, holder in ledger.out.items()
@@ -81,6 +86,9 @@ class Pace:
     def to_move(self, ledger: Ledger, barrier_at: float, owners: Mapping[int, Live], now: float) -> list[int]:
         """Half of the groups of the owner that will be writing longest, if that is worth it: those it comes to last."""
         worst, longest = [], self.settings.move_after
+        if now - self._looked < min(1.0, longest):
+            return []  # asked by every idle worker, and it goes through all groups
+        self._looked = now
         for worker in owners:
             waiting = [g for g in ledger.unwritten_of(worker) if not ledger.writing[g]]
             if len(waiting) < 2 or ledger.hands_over(worker):
