@@ -126,6 +126,7 @@ def test_a_hot_key_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ho
             assert max(table.num_rows for table in found.files.tables()) < found.table.num_rows / 3
     else:
         assert plan.hot == []
+        assert "all in one file" in text_of(plan)
     for running in ({"buckets": 24}, {"buckets": 5}, {"memory": 20_000, "scratch": tmp_path / "scratch"}):
         assert carried_out(plan, **running).files.files == found.files.files  # type: ignore[arg-type]
 

@@ -23,7 +23,7 @@ from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.plan.operations import Columns, Planning, Size
 from shuffle_worker.plan.record import Hot, Plan
 from shuffle_worker.plan.table import Planned
-from shuffle_worker.plan.ways import Broadcast, broadcast, hot_keys, told
+from shuffle_worker.plan.ways import Broadcast, HotKeys, broadcast, hot_keys, told
 from shuffle_worker.protocol.messages import TARGET_BYTES, Job, Join
 from shuffle_worker.writers.commit import Partitioning
 
@@ -136,7 +136,7 @@ class JoinPlanning(Planning):
         self._join = operation
         self._way = Broadcast(None, "")
         self._alike = ""
-        self._hot: list[Hot] = []
+        self._hot = HotKeys([], [])
 
     def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:  # noqa: ARG002
         output = self.job.output
@@ -159,10 +159,12 @@ class JoinPlanning(Planning):
             sides = keys_of(self._join, [one.schema for one in inputs])
             of_inputs = sides if self._join.left == 0 else sides[::-1]
             self._hot = hot_keys(self._join, inputs, of_inputs, partitions)
-        return self._hot
+        return self._hot.spread
 
     def why(self, inputs: Sequence[Planned]) -> list[str]:
-        return [*filter(None, (self._way.reason, self._alike)), *(told(hot, self._join, inputs) for hot in self._hot)]
+        ways = [reason for reason in (self._way.reason, self._alike) if reason]
+        spread = [told(hot, self._join, inputs, spread_=True) for hot in self._hot.spread]
+        return ways + spread + [told(hot, self._join, inputs, spread_=False) for hot in self._hot.kept]
 
     def needed(self, index: int) -> Sequence[str] | None:
         """Of a right side that only says which left rows are kept, the keys."""

@@ -69,16 +69,29 @@ def broadcast(join: Join, inputs: Sequence[Planned]) -> Broadcast:
     return Broadcast(small, f"broadcast: {name} is about {size}, so every worker reads it whole; the other stays put")
 
 
-def hot_keys(join: Join, inputs: Sequence[Planned], keys: Sequence[JoinKeys], partitions: int) -> list[Hot]:
+class HotKeys(NamedTuple):
+    """spread: those whose rows go to several files; kept: those that cannot be, for a row of the other side must see all
+    of them to know whether it has a partner."""
+
+    spread: list[Hot]
+    kept: list[Hot]
+
+
+def hot_keys(join: Join, inputs: Sequence[Planned], keys: Sequence[JoinKeys], partitions: int) -> HotKeys:
     """keys: of each input."""
     total = sum(one.size.rows * one.size.row_bytes for one in inputs)
-    found: dict[int, Hot] = {}
+    spread_: dict[int, Hot] = {}
+    kept: dict[int, Hot] = {}
     for at, hows in ((join.left, _SPREAD_LEFT), (join.right, _SPREAD_RIGHT)):
-        if join.how in hows and partitions > 1:
-            for hot in _of_side(inputs[at], at, keys[at], total / partitions, partitions):
-                if hot.hash not in found or found[hot.hash].bytes < hot.bytes:
-                    found[hot.hash] = hot
-    return sorted(found.values(), key=lambda hot: (-hot.bytes, hot.hash))[:MOST_HOT]
+        found = spread_ if join.how in hows else kept
+        for hot in _of_side(inputs[at], at, keys[at], total / partitions, partitions) if partitions > 1 else ():
+            if hot.hash not in found or found[hot.hash].bytes < hot.bytes:
+                found[hot.hash] = hot
+    return HotKeys(*(sorted(some.values(), key=_largest)[:MOST_HOT] for some in (spread_, kept)))
+
+
+def _largest(hot: Hot) -> tuple[int, int]:
+    return -hot.bytes, hot.hash
 
 
 def _of_side(one: Planned, at: int, keys: JoinKeys, average: float, partitions: int) -> list[Hot]:
@@ -118,13 +131,14 @@ def _sample(one: Planned, names: Sequence[str]) -> pa.RecordBatch | None:
     return concat(found) if found else None
 
 
-def told(hot: Hot, join: Join, inputs: Sequence[Planned]) -> str:
+def told(hot: Hot, join: Join, inputs: Sequence[Planned], spread_: bool) -> str:
     """A hot key in words."""
     names = join.left_on if hot.input == join.left else join.right_on
-    return (
-        f"{', '.join(names)} = {hot.key}: about {readable(hot.bytes)} of {_name(inputs[hot.input])}, spread over "
-        f"{hot.pieces} files; the rows of {_name(inputs[1 - hot.input])} with that key go to each of them"
-    )
+    much = f"{', '.join(names)} = {hot.key}: about {readable(hot.bytes)} of {_name(inputs[hot.input])}"
+    if not spread_:
+        return f"{much}, all in one file: a {join.how} join cannot spread the rows of this side"
+    other = _name(inputs[1 - hot.input])
+    return f"{much}, spread over {hot.pieces} files; the rows of {other} with that key go to each of them"
 
 
 def _name(one: Planned) -> str:
