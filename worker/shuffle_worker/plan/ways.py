@@ -70,8 +70,8 @@ def broadcast(join: Join, inputs: Sequence[Planned]) -> Broadcast:
 
 
 class HotKeys(NamedTuple):
-    """spread: those whose rows go to several files; kept: those that cannot be, for a row of the other side must see all
-    of them to know whether it has a partner."""
+    """spread: those whose rows go to several files; kept: those that cannot be, for a row of the other side must see
+    all of them to know whether it has a partner."""
 
     spread: list[Hot]
     kept: list[Hot]
