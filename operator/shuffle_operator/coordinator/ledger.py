@@ -74,6 +74,7 @@ class Ledger:
     writing: bytearray = field(default_factory=bytearray)
     unwritten: int = 0
     counted: dict[tuple[int, int], int] = field(default_factory=dict)  # (tranche, split) -> attempt, where it is not 0
+    _with: dict[int, dict[LeaseId, None]] = field(default_factory=dict)  # worker -> its leases
     _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of leases that are out and not plain
     _doubled: set[tuple[int, int]] = field(default_factory=set)  # (tranche, split) that is out more than once
     _attempts: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
@@ -170,7 +171,7 @@ class Ledger:
         for split in range(self.splits):
             if self.keeper[split] == worker:
                 self.keeper[split] = NOBODY
-        for lease in [lease for lease, holder in self.out.items() if holder == worker]:
+        for lease in self.leases_of(worker):
             self.give_back(lease)
         for tranche in self.tranches.values():
             if tranche.handover is not None and tranche.handover.worker == worker:
@@ -369,7 +370,25 @@ class Ledger:
     def _grant(self, kind: Kind, tranche: int, item: int, worker: int) -> LeaseId:
         lease = LeaseId(kind, tranche, item, self._next_attempt(kind, tranche, item))
         self.out[lease] = worker
+        self._with.setdefault(worker, {})[lease] = None
         return lease
+
+    def _end(self, lease: LeaseId) -> bool:
+        """It is not out any more, however it ended."""
+        holder = self.out.pop(lease, None)
+        if holder is None:
+            return False
+        self._with[holder].pop(lease, None)
+        return True
+
+    def leases_of(self, worker: int) -> list[LeaseId]:
+        """What a worker has, in the order in which it was given out."""
+        return list(self._with.get(worker, ()))
+
+    def void(self) -> None:
+        """No lease counts any more."""
+        self.out.clear()
+        self._with.clear()
 
     def parts(self, lease: LeaseId) -> list[Attempt]:
         """The attempts that a transfer lease is: its own, and those it carries along."""
@@ -400,7 +419,7 @@ class Ledger:
 
     def give_back(self, lease: LeaseId) -> None:
         """A lease that was out will not be finished by its holder: it is due again."""
-        if self.out.pop(lease, None) is None:
+        if not self._end(lease):
             return
         if lease.kind is Kind.WRITE:
             self.writing[lease.item] = 0
@@ -453,14 +472,14 @@ class Ledger:
         if lease.kind is Kind.TRANSFER:
             self._finish_transfer(lease, done, worker)
         else:
-            del self.out[lease]
+            self._end(lease)
             if lease.kind is Kind.WRITE:
                 self._finish_write(lease.item, done)
         return True
 
     def _finish_transfer(self, lease: LeaseId, done: Done, worker: int) -> None:
         split, parts, errand = lease.item, self.parts(lease), self._errands.get(lease, PLAIN)
-        del self.out[lease]
+        self._end(lease)
         self._errands.pop(lease, None)
         again = self.rows_of.seen(split) or not errand.reads
         totals = self.totals
@@ -493,7 +512,7 @@ class Ledger:
         for lease in [x for x in self.out if x.kind is Kind.TRANSFER and x.item == split]:
             numbers = [part.tranche for part in self.parts(lease)]
             if not any(n in self.tranches and self.tranches[n].state[split] == OUT for n in numbers):
-                del self.out[lease]
+                self._end(lease)
                 self._errands.pop(lease, None)
 
     def mark_transferred(self, number: int, split: int, attempt: int, rows: int) -> None:

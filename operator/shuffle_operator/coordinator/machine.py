@@ -441,7 +441,7 @@ class Coordinator:
     def _leases_of(self, worker: int) -> list[LeaseId]:
         held = [lease for lease, holder in self._out.items() if holder == worker]
         if self.ledger is not None and not self._failing:
-            held += [lease for lease, holder in self.ledger.out.items() if holder == worker]
+            held += self.ledger.leases_of(worker)
         return held
 
     def _order(self, lease: LeaseId) -> Lease:
@@ -625,7 +625,7 @@ class Coordinator:
         self.undoing = Undoing(cause, now)
         self._out.clear()
         if self.ledger is not None:
-            self.ledger.out.clear()
+            self.ledger.void()
         self._actions.append(Wake(None))
 
     def _advance(self, now: float) -> None:
