@@ -88,11 +88,13 @@ def test_an_invalid_job_is_told_to_programs(shuffle: Any) -> None:
 
 
 def test_what_this_version_does_not_do_yet_is_told_with_its_line(shuffle: Any) -> None:
-    Path("job.yaml").write_text(job("distinct: {}"))
+    text = job()
+    Path("job.yaml").write_text(text.rstrip("\n") + "\n  backend: Gpu\n")
     outcome = shuffle("validate", "job.yaml")
     assert outcome.code == 2
+    line = text.rstrip("\n").count("\n") + 2
     assert outcome.err == (
-        "InvalidSpec: job.yaml: line 5: spec.operation.distinct: distinct is not supported by this version yet\n"
+        f"InvalidSpec: job.yaml: line {line}: spec.backend: backend: Gpu is not supported by this version yet\n"
     )
 
 
