@@ -96,8 +96,8 @@ def test_requests_to_the_api_server(submit: Submit, operator: Operator, workers:
     """As many as there are workers and phases, not more: counted in the audit log."""
     if not operator.cluster.local:
         pytest.skip("needs the audit log of the local cluster")
-    resources = {"requests": {"cpu": "10m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
-    job = submit("counted", REPARTITION, workers={"replicas": workers, "resources": resources})
+    resources = {"requests": {"cpu": "10m", "memory": "384Mi"}, "limits": {"memory": "384Mi"}}
+    job = submit("counted", REPARTITION, workers={"replicas": workers, "resources": resources}, podRetention="Never")
     job.complete(seconds=500)
     until("the pods are gone", lambda: not job.pods(), seconds=60)
     counts = Counter(operator.requests(job.kubectl.namespace))

@@ -17,8 +17,10 @@ import asyncio
 import logging
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -51,6 +53,8 @@ from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.objects import SharedSource
 from shuffle_worker.transfer.transport import ControlTransport, PeerTransport, Refused, Unreachable
 from shuffle_worker.work import Work, Written
+
+T = TypeVar("T")
 
 log = logging.getLogger("shuffle.worker")
 
@@ -199,20 +203,7 @@ class Agent:
         self.membership.stale.clear()
         free = self._free()
         idle = free > 0 and not self._done and not self._failed
-        message = Sync(
-            worker=self.worker,
-            incarnation=self.incarnation,
-            epoch=self.membership.epoch,
-            holding=[*self._running, *self._waiting],
-            done=list(self._done.values()),
-            failed=list(self._failed.values()),
-            counters=self._counters(),
-            free=free,
-            wait=self._patience() if idle else 0.0,
-            leaving=self._leaving,
-            written=self._known_written,
-            full=self.inbox.full,
-        )
+        message = self._report(free, self._patience() if idle else 0.0)
         call = asyncio.ensure_future(self.control.sync(message))
         try:
             if message.wait:
@@ -231,6 +222,31 @@ class Agent:
             return None
         finally:
             call.cancel()
+
+    def _report(self, free: int, wait: float) -> Sync:
+        return Sync(
+            worker=self.worker,
+            incarnation=self.incarnation,
+            epoch=self.membership.epoch,
+            holding=[*self._running, *self._waiting],
+            done=list(self._done.values()),
+            failed=list(self._failed.values()),
+            counters=self._counters(),
+            free=free,
+            wait=wait,
+            leaving=self._leaving,
+            written=self._known_written,
+            full=self.inbox.full,
+        )
+
+    async def _beating(self, work: Awaitable[T]) -> T:
+        """Reports go on while something long holds up the loop: on a busy machine a worker must not look silent because
+        it loads its plan. What they are answered is left, for it is said again."""
+        working = asyncio.ensure_future(work)
+        while not (await asyncio.wait([working], timeout=self.settings.heartbeat))[0]:
+            with suppress(Unreachable):
+                await self.control.sync(self._report(free=0, wait=0.0))
+        return working.result()
 
     def _patience(self) -> float:
         """How long the coordinator may hold an idle worker's call; who is to leave is in a hurry."""
@@ -296,10 +312,11 @@ class Agent:
     async def _take_view(self, view: View) -> None:
         if view.plan and (self._summary is None or self._summary.fingerprint != view.plan):
             assert self._spec is not None
-            self._summary = await self.aside(self.work.load, self._spec, view.plan)
+            loading: Awaitable[PlanSummary] = self.aside(self.work.load, self._spec, view.plan)
+            summary = self._summary = await self._beating(loading)
             self.inbox.open(self.work, self.open_store(self.work.buckets()))
             if self._spec.retain_shards:
-                self._keep_shards(self._summary)
+                self._keep_shards(summary)
         gained = self.membership.update(view)
         if gained is not None:
             for key in [key for key in self._transferred if key[0] in gained]:
