@@ -22,7 +22,6 @@ from shuffle_worker.functions.sources import Place, prepare
 from shuffle_worker.memory import Budgets
 from shuffle_worker.partitioning.columns import I64, take
 from shuffle_worker.partitioning.groups import begins, without_nulls
-from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan.arrow import parts
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
@@ -149,7 +148,8 @@ class ApplyPlanning(Planning):
         return Size(before.rows * share, row_bytes, stored, few)
 
     def partitioning(self, partitions: int) -> Partitioning:
-        return Partitioning("hash", list(self._apply.by), partitions, HASH_NAME)
+        """The function may return other keys than it was given, or none, so nothing is claimed of where they are."""
+        return Partitioning("none", [], partitions)
 
     def describe(self) -> str:
         per = "each group of" if self._apply.per == "Group" else "each partition by the hash of"
