@@ -31,6 +31,9 @@ class Operator:
         repository, _, tag = rest.partition(":")
         given = {"image.registry": registry, "image.repository": repository, "image.tag": tag, "scope": "Cluster"}
         settings = [f"--set={key}={value}" for key, value in {**given, **values}.items()]
+        # The tag stays when the image changes: without this the pod would, too.
+        images = sorted(str(archive.stat().st_mtime_ns) for archive in self.cluster.state.glob("*.tar"))
+        settings.append(f"--set-string=podAnnotations.image={'.'.join(images)}")
         where = ["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout=180s"]
         self.cluster.helm("upgrade", "--install", RELEASE, str(CHART), *where, *settings)
         self.apply_definition(CHART / "crds" / "shufflejobs.yaml")
