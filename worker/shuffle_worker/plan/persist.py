@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.errors import InputNotFound, Internal, InvalidSpec
+from shuffle_worker.errors import AccessDenied, InputNotFound, Internal, InvalidSpec
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.storage.base import Storage
@@ -70,7 +70,7 @@ def saved(storage: Storage, job: Job) -> Plan | None:
     even if the input has changed since."""
     try:
         data = storage.read(plan_path(job.output.path, job.uid))
-    except (InputNotFound, InvalidSpec):  # a file where the output folder should be is for the planner to tell
+    except (InputNotFound, InvalidSpec, AccessDenied):  # what is wrong with input or output is for the planner to tell
         return None
     try:
         plan = decode(data)
