@@ -16,7 +16,7 @@ ROWS = 1_470_588
 
 
 @pytest.mark.core
-def test_repartition(submit: Submit, as_local: Compare) -> None:
+def test_repartition(submit: Submit, operator: Operator, as_local: Compare) -> None:
     job = submit("repartition", REPARTITION)
     seen = until("workers run", lambda: len(job.running()) == 3 and job.running(), seconds=60)
     assert len({pod["spec"]["nodeName"] for pod in seen}) > 1
@@ -28,6 +28,9 @@ def test_repartition(submit: Submit, as_local: Compare) -> None:
     assert status["message"]
     assert {c["type"]: c["status"] for c in status["conditions"]}["Finished"] == "True"
     assert job.condition("Complete")["reason"] == "Completed"
+    if operator.cluster.local:
+        requests = Counter(operator.requests(job.kubectl.namespace))
+        assert requests["shufflejobs/status patch"] <= job.seconds() / 2 + 20, requests
     until("the pods are gone", lambda: not job.running(), seconds=30)
 
 

@@ -317,3 +317,17 @@ def test_a_job_cannot_become_another(server: Any, job: Any, change: dict[str, An
     assert bool(server.refuses(new, old)) == refused
     old["spec"]["suspend"] = new["spec"]["suspend"] = True
     assert bool(server.refuses(new, old)) == (refused and "workers" not in change)
+
+
+def test_the_status_has_no_defaults() -> None:
+    """The API server would add them to what the operator writes, which would find it changed and write it again."""
+
+    def defaults(schema: object) -> list[object]:
+        if isinstance(schema, dict):
+            here = [schema["default"]] if "default" in schema and "type" in schema else []
+            return here + [found for value in schema.values() for found in defaults(value)]
+        return []
+
+    version = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    assert defaults(version["status"]) == []
+    assert defaults(version["spec"]) != []

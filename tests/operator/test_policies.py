@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.rbac import ROLE
-from shuffle_operator.kube import JOBS, PODS, KubeError
+from shuffle_operator.kube import JOBS, PODS, KubeError, Resource
 from shuffle_worker.protocol.messages import Kind
 from tests.operator.conftest import NAMESPACE, Stage, sort_job
 from tests.operator.puppets import Puppets
@@ -225,10 +226,27 @@ async def test_requests_for_a_job_grow_with_its_workers_and_not_with_time(stage:
     await until_ready(stage)
     quiet = len(stage.kube.writes)
     await stage.until(lambda: stage.operator is not None and stage.operator.queue.depth == 0)
-    import asyncio
-
     await asyncio.sleep(2.5)  # several passes, with nothing to say
     assert len(stage.kube.writes) == quiet
+    puppets.hold.set()
+    await until_phase(stage, "Complete")
+
+
+async def test_a_status_that_the_server_changes_is_not_written_over_and_over(stage: Stage, puppets: Puppets) -> None:
+    """As one would that fills in a default."""
+
+    def complete(kind: str, resource: Resource, body: dict[str, Any]) -> None:
+        if resource == JOBS and kind == "MODIFIED":
+            status = stage.job()["status"]
+            status["conditions"] = [{**each, "message": "filled in"} for each in status.get("conditions", [])]
+
+    stage.kube.listeners.insert(0, complete)
+    puppets.hold.clear()
+    await stage.submit(job())
+    await until_ready(stage)
+    before = len(stage.kube.writes)
+    await asyncio.sleep(3)
+    assert len(stage.kube.writes) - before <= 3
     puppets.hold.set()
     await until_phase(stage, "Complete")
 

@@ -56,7 +56,7 @@ def crd() -> Schema:
             "kind": {"type": "string", "description": f"The kind of object: {KIND}."},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": structural(Status),
+            "status": _without_defaults(structural(Status)),
         },
     }
     job["properties"]["spec"]["description"] = " ".join((Spec.__doc__ or "").split())
@@ -132,6 +132,19 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Schema]) -> Schema:
     if result.get("x-kubernetes-preserve-unknown-fields"):
         result.pop("additionalProperties", None)
     return result
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    """For the status: what the API server would add to it, the operator would find changed, and write again."""
+    return {
+        key: [_without_defaults(each) if isinstance(each, dict) else each for each in value]
+        if isinstance(value, list)
+        else _without_defaults(value)
+        if isinstance(value, dict)
+        else value
+        for key, value in schema.items()
+        if key != "default"
+    }
 
 
 def _merged(node: Mapping[str, Any], defs: Mapping[str, Schema]) -> Schema:

@@ -58,7 +58,7 @@ class World:
 @dataclass(slots=True)
 class ActiveJob:
     """body: the resource as last seen. orphaned: when its resource was found to be gone. outcome_written: the status
-    says how it ended. suspending: its machine was told to stop and undo, not to fail."""
+    says how it ended. suspending: its machine was told to stop and undo, not to fail. last_patch: of the status."""
 
     uid: str
     namespace: str
@@ -72,6 +72,7 @@ class ActiveJob:
     outcome_written: bool = False
     suspending: bool = False
     status_written: float = 0.0
+    last_patch: Object | None = None
     losses: int = 0
 
     @property

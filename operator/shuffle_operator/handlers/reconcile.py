@@ -208,9 +208,10 @@ class Reconciler:
         status = statuses.running(active.machine, now, wall, before, active.loss, active.launcher.hindrance)
         status = statuses.with_conditions(status, active.body, None, wall)
         patch = statuses.patch_of(before, status)
-        if not patch or (now - active.status_written < STATUS_EVERY and not statuses.is_urgent(before, patch)):
+        urgent = statuses.is_urgent(before, patch) and patch != active.last_patch  # what does not take is not repeated
+        if not patch or (now - active.status_written < STATUS_EVERY and not urgent):
             return
-        active.status_written = now
+        active.status_written, active.last_patch = now, patch
         await self._write(active.body, status)
 
     async def _complete(self, active: ActiveJob) -> float | None:
