@@ -95,7 +95,9 @@ def test_many_small_jobs(submit: Submit, operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("workers", [3, 30])
-def test_requests_to_the_api_server(submit: Submit, operator: Operator, workers: int) -> None:
+def test_requests_to_the_api_server(
+    submit: Submit, operator: Operator, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
     """As many as there are workers and phases, not more: counted in the audit log."""
     if not operator.cluster.local:
         pytest.skip("needs the audit log of the local cluster")
@@ -104,7 +106,8 @@ def test_requests_to_the_api_server(submit: Submit, operator: Operator, workers:
     job.complete(seconds=500)
     until("the pods are gone", lambda: not job.pods(), seconds=60)
     counts = Counter(operator.requests(job.kubectl.namespace))
-    print(f"\n{workers} workers, {job.seconds():.0f} s: {sum(counts.values())} requests: {dict(counts)}")
+    with capsys.disabled():
+        print(f"\n{workers} workers, {job.seconds():.0f} s: {sum(counts.values())} requests: {dict(counts)}")
     patches = counts.pop("shufflejobs/status patch", 0)
     assert patches <= job.seconds() / 2 + 20
     assert sum(counts.values()) <= 6 * workers + 30
