@@ -97,7 +97,9 @@ def _judge(world: World) -> None:
     if calm and not (world.faults.lose or world.faults.store or world.faults.rot or world.faults.full):
         assert world.objects.rewritten == 0, "output was written again, and nothing was lost"
     if not (world.faults.lose or world.faults.store or world.faults.rot or world.faults.full or world.faults.resize):
-        most = 2 * bound + world.losses  # each once more by a second attempt, and what a lost worker had begun
+        # Each once more by a second attempt; what a lost worker had begun; and for groups that were handed over what
+        # their owner had not received by then.
+        most = 2 * bound + world.losses + world.handed_over * world.shape.splits
         assert world.objects.reads <= most, f"{world.objects.reads} splits were read, {most} are the most"
 
 

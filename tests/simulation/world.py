@@ -16,6 +16,7 @@ from typing import Any
 
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
 from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_worker.agent import Agent, AgentSettings
 from shuffle_worker.protocol.messages import Input, Job, Output, Repartition
@@ -135,6 +136,13 @@ class World:
                     f"{process.incarnation} kept bytes of a budget"
                 )
                 assert not process.agent._running, f"{process.incarnation} ended with leases running"
+
+    @property
+    def handed_over(self) -> int:
+        """How often groups changed hands, as far as the coordinator that is there knows: each time makes a tranche."""
+        ledger = self.machine.ledger
+        first = self.machine.generation * EPOCHS + self.shape.waves
+        return max(0, ledger.next_tranche - first) if ledger is not None else 0
 
     @property
     def now(self) -> float:

@@ -22,13 +22,15 @@ ENVIRONMENT = {
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Yields its address. The bucket is there."""
+    """Yields its address. The bucket is there, and nothing in it."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
+        connection.request("POST", "/moto-api/reset")  # what it holds belongs to the process, not to the server
+        assert connection.getresponse().read() is not None
         connection.request("PUT", f"/{BUCKET}", headers={"Host": f"{host}:{port}"})
         assert connection.getresponse().status == 200
         yield f"http://{host}:{port}"

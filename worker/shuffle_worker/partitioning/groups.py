@@ -45,6 +45,8 @@ def _same_as_before(column: Array) -> Bools:
         return np.ones(len(column) - 1, np.bool_)
     if pa.types.is_float16(column.type):
         column = column.cast(pa.float32())
+    if pa.types.is_decimal(column.type):  # of one scale: equal bytes; Arrow does not compare those of negative scale
+        column = column.view(pa.binary(column.type.byte_width))
     before, after = column.slice(0, len(column) - 1), column.slice(1)
     same = _mask(_pc.fill_null(_pc.equal(before, after), False))
     if column.null_count:
