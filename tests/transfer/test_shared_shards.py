@@ -16,8 +16,8 @@ from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.messages import Attempt
 from shuffle_worker.storage import LocalStorage, Range
 from shuffle_worker.store.base import CorruptBlock
-from shuffle_worker.transfer.inbox import Revoked
 from shuffle_worker.transfer.objects import SharedShards
+from shuffle_worker.transfer.source import Revoked
 
 
 class Counting(LocalStorage):

@@ -48,9 +48,10 @@ from shuffle_worker.store.failures import memory_failure
 from shuffle_worker.store.kept import OpenKept
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.carry import Absent, Carrier, Incomplete, to_its_end
-from shuffle_worker.transfer.inbox import GroupSource, Inbox, Revoked, Run
+from shuffle_worker.transfer.inbox import GroupSource, Inbox, Run
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.objects import SharedSource
+from shuffle_worker.transfer.source import Revoked
 from shuffle_worker.transfer.transport import ControlTransport, PeerTransport, Refused, Unreachable
 from shuffle_worker.work import Work, Written
 

@@ -23,6 +23,7 @@ from shuffle_worker.store.base import Store
 from shuffle_worker.store.failures import memory_failure, scratch_failure
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.source import Source
 from shuffle_worker.transfer.transport import Interrupted
 
 Run = Callable[..., Awaitable[Any]]
@@ -235,42 +236,19 @@ class Inbox:
         return [bucket for g in others for bucket in self.groups.buckets_of(g)]
 
 
-class Revoked(Exception):
-    """The lease that this work belongs to was taken away; stop and leave nothing."""
-
-
-class GroupSource:
-    """Implements `operations.base.ShardSource` over the store. rows, bytes: what was handed out so far.
-
-    revoked: set from the event loop to stop a write that runs in a thread; the next call raises Revoked."""
+class GroupSource(Source):
+    """Over the store of this worker."""
 
     def __init__(self, store: Store, void: Collection[Attempt], worker: int) -> None:
-        self.revoked = False
-        self.reads = 0
+        super().__init__()
         self._worker = worker
         self._store = store
         self._void = void
-        self._found: dict[int, list[StoredShard]] = {}
 
-    @property
-    def rows(self) -> int:
-        return sum(shard.rows for found in self._found.values() for shard in found)
+    def _look(self, bucket: int) -> list[StoredShard]:
+        return self._store.shards(bucket, self._void)
 
-    @property
-    def bytes(self) -> int:
-        return sum(shard.length for found in self._found.values() for shard in found)
-
-    def shards(self, bucket: int) -> Sequence[StoredShard]:
-        if self.revoked:
-            raise Revoked
-        if bucket not in self._found:
-            self._found[bucket] = self._store.shards(bucket, self._void)
-        return self._found[bucket]
-
-    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
-        if self.revoked:
-            raise Revoked
-        self.reads += 1
+    def _read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         try:
             self._store.read(bucket, shards, into)
         except OSError as error:

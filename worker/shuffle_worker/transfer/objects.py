@@ -26,7 +26,7 @@ from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Attempt
 from shuffle_worker.storage.base import Range, Sink
 from shuffle_worker.store.base import CorruptBlock
-from shuffle_worker.transfer.inbox import Revoked
+from shuffle_worker.transfer.source import Source
 
 ENTRY = np.dtype(
     [
@@ -219,50 +219,33 @@ class ShardWriter:
         self._size = 0
 
 
-class SharedSource:
-    """Implements `operations.base.ShardSource`. rows, bytes: what was handed out so far.
-
-    revoked: set from the event loop to stop a write that runs in a thread; the next read raises Revoked."""
+class SharedSource(Source):
+    """Over the files of all splits."""
 
     def __init__(self, shared: SharedShards, attempts: Sequence[int]) -> None:
-        self.revoked = False
-        self.reads = 0
+        super().__init__()
         self._shared = shared
         self._attempts = attempts
-        self._found: dict[int, list[StoredShard]] = {}
 
-    @property
-    def rows(self) -> int:
-        return sum(shard.rows for found in self._found.values() for shard in found)
+    def _look(self, bucket: int) -> list[StoredShard]:
+        return [
+            StoredShard(
+                split, int(e["sequence"]), int(e["rows"]), int(e["length"]), int(e["checksum"]), int(e["offset"])
+            )
+            for split, entries in self._shared.entries(self._attempts, bucket)
+            for e in entries
+        ]
 
-    @property
-    def bytes(self) -> int:
-        return sum(shard.length for found in self._found.values() for shard in found)
-
-    def shards(self, bucket: int) -> Sequence[StoredShard]:
-        if self.revoked:
-            raise Revoked
-        if bucket not in self._found:
-            self._found[bucket] = [
-                StoredShard(
-                    split, int(e["sequence"]), int(e["rows"]), int(e["length"]), int(e["checksum"]), int(e["offset"])
-                )
-                for split, entries in self._shared.entries(self._attempts, bucket)
-                for e in entries
-            ]
-        return self._found[bucket]
-
-    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
-        self.reads += 1
+    def _read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         for left in reversed(range(TRIES)):
-            corrupt = self._read(shards, into)
+            corrupt = self._first_corrupt(shards, into)
             if corrupt is None:
                 return
             if not left:
                 raise CorruptBlock(bucket, corrupt)
 
-    def _read(self, shards: Sequence[StoredShard], into: memoryview) -> StoredShard | None:
-        """The first shard that does not match its checksum."""
+    def _first_corrupt(self, shards: Sequence[StoredShard], into: memoryview) -> StoredShard | None:
+        """Read them; the first shard that does not match its checksum."""
         runs = list(_runs(shards))
         ranges = [
             Range(
@@ -274,8 +257,7 @@ class SharedSource:
         ]
         at = 0
         for run, found in zip(runs, self._shared.fetch(ranges), strict=True):
-            if self.revoked:
-                raise Revoked
+            self._unless_revoked()
             data = memoryview(found)
             for shard in run:
                 start = shard.handle - run[0].handle

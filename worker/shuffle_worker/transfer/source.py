@@ -1,0 +1,54 @@
+"""What a write reads from, whoever holds the shards: counted as they are handed out, and revoked from outside.
+
+`inbox.GroupSource` reads from this worker's store, `objects.SharedSource` from files in object storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shuffle_worker.operations.base import StoredShard
+
+
+class Revoked(Exception):
+    """The lease that this work belongs to was taken away; stop and leave nothing."""
+
+
+class Source:
+    """Implements `operations.base.ShardSource`. rows, bytes: what was handed out so far; reads: how often.
+
+    revoked: set from the event loop to stop a write that runs in a thread; the next call raises Revoked."""
+
+    def __init__(self) -> None:
+        self.revoked = False
+        self.reads = 0
+        self._found: dict[int, list[StoredShard]] = {}
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for found in self._found.values() for shard in found)
+
+    @property
+    def bytes(self) -> int:
+        return sum(shard.length for found in self._found.values() for shard in found)
+
+    def shards(self, bucket: int) -> Sequence[StoredShard]:
+        self._unless_revoked()
+        if bucket not in self._found:
+            self._found[bucket] = self._look(bucket)
+        return self._found[bucket]
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        self._unless_revoked()
+        self.reads += 1
+        self._read(bucket, shards, into)
+
+    def _unless_revoked(self) -> None:
+        if self.revoked:
+            raise Revoked
+
+    def _look(self, bucket: int) -> list[StoredShard]:
+        raise NotImplementedError
+
+    def _read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        raise NotImplementedError
