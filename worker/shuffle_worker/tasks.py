@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import structs
 
-from shuffle_worker.errors import OutOfDisk
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
 from shuffle_worker.operations.base import FileResult, Operation, ShardSource, in_pieces
@@ -23,9 +21,9 @@ from shuffle_worker.protocol.formats import written_suffix
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
+from shuffle_worker.scratch import Scratch
 from shuffle_worker.storage import Sink, Storage, storage_for
 from shuffle_worker.transfer.objects import SharedShards
-from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.commit import GroupRecord, Partitioning, abort, commit, record_group, written_groups
 from shuffle_worker.writers.output import part_name, shards_folder, staging
@@ -57,9 +55,8 @@ class Tasks:
     def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
         self._budgets = budgets
         self._scratch = scratch
-        self._scratch_share = scratch_share
         self._batch_bytes = budgets.working // 6  # a splitter holds three times that, and the reader one batch
-        self._scratch_limit = scratch_limit
+        self._room = Scratch(scratch, scratch_share, scratch_limit)
         self._plan: Plan | None = None
         self._readers: list[Reader] = []
         self._operation: Operation | None = None
@@ -77,21 +74,9 @@ class Tasks:
         if before is not None:
             return before.summary  # by a worker that is gone: what was written goes by it
         plan = make_plan(job, self._budgets, input_storages(job), storage, self._scratch)
-        self._check_scratch(plan.summary.scratch_needed, job.workers)
+        self._room.check(plan.summary.scratch_needed, job.workers)
         save(plan, storage)
         return plan.summary
-
-    def _check_scratch(self, needed: int, workers: int) -> None:
-        """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""
-        here = needed * min(self._scratch_share, workers) // workers
-        free = shutil.disk_usage(self._scratch).free
-        if self._scratch_limit:
-            free = min(free, self._scratch_limit)
-        if here > free:
-            raise OutOfDisk(
-                f"workers.scratch: about {readable(here)} may be spilled to {self._scratch.parent}, where "
-                f"{readable(free)} are free; give it more room, more memory to the workers, or another folder"
-            )
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = storage_for(job.output.path, job.output.storage)

@@ -4,7 +4,6 @@ for tables. What the coordinator counts as rows are elements here.
 
 from __future__ import annotations
 
-import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,15 +19,15 @@ from shuffle_worker.arrays.reader import Reader, group_numbers
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import GroupRecord, Writer
-from shuffle_worker.errors import Internal, OutOfDisk
+from shuffle_worker.errors import Internal
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
 from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.scratch import Scratch
 from shuffle_worker.storage import Storage, storage_for
 from shuffle_worker.transfer.objects import SharedShards
-from shuffle_worker.units import readable
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.commit import written_groups
 from shuffle_worker.writers.output import plan_path, shards_folder
@@ -44,9 +43,7 @@ class ArrayTasks:
 
     def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
         self._budgets = budgets
-        self._scratch = scratch
-        self._scratch_share = scratch_share
-        self._scratch_limit = scratch_limit
+        self._room = Scratch(scratch, scratch_share, scratch_limit)
         self._codecs = Codecs()
         self._plan: Plan | None = None
         self._reader: Reader | None = None
@@ -65,21 +62,9 @@ class ArrayTasks:
     def plan(self, job: Job) -> PlanSummary:
         storage = storage_for(job.output.path, job.output.storage)
         plan = make_plan(job, self._budgets, _input_storage(job), storage)
-        self._check_scratch(plan.summary.scratch_needed, job.workers)
+        self._room.check(plan.summary.scratch_needed, job.workers)
         storage.put(plan_path(job.output.path, job.uid), encode(plan))
         return plan.summary
-
-    def _check_scratch(self, needed: int, workers: int) -> None:
-        """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""
-        here = needed * min(self._scratch_share, workers) // workers
-        free = shutil.disk_usage(self._scratch).free
-        if self._scratch_limit:
-            free = min(free, self._scratch_limit)
-        if here > free:
-            raise OutOfDisk(
-                f"workers.scratch: about {readable(here)} may be spilled to {self._scratch.parent}, where "
-                f"{readable(free)} are free; give it more room, more memory to the workers, or another folder"
-            )
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = storage_for(job.output.path, job.output.storage)
