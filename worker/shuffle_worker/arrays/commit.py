@@ -25,6 +25,7 @@ from shuffle_worker.errors import InputNotFound, Internal, InvalidSpec, JobError
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.storage import Storage
 from shuffle_worker.work import Committed
+from shuffle_worker.writers.commit import every_group
 from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
 
 MANIFEST_FORMAT = "shuffle-zarr-manifest/1"
@@ -202,15 +203,8 @@ def _manifest(plan: Plan, records: list[GroupRecord]) -> Manifest:
 
 
 def _recorded(plan: Plan, storage: Storage) -> list[GroupRecord]:
-    def read(group: int) -> GroupRecord:
-        path = group_path(plan.job.output.path, plan.job.uid, group)
-        record = msgspec.json.decode(storage.read(path), type=GroupRecord)
-        if record.plan != plan.summary.fingerprint:
-            raise Internal(f"{path} is of another plan")
-        return record
-
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
-        return list(pool.map(read, range(len(plan.groups) - 1)))
+    job, fingerprint = plan.job, plan.summary.fingerprint
+    return every_group(storage, job.output.path, job.uid, fingerprint, len(plan.groups) - 1, GroupRecord)
 
 
 def _replace(storage: Storage, output: str, uid: str) -> None:

@@ -124,6 +124,21 @@ def written_groups(storage: Storage, output: str, uid: str, fingerprint: str, ki
         return [record for record in pool.map(read, sorted(paths)) if record is not None]
 
 
+def every_group(storage: Storage, output: str, uid: str, fingerprint: str, groups: int, kind: type[R]) -> list[R]:
+    """The records of all groups, in their order. Raises InputNotFound where one is missing, Internal where one is of
+    another plan."""
+
+    def read(group: int) -> R:
+        path = group_path(output, uid, group)
+        record = msgspec.json.decode(storage.read(path), type=kind)
+        if record.plan != fingerprint:
+            raise Internal(f"{path} is of another plan")
+        return record
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
+        return list(pool.map(read, range(groups)))
+
+
 def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) -> Committed:
     """rows: what was read from the input; -1: not known. Raises Internal where they are not all written."""
     output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
@@ -199,16 +214,8 @@ def committed(storage: Storage, output: str, uid: str) -> Manifest | None:
 
 def _recorded(plan: Plan, storage: Storage) -> list[FileRecord]:
     """The files of all groups, by partition."""
-
-    def read(group: int) -> GroupRecord:
-        path = group_path(plan.job.output.path, plan.job.uid, group)
-        record = msgspec.json.decode(storage.read(path), type=GroupRecord)
-        if record.plan != plan.summary.fingerprint:
-            raise Internal(f"{path} is of another plan")
-        return record
-
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
-        records = list(pool.map(read, range(plan.layout.groups)))
+    job, fingerprint = plan.job, plan.summary.fingerprint
+    records = every_group(storage, job.output.path, job.uid, fingerprint, plan.layout.groups, GroupRecord)
     files = [file for record in records for file in record.files]
     if not plan.job.output.partition_by and len(files) != plan.layout.partitions:
         raise Internal(f"{len(files)} files were written where there are {plan.layout.partitions} partitions")
