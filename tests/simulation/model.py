@@ -135,6 +135,7 @@ class SimulatedWork:
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         assert self.objects.planned
+        self.objects.call()
         return self._summary()
 
     def _summary(self) -> PlanSummary:

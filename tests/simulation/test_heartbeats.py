@@ -1,4 +1,4 @@
-"""A worker that is busy with something long is not taken for one that is gone."""
+"""A worker that is busy with something long, or waits for a store that is away, is not taken for one that is gone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from shuffle_worker.errors import StorageUnavailable
+
 from .model import Shape
 from .virtual import run_virtual
 from .world import Faults, World
+
+SHAPE = Shape(workers=4, splits=8, rows=30, groups=5)
 
 
 class SlowLoading(World):
@@ -25,8 +29,43 @@ class SlowLoading(World):
         return run
 
 
+class NoStore(World):
+    """The plan cannot be loaded by anybody in the first `away` seconds."""
+
+    away = 40.0
+    failed = 0
+
+    def _run_for(self, incarnation: str, mean: float) -> Callable[..., Any]:
+        plain = super()._run_for(incarnation, mean)
+
+        async def run(function: Callable[..., Any], *arguments: Any) -> Any:
+            if getattr(function, "__name__", "") == "load" and self.now < self.away:
+                self.failed += 1
+                raise StorageUnavailable("503 Slow Down, until the retries were spent")
+            return await plain(function, *arguments)
+
+        return run
+
+
 def test_workers_that_load_the_plan_for_long_are_not_lost() -> None:
-    world = SlowLoading(7, Shape(workers=4, splits=8, rows=30, groups=5), Faults())
+    world = SlowLoading(7, SHAPE, Faults())
     run_virtual(world.run(), 3600.0)
     assert world.objects.committed
     assert world.machine.lost == 0, world.trace[-20:]
+
+
+def test_workers_wait_for_a_store_that_does_not_give_them_the_plan() -> None:
+    world = NoStore(7, SHAPE, Faults())
+    run_virtual(world.run(), 3600.0)
+    assert world.objects.committed
+    assert world.failed > SHAPE.workers, world.failed
+    assert world.machine.lost == 0, world.trace[-20:]
+
+
+def test_who_never_gets_the_plan_ends_and_says_why() -> None:
+    world = NoStore(7, SHAPE, Faults())
+    world.away = 600.0
+    run_virtual(world.run(), 3600.0)
+    assert world.objects.committed
+    assert world.machine.lost >= SHAPE.workers
+    assert any("503 Slow Down" in line for line in world.trace), world.trace[-20:]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +23,8 @@ from typing import TypeVar
 
 import msgspec
 
-from shuffle_worker.errors import Internal, JobError, OutOfDisk
+from shuffle_worker.errors import OutOfDisk, StorageUnavailable
+from shuffle_worker.failures import failure_of
 from shuffle_worker.protocol.messages import (
     VERSION,
     Attempt,
@@ -44,10 +44,9 @@ from shuffle_worker.protocol.messages import (
     View,
 )
 from shuffle_worker.store.base import CorruptBlock, Store
-from shuffle_worker.store.failures import memory_failure
 from shuffle_worker.store.kept import OpenKept
 from shuffle_worker.transfer.budget import ByteBudget
-from shuffle_worker.transfer.carry import Absent, Carrier, Incomplete, to_its_end
+from shuffle_worker.transfer.carry import Carrier, to_its_end
 from shuffle_worker.transfer.inbox import GroupSource, Inbox, Run
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.objects import SharedSource
@@ -63,12 +62,15 @@ log = logging.getLogger("shuffle.worker")
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
     """heartbeat: seconds between reports of a busy worker. poll: how long an idle one lets the coordinator hold its
-    answer. retry: longest pause between tries to reach a coordinator that is away."""
+    answer. retry: longest pause between tries to reach a coordinator that is away. loads: tries to load the plan from a
+    store that does not answer, `load_pause` seconds apart; each is several of the storage's own."""
 
     heartbeat: float = 1.0
     poll: float = 10.0
     retry: float = 2.0
     frame_bytes: int = 8 << 20
+    loads: int = 20
+    load_pause: float = 5.0
 
 
 @dataclass(slots=True)
@@ -313,8 +315,7 @@ class Agent:
     async def _take_view(self, view: View) -> None:
         if view.plan and (self._summary is None or self._summary.fingerprint != view.plan):
             assert self._spec is not None
-            loading: Awaitable[PlanSummary] = self.aside(self.work.load, self._spec, view.plan)
-            summary = self._summary = await self._beating(loading)
+            summary = self._summary = await self._beating(self._load(self._spec, view.plan))
             self.inbox.open(self.work, self.open_store(self.work.buckets()))
             if self._spec.retain_shards:
                 self._keep_shards(summary)
@@ -325,6 +326,20 @@ class Agent:
             gone = self.inbox.keep_only([*self.membership.owned(), *self.membership.handed()])
             if gone:
                 await self.aside(self.inbox.store.drop, gone)
+
+    async def _load(self, spec: Job, plan: str) -> PlanSummary:
+        """A store that is away for a minute is weather here as everywhere: it is no reason for a worker to end."""
+        tries = self.settings.loads
+        while True:
+            try:
+                summary: PlanSummary = await self.aside(self.work.load, spec, plan)
+                return summary
+            except StorageUnavailable as error:
+                tries -= 1
+                if tries <= 0:
+                    raise
+                log.warning("the plan cannot be loaded yet: %s", error.message)
+            await asyncio.sleep(self.settings.load_pause * random.uniform(0.5, 1.0))
 
     def _keep_shards(self, summary: PlanSummary) -> None:
         if self.open_kept is not None and self._carrier.kept is None:
@@ -367,7 +382,8 @@ class Agent:
         except (asyncio.CancelledError, Revoked):
             pass
         except BaseException as error:
-            self._failed[lease.id] = self._failure(lease.id, error)
+            self.inbox.corrupt += isinstance(error, CorruptBlock)
+            self._failed[lease.id] = failure_of(lease.id, error, self.worker, self.memory, self._about(lease.id))
         finally:
             self._running.pop(lease.id, None)
             self._start_waiting()
@@ -377,29 +393,6 @@ class Agent:
         """For a line of the log."""
         where = f"{lease.tranche}/{lease.item}" if lease.kind is Kind.TRANSFER else str(lease.item)
         return {"lease": f"{lease.kind} {where} attempt {lease.attempt}", "epoch": self.membership.epoch}
-
-    def _failure(self, lease: LeaseId, error: BaseException) -> Failure:
-        """What the coordinator, and in the end a person, is told."""
-        if isinstance(error, MemoryError):
-            error = memory_failure(self.worker, error, self.memory)
-        if isinstance(error, JobError):
-            log.warning("failed: %s: %s", error.reason, error.message, extra=self._about(lease))
-            refusal = lease.kind is Kind.PLAN and error.refusal
-            retry = error.retry and not refusal  # a store that was never reached is told at once: storages have tried
-            return Failure(lease, error.reason, error.message, retry=retry, refusal=refusal)
-        if isinstance(error, Absent):
-            log.info("%s", error, extra=self._about(lease))
-            return Failure(lease, Internal.reason, str(error), retry=True, absent=True)
-        if isinstance(error, Incomplete | Unreachable):
-            return Failure(lease, Internal.reason, str(error), retry=True)
-        if isinstance(error, CorruptBlock):
-            self.inbox.corrupt += 1
-            log.warning("%s", error, extra=self._about(lease))
-            return Failure(lease, Internal.reason, str(error), retry=True, corrupt=error.shard.split)
-        log.error("failed", exc_info=error, extra=self._about(lease))
-        where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-        at = f" ({where.name}, line {where.lineno})" if where else ""
-        return Failure(lease, Internal.reason, f"{type(error).__name__}: {error}{at}", retry=True)
 
     async def _plan(self, lease: Lease) -> Done:
         assert self._spec is not None
