@@ -1,6 +1,7 @@
 """Every few seconds something happens to a worker, now and then to the operator: the output is what it would have been.
 
-E2E_CHAOS_ROUNDS (3) jobs, one after the other, each with mischief drawn from E2E_CHAOS_SEED and the round.
+E2E_CHAOS_ROUNDS (3) jobs, one after the other, each with mischief drawn from E2E_CHAOS_SEED and the round. With more
+input (E2E_EVENTS=2G) let it travel faster: E2E_CHAOS_RATES=400mbit,240mbit is what comes to a node and goes from it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ import contextlib
 import os
 import random
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from e2e.conftest import Compare, Submit
 from e2e.harness.faults import Faults
-from e2e.harness.jobs import REPARTITION, SORT, Job
+from e2e.harness.jobs import OVER, REPARTITION, SORT, Job
+from e2e.harness.kubectl import Object
 from e2e.harness.operator import Operator
 
 ROUNDS = int(os.environ.get("E2E_CHAOS_ROUNDS", "3"))
 SEED = os.environ.get("E2E_CHAOS_SEED", "0")
+RATES = os.environ.get("E2E_CHAOS_RATES", "40mbit,24mbit").split(",")
 PATIENCE = 900.0
 """Seconds that a job under fire may take."""
 
@@ -35,37 +39,63 @@ class Mischief:
         self._faults = faults
         self._operator = operator
         self._random = draw
-        self._open = contextlib.ExitStack()
+        self._broken: list[tuple[float, contextlib.ExitStack]] = []
+        self._cut: set[str] = set()
 
     def strike(self) -> None:
         """One thing, to one worker that runs, or to the operator. Whoever is gone meanwhile was struck already."""
+        self._mend(time.monotonic())
         running = self._job.running()
         if not running:
             return
         pod = self._random.choice(running)
-        name = pod["metadata"]["name"]
-        what = self._random.choice(["kill", "freeze", "delete", "evict", "operator"])
-        self.told.append(f"{what} {name if what != 'operator' else ''}")
+        what = self._random.choice(["kill", "freeze", "cut", "delete", "evict", "operator"])
+        self.told.append(f"{what} {pod['metadata']['name'] if what != 'operator' else ''}")
         with contextlib.suppress(StopIteration, ProcessLookupError, FileNotFoundError, KeyError, IndexError):
-            if what == "kill":
-                self._faults.kill(pod)
-            elif what == "freeze":
-                self._open.enter_context(self._faults.frozen(pod))
-            elif what == "delete":
-                self._job.kubectl.delete("pod", name, now=True)
-            elif what == "evict":
-                self._job.kubectl.delete("pod", name)  # with its grace, as a drain does
-            else:
-                self._faults.kill(self._operator.pod())
+            self._do(what, pod)
+
+    def _do(self, what: str, pod: Object) -> None:
+        if what == "kill":
+            self._faults.kill(pod)
+        elif what == "freeze":
+            self._for_a_while(self._faults.frozen(pod))
+        elif what == "cut":
+            node = pod["spec"]["nodeName"]
+            self._cut.add(node)
+            self._for_a_while(self._faults.unreachable(node))
+        elif what == "operator":
+            self._faults.kill(self._operator.pod())
+        else:  # an eviction leaves it its grace, as a drain does
+            self._job.kubectl.delete("pod", pod["metadata"]["name"], now=what == "delete")
+
+    def _for_a_while(self, fault: contextlib.AbstractContextManager[None]) -> None:
+        """Shorter or longer than workers may be silent: who wakes up late is a zombie, its work given to others."""
+        stack = contextlib.ExitStack()
+        stack.enter_context(fault)
+        self._broken.append((time.monotonic() + self._random.uniform(5.0, 40.0), stack))
+
+    def _mend(self, now: float) -> None:
+        for due, stack in list(self._broken):
+            if due <= now:
+                self._broken.remove((due, stack))
+                stack.close()
 
     def end(self) -> None:
-        """Whoever is frozen wakes up: as a zombie, if its work was given to others."""
-        self._open.close()
+        self._mend(float("inf"))
+        for node in self._cut:
+            self._faults.until_ready(node)
 
 
+@pytest.fixture
+def at_a_pace(faults: Faults) -> Iterator[None]:
+    with faults.slow(*RATES):
+        yield
+
+
+@pytest.mark.timeout(1500, func_only=True)
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_a_job_under_fire(
-    submit: Submit, faults: Faults, operator: Operator, slowly: None, as_local: Compare, number: int
+    submit: Submit, faults: Faults, operator: Operator, at_a_pace: None, as_local: Compare, number: int
 ) -> None:
     draw = random.Random(f"{SEED} {number}")
     retain = draw.random() < 0.5
@@ -78,10 +108,11 @@ def test_a_job_under_fire(
     mischief = Mischief(job, faults, operator, draw)
     until = time.monotonic() + PATIENCE
     try:
-        while job.phase not in ("Complete", "Failed") and time.monotonic() < until and len(mischief.told) < MOST:
+        while job.phase not in OVER and time.monotonic() < until and len(mischief.told) < MOST:
             time.sleep(draw.uniform(2.0, 8.0))
             mischief.strike()
     finally:
         mischief.end()
+        print(f"round {number}, shards {'kept' if retain else 'not kept'}:", ", ".join(mischief.told))
     job.complete(seconds=max(60.0, until - time.monotonic()))
     as_local(job)

@@ -61,18 +61,27 @@ class Faults:
 
     @contextlib.contextmanager
     def cut(self, node: str) -> Iterator[None]:
-        """A node out of reach; its pods live on."""
+        """A node out of reach; its pods live on. Afterwards it is waited for."""
+        with self.unreachable(node):
+            yield
+        self.until_ready(node)
+
+    @contextlib.contextmanager
+    def unreachable(self, node: str) -> Iterator[None]:
+        """The same, not waited for."""
         self.cluster.node("cut", node)
         try:
             yield
         finally:
             self.cluster.node("mend", node)
-            kubectl = self.cluster.kubectl
 
-            def ready() -> bool:
-                return "True" in kubectl("get", "node", node, "--output=jsonpath={.status.conditions[-1:].status}")
+    def until_ready(self, node: str) -> None:
+        kubectl = self.cluster.kubectl
 
-            until(f"node {node} is ready again", ready, seconds=90)
+        def ready() -> bool:
+            return "True" in kubectl("get", "node", node, "--output=jsonpath={.status.conditions[-1:].status}")
+
+        until(f"node {node} is ready again", ready, seconds=90)
 
     @contextlib.contextmanager
     def slow(self, coming: str = "40mbit", going: str = "24mbit") -> Iterator[None]:
