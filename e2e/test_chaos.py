@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 
@@ -39,12 +40,11 @@ class Mischief:
         self._faults = faults
         self._operator = operator
         self._random = draw
-        self._broken: list[tuple[float, contextlib.ExitStack]] = []
+        self._broken: list[tuple[threading.Timer, contextlib.ExitStack]] = []
         self._cut: set[str] = set()
 
     def strike(self) -> None:
         """One thing, to one worker that runs, or to the operator. Whoever is gone meanwhile was struck already."""
-        self._mend(time.monotonic())
         running = self._job.running()
         if not running:
             return
@@ -64,7 +64,7 @@ class Mischief:
             self._cut.add(node)
             self._for_a_while(self._faults.unreachable(node))
         elif what == "operator":
-            self._faults.kill(self._operator.pod())
+            self._faults.kill(self._operator.pods()[0])
         else:  # an eviction leaves it its grace, as a drain does
             self._job.kubectl.delete("pod", pod["metadata"]["name"], now=what == "delete")
 
@@ -72,16 +72,15 @@ class Mischief:
         """Shorter or longer than workers may be silent: who wakes up late is a zombie, its work given to others."""
         stack = contextlib.ExitStack()
         stack.enter_context(fault)
-        self._broken.append((time.monotonic() + self._random.uniform(5.0, 40.0), stack))
-
-    def _mend(self, now: float) -> None:
-        for due, stack in list(self._broken):
-            if due <= now:
-                self._broken.remove((due, stack))
-                stack.close()
+        timer = threading.Timer(self._random.uniform(5.0, 40.0), stack.close)
+        timer.start()
+        self._broken.append((timer, stack))
 
     def end(self) -> None:
-        self._mend(float("inf"))
+        for timer, stack in self._broken:
+            timer.cancel()
+            timer.join()
+            stack.close()
         for node in self._cut:
             self._faults.until_ready(node)
 

@@ -50,6 +50,16 @@ def test_tries_are_bounded_and_counted_in_the_message() -> None:
     assert len(calls) == STEADY.tries
 
 
+@pytest.mark.parametrize(("policy", "refusal"), [(FIRST, True), (STEADY, False)])
+def test_a_store_that_has_answered_before_is_no_reason_to_refuse_the_job(policy: RetryPolicy, refusal: bool) -> None:
+    clock = Clock()
+    _, call = busy(100, 0.01, clock)
+    with pytest.raises(StorageUnavailable) as raised:
+        retried(call, lambda: policy, clock.sleep, clock)  # type: ignore[arg-type]
+    assert raised.value.refusal is refusal
+    assert raised.value.retry
+
+
 @pytest.mark.parametrize("cost", [0.0, 1.0, 4.0, 8.0])
 def test_a_store_that_never_answered_is_given_up_within_ten_seconds(cost: float) -> None:
     clock = Clock()

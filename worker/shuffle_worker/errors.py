@@ -30,7 +30,7 @@ class JobError(Exception):
     """
 
     reason: ClassVar[str] = "Internal"
-    refusal: ClassVar[bool] = False
+    refusal: bool = False
     retry: ClassVar[bool] = False
     """Another attempt, perhaps by another worker, may mend it."""
 

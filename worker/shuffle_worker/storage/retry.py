@@ -20,12 +20,14 @@ T = TypeVar("T")
 
 class RetryPolicy(Struct, frozen=True):
     """tries: the most attempts. seconds: no new attempt after these. base, cap: the pause before attempt n is drawn
-    between half of and all of min(cap, base * 2**n): jitter, so that many workers do not come back at once."""
+    between half of and all of min(cap, base * 2**n): jitter, so that many workers do not come back at once. weather:
+    the store has answered before, so that what fails now is no mistake of the job's, and another worker may try."""
 
     tries: int
     seconds: float
     base: float = 0.2
     cap: float = 10.0
+    weather: bool = False
 
     def pause(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
         return min(self.cap, self.base * 2.0**attempt) * (0.5 + 0.5 * draw())
@@ -34,7 +36,7 @@ class RetryPolicy(Struct, frozen=True):
 FIRST = RetryPolicy(tries=3, seconds=4.0, base=0.2)
 """Nothing was ever heard of this store."""
 
-STEADY = RetryPolicy(tries=9, seconds=90.0)
+STEADY = RetryPolicy(tries=9, seconds=90.0, weather=True)
 """The store has answered before: 503, SlowDown and resets are weather."""
 
 
@@ -63,5 +65,7 @@ def retried(
             pause = bounds.pause(attempt)
             attempt += 1
             if attempt >= bounds.tries or clock() - start + pause > bounds.seconds:
-                raise StorageUnavailable(f"{error.final.message} ({attempt} tries)") from error.__cause__
+                final = StorageUnavailable(f"{error.final.message} ({attempt} tries)")
+                final.refusal = not bounds.weather
+                raise final from error.__cause__
             sleep(pause)
