@@ -23,8 +23,8 @@ def failure_of(lease: LeaseId, error: BaseException, worker: int, memory: int, a
     if isinstance(error, JobError):
         log.warning("failed: %s: %s", error.reason, error.message, extra=about)
         refusal = lease.kind is Kind.PLAN and error.refusal
-        retry = error.retry and not refusal  # a store that was never reached is told at once: storages have tried
-        return Failure(lease, error.reason, error.message, retry=retry, refusal=refusal)
+        # Tried again all the same: a store that was never reached may be out of this worker's reach alone.
+        return Failure(lease, error.reason, error.message, retry=error.retry, refusal=refusal)
     if isinstance(error, Absent):
         log.info("%s", error, extra=about)
         return Failure(lease, Internal.reason, str(error), retry=True, absent=True)
