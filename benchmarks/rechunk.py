@@ -11,8 +11,10 @@ output verified element by element.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -35,6 +37,8 @@ REQUIREMENTS: dict[str, str | None] = {
     "rechunker": "requirements-rechunker.txt",
     "cubed": "requirements-cubed.txt",
 }
+WORKERS_LOG = "workers.log"
+_WRITTEN = re.compile(r"(\d+) written$")
 PACKAGES = ("shuffle-operator", "zarr", "numpy", "dask", "distributed", "rechunker", "cubed")
 
 
@@ -58,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     cores = machine.use_cores(options.workers)
+    for part in ("worker", "operator"):  # as an installation has them; what is measured may write no bytecode
+        compileall.compile_dir(ROOT / part, quiet=2)
     options.data = options.data.resolve()
     options.data.mkdir(parents=True, exist_ok=True)
     wanted = options.cases.split(",") if options.cases else None
@@ -98,7 +104,13 @@ def _case(case: Case, engines: dict[str, Path | None], options: argparse.Namespa
                 if python is None:
                     continue
                 run = _one(case, name, python, source, work / f"{case.name}-{name}-{repetition}", repetition, options)
-                print(f"{case.name} {name}: {run.wall_seconds:.1f} s, {run.outcome}", file=sys.stderr, flush=True)
+                load = os.getloadavg()[0]
+                print(
+                    f"{case.name} {name}: {run.wall_seconds:.1f} s, {report.size(run.peak_memory)}, {run.outcome}; "
+                    f"the machine's load is {load:.1f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 yield run
     finally:
         if not options.keep:
@@ -122,6 +134,7 @@ def _one(
     used = measure.run(command, group, scratch, folder / "log", options.timeout, environment, ROOT)
     wrong = arrays.problems(case, output) if used.exit_code == 0 else []
     files = [path.stat().st_size for path in output.rglob("*") if path.is_file()]
+    log = (folder / WORKERS_LOG).read_text() if (folder / WORKERS_LOG).exists() else ""
     if not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
         os.sync()  # or the next engine would wait for this one's pages to reach the disk
@@ -139,7 +152,19 @@ def _one(
         spilled_reported=shuffle_run.spilled(used.stdout) if name == OURS else None,
         files=case.chunks if used.exit_code == 0 else 0,
         output_bytes=sum(files),
+        balance=balance(log, options.workers) if name == OURS and used.exit_code == 0 else None,
     )
+
+
+def balance(log: str, workers: int) -> float:
+    """From the workers' log: elements that the busiest of them wrote over the mean."""
+    written = dict.fromkeys(range(workers), 0)
+    for line in log.splitlines():
+        entry = json.loads(line)
+        if str(entry.get("lease", "")).startswith("write ") and (found := _WRITTEN.search(entry["message"])):
+            written[int(entry["worker"])] = written.get(int(entry["worker"]), 0) + int(found[1])
+    total = sum(written.values())
+    return max(written.values()) * len(written) / total if total else 1.0
 
 
 def _ours(case: Case, task: RechunkTask, python: Path, folder: Path) -> list[str]:
@@ -158,7 +183,7 @@ def _ours(case: Case, task: RechunkTask, python: Path, folder: Path) -> list[str
     memory = f"{task.memory // task.cores // shuffle_run.MIB}Mi"
     program = [str(python), "-c", "from shuffle_operator.cli.main import main; main()"]
     options = ["--workers", str(task.cores), "--memory", memory, "--scratch", task.scratch, "--json"]
-    return [*program, "run", str(file), *options]
+    return [*program, "run", str(file), *options, "--log", str(folder / WORKERS_LOG)]
 
 
 def _path(name: str) -> str:

@@ -25,6 +25,7 @@ class Run:
     spilled          bytes: the peak in its scratch folder
     spilled_reported  bytes: its own count; None where it gives none
     note             what a reader must know
+    balance          the most bytes that one of our workers wrote over the mean; None where it is not known
     """
 
     workload: str
@@ -41,6 +42,7 @@ class Run:
     files: int
     output_bytes: int
     note: str = ""
+    balance: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -115,6 +117,8 @@ def _table(workload: str, runs: Sequence[Run], ours: str) -> str:
         body.append(_row(engine, summary, baseline, repeated))
         notes += [f"{engine}: {run.outcome}" for run in summary.runs if not run.ok]
         notes += [f"{engine}: {summary.runs[0].note}"] if summary.runs[0].note else []
+        uneven = [run.balance for run in summary.runs if run.balance is not None]
+        notes += [f"{engine}: the worker with most to write wrote {max(uneven):.2f} times the mean"] if uneven else []
     lines = [f"### {workload}, {runs[0].rows:,} rows", "", render(header, body)]
     return "\n".join(lines + [""] * bool(notes) + [f"- {note}" for note in dict.fromkeys(notes)])
 

@@ -170,6 +170,27 @@ def test_a_chunk_that_goes_away_is_noticed(tmp_path: Path) -> None:
         list(tasks.read(0, None))
 
 
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_chunk_that_is_written_again_is_noticed(tmp_path: Path, sharded: bool) -> None:
+    """Whole chunks, and shards too large to be read whole: as long as before, but other bytes."""
+    from shuffle_worker.arrays.work import ArrayTasks
+    from shuffle_worker.memory import Budgets
+
+    data = np.zeros((32, 1 << 17), np.int32) + 1
+    options = {"shards": (16, 1 << 17)} if sharded else {}
+    array = make(tmp_path / "in", data, (4, 1 << 15), compressors=None, **options)
+    job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 5, "1": 1 << 14}), memory=256 * MIB)
+    tasks = ArrayTasks(Budgets.for_limit(job.memory), tmp_path)
+    splits = len(tasks.plan(job).split_bytes)
+    tasks.load(job, tasks.plan(job).fingerprint)
+    assert tasks.loaded.arrays[0].inner == sharded
+    array[16:] = 2
+    found = list(tasks.read(0, None))
+    assert sum(step.rows for step in found) == tasks.loaded.splits[0].elements
+    with pytest.raises(DataError, match=r"c/[1-7]/[0-3]: the chunk changed while the job ran"):
+        list(tasks.read(splits - 1, None))
+
+
 def test_bytes_that_are_no_chunk_are_told_with_their_file(tmp_path: Path) -> None:
     make(tmp_path / "in", np.arange(20), (5,))
     (tmp_path / "in" / "c" / "2").write_bytes(b"nonsense")

@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 from tests.arrays.in_process import make
-from tests.jobs.harness import Bench, Watched, run_watched
+from tests.jobs.harness import Bench, Watched, run_watched, watched
+
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_worker.protocol.messages import Phase
 
 
 def job(bench: Bench, rechunk: dict[str, Any], source: Path, output: dict[str, Any] | None = None) -> Path:
@@ -66,3 +71,35 @@ async def test_a_killed_worker_changes_nothing(
     assert len(set(ledger.group_wave) or {0}) >= waves
     np.testing.assert_array_equal(zarr.open_array(bench.out, mode="r")[...], data)
     assert end.rows_read == end.rows_written == data.size
+
+
+async def test_after_everything_was_gone_the_job_goes_on_from_what_is_written(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coordinator and workers gone at once, and another number of workers afterwards, for which the job would be cut in
+    another way: it goes by the plan that was saved."""
+    data = np.random.default_rng(1).random((64, 96, 160), np.float32)
+    make(tmp_path / "in", data, (2, 96, 160), compressors=None)
+    slow = "import time\nfrom shuffle_worker.arrays.writer import Writer\nbefore = Writer.write\n"
+    slow += "Writer.write = lambda *a: (time.sleep(0.05), before(*a))[1]\n"
+    monkeypatch.setenv("PYTHONPATH", bench.inject(SMALL_WAVES + slow)["PYTHONPATH"])
+    path = job(bench, {"chunks": {"0": -1, "1": 24, "2": 32}}, tmp_path / "in")
+    first = bench.loaded(path, workers=2)
+
+    async def give_up(run: Watched) -> None:
+        await run.until(lambda: run.now.groups_written >= 4, "some groups")
+        run.local.give_up()
+
+    before, _ = await run_watched(bench, first, give_up)
+    assert before.phase is Phase.WRITING
+    kept = {path: path.stat().st_mtime_ns for path in (bench.out / "c").rglob("*") if path.is_file()}
+    assert len(kept) >= before.groups_written
+    again = watched(bench, msgspec.structs.replace(first, workers=3))
+    again.local.machine = Coordinator(again.local.machine.job, Settings(patience=1.0), generation=1)
+    again.local.machine.expect_survivors(0.0)
+    end = await again.local.run()
+    assert end.phase is Phase.COMPLETE, end.cause
+    (resumed,) = [note.message for note in again.notes if note.reason == "Resumed"]
+    assert int(resumed.split()[0]) >= before.groups_written
+    assert sum(path.stat().st_mtime_ns == at for path, at in kept.items()) >= before.groups_written
+    np.testing.assert_array_equal(zarr.open_array(bench.out, mode="r")[...], data)

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 from tests.arrays.in_process import MIB, HeldShards, make, read_all, rechunk, rechunk_job
 
+from shuffle_worker.arrays.persist import decode, encode
 from shuffle_worker.arrays.work import ArrayTasks
 from shuffle_worker.errors import Internal, OutputExists
 from shuffle_worker.memory import Budgets
@@ -169,3 +171,31 @@ def test_shards_too_large_for_memory_are_read_chunk_by_chunk(tmp_path: Path) -> 
     plan, _ = rechunk(rechunk_job(tmp_path / "in", tmp_path / "out", operation, memory=256 * MIB), tmp_path)
     assert plan.arrays[0].inner
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "out", mode="r")[...], array[1:30:3])
+
+
+def test_a_plan_is_made_once(tmp_path: Path) -> None:
+    """What was written goes by it: it stays though the job has another number of workers and the input has grown."""
+    make(tmp_path / "in", np.arange(400, dtype="i4").reshape(20, 20), (5, 20))
+    job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 20, "1": 2}), workers=2)
+    before = ArrayTasks(Budgets.for_limit(job.memory), tmp_path).plan(job)
+    (tmp_path / "in" / "c" / "1" / "0").unlink()
+    again = msgspec.structs.replace(job, workers=7)
+    assert ArrayTasks(Budgets.for_limit(job.memory), tmp_path).plan(again) == before
+    other = msgspec.structs.replace(job, operation=Rechunk({"0": 20, "1": 4}))
+    assert ArrayTasks(Budgets.for_limit(job.memory), tmp_path).plan(other).fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_damaged_plan_is_made_anew(tmp_path: Path, damage: bytes | None) -> None:
+    make(tmp_path / "in", np.arange(400, dtype="i4").reshape(20, 20), (5, 20))
+    job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 20, "1": 2}))
+    tasks = ArrayTasks(Budgets.for_limit(job.memory), tmp_path)
+    before = tasks.plan(job)
+    (path,) = (tmp_path / "out").rglob("plan")
+    if damage is None:  # whole, but not what its fingerprint says
+        plan = decode(path.read_bytes(), str(path))
+        path.write_bytes(encode(msgspec.structs.replace(plan, buckets=plan.buckets[::-1])))
+    else:
+        path.write_bytes(damage)
+    assert tasks.plan(job) == before
+    tasks.load(job, before.fingerprint)

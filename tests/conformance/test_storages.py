@@ -23,10 +23,11 @@ from shuffle_worker.storage import Info, Range, Storage, storage_for
 
 
 class Place(NamedTuple):
-    """A storage and an empty folder in it."""
+    """A storage and an empty folder in it. tags: whether it says the tag with the bytes."""
 
     storage: Storage
     folder: str
+    tags: bool = True
 
     def path(self, name: str) -> str:
         return f"{self.folder}/{name}"
@@ -87,6 +88,15 @@ class StorageContract:
         assert place.storage.info(place.path("file")) == before
         place.storage.put(place.path("file"), b"bbb")
         assert place.storage.info(place.path("file")).tag != before.tag
+
+    def test_what_is_fetched_comes_with_its_tag(self, place: Place) -> None:
+        place.storage.put(place.path("a"), b"some bytes")
+        data, tag = place.storage.fetch(place.path("a"))
+        assert data == b"some bytes"
+        assert tag in ("", place.storage.info(place.path("a")).tag)
+        assert bool(tag) == place.tags
+        with pytest.raises(InputNotFound, match="b"):
+            place.storage.fetch(place.path("b"))
 
     def test_listed_and_asked_for_alike(self, tree: Place) -> None:
         for info in tree.storage.listing(tree.folder):
@@ -283,7 +293,7 @@ class TestFsspecMemory(StorageContract):
     def place(self) -> Iterator[Place]:
         folder = f"memory://{uuid.uuid4().hex}"
         storage = storage_for(folder)
-        yield Place(storage, folder)
+        yield Place(storage, folder, tags=False)
         storage.remove([info.path for info in storage.listing(folder)])
 
 

@@ -125,6 +125,9 @@ class SimulatedWork:
         self.objects = objects
         self.alive = alive
 
+    def prepare(self, job: Job) -> None:
+        pass
+
     def plan(self, job: Job) -> PlanSummary:
         self.objects.call()
         self.objects.planned = True

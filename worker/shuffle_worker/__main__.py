@@ -11,14 +11,7 @@ import gc
 import os
 import sys
 
-import msgspec
-
-from shuffle_worker.environment import config_from, in_container
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.logs import log_as_json
-from shuffle_worker.process import REFUSED_EXIT as CONFIGURATION_EXIT
-from shuffle_worker.process import run_worker
-from shuffle_worker.settings import WorkerConfig
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 def _line(descriptor: int = 0) -> bytes:
@@ -32,14 +25,38 @@ def _line(descriptor: int = 0) -> bytes:
 
 
 def main() -> int:
+    _import_all()
+    import msgspec
+
+    from shuffle_worker.environment import config_from, in_container
+    from shuffle_worker.errors import InvalidSpec
+    from shuffle_worker.logs import log_as_json
+    from shuffle_worker.process import REFUSED_EXIT as CONFIGURATION_EXIT
+    from shuffle_worker.process import run_worker
+    from shuffle_worker.settings import WorkerConfig
+
     try:
         config = config_from(os.environ) if in_container() else msgspec.json.decode(_line(), type=WorkerConfig)
     except InvalidSpec as error:
         print(error.message, file=sys.stderr)  # noqa: T201
         return CONFIGURATION_EXIT
     log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
-    gc.freeze()  # what the imports made stays for good; the collector need not look at it again
     return asyncio.run(run_worker(config))
+
+
+def _import_all() -> None:
+    """Half of a small job's time is importing, so nothing is done beside it. The collector would look at what stays for
+    good again and again; NumPy would start a thread a core for products of matrices, of which there are none here, and
+    they wait for work by spinning. Functions of the user's have processes of their own, with the variable as it was."""
+    gc.disable()
+    asked = BLAS_THREADS in os.environ
+    os.environ.setdefault(BLAS_THREADS, "1")
+    import shuffle_worker.process  # noqa: F401
+
+    if not asked:
+        del os.environ[BLAS_THREADS]
+    gc.freeze()
+    gc.enable()
 
 
 if __name__ == "__main__":

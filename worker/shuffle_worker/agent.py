@@ -133,6 +133,7 @@ class Agent:
     _written: dict[int, Done] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: bool = False
+    _preparing: asyncio.Future[None] | None = None
     _known_written: int = 0
     _carrier: Carrier = field(init=False)
 
@@ -199,6 +200,7 @@ class Agent:
             raise Refused(reply.message)
         log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
         self._spec = reply.job
+        self._preparing = asyncio.ensure_future(self.aside(self.work.prepare, reply.job))
 
     async def _sync(self) -> Orders | None:
         """One exchange. While an idle worker's call is held, news of its own ends the waiting. None: try again."""

@@ -68,6 +68,9 @@ class Tasks:
         assert self._plan is not None, "the plan is loaded before the work begins"
         return self._plan
 
+    def prepare(self, job: Job) -> None:
+        """Nothing is left to do: whoever has this object has imported what it needs."""
+
     def plan(self, job: Job) -> PlanSummary:
         storage = storage_for(job.output.path, job.output.storage)
         before = saved(storage, job)

@@ -41,6 +41,11 @@ class Committed(NamedTuple):
 
 
 class Work(Protocol):
+    def prepare(self, job: Job) -> None:
+        """Import what the job needs, as soon as it is known and in any thread: workers that wait for the plan do it
+        meanwhile. Never raises; what is missing is for the calls below to tell."""
+        ...
+
     def plan(self, job: Job) -> PlanSummary:
         """Look at the input, decide everything, write the plan to the staging folder. Run again it gives the same plan.
         Raises JobError before anything is written where the job cannot be carried out."""

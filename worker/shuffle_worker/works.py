@@ -1,18 +1,20 @@
 """Which work a job is: tables (tasks.py) or arrays (arrays/work.py). A process learns its job only when it registers.
 
-The other half is imported when a job asks for it: workers on tables never load Zarr, and need not have it.
+Each half is imported when a job asks for it: workers on tables never load Zarr, and need not have it; workers on arrays
+start without readers, operations and writers of tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.errors import InvalidSpec, JobError
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
 from shuffle_worker.protocol.messages import Job, PlanSummary, Rechunk
-from shuffle_worker.tasks import Tasks
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Work, Written
 
@@ -38,6 +40,8 @@ class ChosenWork:
 
     def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
         def tables() -> Work:
+            from shuffle_worker.tasks import Tasks
+
             return Tasks(budgets, scratch, scratch_share, scratch_limit)
 
         def arrays() -> Work:
@@ -48,11 +52,17 @@ class ChosenWork:
 
         self._kinds: tuple[Callable[[], Work], Callable[[], Work]] = (tables, arrays)
         self._chosen: Work | None = None
+        self._choosing = Lock()
+
+    def prepare(self, job: Job) -> None:
+        with suppress(JobError):
+            self._for(job).prepare(job)
 
     def _for(self, job: Job) -> Work:
-        if self._chosen is None:
-            self._chosen = self._kinds[isinstance(job.operation, Rechunk)]()
-        return self._chosen
+        with self._choosing:
+            if self._chosen is None:
+                self._chosen = self._kinds[isinstance(job.operation, Rechunk)]()
+            return self._chosen
 
     @property
     def _loaded(self) -> Work:

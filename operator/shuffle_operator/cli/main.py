@@ -9,6 +9,7 @@ terminal, so it is told as its reason and message, without a traceback; anything
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -39,13 +40,18 @@ COMMANDS: dict[str, str] = {
 
 def main() -> NoReturn:
     """Entry point of the program."""
+    gc.disable()  # until all is imported: what imports make stays for good, and would be looked at again and again
     sys.exit(execute(sys.argv[1:]))
 
 
 def execute(arguments: Sequence[str]) -> int:
     """Carry a command line out; returns the exit code."""
     try:
-        _program(arguments)(args=list(arguments), prog_name="shuffle")
+        program = _program(arguments)
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+        program(args=list(arguments), prog_name="shuffle")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except JobError as error:

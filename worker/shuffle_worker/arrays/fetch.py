@@ -9,17 +9,26 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.operations.readback import Buffers
 from shuffle_worker.storage import LocalStorage, Storage
 from shuffle_worker.storage.failures import failure
+from shuffle_worker.storage.local import tag_of
 
 AHEAD = 16
 """Requests under way at once, where memory allows."""
 
 
 Bytes = bytes | memoryview
+
+
+class Found(NamedTuple):
+    """A file. tag: as `Info` has it, "" where the store does not say it with the bytes."""
+
+    data: Bytes
+    tag: str
 
 
 class Fetcher:
@@ -38,15 +47,15 @@ class Fetcher:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def read(self, paths: Sequence[str], each: int) -> Generator[Bytes | None]:
-        """The bytes of files in their order, None for one that is not there; valid until the next is asked for, or the
+    def read(self, paths: Sequence[str], each: int) -> Generator[Found | None]:
+        """Files in their order, None for one that is not there; valid until the next is asked for, or the
         iterator is closed. each: what one may take."""
         if self._pool is None:
             for path in paths:
                 yield from self._local(path)
             return
         ahead = max(1, min(AHEAD, self._room // max(each, 1)))
-        under_way: deque[Future[bytes | None]] = deque()
+        under_way: deque[Future[Found | None]] = deque()
         try:
             for path in paths:
                 if len(under_way) >= ahead:
@@ -61,11 +70,12 @@ class Fetcher:
     def writes(self) -> Writes:
         return Writes(self._storage, self._pool, self._room)
 
-    def _local(self, path: str) -> Iterator[Bytes | None]:
+    def _local(self, path: str) -> Iterator[Found | None]:
         """Yields once. path: an absolute one, as `urls.local_path` makes it."""
         try:
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - tens of thousands of small files
-                size = os.fstat(file.fileno()).st_size
+                about = os.fstat(file.fileno())
+                size = about.st_size
                 buffer = self._buffers.take(size)
                 view = memoryview(buffer).cast("B")[:size]
                 at = 0
@@ -80,13 +90,13 @@ class Fetcher:
         except OSError as error:
             raise failure(path, "reading", error) from error
         try:
-            yield view
+            yield Found(view, tag_of(about))
         finally:
             self._buffers.give(buffer)
 
-    def _one(self, path: str) -> bytes | None:
+    def _one(self, path: str) -> Found | None:
         try:
-            return self._storage.read(path)
+            return Found(*self._storage.fetch(path))
         except InputNotFound:
             return None
 

@@ -1,7 +1,8 @@
 """The plan lease of a rechunk: reads what the store says of itself, decides everything, refuses what cannot be done.
 
 It only reads; the same input and job give the same plan. Chunks themselves are not opened, but counted where there are
-not too many (`MOST_LISTED`), so that missing ones are known and a chunk that goes away while the job runs is noticed.
+not too many (`MOST_LISTED`), so that missing ones are known and a chunk that goes away or changes before it is read is
+noticed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import xxhash
 
 from shuffle_worker.arrays import chunking, grid, layout
 from shuffle_worker.arrays.coding import Coding, element_bytes, is_variable
@@ -31,8 +31,9 @@ from shuffle_worker.arrays.metadata import (
     target_document,
 )
 from shuffle_worker.arrays.notes import notes_of
+from shuffle_worker.arrays.persist import with_fingerprint
 from shuffle_worker.arrays.reader import STEP_BYTES
-from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries
+from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries, tag_digest
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import READ_BYTES
 from shuffle_worker.errors import Internal, InvalidSpec, OutOfMemory
@@ -48,11 +49,12 @@ MOST_LISTED = 100_000
 
 
 class Look(NamedTuple):
-    """What a listing says of an array. files, size: of those that are there; present: as in the plan."""
+    """What a listing says of an array. files, size: of those that are there; present, tags: as in the plan."""
 
     files: int
     size: int
     present: bytes | None
+    tags: bytes | None
 
 
 class Drafted(NamedTuple):
@@ -141,15 +143,6 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
     notes = [note for array in plans for note in notes_of(array)]
     told = msgspec.structs.replace(summary, tree=tree_of(plan), notes=notes)
     return with_fingerprint(msgspec.structs.replace(plan, summary=told))
-
-
-def with_fingerprint(plan: Plan) -> Plan:
-    """xxh3-64 of what the plan says, whoever's job it is. Pieces and boxes count, for shards follow them."""
-    replace = msgspec.structs.replace
-    job = replace(plan.job, uid="", name="", workers=0, memory=0)
-    summary = replace(plan.summary, fingerprint="", memory_needed=0, scratch_needed=0, tree=None, notes=[])
-    found = xxhash.xxh3_64_hexdigest(msgspec.json.encode(replace(plan, job=job, summary=summary)))
-    return replace(plan, summary=replace(plan.summary, fingerprint=found))
 
 
 # -- what the job asks for -------------------------------------------------------------------------------------------
@@ -278,6 +271,7 @@ def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets
         file_shape=list(files),
         inner=inner,
         present=look.present,
+        tags=look.tags,
         moved=tuple(stored) != (source.shards or source.chunks) or shape != source.shape,
     )
     in_place = [Coding(text, Codecs()).decodes_in_place for text in (plan.source, plan.target)]
@@ -312,7 +306,7 @@ def _list(storage: Storage, folder: str, arrays: Sequence[Source]) -> list[Look]
     counts = [math.prod(_files(array)) for array in arrays]
     if sum(counts) > MOST_LISTED:
         return [
-            Look(count, math.prod(array.shape) * array.itemsize, None)
+            Look(count, math.prod(array.shape) * array.itemsize, None, None)
             for array, count in zip(arrays, counts, strict=True)
         ]
     codecs = Codecs()
@@ -326,15 +320,17 @@ def _files(array: Source) -> list[int]:
 def _look(storage: Storage, folder: str, array: Source, codecs: Codecs) -> Look:
     coding = Coding(json.dumps(array.document).encode(), codecs)
     counts = _files(array)
-    there = {_below(info.path, folder): info.size for info in storage.listing(folder)}
+    there = {_below(info.path, folder): info for info in storage.listing(folder)}
     bits = np.zeros(math.prod(counts), np.bool_)
+    tags = np.zeros(len(bits), "<u4")
     size = 0
     for number in range(len(bits)):
         found = there.get(coding.key(grid.unravel(number, counts)))
         if found is not None:
             bits[number] = True
-            size += found
-    return Look(int(bits.sum()), size, np.packbits(bits, bitorder="little").tobytes())
+            tags[number] = tag_digest(found.tag)
+            size += found.size
+    return Look(int(bits.sum()), size, np.packbits(bits, bitorder="little").tobytes(), tags.tobytes())
 
 
 def _below(path: str, folder: str) -> str:

@@ -23,10 +23,10 @@ from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Fetcher
 from shuffle_worker.arrays.grid import Box
-from shuffle_worker.arrays.record import ArrayPlan, Plan
+from shuffle_worker.arrays.record import ArrayPlan, Plan, tag_digest
 from shuffle_worker.arrays.slabs import cut, encode, octets
 from shuffle_worker.arrays.store import Codecs, StorageStore
-from shuffle_worker.errors import DataError
+from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.operations.base import Shard
 from shuffle_worker.operations.readback import Buffers
 from shuffle_worker.storage import LocalStorage, Storage, urls
@@ -159,21 +159,23 @@ class Source:
         with closing(self._fetcher.read(paths, self.coding.item_bytes)) as files:
             path = iter(paths)
             for (place, out_of, into), there in zip(takes, known, strict=True):
-                data = None if there is False else next(files)
+                found = None if there is False else next(files)
                 where = "" if there is False else next(path)
-                if data is None:
+                if found is None:
                     if there:
-                        raise DataError(f"{where}: was there when the job was planned, and is gone now")
+                        raise _gone(where)
                     yield Chunk(place, into, None, 0)
                     continue
-                whole = self.coding.decode(data, where)
-                yield Chunk(place, into, self._typed(whole[out_of]), len(data))
+                self._unchanged(place, found.tag, where)
+                whole = self.coding.decode(found.data, where)
+                yield Chunk(place, into, self._typed(whole[out_of]), len(found.data))
 
     def _inner(self, takes: list[Take]) -> Iterator[Chunk]:
         """Chunks out of shards that are too large to be read whole: Zarr reads the index and the bytes it needs."""
         array = AsyncArray(self.coding.metadata, StorePath(StorageStore(self._storage, self._store), self.plan.path))
-        for place, (_, *out_of), into in takes:
-            if self._known(self._file_of(place)) is False:
+        for number, (place, (_, *out_of), into) in enumerate(takes):
+            file = self._file_of(place)
+            if self._known(file) is False:
                 yield Chunk(place, into, None, 0)
                 continue
             at = tuple(
@@ -185,7 +187,29 @@ class Source:
                 data = np.asarray(self._codecs.run(array.getitem(at)))
             except (ValueError, RuntimeError) as error:
                 raise DataError(f"{self._folder}: a shard cannot be read: {error}") from error
+            if number + 1 == len(takes) or self._file_of(takes[number + 1].place) != file:
+                self._verify(file)
             yield Chunk(place, into, self._typed(data), data.nbytes)
+
+    def _verify(self, file: grid.Index) -> None:
+        """After parts of a shard were read: that it is the one that was planned with."""
+        if self.plan.tags is None:
+            return
+        where = f"{self._folder}/{self.coding.key(file)}"
+        try:
+            self._unchanged(file, self._storage.info(where).tag, where)
+        except InputNotFound as error:
+            raise _gone(where) from error
+
+    def _unchanged(self, file: grid.Index, tag: str, where: str) -> None:
+        """tag: of what was read, "" where the store does not say."""
+        if not tag or self.plan.tags is None:
+            return
+        planned = np.frombuffer(self.plan.tags, "<u4")[grid.ravel(file, self._files)]
+        if tag_digest(tag) != planned:
+            raise DataError(
+                f"{where}: the chunk changed while the job ran; run the job again when nothing writes to its input"
+            )
 
     def _typed(self, data: Array) -> Array:
         return data if data.dtype == self._target else data.astype(self._target)
@@ -264,6 +288,10 @@ class Reader:
 
     def _wanted(self, bucket: int, wanted: frozenset[int] | None) -> bool:
         return wanted is None or self._group_of[bucket] in wanted
+
+
+def _gone(where: str) -> DataError:
+    return DataError(f"{where}: was there when the job was planned, and is gone now")
 
 
 def group_numbers(plan: Plan) -> list[int]:

@@ -6,6 +6,7 @@ pieces, boxes, splits and groups look at memory and the number of workers too, a
 
 from __future__ import annotations
 
+import xxhash
 from msgspec import Struct
 
 from shuffle_worker.arrays.grid import Axis
@@ -18,11 +19,12 @@ class ArrayPlan(Struct, frozen=True):
     """One array of the store.
 
     path: below the store, "" for the store itself. source, target: Zarr's documents of the input and the output, as
-    JSON (attributes left out). dims: names of the dimensions, or their positions. itemsize: bytes of an element;
-    of strings what is assumed. inner: chunks inside a shard are read one by one, for the shard is too large to be read
-    whole. file_shape: input positions that one stored file holds. present: which files the input has, a bit for each
-    in the order of their places; None: not known, each is asked for. item_bytes: an output object, decoded.
-    moved: elements are exchanged, as opposed to an array that keeps its chunks.
+    JSON (attributes left out). dims: names of the dimensions, or their positions. itemsize: bytes of an element; of
+    strings what is assumed. inner: chunks inside a shard are read one by one, for the shard is too large to be read
+    whole. file_shape: input positions that one stored file holds. present: which files the input has, a bit for each in
+    the order of their places; None: not known, each is asked for. tags: `tag_digest` of each of them, four bytes,
+    little endian; None where they were not listed. item_bytes: an output object, decoded. moved: elements are
+    exchanged, as opposed to an array that keeps its chunks.
     """
 
     path: str
@@ -35,7 +37,13 @@ class ArrayPlan(Struct, frozen=True):
     file_shape: list[int]
     inner: bool = False
     present: Binary | None = None
+    tags: Binary | None = None
     moved: bool = True
+
+
+def tag_digest(tag: str) -> int:
+    """Four bytes of a file's tag: enough to tell that it changed, and small enough for a hundred thousand files."""
+    return xxhash.xxh32_intdigest(tag.encode())
 
 
 class Run(Struct, frozen=True, array_like=True):

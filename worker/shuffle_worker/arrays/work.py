@@ -4,22 +4,18 @@ for tables. What the coordinator counts as rows are elements here.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-
-import msgspec
-import pyarrow as pa
 
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.fetch import Fetcher
+from shuffle_worker.arrays.persist import load, save, saved
 from shuffle_worker.arrays.planner import make_plan
 from shuffle_worker.arrays.reader import Reader, group_numbers
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import GroupRecord, Writer
-from shuffle_worker.errors import Internal
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
 from shuffle_worker.plan.method import OBJECTS
@@ -30,9 +26,7 @@ from shuffle_worker.storage import Storage, storage_for
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.commit import written_groups
-from shuffle_worker.writers.output import plan_path, shards_folder
-
-_LENGTH = struct.Struct("<Q")
+from shuffle_worker.writers.output import shards_folder
 
 ROOM = 8
 """The part of a lease's memory that chunks on their way from or to a store of requests may take: one in so many."""
@@ -59,22 +53,22 @@ class ArrayTasks:
         assert self._plan is not None, "the plan is loaded before the work begins"
         return self._plan
 
+    def prepare(self, job: Job) -> None:
+        """Nothing is left to do: whoever has this object has imported what it needs."""
+
     def plan(self, job: Job) -> PlanSummary:
         storage = storage_for(job.output.path, job.output.storage)
+        before = saved(storage, job)
+        if before is not None:
+            return before.summary  # by a worker that is gone: what was written goes by it
         plan = make_plan(job, self._budgets, _input_storage(job), storage)
         self._room.check(plan.summary.scratch_needed, job.workers)
-        storage.put(plan_path(job.output.path, job.uid), encode(plan))
+        save(plan, storage)
         return plan.summary
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = storage_for(job.output.path, job.output.storage)
-        path = plan_path(job.output.path, job.uid)
-        plan = decode(self._output.read(path), path)
-        if plan.summary.fingerprint != fingerprint:
-            raise Internal(
-                f"{path}: holds the plan {plan.summary.fingerprint}, but the job goes by {fingerprint}; "
-                "is another job writing to this output?"
-            )
+        plan = load(self._output, job, fingerprint)
         room = self._budgets.working // ROOM
         folder = job.inputs[0].paths[0].rstrip("/")
         self._reader = Reader(plan, _input_storage(job), folder, self._codecs, room)
@@ -144,20 +138,6 @@ class ArrayTasks:
 
     def abort(self, job: Job) -> None:
         ending.abort(job, storage_for(job.output.path, job.output.storage))
-
-
-def encode(plan: Plan) -> bytes:
-    text = msgspec.json.encode(plan)
-    return _LENGTH.pack(len(text)) + pa.Codec("zstd").compress(text, asbytes=True)
-
-
-def decode(data: bytes, path: str) -> Plan:
-    try:
-        size = _LENGTH.unpack_from(data)[0]
-        text = pa.Codec("zstd").decompress(memoryview(data)[_LENGTH.size :], size, asbytes=True)
-        return msgspec.json.decode(text, type=Plan)
-    except (ValueError, OverflowError, struct.error, OSError, pa.ArrowException) as error:
-        raise Internal(f"{path}: is no plan that this version can read: {error}") from error
 
 
 def _input_storage(job: Job) -> Storage:

@@ -16,16 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shuffle_worker.errors import Internal
 from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.operations.base import Operation
-from shuffle_worker.operations.files import Files
-from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Apply, Distinct, GroupBy, Join, Repartition, Sort
-from shuffle_worker.readers.base import Reader
 
-__all__ = ["Files", "operation_for"]
+if TYPE_CHECKING:  # what moves bytes needs `base.py` only, and is to start without the rest
+    from shuffle_worker.operations.files import Files
+    from shuffle_worker.plan.record import Plan
+    from shuffle_worker.readers.base import Reader
+
+__all__ = ["operation_for"]
 
 
 def operation_for(

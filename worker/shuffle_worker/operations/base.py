@@ -7,9 +7,10 @@ halves are shards, whose payload only the operation understands: transfer and st
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from shuffle_worker.readers.base import Rows
+if TYPE_CHECKING:
+    from shuffle_worker.readers.base import Rows
 
 Buffer = bytes | bytearray | memoryview
 

@@ -16,6 +16,9 @@ from shuffle_worker.writers.output import plan_path
 
 _LENGTH = struct.Struct("<Q")
 
+MOST_BYTES = 1 << 32
+"""Of a plan's text; a length beyond it is a damaged one."""
+
 
 def fingerprint(plan: Plan) -> str:
     """xxh3-64 of what the plan says, whoever's job it is and on however many workers it runs."""
@@ -57,6 +60,8 @@ def encode(plan: Plan) -> bytes:
 
 def decode(data: bytes) -> Plan:
     size = _LENGTH.unpack_from(data)[0]
+    if size > MOST_BYTES:
+        raise ValueError(f"a length of {size:,} bytes")
     text = pa.Codec("zstd").decompress(memoryview(data)[_LENGTH.size :], size, asbytes=True)
     return msgspec.json.decode(text, type=Plan)
 

@@ -79,6 +79,11 @@ class Storage(Protocol):
 
     def read(self, path: str) -> bytes: ...
 
+    def fetch(self, path: str) -> tuple[bytes, str]:
+        """A file and its tag, of the same moment and in one request; "" where the store does not say it with the
+        bytes."""
+        ...
+
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """The bytes of each, several requests under way at once; shorter where a file ends before its range. All of
         them are in memory: ask for as many as may be."""

@@ -129,6 +129,13 @@ class LocalStorage:
         except OSError as error:
             raise failure(path, "reading", error) from error
 
+    def fetch(self, path: str) -> tuple[bytes, str]:
+        try:
+            with open(urls.local_path(path), "rb", buffering=0) as file:
+                return file.readall(), tag_of(os.fstat(file.fileno()))
+        except OSError as error:
+            raise failure(path, "reading", error) from error
+
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         found: list[bytes] = []
         for path, group in itertools.groupby(ranges, key=lambda one: one.path):
@@ -179,7 +186,7 @@ class LocalStorage:
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
             raise InputNotFound(f"{path}: is a folder, not a file")
-        return Info(path, found.st_size, f"{found.st_size}-{found.st_mtime_ns}")
+        return Info(path, found.st_size, tag_of(found))
 
     def _below(self, folder: str) -> list[Info]:
         """Every file below a folder, sorted. Links to folders are followed, each folder once."""
@@ -248,3 +255,8 @@ def _nearest_parent(path: str) -> str:
         if parent.is_dir():
             return f" ({parent} exists)"
     return ""
+
+
+def tag_of(found: os.stat_result) -> str:
+    """What `Info` calls a file's tag."""
+    return f"{found.st_size}-{found.st_mtime_ns}"

@@ -84,6 +84,9 @@ class FsspecStorage:
         path = self._canonical(path)
         return self.run(path, "reading", lambda fs: cast("bytes", fs.cat_file(path)))
 
+    def fetch(self, path: str) -> tuple[bytes, str]:
+        return self.read(path), ""
+
     def read_range(self, path: str, start: int, end: int, tag: str = "") -> bytes:  # noqa: ARG002
         """Bytes [start, end) of a file; tag: of the file as it was opened, where the store can hold to it."""
         if end - start <= RANGE:

@@ -56,6 +56,11 @@ class S3Storage(FsspecStorage):
         bucket, key = split(self._canonical(path))
         return self._request(path, "reading", lambda fs: _get(fs, Bucket=bucket, Key=key))
 
+    def fetch(self, path: str) -> tuple[bytes, str]:
+        bucket, key = split(self._canonical(path))
+        data, etag = self._request(path, "reading", lambda fs: _get_tagged(fs, Bucket=bucket, Key=key))
+        return data, _info(path, len(data), etag).tag
+
     def read_range(self, path: str, start: int, end: int, tag: str = "") -> bytes:
         bucket, key = split(path)
         etag = tag.split("-", 1)[1] if "-" in tag else ""
@@ -218,10 +223,15 @@ def split(path: str) -> tuple[str, str]:
 
 
 async def _get(fs: Any, **parameters: str) -> bytes:
+    return (await _get_tagged(fs, **parameters))[0]
+
+
+async def _get_tagged(fs: Any, **parameters: str) -> tuple[bytes, str]:
+    """An object's bytes and its ETag."""
     answer = await fs._call_s3("get_object", **parameters)
     body = answer["Body"]
     try:
-        return bytes(await body.read())
+        return bytes(await body.read()), str(answer.get("ETag", ""))
     finally:
         body.close()
 
