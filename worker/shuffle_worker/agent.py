@@ -132,9 +132,11 @@ class Agent:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: bool = False
     _known_written: int = 0
+    _heartbeat: float = 0.0
     _carrier: Carrier = field(init=False)
 
     def __post_init__(self) -> None:
+        self._heartbeat = self.settings.heartbeat
         self._carrier = Carrier(
             self.job,
             self.membership,
@@ -197,6 +199,7 @@ class Agent:
             raise Refused(reply.message)
         log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
         self._spec = reply.job
+        self._heartbeat = max(self.settings.heartbeat, reply.heartbeat)
 
     async def _sync(self) -> Orders | None:
         """One exchange. While an idle worker's call is held, news of its own ends the waiting. None: try again."""
@@ -244,7 +247,7 @@ class Agent:
         """Reports go on while something long holds up the loop: on a busy machine a worker must not look silent because
         it loads its plan. What they are answered is left, for it is said again."""
         working = asyncio.ensure_future(work)
-        while not (await asyncio.wait([working], timeout=self.settings.heartbeat))[0]:
+        while not (await asyncio.wait([working], timeout=self._heartbeat))[0]:
             with suppress(Unreachable):
                 await self.control.sync(self._report(free=0, wait=0.0))
         return working.result()
@@ -264,7 +267,7 @@ class Agent:
             return
         waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self.membership.stale.wait())]
         try:
-            await asyncio.wait(waits, timeout=self.settings.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiter in waits:
                 waiter.cancel()
