@@ -79,7 +79,7 @@ class Ledger:
     _with: dict[int, dict[LeaseId, None]] = field(default_factory=dict)  # worker -> its leases
     _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of leases that are out and not plain
     _doubled: set[tuple[int, int]] = field(default_factory=set)  # (tranche, split) that is out more than once
-    _attempts: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+    _writes: array[int] = field(default_factory=lambda: array("H"))  # group -> how often it was given out to be written
     _orphaned: set[int] = field(default_factory=set)  # tranches with unowned groups
     _exceptions: dict[int, list[Attempt]] = field(default_factory=dict)  # tranche -> `counted` of it, once asked for
     _numbers: list[int] = field(default_factory=list)  # of the splits: the same ints in every queue
@@ -93,6 +93,7 @@ class Ledger:
         self.written = bytearray(self.groups)
         self.written_bits = bytearray(-(-self.groups // 8))
         self.writing = bytearray(self.groups)
+        self._writes = array("H", [0]) * self.groups
         self.unwritten = self.groups
         waves = self.group_wave or [0] * self.groups
         first = {wave: self._open(waves.count(wave), None, wave).number for wave in sorted(set(waves))}
@@ -368,8 +369,9 @@ class Ledger:
         for tranche in together:
             tranche.state[split] = OUT
         first, *others = together
-        along = tuple(Attempt(t.number, split, self._next_attempt(Kind.TRANSFER, t.number, split)) for t in others)
-        lease = self._grant(Kind.TRANSFER, first.number, split, worker)
+        along = tuple(Attempt(t.number, split, self._next_attempt(t.given, split)) for t in others)
+        attempt = self._next_attempt(first.given, split)
+        lease = self._grant(LeaseId(Kind.TRANSFER, first.number, split, attempt), worker)
         if along or errand is not PLAIN:
             self._errands[lease] = Errand(along, errand.again, errand.stored)
         return lease
@@ -386,7 +388,7 @@ class Ledger:
         if found is None:
             return None
         self.writing[found] = 1
-        return self._grant(Kind.WRITE, 0, found, worker)
+        return self._grant(LeaseId(Kind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
 
     def _ready(self, group: int) -> bool:
         """To be written, and not being written yet. `remaining` is 0 from the barrier on."""
@@ -394,13 +396,11 @@ class Ledger:
             return False
         return self.tranches[self.tranche[group]].remaining == 0
 
-    def _next_attempt(self, kind: Kind, tranche: int, item: int) -> int:
-        key = (kind, tranche, item)
-        attempt = self._attempts[key] = self._attempts.get(key, self.attempt_floor - 1) + 1
-        return attempt
+    def _next_attempt(self, given: array[int], item: int) -> int:
+        given[item] += 1
+        return self.attempt_floor + given[item] - 1
 
-    def _grant(self, kind: Kind, tranche: int, item: int, worker: int) -> LeaseId:
-        lease = LeaseId(kind, tranche, item, self._next_attempt(kind, tranche, item))
+    def _grant(self, lease: LeaseId, worker: int) -> LeaseId:
         self.out[lease] = worker
         self._with.setdefault(worker, {})[lease] = None
         return lease
