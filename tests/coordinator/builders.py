@@ -27,6 +27,7 @@ from shuffle_worker.protocol.messages import (
     Sync,
     View,
 )
+from shuffle_worker.transfer.membership import Membership
 
 
 def job(workers: int = 2) -> Job:
@@ -68,9 +69,26 @@ class Puppet:
     number: int
     incarnation: str
     epoch: int = -1
-    view: View | None = None
+    known: Membership = field(init=False)
     holding: list[LeaseId] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.known = Membership(self.number, self.incarnation)
+
+    @property
+    def view(self) -> View | None:
+        """All that it knows, of the views that it was sent."""
+        return self.known.view
+
+    @property
+    def owner(self) -> list[int]:
+        """Of each group, as far as it knows."""
+        return [self.known.owner_of(g) for g in range(self.known.groups)]
+
+    @property
+    def tranche(self) -> list[int]:
+        return [self.known.tranche_of(g) for g in range(self.known.groups)]
 
     def register(self, version: int = VERSION, held: Held | None = None) -> Registered:
         message = Register(version, self.number, self.incarnation, f"127.0.0.1:{self.number}", 1, 1 << 29, held)
@@ -97,7 +115,8 @@ class Puppet:
         orders, actions = self.play.machine.sync(message, self.play.now)
         self.play.did(actions)
         if orders.view is not None:
-            self.view, self.epoch = orders.view, orders.view.epoch
+            self.known.update(orders.view)
+            self.epoch = self.known.epoch
         self.leases = orders.leases
         self.holding = [lease.id for lease in orders.leases]
         return orders

@@ -19,15 +19,13 @@ def test_more_workers_are_started_and_take_part() -> None:
 
 def test_fewer_workers_is_no_failure_and_they_go_when_their_groups_are_handed_over() -> None:
     p, puppets = transferring(2)
-    first = puppets[0].view
-    assert first is not None
-    assert 1 in first.owner
+    puppets[0].sync()
+    assert 1 in puppets[0].owner
     p.did(p.machine.resize(1, p.now))
     assert (p.machine.lost, p.machine.losses.failures, p.machine.losses.disruptions) == (0, 0, 0)
-    view = puppets[0].sync().view
-    assert view is not None
-    assert 1 not in view.owner
-    assert -1 not in view.owner
+    assert puppets[0].sync().view is not None
+    assert 1 not in puppets[0].owner
+    assert -1 not in puppets[0].owner
     assert StopWorker(1, now=False) in p.actions  # it had nothing stored yet
     p.actions.clear()
     orders = puppets[1].sync()

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from shuffle_worker.protocol.frames import Frame, FrameHeader, decode_header, encode
 from shuffle_worker.protocol.messages import Member, Orders, Register, Registered, Sync
 from shuffle_worker.protocol.verdict import Verdict
@@ -73,7 +75,7 @@ class Control:
         reply, actions = world.machine.register(message, world.now)
         world.perform(actions)
         await world.travel(self._incarnation, None)
-        return reply
+        return msgspec.json.decode(msgspec.json.encode(reply), type=Registered)
 
     async def sync(self, message: Sync) -> Orders:
         world = self._world
@@ -94,7 +96,7 @@ class Control:
             except TimeoutError:
                 continue
         await world.travel(self._incarnation, None)
-        return orders
+        return msgspec.json.decode(msgspec.json.encode(orders), type=Orders)
 
     def _tell(self, message: Sync) -> None:
         for done in message.done:

@@ -19,6 +19,7 @@ from shuffle_worker.protocol.messages import (
     Phase,
     Register,
     Registered,
+    Run,
     Sync,
     View,
 )
@@ -35,7 +36,7 @@ ORDERS = Orders(
     known=True,
     phase=Phase.TRANSFERRING,
     epoch=2,
-    view=View(plan="f", epoch=2, members=[Member(0, "a", "h:1")], owner=[0, -1], tranche=[0, 1]),
+    view=View(plan="f", epoch=2, groups=2, members=[Member(0, "a", "h:1")], runs=[Run(0, 1, 0, 0), Run(1, 1, -1, 1)]),
     leases=[Lease(LeaseId(Kind.TRANSFER, 0, 7, 1))],
 )
 

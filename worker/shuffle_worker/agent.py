@@ -135,9 +135,11 @@ class Agent:
     _leaving: bool = False
     _preparing: asyncio.Future[None] | None = None
     _known_written: int = 0
+    _heartbeat: float = 0.0
     _carrier: Carrier = field(init=False)
 
     def __post_init__(self) -> None:
+        self._heartbeat = self.settings.heartbeat
         self._carrier = Carrier(
             self.job,
             self.membership,
@@ -201,6 +203,7 @@ class Agent:
         log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
         self._spec = reply.job
         self._preparing = asyncio.ensure_future(self.aside(self.work.prepare, reply.job))
+        self._heartbeat = max(self.settings.heartbeat, reply.heartbeat)
 
     async def _sync(self) -> Orders | None:
         """One exchange. While an idle worker's call is held, news of its own ends the waiting. None: try again."""
@@ -248,7 +251,7 @@ class Agent:
         """Reports go on while something long holds up the loop: on a busy machine a worker must not look silent because
         it loads its plan. What they are answered is left, for it is said again."""
         working = asyncio.ensure_future(work)
-        while not (await asyncio.wait([working], timeout=self.settings.heartbeat))[0]:
+        while not (await asyncio.wait([working], timeout=self._heartbeat))[0]:
             with suppress(Unreachable):
                 await self.control.sync(self._report(free=0, wait=0.0))
         return working.result()
@@ -268,7 +271,7 @@ class Agent:
             return
         waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self.membership.stale.wait())]
         try:
-            await asyncio.wait(waits, timeout=self.settings.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiter in waits:
                 waiter.cancel()

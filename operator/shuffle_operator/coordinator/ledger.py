@@ -18,6 +18,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
 from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, OUT, Handover, Tranche
@@ -71,22 +72,28 @@ class Ledger:
     rows_of: SplitRows = field(default_factory=SplitRows)
     keeper: array[int] = field(default_factory=lambda: array("i"))  # split -> who kept what it sent of it
     written: bytearray = field(default_factory=bytearray)
+    written_bits: bytearray = field(default_factory=bytearray)  # the same, a bit each, as workers are told
     writing: bytearray = field(default_factory=bytearray)
     unwritten: int = 0
     counted: dict[tuple[int, int], int] = field(default_factory=dict)  # (tranche, split) -> attempt, where it is not 0
     _with: dict[int, dict[LeaseId, None]] = field(default_factory=dict)  # worker -> its leases
     _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of leases that are out and not plain
     _doubled: set[tuple[int, int]] = field(default_factory=set)  # (tranche, split) that is out more than once
-    _attempts: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+    _writes: array[int] = field(default_factory=lambda: array("H"))  # group -> how often it was given out to be written
     _orphaned: set[int] = field(default_factory=set)  # tranches with unowned groups
+    _exceptions: dict[int, list[Attempt]] = field(default_factory=dict)  # tranche -> `counted` of it, once asked for
+    _numbers: list[int] = field(default_factory=list)  # of the splits: the same ints in every queue
     _of_owner: dict[int, list[int]] = field(default_factory=dict)  # worker -> its unwritten groups
 
     def __post_init__(self) -> None:
+        self._numbers = list(range(self.splits))
         self.owner = [UNOWNED] * self.groups
         self.rows_of = SplitRows.of(self.splits)
         self.keeper = array("i", [NOBODY]) * self.splits
         self.written = bytearray(self.groups)
+        self.written_bits = bytearray(-(-self.groups // 8))
         self.writing = bytearray(self.groups)
+        self._writes = array("H", [0]) * self.groups
         self.unwritten = self.groups
         waves = self.group_wave or [0] * self.groups
         first = {wave: self._open(waves.count(wave), None, wave).number for wave in sorted(set(waves))}
@@ -107,12 +114,16 @@ class Ledger:
         new.handover = handover
         self.tranches[new.number] = new
         self.next_tranche += 1
+        keeping = self.keeping
+        if not keeping and handover is None:
+            new.waiting.extend(split for split in self._numbers if new.state[split] == DUE)
+            return new
         reading = {lease.item: w for lease, w in self.out.items() if lease.kind is Kind.TRANSFER and self._reads(lease)}
-        for split in range(self.splits):
+        for split in self._numbers:
             if new.state[split] == DONE:
                 continue
             sender = self._sender(new, split)
-            if sender == NOBODY and self.keeping:
+            if sender == NOBODY and keeping:
                 sender = reading.get(split, NOBODY)  # it is about to be kept
             new.route(split, sender)
         return new
@@ -120,7 +131,7 @@ class Ledger:
     @property
     def keeping(self) -> bool:
         """Somebody keeps what it sends."""
-        return any(keeper != NOBODY for keeper in self.keeper)
+        return self.keeper.count(NOBODY) < self.splits
 
     def _sender(self, tranche: Tranche, split: int) -> int:
         """Who can bring a split without reading it."""
@@ -137,12 +148,25 @@ class Ledger:
                     tranche.route(split, self._sender(tranche, split))
 
     def reindex(self) -> None:
-        """After every change of ownership: what the grants look up."""
+        """After ownership was set from outside: what the grants look up."""
         self._of_owner = {}
         for g in range(self.groups):
             if not self.written[g]:
                 self._of_owner.setdefault(self.owner[g], []).append(g)
+        self._note_orphans()
+
+    def _note_orphans(self) -> None:
         self._orphaned = set() if self.shared else {self.tranche[g] for g in self.unowned()}
+
+    def _own(self, groups: Sequence[int], worker: int) -> None:
+        """Groups that are not written are a worker's from now on, or nobody's."""
+        going = set(groups)
+        for before in {self.owner[g] for g in groups}:
+            self._of_owner[before] = [g for g in self._of_owner.get(before, ()) if g not in going]
+        for g in groups:
+            self.owner[g] = worker
+        self._of_owner[worker] = sorted(going.union(self._of_owner.get(worker, ())))
+        self._note_orphans()
 
     def unwritten_of(self, worker: int) -> list[int]:
         """The groups that a worker owns and has not written."""
@@ -155,22 +179,27 @@ class Ledger:
             return False
         load = {w: len(self._of_owner.get(w, ())) for w in workers}
         target = -(-(sum(load.values()) + len(groups)) // len(workers))
-        waiting = iter(groups)
+        at = 0
         for worker in sorted(workers, key=lambda w: (load[w], w)):
-            for _ in range(max(0, target - load[worker])):
-                g = next(waiting, None)
-                if g is not None:
-                    self.owner[g] = worker
-        self.reindex()
+            taken = groups[at : at + max(0, target - load[worker])]
+            if at == len(groups):
+                break
+            at += len(taken)
+            for g in taken:
+                self.owner[g] = worker
+            self._of_owner[worker] = sorted([*self._of_owner.get(worker, ()), *taken])
+        self._of_owner[UNOWNED] = groups[at:]
+        self._note_orphans()
         return True
 
     def lose(self, worker: int) -> list[int]:
         """A worker is gone. Its leases are due again; its unwritten groups are nobody's, in a tranche of their own.
 
         Returns those groups."""
-        for split in range(self.splits):
-            if self.keeper[split] == worker:
-                self.keeper[split] = NOBODY
+        if self.keeping:
+            for split in self._numbers:
+                if self.keeper[split] == worker:
+                    self.keeper[split] = NOBODY
         for lease in self.leases_of(worker):
             self.give_back(lease)
         for tranche in self.tranches.values():
@@ -178,11 +207,12 @@ class Ledger:
                 tranche.handover = None
             for split in tranche.release(worker):
                 tranche.route(split, self._sender(tranche, split))
-        held = [g for g in range(self.groups) if self.owner[g] == worker]
-        for g in held:
-            self.owner[g] = UNOWNED  # written ones too: the next process in this slot does not have them
+        held = [g for g, owner in enumerate(self.owner) if owner == worker]
         lost = [g for g in held if not self.written[g]]
         self.separate(lost)
+        for g in held:
+            self.owner[g] = UNOWNED  # written ones too: the next process in this slot does not have them
+        self._of_owner.pop(worker, None)
         return [] if self.shared else lost
 
     def hand_over(self, groups: Iterable[int], worker: int) -> list[int]:
@@ -201,21 +231,16 @@ class Ledger:
         only lose their owner."""
         if not groups:
             return
-        if self.shared:
-            for g in groups:
-                self.owner[g] = UNOWNED
-            self.reindex()
-            return
-        for wave in sorted({self.wave_of(g) for g in groups}):
-            self._separate([g for g in groups if self.wave_of(g) == wave], wave, handover)
-        self.reindex()
+        if not self.shared:
+            for wave in sorted({self.wave_of(g) for g in groups}):
+                self._separate([g for g in groups if self.wave_of(g) == wave], wave, handover)
+        self._own(groups, UNOWNED)
 
     def _separate(self, groups: list[int], wave: int, handover: Handover | None) -> None:
         new = self._open(len(groups), handover, wave)
         for g in groups:
             old = self.tranches.get(self.tranche[g])
             self.tranche[g] = new.number
-            self.owner[g] = UNOWNED
             if old is not None:
                 old.groups -= 1
                 if old.groups == 0:
@@ -228,9 +253,15 @@ class Ledger:
             self.give_back(lease)
         for key in [key for key in self.counted if key[0] == tranche.number]:
             del self.counted[key]
+        self._exceptions.pop(tranche.number, None)
 
     def unowned(self) -> list[int]:
         return self.unwritten_of(UNOWNED)
+
+    @property
+    def all_owned(self) -> bool:
+        """No group is left that nobody is to write."""
+        return all(self.written[g] for g in self._of_owner.get(UNOWNED, ()))
 
     def share(self, newcomer: int, workers: list[int]) -> bool:
         """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands.
@@ -243,16 +274,18 @@ class Ledger:
             for t in self.tranches.values()
             if self.shared or (t.untouched(self.split_wave) and t.handover is None)
         }
-        free = [
+        wanted = fair - len(self._of_owner.get(newcomer, ()))
+        if not fresh or wanted <= 0:
+            return False
+        free = (
             g
             for g in range(self.groups)
             if not self.written[g] and not self.writing[g] and self.owner[g] != newcomer and self.tranche[g] in fresh
-        ]
-        taken = free[: max(0, fair - len(self._of_owner.get(newcomer, ())))]
-        self.separate(taken)
-        for g in taken:
-            self.owner[g] = newcomer
-        self.reindex()
+        )
+        taken = list(islice(free, wanted))
+        if taken:
+            self.separate(taken)
+            self._own(taken, newcomer)
         return bool(taken)
 
     def handing(self) -> list[tuple[int, int]]:
@@ -336,8 +369,9 @@ class Ledger:
         for tranche in together:
             tranche.state[split] = OUT
         first, *others = together
-        along = tuple(Attempt(t.number, split, self._next_attempt(Kind.TRANSFER, t.number, split)) for t in others)
-        lease = self._grant(Kind.TRANSFER, first.number, split, worker)
+        along = tuple(Attempt(t.number, split, self._next_attempt(t.given, split)) for t in others)
+        attempt = self._next_attempt(first.given, split)
+        lease = self._grant(LeaseId(Kind.TRANSFER, first.number, split, attempt), worker)
         if along or errand is not PLAIN:
             self._errands[lease] = Errand(along, errand.again, errand.stored)
         return lease
@@ -348,13 +382,13 @@ class Ledger:
         while mine and self.written[mine[0]]:
             mine.pop(0)
         found = next((g for g in mine if self._ready(g)), None)
-        if found is None and self.shared:
+        if found is None and self.shared and self.writing.count(1) < self.unwritten:
             others = (g for owner, groups in self._of_owner.items() if owner != worker for g in reversed(groups))
             found = next((g for g in others if self._ready(g)), None)
         if found is None:
             return None
         self.writing[found] = 1
-        return self._grant(Kind.WRITE, 0, found, worker)
+        return self._grant(LeaseId(Kind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
 
     def _ready(self, group: int) -> bool:
         """To be written, and not being written yet. `remaining` is 0 from the barrier on."""
@@ -362,13 +396,11 @@ class Ledger:
             return False
         return self.tranches[self.tranche[group]].remaining == 0
 
-    def _next_attempt(self, kind: Kind, tranche: int, item: int) -> int:
-        key = (kind, tranche, item)
-        attempt = self._attempts[key] = self._attempts.get(key, self.attempt_floor - 1) + 1
-        return attempt
+    def _next_attempt(self, given: array[int], item: int) -> int:
+        given[item] += 1
+        return self.attempt_floor + given[item] - 1
 
-    def _grant(self, kind: Kind, tranche: int, item: int, worker: int) -> LeaseId:
-        lease = LeaseId(kind, tranche, item, self._next_attempt(kind, tranche, item))
+    def _grant(self, lease: LeaseId, worker: int) -> LeaseId:
         self.out[lease] = worker
         self._with.setdefault(worker, {})[lease] = None
         return lease
@@ -410,12 +442,17 @@ class Ledger:
             errand = self._errands.get(lease, PLAIN)
             return Lease(lease, along=list(errand.along), again=errand.again, stored=errand.stored)
         if lease.kind is Kind.WRITE:
-            tranche = self.tranche[lease.item]
-            counted = [Attempt(t, s, a) for (t, s), a in sorted(self.counted.items()) if t == tranche]
-            return Lease(lease, counted=counted)
+            return Lease(lease, counted=self._counted_for(self.tranche[lease.item]))
         if lease.kind is Kind.COMMIT:
             return Lease(lease, rows=self.totals.rows_read if self.rows_known and self.keeps_rows else -1)
         return Lease(lease)
+
+    def _counted_for(self, tranche: int) -> list[Attempt]:
+        found = self._exceptions.get(tranche)
+        if found is None:
+            found = [Attempt(t, s, a) for (t, s), a in sorted(self.counted.items()) if t == tranche]
+            self._exceptions[tranche] = found
+        return found
 
     def give_back(self, lease: LeaseId) -> None:
         """A lease that was out will not be finished by its holder: it is due again."""
@@ -447,6 +484,7 @@ class Ledger:
         for tranche in self.tranches.values():
             if tranche.undo(split):
                 self.counted.pop((tranche.number, split), None)
+                self._exceptions.pop(tranche.number, None)
 
     def not_at_hand(self, lease: LeaseId) -> None:
         """The holder of a lease does not have, or not any more, what it was to send: let somebody read it."""
@@ -521,6 +559,7 @@ class Ledger:
         tranche = self.tranches.get(number)
         if tranche is not None and tranche.finish(split) and attempt:
             self.counted[number, split] = attempt
+            self._exceptions.pop(number, None)
 
     def _finish_write(self, group: int, done: Done) -> None:
         self.writing[group] = 0
@@ -534,6 +573,7 @@ class Ledger:
         if self.written[group]:
             return
         self.written[group] = 1
+        self.written_bits[group >> 3] |= 1 << (group & 7)
         self.unwritten -= 1
         self.totals.rows_written += rows
         self.totals.bytes_written += size

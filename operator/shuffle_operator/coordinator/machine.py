@@ -26,6 +26,7 @@ from shuffle_operator.coordinator.rebuild import EPOCHS, new_ledger, rebuild
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.size import workers_for
 from shuffle_operator.coordinator.undoing import Undoing
+from shuffle_operator.coordinator.views import Views
 from shuffle_worker.protocol.messages import (
     VERSION,
     Done,
@@ -88,6 +89,11 @@ class Coordinator:
     _recounting: bool = False  # a worker looks which groups are written, before those that nobody holds are given out
     _grown_at: float | None = None
     _handing: set[tuple[int, int]] = field(default_factory=set)
+    _views: Views = field(default_factory=Views)
+    _due: int = 0  # the epoch that a worker must know of before it is given work
+    _joining: set[int] = field(default_factory=set)  # members that are not in a view yet
+    _admitted: float = float("-inf")
+    _writers: set[int] = field(default_factory=set)  # members that hold a lease that could still write
     pace: Pace = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +123,8 @@ class Coordinator:
                 f"worker {message.worker} was not heard of for too long; its work was given to others and its place "
                 "to a new process"
             )
-        if not 0 <= message.worker < max(self.job.workers, self.job.most_workers, max(self.members, default=0) + 1):
+        slots = max(self.job.workers, self.job.most_workers)
+        if message.worker < 0 or (message.worker >= slots and message.worker > max(self.members, default=-1)):
             return self._refuse(f"job {self.job.name} has no worker {message.worker}, it has {self.job.workers}")
         live = self.members.get(message.worker)
         if live is not None and live.incarnation != message.incarnation:
@@ -128,14 +135,15 @@ class Coordinator:
             )
             self._starting.pop(message.worker, None)
             self._alone_since = None
-            self.epoch += 1
+            self.members[message.worker].joined = self.epoch + 1
+            self._joining.add(message.worker)
             if message.held is not None and self.ledger is None:
                 self._held[message.worker] = message.held
                 if self._rebuild_since is None:
                     self._rebuild_since = now
             self._place_newcomer(message.worker, now)
         self._advance(now)
-        return Registered(accepted=True, job=self.job), self._drain()
+        return Registered(accepted=True, job=self.job, heartbeat=self._heartbeat()), self._drain()
 
     def sync(self, message: Sync, now: float) -> tuple[Orders, list[Action]]:
         live = self.members.get(message.worker)
@@ -144,7 +152,7 @@ class Coordinator:
             return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=stop), self._drain()
         live.seen = now
         live.epoch = message.epoch
-        live.holding = message.holding
+        self._note_holding(live, message.holding)
         live.counters = message.counters
         live.leaving = live.leaving or message.leaving
         live.full = live.full or message.full
@@ -160,7 +168,7 @@ class Coordinator:
         for failure in message.failed:
             self._failed_lease(live, failure, now)
             acknowledged.append(failure.id)
-        self._advance(now)
+        self._advance(now, live.worker)
         settled = set(acknowledged)
         if live.leaving:
             self._give_back_unstarted(live, message)
@@ -175,9 +183,9 @@ class Coordinator:
         leases = [self._order(lease) for lease in self._leases_of(live.worker) if lease not in settled]
         if live.leaving and not live.released and not self._failing:
             self._release(live, now, holds=bool(leases or message.holding))
-        live.holding = [*message.holding, *(x.id for x in leases if x.id not in message.holding)]
+        self._note_holding(live, [*message.holding, *(x.id for x in leases if x.id not in message.holding)])
         live.idle = message.free > len({lease.id for lease in leases} - set(message.holding))
-        view = self._view() if self.ledger is not None and message.epoch != self.epoch else None
+        view = self._view(message.epoch) if message.epoch != self.epoch else None
         orders = Orders(
             known=True,
             phase=self.phase,
@@ -197,10 +205,7 @@ class Coordinator:
         ledger = self.ledger
         if not self.job.retain_shards or ledger is None or message.written == ledger.groups_written:
             return b""
-        bits = bytearray(-(-ledger.groups // 8))
-        for group, written in enumerate(ledger.written):
-            bits[group >> 3] |= (1 if written else 0) << (group & 7)
-        return bytes(bits)
+        return bytes(ledger.written_bits)
 
     def worker_gone(self, worker: int, incarnation: str | None, why: str, fault: bool, now: float) -> list[Action]:
         """A launcher saw a process end. fault: it failed by itself (a crash, an exit code), nobody took it away.
@@ -241,6 +246,8 @@ class Coordinator:
         if s.active_deadline is not None and started is not None and now - started > s.active_deadline:
             why = f"the job took longer than its activeDeadlineSeconds, {s.active_deadline:.0f} s"
             self._fail(Cause("DeadlineExceeded", why), now)
+        if self.ledger is not None:
+            self.pace.keep_only(self.ledger.out)
         self._advance(now)
         return self._drain()
 
@@ -310,7 +317,7 @@ class Coordinator:
     def _lose(self, live: Live, now: float, why: str, *, fault: bool = False, counted: bool = True) -> None:
         self._drop(live)
         counted = counted and not live.released
-        self.epoch += 1
+        self._changed()
         for lease in [lease for lease, worker in self._out.items() if worker == live.worker]:
             del self._out[lease]
         repair = 0
@@ -337,6 +344,8 @@ class Coordinator:
     def _drop(self, live: Live) -> None:
         del self.members[live.worker]
         self._burdened.discard(live.worker)
+        self._joining.discard(live.worker)
+        self._writers.discard(live.worker)
         self._lost.add(live.incarnation)
         self.past.add(live.counters)
         self.pace.forget(live.worker)
@@ -363,11 +372,10 @@ class Coordinator:
             return
         if self.barrier_at is None and self.planned_at is not None and not self._settled(now):
             return
-        if self.ledger.unowned():
-            self.ledger.assign(self._able())
-        else:
-            self.ledger.share(worker, self._able())
-        self._actions.append(Wake(None))
+        able = self._able()
+        if self.ledger.assign(able) or self.ledger.share(worker, able):
+            self._changed()
+            self._actions.append(Wake(None))
 
     def _settled(self, now: float) -> bool:
         """All workers that were asked for are here, or the others have been waited for long enough."""
@@ -378,29 +386,60 @@ class Coordinator:
             since, patience = self._grown_at, self.settings.growth_patience
         return since is not None and now - since >= patience
 
-    def _view(self) -> View:
-        assert self.ledger is not None
-        assert self.summary is not None
-        members = [live.member for _, live in sorted(self.members.items())]
-        ledger = self.ledger
-        plan = self.summary.fingerprint
-        return View(plan, self.epoch, members, list(ledger.owner), list(ledger.tranche), ledger.handing())
+    def _changed(self) -> None:
+        """Ownership did, or who is there: nobody is given work before knowing that."""
+        self.epoch += 1
+        self._due = self.epoch
+        self._joining.clear()
+
+    def _admit(self, now: float) -> None:
+        """Let the others know who is new. They need not before they are given work; but each of them is told, so those
+        that come one after another are told of together."""
+        if self._joining and (self.ledger is None or now - self._admitted >= self.settings.gathering):
+            self.epoch += 1
+            self._admitted = now
+            self._actions.append(Wake(frozenset(self._joining)))
+            self._joining.clear()
+
+    def _knows(self, live: Live) -> bool:
+        """It has the view that work is given in terms of, and others have, or will take, one with it."""
+        return max(self._due, live.joined) <= live.epoch <= self.epoch
+
+    def _view(self, base: int) -> View | None:
+        """For who has the view of epoch `base`."""
+        if self.ledger is None or self.summary is None:
+            return None
+        if self._views.epoch != self.epoch:
+            members = {worker: live.member for worker, live in self.members.items()}
+            self._views.publish(self.summary.fingerprint, self.epoch, members, self.ledger)
+        return self._views.since(base)
+
+    def _heartbeat(self) -> float:
+        """Seconds between reports, so that all of them together are not too many."""
+        s = self.settings
+        return max(s.heartbeat, min(len(self.members) / s.reports, s.silence / 4))
+
+    def _note_holding(self, live: Live, leases: list[LeaseId]) -> None:
+        live.holding = leases
+        if live.writes:
+            self._writers.add(live.worker)
+        else:
+            self._writers.discard(live.worker)
 
     # -- handing over ------------------------------------------------------------------------------------------------
 
-    def _unload(self, now: float) -> None:
+    def _unload(self, burdened: list[int], now: float) -> None:
         """Take their unwritten groups off the workers that are leaving, or can hold no more, where others can have
         them."""
         ledger = self.ledger
         if ledger is None or self._failing:
             return
-        for worker in sorted(self._burdened):
+        for worker in burdened:
             live = self.members[worker]
             if live.able:
                 continue
-            able = self._able()
             going = [g for g in ledger.unwritten_of(live.worker) if not ledger.writing[g]]
-            if going and able:
+            if going and (able := self._able()):
                 self._move(going, live.worker, able)
                 why = live.full or "it is to leave"
                 self._actions.append(
@@ -414,7 +453,7 @@ class Coordinator:
         assert self.ledger is not None
         if self.ledger.hand_over(groups, worker):
             self.ledger.assign(to)
-            self.epoch += 1
+            self._changed()
             self._actions.append(Wake(None))
 
     def _give_back_unstarted(self, live: Live, message: Sync) -> None:
@@ -470,7 +509,7 @@ class Coordinator:
                 return lease
         if self.phase is Phase.COMMITTING:
             return None if live.leaving else self._only(Kind.COMMIT, live)
-        if live.epoch != self.epoch:
+        if not self._knows(live):
             return None  # first the view, then work in terms of it
         if live.leaving:
             return ledger.grant_transfer(live.worker, reads=False)
@@ -487,15 +526,14 @@ class Coordinator:
             lease = ledger.grant_spare(live.worker, late) if late is not None else None
         movable = self.phase is Phase.WRITING and live.able and not ledger.shared
         if lease is None and movable and self.barrier_at is not None:
-            others = {w: other for w, other in self.members.items() if w != live.worker and other.able}
-            groups = self.pace.to_move(ledger, self.barrier_at, others, now)
+            groups = self.pace.to_move(ledger, self.barrier_at, self.members, live.worker, now)
             if groups:
                 self._move(groups, ledger.owner[groups[0]], [live.worker])
         return lease
 
     def _quiet(self) -> bool:
         """Nobody holds a lease that could still write, so that an abort finds all there is to remove."""
-        return all(all(x.kind is Kind.ABORT for x in live.holding) for live in self.members.values())
+        return not self._writers
 
     def _refuse(self, message: str) -> tuple[Registered, list[Action]]:
         return Registered(accepted=False, message=message), self._drain()
@@ -546,6 +584,7 @@ class Coordinator:
             found = self.ledger.groups_written - before
             if found:
                 self.ledger.reindex()
+                self._changed()
                 self._actions.append(Note("Resumed", f"{found} groups are written already"))
         self._grow(now)
         self._actions.append(Wake(None))
@@ -628,8 +667,8 @@ class Coordinator:
             self.ledger.void()
         self._actions.append(Wake(None))
 
-    def _advance(self, now: float) -> None:
-        """Move on as far as what is known allows. Called after every event."""
+    def _advance(self, now: float, reporter: int | None = None) -> None:
+        """Move on as far as what is known allows. Called after every event; reporter: whose report it was."""
         if self.over:
             return
         if self._fail_later is not None:
@@ -637,11 +676,15 @@ class Coordinator:
         if self._failing:
             self._advance_abort(now)
             return
+        self._admit(now)
         self._rebuild(now)
         if self._rebuild_since is not None:
             return
-        self._unload(now)
-        for worker in sorted(self._burdened):
+        burdened = sorted(self._burdened if reporter is None else self._burdened & {reporter})
+        self._unload(burdened, now)
+        for worker in burdened:
+            if worker not in self.members:
+                continue
             live = self.members[worker]
             if live.surplus and not live.released:
                 self._release(live, now, holds=bool(live.holding or self._leases_of(live.worker)))
@@ -652,19 +695,19 @@ class Coordinator:
             return
         if self._failing or self._recounting:
             return
-        if ledger.unowned() and self.members and self._settled(now) and ledger.assign(self._able()):
-            self.epoch += 1
+        if not ledger.all_owned and self.members and self._settled(now) and ledger.assign(self._able()):
+            self._changed()
             self._actions.append(Wake(None))
         if self.phase is Phase.PLANNING:
             self._go(Phase.TRANSFERRING, now)
-        if self.phase is Phase.TRANSFERRING and ledger.barrier_reached and not ledger.unowned():
+        if self.phase is Phase.TRANSFERRING and ledger.barrier_reached and ledger.all_owned:
             self.barrier_at = now
             self._go(Phase.WRITING, now)
         elif self.phase is Phase.WRITING and ledger.must_read:
             self._go(Phase.TRANSFERRING, now)
         handing = set(ledger.handing())
         if self._handing - handing:
-            self.epoch += 1  # who handed over need not keep it any longer
+            self._changed()  # who handed over need not keep it any longer
             self._actions.append(Wake(None))
         self._handing = handing
         if self.phase in (Phase.WRITING, Phase.TRANSFERRING) and ledger.unwritten == 0:
@@ -690,10 +733,9 @@ class Coordinator:
             self._go(Phase.FAILED, now)
             return
         if undoing.impatient(now, self.settings) and not self._quiet():
-            for live in list(self.members.values()):
-                if any(x.kind is not Kind.ABORT for x in live.holding):
-                    self._drop(live)
-                    self._actions.append(StopWorker(live.worker, now=True))
+            for worker in sorted(self._writers):
+                self._drop(self.members[worker])
+                self._actions.append(StopWorker(worker, now=True))
         if undoing.given_up(now, self.settings):
             self.left_behind = True
             self.cause = undoing.left_behind(self.job.output.path)
@@ -719,7 +761,7 @@ class Coordinator:
         self._held.clear()
         if here:
             self.ledger, self.summary = rebuild(here, self.generation)
-            self.epoch += 1
+            self._changed()
             self.planned_at = now
             self._out.clear()
             self._recounting = bool(self.ledger.unowned())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_worker.protocol.messages import Counters, LeaseId, Member
+from shuffle_worker.protocol.messages import Counters, Kind, LeaseId, Member
 
 
 @dataclass(slots=True)
@@ -13,8 +13,8 @@ class Live:
 
     epoch: of the view that it has. holding: leases that it said it has, and those given to it since. idle: it asked for
     work and there was none. leaving: it was told to go, or is to be let go (surplus). full: why its scratch cannot be
-    used, "" where it can. released: it was leaving, and nothing of it is needed any more. beats, beat_at: its steps,
-    and when they last became more."""
+    used, "" where it can. released: it was leaving, and nothing of it is needed any more. joined: the epoch as of
+    which others know it. beats, beat_at: its steps, and when they last became more."""
 
     worker: int
     incarnation: str
@@ -23,6 +23,7 @@ class Live:
     memory: int
     seen: float
     epoch: int = -1
+    joined: int = 0
     holding: list[LeaseId] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     idle: bool = False
@@ -33,6 +34,10 @@ class Live:
     released: bool = False
     beats: int = -1
     beat_at: float = 0.0
+    member: Member = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.member = Member(self.worker, self.incarnation, self.address)
 
     @property
     def able(self) -> bool:
@@ -40,8 +45,9 @@ class Live:
         return not self.leaving and not self.full
 
     @property
-    def member(self) -> Member:
-        return Member(self.worker, self.incarnation, self.address)
+    def writes(self) -> bool:
+        """It has a lease that could still write something."""
+        return any(lease.kind is not Kind.ABORT for lease in self.holding)
 
 
 @dataclass(slots=True)

@@ -35,6 +35,8 @@ class Pace:
     last: dict[int, float] = field(default_factory=dict)  # worker -> when it last finished something
     written: dict[int, int] = field(default_factory=dict)  # worker -> groups that it has written
     _looked: float = float("-inf")
+    _sought: float = float("-inf")
+    _senders: list[int] = field(default_factory=list)
     _took: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def granted(self, lease: LeaseId, now: float) -> None:
@@ -48,15 +50,15 @@ class Pace:
         elif lease.kind is Kind.TRANSFER and started is not None:
             self._took.append(now - started)
 
-    def forget(self, worker: int) -> None:
-        self.last.pop(worker, None)
-        self.written.pop(worker, None)
-
     def keep_only(self, out: Iterable[LeaseId]) -> None:
         """Drop what is not out any more."""
         kept = set(out)
         for lease in [lease for lease in self.since if lease not in kept]:
             del self.since[lease]
+
+    def forget(self, worker: int) -> None:
+        self.last.pop(worker, None)
+        self.written.pop(worker, None)
 
     @property
     def slow(self) -> float:
@@ -77,19 +79,27 @@ class Pace:
 
     def to_steal(self, ledger: Ledger, worker: int, now: float) -> int | None:
         """A worker that has splits waiting for it alone, and has finished nothing for long."""
-        senders = {w for t in ledger.tranches.values() if t.remaining for w, queue in t.held.items() if queue}
-        for sender in sorted(senders - {worker}):
+        if now - self._sought >= min(1.0, self.settings.spare_after / 4):
+            self._sought = now  # asked by every idle worker, and it goes through all that hold something
+            tranches = [tranche for tranche in ledger.tranches.values() if tranche.remaining]
+            self._senders = sorted({w for t in tranches for w, queue in t.held.items() if queue})
+        for sender in self._senders:
+            if sender == worker:
+                continue
             if now - self.last.setdefault(sender, now) > self.slow:
                 return sender
         return None
 
-    def to_move(self, ledger: Ledger, barrier_at: float, owners: Mapping[int, Live], now: float) -> list[int]:
-        """Half of the groups of the owner that will be writing longest, if that is worth it: those it comes to last."""
-        worst, longest = [], self.settings.move_after
+    def to_move(self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float) -> list[int]:
+        """Half of the groups of the other owner that will be writing longest, if that is worth it: those it comes to
+        last."""
+        worst, longest = [], max(self.settings.move_after, self.settings.move_split * ledger.splits)
         if now - self._looked < min(1.0, longest):
             return []  # asked by every idle worker, and it goes through all groups
         self._looked = now
-        for worker in owners:
+        for worker, live in members.items():
+            if worker == to or not live.able:
+                continue
             waiting = [g for g in ledger.unwritten_of(worker) if not ledger.writing[g]]
             if len(waiting) < 2 or ledger.hands_over(worker):
                 continue

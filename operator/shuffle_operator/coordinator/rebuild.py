@@ -11,11 +11,13 @@ something of this one's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from shuffle_operator.coordinator.ledger import NO_TRANCHE, Ledger
 from shuffle_operator.coordinator.tranches import DUE
 from shuffle_worker.protocol.messages import Held, PlanSummary
+from shuffle_worker.protocol.runs import spread
 
 EPOCHS = 1 << 16
 """Epochs and tranches that are set aside for one generation."""
@@ -47,12 +49,12 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     ledger = new_ledger(summary, generation)
     here_then = {m.worker for m in newest.members if m.worker in here and here[m.worker][0] == m.incarnation}
 
-    ledger.owner = list(newest.owner)
-    ledger.tranche = list(newest.tranche)
+    ledger.owner, ledger.tranche = spread(newest.groups, newest.runs)
     ledger.tranches = {}
-    for number in sorted(set(newest.tranche) - {NO_TRANCHE}):
-        size = newest.tranche.count(number)
-        wave = ledger.wave_of(newest.tranche.index(number))
+    sizes = Counter(ledger.tranche)
+    for number in sorted(sizes.keys() - {NO_TRANCHE}):
+        size = sizes[number]
+        wave = ledger.wave_of(ledger.tranche.index(number))
         ledger.tranches[number] = ledger.tranche_for(number, size, wave)
 
     for worker, (_, held) in here.items():

@@ -25,10 +25,22 @@ from aiohttp import web
 from shuffle_operator.coordinator.events import Action, Wake
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
-from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Orders, Register, Sync
+from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Orders, Register, Sync, View
 from shuffle_worker.transfer import wire
 
 T = TypeVar("T")
+
+PIECE = 64 << 10
+"""An answer larger than this is sent in pieces, each when the one before has gone: views are large and many workers
+are told of them at once, and what waits to be sent is memory."""
+
+AT_ONCE = 256
+"""Answers larger than a piece that are being sent at a time."""
+
+PATIENCE = 30.0
+"""Seconds that a worker has to take such an answer."""
+
+_PLACE = msgspec.Raw(b'"<view>"')
 
 
 @dataclass(slots=True)
@@ -44,6 +56,26 @@ class Hosted:
     may_stop: bool = True
     news: dict[int, asyncio.Event] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _encoded: dict[int, tuple[View, bytes]] = field(default_factory=dict)  # base -> view
+
+    def _view(self, view: View) -> bytes:
+        """Made once for all workers that are sent it."""
+        found = self._encoded.get(view.base)
+        if found is not None and found[0] is view:
+            return found[1]
+        if any(other.epoch != view.epoch for other, _ in self._encoded.values()):
+            self._encoded.clear()
+        encoded = msgspec.json.encode(view)
+        self._encoded[view.base] = view, encoded
+        return encoded
+
+    def encode(self, orders: Orders) -> list[bytes]:
+        """As JSON, in parts of which a view, the second of three, is not copied."""
+        if orders.view is None:
+            return [msgspec.json.encode(orders)]
+        frame = msgspec.json.encode(msgspec.structs.replace(orders, view=_PLACE))
+        before, _, after = frame.partition(bytes(_PLACE))
+        return [before, self._view(orders.view), after]
 
     def perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -90,6 +122,7 @@ class CoordinatorServer:
         self.health: Callable[[], str] = lambda: ""
         """What is wrong with the process that this is in; "" where nothing is."""
         self._runner: web.AppRunner | None = None
+        self._large = asyncio.Semaphore(AT_ONCE)
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
         self.app.add_routes(
             [
@@ -142,7 +175,7 @@ class CoordinatorServer:
         hosted.perform(actions)
         return _encode(reply)
 
-    async def _sync(self, request: web.Request) -> web.Response:
+    async def _sync(self, request: web.Request) -> web.StreamResponse:
         hosted = self._authorised(request)
         message = _decode(await request.read(), Sync)
         deadline = self._clock() + min(message.wait, hosted.machine.settings.poll)
@@ -155,13 +188,29 @@ class CoordinatorServer:
                 orders = msgspec.structs.replace(orders, stop=False)
             left = deadline - self._clock()
             if left <= 0 or _says_something(orders, message):
-                return _encode(orders)
+                return await self._answer(request, hosted, orders)
             try:
                 await asyncio.wait_for(news.wait(), left)
             except TimeoutError:
                 continue
             finally:
                 news.clear()
+
+    async def _answer(self, request: web.Request, hosted: Hosted, orders: Orders) -> web.StreamResponse:
+        parts = hosted.encode(orders)
+        size = sum(map(len, parts))
+        if size <= PIECE:
+            return web.Response(body=b"".join(parts), content_type="application/json")
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        response.content_length = size
+        async with self._large, asyncio.timeout(PATIENCE):
+            await response.prepare(request)
+            for part in parts:
+                for start in range(0, len(part), PIECE):
+                    await response.write(part[start : start + PIECE])
+            await response.write_eof()
+        return response
 
     async def _snapshot(self, request: web.Request) -> web.Response:
         return _encode(snapshot(self._authorised(request).machine, self._clock()))

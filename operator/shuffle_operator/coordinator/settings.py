@@ -14,7 +14,14 @@ class Settings:
     for seconds by a busy machine must not cost a repair."""
 
     heartbeat: float = 1.0
-    """How often a busy worker reports. Ten thousand workers make ten thousand small messages a second at most."""
+    """How often a busy worker reports."""
+
+    reports: float = 2500.0
+    """Reports a second that a job's busy workers make together at most, about half of what a core can answer: where
+    there are more workers each reports less often, but four times before it counts as silent."""
+
+    gathering: float = 1.0
+    """Workers that come within so long of each other are made known to the rest at once."""
 
     patience: float = 5.0
     """After the plan is there, how long to wait for the rest of the workers before the groups are shared out among
@@ -54,6 +61,9 @@ class Settings:
     move_after: float = 15.0
     """An owner that will go on writing for longer than this hands half of its groups to an idle worker: moving them
     costs the network and the disk about as much as sending them did."""
+
+    move_split: float = 0.01
+    """And it costs its old owner a lease for each split, of this many seconds at least: so long must it go on too."""
 
     stall: float = 1800.0
     """A worker that holds a lease and has made no step for so long (no batch read, no shard sent or read back) is stuck

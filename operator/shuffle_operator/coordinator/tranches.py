@@ -4,11 +4,12 @@ A split of a tranche is due, out on a lease, or done. One that is due waits eith
 input, or for the one worker that has its rows at hand: because it kept what it had sent (`recovery.retainShards`), or
 because it stored them as the groups' owner until they were handed over. Used by the ledger alone.
 
-Memory: a byte and an entry in a queue for each split of each live tranche.
+Memory: three bytes and an entry in a queue for each split of each live tranche.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,9 +44,10 @@ class Handover:
 
 @dataclass(slots=True)
 class Tranche:
-    """groups: how many are in it now. state: a byte a split. waiting: splits for anybody to read. held: splits that a
-    worker can send without reading. Entries of queues whose split is not due (any more) are skipped. wave: of all of
-    its groups (`PlanSummary.group_wave`); splits of other waves count as done."""
+    """groups: how many are in it now. state: a byte a split. given: how often each split was given out. waiting: splits
+    for anybody to read. held: splits that a worker can send without reading. Entries of queues whose split is not due
+    (any more) are skipped. wave: of all of its groups (`PlanSummary.group_wave`); splits of other waves count as
+    done."""
 
     number: int
     groups: int
@@ -54,13 +56,14 @@ class Tranche:
     wave: int = 0
     waiting: deque[int] = field(default_factory=deque)
     held: dict[int, deque[int]] = field(default_factory=dict)
+    given: array[int] = field(default_factory=lambda: array("H"))
     handover: Handover | None = None
 
     @classmethod
     def due_for(cls, number: int, groups: int, splits: int, waves: Sequence[int] = (), wave: int = 0) -> Tranche:
         """waves: of every split; empty where there is one wave."""
         state = bytearray(DUE if each == wave else DONE for each in waves) if waves else bytearray(splits)
-        return cls(number, groups, state, state.count(DUE), wave)
+        return cls(number, groups, state, state.count(DUE), wave, given=array("H", [0]) * splits)
 
     def untouched(self, waves: Sequence[int]) -> bool:
         """No split has been given out or done: its groups can still change hands for nothing."""

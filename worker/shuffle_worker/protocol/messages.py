@@ -24,11 +24,11 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-VERSION = 1
+VERSION = 2
 """Raised with every change that an older peer would misread. A worker of another version is refused at `register`."""
 
 MAX_CONTROL_BODY = 64 << 20
-"""Bytes of the largest control message that either side accepts (a view of 40,000 groups is under 1 MiB)."""
+"""Bytes of the largest control message that either side accepts (a whole view of 10,000 workers is under 1 MiB)."""
 
 
 class Phase(StrEnum):
@@ -77,7 +77,7 @@ class Attempt(Struct, frozen=True, order=True, array_like=True):
     attempt: int
 
 
-class Member(Struct, frozen=True):
+class Member(Struct, frozen=True, array_like=True):
     """A live worker: where its peers reach it, and which process it is."""
 
     worker: int
@@ -85,22 +85,36 @@ class Member(Struct, frozen=True):
     address: str
 
 
-class View(Struct, frozen=True):
+class Run(Struct, frozen=True, array_like=True):
+    """Groups side by side, `first` and those after it, that have the same owner and tranche (see `View`)."""
+
+    first: int
+    count: int
+    owner: int
+    tranche: int
+
+
+class View(Struct, frozen=True, omit_defaults=True):
     """Who is in the job and who owns what, as of an epoch. Sent to a worker only when its epoch is behind.
 
     A *group* is what one worker owns and writes in one lease. A *tranche* is a set of groups whose splits are counted
     together: tranche 0 is all groups at first; when an owner is lost its unwritten groups leave their tranches and
-    become a new one, for which every split is due again. So `tranche[g]` says which leases may still bring rows for
-    group `g`, and `owner[g]` where to (-1: nobody yet). plan: the fingerprint of the plan that all this is about.
-    handing: (tranche, worker): that worker still has stored what it received for the tranche's groups, and keeps it.
+    become a new one, for which every split is due again. So a group's tranche says which leases may still bring rows
+    for it, and its owner where to (-1: nobody yet). plan: the fingerprint of the plan that all this is about. handing:
+    (tranche, worker): that worker still has stored what it received for the tranche's groups, and keeps it.
+
+    base: the epoch of the view that this one is to be laid over, for who has that one and no other; then `members` are
+    those that are new, `gone` those that are none any more, and `runs` the groups that changed. -1: it is whole.
     """
 
     plan: str
     epoch: int
+    groups: int
     members: list[Member]
-    owner: list[int]
-    tranche: list[int]
+    runs: list[Run]
     handing: list[tuple[int, int]] = field(default_factory=list)
+    base: int = -1
+    gone: list[int] = field(default_factory=list)
 
 
 class Lease(Struct, frozen=True):
@@ -253,6 +267,7 @@ class Registered(Struct, frozen=True):
     accepted: bool
     message: str = ""
     job: Job | None = None
+    heartbeat: float = 0.0  # seconds between the reports of a busy worker, if that is more than it would wait itself
 
 
 class Sync(Struct, frozen=True):

@@ -135,7 +135,7 @@ class Inbox:
     def _judge(self, header: FrameHeader, again: bool = False) -> Verdict | None:
         """Why a frame is not taken; None if it is. again: judged a second time, after its body has come."""
         m = self.membership
-        if m.view is None or self.groups is None or header.epoch > m.epoch:
+        if m.epoch < 0 or self.groups is None or header.epoch > m.epoch:
             m.stale.set()
             return Verdict.BEHIND
         if not m.is_member(header.sender, header.incarnation):
@@ -229,10 +229,10 @@ class Inbox:
 
     def keep_only(self, groups: Collection[int]) -> list[int]:
         """The buckets of all other groups, which are not this worker's any more."""
-        if self.groups is None or self.membership.view is None:
+        if self.groups is None or self.membership.epoch < 0:
             return []
         kept = set(groups)
-        others = [g for g in range(len(self.membership.view.owner)) if g not in kept]
+        others = [g for g in range(self.membership.groups) if g not in kept]
         return [bucket for g in others for bucket in self.groups.buckets_of(g)]
 
 

@@ -1,4 +1,4 @@
-"""What a worker knows of the others: the newest view, and a way to wait for a newer one."""
+"""What a worker knows of the others, as of the newest view, and a way to wait for a newer one."""
 
 from __future__ import annotations
 
@@ -8,45 +8,63 @@ import numpy as np
 import numpy.typing as npt
 
 from shuffle_worker.protocol.messages import Member, View
+from shuffle_worker.protocol.runs import runs_of
 
 
 class Membership:
     """The view of one worker. Updated by the agent, read by inbox and outbox, all on the event loop.
 
-    stale: set when somebody told us that our view is old; the agent then asks the coordinator at once.
+    epoch: of that view, -1 before the first. stale: set when somebody told us that our view is old; the agent then asks
+    the coordinator at once.
     """
 
     def __init__(self, me: int, incarnation: str) -> None:
         self.me = me
         self.incarnation = incarnation
-        self.view: View | None = None
+        self.epoch = -1
         self.stale = asyncio.Event()
+        self._plan = ""
+        self._handing: list[tuple[int, int]] = []
         self._members: dict[int, Member] = {}
         self._owner: npt.NDArray[np.int32] = np.empty(0, np.int32)
         self._tranche: npt.NDArray[np.int32] = np.empty(0, np.int32)
         self._changed = asyncio.Event()
 
-    @property
-    def epoch(self) -> int:
-        return self.view.epoch if self.view is not None else -1
-
     def update(self, view: View) -> frozenset[int] | None:
-        """Take a newer view; an older one is ignored, and None is the answer.
+        """Take a newer view; an older one is ignored, as is one that is to be laid over a view that is not ours, and
+        None is the answer.
 
         Returns the tranches that gained groups. Within the views of one coordinator tranches only lose groups; but one
         that was rebuilt from older views than ours may bring back a tranche as it was before we saw it shrink."""
-        if view.epoch <= self.epoch:
+        if view.epoch <= self.epoch or view.base not in (-1, self.epoch):
             return None
-        tranche = np.array(view.tranche, np.int32)
-        moved = tranche[tranche != self._tranche] if self.view is not None else tranche[:0]
-        gained = frozenset(np.unique(moved).tolist())
-        self.view = view
-        self._members = {m.worker: m for m in view.members}
-        self._owner = np.array(view.owner, np.int32)
-        self._tranche = tranche
+        if view.base == -1:
+            members: dict[int, Member] = {}
+            owner, tranche = np.full(view.groups, -1, np.int32), np.full(view.groups, -1, np.int32)
+        else:
+            members, owner, tranche = self._members, self._owner.copy(), self._tranche.copy()
+            for worker in view.gone:
+                members.pop(worker, None)
+        members.update((member.worker, member) for member in view.members)
+        for run in view.runs:
+            owner[run.first : run.first + run.count] = run.owner
+            tranche[run.first : run.first + run.count] = run.tranche
+        moved = tranche[tranche != self._tranche] if self.epoch >= 0 else tranche[:0]
+        self.epoch, self._plan, self._handing = view.epoch, view.plan, view.handing
+        self._members, self._owner, self._tranche = members, owner, tranche
         self._changed.set()
         self._changed = asyncio.Event()
-        return gained
+        return frozenset(np.unique(moved).tolist())
+
+    @property
+    def view(self) -> View | None:
+        """The whole of it, for a coordinator that lost its memory; None before the first."""
+        if self.epoch < 0:
+            return None
+        owner, tranche = self._owner.tolist(), self._tranche.tolist()
+        runs = runs_of(range(self.groups), owner, tranche)
+        members = [member for _, member in sorted(self._members.items())]
+        return View(self._plan, self.epoch, self.groups, members, runs, self._handing)
 
     async def newer(self, than: int, patience: float) -> bool:
         """Wait until the epoch is above `than`, at most `patience` seconds. True if it is."""
@@ -82,8 +100,7 @@ class Membership:
 
     def handed(self) -> list[int]:
         """The groups that I hand over to others just now."""
-        assert self.view is not None
-        tranches = [tranche for tranche, worker in self.view.handing if worker == self.me]
+        tranches = [tranche for tranche, worker in self._handing if worker == self.me]
         return [int(g) for g in np.flatnonzero(np.isin(self._tranche, tranches))]
 
     def wanted(self, tranche: int) -> frozenset[int] | None:

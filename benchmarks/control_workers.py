@@ -1,0 +1,182 @@
+"""Workers that only say what they did, for `control_plane`: real messages, and next to no work of their own.
+
+A worker registers, then syncs until it is told to stop: one lease in hand, told as done with the next message. Of a
+view it reads no more than the epoch, for thousands of them share a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shuffle_worker.protocol.messages import (
+    VERSION,
+    Counters,
+    Done,
+    Kind,
+    Lease,
+    LeaseId,
+    PlanSummary,
+    Register,
+    Registered,
+    Sync,
+)
+from shuffle_worker.transfer import wire
+
+ROWS = 10
+
+
+class Epoch(msgspec.Struct):
+    """All that is read of a view."""
+
+    epoch: int
+
+
+class Told(msgspec.Struct):
+    """What is read of Orders."""
+
+    known: bool
+    view: Epoch | None = None
+    leases: list[Lease] = []
+    stop: bool = False
+
+
+@dataclass(slots=True)
+class Talker:
+    """One worker. process: how many there were in its slot before it."""
+
+    number: int
+    splits: int
+    groups: int
+    process: int = 0
+    epoch: int = -1
+    held: list[LeaseId] = field(default_factory=list)
+    stopped: bool = False
+    sent: int = 0
+    heard: int = 0
+    transferred: int = 0
+
+    @property
+    def incarnation(self) -> str:
+        return f"{self.number:08x}{self.process:08x}"
+
+    @property
+    def idle(self) -> bool:
+        return not self.held
+
+    def hello(self) -> bytes:
+        self.sent += 1
+        address = f"10.{self.number >> 16}.{self.number >> 8 & 255}.{self.number & 255}:8080"
+        return msgspec.json.encode(Register(VERSION, self.number, self.incarnation, address, 1, 1 << 29))
+
+    def welcome(self, answer: bytes) -> None:
+        reply = msgspec.json.decode(answer, type=Registered)
+        assert reply.accepted, reply.message
+
+    def report(self, wait: float = 0.0) -> bytes:
+        self.sent += 1
+        done = [self._done(lease) for lease in self.held]
+        self.transferred += sum(lease.kind is Kind.TRANSFER for lease in self.held)
+        counters = Counters(
+            spilled=1 << 30, stored=1 << 28, received=1 << 32, memory=1 << 28, cpu=12.5, beats=self.sent
+        )
+        return msgspec.json.encode(
+            Sync(self.number, self.incarnation, self.epoch, [], done, [], counters, free=1, wait=wait)
+        )
+
+    def obey(self, answer: bytes) -> None:
+        self.heard += len(answer)
+        told = msgspec.json.decode(answer, type=Told)
+        assert told.known or told.stop
+        if told.view is not None:
+            self.epoch = told.view.epoch
+        self.held = [lease.id for lease in told.leases]
+        self.stopped = told.stop
+
+    def _done(self, lease: LeaseId) -> Done:
+        if lease.kind is Kind.PLAN:
+            plan = PlanSummary("p", [1] * self.splits, [1] * self.groups, self.groups, 1, 1, 1, 0, 0, keeps_rows=False)
+            return Done(lease, plan=plan)
+        return Done(lease, rows_read=ROWS, rows_moved=ROWS, rows_written=ROWS)
+
+
+@dataclass
+class Crowd:
+    """Workers that reach their coordinator over HTTP, a connection each.
+
+    rate: reports a second of all of them. share_lost: of the workers that go without a word while rows are transferred,
+    each replaced by another process; gone: tells the coordinator, as a launcher would."""
+
+    url: str
+    token: str
+    job: str
+    workers: int
+    splits: int
+    groups: int
+    rate: float
+    share_lost: float
+    gone: Callable[[int], None]
+    took: list[float] = field(default_factory=list)
+    talkers: list[Talker] = field(default_factory=list)
+
+    async def run(self) -> None:
+        self.talkers = [Talker(n, self.splits, self.groups) for n in range(self.workers)]
+        lives = [asyncio.create_task(self._live(talker)) for talker in self.talkers]
+        lose = asyncio.create_task(self._lose(lives))
+        await asyncio.gather(*lives, return_exceptions=False) if not self.share_lost else await lose
+        lose.cancel()
+
+    async def _lose(self, lives: list[asyncio.Task[None]]) -> None:
+        """Half way through the transfers some workers go; waits for all others."""
+        while sum(talker.transferred for talker in self.talkers) < self.splits // 2:  # noqa: ASYNC110 - a sum
+            await asyncio.sleep(0.2)
+        for number in random.Random(0).sample(range(self.workers), round(self.share_lost * self.workers)):
+            lives[number].cancel()
+            await asyncio.wait([lives[number]])
+            self.gone(number)
+            successor = Talker(number, self.splits, self.groups, process=1)
+            self.talkers.append(successor)
+            lives.append(asyncio.create_task(self._live(successor)))
+            await asyncio.sleep(0.1)
+        await asyncio.gather(*(life for life in lives if not life.cancelled()))
+
+    async def _live(self, talker: Talker) -> None:
+        arriving = self.workers / 1000
+        await asyncio.sleep(random.uniform(0.0, arriving if not talker.process else 1.0))
+        where = urlsplit(self.url)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        try:
+            talker.welcome(await self._call(reader, writer, wire.REGISTER, talker.hello()))
+            while not talker.stopped:
+                if talker.idle:
+                    talker.obey(await self._call(reader, writer, wire.SYNC, talker.report(wait=10.0)))
+                    continue
+                plans = any(lease.kind is Kind.PLAN for lease in talker.held)
+                await asyncio.sleep(arriving + 1 if plans else random.uniform(0.0, 2 * self.workers / self.rate))
+                report = talker.report()
+                since = time.perf_counter()
+                answer = await self._call(reader, writer, wire.SYNC, report)
+                self.took.append(time.perf_counter() - since)
+                talker.obey(answer)
+        finally:
+            writer.close()
+
+    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> bytes:
+        head = (
+            f"POST {path.format(job=self.job)} HTTP/1.1\r\nHost: coordinator\r\n"
+            f"Authorization: {wire.bearer(self.token)}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        head_back = (await reader.readuntil(b"\r\n\r\n")).decode()
+        status = head_back.split(None, 2)[1]
+        length = int(head_back.lower().split("content-length:", 1)[1].split("\r\n", 1)[0])
+        answer = await reader.readexactly(length)
+        assert status == "200", (status, answer)
+        return answer
