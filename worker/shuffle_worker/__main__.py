@@ -39,7 +39,11 @@ def main() -> int:
         return CONFIGURATION_EXIT
     log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
     gc.freeze()  # what the imports made stays for good; the collector need not look at it again
-    return asyncio.run(run_worker(config))
+    try:
+        return asyncio.run(run_worker(config))
+    except InvalidSpec as error:
+        print(error.message, file=sys.stderr)  # noqa: T201
+        return CONFIGURATION_EXIT
 
 
 if __name__ == "__main__":
