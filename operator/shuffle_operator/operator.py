@@ -1,5 +1,5 @@
-"""The operator: one process that watches, coordinates, and answers probes and Prometheus on one port, workers on another
-with TLS (or, without TLS, on the same).
+"""The operator: one process that watches, coordinates, and answers: probes and Prometheus on one port, workers on
+another with TLS, or without TLS on the same.
 
 kopf's watch --> cache --> queue --> reconcile --> Kubernetes
                               ^          |

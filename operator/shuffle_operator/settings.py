@@ -27,7 +27,7 @@ class OperatorSettings:
     port: int = 8080
     tls_address: str = ""
     tls_port: int = 8443
-    seed_secret: str = "shuffle-operator-seed"
+    seed_secret: str = "shuffle-operator-seed"  # noqa: S105 - a name
     default_scratch: int = 50 << 30
     allow_unsafe_pods: bool = False
     instance: str = ""

@@ -126,7 +126,7 @@ class Reconciler:
         noted = await self._note_intent(body, generation)
         if noted is None:
             return None
-        await self._dismiss(noted, strangers)
+        await self._dismiss(noted, strangers, trust)
         if trust is None:
             trust = await self._new_trust(noted)
         survivors = len(strangers) < len(live)
@@ -146,24 +146,24 @@ class Reconciler:
         authority = self.world.authority
         return not trust.authority or (authority is not None and trust.authority == authority.fingerprint(uid))
 
-    async def _dismiss(self, body: Object, strangers: list[Object]) -> None:
-        """Workers that would not talk to this operator make room for others, rather than knock for ever."""
+    async def _dismiss(self, body: Object, strangers: list[Object], trust: Trust | None) -> None:
+        """Workers that would not talk to this operator make room for others, rather than knock for ever. trust: of
+        those that stay."""
         if not strangers:
             return
         metadata = body["metadata"]
         uid, name, namespace = metadata["uid"], metadata["name"], metadata["namespace"]
-        why = (
-            "whose seed this operator does not have" if self.world.authority is not None else "and this one has no TLS"
-        )
+        why = "whose seed is lost" if self.world.authority is not None else "which had TLS, as this one has not"
         said = (
-            f"{len(strangers)} workers are replaced: they trust the certificate authority of an earlier operator, {why}; "
-            "what they had not written is done again"
+            f"{len(strangers)} workers are replaced: they trust the certificates of an earlier operator, {why}; what "
+            "they had not written is done again"
         )
         self.world.recorder.tell(body, "AuthorityLost", said, warning=True)
         for pod in strangers:
             found = pod["metadata"]
             await self.world.kube.delete(PODS, namespace, found["name"], uid=found["uid"], grace=KILL_GRACE)
-        for authority in {t.authority for p in strangers if (t := trust_of(p)) is not None}:
+        past = {t.authority for p in strangers if (t := trust_of(p)) is not None}
+        for authority in past - ({trust.authority} if trust is not None else set()):
             await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid, authority))
 
     async def _note_intent(self, body: Object, generation: int) -> Object | None:

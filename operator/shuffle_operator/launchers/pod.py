@@ -60,8 +60,8 @@ DEFAULT_GRACE = 30
 @dataclass(frozen=True, slots=True)
 class PodSettings:
     """image: of workers, where a job names none. pull_policy: "" leaves it to Kubernetes. coordinator: the address that
-    workers call. secure: the one that they call with TLS; "": there is none. scratch: bytes of an emptyDir where a job gives no sizeLimit. unsafe: podTemplate may open pods up.
-    instance: of the chart, for a label."""
+    workers call. secure: the one that they call with TLS; "": there is none. scratch: bytes of an emptyDir where a job
+    gives no sizeLimit. unsafe: podTemplate may open pods up. instance: of the chart, for a label."""
 
     image: str
     coordinator: str
@@ -74,8 +74,8 @@ class PodSettings:
 
 
 class Trust(NamedTuple):
-    """How a job's workers and the operator know each other. token: the digest of the job's token, in hex. authority: the
-    fingerprint of the job's certificate authority, in hex; "" for a job without TLS."""
+    """How a job's workers and the operator know each other. token: the digest of the job's token, in hex. authority:
+    the fingerprint of the job's certificate authority, in hex; "" for a job without TLS."""
 
     token: str = ""
     authority: str = ""
