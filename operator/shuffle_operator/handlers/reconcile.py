@@ -159,12 +159,12 @@ class Reconciler:
             "they had not written is done again"
         )
         self.world.recorder.tell(body, "AuthorityLost", said, warning=True)
-        for pod in strangers:
-            found = pod["metadata"]
-            await self.world.kube.delete(PODS, namespace, found["name"], uid=found["uid"], grace=KILL_GRACE)
         past = {t.authority for p in strangers if (t := trust_of(p)) is not None}
         for authority in past - ({trust.authority} if trust is not None else set()):
             await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid, authority))
+        for pod in strangers:
+            found = pod["metadata"]
+            await self.world.kube.delete(PODS, namespace, found["name"], uid=found["uid"], grace=KILL_GRACE)
 
     async def _note_intent(self, body: Object, generation: int) -> Object | None:
         """The generation is written down before it is used. None where the job is gone."""
