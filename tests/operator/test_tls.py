@@ -97,7 +97,7 @@ async def test_workers_of_a_lost_seed_are_replaced(stage: Stage, puppets: Puppet
     assert ["2 workers are replaced" in body["message"] and "seed is lost" in body["message"] for body in told] == [
         True
     ]
-    assert stage.status()["disruptions"] == 2
+    await stage.until(lambda: stage.status().get("disruptions") == 2)
     await until_complete(stage, puppets)
     assert len(puppets.started) == 4
 
