@@ -1,4 +1,5 @@
-"""The operator: one process that watches, coordinates, and answers workers, probes and Prometheus on one port.
+"""The operator: one process that watches, coordinates, and answers: probes and Prometheus on one port, workers on
+another with TLS, or without TLS on the same.
 
 kopf's watch --> cache --> queue --> reconcile --> Kubernetes
                               ^          |
@@ -13,7 +14,7 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -31,6 +32,9 @@ from shuffle_operator.kube import ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import PodSettings
 from shuffle_operator.metrics import Metrics, Work
 from shuffle_operator.settings import OperatorSettings
+from shuffle_operator.tls.authority import Authority
+from shuffle_operator.tls.contexts import JobContexts
+from shuffle_operator.tls.seed import load_seed
 
 log = logging.getLogger("shuffle.operator")
 
@@ -55,6 +59,7 @@ class Operator:
         pods = PodSettings(
             image=settings.worker_image,
             coordinator=settings.address,
+            secure=settings.tls_address,
             pull_policy=settings.worker_image_pull_policy,
             scratch=settings.default_scratch,
             unsafe=settings.allow_unsafe_pods,
@@ -83,10 +88,13 @@ class Operator:
 
     async def run(self, stop: asyncio.Event) -> None:
         address = await self.server.start(self.settings.host, self.settings.port)
-        log.info("answering at %s; workers are told %s", address, self.settings.address)
+        log.info("answering at %s; workers are told %s", address, self.settings.tls_address or self.settings.address)
         tasks: list[asyncio.Task[Any]] = []
         try:
-            await self._load()
+            if self.settings.tls_address:
+                await self._persistently("the seed of certificates cannot be had", self._secure)
+            # Before anything is decided, and before workers are told that a job is unknown: all that there is.
+            await self._persistently("the jobs cannot be listed", self.watch.relist)
             tasks = [
                 asyncio.create_task(self.recorder.run(), name="recorder"),
                 asyncio.create_task(self._tick(), name="ticker"),
@@ -117,15 +125,23 @@ class Operator:
         log.error("%s: this one stops", why)
         self._other.set()
 
-    async def _load(self) -> None:
-        """Everything that there is, before anything is decided; and before workers are told that a job is unknown."""
+    async def _secure(self) -> None:
+        """Open the port with TLS, with certificates out of the operators' seed."""
+        settings = self.settings
+        authority = Authority(await load_seed(self.kube, settings.pod_namespace, settings.seed_secret))
+        self.reconciler.world.authority = authority
+        contexts = JobContexts(authority.for_coordinator)
+        address = await self.server.start_secure(contexts, settings.host, settings.tls_port)
+        log.info("answering workers with TLS at %s", address)
+
+    async def _persistently(self, trouble: str, work: Callable[[], Awaitable[None]]) -> None:
         pause = 0.5
         while True:
             try:
-                await self.watch.relist()
+                await work()
                 return
             except KubeError as error:
-                log.warning("the jobs cannot be listed: %s", error)
+                log.warning("%s: %s", trouble, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
 

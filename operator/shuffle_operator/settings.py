@@ -15,7 +15,9 @@ class OperatorSettings:
     """Each field's variable is SHUFFLE_ and its name in capitals.
 
     namespaces: those that are served, separated by commas; none: all of the cluster. worker_image: of jobs that name
-    none. address: where workers reach this operator. port: of the API, health and metrics alike."""
+    none. address: where workers reach this operator. port: of the API, health and metrics alike. tls_address: where
+    they reach it with TLS, at tls_port; "": without TLS. seed_secret: the Secret, in pod_namespace, that all
+    certificates come from (tls/seed.py)."""
 
     worker_image: str
     address: str
@@ -23,10 +25,14 @@ class OperatorSettings:
     worker_image_pull_policy: str = ""
     host: str = "0.0.0.0"  # noqa: S104 - workers are other pods; they need their job's token
     port: int = 8080
+    tls_address: str = ""
+    tls_port: int = 8443
+    seed_secret: str = "shuffle-operator-seed"  # noqa: S105 - a name
     default_scratch: int = 50 << 30
     allow_unsafe_pods: bool = False
     instance: str = ""
     pod: str = ""
+    pod_namespace: str = ""
     log_level: str = "INFO"
     worker_log_level: str = "INFO"
 
@@ -42,12 +48,20 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
             raise InvalidSpec(f"{name}: is not set; the chart sets it for the operator")
         return default
 
-    port = text("SHUFFLE_PORT", "8080")
-    if not port.isdigit() or not 0 <= int(port) < 1 << 16:
-        raise InvalidSpec(f"SHUFFLE_PORT: {port!r} is no port")
+    def port(name: str, default: str) -> int:
+        found = text(name, default)
+        if not found.isdigit() or not 0 <= int(found) < 1 << 16:
+            raise InvalidSpec(f"{name}: {found!r} is no port")
+        return int(found)
+
     address = text("SHUFFLE_ADDRESS").rstrip("/")
     if not address.startswith(("http://", "https://")):
         raise InvalidSpec(f"SHUFFLE_ADDRESS: {address!r} is no address; write it as http://service.namespace.svc:8080")
+    secure = text("SHUFFLE_TLS_ADDRESS", "").rstrip("/")
+    if secure and not secure.startswith("https://"):
+        raise InvalidSpec(f"SHUFFLE_TLS_ADDRESS: {secure!r}; write it as https://service.namespace.svc:8443")
+    if secure and not environment.get("POD_NAMESPACE"):
+        raise InvalidSpec("POD_NAMESPACE: is not set; with TLS the operator keeps a Secret in its own namespace")
     try:
         scratch = parse_bytes(text("SHUFFLE_DEFAULT_SCRATCH", "50Gi"), 64 << 20)
     except BadQuantity as error:
@@ -57,11 +71,15 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         address=address,
         namespaces=[name.strip() for name in text("SHUFFLE_NAMESPACES", "").split(",") if name.strip()],
         worker_image_pull_policy=text("SHUFFLE_WORKER_IMAGE_PULL_POLICY", ""),
-        port=int(port),
+        port=port("SHUFFLE_PORT", "8080"),
+        tls_address=secure,
+        tls_port=port("SHUFFLE_TLS_PORT", "8443"),
+        seed_secret=text("SHUFFLE_SEED_SECRET", "shuffle-operator-seed"),
         default_scratch=scratch,
         allow_unsafe_pods=text("SHUFFLE_ALLOW_UNSAFE_PODS", "false").lower() in ("1", "true", "yes"),
         instance=text("SHUFFLE_INSTANCE", ""),
         pod=text("POD_NAME", ""),
+        pod_namespace=text("POD_NAMESPACE", ""),
         log_level=text("SHUFFLE_LOG_LEVEL", "INFO").upper(),
         worker_log_level=text("SHUFFLE_WORKER_LOG_LEVEL", "INFO").upper(),
     )

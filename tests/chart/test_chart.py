@@ -123,14 +123,19 @@ def test_pods_are_as_the_restricted_standard_wants_them(render: Render, kind: st
         assert container["resources"]["limits"]["memory"]
 
 
-def test_the_operator_is_probed_and_reached_at_one_port(render: Render) -> None:
-    objects = render()
+@pytest.mark.parametrize("tls", [True, False])
+def test_the_operator_is_probed_at_one_port_and_reached_by_workers_at_another(render: Render, tls: bool) -> None:
+    objects = render() if tls else render({"tls": {"enabled": False}})
     container = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
-    assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
+    secure = [{"name": "workers", "containerPort": 8443, "protocol": "TCP"}] if tls else []
+    assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}, *secure]
     service = one(objects, "Service")["spec"]["ports"]
-    assert [(port["port"], port["targetPort"]) for port in service] == [(8080, "http")]
+    assert [(port["port"], port["targetPort"]) for port in service] == [(8080, "http"), (8443, "workers")][: 1 + tls]
+    address = "https://shuffle-operator.shuffle.svc:8443" if tls else None
+    assert environment(objects).get("SHUFFLE_TLS_ADDRESS") == address
+    assert environment(objects).get("SHUFFLE_SEED_SECRET") == ("shuffle-operator-seed" if tls else None)
     assert environment(objects)["SHUFFLE_ADDRESS"] == "http://shuffle-operator.shuffle.svc:8080"
     assert environment(objects)["SHUFFLE_PORT"] == "8080"
 
@@ -143,7 +148,11 @@ def test_the_operator_is_probed_and_reached_at_one_port(render: Render) -> None:
 def test_the_namespaces_that_are_served(render: Render, values: dict[str, Any], served: str) -> None:
     objects = render(values)
     assert environment(objects)["SHUFFLE_NAMESPACES"] == served
-    roles = sorted(d["metadata"]["namespace"] for d in objects if d["kind"] == "Role")
+    roles = sorted(
+        d["metadata"]["namespace"]
+        for d in objects
+        if d["kind"] == "Role" and d["metadata"]["name"] != "shuffle-operator-seed"
+    )
     assert roles == (served.split(",") if served else [])
     for binding in (d for d in objects if d["kind"].endswith("RoleBinding") or d["kind"] == "ClusterRoleBinding"):
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "shuffle-operator", "namespace": "shuffle"}]
@@ -195,7 +204,7 @@ def test_network_policies_let_workers_and_nobody_else_in(render: Render) -> None
     ]
     operator = policies["shuffle", "shuffle-operator"]["ingress"]
     assert operator[0]["from"] == [{"namespaceSelector": {}, "podSelector": {"matchLabels": worker}}]
-    assert {port["port"] for rule in operator for port in rule["ports"]} == {8080}
+    assert [[port["port"] for port in rule["ports"]] for rule in operator] == [[8080, 8443], [8080]]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from tests.chart.rendered import Objects, Render
 
-from shuffle_operator.handlers.rbac import KOPF, ROLE
+from shuffle_operator.handlers.rbac import KOPF, ROLE, SEED
+
+SEED_ROLE = "shuffle-operator-seed"
 
 Rights = dict[tuple[str, str], frozenset[str]]
 
 
 def rights(objects: Objects, kind: str) -> Rights:
-    """Of the operator's account, by group and resource, as the objects grant them."""
+    """Of the operator's account where jobs are, by group and resource, as the objects grant them."""
     accounts = {d["metadata"]["name"] for d in objects if d["kind"] == "ServiceAccount"}
     bound = {
         d["roleRef"]["name"]
@@ -21,7 +23,7 @@ def rights(objects: Objects, kind: str) -> Rights:
         if d["kind"] == f"{kind}Binding" and {s["name"] for s in d["subjects"]} <= accounts
     }
     found: dict[tuple[str, str], set[str]] = {}
-    for role in (d for d in objects if d["kind"] == kind and d["metadata"]["name"] in bound):
+    for role in (d for d in objects if d["kind"] == kind and d["metadata"]["name"] in bound - {SEED_ROLE}):
         for rule in role["rules"]:
             assert rule.keys() == {"apiGroups", "resources", "verbs"}
             for group in rule["apiGroups"]:
@@ -45,6 +47,29 @@ def test_in_the_whole_cluster(render: Render) -> None:
     objects = render({"scope": "Cluster"})
     assert rights(objects, "Role") == {}
     assert rights(objects, "ClusterRole") == {**as_rights(KOPF), **as_rights(ROLE)}
+
+
+@pytest.mark.parametrize("values", [{}, {"namespaces": ["a", "b"]}, {"scope": "Cluster"}], ids=["own", "listed", "all"])
+def test_one_secret_can_be_read_and_no_other(render: Render, values: dict[str, Any]) -> None:
+    objects = render(values)
+    role = next(d for d in objects if d["kind"] == "Role" and d["metadata"]["name"] == SEED_ROLE)
+    binding = next(d for d in objects if d["kind"] == "RoleBinding" and d["metadata"]["name"] == SEED_ROLE)
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "shuffle"  # the release's
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["shuffle-operator-seed"], "verbs": ["get"]},
+    ]
+    assert {("", "secrets"): frozenset(v for rule in role["rules"] for v in rule["verbs"])} == SEED
+    everywhere = [rule for d in objects if d["kind"] in ("Role", "ClusterRole") for rule in d["rules"]]
+    assert [r for r in everywhere if "secrets" in r["resources"] and set(r["verbs"]) - {"create", "delete"}] == [
+        role["rules"][1]
+    ]
+
+
+def test_without_tls_there_is_no_such_right(render: Render) -> None:
+    objects = render({"tls": {"enabled": False}})
+    assert SEED_ROLE not in {d["metadata"]["name"] for d in objects}
+    assert rights(objects, "Role") == as_rights(ROLE)
 
 
 def test_none_is_more_than_one_would_grant(render: Render) -> None:

@@ -24,7 +24,7 @@ from shuffle_operator.operator import Operator
 from shuffle_operator.settings import OperatorSettings
 from tests.operator.fake_kube import FakeKube, Kubelet
 
-NAMESPACE = "data"
+NAMESPACE, OPERATORS = "data", "operators"
 
 
 class FakeWatch(Watch):
@@ -62,21 +62,29 @@ def _free_port() -> int:
 
 
 class Stage:
-    """One operator at a time, over one API server."""
+    """One operator at a time, over one API server. tls: may be changed between operators."""
 
     def __init__(self, kube: FakeKube, machine: Settings) -> None:
         self.kube = kube
+        self.tls = True
         self.machine = machine
         self.operator: Operator | None = None
         self.kubelet: Kubelet | None = None
-        self._port = _free_port()
+        self._port, self._tls_port = _free_port(), _free_port()
         self._running: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
     async def start(self, kubelet: bool = True) -> Operator:
         """A new operator; the port stays, as a Service's address does."""
         settings = OperatorSettings(
-            "worker:1", "http://operator.test:8080", [NAMESPACE], host="127.0.0.1", port=self._port
+            "worker:1",
+            "http://operator.test:8080",
+            [NAMESPACE],
+            host="127.0.0.1",
+            port=self._port,
+            tls_address="https://operator.test:8443" if self.tls else "",
+            tls_port=self._tls_port,
+            pod_namespace=OPERATORS,
         )
         operator = self.operator = Operator(settings, self.kube, self.machine)
         watch = FakeWatch(operator.cache, self.kube, [NAMESPACE])
@@ -89,12 +97,16 @@ class Stage:
                 self._running.result()
             await asyncio.sleep(0.01)
         if kubelet and self.kubelet is None:
-            self.kubelet = Kubelet(self.kube, self.address)
+            self.kubelet = Kubelet(self.kube, self.address, self.secure)
         return operator
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def secure(self) -> str:
+        return f"https://127.0.0.1:{self._tls_port}"
 
     async def kill(self) -> None:
         """As SIGKILL would: nothing is finished, nobody is told."""

@@ -34,6 +34,8 @@ class FakeKube:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.used: set[tuple[str, str, str]] = set()
         """(group, resource, verb) of every request: the rights that it took."""
+        self.read: set[tuple[str, str, str]] = set()
+        """(resource, namespace, name) of every object that was asked for by its name."""
         self.objects: dict[Key, Object] = {}
         self.listeners: list[Listener] = []
         self.fault: Callable[[int, bool], None] = lambda _number, _done: None
@@ -46,6 +48,7 @@ class FakeKube:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         self._asked("get", resource)
+        self.read.add((resource.plural, namespace, name))
         return copy.deepcopy(self.objects.get((resource, namespace, name)))
 
     async def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Object]:
@@ -203,9 +206,9 @@ def merged(base: Object, patch: Object) -> Object:
 class Kubelet:
     """Runs the worker of every pod that is created, as a process of this machine, and reports how it ends."""
 
-    def __init__(self, kube: FakeKube, address: str) -> None:
+    def __init__(self, kube: FakeKube, address: str, secure: str) -> None:
         self._kube = kube
-        self._address = address
+        self._address, self._secure = address, secure
         self._root = Path(tempfile.mkdtemp(prefix="kubelet-"))
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.processes: dict[str, asyncio.subprocess.Process] = {}
@@ -252,7 +255,8 @@ class Kubelet:
                 namespace, name, containerStatuses=[{"name": "worker", "state": {"waiting": waiting}}]
             )
             return
-        (folder / "token").write_text(held["stringData"]["token"])
+        for entry, content in held["stringData"].items():
+            (folder / entry).write_text(content)
         env = {e["name"]: e["value"] for e in container["env"] if "value" in e}
         env |= {
             "SHUFFLE_INCARNATION": metadata["uid"],
@@ -261,8 +265,10 @@ class Kubelet:
             "SHUFFLE_PORT": "0",
             "SHUFFLE_TOKEN_FILE": str(folder / "token"),
             "SHUFFLE_SCRATCH": str(folder),
-            "SHUFFLE_COORDINATOR": self._address,
+            "SHUFFLE_COORDINATOR": self._secure if "SHUFFLE_TLS" in env else self._address,
         }
+        if "SHUFFLE_TLS" in env:
+            env["SHUFFLE_TLS"] = str(folder)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "shuffle_worker", env={**os.environ, **env}, stderr=asyncio.subprocess.PIPE
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +23,7 @@ from shuffle_worker.protocol.messages import (
     Sync,
 )
 from shuffle_worker.transfer.http import HttpControl
+from shuffle_worker.transfer.tls import Tls
 from shuffle_worker.transfer.transport import Over, Refused, Unreachable
 from tests.operator.fake_kube import FakeKube
 
@@ -31,13 +34,13 @@ SUMMARY = PlanSummary("plan", [100] * 3, [1] * 2, 2, 1, 300, 30, 0, 0)
 class Puppets:
     """A kubelet whose pods are tasks. hold: they wait before they work; they are registered all the same."""
 
-    def __init__(self, kube: FakeKube, address: str) -> None:
+    def __init__(self, kube: FakeKube, address: str, secure: str) -> None:
         self.hold = asyncio.Event()
         self.hold.set()
         self.started: list[str] = []
         self.carried_out: list[Kind] = []
         self._kube = kube
-        self._address = address
+        self._address, self._secure = address, secure
         self._tasks: dict[str, asyncio.Task[None]] = {}
         kube.listeners.append(self._heard)
 
@@ -85,9 +88,11 @@ class Puppets:
         secret = next(v["secret"]["secretName"] for v in pod["spec"]["volumes"] if v["name"] == "token")
         while (SECRETS, "data", secret) not in self._kube.objects:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # as a kubelet does
-        token = self._kube.objects[SECRETS, "data", secret]["stringData"]["token"]
+        held = self._kube.objects[SECRETS, "data", secret]["stringData"]
         worker, incarnation = int(env["SHUFFLE_WORKER"]), pod["metadata"]["uid"].replace("-", "")
-        control = HttpControl(self._address, token, env["SHUFFLE_JOB"])
+        tls = _tls(held, env["SHUFFLE_JOB"]) if "SHUFFLE_TLS" in env else None
+        address = self._address if tls is None else self._secure
+        control = HttpControl(address, held["token"], env["SHUFFLE_JOB"], tls=tls)
         done: dict[LeaseId, Done] = {}
         holding: list[LeaseId] = []
         epoch = -1
@@ -130,6 +135,14 @@ class Puppets:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _tls(held: dict[str, str], job: str) -> Tls:
+    """Of a job's Secret, which a kubelet shows as files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in held.items():
+            Path(folder, name).write_text(content)
+        return Tls(folder, job)
 
 
 def carried_out(lease: Lease) -> Done:

@@ -37,7 +37,7 @@ async def soak(stage: Stage, jobs: int, look_every: int) -> AsyncIterator[Held]:
     """Has the jobs carried out, `AT_ONCE` at a time, and deleted. The stage has an operator, and no kubelet."""
     operator = stage.operator
     assert operator is not None
-    puppets = Puppets(stage.kube, stage.address)
+    puppets = Puppets(stage.kube, stage.address, stage.secure)
     try:
         for at in range(0, jobs, AT_ONCE):
             names = [f"job-{number}" for number in range(at, min(at + AT_ONCE, jobs))]

@@ -11,7 +11,7 @@ import pytest
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.launchers.overlay import merge
-from shuffle_operator.launchers.pod import PodSettings, credential_problems, is_owned, pod_name, worker_pod
+from shuffle_operator.launchers.pod import PodSettings, Trust, credential_problems, is_owned, pod_name, worker_pod
 from tests.operator.conftest import sort_job
 
 SETTINGS = PodSettings(image="worker:1", coordinator="http://operator:8080", scratch=10 << 30)
@@ -21,7 +21,7 @@ GIB = 1 << 30
 
 def pod(settings: PodSettings = SETTINGS, memory: int = 4 * GIB, **workers: Any) -> dict[str, Any]:
     body = sort_job(Path("/in"), Path("/out"), workers={"replicas": 2, **workers})
-    return worker_pod(check_job(body), "uid-1", 1, 3, memory, "ab" * 32, settings)
+    return worker_pod(check_job(body), "uid-1", 1, 3, memory, Trust("ab" * 32), settings)
 
 
 def container(made: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def test_credentials_come_from_the_named_secrets() -> None:
     body["spec"]["output"] = {"path": "s3://b/out", "storage": {"secretRef": {"name": "keys"}}}
     job = check_job(body)
     assert not list(credential_problems(job))
-    made = worker_pod(job, "u", 0, 0, GIB, "", SETTINGS)
+    made = worker_pod(job, "u", 0, 0, GIB, Trust(), SETTINGS)
     assert container(made)["envFrom"] == [{"secretRef": {"name": "keys"}}]
     body["spec"]["output"]["storage"] = {"secretRef": {"name": "others"}}
     (problem,) = credential_problems(check_job(body))
@@ -230,7 +230,7 @@ def apply_pod(memory: int = 4 * GIB, **spec: Any) -> dict[str, Any]:
     body = sort_job(Path("/in"), Path("/out"), workers={"replicas": 2})
     body["spec"]["operation"] = {"groupBy": {"by": ["k"], "apply": "sessions:sessionize"}}
     body["spec"].update(spec)
-    return worker_pod(check_job(body), "uid-1", 1, 3, memory, "ab" * 32, SETTINGS)
+    return worker_pod(check_job(body), "uid-1", 1, 3, memory, Trust("ab" * 32), SETTINGS)
 
 
 def test_config_maps_with_functions_are_mounted_where_the_job_says_they_are() -> None:

@@ -22,7 +22,7 @@ from tests.operator.puppets import Puppets
 @pytest.fixture
 async def puppets(stage: Stage) -> AsyncIterator[Puppets]:
     await stage.start(kubelet=False)
-    made = Puppets(stage.kube, stage.address)
+    made = Puppets(stage.kube, stage.address, stage.secure)
     yield made
     await made.close()
 

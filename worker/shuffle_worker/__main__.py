@@ -41,7 +41,11 @@ def main() -> int:
         print(error.message, file=sys.stderr)  # noqa: T201
         return CONFIGURATION_EXIT
     log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
-    return asyncio.run(run_worker(config))
+    try:
+        return asyncio.run(run_worker(config))
+    except InvalidSpec as error:
+        print(error.message, file=sys.stderr)  # noqa: T201
+        return CONFIGURATION_EXIT
 
 
 def _import_all() -> None:

@@ -1,4 +1,5 @@
-"""A worker's configuration as a container gets it: environment variables, and the job's token in a mounted file.
+"""A worker's configuration as a container gets it: environment variables, and the job's token and certificates in
+mounted files.
 
 Called by `__main__` where `SHUFFLE_JOB` is set; the operator writes these variables (launchers/pod.py). The token is no
 variable, for those show in a process's environment and in crash reports.
@@ -38,12 +39,18 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
         token = token_file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise InvalidSpec(f"SHUFFLE_TOKEN_FILE: {token_file} cannot be read: {error.strerror}") from error
+    coordinator, tls = text("SHUFFLE_COORDINATOR"), environment.get("SHUFFLE_TLS", "")
+    scheme = "https://" if tls else "http://"
+    if not coordinator.startswith(scheme):  # never in plain text by mistake
+        why = "with" if tls else "without"
+        raise InvalidSpec(f"SHUFFLE_COORDINATOR: {coordinator}; {scheme} is expected {why} SHUFFLE_TLS")
     memory = number("SHUFFLE_MEMORY", 0)
     if memory <= 0:
         raise InvalidSpec("SHUFFLE_MEMORY: is not set; it is the worker's memory in bytes")
     scratch = tempfile.mkdtemp(prefix="worker-", dir=environment.get("SHUFFLE_SCRATCH") or None)
     return WorkerConfig(
-        coordinator=text("SHUFFLE_COORDINATOR"),
+        coordinator=coordinator,
+        tls=tls,
         job=text("SHUFFLE_JOB"),
         token=token,
         worker=number("SHUFFLE_WORKER", -1),

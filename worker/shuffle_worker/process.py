@@ -38,6 +38,7 @@ from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.tls import Tls
 from shuffle_worker.transfer.transport import Over, Refused
 from shuffle_worker.works import ChosenWork
 
@@ -95,13 +96,14 @@ async def run_worker(config: WorkerConfig) -> int:
     aside = runner(store_pool)
     membership = Membership(config.worker, config.incarnation)
     inbox = Inbox(membership, aside, budgets.receive)
-    server = PeerServer(config.job, config.token, inbox, config.host, config.port)
+    tls = Tls(config.tls, config.job) if config.tls else None
+    server = PeerServer(config.job, config.token, inbox, config.host, config.port, tls=tls)
     address = await server.start()
     if config.advertise:
         named = f"[{config.advertise}]" if ":" in config.advertise else config.advertise
         address = f"{named}:{address.rpartition(':')[2]}"
-    peers = HttpPeers(config.token)
-    control = HttpControl(config.coordinator, config.token, config.job)
+    peers = HttpPeers(config.token, tls=tls)
+    control = HttpControl(config.coordinator, config.token, config.job, tls=tls)
     scratch = made(Path(config.scratch))
     stores: list[SpillStore] = []
     kept: list[KeptShards] = []

@@ -8,7 +8,8 @@ from msgspec import Struct
 class WorkerConfig(Struct, frozen=True):
     """One worker process.
 
-    coordinator: its address, `http://host:port`. token: the job's, for every call. worker, incarnation: which slot,
+    coordinator: its address, `http://host:port`, or `https://` with TLS. tls: the folder of the job's certificates
+    (transfer/tls.py); "": without TLS. token: the job's, for every call. worker, incarnation: which slot,
     which process. memory: bytes it may use in all. functions: how many of them are for processes of the user's
     functions. slots: leases whose computing runs at once. scratch: a folder of its own, made when it starts and removed
     when it ends. host: the address it listens on. advertise: the one peers
@@ -33,6 +34,7 @@ class WorkerConfig(Struct, frozen=True):
     port: int = 0
     scratch_share: int = 1
     scratch_limit: int = 0
+    tls: str = ""
     linger: float = 0.0
     grace: float = 0.0
     log_level: str = "WARNING"

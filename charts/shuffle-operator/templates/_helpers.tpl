@@ -58,6 +58,11 @@ app.kubernetes.io/component: worker
 {{- end }}
 {{- end }}
 
+{{/* The Secret of the operator's own that all certificates come from. */}}
+{{- define "shuffle-operator.seed" -}}
+{{- printf "%s-seed" (include "shuffle-operator.fullname" .) }}
+{{- end }}
+
 {{/* The namespaces served, as a comma list; empty for all of them. */}}
 {{- define "shuffle-operator.namespaces" -}}
 {{- if eq .Values.scope "Namespace" }}
@@ -82,6 +87,17 @@ app.kubernetes.io/component: worker
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{/* What it may do in its own namespace, for TLS. The same as SEED there. A right to create cannot be had for one name. */}}
+{{- define "shuffle-operator.seedRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ include "shuffle-operator.seed" . }}]
+  verbs: [get]
 {{- end }}
 
 {{/* What it must read outside of namespaces. The same as KOPF there. */}}

@@ -15,7 +15,7 @@ import msgspec
 from shuffle_operator.api.resolve import resolve
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube import PODS, Kube, Object
-from shuffle_operator.launchers.pod import PodSettings, worker_pod
+from shuffle_operator.launchers.pod import PodSettings, Trust, worker_pod
 from shuffle_operator.launchers.pod_state import hindrance, is_over
 from shuffle_worker.check import VARIABLE, Finding
 
@@ -44,7 +44,7 @@ async def check_storage(kube: Kube, namespace: str, job: ShuffleJob, image: str)
 def check_pod(job: ShuffleJob, image: str) -> Object:
     """A worker's pod that checks and ends: it belongs to no job, so no operator looks at it."""
     message = resolve(job, uid="doctor", workers=1, memory=MEMORY, local=False)
-    pod = worker_pod(job, "doctor", 0, 0, MEMORY, "", PodSettings(image=image, coordinator=""))
+    pod = worker_pod(job, "doctor", 0, 0, MEMORY, Trust(), PodSettings(image=image, coordinator=""))
     pod["metadata"] = {
         "name": f"shuffle-doctor-{secrets.token_hex(3)}",
         "labels": {"app.kubernetes.io/name": "shuffle-operator", "app.kubernetes.io/component": "doctor"},

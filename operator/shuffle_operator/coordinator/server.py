@@ -4,6 +4,9 @@
     GET  /v1/jobs/{job}                   a snapshot as JSON, with the same token
     GET  /healthz
 
+With TLS it listens on a second port, where each job has its own certificate (tls/contexts.py). A job is answered on one
+of the two, as its workers were started, and on the other like one that is unknown.
+
 A sync of an idle worker is held back until there is news for it (`Wake`) or its wait is over, so that work starts the
 moment it is due and an idle worker costs a message every ten seconds.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +29,7 @@ from aiohttp import web
 from shuffle_operator.coordinator.events import Action, Wake
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
+from shuffle_operator.tls.contexts import JobContext, JobContexts
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Orders, Register, Sync, View
 from shuffle_worker.transfer import wire
 
@@ -47,12 +52,13 @@ _PLACE = msgspec.Raw(b'"<view>"')
 class Hosted:
     """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events).
 
-    digest: SHA-256 of the job's token, all that is needed to know it. may_stop: whether workers may be told that the
-    job is over; held back by whoever must write that down first."""
+    digest: SHA-256 of the job's token, all that is needed to know it. secure: it is answered with TLS only.
+    may_stop: whether workers may be told that the job is over; held back by whoever must write that down first."""
 
     machine: Coordinator
     digest: bytes
     act: Callable[[Action], None]
+    secure: bool = False
     may_stop: bool = True
     news: dict[int, asyncio.Event] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,7 +107,10 @@ class Unhosted(Enum):
 
 
 def digest_of(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+
+
+NO_DIGEST = bytes(32)
 
 
 class CoordinatorServer:
@@ -137,24 +146,38 @@ class CoordinatorServer:
         """Returns the address, `http://host:port`."""
         self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        bound = self._runner.addresses[0]
-        return f"http://{bound[0]}:{bound[1]}"
+        return "http://" + await self._listen(self._runner, host, port)
+
+    async def start_secure(self, contexts: JobContexts, host: str, port: int = 0) -> str:
+        """The port with TLS, beside the other. Returns the address, `https://host:port`."""
+        assert self._runner is not None
+        return "https://" + await self._listen(self._runner, host, port, contexts.listening)
+
+    @staticmethod
+    async def _listen(runner: web.AppRunner, host: str, port: int, context: ssl.SSLContext | None = None) -> str:
+        await web.TCPSite(runner, host, port, ssl_context=context).start()
+        bound = runner.addresses[-1]
+        return f"{bound[0]}:{bound[1]}"
 
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def host(self, machine: Coordinator, token: str | bytes, act: Callable[[Action], None]) -> Hosted:
+    def host(
+        self, machine: Coordinator, token: str | bytes, act: Callable[[Action], None], *, secure: bool = False
+    ) -> Hosted:
         """token: the job's, or its digest."""
-        hosted = Hosted(machine, token if isinstance(token, bytes) else digest_of(token), act)
+        hosted = Hosted(machine, token if isinstance(token, bytes) else digest_of(token), act, secure)
         self.jobs[machine.job.uid] = hosted
         return hosted
 
     def _authorised(self, request: web.Request) -> Hosted:
-        """The same answer for an unknown job and for a wrong token: nothing can be learned by asking."""
+        """The same answer for an unknown job, for a wrong token, and for the wrong port: nothing can be learned by
+        asking."""
         uid = request.match_info["job"]
+        certified = _certified(request)
+        if certified not in (None, uid):
+            raise self._refuse()  # with TLS a caller has named the job that it wants before
         hosted = self.jobs.get(uid)
         if hosted is None:
             known = self._unhosted(uid)
@@ -163,10 +186,14 @@ class CoordinatorServer:
             if known is Unhosted.OVER:
                 raise web.HTTPGone(text="the job is over")
         given = digest_of(request.headers.get("Authorization", "").removeprefix("Bearer "))
-        if not hmac.compare_digest(given, hosted.digest if hosted else b"") or hosted is None:
-            self.refused += 1
-            raise web.HTTPUnauthorized(text="unknown job or wrong token")
+        right = hmac.compare_digest(given, hosted.digest if hosted is not None else NO_DIGEST)
+        if hosted is None or not right or hosted.secure != (certified is not None):
+            raise self._refuse()
         return hosted
+
+    def _refuse(self) -> web.HTTPUnauthorized:
+        self.refused += 1
+        return web.HTTPUnauthorized(text="unknown job or wrong token")
 
     async def _register(self, request: web.Request) -> web.Response:
         hosted = self._authorised(request)
@@ -218,6 +245,14 @@ class CoordinatorServer:
     async def _health(self, _request: web.Request) -> web.Response:
         wrong = self.health()
         return web.Response(text=wrong or "ok", status=500 if wrong else 200)
+
+
+def _certified(request: web.Request) -> str | None:
+    """The job whose certificate the caller asked for; None without TLS."""
+    connection = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
+    if connection is None:
+        return None
+    return connection.context.job if isinstance(connection.context, JobContext) else ""
 
 
 def _says_something(orders: Orders, message: Sync) -> bool:

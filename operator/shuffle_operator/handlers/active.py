@@ -23,7 +23,8 @@ from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.statuses import Loss
 from shuffle_operator.kube import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
-from shuffle_operator.launchers.pod import PodSettings
+from shuffle_operator.launchers.pod import PodSettings, Trust
+from shuffle_operator.tls.authority import Authority
 from shuffle_worker.protocol.messages import Job, Phase
 
 Object = dict[str, Any]
@@ -51,6 +52,8 @@ class World:
     pods: PodSettings
     settings: Settings
     wake: Callable[[str], None]
+    authority: Authority | None = None
+    """None: new jobs go without TLS."""
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -140,7 +143,7 @@ class ActiveJob:
 
 
 def take_up(
-    world: World, body: Object, job: ShuffleJob, message: Job, digest: str, generation: int, survivors: bool
+    world: World, body: Object, job: ShuffleJob, message: Job, trust: Trust, generation: int, survivors: bool
 ) -> ActiveJob:
     """Host a job and have its workers started; those of an earlier coordinator are expected back. `body` has the status
     in which this generation was noted."""
@@ -161,12 +164,12 @@ def take_up(
         namespace=namespace,
         uid=uid,
         memory=message.memory,
-        digest=digest,
+        trust=trust,
         settings=world.pods,
         on_exit=lambda *_: None,
         clock=world.clock,
     )
-    hosted = world.server.host(machine, bytes.fromhex(digest), lambda _: None)
+    hosted = world.server.host(machine, bytes.fromhex(trust.token), lambda _: None, secure=bool(trust.authority))
     hosted.may_stop = False  # first the outcome is written down
     active = ActiveJob(uid, namespace, body, world, hosted, launcher)
     launcher.on_exit = active.pod_ended

@@ -1,7 +1,8 @@
 """Every right that the operator uses, in one table: the chart's roles are held to it by a test, and so is the code.
 
-No right to read a Secret: tokens are written, and known again by their digest. No patch of a ShuffleJob but of its
-status. `KOPF` is what kopf looks at before it watches anything; it cannot be had in a Role.
+No right to read a job's Secret: tokens are written, and known again by their digest. `SEED` is the one Secret that is
+read, in the operator's own namespace (tls/seed.py). No patch of a ShuffleJob but of its status. `KOPF` is what kopf
+looks at before it watches anything; it cannot be had in a Role.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ ROLE: Rules = {
     ("", "events"): frozenset({"create"}),
 }
 """In every namespace that is served. delete of a ShuffleJob: ttlSecondsAfterFinished."""
+
+SEED: Rules = {("", "secrets"): frozenset({"create", "get"})}
+"""In the operator's own namespace, with TLS; get: of the seed alone, by its name."""
 
 KOPF: Rules = {
     ("apiextensions.k8s.io", "customresourcedefinitions"): frozenset({"get", "list", "watch"}),

@@ -28,14 +28,15 @@ from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
-from shuffle_operator.launchers.kubernetes import EXIT_PATIENCE
+from shuffle_operator.launchers.kubernetes import EXIT_PATIENCE, KILL_GRACE
 from shuffle_operator.launchers.pod import (
-    TOKEN_DIGEST,
     PodSettings,
+    Trust,
     credential_problems,
     is_owned,
     secret_name,
     token_secret,
+    trust_of,
     worker_pod,
 )
 from shuffle_operator.launchers.pod_state import is_live, is_over
@@ -120,19 +121,50 @@ class Reconciler:
             return await self._refuse(body, error.message)
         generation = policies.next_generation(body)
         live = [p for p in self.cache.pods(uid).values() if is_owned(p, uid) and is_live(p)]
+        trust = next((t for p in live if (t := trust_of(p)) is not None and self._is_ours(t, uid)), None)
+        strangers = [p for p in live if trust_of(p) != trust or trust is None]
         noted = await self._note_intent(body, generation)
         if noted is None:
             return None
-        digest = next((d for p in live if (d := _digest(p))), None)
-        if digest is None:
-            digest = await self._new_token(noted)
-        active = take_up(self.world, noted, job, message, digest, generation, survivors=bool(live))
+        await self._dismiss(noted, strangers, trust)
+        if trust is None:
+            trust = await self._new_trust(noted)
+        survivors = len(strangers) < len(live)
+        active = take_up(self.world, noted, job, message, trust, generation, survivors)
+        active.machine.losses.disruptions += len(strangers)
+        active.machine.lost += len(strangers)
         self.active[uid] = active
         active.launcher.observe(self.cache.pods(uid))
         begin(active)
         if generation == 0:
             self.world.recorder.tell(noted, "Started", f"{message.workers} workers of {readable(message.memory)} each")
         return await self._run(active)
+
+    def _is_ours(self, trust: Trust, uid: str) -> bool:
+        """Whether this operator can be who workers take for their coordinator. Those that were started without TLS can
+        be told nothing else, and go on so until the job is over."""
+        authority = self.world.authority
+        return not trust.authority or (authority is not None and trust.authority == authority.fingerprint(uid))
+
+    async def _dismiss(self, body: Object, strangers: list[Object], trust: Trust | None) -> None:
+        """Workers that would not talk to this operator make room for others, rather than knock for ever. trust: of
+        those that stay."""
+        if not strangers:
+            return
+        metadata = body["metadata"]
+        uid, name, namespace = metadata["uid"], metadata["name"], metadata["namespace"]
+        why = "whose seed is lost" if self.world.authority is not None else "which had TLS, as this one has not"
+        said = (
+            f"{len(strangers)} workers are replaced: they trust the certificates of an earlier operator, {why}; what "
+            "they had not written is done again"
+        )
+        self.world.recorder.tell(body, "AuthorityLost", said, warning=True)
+        past = {t.authority for p in strangers if (t := trust_of(p)) is not None}
+        for authority in past - ({trust.authority} if trust is not None else set()):
+            await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid, authority))
+        for pod in strangers:
+            found = pod["metadata"]
+            await self.world.kube.delete(PODS, namespace, found["name"], uid=found["uid"], grace=KILL_GRACE)
 
     async def _note_intent(self, body: Object, generation: int) -> Object | None:
         """The generation is written down before it is used. None where the job is gone."""
@@ -147,19 +179,23 @@ class Reconciler:
             status["phase"] = before.get("phase", "Pending")
         return await self._write(body, statuses.with_conditions(status, body, None, self.world.wall()))
 
-    async def _new_token(self, body: Object) -> str:
-        """Make the job's Secret. One that is there is of a try before this one, and nobody has read it."""
+    async def _new_trust(self, body: Object) -> Trust:
+        """Make the job's Secret: its token, and with TLS its certificates. One that is there is of a try before this
+        one, and nobody has read it."""
         uid, name, namespace = body["metadata"]["uid"], body["metadata"]["name"], body["metadata"]["namespace"]
-        token = secrets.token_urlsafe(32)
-        secret = token_secret(name, uid, token)
+        token, authority = secrets.token_urlsafe(32), self.world.authority
+        fingerprint, certificates = "", {}
+        if authority is not None:
+            fingerprint, certificates = authority.fingerprint(uid), authority.for_workers(uid)
+        secret = token_secret(name, uid, token, fingerprint, certificates)
         try:
             await self.world.kube.create(SECRETS, namespace, secret)
         except KubeError as error:
             if error.reason != "AlreadyExists":
                 raise
-            await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid))
+            await self.world.kube.delete(SECRETS, namespace, secret["metadata"]["name"])
             await self.world.kube.create(SECRETS, namespace, secret)
-        return digest_of(token).hex()
+        return Trust(digest_of(token).hex(), fingerprint)
 
     async def _refuse(self, body: Object, message: str) -> float | None:
         """InvalidSpec: nothing is started."""
@@ -251,7 +287,8 @@ class Reconciler:
         over = self.world.clock() - (active.over_since or self.world.clock())
         if not launcher.gone and over < STOP_WITHIN:
             return EVERY
-        await self.world.kube.delete(SECRETS, active.namespace, secret_name(active.name, active.uid))
+        secret = secret_name(active.name, active.uid, launcher.trust.authority)
+        await self.world.kube.delete(SECRETS, active.namespace, secret)
         if active.machine.phase is Phase.COMPLETE:
             self._drop(active.uid)
         return None if active.machine.phase is Phase.FAILED else 0.0
@@ -384,10 +421,5 @@ def _checked(body: Object, settings: PodSettings) -> tuple[ShuffleJob, Job]:
     if problems:
         raise InvalidJob(problems, job.metadata.name)
     message = message_of(job, body["metadata"]["uid"])
-    worker_pod(job, message.uid, 0, 0, message.memory, "", settings)
+    worker_pod(job, message.uid, 0, 0, message.memory, Trust(), settings)
     return job, message
-
-
-def _digest(pod: Object) -> str:
-    found = str(pod["metadata"].get("annotations", {}).get(TOKEN_DIGEST, ""))
-    return found if len(found) == 64 and all(c in "0123456789abcdef" for c in found) else ""

@@ -17,7 +17,7 @@ from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube import PODS, Kube, KubeError, Object
 from shuffle_operator.launchers.base import OnExit
-from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, is_owned, pod_name, worker_pod
+from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, Trust, is_owned, pod_name, trust_of, worker_pod
 from shuffle_operator.launchers.pod_state import (
     Ended,
     ended,
@@ -40,14 +40,14 @@ KEPT_PODS = 20
 
 @dataclass(slots=True)
 class KubernetesLauncher:
-    """The pods of one job. memory: bytes for each. digest: of the token that they are given."""
+    """The pods of one job. memory: bytes for each. trust: what they are given to be known by."""
 
     kube: Kube
     job: ShuffleJob
     namespace: str
     uid: str
     memory: int
-    digest: str
+    trust: Trust
     settings: PodSettings
     on_exit: OnExit
     clock: Callable[[], float] = time.monotonic
@@ -120,7 +120,8 @@ class KubernetesLauncher:
         return None
 
     def _is_usable(self, name: str, pod: Object) -> bool:
-        return is_live(pod) and name not in self._told and name not in self._deleted and name not in self._kill
+        here = name not in self._told and name not in self._deleted and name not in self._kill
+        return here and is_live(pod) and trust_of(pod) == self.trust
 
     @property
     def hindrance(self) -> str:
@@ -158,7 +159,7 @@ class KubernetesLauncher:
     async def _create(self, worker: int, name: str) -> None:
         epoch = int(name.rpartition("-")[2])
         try:
-            body = worker_pod(self.job, self.uid, worker, epoch, self.memory, self.digest, self.settings)
+            body = worker_pod(self.job, self.uid, worker, epoch, self.memory, self.trust, self.settings)
         except InvalidJob as error:
             self.refused = error.message
             return

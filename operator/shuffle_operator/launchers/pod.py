@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shuffle_operator.api.data import Storage
 from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, FunctionSource
@@ -29,6 +29,8 @@ LABEL_WORKER = f"{GROUP}/worker"
 TOKEN_DIGEST = f"{GROUP}/token-sha256"
 """On every pod: the digest of the token that it was given. A coordinator that lost its memory knows the token by it,
 without the right to read Secrets."""
+AUTHORITY_DIGEST = f"{GROUP}/authority-sha256"
+"""On every pod that talks with TLS: the fingerprint of the authority that it trusts."""
 WORKER_IMAGE_FIELD = ("spec", "workers", "image")
 MANAGED_BY = "shuffle-operator"
 OWN_LABELS = {
@@ -58,11 +60,12 @@ DEFAULT_GRACE = 30
 @dataclass(frozen=True, slots=True)
 class PodSettings:
     """image: of workers, where a job names none. pull_policy: "" leaves it to Kubernetes. coordinator: the address that
-    workers call. scratch: bytes of an emptyDir where a job gives no sizeLimit. unsafe: podTemplate may open pods up.
-    instance: of the chart, for a label."""
+    workers call. secure: the one that they call with TLS; "": there is none. scratch: bytes of an emptyDir where a job
+    gives no sizeLimit. unsafe: podTemplate may open pods up. instance: of the chart, for a label."""
 
     image: str
     coordinator: str
+    secure: str = ""
     pull_policy: str = ""
     scratch: int = 50 << 30
     unsafe: bool = False
@@ -70,13 +73,35 @@ class PodSettings:
     log_level: str = "INFO"
 
 
+class Trust(NamedTuple):
+    """How a job's workers and the operator know each other. token: the digest of the job's token, in hex. authority:
+    the fingerprint of the job's certificate authority, in hex; "" for a job without TLS."""
+
+    token: str = ""
+    authority: str = ""
+
+
+def trust_of(pod: Object) -> Trust | None:
+    """What a pod was given; None where it does not say."""
+    annotations = pod["metadata"].get("annotations") or {}
+    token, authority = (str(annotations.get(name, "")) for name in (TOKEN_DIGEST, AUTHORITY_DIGEST))
+    if not _is_digest(token) or not (authority == "" or _is_digest(authority)):
+        return None
+    return Trust(token, authority)
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+
+
 def pod_name(job: str, worker: int, epoch: int) -> str:
     return f"{job}-w-{worker}-{epoch}"
 
 
-def secret_name(job: str, uid: str) -> str:
-    """With a part of the uid, so that it can be no one else's, nor that of an earlier job of the name."""
-    return f"{job}-token-{uid[:8]}"
+def secret_name(job: str, uid: str, authority: str = "") -> str:
+    """With a part of the uid, so that it can be no one else's, nor that of an earlier job of the name; and of the
+    authority's fingerprint, so that no kubelet gives a pod what it remembers of another authority's."""
+    return f"{job}-token-{uid[:8]}" + (f"-{authority[:8]}" if authority else "")
 
 
 def owner_reference(job: str, uid: str) -> Object:
@@ -96,25 +121,27 @@ def is_owned(body: Object, uid: str) -> bool:
     return any(owner.get("uid") == uid and owner.get("controller") for owner in owners)
 
 
-def token_secret(job: str, uid: str, token: str) -> Object:
+def token_secret(
+    job: str, uid: str, token: str, authority: str = "", certificates: dict[str, str] | None = None
+) -> Object:
+    """certificates: by name, as a worker finds them in files (transfer/tls.py)."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": secret_name(job, uid),
+            "name": secret_name(job, uid, authority),
             "labels": {**OWN_LABELS, LABEL_JOB: job},
             "ownerReferences": [owner_reference(job, uid)],
         },
         "type": "Opaque",
-        "stringData": {"token": token},
+        "stringData": {"token": token, **(certificates or {})},
     }
 
 
 def worker_pod(
-    job: ShuffleJob, uid: str, worker: int, epoch: int, memory: int, digest: str, settings: PodSettings
+    job: ShuffleJob, uid: str, worker: int, epoch: int, memory: int, trust: Trust, settings: PodSettings
 ) -> Object:
-    """memory: bytes for this worker. digest: of the job's token, in hex. Raises InvalidJob where podTemplate says what
-    it must not."""
+    """memory: bytes for this worker. Raises InvalidJob where podTemplate says what it must not."""
     name, workers = job.metadata.name, job.spec.workers or Workers()
     template = workers.pod_template or {}
     problems = list(shape_problems(template))
@@ -123,8 +150,10 @@ def worker_pod(
     labels = {**(workers.labels or {}), **OWN_LABELS, LABEL_JOB: name, LABEL_UID: uid, LABEL_WORKER: str(worker)}
     if settings.instance:
         labels["app.kubernetes.io/instance"] = settings.instance
-    annotations = {**(workers.annotations or {}), TOKEN_DIGEST: digest}
-    spec = _spec(job, uid, worker, memory, settings)
+    annotations = {**_foreign(workers.annotations), TOKEN_DIGEST: trust.token}
+    if trust.authority:
+        annotations[AUTHORITY_DIGEST] = trust.authority
+    spec = _spec(job, uid, worker, memory, trust, settings)
     meta = template.get("metadata") or {}
     pod: Object = {
         "apiVersion": "v1",
@@ -132,7 +161,7 @@ def worker_pod(
         "metadata": {
             "name": pod_name(name, worker, epoch),
             "labels": {**(meta.get("labels") or {}), **labels},
-            "annotations": {**(meta.get("annotations") or {}), **annotations},
+            "annotations": {**_foreign(meta.get("annotations")), **annotations},
             "ownerReferences": [owner_reference(name, uid)],
         },
         "spec": merge(spec, template.get("spec") or {}),
@@ -148,10 +177,16 @@ def worker_pod(
     return pod
 
 
-def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, settings: PodSettings) -> Object:
+def _foreign(annotations: dict[str, str] | None) -> dict[str, str]:
+    """A job's own annotations, but for those that an operator goes by."""
+    return {key: value for key, value in (annotations or {}).items() if key not in (TOKEN_DIGEST, AUTHORITY_DIGEST)}
+
+
+def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, settings: PodSettings) -> Object:
     """dnsConfig: a lost packet costs a lookup a second and not five, which counts on a network full of shards."""
     workers = job.spec.workers or Workers()
     scratch = _scratch_bytes(workers, settings)
+    secret = secret_name(job.metadata.name, uid, trust.authority)
     spec: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -166,11 +201,11 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, settings: PodSett
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(job, uid, worker, memory, scratch, settings)],
+        "containers": [_container(job, uid, worker, memory, scratch, trust, settings)],
         "volumes": [
             {"name": "scratch", **_scratch_volume(workers, scratch)},
             {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
-            {"name": "token", "secret": {"secretName": secret_name(job.metadata.name, uid), "defaultMode": 0o440}},
+            {"name": "token", "secret": {"secretName": secret, "defaultMode": 0o440}},
             *(volume for volume, _ in _function_volumes(job)),
         ],
     }
@@ -193,13 +228,15 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, settings: PodSett
     return spec
 
 
-def _container(job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int, settings: PodSettings) -> Object:
+def _container(
+    job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int, trust: Trust, settings: PodSettings
+) -> Object:
     workers = job.spec.workers or Workers()
     in_memory = workers.scratch is not None and workers.scratch.medium == "Memory"
     budget = max(memory - scratch, MINIMUM) if in_memory else memory
     functions = functions_memory(job.spec, budget)
     env: list[Object] = [
-        {"name": "SHUFFLE_COORDINATOR", "value": settings.coordinator},
+        {"name": "SHUFFLE_COORDINATOR", "value": settings.secure if trust.authority else settings.coordinator},
         {"name": "SHUFFLE_JOB", "value": uid},
         {"name": "SHUFFLE_WORKER", "value": str(worker)},
         {"name": "SHUFFLE_INCARNATION", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
@@ -214,6 +251,8 @@ def _container(job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int
         {"name": "SHUFFLE_LOG_LEVEL", "value": settings.log_level},
         {"name": "HOME", "value": TMP},
     ]
+    if trust.authority:
+        env.append({"name": "SHUFFLE_TLS", "value": TOKEN})
     if functions:
         env.append({"name": "SHUFFLE_FUNCTIONS_MEMORY", "value": str(functions)})
     env += _plain(workers.env)

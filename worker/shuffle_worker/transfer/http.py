@@ -4,6 +4,8 @@
     PeerServer   (FrameHandler)     takes them in, as they come off the socket, never a whole body at once
     HttpControl  ControlTransport   register and sync
 
+Each with TLS where it is given a `Tls`, and then never without.
+
 Why like this: a body as an async iterator with a known length, read as it comes off the socket, moves three to five
 times the bytes for the same processor time as whole bodies in one `bytes` (docs/architecture.md). Nothing here computes
 on a body: no decoding, no checksums of payloads, no disk.
@@ -42,6 +44,7 @@ from shuffle_worker.protocol.frames import (
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
 from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer import wire
+from shuffle_worker.transfer.tls import Tls
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Over, Refused, Unreachable
 
 T = TypeVar("T")
@@ -81,21 +84,26 @@ class HttpSettings(Struct, frozen=True):
 class HttpPeers:
     """Implements `transport.PeerTransport`. Used in one event loop. A member's address is `host:port`."""
 
-    def __init__(self, token: str, settings: HttpSettings | None = None) -> None:
+    def __init__(self, token: str, settings: HttpSettings | None = None, tls: Tls | None = None) -> None:
         self._token = token
         self._settings = settings or HttpSettings()
         self._session: aiohttp.ClientSession | None = None
+        self._scheme = "http" if tls is None else "https"
+        self._ssl = True if tls is None else tls.client  # True: what aiohttp does by itself
+        self._name = None if tls is None else tls.worker
 
     async def send(self, member: Member, frame: Frame) -> Verdict:
         encoded = encode(frame)
-        url = f"http://{member.address}{wire.SHARDS.format(job=frame.job)}"
+        url = f"{self._scheme}://{member.address}{wire.SHARDS.format(job=frame.job)}"
         who = f"worker {member.worker} at {member.address}"
         headers = {hdrs.CONTENT_LENGTH: str(encoded.length), hdrs.CONTENT_TYPE: "application/octet-stream"}
         stall = self._settings.stall
         try:
             async with asyncio.timeout(None) as limit:
                 body = _watched(_pieces(encoded.header, encoded.buffers), limit, stall)
-                async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
+                async with self._open().post(
+                    url, data=body, headers=headers, allow_redirects=False, ssl=self._ssl, server_hostname=self._name
+                ) as response:
                     answer = await _beginning(response, wire.MAX_ANSWER)
         except TimeoutError as error:
             reason = str(error) or f"no progress for {stall:g} seconds"
@@ -137,6 +145,7 @@ class PeerServer:
         host: str,
         port: int = 0,
         settings: HttpSettings | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.unauthorized = 0
         self.malformed = 0
@@ -146,6 +155,7 @@ class PeerServer:
         self._host = host
         self._port = port
         self._settings = settings or HttpSettings()
+        self._ssl = None if tls is None else tls.server
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -157,7 +167,7 @@ class PeerServer:
             app, access_log=None, handle_signals=False, keepalive_timeout=300, shutdown_timeout=1.0
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
+        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._ssl)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -284,13 +294,19 @@ CONTROL_CALLS = 3
 
 
 class HttpControl:
-    """Implements `transport.ControlTransport`. url: the coordinator's, `http://host:port`.
+    """Implements `transport.ControlTransport`. url: the coordinator's, `http://host:port`; `https://` with TLS.
 
     Its connections are its own, and what becomes of one of them must not make a worker look silent: on a link that is
     full of shards a packet or two may be lost, and TCP then waits for seconds, as does a lookup of the address. So a
     message without an answer is repeated over another connection, and an address that worked is not looked up again."""
 
-    def __init__(self, url: str, token: str, job: str, settings: HttpSettings | None = None) -> None:
+    def __init__(
+        self, url: str, token: str, job: str, settings: HttpSettings | None = None, tls: Tls | None = None
+    ) -> None:
+        if url.startswith("https://") != (tls is not None):  # neither plain text by mistake, nor somebody else's trust
+            raise ValueError(f"{url} and {'no ' if tls is None else ''}certificates do not go together")
+        self._ssl = True if tls is None else tls.client
+        self._name = None if tls is None else tls.coordinator
         self._register = url.rstrip("/") + wire.REGISTER.format(job=job)
         self._sync = url.rstrip("/") + wire.SYNC.format(job=job)
         self._token = token
@@ -356,7 +372,13 @@ class HttpControl:
         timeout = aiohttp.ClientTimeout(total=wait + self._settings.control, sock_connect=self._settings.connect)
         headers = {hdrs.CONTENT_TYPE: "application/json"}
         async with self._session.post(
-            url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+            url,
+            data=data,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+            ssl=self._ssl,
+            server_hostname=self._name,
         ) as response:
             if response.status != 200:
                 said = wire.problem(await _beginning(response, wire.MAX_ANSWER)) or response.reason or "no reason"
