@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from tests.jobs import data
-from tests.jobs.harness import Bench, Watched, run_watched, sums, wait_until
+from tests.jobs.harness import MIB, Bench, Watched, run_watched, sums, wait_until
 from tests.storage.s3_server import BUCKET, ENVIRONMENT, failing, s3_error, s3_server
 
 from shuffle_worker.protocol.messages import Phase
@@ -73,6 +73,15 @@ def job_on(bench: Bench, address: str, out: str, operation: dict[str, Any] = SOR
         {"path": f"s3://{BUCKET}/in/", "storage": storage},
         {"path": f"s3://{BUCKET}/{out}", "storage": storage, **OUTPUT, **output},
     )
+
+
+async def test_memory_is_kept(bench: Bench, store: Store) -> None:
+    """One worker is planner, reader and writer: clients of the store and bodies on their way count like all else."""
+    job = bench.loaded(job_on(bench, store.address, "memory"), workers=1, memory=288 * MIB)
+    end, _ = await run_watched(bench, job)
+    assert end.phase == "Complete", end.cause
+    assert end.bytes_spilled > 0
+    assert end.memory_peak < 288 * MIB
 
 
 def nothing_left(store: Store, out: str) -> None:

@@ -11,6 +11,8 @@ import gc
 import os
 import sys
 
+from shuffle_worker.heap import share_one_allocator
+
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
@@ -53,6 +55,7 @@ def _import_all() -> None:
     good again and again; NumPy would start a thread a core for products of matrices, of which there are none here, and
     they wait for work by spinning. Functions of the user's have processes of their own, with the variable as it was."""
     gc.disable()
+    share_one_allocator()
     asked = BLAS_THREADS in os.environ
     os.environ.setdefault(BLAS_THREADS, "1")
     import shuffle_worker.process  # noqa: F401

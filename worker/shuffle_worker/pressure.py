@@ -1,8 +1,9 @@
-"""What happens when a worker comes near its limit: memory that Arrow's allocator keeps goes back to the system.
+"""What happens when a worker comes near its limit: memory that the allocator keeps goes back to the system.
 
 Allocators keep freed pages because they are dear to get again (a fresh page costs several times what filling it does),
 and a worker well below its limit lets them. Near it they are given back, between two pieces of work, in the thread that
-allocated them: `relieve` is called there. It costs some microseconds where there is no need.
+allocated them: `relieve` is called there. It costs some microseconds where there is no need. Arrow's pool being the C
+library's (`heap.py`), what NumPy and others have freed goes back with it.
 """
 
 from __future__ import annotations
@@ -34,4 +35,14 @@ def resident() -> int:
 def relieve() -> None:
     """Give back what is kept, if the limit is near."""
     if _limit and resident() > NEAR * _limit:
-        pa.default_memory_pool().release_unused()
+        give_back()
+
+
+def give_back() -> None:
+    """Give back what is kept; after work that needed other memory than what comes next."""
+    pa.default_memory_pool().release_unused()
+
+
+def limit() -> int:
+    """Bytes that this process may use; 0 where nobody said."""
+    return _limit

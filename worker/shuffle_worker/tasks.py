@@ -16,13 +16,13 @@ from shuffle_worker.plan.operations import planning_for
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.pressure import relieve
+from shuffle_worker.pressure import give_back, relieve
 from shuffle_worker.protocol.formats import written_suffix
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
 from shuffle_worker.scratch import Scratch
-from shuffle_worker.storage import Sink, Storage, storage_for
+from shuffle_worker.storage import Sink, Storage, Storages
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.commit import GroupRecord, Partitioning, abort, commit, record_group, written_groups
@@ -60,6 +60,7 @@ class Tasks:
         self._plan: Plan | None = None
         self._readers: list[Reader] = []
         self._operation: Operation | None = None
+        self._storages = Storages()
         self._output: Storage | None = None
         self._shared: SharedShards | None = None
 
@@ -72,21 +73,22 @@ class Tasks:
         """Nothing is left to do: whoever has this object has imported what it needs."""
 
     def plan(self, job: Job) -> PlanSummary:
-        storage = storage_for(job.output.path, job.output.storage)
+        storage = self._storages.of(job.output.path, job.output.storage)
         before = saved(storage, job)
         if before is not None:
             return before.summary  # by a worker that is gone: what was written goes by it
-        plan = make_plan(job, self._budgets, input_storages(job), storage, self._scratch)
+        plan = make_plan(job, self._budgets, self._inputs(job), storage, self._scratch)
         self._room.check(plan.summary.scratch_needed, job.workers)
         save(plan, storage)
+        give_back()
         return plan.summary
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
-        self._output = storage_for(job.output.path, job.output.storage)
+        self._output = self._storages.of(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
         self._readers = [
             reader_for(plan, one, index, functions=self._budgets.functions, scratch=self._scratch)
-            for index, one in enumerate(input_storages(job))
+            for index, one in enumerate(self._inputs(job))
         ]
         files = OutputFiles(plan, self._output, self._scratch)
         self._operation = operation_for(
@@ -108,7 +110,7 @@ class Tasks:
         return self._shared
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
-        storage = storage_for(job.output.path, job.output.storage)
+        storage = self._storages.of(job.output.path, job.output.storage)
         found = written_groups(storage, job.output.path, job.uid, fingerprint, GroupRecord)
         return [(record.group, record.rows, sum(file.bytes for file in record.files)) for record in found]
 
@@ -158,11 +160,10 @@ class Tasks:
         return commit(self.loaded, partitioning(self.loaded), rows, self._output)
 
     def abort(self, job: Job) -> None:
-        abort(job, storage_for(job.output.path, job.output.storage))
+        abort(job, self._storages.of(job.output.path, job.output.storage))
 
-
-def input_storages(job: Job) -> list[Storage]:
-    return [storage_for(one.paths[0], one.storage) for one in job.inputs]
+    def _inputs(self, job: Job) -> list[Storage]:
+        return [self._storages.of(one.paths[0], one.storage) for one in job.inputs]
 
 
 def partitioning(plan: Plan) -> Partitioning:

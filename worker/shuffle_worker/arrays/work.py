@@ -22,7 +22,7 @@ from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.scratch import Scratch
-from shuffle_worker.storage import Storage, storage_for
+from shuffle_worker.storage import Storage, Storages
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.commit import written_groups
@@ -42,6 +42,7 @@ class ArrayTasks:
         self._plan: Plan | None = None
         self._reader: Reader | None = None
         self._writer: Writer | None = None
+        self._storages = Storages()
         self._output: Storage | None = None
         self._outgoing: Fetcher | None = None
         self._shared: SharedShards | None = None
@@ -57,21 +58,21 @@ class ArrayTasks:
         """Nothing is left to do: whoever has this object has imported what it needs."""
 
     def plan(self, job: Job) -> PlanSummary:
-        storage = storage_for(job.output.path, job.output.storage)
+        storage = self._storages.of(job.output.path, job.output.storage)
         before = saved(storage, job)
         if before is not None:
             return before.summary  # by a worker that is gone: what was written goes by it
-        plan = make_plan(job, self._budgets, _input_storage(job), storage)
+        plan = make_plan(job, self._budgets, self._input(job), storage)
         self._room.check(plan.summary.scratch_needed, job.workers)
         save(plan, storage)
         return plan.summary
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
-        self._output = storage_for(job.output.path, job.output.storage)
+        self._output = self._storages.of(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
         room = self._budgets.working // ROOM
         folder = job.inputs[0].paths[0].rstrip("/")
-        self._reader = Reader(plan, _input_storage(job), folder, self._codecs, room)
+        self._reader = Reader(plan, self._input(job), folder, self._codecs, room)
         self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding)
         self._outgoing = Fetcher(self._output, room)
         self._group_of = group_numbers(plan)
@@ -111,7 +112,7 @@ class ArrayTasks:
             relieve()
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
-        storage = storage_for(job.output.path, job.output.storage)
+        storage = self._storages.of(job.output.path, job.output.storage)
         found = written_groups(storage, job.output.path, job.uid, fingerprint, GroupRecord)
         return [(record.group, record.elements, sum(record.sizes)) for record in found]
 
@@ -137,8 +138,7 @@ class ArrayTasks:
         return ending.commit(self.loaded, rows, self._output)
 
     def abort(self, job: Job) -> None:
-        ending.abort(job, storage_for(job.output.path, job.output.storage))
+        ending.abort(job, self._storages.of(job.output.path, job.output.storage))
 
-
-def _input_storage(job: Job) -> Storage:
-    return storage_for(job.inputs[0].paths[0], job.inputs[0].storage)
+    def _input(self, job: Job) -> Storage:
+        return self._storages.of(job.inputs[0].paths[0], job.inputs[0].storage)

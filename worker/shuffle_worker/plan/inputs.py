@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from shuffle_worker.readers.function import Calls
 
 THREADS = 16
+FETCHED = 4 << 20
+"""Stored bytes that are fetched ahead of a file of which only some rows are looked at; decoded they are as many again.
+Several files are looked at at once."""
 """Footers read at once: they are small and mostly waiting for the store."""
 
 MOST_SCHEMAS = 8
@@ -79,9 +82,9 @@ class Found(NamedTuple):
         return sum(group.positions for group in self.groups)
 
     def open(self, storage: Storage, types: pa.Schema | None = None) -> Source:
-        """types: the columns' types by the plan, where they are known already."""
+        """To look at its rows. types: the columns' types by the plan, where they are known already."""
         assert self.opening is not None
-        return self.opening.open(storage, self.info, types=types, hive=self.hive)
+        return self.opening.open(storage, self.info, types=types, hive=self.hive, budget=FETCHED)
 
 
 class InputFiles(NamedTuple):

@@ -129,7 +129,7 @@ def _planned(
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
         dictionary=dictionary,
-        boundaries=_boundaries(operation, inputs[0], layout),
+        boundaries=_boundaries(operation, inputs[0], layout, budgets.working),
         code=operation.code or next((one.code for one in calls if one is not None), []),
         broadcast=operation.broadcast,
         small=[split for split in every_split if split.input == operation.broadcast],
@@ -151,7 +151,7 @@ def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name
     return [note for one in inputs for note in one.notes] + (types if changed else [])
 
 
-def _boundaries(operation: Planning, one: Planned, layout: Layout) -> bytes | None:
+def _boundaries(operation: Planning, one: Planned, layout: Layout, working: int) -> bytes | None:
     """Between the ranges of keys, for operations that part rows by them; these have one input."""
     keys = operation.range_keys()
     if not keys:
@@ -166,6 +166,7 @@ def _boundaries(operation: Planning, one: Planned, layout: Layout) -> bytes | No
         one.storage,
         selectivity=one.look.selectivity,
         separate=operation.in_ranges,
+        working=working,
     )
 
 

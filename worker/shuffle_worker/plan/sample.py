@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts, scalar, true_rows
-from shuffle_worker.plan.inputs import Found, RowGroup
+from shuffle_worker.plan.inputs import FETCHED, Found, RowGroup
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.probe import GroupOf
 from shuffle_worker.plan.statistics import comparable
@@ -75,16 +75,18 @@ def boundaries(
     *,
     selectivity: float,
     separate: bool,
+    working: int,
 ) -> bytes:
     """The boundaries between the layout's cells: cells - 1 rows of the key columns and `position`, an IPC stream.
 
-    separate: equal keys may be separated (a sort). target: the transport schema of all columns that are read."""
+    separate: equal keys may be separated (a sort). target: the transport schema of all columns that are read. working:
+    bytes of memory for one lease; they bound how much is read at once, not what is sampled."""
     names = [key.column for key in keys]
     schema = pa.schema([target.field(name) for name in names])
     if layout.cells == 1:
         return _encoded(schema.empty_table(), np.zeros(0, np.int64), separate)
     wanted = min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
-    found = take_sample(files, groups, schema, target, where, storage, wanted, selectivity)
+    found = take_sample(files, groups, schema, target, where, storage, wanted, selectivity, working)
     if not found.rows.num_rows:  # no rows: any boundaries will do
         nothing = pa.table([nulls(layout.cells - 1, field.type) for field in schema], schema=_nullable(schema))
         return _encoded(nothing, np.zeros(layout.cells - 1, np.int64), separate)
@@ -106,6 +108,7 @@ def take_sample(
     storage: Storage,
     wanted: int,
     selectivity: float,
+    working: int,
 ) -> Sample:
     """About `wanted` rows that pass the filter, between these and four times as many where the guess was wrong."""
     chosen = _affordable(files, groups)
@@ -122,11 +125,16 @@ def take_sample(
 
     by_file = [list(some) for _, some in itertools.groupby(chosen, key=lambda one: one.file)]
     kept = Thinning(wanted, MOST_BYTES)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
+    with ThreadPoolExecutor(threads_within(working), thread_name_prefix="sample") as pool:
         for at in range(0, len(by_file), AHEAD):  # a few files at a time: what is read ahead is bounded
             for found in pool.map(of_file, by_file[at : at + AHEAD]):
                 kept.join(found)
     return kept.sample(keys)
+
+
+def threads_within(working: int) -> int:
+    """How many may read at once, so that what they hold fits in the memory of one lease."""
+    return min(THREADS, max(1, working // (2 * FETCHED)))
 
 
 def distinct_cuts(equal: Bools, cells: int) -> I64:

@@ -11,13 +11,17 @@ s3.py       how an S3 client is set up, and its multipart uploads
 
 from __future__ import annotations
 
+from threading import Lock
+
+import msgspec
+
 from shuffle_worker.protocol.messages import Storage as Settings
 from shuffle_worker.storage.base import Info, Range, Sink, Storage
 from shuffle_worker.storage.local import LocalStorage
 from shuffle_worker.storage.remote import FsspecStorage
 from shuffle_worker.storage.urls import checked_scheme
 
-__all__ = ["FsspecStorage", "Info", "LocalStorage", "Range", "Sink", "Storage", "storage_for"]
+__all__ = ["FsspecStorage", "Info", "LocalStorage", "Range", "Sink", "Storage", "Storages", "storage_for"]
 
 
 def storage_for(path: str, settings: Settings | None = None) -> Storage:
@@ -32,3 +36,20 @@ def storage_for(path: str, settings: Settings | None = None) -> Storage:
 
         return S3Storage(settings)
     return FsspecStorage(scheme, settings)
+
+
+class Storages:
+    """Storages, each opened once and then used again: a client of S3 takes 20 MiB, and what it has learned, that its
+    store answers, holds for everything in it. For as long as the environment has the same credentials."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], Storage] = {}
+        self._opening = Lock()
+
+    def of(self, path: str, settings: Settings | None = None) -> Storage:
+        """As `storage_for`."""
+        key = (checked_scheme(path), msgspec.json.encode(settings or Settings()))
+        with self._opening:
+            if key not in self._known:
+                self._known[key] = storage_for(path, settings)
+            return self._known[key]

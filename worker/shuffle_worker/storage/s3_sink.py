@@ -1,6 +1,7 @@
 """A file being written to S3: one request where it is small, else a multipart upload that commits at the end.
 
-Memory: one part being filled and one under way, `PART` bytes each; parts grow where there would be too many.
+Memory: one part being filled and one under way, which is there twice while the socket takes it: three times `PART`
+bytes, or `LEAST_PART` in a small worker. Parts grow where there would be too many.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shuffle_worker.errors import JobError
+from shuffle_worker.pressure import limit
 from shuffle_worker.storage.hashing import HashingSink
 
 if TYPE_CHECKING:
     from shuffle_worker.storage.s3 import S3Storage
 
 PART = 8 << 20
+LEAST_PART = 5 << 20
+"""The least that S3 takes, but for a file's last part."""
+SMALL = 512 << 20
+"""Bytes of a worker below which parts are as small as can be."""
 GROW_EVERY = 1000
 """Parts after which the next are twice as large: S3 allows 10,000 parts, so a file may have 2 TiB and more."""
 
@@ -25,7 +31,7 @@ class S3Sink(HashingSink):
         bucket, _, key = path.partition("://")[2].partition("/")
         self._where = {"Bucket": bucket, "Key": key}
         self._buffer = bytearray()
-        self._part = PART
+        self._part = LEAST_PART if 0 < limit() < SMALL else PART
         self._upload: str | None = None
         self._done: list[dict[str, Any]] = []
         self._under_way: tuple[int, bytes, Any] | None = None
@@ -34,6 +40,7 @@ class S3Sink(HashingSink):
         self._buffer += data
         try:
             while len(self._buffer) >= self._part:
+                self._settle()  # first, so that there is no third part
                 part = bytes(memoryview(self._buffer)[: self._part])
                 del self._buffer[: self._part]
                 self._send(part)
