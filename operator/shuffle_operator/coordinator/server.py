@@ -168,8 +168,10 @@ class CoordinatorServer:
         return web.HTTPUnauthorized(text="unknown job or wrong token")
 
     async def _body(self, request: web.Request) -> bytes:
-        """Of a caller that is known. Few large ones are taken in at once, so that all workers together, or one that does
-        not mean well, cannot take all memory."""
+        """Of a caller that is known. Few large ones are taken in at once, so that all workers together, or one that
+        does not mean well, cannot take all memory."""
+        if (request.content_length or 0) > MAX_CONTROL_BODY:
+            raise web.HTTPRequestEntityTooLarge(MAX_CONTROL_BODY, request.content_length or 0)
         try:
             async with asyncio.timeout(BODY_WITHIN):
                 if request.content_length is not None and request.content_length <= LARGE:
