@@ -104,7 +104,10 @@ class Reconciler:
     def tick(self) -> None:
         """About once a second: time passes for every machine."""
         for active in list(self.active.values()):
-            active.tick()
+            try:
+                active.tick()
+            except Exception:  # of a worker that lies, perhaps: one job's trouble is no other's
+                log.exception("%s/%s: its coordinator cannot go on", active.namespace, active.name)
 
     def _drop(self, uid: str) -> None:
         active = self.active.pop(uid, None)
