@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def test_the_operator_may_do_what_it_must_and_no_more(operator: Operator) -> Non
 
     assert may("create", "pods")
     assert may("patch", "shufflejobs", "--subresource=status")
+    assert may("get", f"secrets/{RELEASE}-seed")
     for what in (
         ("list", "secrets"),
         ("get", "secrets"),
@@ -77,6 +79,32 @@ def test_calls_without_the_jobs_token_are_refused_and_counted(submit: Submit, op
         refused = operator.kubectl("get", "--raw", f"{inside}/v1/jobs/{uid}", check=False)
         assert "asked for the client to provide credentials" in refused  # as kubectl says 401
     assert operator.metrics()["shuffle_requests_refused_total"] == before + 2
+    job.complete()
+
+
+def test_workers_talk_with_tls_and_plain_calls_learn_nothing(submit: Submit, operator: Operator) -> None:
+    """Even with the job's token: its coordinator is answered for at the other port only."""
+    job = submit("secured", REPARTITION)
+    job.until_phase("Planning", "Transferring", "Writing")
+    pods = job.pods()
+    for pod in pods:
+        variables = {each["name"]: each.get("value", "") for each in pod["spec"]["containers"][0]["env"]}
+        assert variables["SHUFFLE_COORDINATOR"].startswith("https://")
+        assert "shuffle-operator.dev/authority-sha256" in pod["metadata"]["annotations"]
+    secret = next(v["secret"]["secretName"] for v in pods[0]["spec"]["volumes"] if v["name"] == "token")
+    held = job.kubectl.get("secret", secret)
+    assert held is not None
+    assert held["data"].keys() == {"token", "ca.crt", "tls.crt", "tls.key"}
+    token = base64.b64decode(held["data"]["token"]).decode()
+    asked = (
+        "import sys, urllib.request as r; "
+        "call = r.Request(sys.argv[1], headers={'Authorization': 'Bearer ' + sys.argv[2]}); "
+        "print(r.build_opener(type('Any', (r.HTTPErrorProcessor,), {'http_response': lambda s, q, a: a}))"
+        ".open(call, timeout=10).status)"
+    )
+    url = f"http://{RELEASE}.{NAMESPACE}.svc:8080/v1/jobs/{job.object['metadata']['uid']}"
+    name = operator.pod()["metadata"]["name"]
+    assert operator.kubectl("exec", name, "--", "python", "-c", asked, url, token).strip() == "401"
     job.complete()
 
 

@@ -7,7 +7,7 @@ import pytest
 from e2e.conftest import Compare, Submit
 from e2e.harness.faults import Faults
 from e2e.harness.jobs import REPARTITION, Job
-from e2e.harness.operator import Operator
+from e2e.harness.operator import RELEASE, Operator
 from e2e.harness.waiting import until
 
 
@@ -34,6 +34,39 @@ def test_its_pod_is_deleted(submit: Submit, operator: Operator, slowly: None, as
     as_local(job)
     assert status["workers"].get("lost", 0) == 0, job.told()
     assert names(job) <= before, "no worker was replaced"
+
+
+def test_the_seed_of_its_certificates_is_lost(
+    submit: Submit, operator: Operator, slowly: None, as_local: Compare
+) -> None:
+    """No worker believes the next operator: all are replaced, and the job ends as if nothing had been."""
+    job = submit("unseeded", REPARTITION)
+    job.until_phase("Transferring")
+    before = names(job)
+    operator.kubectl.delete("secret", f"{RELEASE}-seed")
+    replaced(operator)
+    until("other workers", lambda: not names(job) & before and len(job.running()) == 3, seconds=120)
+    job.complete(seconds=400)
+    as_local(job)
+    assert any("AuthorityLost" in event for event in job.events()), job.told()
+
+
+def test_tls_is_turned_off_and_on_while_a_job_runs(
+    submit: Submit, operator: Operator, slowly: None, as_local: Compare
+) -> None:
+    """Turned off, workers are replaced; turned on, those that are there go on without it."""
+    job = submit("unsecured", REPARTITION)
+    job.until_phase("Transferring")
+    before = names(job)
+    try:
+        operator.install(**{"tls.enabled": "false"})
+        until("other workers", lambda: not names(job) & before and len(job.running()) == 3, seconds=120)
+        plain = names(job)
+    finally:
+        operator.install()
+    job.complete(seconds=400)
+    as_local(job)
+    assert names(job) <= plain, "no worker was replaced again"
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Planning", "Writing", "Committing"])

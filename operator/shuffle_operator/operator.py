@@ -67,6 +67,7 @@ class Operator:
             log_level=settings.worker_log_level,
         )
         world = World(kube, self.server, self.recorder, pods, machine_settings or Settings(), self.queue.wake)
+        world.restrictions = settings.restrictions
         self.reconciler = Reconciler(world, self.cache)
         self.watch = Watch(self.cache, kube, settings.namespaces)
         self.metrics = Metrics(

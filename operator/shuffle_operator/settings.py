@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shuffle_operator.api.quantities import BadQuantity, parse_bytes
+from shuffle_operator.api.restrictions import ANY, UNRESTRICTED, Restrictions
 from shuffle_worker.errors import InvalidSpec
+
+_PROTOCOL = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class OperatorSettings:
     namespaces: those that are served, separated by commas; none: all of the cluster. worker_image: of jobs that name
     none. address: where workers reach this operator. port: of the API, health and metrics alike. tls_address: where
     they reach it with TLS, at tls_port; "": without TLS. seed_secret: the Secret, in pod_namespace, that all
-    certificates come from (tls/seed.py)."""
+    certificates come from (tls/seed.py). restrictions: SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
 
     worker_image: str
     address: str
@@ -33,6 +37,7 @@ class OperatorSettings:
     instance: str = ""
     pod: str = ""
     pod_namespace: str = ""
+    restrictions: Restrictions = UNRESTRICTED
     log_level: str = "INFO"
     worker_log_level: str = "INFO"
 
@@ -66,6 +71,11 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         scratch = parse_bytes(text("SHUFFLE_DEFAULT_SCRATCH", "50Gi"), 64 << 20)
     except BadQuantity as error:
         raise InvalidSpec(f"SHUFFLE_DEFAULT_SCRATCH: {error}") from None
+    protocols = {name.strip().lower() for name in text("SHUFFLE_ALLOWED_PROTOCOLS", ANY).split(",") if name.strip()}
+    for name in protocols:
+        if name != ANY and not _PROTOCOL.fullmatch(name):
+            raise InvalidSpec(f"SHUFFLE_ALLOWED_PROTOCOLS: {name!r} is no protocol; write s3,gs,https or {ANY}")
+    functions = text("SHUFFLE_ALLOW_FUNCTIONS", "true").lower() in ("1", "true", "yes")
     return OperatorSettings(
         worker_image=text("SHUFFLE_WORKER_IMAGE"),
         address=address,
@@ -80,6 +90,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         instance=text("SHUFFLE_INSTANCE", ""),
         pod=text("POD_NAME", ""),
         pod_namespace=text("POD_NAMESPACE", ""),
+        restrictions=Restrictions(None if ANY in protocols else frozenset(protocols), functions),
         log_level=text("SHUFFLE_LOG_LEVEL", "INFO").upper(),
         worker_log_level=text("SHUFFLE_WORKER_LOG_LEVEL", "INFO").upper(),
     )

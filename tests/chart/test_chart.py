@@ -12,6 +12,10 @@ import yaml
 from jsonschema import Draft7Validator
 from tests.chart.rendered import CHART, PROJECT, Objects, Refused, Render
 
+from shuffle_operator.api.restrictions import Restrictions
+from shuffle_operator.settings import from_environment
+
+POD = {"POD_NAME": "operator-0", "POD_NAMESPACE": "shuffle"}
 VERSIONS = ["1.20.2", "1.21.0", "1.25.16", "1.32.3", "1.37.0", "1.29.4-gke.1043002"]
 EVERYTHING: dict[str, Any] = {
     "podDisruptionBudget": {"enabled": True},
@@ -176,6 +180,22 @@ def test_images(render: Render, values: dict[str, Any], image: str, workers: str
     assert environment(objects)["SHUFFLE_WORKER_IMAGE"] == workers
 
 
+def test_what_jobs_may_use_is_what_the_operator_understands(render: Render) -> None:
+    def restrictions(values: dict[str, Any]) -> Restrictions:
+        return from_environment(
+            {k: v for k, v in environment(render(values)).items() if v is not None} | POD
+        ).restrictions
+
+    allowed = restrictions({})
+    assert allowed.functions
+    assert allowed.protocols is not None
+    assert {"s3", "gs", "abfs", "https"} <= allowed.protocols
+    assert not allowed.protocols & {"file", "local", "memory", "http", "reference", "simplecache", "zip", ""}
+    assert restrictions({"allowedProtocols": ["*"]}) == Restrictions()
+    tight = {"allowedProtocols": ["s3"], "allowFunctions": False}
+    assert restrictions(tight) == Restrictions(frozenset({"s3"}), functions=False)
+
+
 def test_the_default_image_is_that_of_the_projects_version() -> None:
     import tomllib
 
@@ -222,6 +242,10 @@ def test_network_policies_let_workers_and_nobody_else_in(render: Render) -> None
         ({"metrics": {"podMonitor": {"interval": "often"}}}, "interval"),
         ({"livenessProbe": {"periodSeconds": 0}}, "periodSeconds"),
         ({"extraEnv": [{"value": "x"}]}, "extraEnv"),
+        ({"allowedProtocols": []}, "allowedProtocols"),
+        ({"allowedProtocols": ["s3://"]}, "allowedProtocols"),
+        ({"allowFunctions": "no"}, "allowFunctions"),
+        ({"tls": {"enabled": "on"}}, "tls"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

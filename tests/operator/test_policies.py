@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from shuffle_operator.api.restrictions import Restrictions
+from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.rbac import ROLE
@@ -272,6 +274,42 @@ async def test_every_right_in_the_table_is_used_and_no_other(stage: Stage, puppe
     table = {(group, resource, verb) for (group, resource), verbs in ROLE.items() for verb in verbs}
     watched = {("shuffle-operator.dev", "shufflejobs", "watch"), ("", "pods", "watch")}
     assert used | watched == table
+
+
+async def test_a_coordinator_that_cannot_go_on_does_not_stop_the_others(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puppets.hold.clear()
+    await stage.submit(job("broken"))
+    await until_phase_is_known(stage, "broken")
+    tick = Coordinator.tick
+
+    def raises(machine: Coordinator, now: float) -> list[Any]:
+        if machine.job.name == "broken":
+            raise ZeroDivisionError("of a worker that lies")
+        return tick(machine, now)
+
+    monkeypatch.setattr(Coordinator, "tick", raises)
+    await asyncio.sleep(1.5)  # the ticker's turn
+    puppets.hold.set()
+    await stage.submit(job("second"))
+    await until_phase(stage, "Complete", "second")
+
+
+async def until_phase_is_known(stage: Stage, name: str) -> None:
+    await stage.until(lambda: stage.status(name).get("workers", {}).get("ready") == 2)
+
+
+async def test_stores_and_functions_that_are_not_allowed_start_nothing(stage: Stage, puppets: Puppets) -> None:
+    operator = stage.operator
+    assert operator is not None
+    operator.reconciler.world.restrictions = Restrictions(frozenset({"s3"}), functions=False)
+    await stage.submit(job())
+    await until_phase(stage, "Failed")
+    message = stage.status()["message"]
+    assert "spec.inputs[0].path: found a path of the worker's own file system" in message
+    assert "spec.output.path" in message
+    assert not puppets.started
 
 
 async def patch_named(stage: Stage, name: str, **spec: Any) -> None:

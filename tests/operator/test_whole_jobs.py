@@ -39,9 +39,8 @@ async def test_a_job_is_carried_out_and_says_so(stage: Stage, events: Path, tmp_
     keys = [k for f in sorted((tmp_path / "out").glob("*.parquet")) for k in pq.read_table(f)["key"].to_pylist()]
     assert keys == sorted(keys)
     assert len(keys) == 4000
-    assert not [
-        key for key in stage.kube.objects if key[:2] == (SECRETS, NAMESPACE)
-    ]  # nothing is left that nobody needs
+    secrets = (SECRETS, NAMESPACE)
+    await stage.until(lambda: not [key for key in stage.kube.objects if key[:2] == secrets])  # nobody needs them now
     assert {"Started", "Transferring", "Completed"} <= set(stage.events())
     assert stage.operator is not None
     assert "shuffle_barrier_wait_seconds_count 1.0" in stage.operator.metrics.page().decode()

@@ -111,6 +111,10 @@ def digest_of(token: str) -> bytes:
 
 
 NO_DIGEST = bytes(32)
+LARGE, LARGE_AT_ONCE = 4 << 20, 2
+"""Bytes of a body above which only so many are read at a time."""
+BODY_WITHIN = 30.0
+"""Seconds for a whole body."""
 
 
 class CoordinatorServer:
@@ -130,6 +134,7 @@ class CoordinatorServer:
         self._unhosted = unhosted
         self.health: Callable[[], str] = lambda: ""
         """What is wrong with the process that this is in; "" where nothing is."""
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._runner: web.AppRunner | None = None
         self._large = asyncio.Semaphore(AT_ONCE)
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
@@ -195,18 +200,34 @@ class CoordinatorServer:
         self.refused += 1
         return web.HTTPUnauthorized(text="unknown job or wrong token")
 
+    async def _body(self, request: web.Request) -> bytes:
+        """Of a caller that is known. Few large ones are taken in at once, so that all workers together, or one that
+        does not mean well, cannot take all memory."""
+        if (request.content_length or 0) > MAX_CONTROL_BODY:
+            raise web.HTTPRequestEntityTooLarge(MAX_CONTROL_BODY, request.content_length or 0)
+        try:
+            async with asyncio.timeout(BODY_WITHIN):
+                if request.content_length is not None and request.content_length <= LARGE:
+                    return await request.read()
+                async with self._large:
+                    return await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text=f"the body did not come within {BODY_WITHIN:.0f} s") from None
+
     async def _register(self, request: web.Request) -> web.Response:
         hosted = self._authorised(request)
-        message = _decode(await request.read(), Register)
+        message = _decode(await self._body(request), Register)
         reply, actions = hosted.machine.register(message, self._clock())
+        if reply.accepted:
+            hosted.news.setdefault(message.worker, asyncio.Event())
         hosted.perform(actions)
         return _encode(reply)
 
     async def _sync(self, request: web.Request) -> web.StreamResponse:
         hosted = self._authorised(request)
-        message = _decode(await request.read(), Sync)
+        message = _decode(await self._body(request), Sync)
         deadline = self._clock() + min(message.wait, hosted.machine.settings.poll)
-        news = hosted.news.setdefault(message.worker, asyncio.Event())
+        news = hosted.news.get(message.worker) or asyncio.Event()  # one that has not registered is told so at once
         news.clear()
         while True:
             orders, actions = hosted.machine.sync(message, self._clock())

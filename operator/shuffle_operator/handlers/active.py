@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
+from shuffle_operator.api.restrictions import UNRESTRICTED, Restrictions
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.workers import DEFAULT_MEMORY
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker
@@ -54,6 +55,7 @@ class World:
     wake: Callable[[str], None]
     authority: Authority | None = None
     """None: new jobs go without TLS."""
+    restrictions: Restrictions = UNRESTRICTED
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
 

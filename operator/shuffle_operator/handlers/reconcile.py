@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from shuffle_operator.api.problems import InvalidJob
+from shuffle_operator.api.restrictions import Restrictions, restriction_problems
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.coordinator.rebuild import EPOCHS
@@ -103,7 +104,10 @@ class Reconciler:
     def tick(self) -> None:
         """About once a second: time passes for every machine."""
         for active in list(self.active.values()):
-            active.tick()
+            try:
+                active.tick()
+            except Exception:  # of a worker that lies, perhaps: one job's trouble is no other's
+                log.exception("%s/%s: its coordinator cannot go on", active.namespace, active.name)
 
     def _drop(self, uid: str) -> None:
         active = self.active.pop(uid, None)
@@ -116,7 +120,7 @@ class Reconciler:
     async def _begin(self, body: Object) -> float | None:
         uid = body["metadata"]["uid"]
         try:
-            job, message = _checked(body, self.world.pods)
+            job, message = _checked(body, self.world.pods, self.world.restrictions)
         except InvalidJob as error:
             return await self._refuse(body, error.message)
         generation = policies.next_generation(body)
@@ -414,10 +418,10 @@ class Reconciler:
         return EVERY / 2
 
 
-def _checked(body: Object, settings: PodSettings) -> tuple[ShuffleJob, Job]:
+def _checked(body: Object, settings: PodSettings, allowed: Restrictions) -> tuple[ShuffleJob, Job]:
     """All that can be known to be wrong before anything is started. Raises InvalidJob."""
     job = check_job({key: value for key, value in body.items() if key != "status"})
-    problems = list(credential_problems(job))
+    problems = [*credential_problems(job), *restriction_problems(job, allowed)]
     if problems:
         raise InvalidJob(problems, job.metadata.name)
     message = message_of(job, body["metadata"]["uid"])
