@@ -150,7 +150,7 @@ class Crowd:
         arriving = self.workers / 1000
         await asyncio.sleep(random.uniform(0.0, arriving if not talker.process else 1.0))
         where = urlsplit(self.url)
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=1 << 20)
         try:
             talker.welcome(await self._call(reader, writer, wire.REGISTER, talker.hello()))
             while not talker.stopped:

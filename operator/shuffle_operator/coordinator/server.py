@@ -37,6 +37,9 @@ are told of them at once, and what waits to be sent is memory."""
 AT_ONCE = 256
 """Answers larger than a piece that are being sent at a time."""
 
+BACKLOG = 4096
+"""Connections that may wait to be taken: a job's workers all come at once."""
+
 PATIENCE = 30.0
 """Seconds that a worker has to take such an answer."""
 
@@ -137,7 +140,7 @@ class CoordinatorServer:
         """Returns the address, `http://host:port`."""
         self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        site = web.TCPSite(self._runner, host, port, backlog=BACKLOG)
         await site.start()
         bound = self._runner.addresses[0]
         return f"http://{bound[0]}:{bound[1]}"
@@ -204,12 +207,17 @@ class CoordinatorServer:
         response = web.StreamResponse()
         response.content_type = "application/json"
         response.content_length = size
-        async with self._large, asyncio.timeout(PATIENCE):
-            await response.prepare(request)
-            for part in parts:
-                for start in range(0, len(part), PIECE):
-                    await response.write(part[start : start + PIECE])
-            await response.write_eof()
+        async with self._large:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await response.prepare(request)
+                    for part in parts:
+                        for start in range(0, len(part), PIECE):
+                            await response.write(part[start : start + PIECE])
+                    await response.write_eof()
+            except (ConnectionError, TimeoutError):  # it will ask again, or is gone
+                if request.transport is not None:
+                    request.transport.abort()
         return response
 
     async def _snapshot(self, request: web.Request) -> web.Response:
