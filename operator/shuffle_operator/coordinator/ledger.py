@@ -228,12 +228,12 @@ class Ledger:
 
     def separate(self, groups: list[int], handover: Handover | None = None) -> None:
         """Move groups to a new tranche (one for each of their waves), unowned; every split is due for them. Shared ones
-        only lose their owner."""
+        only lose their owner, unless they are in none: a coordinator that is gone had found them written."""
         if not groups:
             return
-        if not self.shared:
-            for wave in sorted({self.wave_of(g) for g in groups}):
-                self._separate([g for g in groups if self.wave_of(g) == wave], wave, handover)
+        moving = [g for g in groups if self.tranche[g] == NO_TRANCHE] if self.shared else groups
+        for wave in sorted({self.wave_of(g) for g in moving}):
+            self._separate([g for g in moving if self.wave_of(g) == wave], wave, handover)
         self._own(groups, UNOWNED)
 
     def _separate(self, groups: list[int], wave: int, handover: Handover | None) -> None:
