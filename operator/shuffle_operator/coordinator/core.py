@@ -118,7 +118,7 @@ class Core:
     def leases_of(self, worker: int) -> list[LeaseId]:
         held = self.singles.of(worker)
         if self.ledger is not None and not self.failing:
-            held += self.ledger.leases_of(worker)
+            held += self.ledger.leases.of(worker)
         return held
 
     # -- workers -----------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Core:
         self.undoing = Undoing(cause, now)
         self.singles.void()
         if self.ledger is not None:
-            self.ledger.void()
+            self.ledger.leases.void()
         self.actions.append(Wake(None))
 
     def drain(self) -> list[Action]:

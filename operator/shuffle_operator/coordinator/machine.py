@@ -266,7 +266,7 @@ class Coordinator(Core):
 
     def _note_holding(self, live: Live, leases: list[LeaseId]) -> None:
         live.holding = leases
-        if live.writes:
+        if live.writes and self.members.get(live.worker) is live:  # it may have been let go just now
             self.writers.add(live.worker)
         else:
             self.writers.discard(live.worker)

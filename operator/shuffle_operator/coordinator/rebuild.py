@@ -49,7 +49,7 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     ledger = new_ledger(summary, generation)
     here_then = {m.worker for m in newest.members if m.worker in here and here[m.worker][0] == m.incarnation}
 
-    ledger.owner, ledger.tranche = spread(newest.groups, newest.runs)
+    ledger.owner[:], ledger.tranche = spread(newest.groups, newest.runs)
     ledger.tranches = {}
     sizes = Counter(ledger.tranche)
     for number in sorted(sizes.keys() - {NO_TRANCHE}):
