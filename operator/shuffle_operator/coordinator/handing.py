@@ -40,7 +40,7 @@ class Handing:
             live = self.core.members[worker]
             if live.able:
                 continue
-            going = [g for g in ledger.unwritten_of(live.worker) if not ledger.writing[g]]
+            going = [g for g in ledger.owners.unwritten_of(live.worker) if not ledger.writing[g]]
             if going and (able := self.core.able()):
                 self.move(going, live.worker, able)
                 why = live.full or "it is to leave"
@@ -69,7 +69,9 @@ class Handing:
     def release(self, live: Live, now: float, *, holds: bool) -> None:
         """Nothing of it is needed any more: it may go."""
         ledger = self.core.ledger
-        if holds or (ledger is not None and (ledger.unwritten_of(live.worker) or ledger.hands_over(live.worker))):
+        if holds or (
+            ledger is not None and (ledger.owners.unwritten_of(live.worker) or ledger.hands_over(live.worker))
+        ):
             return
         live.released = True
         if live.surplus:

@@ -59,11 +59,9 @@ class Ledger:
     written_bits: bytearray = field(default_factory=bytearray)  # the same, a bit each, as workers are told
     writing: bytearray = field(default_factory=bytearray)
     unwritten: int = 0
-    counted: dict[tuple[int, int], int] = field(default_factory=dict)  # (tranche, split) -> attempt, where it is not 0
     _doubled: set[tuple[int, int]] = field(default_factory=set)  # (tranche, split) that is out more than once
     _writes: array[int] = field(default_factory=lambda: array("H"))  # group -> how often it was given out to be written
     _orphaned: set[int] = field(default_factory=set)  # tranches with unowned groups
-    _exceptions: dict[int, list[Attempt]] = field(default_factory=dict)  # tranche -> `counted` of it, once asked for
     _numbers: list[int] = field(default_factory=list)  # of the splits: the same ints in every queue
 
     def __post_init__(self) -> None:
@@ -86,12 +84,8 @@ class Ledger:
     def wave_of(self, group: int) -> int:
         return self.group_wave[group] if self.group_wave else 0
 
-    def tranche_for(self, number: int, groups: int, wave: int) -> Tranche:
-        """Nothing done yet."""
-        return Tranche.due_for(number, groups, self.splits, self.split_wave, wave)
-
     def _open(self, groups: int, handover: Handover | None, wave: int) -> Tranche:
-        new = self.tranche_for(self.next_tranche, groups, wave)
+        new = Tranche.due_for(self.next_tranche, groups, self.splits, self.split_wave, wave)
         new.handover = handover
         self.tranches[new.number] = new
         self.next_tranche += 1
@@ -136,10 +130,6 @@ class Ledger:
     def _note_orphans(self) -> None:
         self._orphaned = set() if self.shared else {self.tranche[g] for g in self.unowned()}
 
-    def unwritten_of(self, worker: int) -> list[int]:
-        """The groups that a worker owns and has not written."""
-        return self.owners.unwritten_of(worker)
-
     def assign(self, workers: list[int]) -> bool:
         """Give the unowned groups to workers. True if there were any."""
         changed = self.owners.assign(workers)
@@ -171,10 +161,10 @@ class Ledger:
         in a new tranche for each that they were in. Those that are being written stay. Returns the ones that go."""
         going = [g for g in groups if self.owners.of_group[g] == worker and not self.written[g] and not self.writing[g]]
         for number in sorted({self.tranche[g] for g in going}):
-            done = bytes(state == DONE for state in self.tranches[number].state)
-            counted = {split: attempt for (t, split), attempt in self.counted.items() if t == number}
+            tranche = self.tranches[number]
+            done = bytes(state == DONE for state in tranche.state)
             from_it = [g for g in going if self.tranche[g] == number]
-            self.separate(from_it, Handover(worker, number, done, counted))
+            self.separate(from_it, Handover(worker, number, done, dict(tranche.counted)))
         return going
 
     def separate(self, groups: list[int], handover: Handover | None = None) -> None:
@@ -203,17 +193,9 @@ class Ledger:
         del self.tranches[tranche.number]
         for lease in [x for x in self.leases.out if x.kind is Kind.TRANSFER and x.tranche == tranche.number]:
             self.give_back(lease)
-        for key in [key for key in self.counted if key[0] == tranche.number]:
-            del self.counted[key]
-        self._exceptions.pop(tranche.number, None)
 
     def unowned(self) -> list[int]:
-        return self.unwritten_of(UNOWNED)
-
-    @property
-    def all_owned(self) -> bool:
-        """No group is left that nobody is to write."""
-        return self.owners.complete
+        return self.owners.unwritten_of(UNOWNED)
 
     def share(self, newcomer: int, workers: list[int]) -> bool:
         """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands.
@@ -268,7 +250,8 @@ class Ledger:
                 continue
             lease = self._grant_sending(tranche, worker)
             if lease is None and reads:
-                lease = self._grant_reading(tranche, worker)
+                split = tranche.next_waiting()
+                lease = self._grant_read(tranche, split, worker) if split is not None else None
             if lease is not None:
                 return lease
         return None
@@ -286,10 +269,6 @@ class Ledger:
             stored = handover.source(split) if handover is not None and handover.worker == worker else None
             return self._grant_split([tranche], split, worker, Errand(again=stored is None, stored=stored))
         return None
-
-    def _grant_reading(self, tranche: Tranche, worker: int) -> LeaseId | None:
-        split = tranche.next_waiting()
-        return self._grant_read(tranche, split, worker) if split is not None else None
 
     def _grant_read(self, tranche: Tranche, split: int, worker: int) -> LeaseId:
         together = [tranche]
@@ -356,17 +335,11 @@ class Ledger:
             errand = self.leases.errand(lease)
             return Lease(lease, along=list(errand.along), again=errand.again, stored=errand.stored)
         if lease.kind is Kind.WRITE:
-            return Lease(lease, counted=self._counted_for(self.tranche[lease.item]))
+            tranche = self.tranches.get(self.tranche[lease.item])
+            return Lease(lease, counted=tranche.exceptions() if tranche is not None else [])
         if lease.kind is Kind.COMMIT:
             return Lease(lease, rows=self.totals.rows_read if self.rows_known and self.keeps_rows else -1)
         return Lease(lease)
-
-    def _counted_for(self, tranche: int) -> list[Attempt]:
-        found = self._exceptions.get(tranche)
-        if found is None:
-            found = [Attempt(t, s, a) for (t, s), a in sorted(self.counted.items()) if t == tranche]
-            self._exceptions[tranche] = found
-        return found
 
     def give_back(self, lease: LeaseId) -> None:
         """A lease that was out will not be finished by its holder: it is due again."""
@@ -396,9 +369,7 @@ class Ledger:
     def redo(self, split: int) -> None:
         """What is shared of a split is damaged: it is made again, by an attempt of its own."""
         for tranche in self.tranches.values():
-            if tranche.undo(split):
-                self.counted.pop((tranche.number, split), None)
-                self._exceptions.pop(tranche.number, None)
+            tranche.undo(split)
 
     def not_at_hand(self, lease: LeaseId) -> None:
         """The holder of a lease does not have, or not any more, what it was to send: let somebody read it."""
@@ -432,15 +403,7 @@ class Ledger:
     def _finish_transfer(self, lease: LeaseId, done: Done, worker: int) -> None:
         split, parts, errand = lease.item, self.leases.parts(lease), self.leases.errand(lease)
         self.leases.end(lease)
-        again = self.rows_of.seen(split) or not errand.reads
-        totals = self.totals
-        totals.bytes_read += done.bytes_read
-        totals.bytes_sent += done.bytes_moved
-        if again:
-            totals.splits_redone += 1
-            totals.splits_resent += not errand.reads
-            totals.bytes_read_again += done.bytes_read
-            totals.bytes_sent_again += done.bytes_moved
+        self.totals.transferred(done, again=self.rows_of.seen(split) or not errand.reads, resent=not errand.reads)
         for part in parts:
             self.mark_transferred(part.tranche, split, part.attempt, done.rows_read)
         if done.kept and self.keeper[split] == NOBODY:
@@ -469,15 +432,12 @@ class Ledger:
         """A split is done for a tranche. Also called while a lost ledger is rebuilt from what workers report."""
         self.totals.rows_read += self.rows_of.note(split, rows)
         tranche = self.tranches.get(number)
-        if tranche is not None and tranche.finish(split) and attempt:
-            self.counted[number, split] = attempt
-            self._exceptions.pop(number, None)
+        if tranche is not None:
+            tranche.finish(split, attempt)
 
     def _finish_write(self, group: int, done: Done) -> None:
         self.writing[group] = 0
-        self.totals.rows_received += done.rows_moved
-        self.totals.files += done.files
-        self.totals.largest = max(self.totals.largest, done.largest)
+        self.totals.written(done)
         self.mark_written(group, done.rows_written, done.bytes_written)
 
     def mark_written(self, group: int, rows: int, size: int) -> None:

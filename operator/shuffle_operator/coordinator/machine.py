@@ -409,12 +409,12 @@ class Coordinator(Core):
             return
         if self.failing or self.recounting:
             return
-        if not ledger.all_owned and self.members and self.settled(now) and ledger.assign(self.able()):
+        if not ledger.owners.complete and self.members and self.settled(now) and ledger.assign(self.able()):
             self.epochs.changed()
             self.actions.append(Wake(None))
         if self.phase is Phase.PLANNING:
             self.go(Phase.TRANSFERRING, now)
-        if self.phase is Phase.TRANSFERRING and ledger.barrier_reached and ledger.all_owned:
+        if self.phase is Phase.TRANSFERRING and ledger.barrier_reached and ledger.owners.complete:
             self.barrier_at = now
             self.go(Phase.WRITING, now)
         elif self.phase is Phase.WRITING and ledger.must_read:
