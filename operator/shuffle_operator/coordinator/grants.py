@@ -16,6 +16,8 @@ from shuffle_worker.protocol.messages import (
 
 @dataclass(slots=True)
 class Grants:
+    """Looks for what is due; where nothing is, for what others can be relieved of."""
+
     core: Core
     handing: Handing
 

@@ -18,6 +18,8 @@ from shuffle_worker.protocol.messages import (
 
 @dataclass(slots=True)
 class Handing:
+    """Changes who owns what, and lets go who owns nothing any more."""
+
     core: Core
 
     def place_newcomer(self, worker: int, now: float) -> None:
@@ -68,10 +70,8 @@ class Handing:
 
     def release(self, live: Live, now: float, *, holds: bool) -> None:
         """Nothing of it is needed any more: it may go."""
-        ledger = self.core.ledger
-        if holds or (
-            ledger is not None and (ledger.owners.unwritten_of(live.worker) or ledger.hands_over(live.worker))
-        ):
+        ledger, worker = self.core.ledger, live.worker
+        if holds or (ledger is not None and (ledger.owners.unwritten_of(worker) or ledger.hands_over(worker))):
             return
         live.released = True
         if live.surplus:
