@@ -23,6 +23,9 @@ from shuffle_worker.protocol.messages import Input, Job, Output, Phase, Repartit
 
 JOB, TOKEN = "uid", "token"
 
+SILENCE = 300.0
+"""Long, for the simulated workers share a process, and it is not their pace that is measured."""
+
 
 class Cost(msgspec.Struct):
     """cpu: seconds. before, peak: MiB of the process when the job began, and at most."""
@@ -35,7 +38,7 @@ class Cost(msgspec.Struct):
 
 def machine_for(workers: int) -> Coordinator:
     job = Job(JOB, "job", Repartition(by=["a"]), [Input(["in"])], Output("out"), workers, 1 << 29)
-    return Coordinator(job, Settings())
+    return Coordinator(job, Settings(silence=SILENCE))
 
 
 def peak() -> int:

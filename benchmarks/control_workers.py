@@ -30,6 +30,7 @@ from shuffle_worker.protocol.messages import (
 from shuffle_worker.transfer import wire
 
 ROWS = 10
+TRIES = 20
 
 
 class Epoch(msgspec.Struct):
@@ -106,6 +107,49 @@ class Talker:
         return Done(lease, rows_read=ROWS, rows_moved=ROWS, rows_written=ROWS)
 
 
+@dataclass(slots=True)
+class Line:
+    """A worker's connection to its coordinator, made again when it breaks: what was said is then said again."""
+
+    url: str
+    job: str
+    token: str
+    _open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def call(self, path: str, body: bytes) -> bytes:
+        for _ in range(TRIES):
+            try:
+                return await self._once(path, body)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                self.close()
+                await asyncio.sleep(random.uniform(0.5, 1.0))
+        raise ConnectionError(f"{self.url} does not answer")
+
+    async def _once(self, path: str, body: bytes) -> bytes:
+        if self._open is None:
+            where = urlsplit(self.url)
+            self._open = await asyncio.open_connection(where.hostname, where.port, limit=1 << 20)
+        reader, writer = self._open
+        head = (
+            f"POST {path.format(job=self.job)} HTTP/1.1\r\nHost: coordinator\r\n"
+            f"Authorization: {wire.bearer(self.token)}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        head_back = (await reader.readuntil(b"\r\n\r\n")).decode()
+        status = head_back.split(None, 2)[1]
+        length = int(head_back.lower().split("content-length:", 1)[1].split("\r\n", 1)[0])
+        answer = await reader.readexactly(length)
+        if status != "200":
+            raise RuntimeError(f"{status}: {answer.decode()}")
+        return answer
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+
 @dataclass
 class Crowd:
     """Workers that reach their coordinator over HTTP, a connection each.
@@ -149,34 +193,19 @@ class Crowd:
     async def _live(self, talker: Talker) -> None:
         arriving = self.workers / 1000
         await asyncio.sleep(random.uniform(0.0, arriving if not talker.process else 1.0))
-        where = urlsplit(self.url)
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        line = Line(self.url, self.job, self.token)
         try:
-            talker.welcome(await self._call(reader, writer, wire.REGISTER, talker.hello()))
+            talker.welcome(await line.call(wire.REGISTER, talker.hello()))
             while not talker.stopped:
                 if talker.idle:
-                    talker.obey(await self._call(reader, writer, wire.SYNC, talker.report(wait=10.0)))
+                    talker.obey(await line.call(wire.SYNC, talker.report(wait=10.0)))
                     continue
                 plans = any(lease.kind is Kind.PLAN for lease in talker.held)
                 await asyncio.sleep(arriving + 1 if plans else random.uniform(0.0, 2 * self.workers / self.rate))
                 report = talker.report()
                 since = time.perf_counter()
-                answer = await self._call(reader, writer, wire.SYNC, report)
+                answer = await line.call(wire.SYNC, report)
                 self.took.append(time.perf_counter() - since)
                 talker.obey(answer)
         finally:
-            writer.close()
-
-    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> bytes:
-        head = (
-            f"POST {path.format(job=self.job)} HTTP/1.1\r\nHost: coordinator\r\n"
-            f"Authorization: {wire.bearer(self.token)}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        writer.write(head.encode() + body)
-        head_back = (await reader.readuntil(b"\r\n\r\n")).decode()
-        status = head_back.split(None, 2)[1]
-        length = int(head_back.lower().split("content-length:", 1)[1].split("\r\n", 1)[0])
-        answer = await reader.readexactly(length)
-        assert status == "200", (status, answer)
-        return answer
+            line.close()

@@ -247,8 +247,8 @@ class World:
         self.machine.started_at = self.now
         for worker in range(self.job.workers):
             if worker not in self.processes:
-                self.machine._start_worker(worker, self.now)
-        self.perform(self.machine._drain())
+                self.machine.start_worker(worker, self.now)
+        self.perform(self.machine.drain())
 
     # -- what the coordinator asks for -------------------------------------------------------------------------------
 

@@ -1,8 +1,11 @@
 """The coordinator: one state machine a job, and a thin HTTP app around it.
 
-ledger     what is due, what is out, what is done: tranches of splits, groups, attempts   (pure)
-members    who is in the job, seen when, holding what                                      (pure)
-machine    events in, replies and actions out: phases, barrier, ownership, losses, failure (pure)
+ledger     what is due, what is out, what is done; with owners, tranches, leases, totals
+core       what the machine knows, and the moves that all else is made of; with members, losses, pace, undoing
+epochs     when the epoch rises, and the views that workers are sent (views)
+grants     which work a worker is given; handing: groups that change hands; singles: leases there is one of at a time
+survivors  what a lost coordinator's workers report; rebuild: what is made of it
+machine    events in, replies and actions out, on top of all these
 status     a snapshot of it all, with the sentence that people read
 server     aiohttp around the machine
 settings   every limit and default, with its reason

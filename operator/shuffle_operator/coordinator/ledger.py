@@ -20,32 +20,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from shuffle_operator.coordinator.leases import PLAIN, Errand, Leases, parts_of
+from shuffle_operator.coordinator.owners import UNOWNED, Owners
 from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
 from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, OUT, Handover, Tranche
 from shuffle_worker.protocol.messages import Attempt, Done, Kind, Lease, LeaseId
 
 __all__ = ["UNOWNED", "Inconsistent", "Ledger", "Totals"]
 
-UNOWNED = -1
 NO_TRANCHE = -1
 """Of a group that was written before there was a ledger."""
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """What a transfer lease is beside reading one split for one tranche. along: the same split for other tranches.
-    again: what the holder kept is sent. stored: what it has stored is sent, of this attempt."""
-
-    along: tuple[Attempt, ...] = ()
-    again: bool = False
-    stored: Attempt | None = None
-
-    @property
-    def reads(self) -> bool:
-        return not self.again and self.stored is None
-
-
-PLAIN = Errand()
 
 
 @dataclass(slots=True)
@@ -64,10 +48,10 @@ class Ledger:
     keeps_rows: bool = True
     split_wave: Sequence[int] = ()
     group_wave: Sequence[int] = ()
-    owner: list[int] = field(default_factory=list)
     tranche: list[int] = field(default_factory=list)
     tranches: dict[int, Tranche] = field(default_factory=dict)
-    out: dict[LeaseId, int] = field(default_factory=dict)  # lease -> worker
+    leases: Leases = field(default_factory=Leases)
+    owners: Owners = field(init=False)
     totals: Totals = field(default_factory=Totals)
     rows_of: SplitRows = field(default_factory=SplitRows)
     keeper: array[int] = field(default_factory=lambda: array("i"))  # split -> who kept what it sent of it
@@ -75,42 +59,33 @@ class Ledger:
     written_bits: bytearray = field(default_factory=bytearray)  # the same, a bit each, as workers are told
     writing: bytearray = field(default_factory=bytearray)
     unwritten: int = 0
-    counted: dict[tuple[int, int], int] = field(default_factory=dict)  # (tranche, split) -> attempt, where it is not 0
-    _with: dict[int, dict[LeaseId, None]] = field(default_factory=dict)  # worker -> its leases
-    _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of leases that are out and not plain
     _doubled: set[tuple[int, int]] = field(default_factory=set)  # (tranche, split) that is out more than once
     _writes: array[int] = field(default_factory=lambda: array("H"))  # group -> how often it was given out to be written
     _orphaned: set[int] = field(default_factory=set)  # tranches with unowned groups
-    _exceptions: dict[int, list[Attempt]] = field(default_factory=dict)  # tranche -> `counted` of it, once asked for
     _numbers: list[int] = field(default_factory=list)  # of the splits: the same ints in every queue
-    _of_owner: dict[int, list[int]] = field(default_factory=dict)  # worker -> its unwritten groups
 
     def __post_init__(self) -> None:
         self._numbers = list(range(self.splits))
-        self.owner = [UNOWNED] * self.groups
         self.rows_of = SplitRows.of(self.splits)
         self.keeper = array("i", [NOBODY]) * self.splits
         self.written = bytearray(self.groups)
         self.written_bits = bytearray(-(-self.groups // 8))
         self.writing = bytearray(self.groups)
+        self.owners = Owners([UNOWNED] * self.groups, self.written)
         self._writes = array("H", [0]) * self.groups
         self.unwritten = self.groups
         waves = self.group_wave or [0] * self.groups
         first = {wave: self._open(waves.count(wave), None, wave).number for wave in sorted(set(waves))}
         self.tranche = [first[wave] for wave in waves]
-        self.reindex()
+        self._note_orphans()
 
     # -- ownership ---------------------------------------------------------------------------------------------------
 
     def wave_of(self, group: int) -> int:
         return self.group_wave[group] if self.group_wave else 0
 
-    def tranche_for(self, number: int, groups: int, wave: int) -> Tranche:
-        """Nothing done yet."""
-        return Tranche.due_for(number, groups, self.splits, self.split_wave, wave)
-
     def _open(self, groups: int, handover: Handover | None, wave: int) -> Tranche:
-        new = self.tranche_for(self.next_tranche, groups, wave)
+        new = Tranche.due_for(self.next_tranche, groups, self.splits, self.split_wave, wave)
         new.handover = handover
         self.tranches[new.number] = new
         self.next_tranche += 1
@@ -118,7 +93,7 @@ class Ledger:
         if not keeping and handover is None:
             new.waiting.extend(split for split in self._numbers if new.state[split] == DUE)
             return new
-        reading = {lease.item: w for lease, w in self.out.items() if lease.kind is Kind.TRANSFER and self._reads(lease)}
+        reading = self.leases.reading()
         for split in self._numbers:
             if new.state[split] == DONE:
                 continue
@@ -148,49 +123,19 @@ class Ledger:
                     tranche.route(split, self._sender(tranche, split))
 
     def reindex(self) -> None:
-        """After ownership was set from outside: what the grants look up."""
-        self._of_owner = {}
-        for g in range(self.groups):
-            if not self.written[g]:
-                self._of_owner.setdefault(self.owner[g], []).append(g)
+        """After ownership was set from outside."""
+        self.owners.reindex()
         self._note_orphans()
 
     def _note_orphans(self) -> None:
         self._orphaned = set() if self.shared else {self.tranche[g] for g in self.unowned()}
 
-    def _own(self, groups: Sequence[int], worker: int) -> None:
-        """Groups that are not written are a worker's from now on, or nobody's."""
-        going = set(groups)
-        for before in {self.owner[g] for g in groups}:
-            self._of_owner[before] = [g for g in self._of_owner.get(before, ()) if g not in going]
-        for g in groups:
-            self.owner[g] = worker
-        self._of_owner[worker] = sorted(going.union(self._of_owner.get(worker, ())))
-        self._note_orphans()
-
-    def unwritten_of(self, worker: int) -> list[int]:
-        """The groups that a worker owns and has not written."""
-        return [g for g in self._of_owner.get(worker, ()) if not self.written[g]]
-
     def assign(self, workers: list[int]) -> bool:
-        """Give the unowned groups to workers, in runs, those with least to write first. True if there were any."""
-        groups = self.unowned()
-        if not groups or not workers:
-            return False
-        load = {w: len(self._of_owner.get(w, ())) for w in workers}
-        target = -(-(sum(load.values()) + len(groups)) // len(workers))
-        at = 0
-        for worker in sorted(workers, key=lambda w: (load[w], w)):
-            taken = groups[at : at + max(0, target - load[worker])]
-            if at == len(groups):
-                break
-            at += len(taken)
-            for g in taken:
-                self.owner[g] = worker
-            self._of_owner[worker] = sorted([*self._of_owner.get(worker, ()), *taken])
-        self._of_owner[UNOWNED] = groups[at:]
-        self._note_orphans()
-        return True
+        """Give the unowned groups to workers. True if there were any."""
+        changed = self.owners.assign(workers)
+        if changed:
+            self._note_orphans()
+        return changed
 
     def lose(self, worker: int) -> list[int]:
         """A worker is gone. Its leases are due again; its unwritten groups are nobody's, in a tranche of their own.
@@ -200,41 +145,38 @@ class Ledger:
             for split in self._numbers:
                 if self.keeper[split] == worker:
                     self.keeper[split] = NOBODY
-        for lease in self.leases_of(worker):
+        for lease in self.leases.of(worker):
             self.give_back(lease)
         for tranche in self.tranches.values():
             if tranche.handover is not None and tranche.handover.worker == worker:
                 tranche.handover = None
             for split in tranche.release(worker):
                 tranche.route(split, self._sender(tranche, split))
-        held = [g for g, owner in enumerate(self.owner) if owner == worker]
-        lost = [g for g in held if not self.written[g]]
+        lost = self.owners.lose(worker)
         self.separate(lost)
-        for g in held:
-            self.owner[g] = UNOWNED  # written ones too: the next process in this slot does not have them
-        self._of_owner.pop(worker, None)
         return [] if self.shared else lost
 
     def hand_over(self, groups: Iterable[int], worker: int) -> list[int]:
         """Groups leave their owner, which is there still and can send what it has stored for them: they are nobody's,
         in a new tranche for each that they were in. Those that are being written stay. Returns the ones that go."""
-        going = [g for g in groups if self.owner[g] == worker and not self.written[g] and not self.writing[g]]
+        going = [g for g in groups if self.owners.of_group[g] == worker and not self.written[g] and not self.writing[g]]
         for number in sorted({self.tranche[g] for g in going}):
-            done = bytes(state == DONE for state in self.tranches[number].state)
-            counted = {split: attempt for (t, split), attempt in self.counted.items() if t == number}
+            tranche = self.tranches[number]
+            done = bytes(state == DONE for state in tranche.state)
             from_it = [g for g in going if self.tranche[g] == number]
-            self.separate(from_it, Handover(worker, number, done, counted))
+            self.separate(from_it, Handover(worker, number, done, dict(tranche.counted)))
         return going
 
     def separate(self, groups: list[int], handover: Handover | None = None) -> None:
         """Move groups to a new tranche (one for each of their waves), unowned; every split is due for them. Shared ones
-        only lose their owner."""
+        only lose their owner, unless they are in none: a coordinator that is gone had found them written."""
         if not groups:
             return
-        if not self.shared:
-            for wave in sorted({self.wave_of(g) for g in groups}):
-                self._separate([g for g in groups if self.wave_of(g) == wave], wave, handover)
-        self._own(groups, UNOWNED)
+        moving = [g for g in groups if self.tranche[g] == NO_TRANCHE] if self.shared else groups
+        for wave in sorted({self.wave_of(g) for g in moving}):
+            self._separate([g for g in moving if self.wave_of(g) == wave], wave, handover)
+        self.owners.give(groups, UNOWNED)
+        self._note_orphans()
 
     def _separate(self, groups: list[int], wave: int, handover: Handover | None) -> None:
         new = self._open(len(groups), handover, wave)
@@ -249,19 +191,11 @@ class Ledger:
     def _close(self, tranche: Tranche) -> None:
         """Nobody needs it any more: its leases are void, and what they carried along is due again."""
         del self.tranches[tranche.number]
-        for lease in [x for x in self.out if x.kind is Kind.TRANSFER and x.tranche == tranche.number]:
+        for lease in [x for x in self.leases.out if x.kind is Kind.TRANSFER and x.tranche == tranche.number]:
             self.give_back(lease)
-        for key in [key for key in self.counted if key[0] == tranche.number]:
-            del self.counted[key]
-        self._exceptions.pop(tranche.number, None)
 
     def unowned(self) -> list[int]:
-        return self.unwritten_of(UNOWNED)
-
-    @property
-    def all_owned(self) -> bool:
-        """No group is left that nobody is to write."""
-        return all(self.written[g] for g in self._of_owner.get(UNOWNED, ()))
+        return self.owners.unwritten_of(UNOWNED)
 
     def share(self, newcomer: int, workers: list[int]) -> bool:
         """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands.
@@ -274,18 +208,22 @@ class Ledger:
             for t in self.tranches.values()
             if self.shared or (t.untouched(self.split_wave) and t.handover is None)
         }
-        wanted = fair - len(self._of_owner.get(newcomer, ()))
+        wanted = fair - self.owners.count(newcomer)
         if not fresh or wanted <= 0:
             return False
         free = (
             g
             for g in range(self.groups)
-            if not self.written[g] and not self.writing[g] and self.owner[g] != newcomer and self.tranche[g] in fresh
+            if not self.written[g]
+            and not self.writing[g]
+            and self.owners.of_group[g] != newcomer
+            and self.tranche[g] in fresh
         )
         taken = list(islice(free, wanted))
         if taken:
             self.separate(taken)
-            self._own(taken, newcomer)
+            self.owners.give(taken, newcomer)
+            self._note_orphans()
         return bool(taken)
 
     def handing(self) -> list[tuple[int, int]]:
@@ -312,14 +250,15 @@ class Ledger:
                 continue
             lease = self._grant_sending(tranche, worker)
             if lease is None and reads:
-                lease = self._grant_reading(tranche, worker)
+                split = tranche.next_waiting()
+                lease = self._grant_read(tranche, split, worker) if split is not None else None
             if lease is not None:
                 return lease
         return None
 
     def _grant_sending(self, tranche: Tranche, worker: int) -> LeaseId | None:
         def ready(split: int) -> bool:
-            return self._sender(tranche, split) == worker or not self._is_reading(worker, split)
+            return self._sender(tranche, split) == worker or not self.leases.is_reading(worker, split)
 
         while (split := tranche.next_held(worker, ready)) is not None:
             sender = self._sender(tranche, split)
@@ -330,10 +269,6 @@ class Ledger:
             stored = handover.source(split) if handover is not None and handover.worker == worker else None
             return self._grant_split([tranche], split, worker, Errand(again=stored is None, stored=stored))
         return None
-
-    def _grant_reading(self, tranche: Tranche, worker: int) -> LeaseId | None:
-        split = tranche.next_waiting()
-        return self._grant_read(tranche, split, worker) if split is not None else None
 
     def _grant_read(self, tranche: Tranche, split: int, worker: int) -> LeaseId:
         together = [tranche]
@@ -355,8 +290,8 @@ class Ledger:
 
     def grant_spare(self, worker: int, lease: LeaseId) -> LeaseId | None:
         """A second attempt at a transfer that is out with somebody else. The first of the two to finish counts."""
-        numbers = [part.tranche for part in self.parts(lease)]
-        if self.out.get(lease) in (None, worker) or any((n, lease.item) in self._doubled for n in numbers):
+        numbers = [part.tranche for part in self.leases.parts(lease)]
+        if self.leases.out.get(lease) in (None, worker) or any((n, lease.item) in self._doubled for n in numbers):
             return None
         there = [self.tranches[n] for n in numbers if n in self.tranches]
         together = [tranche for tranche in there if tranche.state[lease.item] == OUT]
@@ -371,24 +306,18 @@ class Ledger:
         first, *others = together
         along = tuple(Attempt(t.number, split, self._next_attempt(t.given, split)) for t in others)
         attempt = self._next_attempt(first.given, split)
-        lease = self._grant(LeaseId(Kind.TRANSFER, first.number, split, attempt), worker)
-        if along or errand is not PLAIN:
-            self._errands[lease] = Errand(along, errand.again, errand.stored)
-        return lease
+        lease = LeaseId(Kind.TRANSFER, first.number, split, attempt)
+        return self.leases.grant(lease, worker, Errand(along, errand.again, errand.stored))
 
     def grant_write(self, worker: int) -> LeaseId | None:
         """A group of this worker's whose barrier is reached; of anybody's where shards are shared."""
-        mine = self._of_owner.get(worker, [])
-        while mine and self.written[mine[0]]:
-            mine.pop(0)
-        found = next((g for g in mine if self._ready(g)), None)
+        found = next((g for g in self.owners.first(worker) if self._ready(g)), None)
         if found is None and self.shared and self.writing.count(1) < self.unwritten:
-            others = (g for owner, groups in self._of_owner.items() if owner != worker for g in reversed(groups))
-            found = next((g for g in others if self._ready(g)), None)
+            found = next((g for g in self.owners.of_others(worker) if self._ready(g)), None)
         if found is None:
             return None
         self.writing[found] = 1
-        return self._grant(LeaseId(Kind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
+        return self.leases.grant(LeaseId(Kind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
 
     def _ready(self, group: int) -> bool:
         """To be written, and not being written yet. `remaining` is 0 from the barrier on."""
@@ -400,70 +329,28 @@ class Ledger:
         given[item] += 1
         return self.attempt_floor + given[item] - 1
 
-    def _grant(self, lease: LeaseId, worker: int) -> LeaseId:
-        self.out[lease] = worker
-        self._with.setdefault(worker, {})[lease] = None
-        return lease
-
-    def _end(self, lease: LeaseId) -> bool:
-        """It is not out any more, however it ended."""
-        holder = self.out.pop(lease, None)
-        if holder is None:
-            return False
-        self._with[holder].pop(lease, None)
-        return True
-
-    def leases_of(self, worker: int) -> list[LeaseId]:
-        """What a worker has, in the order in which it was given out."""
-        return list(self._with.get(worker, ()))
-
-    def void(self) -> None:
-        """No lease counts any more."""
-        self.out.clear()
-        self._with.clear()
-
-    def parts(self, lease: LeaseId) -> list[Attempt]:
-        """The attempts that a transfer lease is: its own, and those it carries along."""
-        own = Attempt(lease.tranche, lease.item, lease.attempt)
-        return [own, *self._errands.get(lease, PLAIN).along]
-
-    def _reads(self, lease: LeaseId) -> bool:
-        return self._errands.get(lease, PLAIN).reads
-
-    def _is_reading(self, worker: int, split: int) -> bool:
-        return any(
-            lease.item == split and holder == worker and lease.kind is Kind.TRANSFER and self._reads(lease)
-            for lease, holder in self.out.items()
-        )
-
     def order(self, lease: LeaseId) -> Lease:
         """The lease with all that its holder needs to know."""
         if lease.kind is Kind.TRANSFER:
-            errand = self._errands.get(lease, PLAIN)
+            errand = self.leases.errand(lease)
             return Lease(lease, along=list(errand.along), again=errand.again, stored=errand.stored)
         if lease.kind is Kind.WRITE:
-            return Lease(lease, counted=self._counted_for(self.tranche[lease.item]))
+            tranche = self.tranches.get(self.tranche[lease.item])
+            return Lease(lease, counted=tranche.exceptions() if tranche is not None else [])
         if lease.kind is Kind.COMMIT:
             return Lease(lease, rows=self.totals.rows_read if self.rows_known and self.keeps_rows else -1)
         return Lease(lease)
 
-    def _counted_for(self, tranche: int) -> list[Attempt]:
-        found = self._exceptions.get(tranche)
-        if found is None:
-            found = [Attempt(t, s, a) for (t, s), a in sorted(self.counted.items()) if t == tranche]
-            self._exceptions[tranche] = found
-        return found
-
     def give_back(self, lease: LeaseId) -> None:
         """A lease that was out will not be finished by its holder: it is due again."""
-        if not self._end(lease):
+        errand = self.leases.end(lease)
+        if errand is None:
             return
         if lease.kind is Kind.WRITE:
             self.writing[lease.item] = 0
         elif lease.kind is Kind.TRANSFER:
-            for part in self.parts(lease):
+            for part in parts_of(lease, errand):
                 self._put_back(part.tranche, lease.item)
-            self._errands.pop(lease, None)
 
     def _put_back(self, number: int, split: int) -> None:
         tranche = self.tranches.get(number)
@@ -482,13 +369,11 @@ class Ledger:
     def redo(self, split: int) -> None:
         """What is shared of a split is damaged: it is made again, by an attempt of its own."""
         for tranche in self.tranches.values():
-            if tranche.undo(split):
-                self.counted.pop((tranche.number, split), None)
-                self._exceptions.pop(tranche.number, None)
+            tranche.undo(split)
 
     def not_at_hand(self, lease: LeaseId) -> None:
         """The holder of a lease does not have, or not any more, what it was to send: let somebody read it."""
-        errand = self._errands.get(lease, PLAIN)
+        errand = self.leases.errand(lease)
         tranche = self.tranches.get(lease.tranche)
         if errand.again:
             self._forget_keeper(lease.item)
@@ -505,29 +390,20 @@ class Ledger:
     def finish(self, done: Done, worker: int) -> bool:
         """Count a finished lease. False where it was not out with this worker (counted before, or taken away)."""
         lease = done.id
-        if self.out.get(lease) != worker:
+        if self.leases.out.get(lease) != worker:
             return False
         if lease.kind is Kind.TRANSFER:
             self._finish_transfer(lease, done, worker)
         else:
-            self._end(lease)
+            self.leases.end(lease)
             if lease.kind is Kind.WRITE:
                 self._finish_write(lease.item, done)
         return True
 
     def _finish_transfer(self, lease: LeaseId, done: Done, worker: int) -> None:
-        split, parts, errand = lease.item, self.parts(lease), self._errands.get(lease, PLAIN)
-        self._end(lease)
-        self._errands.pop(lease, None)
-        again = self.rows_of.seen(split) or not errand.reads
-        totals = self.totals
-        totals.bytes_read += done.bytes_read
-        totals.bytes_sent += done.bytes_moved
-        if again:
-            totals.splits_redone += 1
-            totals.splits_resent += not errand.reads
-            totals.bytes_read_again += done.bytes_read
-            totals.bytes_sent_again += done.bytes_moved
+        split, parts, errand = lease.item, self.leases.parts(lease), self.leases.errand(lease)
+        self.leases.end(lease)
+        self.totals.transferred(done, again=self.rows_of.seen(split) or not errand.reads, resent=not errand.reads)
         for part in parts:
             self.mark_transferred(part.tranche, split, part.attempt, done.rows_read)
         if done.kept and self.keeper[split] == NOBODY:
@@ -547,25 +423,21 @@ class Ledger:
             tranche = self.tranches.get(key[0])
             if tranche is None or tranche.state[split] != OUT:
                 self._doubled.discard(key)
-        for lease in [x for x in self.out if x.kind is Kind.TRANSFER and x.item == split]:
-            numbers = [part.tranche for part in self.parts(lease)]
+        for lease in [x for x in self.leases.out if x.kind is Kind.TRANSFER and x.item == split]:
+            numbers = [part.tranche for part in self.leases.parts(lease)]
             if not any(n in self.tranches and self.tranches[n].state[split] == OUT for n in numbers):
-                self._end(lease)
-                self._errands.pop(lease, None)
+                self.leases.end(lease)
 
     def mark_transferred(self, number: int, split: int, attempt: int, rows: int) -> None:
         """A split is done for a tranche. Also called while a lost ledger is rebuilt from what workers report."""
         self.totals.rows_read += self.rows_of.note(split, rows)
         tranche = self.tranches.get(number)
-        if tranche is not None and tranche.finish(split) and attempt:
-            self.counted[number, split] = attempt
-            self._exceptions.pop(number, None)
+        if tranche is not None:
+            tranche.finish(split, attempt)
 
     def _finish_write(self, group: int, done: Done) -> None:
         self.writing[group] = 0
-        self.totals.rows_received += done.rows_moved
-        self.totals.files += done.files
-        self.totals.largest = max(self.totals.largest, done.largest)
+        self.totals.written(done)
         self.mark_written(group, done.rows_written, done.bytes_written)
 
     def mark_written(self, group: int, rows: int, size: int) -> None:
@@ -589,6 +461,16 @@ class Ledger:
             self.tranche[group] = NO_TRANCHE
 
     # -- where things stand ------------------------------------------------------------------------------------------
+
+    @property
+    def out(self) -> dict[LeaseId, int]:
+        """lease -> worker."""
+        return self.leases.out
+
+    @property
+    def owner(self) -> list[int]:
+        """Of each group."""
+        return self.owners.of_group
 
     @property
     def splits_done(self) -> int:

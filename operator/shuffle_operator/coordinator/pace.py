@@ -100,7 +100,7 @@ class Pace:
         for worker, live in members.items():
             if worker == to or not live.able:
                 continue
-            waiting = [g for g in ledger.unwritten_of(worker) if not ledger.writing[g]]
+            waiting = [g for g in ledger.owners.unwritten_of(worker) if not ledger.writing[g]]
             if len(waiting) < 2 or ledger.hands_over(worker):
                 continue
             ready = [g for g in waiting if ledger.tranches[ledger.tranche[g]].remaining == 0]

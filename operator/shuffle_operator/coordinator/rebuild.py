@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from shuffle_operator.coordinator.ledger import NO_TRANCHE, Ledger
-from shuffle_operator.coordinator.tranches import DUE
+from shuffle_operator.coordinator.tranches import DUE, Tranche
 from shuffle_worker.protocol.messages import Held, PlanSummary
 from shuffle_worker.protocol.runs import spread
 
@@ -49,13 +49,13 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     ledger = new_ledger(summary, generation)
     here_then = {m.worker for m in newest.members if m.worker in here and here[m.worker][0] == m.incarnation}
 
-    ledger.owner, ledger.tranche = spread(newest.groups, newest.runs)
+    ledger.owner[:], ledger.tranche = spread(newest.groups, newest.runs)
     ledger.tranches = {}
     sizes = Counter(ledger.tranche)
     for number in sorted(sizes.keys() - {NO_TRANCHE}):
         size = sizes[number]
         wave = ledger.wave_of(ledger.tranche.index(number))
-        ledger.tranches[number] = ledger.tranche_for(number, size, wave)
+        ledger.tranches[number] = Tranche.due_for(number, size, ledger.splits, ledger.split_wave, wave)
 
     for worker, (_, held) in here.items():
         for tranche, split, attempt, rows in held.transferred:

@@ -42,6 +42,9 @@ are told of them at once, and what waits to be sent is memory."""
 AT_ONCE = 256
 """Answers larger than a piece that are being sent at a time."""
 
+BACKLOG = 4096
+"""Connections that may wait to be taken: a job's workers all come at once."""
+
 PATIENCE = 30.0
 """Seconds that a worker has to take such an answer."""
 
@@ -160,7 +163,7 @@ class CoordinatorServer:
 
     @staticmethod
     async def _listen(runner: web.AppRunner, host: str, port: int, context: ssl.SSLContext | None = None) -> str:
-        await web.TCPSite(runner, host, port, ssl_context=context).start()
+        await web.TCPSite(runner, host, port, ssl_context=context, backlog=BACKLOG).start()
         bound = runner.addresses[-1]
         return f"{bound[0]}:{bound[1]}"
 
@@ -252,12 +255,17 @@ class CoordinatorServer:
         response = web.StreamResponse()
         response.content_type = "application/json"
         response.content_length = size
-        async with self._large, asyncio.timeout(PATIENCE):
-            await response.prepare(request)
-            for part in parts:
-                for start in range(0, len(part), PIECE):
-                    await response.write(part[start : start + PIECE])
-            await response.write_eof()
+        async with self._large:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await response.prepare(request)
+                    for part in parts:
+                        for start in range(0, len(part), PIECE):
+                            await response.write(part[start : start + PIECE])
+                    await response.write_eof()
+            except (ConnectionError, TimeoutError):  # it will ask again, or is gone
+                if request.transport is not None:
+                    request.transport.abort()
         return response
 
     async def _snapshot(self, request: web.Request) -> web.Response:

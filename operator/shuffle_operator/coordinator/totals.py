@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
+from shuffle_worker.protocol.messages import Done
+
 UNKNOWN = -1
 
 
@@ -29,6 +31,20 @@ class Totals:
     largest: int = 0
     splits_redone: int = 0
     splits_resent: int = 0
+
+    def transferred(self, done: Done, *, again: bool, resent: bool) -> None:
+        self.bytes_read += done.bytes_read
+        self.bytes_sent += done.bytes_moved
+        if again:
+            self.splits_redone += 1
+            self.splits_resent += resent
+            self.bytes_read_again += done.bytes_read
+            self.bytes_sent_again += done.bytes_moved
+
+    def written(self, done: Done) -> None:
+        self.rows_received += done.rows_moved
+        self.files += done.files
+        self.largest = max(self.largest, done.largest)
 
 
 @dataclass(slots=True)

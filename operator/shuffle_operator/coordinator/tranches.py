@@ -47,7 +47,7 @@ class Tranche:
     """groups: how many are in it now. state: a byte a split. given: how often each split was given out. waiting: splits
     for anybody to read. held: splits that a worker can send without reading. Entries of queues whose split is not due
     (any more) are skipped. wave: of all of its groups (`PlanSummary.group_wave`); splits of other waves count as
-    done."""
+    done. counted: split -> the attempt that did, where that is not 0."""
 
     number: int
     groups: int
@@ -58,6 +58,8 @@ class Tranche:
     held: dict[int, deque[int]] = field(default_factory=dict)
     given: array[int] = field(default_factory=lambda: array("H"))
     handover: Handover | None = None
+    counted: dict[int, int] = field(default_factory=dict)
+    _exceptions: list[Attempt] | None = None
 
     @classmethod
     def due_for(cls, number: int, groups: int, splits: int, waves: Sequence[int] = (), wave: int = 0) -> Tranche:
@@ -107,15 +109,26 @@ class Tranche:
         """Due again, after it was done. False where it was not."""
         if self.state[split] != DONE:
             return False
+        self.counted.pop(split, None)
+        self._exceptions = None
         self.state[split] = DUE
         self.remaining += 1
         self.waiting.append(split)
         return True
 
-    def finish(self, split: int) -> bool:
+    def finish(self, split: int, attempt: int) -> bool:
         """False where it was done already."""
         if self.state[split] == DONE:
             return False
         self.state[split] = DONE
         self.remaining -= 1
+        if attempt:
+            self.counted[split] = attempt
+            self._exceptions = None
         return True
+
+    def exceptions(self) -> list[Attempt]:
+        """The attempts that counted where that was not 0, in order; asked for with every group that is written."""
+        if self._exceptions is None:
+            self._exceptions = [Attempt(self.number, split, attempt) for split, attempt in sorted(self.counted.items())]
+        return self._exceptions

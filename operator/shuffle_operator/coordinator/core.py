@@ -1,0 +1,214 @@
+"""What the state machine of a job knows, and the few moves that all else is made of: a worker starts or is lost, the
+phase goes on, the job fails.
+
+`machine.py` adds the events; `handing.py` and `grants.py` decide on top of this who owns what, and who does what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shuffle_operator.coordinator.epochs import Epochs
+from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
+from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.losses import Cause, Losses
+from shuffle_operator.coordinator.members import Live, Past
+from shuffle_operator.coordinator.pace import Pace
+from shuffle_operator.coordinator.phases import TERMINAL, TRANSITIONS
+from shuffle_operator.coordinator.rebuild import EPOCHS
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.singles import Singles
+from shuffle_operator.coordinator.survivors import Survivors
+from shuffle_operator.coordinator.undoing import Undoing
+from shuffle_worker.protocol.messages import (
+    Job,
+    LeaseId,
+    Phase,
+    PlanSummary,
+)
+
+
+@dataclass(slots=True)
+class Core:
+    """generation: see `rebuild`; 0 for the first. Of `members`: burdened are those that are not able, or were not;
+    writers hold a lease that could still write. Of incarnations: the lost ones must not take the place of their
+    successors; those that are dismissed are not wanted any more, and may go. recounting: a worker looks which groups
+    are written, before those that nobody holds are given out."""
+
+    job: Job
+    settings: Settings = field(default_factory=Settings)
+    generation: int = 0
+    phase: Phase = Phase.PENDING
+    members: dict[int, Live] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
+    summary: PlanSummary | None = None
+    ledger: Ledger | None = None
+    cause: Cause | None = None
+    output: dict[str, str | int | float] = field(default_factory=dict)
+    started_at: float | None = None
+    planned_at: float | None = None
+    grown_at: float | None = None
+    barrier_at: float | None = None
+    finished_at: float | None = None
+    alone_since: float | None = None
+    losses: Losses = field(default_factory=Losses)
+    lost: int = 0
+    replaced: int = 0
+    last_failure: Cause | None = None
+    hindrance: str = ""
+    """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
+    left_behind: bool = False
+    """What the job wrote could not be removed."""
+    undoing: Undoing | None = None
+    fail_later: Cause | None = None
+    recounting: bool = False
+    burdened: set[int] = field(default_factory=set)
+    writers: set[int] = field(default_factory=set)
+    starting: dict[int, float] = field(default_factory=dict)
+    lost_incarnations: set[str] = field(default_factory=set)
+    dismissed: set[str] = field(default_factory=set)
+    actions: list[Action] = field(default_factory=list)
+    singles: Singles = field(default_factory=Singles)
+    survivors: Survivors = field(default_factory=Survivors)
+    epochs: Epochs = field(init=False)
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.epochs = Epochs(self.generation * EPOCHS)
+        self.pace = Pace(self.settings)
+
+    # -- what callers read -------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        return self.epochs.number
+
+    @property
+    def over(self) -> bool:
+        return self.phase in TERMINAL
+
+    @property
+    def barrier_wait(self) -> float | None:
+        """Seconds from the plan until every row had arrived; None before that."""
+        if self.barrier_at is None or self.planned_at is None:
+            return None
+        return self.barrier_at - self.planned_at
+
+    @property
+    def failing(self) -> bool:
+        return self.undoing is not None
+
+    def quiet(self) -> bool:
+        """Nobody holds a lease that could still write, so that an abort finds all there is to remove."""
+        return not self.writers
+
+    def able(self) -> list[int]:
+        """Workers that may own groups."""
+        return sorted(w for w, live in self.members.items() if live.able)
+
+    def settled(self, now: float) -> bool:
+        """All workers that were asked for are here, or the others have been waited for long enough."""
+        if len(self.members) >= self.job.workers:
+            return True
+        since, patience = self.planned_at, self.settings.patience
+        if self.grown_at is not None:
+            since, patience = self.grown_at, self.settings.growth_patience
+        return since is not None and now - since >= patience
+
+    def leases_of(self, worker: int) -> list[LeaseId]:
+        held = self.singles.of(worker)
+        if self.ledger is not None and not self.failing:
+            held += self.ledger.leases.of(worker)
+        return held
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def start_worker(self, worker: int, now: float) -> None:
+        if worker not in self.members:
+            self.starting[worker] = now
+            self.actions.append(StartWorker(worker, self.epoch))
+
+    def lose(self, live: Live, now: float, why: str, *, fault: bool = False, counted: bool = True) -> None:
+        self.drop(live)
+        counted = counted and not live.released
+        self.epochs.changed()
+        self.singles.lose(live.worker)
+        repair = 0
+        if self.ledger is not None:
+            repair = len(self.ledger.lose(live.worker))
+            self.ledger.assign(self.able())
+        if counted:
+            self.lost += 1
+            self.count_loss(live.worker, why, fault)
+        self.actions.append(Wake(None))
+        if not self.members:
+            self.alone_since = now
+        if not counted:
+            self.actions.append(Note("WorkerLeft", f"worker {live.worker} left; nothing that it held is missing"))
+            return
+        if repair:
+            what = f"{repair} of its unwritten groups are done again"
+            self.actions.append(Note("WorkerLost", f"worker {live.worker} was lost: {why}; {what}", warning=True))
+        else:
+            self.actions.append(
+                Note("WorkerLost", f"worker {live.worker} was lost: {why}; nothing it held is missing", warning=True)
+            )
+
+    def drop(self, live: Live) -> None:
+        del self.members[live.worker]
+        self.burdened.discard(live.worker)
+        self.epochs.left(live.worker)
+        self.writers.discard(live.worker)
+        self.lost_incarnations.add(live.incarnation)
+        self.past.add(live.counters)
+        self.pace.forget(live.worker)
+
+    def replace(self, live: Live, now: float, why: str, *, fault: bool = False) -> None:
+        """It is there, and of no use: lost, stopped, and another one in its place."""
+        self.lose(live, now, why, fault=fault)
+        self.actions.append(StopWorker(live.worker, now=True))
+        if not self.failing and live.worker < self.job.workers:
+            self.start_worker(live.worker, now)
+            self.replaced += 1
+
+    def count_loss(self, worker: int, why: str, fault: bool) -> None:
+        self.last_failure = Cause("WorkerFailed" if fault else "WorkerLost", why, worker)
+        enough = self.losses.count(worker, why, fault, self.job.workers, self.settings)
+        self.fail_later = self.fail_later or enough
+
+    # -- phases ------------------------------------------------------------------------------------------------------
+
+    def go(self, phase: Phase, now: float) -> None:
+        if phase is self.phase:
+            return
+        if phase not in TRANSITIONS[self.phase]:
+            raise AssertionError(f"{self.phase} does not lead to {phase}")
+        self.phase = phase
+        self.actions.append(Note(str(phase), self._sentence(phase)))
+        self.actions.append(Wake(None))
+        if phase in TERMINAL:
+            self.finished_at = now
+            for worker in set(self.members) | set(self.starting):
+                self.actions.append(StopWorker(worker, now=False))
+
+    def _sentence(self, phase: Phase) -> str:
+        if phase is Phase.FAILED and self.cause is not None:
+            return f"{self.cause.reason}: {self.cause.message}"
+        if phase is Phase.TRANSFERRING and self.ledger is not None:
+            return f"{self.ledger.splits} splits into {self.ledger.groups} groups"
+        return f"{self.job.name} is {str(phase).lower()}"
+
+    def fail(self, cause: Cause, now: float) -> None:
+        """Note the root cause, once; what follows from it does not replace it."""
+        if self.failing or self.over:
+            return
+        self.cause = cause
+        self.undoing = Undoing(cause, now)
+        self.singles.void()
+        if self.ledger is not None:
+            self.ledger.leases.void()
+        self.actions.append(Wake(None))
+
+    def drain(self) -> list[Action]:
+        actions, self.actions = self.actions, []
+        return actions

@@ -1,0 +1,66 @@
+"""The epoch of a job: what it means that one has passed, and which views workers are sent.
+
+It rises when somebody is lost or groups change hands, and then nobody is given work before knowing that; and when
+workers are new, which the others need not know to go on. Used by the machine alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.members import Live
+from shuffle_operator.coordinator.views import Views
+from shuffle_worker.protocol.messages import View
+
+
+@dataclass(slots=True)
+class Epochs:
+    """number: the epoch now. due: that a worker must know of before it is given work. joining: workers that no view
+    tells of yet."""
+
+    number: int
+    due: int = 0
+    joining: set[int] = field(default_factory=set)
+    _admitted: float = float("-inf")
+    _views: Views = field(default_factory=Views)
+
+    def changed(self) -> None:
+        """Ownership did, or who is there."""
+        self.number += 1
+        self.due = self.number
+        self.joining.clear()
+
+    def rename(self) -> None:
+        """The next process in a slot gets another name, for it carries the epoch."""
+        self.number += 1
+
+    def join(self, live: Live) -> None:
+        live.joined = self.number + 1
+        self.joining.add(live.worker)
+
+    def left(self, worker: int) -> None:
+        self.joining.discard(worker)
+
+    def admit(self, now: float, gathering: float) -> frozenset[int]:
+        """Let the others know who is new; returns who that is. Each of them is told, so those that come one after
+        another within `gathering` seconds are told of together."""
+        if not self.joining or now - self._admitted < gathering:
+            return frozenset()
+        new = frozenset(self.joining)
+        self.number += 1
+        self._admitted = now
+        self.joining.clear()
+        return new
+
+    def knows(self, live: Live) -> bool:
+        """It has the view that work is given in terms of, and is in it; whoever has an older one will ask for it."""
+        return max(self.due, live.joined) <= live.epoch <= self.number
+
+    def view_since(self, base: int, plan: str, members: Mapping[int, Live], ledger: Ledger) -> View:
+        """For who has the view of epoch `base`."""
+        if self._views.epoch != self.number:
+            there = {worker: live.member for worker, live in members.items()}
+            self._views.publish(plan, self.number, there, ledger)
+        return self._views.since(base)

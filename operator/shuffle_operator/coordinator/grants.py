@@ -1,0 +1,55 @@
+"""Which work a worker is given when it asks for some. Used by the machine alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shuffle_operator.coordinator.core import Core
+from shuffle_operator.coordinator.handing import Handing
+from shuffle_operator.coordinator.members import Live
+from shuffle_worker.protocol.messages import (
+    Kind,
+    LeaseId,
+    Phase,
+)
+
+
+@dataclass(slots=True)
+class Grants:
+    """Looks for what is due; where nothing is, for what others can be relieved of."""
+
+    core: Core
+    handing: Handing
+
+    def grant(self, live: Live, now: float) -> LeaseId | None:
+        if self.core.failing:
+            return self.core.singles.grant(Kind.ABORT, live.worker) if self.core.quiet() else None
+        ledger = self.core.ledger
+        if ledger is None or self.core.recounting:
+            planning = self.core.recounting or (self.core.phase is Phase.PLANNING and not self.core.survivors.awaited)
+            lease = self.core.singles.grant(Kind.PLAN, live.worker) if planning and not live.leaving else None
+            if lease is not None or ledger is None:
+                return lease
+        if self.core.phase is Phase.COMMITTING:
+            return None if live.leaving else self.core.singles.grant(Kind.COMMIT, live.worker)
+        if not self.core.epochs.knows(live):
+            return None  # first the view, then work in terms of it
+        if live.leaving:
+            return ledger.grant_transfer(live.worker, reads=False)
+        return ledger.grant_write(live.worker) or ledger.grant_transfer(live.worker) or self._help(live, now)
+
+    def _help(self, live: Live, now: float) -> LeaseId | None:
+        """Nothing is due for this worker: what it can take off others, see `pace.py`."""
+        ledger = self.core.ledger
+        assert ledger is not None
+        sender = self.core.pace.to_steal(ledger, live.worker, now)
+        lease = ledger.steal(live.worker, sender) if sender is not None else None
+        if lease is None:
+            late = self.core.pace.to_spare(ledger, live.worker, now)
+            lease = ledger.grant_spare(live.worker, late) if late is not None else None
+        movable = self.core.phase is Phase.WRITING and live.able and not ledger.shared
+        if lease is None and movable and self.core.barrier_at is not None:
+            groups = self.core.pace.to_move(ledger, self.core.barrier_at, self.core.members, live.worker, now)
+            if groups:
+                self.handing.move(groups, ledger.owner[groups[0]], [live.worker])
+        return lease

@@ -1,0 +1,85 @@
+"""The leases that are out: who has which, and what a transfer is beside reading one split for one tranche.
+
+The ledger's, which knows what a lease's end means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shuffle_worker.protocol.messages import Attempt, Kind, LeaseId
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a transfer lease is beside reading one split for one tranche. along: the same split for other tranches.
+    again: what the holder kept is sent. stored: what it has stored is sent, of this attempt."""
+
+    along: tuple[Attempt, ...] = ()
+    again: bool = False
+    stored: Attempt | None = None
+
+    @property
+    def reads(self) -> bool:
+        return not self.again and self.stored is None
+
+
+PLAIN = Errand()
+
+
+@dataclass(slots=True)
+class Leases:
+    """out: lease -> worker."""
+
+    out: dict[LeaseId, int] = field(default_factory=dict)
+    _with: dict[int, dict[LeaseId, None]] = field(default_factory=dict)  # worker -> its leases
+    _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of those that are not plain
+
+    def grant(self, lease: LeaseId, worker: int, errand: Errand = PLAIN) -> LeaseId:
+        self.out[lease] = worker
+        self._with.setdefault(worker, {})[lease] = None
+        if errand != PLAIN:
+            self._errands[lease] = errand
+        return lease
+
+    def end(self, lease: LeaseId) -> Errand | None:
+        """It is not out any more, however it ended. Returns what it was; None where it was not out."""
+        holder = self.out.pop(lease, None)
+        if holder is None:
+            return None
+        self._with[holder].pop(lease, None)
+        return self._errands.pop(lease, PLAIN)
+
+    def of(self, worker: int) -> list[LeaseId]:
+        """What a worker has, in the order in which it was given out."""
+        return list(self._with.get(worker, ()))
+
+    def void(self) -> None:
+        """No lease counts any more."""
+        self.out.clear()
+        self._with.clear()
+        self._errands.clear()
+
+    def errand(self, lease: LeaseId) -> Errand:
+        return self._errands.get(lease, PLAIN)
+
+    def parts(self, lease: LeaseId) -> list[Attempt]:
+        """The attempts that a transfer lease is: its own, and those it carries along."""
+        return parts_of(lease, self.errand(lease))
+
+    def reading(self) -> dict[int, int]:
+        """split -> who reads it."""
+        return {
+            lease.item: worker
+            for lease, worker in self.out.items()
+            if lease.kind is Kind.TRANSFER and self.errand(lease).reads
+        }
+
+    def is_reading(self, worker: int, split: int) -> bool:
+        mine = self._with.get(worker, ())
+        return any(x.item == split and x.kind is Kind.TRANSFER and self.errand(x).reads for x in mine)
+
+
+def parts_of(lease: LeaseId, errand: Errand) -> list[Attempt]:
+    """The attempts that a transfer lease is: its own, and those it carries along."""
+    return [Attempt(lease.tranche, lease.item, lease.attempt), *errand.along]

@@ -1,0 +1,53 @@
+"""Waiting for the workers that a lost coordinator left behind, and for what they hold, before anything is given out.
+
+What is made of it is in `rebuild.py`. Used by the machine alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from shuffle_operator.coordinator.members import Live
+from shuffle_worker.protocol.messages import Held, View
+
+
+@dataclass(slots=True)
+class Survivors:
+    """since: when the waiting began; None where nobody is waited for."""
+
+    since: float | None = None
+    _held: dict[int, Held] = field(default_factory=dict)
+    _newest: View | None = None
+
+    @property
+    def awaited(self) -> bool:
+        return self.since is not None
+
+    def expect(self, now: float) -> None:
+        if self.since is None:
+            self.since = now
+
+    def report(self, worker: int, held: Held, now: float) -> None:
+        """Only the newest view is kept, whoever had it: thousands of them would be gigabytes."""
+        if self._newest is None or held.view.epoch > self._newest.epoch:
+            self._newest = held.view
+        self._held[worker] = msgspec.structs.replace(held, view=self._newest)
+        self.expect(now)
+
+    def forget(self) -> None:
+        """It was planned anew before they had been waited for: they start over."""
+        self.since = self._newest = None
+        self._held.clear()
+
+    def here(
+        self, members: Mapping[int, Live], wanted: int, now: float, patience: float
+    ) -> dict[int, tuple[str, Held]] | None:
+        """Once all are there, or have been waited for: worker -> (incarnation, what it holds). None before that."""
+        if self.since is None or (len(members) < wanted and now - self.since < patience):
+            return None
+        found = {w: (live.incarnation, self._held[w]) for w, live in members.items() if w in self._held}
+        self.forget()
+        return found
