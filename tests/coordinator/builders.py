@@ -71,6 +71,8 @@ class Puppet:
     view: View | None = None
     holding: list[LeaseId] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+    full: str = ""
 
     def register(self, version: int = VERSION, held: Held | None = None) -> Registered:
         message = Register(version, self.number, self.incarnation, f"127.0.0.1:{self.number}", 1, 1 << 29, held)
@@ -90,9 +92,10 @@ class Puppet:
             self.holding,
             done or [],
             failed or [],
-            Counters(),
+            self.counters,
             free,
             leaving=leaving,
+            full=self.full,
         )
         orders, actions = self.play.machine.sync(message, self.play.now)
         self.play.did(actions)

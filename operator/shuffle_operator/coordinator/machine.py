@@ -74,6 +74,7 @@ class Coordinator:
     _dismissed: set[str] = field(default_factory=set)  # incarnations that are not wanted any more, and may go
     _burdened: set[int] = field(default_factory=set)  # members that are not able, or were not
     _starting: dict[int, float] = field(default_factory=dict)
+    _expected: dict[int, float] = field(default_factory=dict)  # slots that survivors may be in, since when
     _actions: list[Action] = field(default_factory=list)
     undoing: Undoing | None = None
     _alone_since: float | None = None
@@ -127,6 +128,7 @@ class Coordinator:
                 message.worker, message.incarnation, message.address, message.slots, message.memory, now
             )
             self._starting.pop(message.worker, None)
+            self._expected.pop(message.worker, None)
             self._alone_since = None
             self.epoch += 1
             if message.held is not None and self.ledger is None:
@@ -143,6 +145,8 @@ class Coordinator:
             stop = self.over or message.incarnation in self._dismissed
             return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=stop), self._drain()
         live.seen = now
+        if self.ledger is None or message.epoch == self.epoch or message.epoch != live.epoch:
+            live.behind_since = now
         live.epoch = message.epoch
         live.holding = message.holding
         live.counters = message.counters
@@ -150,8 +154,9 @@ class Coordinator:
         live.full = live.full or message.full
         if not live.able:
             self._burdened.add(live.worker)
-        if self.pace.stuck(live, now) and not self.over:
-            self._replace(live, now, f"it made no progress for {self.settings.stall:.0f} s", fault=True)
+        stuck = self.pace.stuck(live, now)
+        if stuck and not self.over:
+            self._replace(live, now, stuck, fault=True)
             return Orders(known=False, phase=self.phase, epoch=self.epoch), self._drain()
         acknowledged: list[LeaseId] = []
         for done in message.done:
@@ -208,6 +213,7 @@ class Coordinator:
         incarnation: of the process that ended where the launcher knows it, else None for whoever holds the slot."""
         if self.over:
             return self._drain()
+        self._expected.pop(worker, None)
         live = self.members.get(worker)
         if live is not None and (incarnation is None or live.incarnation == incarnation):
             self._lose(live, now, why, fault=fault)
@@ -231,6 +237,7 @@ class Coordinator:
             elif live.surplus and now - live.surplus_since > self.settings.drain:
                 self._lose(live, now, "it has not handed over what it had in time", counted=False)
                 self._actions.append(StopWorker(live.worker, now=True))
+        self._replace_absent(now)
         s = self.settings
         if not self.members and self._alone_since is not None and now - self._alone_since > s.startup_deadline:
             why = f"no worker has started within startupDeadlineSeconds, {s.startup_deadline:.0f} s"
@@ -323,7 +330,7 @@ class Coordinator:
         self._actions.append(Wake(None))
         if not self.members:
             self._alone_since = now
-        if not counted:
+        if not counted and not repair:
             self._actions.append(Note("WorkerLeft", f"worker {live.worker} left; nothing that it held is missing"))
             return
         if repair:
@@ -348,6 +355,21 @@ class Coordinator:
         if not self._failing and live.worker < self.job.workers:
             self._start_worker(live.worker, now)
             self.replaced += 1
+
+    def _replace_absent(self, now: float) -> None:
+        """Whoever was to survive the last coordinator, and has not been heard of since: it hangs."""
+        for worker in [w for w, since in self._expected.items() if now - since > self.settings.absent]:
+            del self._expected[worker]
+            if self._failing or worker >= self.job.workers:
+                continue
+            self._starting.pop(worker, None)
+            self.epoch += 1  # the next one in this slot gets another name
+            self._actions.append(StopWorker(worker, now=True))
+            self._start_worker(worker, now)
+            self.replaced += 1
+            why = f"it has not registered within {self.settings.absent:.0f} s of the coordinator's start"
+            self._count_loss(worker, why, fault=False)
+            self._actions.append(Note("WorkerLost", f"worker {worker} was lost: {why}", warning=True))
 
     def _count_loss(self, worker: int, why: str, fault: bool) -> None:
         self.last_failure = Cause("WorkerFailed" if fault else "WorkerLost", why, worker)
@@ -394,6 +416,7 @@ class Coordinator:
         ledger = self.ledger
         if ledger is None or self._failing:
             return
+        self._unless_all_full(now)
         for worker in sorted(self._burdened):
             live = self.members[worker]
             if live.able:
@@ -408,6 +431,15 @@ class Coordinator:
                 )
             elif going and live.full and not self._starting and len(self.members) >= self.job.workers:
                 self._fail(Cause("OutOfDisk", live.full, live.worker), now)
+
+    def _unless_all_full(self, now: float) -> None:
+        """Groups whose owner was lost, and everybody who is there, and stays, can hold nothing more."""
+        ledger = self.ledger
+        staying = [live for live in self.members.values() if not live.leaving]
+        if self._starting or len(staying) < self.job.workers or not all(live.full for live in staying):
+            return
+        if staying and ledger is not None and ledger.unowned():
+            self._fail(Cause("OutOfDisk", staying[0].full, staying[0].worker), now)
 
     def _move(self, groups: list[int], worker: int, to: list[int]) -> None:
         """Groups change their owner, who sends what it has stored for them."""
@@ -707,6 +739,7 @@ class Coordinator:
     def expect_survivors(self, now: float) -> None:
         """This coordinator follows one that died, and workers may be there that hold work: wait before planning."""
         self._rebuild_since = now
+        self._expected = dict.fromkeys(range(self.job.workers), now)
 
     def _rebuild(self, now: float) -> None:
         """Once the survivors have reported, or have been waited for: know what they know."""
