@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shuffle_operator.coordinator.ledger import NO_TRANCHE, Ledger
-from shuffle_operator.coordinator.tranches import DUE
+from shuffle_operator.coordinator.tranches import DUE, NOBODY
 from shuffle_worker.protocol.messages import Held, PlanSummary
 
 EPOCHS = 1 << 16
@@ -68,6 +68,25 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     ledger.queue_all()
     # groups that a predecessor found written are among the lost, until somebody has looked again
     lost = [g for g in range(ledger.groups) if not ledger.written[g] and ledger.owner[g] not in here_then]
+    if ledger.shared:
+        _join(ledger, [g for g in lost if ledger.tranche[g] == NO_TRANCHE])
     ledger.separate(lost)
     ledger.reindex()
     return ledger, summary
+
+
+def _join(ledger: Ledger, groups: list[int]) -> None:
+    """Shared groups need a tranche to be written from, for they stay in it when they lose their owner: that of others
+    of their wave, whose shards are in the store for all, or a new one."""
+    for group in groups:
+        wave = ledger.wave_of(group)
+        tranche = next((t for t in ledger.tranches.values() if t.wave == wave), None)
+        if tranche is None:
+            tranche = ledger.tranche_for(ledger.next_tranche, 0, wave)
+            ledger.tranches[tranche.number] = tranche
+            ledger.next_tranche += 1
+            for split in range(ledger.splits):
+                if tranche.state[split] == DUE:
+                    tranche.route(split, NOBODY)
+        tranche.groups += 1
+        ledger.tranche[group] = tranche.number
