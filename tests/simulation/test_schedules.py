@@ -37,7 +37,8 @@ tranche; two coordinators with the same numbers; a group asked for again after i
 one of their groups was written; a tranche that came back larger, and a slot taken for the process that wrote from it; a
 survivor that came while the plan was made anew; groups of a lost owner when all who were left were full; a store that
 hung, for which all who sent to it were replaced; a worker that hung when the coordinator died; a store that hung
-when its worker was replaced; a group in object storage that two coordinators found written."""
+when its worker was replaced; a group in object storage that two coordinators found written, and one whose
+owner was there still."""
 
 
 @pytest.mark.parametrize("seed", FOUND_WRONG)

@@ -67,7 +67,11 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
                 ledger.mark_written(group, rows, size)
     ledger.queue_all()
     # groups that a predecessor found written are among the lost, until somebody has looked again
-    lost = [g for g in range(ledger.groups) if not ledger.written[g] and ledger.owner[g] not in here_then]
+    lost = [
+        g
+        for g in range(ledger.groups)
+        if not ledger.written[g] and (ledger.owner[g] not in here_then or ledger.tranche[g] == NO_TRANCHE)
+    ]
     if ledger.shared:
         _join(ledger, [g for g in lost if ledger.tranche[g] == NO_TRANCHE])
     ledger.separate(lost)
