@@ -15,6 +15,7 @@ BENCH ?=
 E2E ?=
 SCHEDULES ?= 100000
 SEED ?= 0
+WITHOUT ?=
 PYTEST ?=
 COMPILE = $(BIN)/pip-compile - --quiet --no-header --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options
@@ -75,8 +76,8 @@ bench-recovery: $(READY) ## What a lost worker costs: kill one of four, at sever
 bench-rechunk: $(READY) ## Compare rechunk with Dask, rechunker and Cubed (BENCH="--size full": what is reported)
 	@$(BIN)/python -m benchmarks.rechunk $(BENCH)
 
-simulate: $(READY) ## Run whole jobs under random faults (SCHEDULES=100000, SEED=0)
-	@$(BIN)/python -m tests.simulation.scenario $(SEED) $(SCHEDULES)
+simulate: $(READY) ## Run whole jobs under random faults (SEED=123 SCHEDULES=1: one with its trace; WITHOUT=dedupe: a guard off)
+	@$(BIN)/python -m tests.simulation.scenario $(SEED) $(SCHEDULES) --without "$(WITHOUT)"
 
 cluster: $(READY) ## Make a real Kubernetes cluster on this machine, with S3 and the image, and leave it up
 	@$(BIN)/python -m e2e.harness.cluster

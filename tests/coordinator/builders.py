@@ -72,6 +72,8 @@ class Puppet:
     known: Membership = field(init=False)
     holding: list[LeaseId] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+    full: str = ""
 
     def __post_init__(self) -> None:
         self.known = Membership(self.number, self.incarnation)
@@ -108,9 +110,10 @@ class Puppet:
             self.holding,
             done or [],
             failed or [],
-            Counters(),
+            self.counters,
             free,
             leaving=leaving,
+            full=self.full,
         )
         orders, actions = self.play.machine.sync(message, self.play.now)
         self.play.did(actions)

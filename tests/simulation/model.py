@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import xxhash
@@ -50,12 +51,22 @@ class Shape:
         return self.groups * self.buckets_in_group
 
     def bucket(self, row: int) -> int:
-        drawn = row * 2654435761 % 4294967296 * self.buckets >> 32
+        return self._buckets_of_rows[row]
+
+    @cached_property
+    def _buckets_of_rows(self) -> list[int]:
+        """Worked out once: a run asks for each row many times."""
+        drawn = [row * 2654435761 % 4294967296 * self.buckets >> 32 for row in range(self.splits * self.rows)]
         if self.waves == 1:
             return drawn
-        mine = [g for g, wave in enumerate(self.group_wave) if wave == self.split_wave[row // self.rows]]
-        group, place = divmod(drawn, self.buckets_in_group)
-        return mine[group % len(mine)] * self.buckets_in_group + place
+        mine = [[g for g, wave in enumerate(self.group_wave) if wave == one] for one in range(self.waves)]
+        split_wave = self.split_wave
+        found = []
+        for row, bucket in enumerate(drawn):
+            groups = mine[split_wave[row // self.rows]]
+            group, place = divmod(bucket, self.buckets_in_group)
+            found.append(groups[group % len(groups)] * self.buckets_in_group + place)
+        return found
 
     def expected(self, group: int) -> list[int]:
         rows = range(self.splits * self.rows)

@@ -27,6 +27,7 @@ class Peers:
     async def send(self, member: Member, frame: Frame) -> Verdict:
         world = self._world
         if world.chance(world.faults.double):
+            world.say(f"twice: {self._name(member, frame)}")
             world.aside(self._once(member, frame))
         return await self._once(member, frame)
 
@@ -37,6 +38,7 @@ class Peers:
         if payload and world.chance(world.faults.corrupt):
             at = world.random.randrange(len(payload))
             payload = payload[:at] + bytes([payload[at] ^ 1]) + payload[at + 1 :]
+            world.say(f"damaged: {self._name(member, frame)}")
         await world.travel(self._incarnation, member.address)
         process = world.process(member.address)
         assert process is not None
@@ -55,8 +57,15 @@ class Peers:
             raise Unreachable("the receiver died") from None
         if process.dead:
             raise Unreachable("the receiver died")
+        if verdict not in (Verdict.ACCEPTED, Verdict.BEHIND):
+            world.say(f"{verdict.name.lower()}: {self._name(member, frame)}")
         await world.travel(member.address, self._incarnation)
         return verdict
+
+    def _name(self, member: Member, frame: Frame) -> str:
+        attempt = frame.attempt
+        which = f"frame {frame.number} of transfer {attempt.tranche}/{attempt.split} attempt {attempt.attempt}"
+        return f"{which}, {frame.sender} ({self._incarnation}) to {member.worker} ({member.address})"
 
     async def close(self) -> None:
         pass

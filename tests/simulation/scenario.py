@@ -1,15 +1,26 @@
-"""One seed, one run, one judgement. `python -m tests.simulation.scenario SEED [COUNT]` replays and prints the trace."""
+"""One seed, one run, one judgement.
+
+make simulate                                  100,000 schedules from seed 0, on every core, to the first wrong one
+make simulate SEED=123 SCHEDULES=1             one of them, with its trace
+make simulate SEED=0 WITHOUT=dedupe            with a guard switched off (`guards.py`): one will go wrong
+"""
 
 from __future__ import annotations
 
+import argparse
 import logging
+import os
 import random
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields, replace
+from multiprocessing import get_context
 
 from shuffle_worker.protocol.messages import Phase
 
+from .guards import GUARDS, without
 from .model import Shape
 from .virtual import Deadlock, OutOfTime, run_virtual
 from .world import Faults, World
@@ -80,13 +91,14 @@ def judge(seed: int, shape: Shape, faults: Faults) -> World:
         run_virtual(world.run(), TIME_LIMIT)
         _judge(world)
     except (Deadlock, OutOfTime, AssertionError) as error:
-        raise Wrong(f"seed {seed}: {type(error).__name__}: {error} ({shape}, {faults})", world.trace) from error
+        why = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        raise Wrong(f"seed {seed}: {why}\n{_job(shape)}\n{_faults(faults)}", world.trace) from error
     return world
 
 
 def _judge(world: World) -> None:
     if world.machine.phase is not Phase.COMPLETE:
-        assert _explained(world), f"the job failed: {world.machine.cause}"
+        assert _explained(world), f"the job failed: {world.machine.cause and world.machine.cause.message}"
         assert not world.objects.groups, "the job failed and its output is there"
         return
     for group in range(world.shape.groups):
@@ -113,21 +125,88 @@ def _explained(world: World) -> bool:
     return cause.reason == "StorageUnavailable" and world.faults.store > 0
 
 
-def main() -> int:
+def _job(shape: Shape) -> str:
+    return "job:    " + ", ".join(f"{one.name} {getattr(shape, one.name)}" for one in fields(shape))
+
+
+def _faults(faults: Faults) -> str:
+    """Those that there were."""
+    there = [(one.name, getattr(faults, one.name)) for one in fields(faults)]
+    return "faults: " + ", ".join(f"{name} {value:.3g}" for name, value in there if value and name != "most_kills")
+
+
+BATCH = 50
+"""Schedules that a process is given at a time."""
+
+
+def _first_wrong(first: int, count: int, guard: str) -> tuple[int, str, list[str]] | None:
+    """Seed, message and trace of the first of these that goes wrong."""
     logging.disable()  # the trace says it all
-    first = int(sys.argv[1])
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    since = time.monotonic()
-    for seed in range(first, first + count):
+    with without(guard):
+        for seed in range(first, first + count):
+            try:
+                check(seed)
+            except Wrong as wrong:
+                return seed, str(wrong), wrong.trace
+    return None
+
+
+def _all(first: int, count: int, guard: str, processes: int) -> Iterator[tuple[int, tuple[int, str, list[str]] | None]]:
+    """Batch by batch, in order: how many schedules it had, and what went wrong first."""
+    starts = range(first, first + count, BATCH)
+    sizes = [min(BATCH, first + count - start) for start in starts]
+    if processes == 1:
+        for start, size in zip(starts, sizes, strict=True):
+            yield size, _first_wrong(start, size, guard)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         try:
-            world = check(seed)
-        except Wrong as wrong:
-            print(*wrong.trace, f"\n{wrong}", sep="\n")  # noqa: T201
+            guards = [guard] * len(sizes)
+            yield from zip(sizes, pool.map(_first_wrong, starts, sizes, guards), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    it = argparse.ArgumentParser(prog="python -m tests.simulation.scenario", description=__doc__.split("\n")[0])
+    it.add_argument("seed", type=int, help="the first one")
+    it.add_argument("count", type=int, nargs="?", default=1, help="how many; 1: with its trace (default: 1)")
+    it.add_argument("--without", default="", choices=["", *GUARDS], help="switch a guard off")
+    it.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="(default: one a core)")
+    options = it.parse_args(arguments)
+    logging.disable()
+    if options.count == 1:
+        with without(options.without):
+            return _replay(options.seed, options.without)
+    since = told = time.monotonic()
+    done = 0
+    for size, wrong in _all(options.seed, options.count, options.without, options.processes):
+        if wrong is not None:
+            _tell(*wrong, options.without)
             return 1
-        if count == 1:
-            print(*world.trace, sep="\n")  # noqa: T201
-    print(f"{count} schedules, all right, {time.monotonic() - since:.1f} s")  # noqa: T201
+        done += size
+        if sys.stderr.isatty() and time.monotonic() - told > 1.0:
+            told = time.monotonic()
+            print(f"\r{done:,} of {options.count:,} schedules", end="", file=sys.stderr, flush=True)  # noqa: T201
+    seconds = time.monotonic() - since
+    print(f"{done:,} schedules, all right, {seconds:.1f} s, {done / seconds:.1f} a second")  # noqa: T201
     return 0
+
+
+def _replay(seed: int, guard: str) -> int:
+    try:
+        world = check(seed)
+    except Wrong as wrong:
+        _tell(seed, str(wrong), wrong.trace, guard)
+        return 1
+    print(*world.trace, sep="\n")  # noqa: T201
+    print(f"\nright: seed {seed}\n{_job(world.shape)}\n{_faults(world.faults)}")  # noqa: T201
+    return 0
+
+
+def _tell(seed: int, why: str, trace: list[str], guard: str) -> None:
+    command = f"make simulate SEED={seed} SCHEDULES=1" + (f" WITHOUT={guard}" if guard else "")
+    print(*trace, f"\nwrong: {why}", f"replay: {command}", sep="\n")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-import shuffle_worker.transfer.inbox as inbox_module
-from shuffle_worker.transfer.inbox import GroupSource, Inbox
-
-from .disks import DiskStore
+from .guards import GUARDS, without
 from .model import Shape
-from .scenario import Wrong, check
+from .scenario import Wrong, check, main
 from .virtual import run_virtual
 from .world import Faults, World
 
@@ -20,53 +14,41 @@ MOST_SEEDS = 2_000
 STORM = Faults(lose=0.1, double=0.3, corrupt=0.05, delay=0.05, kill=0.6, freeze=0.1, coordinator=0.02)
 
 
-def no_checksums(patch: pytest.MonkeyPatch) -> None:
-    """Neither when a frame comes in nor when the store is read: each makes good for the other."""
-    patch.setattr(inbox_module, "first_corrupt", lambda shards: None)
-    patch.setattr(DiskStore, "verifies", False)
+def first_wrong(guard: str) -> int:
+    with without(guard):
+        for seed in range(MOST_SEEDS):
+            try:
+                check(seed)
+            except Wrong:
+                return seed
+    pytest.fail(f"{guard}: {MOST_SEEDS} schedules, and nothing went wrong")
 
 
-def no_dedupe(patch: pytest.MonkeyPatch) -> None:
-    """Frames that were taken before, or are being taken, are taken again."""
-    judge: Callable[..., Any] = Inbox._judge
-
-    def judged(self: Inbox, header: Any, again: bool = False) -> Any:
-        verdict = judge(self, header, again)
-        return None if verdict in (inbox_module.Verdict.REPEATED, inbox_module.Verdict.BUSY) else verdict
-
-    patch.setattr(Inbox, "_judge", judged)
+@pytest.mark.parametrize("guard", GUARDS)
+def test_without_a_guard_a_run_goes_wrong(guard: str) -> None:
+    first_wrong(guard)
 
 
-def no_attempts(patch: pytest.MonkeyPatch) -> None:
-    """Shards of every attempt are used, not only of those that counted."""
-    patch.setattr(Inbox, "source", lambda self, group, counted: GroupSource(self.store, (), self.membership.me))
+@pytest.mark.parametrize("guard", GUARDS)
+def test_it_is_the_guard_that_was_missing(guard: str) -> None:
+    check(first_wrong(guard))
 
 
-def no_epochs(patch: pytest.MonkeyPatch) -> None:
-    """Frames are taken whoever they come from, for whatever tranche, and whoever owns its groups."""
-
-    def judged(self: Inbox, header: Any, again: bool = False) -> Any:
-        if self.groups is None:
-            return inbox_module.Verdict.BEHIND
-        if self._taken.get(header.attempt, 0) >> header.number & 1:
-            return inbox_module.Verdict.REPEATED
-        return None
-
-    patch.setattr(Inbox, "_judge", judged)
-
-
-GUARDS = [no_checksums, no_dedupe, no_attempts, no_epochs]
-
-
-@pytest.mark.parametrize("remove", GUARDS, ids=lambda guard: guard.__name__)
-def test_without_a_guard_a_run_goes_wrong(monkeypatch: pytest.MonkeyPatch, remove: Callable[..., None]) -> None:
-    remove(monkeypatch)
-    for seed in range(MOST_SEEDS):
-        try:
-            check(seed)
-        except Wrong:
-            return
-    pytest.fail(f"{remove.__name__}: {MOST_SEEDS} schedules, and nothing went wrong")
+def test_a_wrong_seed_is_replayed_with_its_trace_by_the_command_that_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["0", "40", "--without", "dedupe", "--processes", "1"]) == 1
+    told = capsys.readouterr().out
+    command = told.splitlines()[-1]
+    assert command.startswith("replay: make simulate SEED=")
+    seed = command.split("SEED=")[1].split()[0]
+    assert command.endswith("SCHEDULES=1 WITHOUT=dedupe")
+    assert main([seed, "1", "--without", "dedupe"]) == 1
+    again = capsys.readouterr().out
+    assert again == told
+    assert f"wrong: seed {seed}" in again
+    assert "start 0 as i" in again
+    assert main([seed, "1"]) == 0
 
 
 def test_a_storm_is_survived_with_all_guards() -> None:

@@ -1,7 +1,7 @@
 """Thousands of random fault schedules, each a whole job: every row must end in exactly its place, or the run is wrong.
 
 The first seed rotates with the date, so that every day tries others; it is printed with a failure, and
-`python -m tests.simulation.scenario SEED` replays it with its trace.
+`make simulate SEED=... SCHEDULES=1` replays it with its trace.
 """
 
 from __future__ import annotations
@@ -16,13 +16,30 @@ from .scenario import Wrong, check
 SCHEDULES = int(os.environ.get("SHUFFLE_SCHEDULES", "600"))
 BATCHES = 6
 
-FOUND_WRONG = (32, 127, 1264, 3738, 177, 861, 5798, 10809, 770516)
+FOUND_WRONG = (
+    32,
+    127,
+    1264,
+    3738,
+    177,
+    861,
+    5798,
+    10809,
+    3_007_001_128,
+    3_014_000_580,
+    3_021_000_710,
+    3_028_000_501,
+    1_683_000_044,
+    770_516,
+)
 """Seeds that once ended wrong (with the faults of their day: a seed draws others when faults are added): a job refused
 after it had written; shards stored while a write that should leave them out began; a group that changed hands within a
 tranche; two coordinators with the same numbers; a group asked for again after it was written; shards refused because
 one of their groups was written; a tranche that came back larger, and a slot taken for the process that wrote from it; a
-survivor that came while the plan was made anew; shared groups that one coordinator had found written, and the next not
-yet."""
+survivor that came while the plan was made anew; groups of a lost owner when all who were left were full; a store that
+hung, for which all who sent to it were replaced; a worker that hung when the coordinator died; a store that hung
+when its worker was replaced; a group in object storage that two coordinators found written, and one whose
+owner was there still; shared groups that one coordinator had found written, and the next not yet."""
 
 
 @pytest.mark.parametrize("seed", FOUND_WRONG)

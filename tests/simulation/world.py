@@ -40,10 +40,12 @@ SETTINGS = Settings(
     disruption_limit=10_000,
     backoff_limit=10_000,
     startup_deadline=300.0,
-    lease_attempts=25,
+    lease_attempts=100,  # with 240 blocks and a hundredth of them rotten most tries fail
     spare_after=0.5,
     move_after=0.3,
     stall=90.0,
+    owner_stall=60.0,
+    absent=30.0,
 )
 
 
@@ -77,7 +79,7 @@ class Process:
     inbox: Inbox
     incarnation: str
     disk: Disk
-    budgets: tuple[ByteBudget, ...]
+    budgets: tuple[ByteBudget, ByteBudget]  # for sending, for receiving
     frozen_until: float = 0.0
     slowness: float = 1.0
     dead: bool = False
@@ -117,7 +119,8 @@ class World:
             while not self.machine.over:
                 await asyncio.sleep(0.25)
                 self.perform(self.machine.tick(self.now))
-            self.say(f"over: {self.machine.phase} {self.machine.cause}")
+            cause = self.machine.cause
+            self.say(f"over: {self.machine.phase}" + (f", {cause.reason}: {cause.message}" if cause else ""))
             await asyncio.sleep(120.0)  # whoever still lives has time to do harm
             mischief.result() if mischief.done() else None
             self.check_nothing_left()
@@ -132,8 +135,11 @@ class World:
         """Processes that ended as they should have given back what they took."""
         for process in self.everyone:
             if process.task.done() and not process.dead:
-                assert not any(budget.used for budget in process.budgets), (
-                    f"{process.incarnation} kept bytes of a budget"
+                send, receive = process.budgets
+                # A call of the store that hangs holds what it was given: only the end of a real process ends it.
+                assert not send.used, f"{process.incarnation} kept bytes of the budget for sending"
+                assert not receive.used or process.inbox.storing, (
+                    f"{process.incarnation} kept bytes of the other budget"
                 )
                 assert not process.agent._running, f"{process.incarnation} ended with leases running"
 

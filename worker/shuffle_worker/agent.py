@@ -263,7 +263,13 @@ class Agent:
     def _counters(self) -> Counters:
         kept = self._carrier.kept
         beats = self._carrier.steps + sum(r.source.reads for r in self._running.values() if r.source is not None)
-        return msgspec.structs.replace(self.observe(), beats=beats, kept=kept.used if kept is not None else 0)
+        return msgspec.structs.replace(
+            self.observe(),
+            beats=beats,
+            kept=kept.used if kept is not None else 0,
+            storing=self.inbox.storing,
+            stored_calls=self.inbox.stored_calls,
+        )
 
     async def _pause(self) -> None:
         """Until there is something to say: a lease ended, our view is old, or a heartbeat is due."""

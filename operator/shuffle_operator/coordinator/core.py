@@ -143,7 +143,7 @@ class Core:
         self.actions.append(Wake(None))
         if not self.members:
             self.alone_since = now
-        if not counted:
+        if not counted and not repair:
             self.actions.append(Note("WorkerLeft", f"worker {live.worker} left; nothing that it held is missing"))
             return
         if repair:

@@ -38,6 +38,7 @@ class Handing:
         ledger = self.core.ledger
         if ledger is None or self.core.failing:
             return
+        self._unless_all_full(now)
         for worker in burdened:
             live = self.core.members[worker]
             if live.able:
@@ -51,6 +52,15 @@ class Handing:
                 )
             elif going and live.full and not self.core.starting and len(self.core.members) >= self.core.job.workers:
                 self.core.fail(Cause("OutOfDisk", live.full, live.worker), now)
+
+    def _unless_all_full(self, now: float) -> None:
+        """Groups whose owner was lost, and everybody who is there, and stays, can hold nothing more."""
+        ledger, members = self.core.ledger, self.core.members.values()
+        if not self.core.burdened or self.core.starting or ledger is None or not ledger.unowned():
+            return
+        staying = [live for live in members if not live.leaving]
+        if staying and len(staying) >= self.core.job.workers and all(live.full for live in staying):
+            self.core.fail(Cause("OutOfDisk", staying[0].full, staying[0].worker), now)
 
     def move(self, groups: list[int], worker: int, to: list[int]) -> None:
         """Groups change their owner, who sends what it has stored for them."""

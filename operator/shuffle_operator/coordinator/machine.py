@@ -23,7 +23,7 @@ from shuffle_operator.coordinator.handing import Handing
 from shuffle_operator.coordinator.ledger import Inconsistent
 from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.members import Live
-from shuffle_operator.coordinator.rebuild import new_ledger, rebuild
+from shuffle_operator.coordinator.rebuild import new_ledger, nonsense, rebuild
 from shuffle_operator.coordinator.size import workers_for
 from shuffle_worker.protocol.messages import (
     VERSION,
@@ -87,6 +87,8 @@ class Coordinator(Core):
             stop = self.over or message.incarnation in self.dismissed
             return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=stop), self.drain()
         live.seen = now
+        if self.ledger is None or message.epoch == self.epoch or message.epoch != live.epoch:
+            live.behind_since = now
         live.epoch = message.epoch
         self._note_holding(live, message.holding)
         live.counters = message.counters
@@ -94,8 +96,9 @@ class Coordinator(Core):
         live.full = live.full or message.full
         if not live.able:
             self.burdened.add(live.worker)
-        if self.pace.stuck(live, now) and not self.over:
-            self.replace(live, now, f"it made no progress for {self.settings.stall:.0f} s", fault=True)
+        stuck = self.pace.stuck(live, now)
+        if stuck and not self.over:
+            self.replace(live, now, stuck, fault=True)
             return Orders(known=False, phase=self.phase, epoch=self.epoch), self.drain()
         acknowledged: list[LeaseId] = []
         for done in message.done:
@@ -142,6 +145,7 @@ class Coordinator(Core):
         incarnation: of the process that ended where the launcher knows it, else None for whoever holds the slot."""
         if self.over:
             return self.drain()
+        self.survivors.heard(worker)
         live = self.members.get(worker)
         if live is not None and (incarnation is None or live.incarnation == incarnation):
             self.lose(live, now, why, fault=fault)
@@ -165,6 +169,8 @@ class Coordinator(Core):
             elif live.surplus and now - live.surplus_since > self.settings.drain:
                 self.lose(live, now, "it has not handed over what it had in time", counted=False)
                 self.actions.append(StopWorker(live.worker, now=True))
+        for worker in self.survivors.absent(now - self.settings.absent):
+            self._replace_absent(worker, now)
         s = self.settings
         if not self.members and self.alone_since is not None and now - self.alone_since > s.startup_deadline:
             why = f"no worker has started within startupDeadlineSeconds, {s.startup_deadline:.0f} s"
@@ -198,6 +204,20 @@ class Coordinator(Core):
     def expect_survivors(self, now: float) -> None:
         """This coordinator follows one that died, and workers may be there that hold work: wait before planning."""
         self.survivors.since = now
+        self.survivors.missing = dict.fromkeys(range(self.job.workers), now)
+
+    def _replace_absent(self, worker: int, now: float) -> None:
+        """It was to survive the last coordinator, and has not been heard of since: it hangs."""
+        if self.failing or worker >= self.job.workers:
+            return
+        self.starting.pop(worker, None)
+        self.epochs.rename()
+        self.actions.append(StopWorker(worker, now=True))
+        self.start_worker(worker, now)
+        self.replaced += 1
+        why = f"it has not registered within {self.settings.absent:.0f} s of the coordinator's start"
+        self.count_loss(worker, why, fault=False)
+        self.actions.append(Note("WorkerLost", f"worker {worker} was lost: {why}", warning=True))
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
@@ -218,12 +238,14 @@ class Coordinator(Core):
         slots = max(self.job.workers, self.job.most_workers)
         if message.worker < 0 or (message.worker >= slots and message.worker > max(self.members, default=-1)):
             return f"job {self.job.name} has no worker {message.worker}, it has {self.job.workers}"
-        return ""
+        wrong = nonsense(message.held) if message.held is not None else ""
+        return f"worker {message.worker} says that it holds {wrong}" if wrong else ""
 
     def _join(self, message: Register, now: float) -> None:
         live = Live(message.worker, message.incarnation, message.address, message.slots, message.memory, now)
         self.members[live.worker] = live
         self.starting.pop(live.worker, None)
+        self.survivors.heard(live.worker)
         self.alone_since = None
         self.epochs.join(live)
 

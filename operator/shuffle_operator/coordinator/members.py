@@ -14,7 +14,8 @@ class Live:
     epoch: of the view that it has. holding: leases that it said it has, and those given to it since. idle: it asked for
     work and there was none. leaving: it was told to go, or is to be let go (surplus). full: why its scratch cannot be
     used, "" where it can. released: it was leaving, and nothing of it is needed any more. joined: the epoch as of
-    which others know it. beats, beat_at: its steps, and when they last became more."""
+    which others know it. beats, beat_at: its steps, and when they last became more; stored_calls,
+    stored_at: the same of what it stores. behind_since: when it last had the newest view, or took one."""
 
     worker: int
     incarnation: str
@@ -34,9 +35,13 @@ class Live:
     released: bool = False
     beats: int = -1
     beat_at: float = 0.0
+    stored_calls: int = -1
+    stored_at: float = 0.0
+    behind_since: float = 0.0
     member: Member = field(init=False)
 
     def __post_init__(self) -> None:
+        self.behind_since = self.seen
         self.member = Member(self.worker, self.incarnation, self.address)
 
     @property

@@ -109,8 +109,19 @@ class Pace:
                 worst, longest = ready, each * len(ready)
         return worst[-(len(worst) // 2) :] if worst else []
 
-    def stuck(self, live: Live, now: float) -> bool:
-        """It holds a lease, and has made no step for too long. To be asked at every report of it."""
-        if live.counters.beats != live.beats or not live.holding:
-            live.beats, live.beat_at = live.counters.beats, now
-        return now - live.beat_at > self.settings.stall
+    def stuck(self, live: Live, now: float) -> str:
+        """Why it is of no use, "" where it is: it holds a lease and has made no step for too long, or others wait for
+        it to store what they sent, or to learn what it owns. To be asked at every report of it."""
+        counters = live.counters
+        if counters.beats != live.beats or not live.holding:
+            live.beats, live.beat_at = counters.beats, now
+        if counters.stored_calls != live.stored_calls or not counters.storing:
+            live.stored_calls, live.stored_at = counters.stored_calls, now
+        s = self.settings
+        if now - live.beat_at > s.stall:
+            return f"it made no progress for {s.stall:.0f} s"
+        if now - live.stored_at > s.owner_stall:
+            return f"it has stored nothing of what it was sent for {s.owner_stall:.0f} s"
+        if now - live.behind_since > s.owner_stall:
+            return f"it has not taken the view that it was sent for {s.owner_stall:.0f} s"
+        return ""

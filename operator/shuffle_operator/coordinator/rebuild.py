@@ -42,6 +42,29 @@ def new_ledger(summary: PlanSummary, generation: int) -> Ledger:
     )
 
 
+def nonsense(held: Held) -> str:
+    """What cannot be in what a worker says that it holds; "" where it may be so. It is not to be trusted that far."""
+    summary, view = held.summary, held.view
+    if summary is None:
+        return "no plan"
+    splits, groups = len(summary.split_bytes), len(summary.group_partitions)
+    if view.groups != groups or not groups > 0:
+        return f"{view.groups} groups of a plan with {groups}"
+    if any(
+        waves and len(waves) != count for waves, count in ((summary.split_wave, splits), (summary.group_wave, groups))
+    ):
+        return "waves that are not the plan's"
+    if any(
+        not 0 <= run.first < run.first + run.count <= groups or min(run.owner, run.tranche) < -1 for run in view.runs
+    ):
+        return "groups that are not the plan's"
+    if any(not 0 <= split < splits or min(t, attempt) < 0 for t, split, attempt, _ in held.transferred):
+        return "splits that are not the plan's"
+    if any(not 0 <= split < splits for split in held.kept) or any(not 0 <= g < groups for g, _, _ in held.written):
+        return "something that is not the plan's"
+    return ""
+
+
 def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledger, PlanSummary]:
     """here: worker -> (incarnation, what it holds), at least one with a plan summary."""
     newest = max((held.view for _, held in here.values()), key=lambda view: view.epoch)
@@ -68,8 +91,12 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
             if ledger.tranche[group] != NO_TRANCHE:
                 ledger.mark_written(group, rows, size)
     ledger.queue_all()
-    # groups that a predecessor found written are among the lost, until somebody has looked again
-    lost = [g for g in range(ledger.groups) if not ledger.written[g] and ledger.owner[g] not in here_then]
+    # groups that a predecessor found written are among the lost, until somebody has looked again, whoever owns them
+    lost = [
+        g
+        for g in range(ledger.groups)
+        if not ledger.written[g] and (ledger.owner[g] not in here_then or ledger.tranche[g] == NO_TRANCHE)
+    ]
     ledger.separate(lost)
     ledger.reindex()
     return ledger, summary

@@ -69,6 +69,15 @@ class Settings:
     """A worker that holds a lease and has made no step for so long (no batch read, no shard sent or read back) is stuck
     and replaced. A function of the user's may take long over one group of rows; nothing of ours takes minutes."""
 
+    owner_stall: float = 180.0
+    """A worker that has shards to store and has stored none for so long, or has not taken the view that it is sent, is
+    stuck and replaced, though it holds no lease: everybody who sends to it waits. A slow disk takes some of them in
+    that time, and a plan is loaded in seconds."""
+
+    absent: float = 300.0
+    """A worker that was there under a coordinator that died, and has not registered with its successor for so long, is
+    replaced: it hangs, and nobody would know. Longer than a pod takes that was starting just then."""
+
     drain: float = 60.0
     """How long a worker that is one too many may take to hand over what it has. Who is told to go by somebody else has
     the grace that it is given there."""

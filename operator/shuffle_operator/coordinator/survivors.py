@@ -16,9 +16,11 @@ from shuffle_worker.protocol.messages import Held, View
 
 @dataclass(slots=True)
 class Survivors:
-    """since: when the waiting began; None where nobody is waited for."""
+    """since: when the waiting began; None where nobody is waited for. missing: slots of which nothing was heard yet,
+    since when: whoever is there may hang, and is replaced in the end, long after the job went on without it."""
 
     since: float | None = None
+    missing: dict[int, float] = field(default_factory=dict)
     _held: dict[int, Held] = field(default_factory=dict)
     _newest: View | None = None
 
@@ -36,6 +38,17 @@ class Survivors:
             self._newest = held.view
         self._held[worker] = msgspec.structs.replace(held, view=self._newest)
         self.expect(now)
+
+    def heard(self, worker: int) -> None:
+        """It is there, or is known to be gone."""
+        self.missing.pop(worker, None)
+
+    def absent(self, before: float) -> list[int]:
+        """Who is missing since before that moment. Told once."""
+        found = [worker for worker, since in self.missing.items() if since < before]
+        for worker in found:
+            del self.missing[worker]
+        return found
 
     def forget(self) -> None:
         """It was planned anew before they had been waited for: they start over."""

@@ -222,7 +222,7 @@ class Failure(Struct, frozen=True):
 
 
 class Counters(Struct, frozen=True):
-    """What a worker saw since it started; every one of them only grows, but for the two marked (gauge)."""
+    """What a worker saw since it started; every one of them only grows, but for those marked (gauge)."""
 
     spilled: int = 0  # bytes written to scratch
     stored: int = 0  # bytes of shards held (gauge)
@@ -239,6 +239,8 @@ class Counters(Struct, frozen=True):
     progress: float = 0.0  # splits or groups in hand, in parts of one: for smooth progress bars (gauge)
     beats: int = 0  # steps that leases have made: what shows that none of them is stuck
     kept: int = 0  # bytes on scratch of what was sent and is kept (gauge)
+    storing: int = 0  # calls that bring shards to the store, under way (gauge)
+    stored_calls: int = 0  # such calls that are over: what shows that the store is not stuck
 
 
 class Held(Struct, frozen=True):

@@ -57,6 +57,10 @@ class Inbox:
         """Why the store can take nothing more; "" where it can."""
         self.make_room: Callable[[], int] = lambda: 0
         """Throws away what scratch holds and nobody must have; returns the bytes that it was."""
+        self.storing = 0
+        """Calls that check and store what has come, under way."""
+        self.stored_calls = 0
+        """Those that are over."""
         self._run = run
         self._budget = ByteBudget(budget)
         self._buffers: list[bytearray] = []
@@ -110,7 +114,7 @@ class Inbox:
             if at != header.payload:
                 raise Interrupted
             shards = header.shards(view[:at])
-            if await self._run(first_corrupt, shards) is not None:
+            if await self._aside(first_corrupt, shards) is not None:
                 return Verdict.CORRUPT
             verdict = self._judge(header, again=True)
             if verdict is None:
@@ -191,13 +195,21 @@ class Inbox:
             return Verdict.FULL
         self._taken.setdefault(attempt, 0)  # should it be void, a write that begins meanwhile must know of it
         try:
-            await self._run(self._store_them, attempt, shards)
+            await self._aside(self._store_them, attempt, shards)
         except OSError as error:
             self.full = scratch_failure(self.membership.me, error).message
             self.membership.stale.set()  # the coordinator is told at once
             return Verdict.FULL
         self._taken[attempt] = self._taken.get(attempt, 0) | 1 << number
         return Verdict.ACCEPTED
+
+    async def _aside(self, function: Callable[..., Any], *arguments: object) -> Any:
+        self.storing += 1
+        try:
+            return await self._run(function, *arguments)
+        finally:
+            self.storing -= 1
+            self.stored_calls += 1
 
     def _store_them(self, attempt: Attempt, shards: Sequence[Shard]) -> None:
         try:
