@@ -9,10 +9,10 @@ the input it prints what it cost (`Cost`) and ends.
 from __future__ import annotations
 
 import asyncio
-import resource
 import sys
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -42,7 +42,9 @@ def machine_for(workers: int) -> Coordinator:
 
 
 def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    """MiB of this program at most; `getrusage` would count what its parent had when it forked."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) >> 10
 
 
 async def serve(workers: int) -> Cost:
