@@ -39,7 +39,7 @@ PIECE = 64 << 10
 """An answer larger than this is sent in pieces, each when the one before has gone: views are large and many workers
 are told of them at once, and what waits to be sent is memory."""
 
-AT_ONCE = 256
+ANSWERS_AT_ONCE = 256
 """Answers larger than a piece that are being sent at a time."""
 
 BACKLOG = 4096
@@ -137,9 +137,9 @@ class CoordinatorServer:
         self._unhosted = unhosted
         self.health: Callable[[], str] = lambda: ""
         """What is wrong with the process that this is in; "" where nothing is."""
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
         self._runner: web.AppRunner | None = None
-        self._large = asyncio.Semaphore(AT_ONCE)
+        self._large_answers = asyncio.Semaphore(ANSWERS_AT_ONCE)
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
         self.app.add_routes(
             [
@@ -212,7 +212,7 @@ class CoordinatorServer:
             async with asyncio.timeout(BODY_WITHIN):
                 if request.content_length is not None and request.content_length <= LARGE:
                     return await request.read()
-                async with self._large:
+                async with self._large_bodies:
                     return await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout(text=f"the body did not come within {BODY_WITHIN:.0f} s") from None
@@ -255,7 +255,7 @@ class CoordinatorServer:
         response = web.StreamResponse()
         response.content_type = "application/json"
         response.content_length = size
-        async with self._large:
+        async with self._large_answers:
             try:
                 async with asyncio.timeout(PATIENCE):
                     await response.prepare(request)
