@@ -65,6 +65,7 @@ class Operator:
             unsafe=settings.allow_unsafe_pods,
             instance=settings.instance,
             log_level=settings.worker_log_level,
+            isolated=settings.network_policies,
         )
         world = World(kube, self.server, self.recorder, pods, machine_settings or Settings(), self.queue.wake)
         world.restrictions = settings.restrictions

@@ -21,7 +21,8 @@ class OperatorSettings:
     namespaces: those that are served, separated by commas; none: all of the cluster. worker_image: of jobs that name
     none. address: where workers reach this operator. port: of the API, health and metrics alike. tls_address: where
     they reach it with TLS, at tls_port; "": without TLS. seed_secret: the Secret, in pod_namespace, that all
-    certificates come from (tls/seed.py). restrictions: SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
+    certificates come from (tls/seed.py). network_policies: each job's workers get one (launchers/isolation.py).
+    restrictions: SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
 
     worker_image: str
     address: str
@@ -34,6 +35,7 @@ class OperatorSettings:
     seed_secret: str = "shuffle-operator-seed"  # noqa: S105 - a name
     default_scratch: int = 50 << 30
     allow_unsafe_pods: bool = False
+    network_policies: bool = False
     instance: str = ""
     pod: str = ""
     pod_namespace: str = ""
@@ -87,6 +89,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         seed_secret=text("SHUFFLE_SEED_SECRET", "shuffle-operator-seed"),
         default_scratch=scratch,
         allow_unsafe_pods=text("SHUFFLE_ALLOW_UNSAFE_PODS", "false").lower() in ("1", "true", "yes"),
+        network_policies=text("SHUFFLE_NETWORK_POLICIES", "false").lower() in ("1", "true", "yes"),
         instance=text("SHUFFLE_INSTANCE", ""),
         pod=text("POD_NAME", ""),
         pod_namespace=text("POD_NAMESPACE", ""),

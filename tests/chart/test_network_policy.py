@@ -1,4 +1,5 @@
-"""Who the network policies let in, by the labels that pods really have: selectors evaluated as Kubernetes does."""
+"""Who the network policies let in, the chart's and those that the operator makes for jobs, by labels that pods have:
+selectors evaluated as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from tests.chart.rendered import Objects, Render
 from tests.operator.conftest import sort_job
 
 from shuffle_operator.api.validation import check_job
+from shuffle_operator.launchers.isolation import network_policy
 from shuffle_operator.launchers.pod import PORT, PodSettings, Trust, worker_pod
 
 Object = dict[str, Any]
@@ -20,9 +22,9 @@ def pod(namespace: str, labels: dict[str, str]) -> Object:
     return {"metadata": {"namespace": namespace, "labels": labels}}
 
 
-def worker(namespace: str = "a", **workers: Any) -> Object:
+def worker(namespace: str = "a", uid: str = "uid-1", number: int = 0, **workers: Any) -> Object:
     job = check_job(sort_job(Path("/in"), Path("/out"), workers=workers or {"replicas": 2}))
-    made = worker_pod(job, "uid-1", 0, 0, 1 << 30, Trust("ab" * 32, "cd" * 32), SETTINGS)
+    made = worker_pod(job, uid, number, 0, 1 << 30, Trust("ab" * 32, "cd" * 32), SETTINGS)
     return pod(namespace, made["metadata"]["labels"])
 
 
@@ -53,30 +55,59 @@ def may(objects: Objects, source: Object, target: Object, port: int) -> bool:
         and selected(d["spec"]["podSelector"], target["metadata"]["labels"])
     ]
     rules = [(policy, rule) for policy in policies for rule in policy["spec"]["ingress"]]
+    assert all(policy["spec"]["policyTypes"] == ["Ingress"] for policy in policies)
     return not policies or any(
-        port in {each["port"] for each in rule["ports"]} and any(is_peer(peer, policy, source) for peer in rule["from"])
+        port in {each["port"] for each in rule["ports"] if each["protocol"] == "TCP"}
+        and any(is_peer(peer, policy, source) for peer in rule["from"])
         for policy, rule in rules
     )
 
 
-@pytest.fixture
-def objects(render: Render) -> Objects:
-    return render({"namespaces": ["a", "b"], "networkPolicy": {"enabled": True}})
+def policy(namespace: str, uid: str) -> Object:
+    """As it is when the API server has it. Jobs have one name here: names tell nothing apart."""
+    made = network_policy("sorted", uid)
+    made["metadata"]["namespace"] = namespace
+    return made
 
 
-def test_workers_reach_each_other_and_the_operator(objects: Objects) -> None:
-    assert may(objects, worker(), worker(), PORT)
+@pytest.fixture(params=[{"namespaces": ["a", "b"]}, {"scope": "Cluster"}], ids=["listed", "all"])
+def objects(render: Render, request: pytest.FixtureRequest) -> Objects:
+    """Two jobs in one namespace, one in another."""
+    jobs = [policy("a", "uid-1"), policy("a", "uid-2"), policy("b", "uid-3")]
+    return render({**request.param, "networkPolicy": {"enabled": True}}) + jobs
+
+
+def test_workers_of_a_job_reach_each_other_and_the_operator(objects: Objects) -> None:
+    assert may(objects, worker(number=1), worker(), PORT)
+    assert may(objects, worker(), worker(number=1), PORT)
+    assert may(objects, worker("a", "uid-2"), worker("a", "uid-2", 1), PORT)
+    assert may(objects, worker("b", "uid-3"), worker("b", "uid-3", 1), PORT)
     assert may(objects, worker("a"), operator(objects), 8443)
-    assert may(objects, worker("b"), operator(objects), 8080)
+    assert may(objects, worker("b", "uid-3"), operator(objects), 8080)
+
+
+def test_no_other_jobs_workers_reach_them(objects: Objects) -> None:
+    assert not may(objects, worker("a", "uid-2"), worker("a", "uid-1"), PORT)
+    assert not may(objects, worker("a", "uid-1"), worker("a", "uid-2"), PORT)
+    assert not may(objects, worker("b", "uid-3"), worker("a", "uid-1"), PORT), "another namespace's"
+    assert not may(objects, worker("b", "uid-1"), worker("a", "uid-1"), PORT), "of another namespace, with its labels"
+
+
+def test_one_jobs_policy_says_nothing_of_other_pods(objects: Objects) -> None:
+    """Not even of another job's, whose own is still to come."""
+    mine = [policy("a", "uid-1")]
+    assert may(mine, pod("a", {}), worker("a", "uid-2"), PORT)
+    assert may(mine, pod("a", {}), worker("b", "uid-1"), PORT)
+    assert may(mine, pod("b", {}), pod("a", {"app.kubernetes.io/component": "worker"}), PORT)
 
 
 def test_nobody_else_reaches_either(objects: Objects) -> None:
     almost = {"app.kubernetes.io/name": "shuffle-operator", "app.kubernetes.io/component": "doctor"}
     strangers = [pod("a", {}), pod("a", {"app": "x"}), pod("a", almost), pod("shuffle", {}), operator(objects)]
+    # The operator is among them: it never calls a worker.
     for stranger in strangers:
         assert not may(objects, stranger, worker(), PORT)
         assert not may(objects, stranger, operator(objects), 8443)
-    assert not may(objects, worker("b"), worker("a"), PORT), "another namespace's"
     assert not may(objects, worker(), worker(), 22)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.chart.rendered import Objects, Render
 
-from shuffle_operator.handlers.rbac import KOPF, ROLE, SEED
+from shuffle_operator.handlers.rbac import ISOLATION, KOPF, ROLE, SEED
 
 SEED_ROLE = "shuffle-operator-seed"
 
@@ -49,6 +49,16 @@ def test_in_the_whole_cluster(render: Render) -> None:
     assert rights(objects, "ClusterRole") == {**as_rights(KOPF), **as_rights(ROLE)}
 
 
+def test_of_network_policies_only_where_they_are_enabled(render: Render) -> None:
+    policies = {"networkPolicy": {"enabled": True}}
+    for values in ({}, {"namespaces": ["a", "b"]}):
+        objects = render({**values, **policies})
+        assert rights(objects, "Role") == {**as_rights(ROLE), **as_rights(ISOLATION)}
+        assert rights(objects, "ClusterRole") == as_rights(KOPF)
+    objects = render({"scope": "Cluster", **policies})
+    assert rights(objects, "ClusterRole") == {**as_rights(KOPF), **as_rights(ROLE), **as_rights(ISOLATION)}
+
+
 @pytest.mark.parametrize("values", [{}, {"namespaces": ["a", "b"]}, {"scope": "Cluster"}], ids=["own", "listed", "all"])
 def test_one_secret_can_be_read_and_no_other(render: Render, values: dict[str, Any]) -> None:
     objects = render(values)
@@ -74,7 +84,7 @@ def test_without_tls_there_is_no_such_right(render: Render) -> None:
 
 def test_none_is_more_than_one_would_grant(render: Render) -> None:
     for scope in ("Namespace", "Cluster"):
-        objects = render({"scope": scope})
+        objects = render({"scope": scope, "networkPolicy": {"enabled": True}})
         granted = [*rights(objects, "Role").items(), *rights(objects, "ClusterRole").items()]
         for (group, resource), verbs in granted:
             assert "*" not in {group, resource, *verbs}

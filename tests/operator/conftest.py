@@ -62,11 +62,12 @@ def _free_port() -> int:
 
 
 class Stage:
-    """One operator at a time, over one API server. tls: may be changed between operators."""
+    """One operator at a time, over one API server. tls, policies: may be changed between operators."""
 
     def __init__(self, kube: FakeKube, machine: Settings) -> None:
         self.kube = kube
         self.tls = True
+        self.policies = False
         self.machine = machine
         self.operator: Operator | None = None
         self.kubelet: Kubelet | None = None
@@ -85,6 +86,7 @@ class Stage:
             tls_address="https://operator.test:8443" if self.tls else "",
             tls_port=self._tls_port,
             pod_namespace=OPERATORS,
+            network_policies=self.policies,
         )
         operator = self.operator = Operator(settings, self.kube, self.machine)
         watch = FakeWatch(operator.cache, self.kube, [NAMESPACE])

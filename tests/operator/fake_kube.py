@@ -40,7 +40,8 @@ class FakeKube:
         self.listeners: list[Listener] = []
         self.fault: Callable[[int, bool], None] = lambda _number, _done: None
         self.writes: list[str] = []
-        self.refuse_pods: KubeError | None = None
+        self.refusals: dict[tuple[str, Resource], KubeError] = {}
+        """By what is refused: (create or delete, of which kind)."""
         self._version = 1
         self._collecting: set[asyncio.Task[None]] = set()
 
@@ -68,8 +69,8 @@ class FakeKube:
         key = (resource, namespace, body["metadata"]["name"])
         if key in self.objects:
             raise KubeError(409, "AlreadyExists", f"{resource.plural} {key[2]!r} already exists")
-        if resource == PODS and self.refuse_pods is not None:
-            raise self.refuse_pods
+        if ("create", resource) in self.refusals:
+            raise self.refusals["create", resource]
         made = copy.deepcopy(body)
         made["metadata"] |= {
             "namespace": namespace,
@@ -95,6 +96,8 @@ class FakeKube:
     ) -> bool:
         self._asked("delete", resource)
         await self._writing(f"delete {resource.plural}/{name}")
+        if ("delete", resource) in self.refusals:
+            raise self.refusals["delete", resource]
         key = (resource, namespace, name)
         body = self.objects.get(key)
         if body is None or (uid and body["metadata"]["uid"] != uid):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shuffle_operator.kube import JOBS, PODS, SECRETS, Object, Resource
+from shuffle_operator.kube import JOBS, NETWORK_POLICIES, PODS, SECRETS, Object, Resource
 from shuffle_operator.launchers.pod import LABEL_WORKER
 from shuffle_operator.launchers.pod_state import is_live
 from tests.operator.conftest import Stage, sort_job
@@ -36,6 +36,7 @@ class Invariants:
             ]
             assert len(slots) == len(set(slots)), f"two live pods in one slot: {slots}"
             assert not self.ended, "a pod was started for a finished job"
+            assert any(key[0] == NETWORK_POLICIES for key in self._kube.objects), "a pod was started in the open"
         if resource == JOBS and kind != "DELETED":
             status: dict[str, Any] = body.get("status") or {}
             self.epochs.append(int(status.get("epoch", 0)))
@@ -49,6 +50,7 @@ class Invariants:
 async def play(stage: Stage, tmp_path: Path, crash_at: int, after: bool) -> int:
     """One job, one crash; returns the writes that it took. crash_at: 0 for none."""
     invariants = Invariants(stage)
+    stage.policies = True
     crashed = asyncio.Event()
 
     def fault(number: int, done: bool) -> None:
@@ -86,11 +88,11 @@ async def play(stage: Stage, tmp_path: Path, crash_at: int, after: bool) -> int:
 
 async def test_without_a_crash_writes_are_few(stage: Stage, tmp_path: Path) -> None:
     writes = await play(stage, tmp_path, 0, False)
-    assert not [key for key in stage.kube.objects if key[:2] == (SECRETS, "data")]
+    assert not [key for key in stage.kube.objects if key[0] == NETWORK_POLICIES or key[:2] == (SECRETS, "data")]
     assert writes < MOST_WRITES, stage.kube.writes
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("write", range(1, 20))
+@pytest.mark.parametrize("write", range(1, 24))
 async def test_a_crash_at_any_write_is_survived(stage: Stage, tmp_path: Path, write: int, after: bool) -> None:
     await play(stage, tmp_path, write, after)

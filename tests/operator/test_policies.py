@@ -114,7 +114,7 @@ async def test_evictions_do_not_count_as_failures(stage: Stage, puppets: Puppets
 
 
 async def test_a_quota_is_quoted_and_the_startup_deadline_ends_it(stage: Stage, puppets: Puppets) -> None:
-    stage.kube.refuse_pods = KubeError(403, "Forbidden", "pods is forbidden: exceeded quota: small")
+    stage.kube.refusals["create", PODS] = KubeError(403, "Forbidden", "pods is forbidden: exceeded quota: small")
     await stage.submit(job(startupDeadlineSeconds=2))
     await stage.until(lambda: "exceeded quota: small" in str(stage.status().get("message")))
     await until_phase(stage, "Failed")
@@ -123,7 +123,7 @@ async def test_a_quota_is_quoted_and_the_startup_deadline_ends_it(stage: Stage, 
 
 
 async def test_a_pod_that_kubernetes_refuses_for_good_fails_the_job_at_once(stage: Stage, puppets: Puppets) -> None:
-    stage.kube.refuse_pods = KubeError(422, "Invalid", "spec.containers[0].image: Invalid value")
+    stage.kube.refusals["create", PODS] = KubeError(422, "Invalid", "spec.containers[0].image: Invalid value")
     await stage.submit(job())
     await until_phase(stage, "Failed")
     assert stage.status()["message"].startswith("InvalidSpec: Kubernetes refuses the worker's pod")

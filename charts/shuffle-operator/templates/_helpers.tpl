@@ -70,7 +70,8 @@ app.kubernetes.io/component: worker
 {{- end }}
 {{- end }}
 
-{{/* What the operator may do where jobs are. The same as ROLE in shuffle_operator/handlers/rbac.py: a test compares. */}}
+{{/* What the operator may do where jobs are. The same as ROLE in shuffle_operator/handlers/rbac.py,
+     the last as ISOLATION: a test compares. */}}
 {{- define "shuffle-operator.rules" -}}
 - apiGroups: [shuffle-operator.dev]
   resources: [shufflejobs]
@@ -87,6 +88,11 @@ app.kubernetes.io/component: worker
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+{{- if .Values.networkPolicy.enabled }}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, delete]
+{{- end }}
 {{- end }}
 
 {{/* What it may do in its own namespace, for TLS. The same as SEED there. A right to create cannot be had for one name. */}}

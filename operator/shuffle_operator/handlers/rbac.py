@@ -19,6 +19,9 @@ ROLE: Rules = {
 }
 """In every namespace that is served. delete of a ShuffleJob: ttlSecondsAfterFinished."""
 
+ISOLATION: Rules = {("networking.k8s.io", "networkpolicies"): frozenset({"create", "delete"})}
+"""The same, with networkPolicy.enabled: of each job's workers (launchers/isolation.py)."""
+
 SEED: Rules = {("", "secrets"): frozenset({"create", "get"})}
 """In the operator's own namespace, with TLS; get: of the seed alone, by its name."""
 

@@ -4,7 +4,7 @@
     managed elsewhere    let go of it
     finished             its pods by podRetention, itself by ttlSecondsAfterFinished; nothing is started, ever
     to be suspended      what it wrote is removed, pods go; the status says so
-    new, or taken over   checked; generation and epoch are noted in the status; then token, machine, pods
+    new, or taken over   checked; generation and epoch are noted in the status; then token, machine, network, pods
     running              spec followed, pods seen to, status written
 
 Order matters where the operator may die in between: what is intended is written before it is done, and workers learn
@@ -29,6 +29,7 @@ from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
+from shuffle_operator.launchers import isolation
 from shuffle_operator.launchers.kubernetes import EXIT_PATIENCE, KILL_GRACE
 from shuffle_operator.launchers.pod import (
     PodSettings,
@@ -293,6 +294,8 @@ class Reconciler:
             return EVERY
         secret = secret_name(active.name, active.uid, launcher.trust.authority)
         await self.world.kube.delete(SECRETS, active.namespace, secret)
+        if self.world.pods.isolated and launcher.gone:  # not of those on a lost node, which may come back
+            await isolation.release(self.world.kube, active.namespace, active.name, active.uid)
         if active.machine.phase is Phase.COMPLETE:
             self._drop(active.uid)
         return None if active.machine.phase is Phase.FAILED else 0.0

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube import PODS, Kube, KubeError, Object
+from shuffle_operator.launchers import isolation
 from shuffle_operator.launchers.base import OnExit
 from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, Trust, is_owned, pod_name, trust_of, worker_pod
 from shuffle_operator.launchers.pod_state import (
@@ -65,6 +66,7 @@ class KubernetesLauncher:
     _deleted: set[str] = field(default_factory=set)  # names whose deletion was asked for
     _kill: set[str] = field(default_factory=set)
     _over_since: float | None = None
+    _isolated: bool = False
     _trouble: str = ""
 
     # -- what is wanted ----------------------------------------------------------------------------------------------
@@ -148,13 +150,21 @@ class KubernetesLauncher:
         ]
         try:
             if not self.frozen and not self.refused:
+                await self._isolate()
                 for at in range(0, len(missing), AT_ONCE):
                     await asyncio.gather(*(self._create(w, n) for w, n in missing[at : at + AT_ONCE]))
             self._trouble = ""
         except KubeError as error:
-            self._trouble = f"pods cannot be created: {error.message}"
+            wanted = self._isolated or not self.settings.isolated
+            self._trouble = f"pods cannot be created: {error.message}" if wanted else error.message
             raise
         await self._clear(keep)
+
+    async def _isolate(self) -> None:
+        """Before the first pod, and once more where an operator takes the job up: it may have begun without."""
+        if self.settings.isolated and not self._isolated:
+            await isolation.isolate(self.kube, self.namespace, self.job.metadata.name, self.uid)
+            self._isolated = True
 
     async def _create(self, worker: int, name: str) -> None:
         epoch = int(name.rpartition("-")[2])

@@ -61,7 +61,8 @@ DEFAULT_GRACE = 30
 class PodSettings:
     """image: of workers, where a job names none. pull_policy: "" leaves it to Kubernetes. coordinator: the address that
     workers call. secure: the one that they call with TLS; "": there is none. scratch: bytes of an emptyDir where a job
-    gives no sizeLimit. unsafe: podTemplate may open pods up. instance: of the chart, for a label."""
+    gives no sizeLimit. unsafe: podTemplate may open pods up. instance: of the chart, for a label. isolated: there are
+    none without a NetworkPolicy of their job's (isolation.py)."""
 
     image: str
     coordinator: str
@@ -71,6 +72,7 @@ class PodSettings:
     unsafe: bool = False
     instance: str = ""
     log_level: str = "INFO"
+    isolated: bool = False
 
 
 class Trust(NamedTuple):
