@@ -81,7 +81,7 @@ class Faults:
         def ready() -> bool:
             return "True" in kubectl("get", "node", node, "--output=jsonpath={.status.conditions[-1:].status}")
 
-        until(f"node {node} is ready again", ready, seconds=90)
+        until(f"node {node} is ready again", ready, seconds=180)
 
     @contextlib.contextmanager
     def slow(self, coming: str = "40mbit", going: str = "24mbit") -> Iterator[None]:

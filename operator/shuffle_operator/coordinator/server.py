@@ -139,6 +139,7 @@ class CoordinatorServer:
         """What is wrong with the process that this is in; "" where nothing is."""
         self._large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
         self._runner: web.AppRunner | None = None
+        self._stopped = False
         self._large_answers = asyncio.Semaphore(ANSWERS_AT_ONCE)
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
         self.app.add_routes(
@@ -168,6 +169,8 @@ class CoordinatorServer:
         return f"{bound[0]}:{bound[1]}"
 
     async def stop(self) -> None:
+        """Connections that are being made just now are hung up on: their callers find the next operator."""
+        self._stopped = True
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -182,6 +185,10 @@ class CoordinatorServer:
     def _authorised(self, request: web.Request) -> Hosted:
         """The same answer for an unknown job, for a wrong token, and for the wrong port: nothing can be learned by
         asking."""
+        if self._stopped:
+            gone = web.HTTPServiceUnavailable(text="this operator has stopped")
+            gone.force_close()
+            raise gone
         uid = request.match_info["job"]
         certified = _certified(request)
         if certified not in (None, uid):
