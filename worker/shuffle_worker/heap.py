@@ -5,7 +5,8 @@
 
 Arrow's own allocators keep what they freed for themselves; NumPy's arrays and HTTP's bodies come from the C library;
 neither uses what the other one left: a plan that never held more than 28 MiB left 190 behind. With one allocator a
-sort in 256 MiB a worker peaked at 218 MiB instead of 282, for the same processor time (docs/memory.md).
+sort in 256 MiB a worker peaked at 218 MiB instead of 282 (docs/memory.md); what it costs or saves in processor time
+was within the noise.
 
 By default the C library maps every array above some size afresh and unmaps it when it is freed; each page of it must
 then be touched for the first time again, which costs more than most of what is computed in it (a sort of 420,000 keys:
