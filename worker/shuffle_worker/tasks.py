@@ -16,7 +16,7 @@ from shuffle_worker.plan.operations import planning_for
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.pressure import give_back, relieve
+from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.formats import written_suffix
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.readers import reader_for
@@ -80,7 +80,6 @@ class Tasks:
         plan = make_plan(job, self._budgets, self._inputs(job), storage, self._scratch)
         self._room.check(plan.summary.scratch_needed, job.workers)
         save(plan, storage)
-        give_back()
         return plan.summary
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:

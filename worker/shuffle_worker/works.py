@@ -14,6 +14,7 @@ from threading import Lock
 from shuffle_worker.errors import InvalidSpec, JobError
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
+from shuffle_worker.pressure import give_back
 from shuffle_worker.protocol.messages import Job, PlanSummary, Rechunk
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Work, Written
@@ -70,7 +71,9 @@ class ChosenWork:
         return self._chosen
 
     def plan(self, job: Job) -> PlanSummary:
-        return self._for(job).plan(job)
+        summary = self._for(job).plan(job)
+        give_back()
+        return summary
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         return self._for(job).load(job, fingerprint)
