@@ -84,10 +84,10 @@ class Case:
                 report = talker.report()
                 asked, since = time.perf_counter(), time.process_time()
                 orders, _ = machine.sync(msgspec.json.decode(report, type=Sync), now)
-                answer = hosted.encode(orders)
+                answer = hosted.encode(orders, deflate=True)
                 spent += time.process_time() - since
                 self.took.append(time.perf_counter() - asked)
-                talker.obey(b"".join(answer))
+                talker.obey(b"".join(answer.parts), answer.deflated)
             half = machine.ledger is not None and machine.ledger.splits_done * 2 >= self.splits
             since = time.process_time()
             while lost and half:

@@ -7,8 +7,10 @@ view it reads no more than the epoch, for thousands of them share a process.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -65,7 +67,8 @@ class Talker:
 
     @property
     def incarnation(self) -> str:
-        return f"{self.number:08x}{self.process:08x}"
+        """As hard to compress as a real one."""
+        return hashlib.blake2b(f"{self.number} {self.process}".encode(), digest_size=8).hexdigest()
 
     @property
     def idle(self) -> bool:
@@ -91,9 +94,9 @@ class Talker:
             Sync(self.number, self.incarnation, self.epoch, [], done, [], counters, free=1, wait=wait)
         )
 
-    def obey(self, answer: bytes) -> None:
+    def obey(self, answer: bytes, deflated: bool) -> None:
         self.heard += len(answer)
-        told = msgspec.json.decode(answer, type=Told)
+        told = msgspec.json.decode(zlib.decompress(answer, -zlib.MAX_WBITS) if deflated else answer, type=Told)
         assert told.known or told.stop
         if told.view is not None:
             self.epoch = told.view.epoch
@@ -116,7 +119,8 @@ class Line:
     token: str
     _open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def call(self, path: str, body: bytes) -> bytes:
+    async def call(self, path: str, body: bytes) -> tuple[bytes, bool]:
+        """The answer, and whether it is deflated."""
         for _ in range(TRIES):
             try:
                 return await self._once(path, body)
@@ -125,7 +129,7 @@ class Line:
                 await asyncio.sleep(random.uniform(0.5, 1.0))
         raise ConnectionError(f"{self.url} does not answer")
 
-    async def _once(self, path: str, body: bytes) -> bytes:
+    async def _once(self, path: str, body: bytes) -> tuple[bytes, bool]:
         if self._open is None:
             where = urlsplit(self.url)
             self._open = await asyncio.open_connection(where.hostname, where.port, limit=1 << 20)
@@ -133,16 +137,17 @@ class Line:
         head = (
             f"POST {path.format(job=self.job)} HTTP/1.1\r\nHost: coordinator\r\n"
             f"Authorization: {wire.bearer(self.token)}\r\nContent-Type: application/json\r\n"
+            "Accept-Encoding: deflate\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode() + body)
-        head_back = (await reader.readuntil(b"\r\n\r\n")).decode()
+        head_back = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         status = head_back.split(None, 2)[1]
-        length = int(head_back.lower().split("content-length:", 1)[1].split("\r\n", 1)[0])
+        length = int(head_back.split("content-length:", 1)[1].split("\r\n", 1)[0])
         answer = await reader.readexactly(length)
         if status != "200":
             raise RuntimeError(f"{status}: {answer.decode()}")
-        return answer
+        return answer, "content-encoding: deflate" in head_back
 
     def close(self) -> None:
         if self._open is not None:
@@ -195,10 +200,10 @@ class Crowd:
         await asyncio.sleep(random.uniform(0.0, arriving if not talker.process else 1.0))
         line = Line(self.url, self.job, self.token)
         try:
-            talker.welcome(await line.call(wire.REGISTER, talker.hello()))
+            talker.welcome((await line.call(wire.REGISTER, talker.hello()))[0])
             while not talker.stopped:
                 if talker.idle:
-                    talker.obey(await line.call(wire.SYNC, talker.report(wait=10.0)))
+                    talker.obey(*await line.call(wire.SYNC, talker.report(wait=10.0)))
                     continue
                 plans = any(lease.kind is Kind.PLAN for lease in talker.held)
                 await asyncio.sleep(arriving + 1 if plans else random.uniform(0.0, 2 * self.workers / self.rate))
@@ -206,6 +211,6 @@ class Crowd:
                 since = time.perf_counter()
                 answer = await line.call(wire.SYNC, report)
                 self.took.append(time.perf_counter() - since)
-                talker.obey(answer)
+                talker.obey(*answer)
         finally:
             line.close()

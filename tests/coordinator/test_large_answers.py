@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 
+import aiohttp
 import msgspec
 import pytest
 from aiohttp import hdrs
@@ -11,7 +13,7 @@ from aiohttp import hdrs
 from shuffle_operator.coordinator import server as module
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.server import CoordinatorServer
-from shuffle_worker.protocol.messages import Counters, Done, Kind, Run, Sync
+from shuffle_worker.protocol.messages import Counters, Done, Kind, Orders, Run, Sync
 from shuffle_worker.transfer import wire
 from shuffle_worker.transfer.http import HttpControl
 from tests.coordinator.builders import Play, job, summary
@@ -54,6 +56,24 @@ async def test_a_large_view_arrives_whole() -> None:
     assert orders.view is not None
     assert orders.view.runs == [Run(group, 1, group % 2, 0) for group in range(GROUPS)]
     assert all(other.view == orders.view for other in others)
+
+
+async def test_a_large_view_is_deflated_for_who_takes_that() -> None:
+    server, message = hosting()
+    url = await server.start("127.0.0.1") + wire.SYNC.format(job=job().uid)
+    sent: dict[str, bytes] = {}
+    try:
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            for takes in ("deflate", "identity"):
+                headers = {hdrs.AUTHORIZATION: wire.bearer(TOKEN), hdrs.ACCEPT_ENCODING: takes}
+                async with session.post(url, data=wire.encode(message), headers=headers) as response:
+                    assert response.headers.get(hdrs.CONTENT_ENCODING, "identity") == takes
+                    sent[takes] = await response.read()
+    finally:
+        await server.stop()
+    orders = wire.decode(zlib.decompress(sent["deflate"], -zlib.MAX_WBITS), Orders)
+    assert orders == wire.decode(sent["identity"], Orders)
+    assert len(sent["deflate"]) < len(sent["identity"]) / 2
 
 
 async def test_who_does_not_take_its_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,15 @@ import hashlib
 import hmac
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from typing import TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from shuffle_operator.coordinator.events import Action, Wake
 from shuffle_operator.coordinator.machine import Coordinator
@@ -51,6 +53,36 @@ PATIENCE = 30.0
 _PLACE = msgspec.Raw(b'"<view>"')
 
 
+def _deflated(data: bytes, last: bool = False) -> bytes:
+    """As blocks that stand by themselves (RFC 1951), so that a stream can be put together from such."""
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush(zlib.Z_FINISH if last else zlib.Z_FULL_FLUSH)
+
+
+class EncodedView:
+    """A view as it is sent. Memory: its JSON, and a third of that again once somebody is sent it deflated."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.text = msgspec.json.encode(view)
+
+    @cached_property
+    def deflated(self) -> bytes:
+        return _deflated(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An answer's body, in parts of which a view, the second of three, is not copied for each worker."""
+
+    parts: list[bytes]
+    deflated: bool = False
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts))
+
+
 @dataclass(slots=True)
 class Hosted:
     """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events).
@@ -65,26 +97,28 @@ class Hosted:
     may_stop: bool = True
     news: dict[int, asyncio.Event] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _encoded: dict[int, tuple[View, bytes]] = field(default_factory=dict)  # base -> view
+    _encoded: dict[int, EncodedView] = field(default_factory=dict)  # by base
 
-    def _view(self, view: View) -> bytes:
+    def _view(self, view: View) -> EncodedView:
         """Made once for all workers that are sent it."""
         found = self._encoded.get(view.base)
-        if found is not None and found[0] is view:
-            return found[1]
-        if any(other.epoch != view.epoch for other, _ in self._encoded.values()):
+        if found is not None and found.view is view:
+            return found
+        if any(other.view.epoch != view.epoch for other in self._encoded.values()):
             self._encoded.clear()
-        encoded = msgspec.json.encode(view)
-        self._encoded[view.base] = view, encoded
-        return encoded
+        made = self._encoded[view.base] = EncodedView(view)
+        return made
 
-    def encode(self, orders: Orders) -> list[bytes]:
-        """As JSON, in parts of which a view, the second of three, is not copied."""
+    def encode(self, orders: Orders, deflate: bool) -> Body:
+        """As JSON. deflate: whoever asked takes it deflated, which is done where it is large."""
         if orders.view is None:
-            return [msgspec.json.encode(orders)]
+            return Body([msgspec.json.encode(orders)])
         frame = msgspec.json.encode(msgspec.structs.replace(orders, view=_PLACE))
         before, _, after = frame.partition(bytes(_PLACE))
-        return [before, self._view(orders.view), after]
+        view = self._view(orders.view)
+        if deflate and len(view.text) > PIECE:
+            return Body([_deflated(before), view.deflated, _deflated(after, last=True)], deflated=True)
+        return Body([before, view.text, after])
 
     def perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -255,18 +289,18 @@ class CoordinatorServer:
                 news.clear()
 
     async def _answer(self, request: web.Request, hosted: Hosted, orders: Orders) -> web.StreamResponse:
-        parts = hosted.encode(orders)
-        size = sum(map(len, parts))
-        if size <= PIECE:
-            return web.Response(body=b"".join(parts), content_type="application/json")
-        response = web.StreamResponse()
+        body = hosted.encode(orders, "deflate" in request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        headers = {hdrs.CONTENT_ENCODING: "deflate"} if body.deflated else {}
+        if body.size <= PIECE:
+            return web.Response(body=b"".join(body.parts), headers=headers, content_type="application/json")
+        response = web.StreamResponse(headers=headers)
         response.content_type = "application/json"
-        response.content_length = size
+        response.content_length = body.size
         async with self._large_answers:
             try:
                 async with asyncio.timeout(PATIENCE):
                     await response.prepare(request)
-                    for part in parts:
+                    for part in body.parts:
                         for start in range(0, len(part), PIECE):
                             await response.write(part[start : start + PIECE])
                     await response.write_eof()
