@@ -15,6 +15,7 @@ from e2e.harness.jobs import KIND, REPARTITION, manifest
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.operator import ACCOUNT, CHART, NAMESPACE, RELEASE, Operator
 from e2e.harness.process import run
+from e2e.harness.waiting import until
 
 
 @pytest.mark.core
@@ -106,6 +107,23 @@ def test_workers_talk_with_tls_and_plain_calls_learn_nothing(submit: Submit, ope
     name = operator.pod()["metadata"]["name"]
     assert operator.kubectl("exec", name, "--", "python", "-c", asked, url, token).strip() == "401"
     job.complete()
+
+
+def test_a_jobs_workers_are_reached_by_each_other_only(submit: Submit, operator: Operator) -> None:
+    """As far as can be seen here: the API server takes the policy, it selects the job's pods, and it goes with them."""
+    if not operator.isolates:
+        pytest.skip("no network policies in this cluster")
+    job = submit("isolated", REPARTITION)
+    job.until_phase("Planning", "Transferring", "Writing")
+    (policy,) = job.kubectl.list("networkpolicies")
+    selected = {"podSelector": policy["spec"]["podSelector"]}
+    ((name, uid),) = selected["podSelector"]["matchLabels"].items()
+    assert all(pod["metadata"]["labels"][name] == uid == job.object["metadata"]["uid"] for pod in job.pods())
+    (rule,) = policy["spec"]["ingress"]
+    assert rule["from"] == [selected]
+    assert policy["metadata"]["ownerReferences"][0]["kind"] == "ShuffleJob"
+    job.complete()
+    until("its policy is gone", lambda: not job.kubectl.list("networkpolicies"), seconds=60)
 
 
 def test_the_definition_is_upgraded_as_the_notes_say(operator: Operator, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from shuffle_operator.coordinator.server import CoordinatorServer
+from shuffle_operator.coordinator.server import CoordinatorServer, passing
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.handlers.active import ActiveJob, World
@@ -179,10 +179,10 @@ class Operator:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         ready = self.cache.loaded and self.ready.is_set()
-        return web.Response(text="ok" if ready else "not watching yet", status=200 if ready else 503)
+        return passing(web.Response(text="ok" if ready else "not watching yet", status=200 if ready else 503))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return passing(web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4"}))
 
     def _phases(self) -> Counter[str]:
         counts = Counter(dict.fromkeys(("Pending", "Complete", "Failed", "Suspended"), 0))

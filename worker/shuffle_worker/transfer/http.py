@@ -44,6 +44,7 @@ from shuffle_worker.protocol.frames import (
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
 from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer import wire
+from shuffle_worker.transfer.door import Door
 from shuffle_worker.transfer.tls import Tls
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Over, Refused, Unreachable
 
@@ -156,26 +157,22 @@ class PeerServer:
         self._port = port
         self._settings = settings or HttpSettings()
         self._ssl = None if tls is None else tls.server
-        self._runner: web.AppRunner | None = None
+        self._door: Door | None = None
 
     async def start(self) -> str:
         """Answers the address that peers use, with the port that was got where 0 was asked for."""
         app = web.Application()
         app.router.add_post(wire.SHARDS, self._shards)
         app.router.add_get(wire.HEALTH, self._health)
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, keepalive_timeout=300, shutdown_timeout=1.0
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._ssl)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        self._door = Door(runner)
+        return await self._door.open(self._host, self._port, self._ssl, keepalive=300.0)
 
     async def stop(self) -> None:
         """Frames that are being received are broken off after a second."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._door is not None:
+            await self._door.close()
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -184,6 +181,8 @@ class PeerServer:
         if not wire.authorized(request.headers.get(hdrs.AUTHORIZATION), self._token):
             self.unauthorized += 1
             return _refusal(401, "this call needs the job's token")
+        if self._door is not None:
+            self._door.known(request)
         if request.match_info["job"] != self._job:
             return _refusal(404, "this worker is in another job")
         size = request.content_length

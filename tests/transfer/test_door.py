@@ -1,0 +1,115 @@
+"""Strangers' connections are closed in time, and there are not too many of them; whoever has shown the token stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import hdrs, web
+
+from shuffle_worker.transfer import wire
+from shuffle_worker.transfer.door import Door
+
+TOKEN = "the-token"
+SOON = 10.0
+"""Seconds that a test waits for what must happen."""
+
+
+@contextlib.asynccontextmanager
+async def door(within: float, most: int) -> AsyncIterator[tuple[Door, int]]:
+    """With one call, which needs the token. Yields its port."""
+    doors: list[Door] = []
+
+    async def call(request: web.Request) -> web.Response:
+        if not wire.authorized(request.headers.get(hdrs.AUTHORIZATION), TOKEN):
+            return web.Response(status=401)
+        doors[0].known(request)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", call)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    doors.append(Door(runner, within, most))
+    address = await doors[0].open("127.0.0.1", 0)
+    try:
+        yield doors[0], int(address.rpartition(":")[2])
+    finally:
+        await doors[0].close()
+
+
+class Caller:
+    def __init__(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        self.reader, self.writer = streams
+
+    async def call(self, token: str) -> int:
+        self.writer.write(f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {wire.bearer(token)}\r\n\r\n".encode())
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), SOON)
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        await self.reader.readexactly(length)
+        return int(head.split()[1])
+
+    async def is_hung_up_on(self) -> bool:
+        try:
+            return await asyncio.wait_for(self.reader.read(), SOON) == b""
+        except ConnectionError:
+            return True
+
+
+async def caller(port: int) -> Caller:
+    return Caller(await asyncio.open_connection("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "], ids=["nothing", "half a header"])
+async def test_who_does_not_say_who_it_is_is_hung_up_on(said: bytes) -> None:
+    async with door(within=0.4, most=10) as (at, port):
+        stranger = await caller(port)
+        stranger.writer.write(said)
+        assert await stranger.is_hung_up_on()
+        assert at.turned_away == 1
+
+
+async def test_a_wrong_token_makes_nobody_known() -> None:
+    async with door(within=0.4, most=10) as (_, port):
+        stranger = await caller(port)
+        assert await stranger.call("another") == 401
+        assert await stranger.is_hung_up_on()
+
+
+async def test_who_has_shown_the_token_stays() -> None:
+    async with door(within=0.2, most=10) as (at, port):
+        known, stranger = await caller(port), await caller(port)
+        assert await known.call(TOKEN) == 200
+        assert await stranger.is_hung_up_on()  # so that much time has passed
+        assert await known.call("another") == 401
+        assert await known.call(TOKEN) == 200
+        assert at.turned_away == 1
+
+
+async def test_where_there_are_too_many_strangers_the_oldest_goes() -> None:
+    async with door(within=600.0, most=2) as (at, port):
+        known = await caller(port)
+        assert await known.call(TOKEN) == 200
+        first, second = await caller(port), await caller(port)
+        assert await first.call("another") == await second.call("another") == 401
+        third = await caller(port)
+        assert await third.call("another") == 401
+        assert await first.is_hung_up_on()
+        assert await second.call("another") == 401
+        assert await known.call(TOKEN) == 200
+        assert at.turned_away == 1
+
+
+async def test_who_leaves_makes_room() -> None:
+    """Three: when one is answered the last one's leaving may not have been seen."""
+    async with door(within=600.0, most=3) as (at, port):
+        waiting = await caller(port)
+        for _ in range(5):
+            passing = await caller(port)
+            assert await passing.call("another") == 401
+            passing.writer.close()
+            await passing.writer.wait_closed()
+        assert await waiting.call(TOKEN) == 200
+        assert at.turned_away == 0

@@ -1,0 +1,114 @@
+"""Where a server's connections come in: a caller has to show soon that it may call, or its connection is closed.
+
+aiohttp waits for a request's headers for as long as they take and has no limit to connections, so whoever reaches the
+port could hold as many as the process has file handles by sending nothing (CWE-770). Here a connection is a stranger's
+until one call over it carried the token. It may be so for a minute, and where there are too many of that kind the
+oldest go first, for who may call says so at once.
+
+Memory: an entry for each stranger that is connected, `most` at the most; asyncio's own time limit ends TLS handshakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from aiohttp import web
+
+WITHIN = 60.0
+"""Seconds. Thousands of workers that begin at once are heard one after another. What needs no token (a probe, a scrape)
+had better ask to close the connection, or it may be closed in the midst of the next call."""
+
+MOST = 8192
+"""More than a listening socket's backlog, of which all may be taken in before one is heard."""
+
+
+class Door:
+    """Takes in connections for the application of a runner that has been set up. Used in one event loop."""
+
+    def __init__(self, runner: web.AppRunner, within: float = WITHIN, most: int = MOST) -> None:
+        self.turned_away = 0
+        self._runner = runner
+        self._within = within
+        self._most = most
+        self._strangers: dict[web.RequestHandler, float] = {}  # since when, the oldest first
+        self._servers: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def open(
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None = None,
+        *,
+        backlog: int = 128,
+        keepalive: float = 75.0,
+    ) -> str:
+        """Returns the address that is bound, `host:port`. To be called for each that there is. keepalive: seconds for
+        which a connection that is not used stays."""
+        loop = asyncio.get_running_loop()
+        server = self._runner.server
+        assert server is not None
+
+        def taken_in() -> _Connection:
+            return _Connection(self, server, loop, keepalive)
+
+        listening = await loop.create_server(taken_in, host, port, ssl=context, backlog=backlog)
+        self._servers.append(listening)
+        if self._timer is None:
+            self._look()
+        bound_host, bound_port = listening.sockets[0].getsockname()[:2]
+        return f"[{bound_host}]:{bound_port}" if ":" in bound_host else f"{bound_host}:{bound_port}"
+
+    def known(self, request: web.Request) -> None:
+        """This call carried the token."""
+        self._strangers.pop(request.protocol, None)
+
+    async def close(self) -> None:
+        """Nobody comes in any more, and all connections are closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for server in self._servers:
+            server.close()
+        await self._runner.cleanup()
+
+    def came(self, connection: web.RequestHandler) -> None:
+        self._strangers[connection] = asyncio.get_running_loop().time()
+        if len(self._strangers) > self._most:
+            self._turn_away(next(iter(self._strangers)))
+
+    def left(self, connection: web.RequestHandler) -> None:
+        self._strangers.pop(connection, None)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._within / 4, self._look)
+        for stranger, since in list(self._strangers.items()):
+            if loop.time() - since < self._within:
+                break
+            self._turn_away(stranger)
+
+    def _turn_away(self, stranger: web.RequestHandler) -> None:
+        del self._strangers[stranger]
+        self.turned_away += 1
+        if stranger.transport is not None:
+            stranger.transport.abort()
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's, which tells the door when it is made and when it is gone."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door, server: web.Server, loop: asyncio.AbstractEventLoop, keepalive: float) -> None:
+        # None turns the log off, and is what web.AppRunner passes on: only the annotation says otherwise
+        super().__init__(server, loop=loop, keepalive_timeout=keepalive, access_log=None)  # type: ignore[arg-type]
+        self._door = door
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._door.came(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._door.left(self)
+        super().connection_lost(exc)
