@@ -15,7 +15,7 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.server import CoordinatorServer
 from shuffle_worker.protocol.messages import Counters, Done, Kind, Orders, Run, Sync
 from shuffle_worker.transfer import wire
-from shuffle_worker.transfer.http import HttpControl
+from shuffle_worker.transfer.http import HttpControl, HttpSettings
 from tests.coordinator.builders import Play, job, summary
 
 GROUPS = 20_000
@@ -82,7 +82,8 @@ async def test_who_does_not_take_its_answer_is_hung_up_on(monkeypatch: pytest.Mo
     server, message = hosting(MORE_THAN_SOCKETS_HOLD)
     address = await server.start("127.0.0.1")
     host, _, port = address.removeprefix("http://").rpartition(":")
-    control = HttpControl(address, TOKEN, job().uid)
+    patient = HttpSettings(connect=30.0, control=60.0)  # encoding so much holds the server up
+    control = HttpControl(address, TOKEN, job().uid, patient)
     try:
         _, writer = await asyncio.open_connection(host, int(port), limit=1)
         body = wire.encode(message)
