@@ -1,7 +1,8 @@
 """Every few seconds something happens to a worker, now and then to the operator: the output is what it would have been.
 
-E2E_CHAOS_ROUNDS (3) jobs, one after the other, each with mischief drawn from E2E_CHAOS_SEED and the round. With more
-input (E2E_EVENTS=2G) let it travel faster: E2E_CHAOS_RATES=400mbit,240mbit is what comes to a node and goes from it.
+E2E_CHAOS_ROUNDS (3) jobs, one after the other, each with mischief drawn from E2E_CHAOS_SEED and the round, and with
+E2E_CHAOS_STRIKES (12) of it. With more input (E2E_EVENTS=2G) let it travel faster: E2E_CHAOS_RATES=400mbit,240mbit is
+what comes to a node and goes from it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RATES = os.environ.get("E2E_CHAOS_RATES", "40mbit,24mbit").split(",")
 PATIENCE = 900.0
 """Seconds that a job under fire may take."""
 
-MOST = 12
+MOST = int(os.environ.get("E2E_CHAOS_STRIKES", "12"))
 """Strikes in one job; after them it is left in peace, so that it ends."""
 
 
