@@ -302,6 +302,58 @@ def test_a_coordinator_that_lost_its_memory_goes_on_where_it_was() -> None:
     assert again.machine.phase is Phase.COMPLETE
 
 
+@pytest.mark.parametrize("reported", ["while survivors are awaited", "when it goes on"])
+def test_a_write_that_was_begun_under_a_lost_coordinator_counts(reported: str) -> None:
+    """Its worker has dropped the shards: to hand the group over, or have it written elsewhere, would lose its rows."""
+    _, (one, two) = transferring()
+    transfers: list[LeaseId] = []
+    while len(transfers) < 4:
+        for puppet in (one, two):
+            lease = puppet.ask()
+            if lease is not None and lease.kind is Kind.TRANSFER:
+                transfers.append(lease)
+                puppet.finish(lease)
+    write = one.ask()
+    assert write is not None
+    assert write.kind is Kind.WRITE
+    assert one.view is not None
+    held = Held(one.view, [(one.tranche[0], lease.item, 0, 10) for lease in transfers], [], summary())
+    again = Play(Coordinator(job(), generation=1))
+    again.machine.expect_survivors(0.0)
+    again.did(again.machine.start(0.0))
+    for puppet in (one, two):
+        puppet.play, puppet.epoch, puppet.holding = again, -1, []
+    done = Done(write, rows_moved=10, rows_written=10, bytes_written=10, files=1)
+    one.register(held=held)
+    if reported == "while survivors are awaited":
+        assert write in one.sync([done]).acknowledged
+        assert again.machine.ledger is None
+    two.register(held=held)
+    if reported == "when it goes on":
+        assert write in one.sync([done]).acknowledged
+    assert again.machine.ledger is not None
+    assert again.machine.ledger.written[write.item]
+    assert again.notes().count("Resumed") == 1
+    given: list[LeaseId] = []
+    while not again.machine.over:
+        for puppet in (one, two):
+            lease = puppet.ask()
+            if lease is not None:
+                given.append(lease)
+                puppet.finish(lease)
+    assert again.machine.phase is Phase.COMPLETE
+    assert sorted(lease.item for lease in given if lease.kind is Kind.WRITE) == [g for g in range(4) if g != write.item]
+    assert again.machine.ledger.totals.rows_written == 40
+
+
+def test_a_write_of_no_group_counts_for_nothing() -> None:
+    p, (one, _) = transferring()
+    p.machine.ledger.attempt_floor = 256  # type: ignore[union-attr]
+    one.sync([Done(LeaseId(Kind.WRITE, 0, 1000, 0), rows_written=10), Done(LeaseId(Kind.WRITE, 0, -1, 0))])
+    assert p.machine.ledger is not None
+    assert p.machine.ledger.groups_written == 0
+
+
 @pytest.mark.parametrize("phase", list(TRANSITIONS))
 def test_the_picture_in_the_docs_is_the_code(phase: Phase) -> None:
     text = Path("docs/coordinator.md").read_text()

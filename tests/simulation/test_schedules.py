@@ -31,6 +31,7 @@ FOUND_WRONG = (
     3_028_000_501,
     1_683_000_044,
     770_516,
+    20_029_693,
 )
 """Seeds that once ended wrong (with the faults of their day: a seed draws others when faults are added): a job refused
 after it had written; shards stored while a write that should leave them out began; a group that changed hands within a
@@ -39,7 +40,8 @@ one of their groups was written; a tranche that came back larger, and a slot tak
 survivor that came while the plan was made anew; groups of a lost owner when all who were left were full; a store that
 hung, for which all who sent to it were replaced; a worker that hung when the coordinator died; a store that hung
 when its worker was replaced; a group in object storage that two coordinators found written, and one whose
-owner was there still; shared groups that one coordinator had found written, and the next not yet."""
+owner was there still; shared groups that one coordinator had found written, and the next not yet; a group that
+was written while there was no coordinator, and then handed over as if its shards were there still."""
 
 
 @pytest.mark.parametrize("seed", FOUND_WRONG)

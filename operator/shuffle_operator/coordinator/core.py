@@ -6,6 +6,7 @@ phase goes on, the job fails.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.epochs import Epochs
@@ -175,6 +176,21 @@ class Core:
         self.last_failure = Cause("WorkerFailed" if fault else "WorkerLost", why, worker)
         enough = self.losses.count(worker, why, fault, self.job.workers, self.settings)
         self.fail_later = self.fail_later or enough
+
+    def resume(self, written: Iterable[tuple[int, int, int]]) -> None:
+        """Groups, with their rows and bytes, that were written under coordinators before this one. Whoever wrote one
+        has dropped its shards and takes no more for it, so it must not be handed over like one that is to be written.
+        """
+        ledger = self.ledger
+        assert ledger is not None
+        before = ledger.groups_written
+        for group, rows, size in written:
+            ledger.found_written(group, rows, size)
+        found = ledger.groups_written - before
+        if found:
+            ledger.reindex()
+            self.epochs.changed()
+            self.actions += [Note("Resumed", f"{found} groups are written already"), Wake(None)]
 
     # -- phases ------------------------------------------------------------------------------------------------------
 

@@ -456,7 +456,7 @@ class Ledger:
 
     def found_written(self, group: int, rows: int, size: int) -> None:
         """It was written under another coordinator, by somebody who is gone: nobody needs to bring it anything."""
-        if not self.written[group]:
+        if 0 <= group < self.groups and not self.written[group]:
             self.mark_written(group, rows, size)
             self.tranche[group] = NO_TRANCHE
 

@@ -316,6 +316,8 @@ class Coordinator(Core):
     def _finished(self, live: Live, done: Done, now: float) -> None:
         kind = done.id.kind
         if kind in (Kind.TRANSFER, Kind.WRITE):
+            if self.ledger is None:
+                self.survivors.wrote(done)
             if self.ledger is None or self.failing:
                 return
             try:
@@ -329,6 +331,8 @@ class Coordinator(Core):
                 if kind is Kind.WRITE and self.ledger.keeps_rows and done.rows_written != done.rows_moved:
                     message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
                     self.fail(Cause("Internal", message, live.worker), now)
+            elif kind is Kind.WRITE and done.id.attempt < self.ledger.attempt_floor:
+                self.resume([(done.id.item, done.rows_written, done.bytes_written)])
             return
         if not self.singles.end(done.id, live.worker):
             return
@@ -351,14 +355,7 @@ class Coordinator(Core):
             self.survivors.forget()
         self.recounting = False
         if self.summary is not None and summary.fingerprint == self.summary.fingerprint:
-            before = self.ledger.groups_written
-            for group, rows, size in done.written:
-                self.ledger.found_written(group, rows, size)
-            found = self.ledger.groups_written - before
-            if found:
-                self.ledger.reindex()
-                self.epochs.changed()
-                self.actions.append(Note("Resumed", f"{found} groups are written already"))
+            self.resume([*done.written, *self.survivors.take_written()])
         self._grow(now)
         self.actions.append(Wake(None))
 
@@ -490,5 +487,6 @@ class Coordinator(Core):
             self.epochs.changed()
             self.planned_at = now
             self.singles.void()
+            self.resume(self.survivors.take_written())
             self.recounting = bool(self.ledger.unowned())
             self._grow(now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from shuffle_operator.coordinator.members import Live
-from shuffle_worker.protocol.messages import Held, View
+from shuffle_worker.protocol.messages import Done, Held, Kind, View
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class Survivors:
     missing: dict[int, float] = field(default_factory=dict)
     _held: dict[int, Held] = field(default_factory=dict)
     _newest: View | None = None
+    _written: dict[int, Done] = field(default_factory=dict)  # by group
 
     @property
     def awaited(self) -> bool:
@@ -38,6 +39,17 @@ class Survivors:
             self._newest = held.view
         self._held[worker] = msgspec.structs.replace(held, view=self._newest)
         self.expect(now)
+
+    def wrote(self, done: Done) -> None:
+        """A write that was begun under a coordinator before this one has ended, after its worker told what it holds."""
+        if done.id.kind is Kind.WRITE:
+            self._written[done.id.item] = done
+
+    def take_written(self) -> list[tuple[int, int, int]]:
+        """Such groups, with their rows and bytes. Told once."""
+        found = [(group, done.rows_written, done.bytes_written) for group, done in self._written.items()]
+        self._written.clear()
+        return found
 
     def heard(self, worker: int) -> None:
         """It is there, or is known to be gone."""

@@ -208,6 +208,9 @@ class Carrier:
         split = lease.id.item
         if lease.stored:
             assert self.inbox.groups is not None
+            dropped = self.inbox.dropped(groups)
+            if dropped:  # for a coordinator that does not know that they are written
+                raise Absent(f"groups {dropped[:10]} are written, and nothing is stored for them any more")
             buckets = [bucket for g in sorted(groups) for bucket in self.inbox.groups.buckets_of(g)]
             return UNKNOWN, _stored(self.inbox.store, buckets, lease.stored)
         record = self.kept.covering(split, groups) if self.kept is not None else None

@@ -232,6 +232,10 @@ class Inbox:
         if written:
             self._finished.add(group)
 
+    def dropped(self, groups: Collection[int]) -> list[int]:
+        """Those of which there is nothing here, for they are written."""
+        return sorted(self._finished.intersection(groups))
+
     def source(self, group: int, counted: Collection[Attempt]) -> GroupSource:
         """The shards of a sealed group, of the attempts that count and no others."""
         tranche = self.membership.tranche_of(group)
