@@ -32,6 +32,7 @@ FOUND_WRONG = (
     1_683_000_044,
     770_516,
     20_029_693,
+    30_053_321,
 )
 """Seeds that once ended wrong (with the faults of their day: a seed draws others when faults are added): a job refused
 after it had written; shards stored while a write that should leave them out began; a group that changed hands within a
@@ -41,7 +42,8 @@ survivor that came while the plan was made anew; groups of a lost owner when all
 hung, for which all who sent to it were replaced; a worker that hung when the coordinator died; a store that hung
 when its worker was replaced; a group in object storage that two coordinators found written, and one whose
 owner was there still; shared groups that one coordinator had found written, and the next not yet; a group that
-was written while there was no coordinator, and then handed over as if its shards were there still."""
+was written while there was no coordinator, and then handed over as if its shards were there still; a record of kept shards that was replaced
+while it was sent from, and taken for empty."""
 
 
 @pytest.mark.parametrize("seed", FOUND_WRONG)

@@ -123,8 +123,10 @@ class KeptShards:
                 keeps = record.whole and before is not None
                 self._forget(record)
                 return keeps
-            if before is not None:
-                self._forget(before)
+            if before is not None:  # sent for other groups, it may be at the same time
+                self._shed(before, record.groups)
+                record.groups |= before.groups
+                record.index += [part for part in before.index if len(part)]
             record.rows = rows
             self._shed(record, self._dropped)
             self._records[record.split] = record
@@ -141,11 +143,16 @@ class KeptShards:
             return sorted(self._records)
 
     def covering(self, split: int, groups: Collection[int]) -> Record | None:
-        """What was kept of a split, where it holds all that these groups need."""
-        record = self._records.get(split)
-        if record is None or not record.groups.issuperset(groups) or not self._dropped.isdisjoint(groups):
-            return None
-        return record
+        """What was kept of a split, where it holds all that these groups need. As it is now, for it may be given up while
+        it is read: then its bytes are gone, and the checksums tell.
+        """
+        with self._lock:
+            record = self._records.get(split)
+            if record is None or not record.groups.issuperset(groups) or not self._dropped.isdisjoint(groups):
+                return None
+            found = Record(split, record.groups, record.generation)
+            found.rows, found.index = record.rows, list(record.index)
+            return found
 
     def read(self, record: Record, groups: Collection[int]) -> Iterator[list[Shard]]:
         """The shards for these groups, a few MiB at a time, verified. Raises CorruptBlock or OSError."""
