@@ -119,7 +119,7 @@ def kubectl(request: pytest.FixtureRequest, cluster: Cluster, operator: Operator
     if request.node.stash.get(FAILED, False):
         _tell(found, operator)
     found("delete", "namespace", name, "--wait=false", "--ignore-not-found")
-    until(f"namespace {name} is gone", lambda: found.get("namespace", name) is None, seconds=90, every=1)
+    until(f"namespace {name} is gone", lambda: found.get("namespace", name) is None, seconds=180, every=1)
 
 
 def secret(storage: Storage) -> Object:

@@ -39,10 +39,10 @@ after it had written; shards stored while a write that should leave them out beg
 tranche; two coordinators with the same numbers; a group asked for again after it was written; shards refused because
 one of their groups was written; a tranche that came back larger, and a slot taken for the process that wrote from it; a
 survivor that came while the plan was made anew; groups of a lost owner when all who were left were full; a store that
-hung, for which all who sent to it were replaced; a worker that hung when the coordinator died; a store that hung
-when its worker was replaced; a group in object storage that two coordinators found written, and one whose
-owner was there still; shared groups that one coordinator had found written, and the next not yet; a group that
-was written while there was no coordinator, and then handed over as if its shards were there still; a record of kept shards that was replaced
+hung, for which all who sent to it were replaced; a worker that hung when the coordinator died; a store that hung when
+its worker was replaced; a group in object storage that two coordinators found written, and one whose owner was there
+still; shared groups that one coordinator had found written, and the next not yet; a group that was written while there
+was no coordinator, and then handed over as if its shards were there still; a record of kept shards that was replaced
 while it was sent from, and taken for empty."""
 
 

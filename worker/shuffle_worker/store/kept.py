@@ -143,9 +143,9 @@ class KeptShards:
             return sorted(self._records)
 
     def covering(self, split: int, groups: Collection[int]) -> Record | None:
-        """What was kept of a split, where it holds all that these groups need. As it is now, for it may be given up while
-        it is read: then its bytes are gone, and the checksums tell.
-        """
+        """What was kept of a split, where it holds all that these groups need.
+
+        As it is now: it may be given up while it is read. Then its bytes are gone, and the checksums tell."""
         with self._lock:
             record = self._records.get(split)
             if record is None or not record.groups.issuperset(groups) or not self._dropped.isdisjoint(groups):
