@@ -191,6 +191,26 @@ def test_a_data_error_fails_the_job_and_the_abort_waits_for_writers() -> None:
     assert p.machine.cause.message == "part-1.parquet is corrupt"
 
 
+def test_a_writer_that_does_not_let_go_is_not_waited_for_and_does_not_get_the_abort() -> None:
+    """It is let go by its own report, where nobody asked before, and what that answers must not be work."""
+    p, (one, two) = transferring(stop_grace=10.0)
+    lease, other = one.ask(), two.ask()
+    assert lease is not None
+    assert other is not None
+    one.sync(failed=[Failure(lease, "DataError", "part-1.parquet is corrupt")], free=0)
+    p.now += 11.0
+    two.holding = [other]
+    orders = two.sync()
+    assert not orders.known
+    assert orders.leases == []
+    abort = one.ask()
+    assert abort is not None
+    assert abort.kind is Kind.ABORT
+    one.finish(abort)
+    assert p.machine.phase is Phase.FAILED
+    assert not p.machine.left_behind
+
+
 def test_a_failure_that_a_retry_may_mend_is_tried_again_so_often() -> None:
     p, (one, _two) = transferring(lease_attempts=3)
     for attempt in range(3):

@@ -33,6 +33,7 @@ FOUND_WRONG = (
     770_516,
     20_029_693,
     30_053_321,
+    40_005_886,
 )
 """Seeds that once ended wrong (with the faults of their day: a seed draws others when faults are added): a job refused
 after it had written; shards stored while a write that should leave them out began; a group that changed hands within a
@@ -43,7 +44,7 @@ hung, for which all who sent to it were replaced; a worker that hung when the co
 its worker was replaced; a group in object storage that two coordinators found written, and one whose owner was there
 still; shared groups that one coordinator had found written, and the next not yet; a group that was written while there
 was no coordinator, and then handed over as if its shards were there still; a record of kept shards that was replaced
-while it was sent from, and taken for empty."""
+while it was sent from, and taken for empty; the removal of the output, left to a worker that had just been let go."""
 
 
 @pytest.mark.parametrize("seed", FOUND_WRONG)

@@ -133,7 +133,6 @@ class Core:
         self.drop(live)
         counted = counted and not live.released
         self.epochs.changed()
-        self.singles.lose(live.worker)
         repair = 0
         if self.ledger is not None:
             repair = len(self.ledger.lose(live.worker))
@@ -160,6 +159,7 @@ class Core:
         self.burdened.discard(live.worker)
         self.epochs.left(live.worker)
         self.writers.discard(live.worker)
+        self.singles.lose(live.worker)
         self.lost_incarnations.add(live.incarnation)
         self.past.add(live.counters)
         self.pace.forget(live.worker)

@@ -84,8 +84,7 @@ class Coordinator(Core):
     def sync(self, message: Sync, now: float) -> tuple[Orders, list[Action]]:
         live = self.members.get(message.worker)
         if live is None or live.incarnation != message.incarnation:
-            stop = self.over or message.incarnation in self.dismissed
-            return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=stop), self.drain()
+            return self._unknown(message), self.drain()
         live.seen = now
         if self.ledger is None or message.epoch == self.epoch or message.epoch != live.epoch:
             live.behind_since = now
@@ -99,7 +98,7 @@ class Coordinator(Core):
         stuck = self.pace.stuck(live, now)
         if stuck and not self.over:
             self.replace(live, now, stuck, fault=True)
-            return Orders(known=False, phase=self.phase, epoch=self.epoch), self.drain()
+            return self._unknown(message), self.drain()
         acknowledged: list[LeaseId] = []
         for done in message.done:
             self._finished(live, done, now)
@@ -108,6 +107,8 @@ class Coordinator(Core):
             self._failed_lease(live, failure, now)
             acknowledged.append(failure.id)
         self._advance(now, live.worker)
+        if self.members.get(live.worker) is not live:  # it was let go just now: what it is given nobody else would be
+            return self._unknown(message), self.drain()
         settled = set(acknowledged)
         if live.leaving:
             self.handing.give_back_unstarted(live, message)
@@ -138,6 +139,10 @@ class Coordinator(Core):
             written=self._written_for(message),
         )
         return orders, self.drain()
+
+    def _unknown(self, message: Sync) -> Orders:
+        stop = self.over or message.incarnation in self.dismissed
+        return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=stop)
 
     def worker_gone(self, worker: int, incarnation: str | None, why: str, fault: bool, now: float) -> list[Action]:
         """A launcher saw a process end. fault: it failed by itself (a crash, an exit code), nobody took it away.
