@@ -34,6 +34,7 @@ FOUND_WRONG = (
     20_029_693,
     30_053_321,
     40_005_886,
+    40_015_720,
 )
 """Seeds that once ended wrong (with the faults of their day: a seed draws others when faults are added): a job refused
 after it had written; shards stored while a write that should leave them out began; a group that changed hands within a
@@ -44,7 +45,8 @@ hung, for which all who sent to it were replaced; a worker that hung when the co
 its worker was replaced; a group in object storage that two coordinators found written, and one whose owner was there
 still; shared groups that one coordinator had found written, and the next not yet; a group that was written while there
 was no coordinator, and then handed over as if its shards were there still; a record of kept shards that was replaced
-while it was sent from, and taken for empty; the removal of the output, left to a worker that had just been let go."""
+while it was sent from, and taken for empty; the removal of the output, left to a worker that had just been let go;
+frames damaged now and then, to a worker that was full for long."""
 
 
 @pytest.mark.parametrize("seed", FOUND_WRONG)

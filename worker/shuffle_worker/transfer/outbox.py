@@ -31,7 +31,8 @@ LONGEST_PAUSE = 1.0
 while the coordinator makes up its mind (`Settings.silence`)."""
 
 MAX_CORRUPT = 5
-"""A frame that arrives corrupt so often is corrupt here."""
+"""A frame that arrives corrupt so often in a row is corrupt here. One that is sent for minutes, to a full worker, may be
+damaged on its way now and then."""
 
 
 PATIENCE = 120.0
@@ -216,6 +217,7 @@ class Outbox:
                 if corrupt >= MAX_CORRUPT:
                     raise Internal(f"a frame for worker {owner} arrived corrupt {corrupt} times")
                 continue
+            corrupt = 0
             if verdict in (Verdict.STALE, Verdict.FULL):
                 m.stale.set()
             if verdict is Verdict.FULL:
