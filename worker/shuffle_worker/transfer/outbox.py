@@ -31,8 +31,8 @@ LONGEST_PAUSE = 1.0
 while the coordinator makes up its mind (`Settings.silence`)."""
 
 MAX_CORRUPT = 5
-"""A frame that arrives corrupt so often in a row is corrupt here. One that is sent for minutes, to a full worker, may be
-damaged on its way now and then."""
+"""A frame that arrives corrupt so often in a row is corrupt here. One that is sent for minutes, to a full worker,
+may be damaged on its way now and then."""
 
 
 PATIENCE = 120.0
