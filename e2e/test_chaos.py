@@ -21,6 +21,7 @@ from e2e.harness.faults import Faults
 from e2e.harness.jobs import OVER, REPARTITION, SORT, Job
 from e2e.harness.kubectl import Object
 from e2e.harness.operator import Operator
+from e2e.harness.process import ProgramFailed
 
 ROUNDS = int(os.environ.get("E2E_CHAOS_ROUNDS", "3"))
 SEED = os.environ.get("E2E_CHAOS_SEED", "0")
@@ -52,8 +53,10 @@ class Mischief:
         pod = self._random.choice(running)
         what = self._random.choice(["kill", "freeze", "cut", "delete", "evict", "operator"])
         self.told.append(f"{what} {pod['metadata']['name'] if what != 'operator' else ''}")
-        with contextlib.suppress(StopIteration, ProcessLookupError, FileNotFoundError, KeyError, IndexError):
+        try:
             self._do(what, pod)
+        except (ProgramFailed, StopIteration, ProcessLookupError, FileNotFoundError, KeyError, IndexError) as error:
+            self.told[-1] += f" ({type(error).__name__})"
 
     def _do(self, what: str, pod: Object) -> None:
         if what == "kill":
