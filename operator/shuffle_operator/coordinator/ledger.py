@@ -455,7 +455,7 @@ class Ledger:
             self._close(tranche)
 
     def found_written(self, group: int, rows: int, size: int) -> None:
-        """It was written under another coordinator, by somebody who is gone: nobody needs to bring it anything."""
+        """It was written under another coordinator, whoever owns it now: nobody needs to bring it anything."""
         if 0 <= group < self.groups and not self.written[group]:
             self.mark_written(group, rows, size)
             self.tranche[group] = NO_TRANCHE

@@ -61,7 +61,7 @@ def _deflated(data: bytes, last: bool = False) -> bytes:
 
 
 class EncodedView:
-    """A view as it is sent. Memory: its JSON, and a third of that again once somebody is sent it deflated."""
+    """A view as it is sent. Memory: its JSON, and less than half of that again once somebody is sent it deflated."""
 
     def __init__(self, view: View) -> None:
         self.view = view
