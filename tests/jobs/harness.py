@@ -93,6 +93,7 @@ class Bench:
 
     def command(self, job: Path, *options: str, workers: int = 2, memory: str = "300Mi") -> list[str]:
         scratch = ["--scratch", str(self.scratch)] if "--scratch" not in options else []
+        self.scratch.mkdir(exist_ok=True)
         return [*PROGRAM, "run", str(job), "-w", str(workers), "-m", memory, "--json", *scratch, *options]
 
     def start(self, command: list[str]) -> subprocess.Popen[str]:

@@ -149,7 +149,7 @@ async def run_worker(config: WorkerConfig) -> int:
         open_kept=open_kept,
         inbox=inbox,
         membership=membership,
-        work=ChosenWork(budgets, scratch, config.scratch_share, config.scratch_limit),
+        work=ChosenWork(budgets, scratch, config.scratch_share, config.scratch_limit, config.owner),
         compute=runner(compute_pool),
         aside=aside,
         send_budget=send_budget,

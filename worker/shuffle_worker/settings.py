@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from shuffle_worker.owner import Owner
+
 
 class WorkerConfig(Struct, frozen=True):
     """One worker process.
@@ -17,7 +19,7 @@ class WorkerConfig(Struct, frozen=True):
     room. scratch_limit: bytes that scratch may hold where the disk has more; 0: the disk decides. port: 0 for any that
     is free.
     linger: seconds after SIGTERM to wait for news that the job is being undone, which the worker then helps with.
-    grace: seconds after SIGTERM to leave at the latest.
+    grace: seconds after SIGTERM to leave at the latest. owner: the process that runs the job, on one machine.
     """
 
     coordinator: str
@@ -38,5 +40,6 @@ class WorkerConfig(Struct, frozen=True):
     linger: float = 0.0
     grace: float = 0.0
     log_level: str = "WARNING"
+    owner: Owner | None = None
     watch_stdin: bool = False
     """Leave when standard input ends: how a worker on one machine notices that its launcher is gone."""

@@ -11,10 +11,11 @@ from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
 from shuffle_worker.operations.base import FileResult, Operation, ShardSource, in_pieces
 from shuffle_worker.operations.splitter import batch_rows
+from shuffle_worker.owner import Owner
 from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.plan.operations import planning_for
 from shuffle_worker.plan.persist import load, save, saved
-from shuffle_worker.plan.planner import make_plan
+from shuffle_worker.plan.planner import check_output, make_plan
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.formats import written_suffix
@@ -25,7 +26,8 @@ from shuffle_worker.scratch import Scratch
 from shuffle_worker.storage import Sink, Storage, Storages
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
-from shuffle_worker.writers.commit import GroupRecord, Partitioning, abort, commit, record_group, written_groups
+from shuffle_worker.writers.claim import claim
+from shuffle_worker.writers.commit import GroupRecord, Partitioning, abort, commit, record_group, undo, written_groups
 from shuffle_worker.writers.output import part_name, shards_folder, staging
 
 
@@ -52,7 +54,15 @@ class OutputFiles:
 class Tasks:
     """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
 
-    def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
+    def __init__(
+        self,
+        budgets: Budgets,
+        scratch: Path,
+        scratch_share: int = 1,
+        scratch_limit: int = 0,
+        owner: Owner | None = None,
+    ) -> None:
+        self._owner = owner
         self._budgets = budgets
         self._scratch = scratch
         self._batch_bytes = budgets.working // 6  # a splitter holds three times that, and the reader one batch
@@ -79,6 +89,7 @@ class Tasks:
             return before.summary  # by a worker that is gone: what was written goes by it
         plan = make_plan(job, self._budgets, self._inputs(job), storage, self._scratch)
         self._room.check(plan.summary.scratch_needed, job.workers)
+        claim(job, storage, self._owner, check_output, undo)
         save(plan, storage)
         return plan.summary
 

@@ -1,4 +1,4 @@
-"""Bytes for people. Imports nothing, for the command line shows sizes without loading Arrow."""
+"""Bytes and counts for people. Imports nothing, for the command line shows sizes without loading Arrow."""
 
 
 def readable(size: float) -> str:
@@ -8,3 +8,8 @@ def readable(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     raise AssertionError
+
+
+def counted(count: int, thing: str) -> str:
+    """1 file, 1,200 files."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

@@ -14,6 +14,7 @@ from threading import Lock
 from shuffle_worker.errors import InvalidSpec, JobError
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
+from shuffle_worker.owner import Owner
 from shuffle_worker.pressure import give_back
 from shuffle_worker.protocol.messages import Job, PlanSummary, Rechunk
 from shuffle_worker.transfer.objects import SharedShards
@@ -39,17 +40,24 @@ def need_zarr() -> None:
 class ChosenWork:
     """Passes every call on to the work that the job asks for. Implements `work.Work`."""
 
-    def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
+    def __init__(
+        self,
+        budgets: Budgets,
+        scratch: Path,
+        scratch_share: int = 1,
+        scratch_limit: int = 0,
+        owner: Owner | None = None,
+    ) -> None:
         def tables() -> Work:
             from shuffle_worker.tasks import Tasks
 
-            return Tasks(budgets, scratch, scratch_share, scratch_limit)
+            return Tasks(budgets, scratch, scratch_share, scratch_limit, owner)
 
         def arrays() -> Work:
             need_zarr()
             from shuffle_worker.arrays.work import ArrayTasks
 
-            return ArrayTasks(budgets, scratch, scratch_share, scratch_limit)
+            return ArrayTasks(budgets, scratch, scratch_share, scratch_limit, owner)
 
         self._kinds: tuple[Callable[[], Work], Callable[[], Work]] = (tables, arrays)
         self._chosen: Work | None = None

@@ -79,11 +79,15 @@ def _of_arrays(job: Job) -> tuple[object, Callable[[], None]]:
 def _show(found: Explanation | ExplanationOfArrays) -> None:
     from rich.console import Console
 
+    from shuffle_operator.cli import say
+    from shuffle_operator.cli.machine import warnings
     from shuffle_operator.cli.plan_tree import show
     from shuffle_worker.units import readable
 
     console = Console(highlight=False)
     work = found.work
+    for warning in warnings(work.workers, work.memory):
+        say.line(f"Warning: {warning}", "yellow")
     workers = f"{work.workers:,} worker{'' if work.workers == 1 else 's'}"
     console.print(
         f"[bold]{found.job}[/]: {workers} of {readable(work.memory)} ({readable(work.memory_needed)} is the least), "

@@ -55,7 +55,9 @@ def execute(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except JobError as error:
-        typer.echo(f"{error.reason}: {error.message}", err=True)
+        from shuffle_operator.cli import say
+
+        say.error(error.reason, error.message)
         return INVALID if error.refusal else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

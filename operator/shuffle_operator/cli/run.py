@@ -9,14 +9,16 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import msgspec
 import typer
 from rich.console import Console
 
+from shuffle_operator.cli import say
 from shuffle_operator.cli.exits import COMPLETE, FAILED, INTERRUPTED, INVALID
 from shuffle_operator.cli.local_job import local_job
+from shuffle_operator.cli.machine import warnings
 from shuffle_operator.cli.options import FileArgument, MemoryOption, WorkersOption
 from shuffle_operator.cli.plan_tree import actual_of, show
 from shuffle_operator.cli.progress import Display
@@ -26,13 +28,24 @@ from shuffle_worker.protocol.messages import Job, Phase
 
 REDRAW = 0.2
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Ctrl-C, a system that goes down, a terminal that is closed, Ctrl-\\: each of them stops the run in order."""
+
 
 def run(
     file: FileArgument,
     workers: WorkersOption = None,
     memory: MemoryOption = None,
     scratch: Annotated[
-        Path | None, typer.Option("--scratch", help="Folder for what does not fit in memory [default: the system's].")
+        Path | None,
+        typer.Option(
+            "--scratch",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            writable=True,
+            help="A folder that exists, for what does not fit in memory [default: the system's].",
+        ),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print a summary as one JSON object on standard output.")
@@ -42,29 +55,40 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
     log: Annotated[
-        Path | None, typer.Option("--log", help="Write the workers' logs (a JSON object a line) to this file.")
+        Path | None,
+        typer.Option(
+            "--log",
+            metavar="FILE",
+            dir_okay=False,
+            writable=True,
+            help="Write the workers' logs (a JSON object a line) to this file.",
+        ),
     ] = None,
 ) -> None:
     """Run a job on this machine."""
     end = asyncio.run(_run(local_job(file, workers, memory), scratch, log, quiet))
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
+        sys.stdout.buffer.flush()
     elif explain and end.tree is not None and end.phase is Phase.COMPLETE:
         show(Console(highlight=False), end.tree, actual_of(end))
     raise typer.Exit(_report(end))
 
 
 async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) -> Snapshot:
-    stream = log.open("w") if log is not None else None
+    stream = _opened(log) if log is not None else None
     try:
         with Display(quiet) as display:
+            for warning in warnings(job.workers, job.memory):
+                display.warn(warning)
             options = LocalOptions(scratch=scratch, log=stream, log_level="INFO" if log is not None else "WARNING")
             local = LocalRun(job, options, display.note)
             loop = asyncio.get_running_loop()
             running = asyncio.create_task(local.run())
             interrupt = Interrupt(local)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, interrupt.signal)
+            for number in STOPS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
+                    loop.add_signal_handler(number, interrupt.signal)
             while not running.done():
                 display.show(local.snapshot())
                 await asyncio.wait([running], timeout=REDRAW)
@@ -74,6 +98,13 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
     finally:
         if stream is not None:
             stream.close()
+
+
+def _opened(log: Path) -> TextIO:
+    try:
+        return log.open("w", encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"{log} cannot be written: {error.strerror}", param_hint="--log") from None
 
 
 class Interrupt:
@@ -98,9 +129,9 @@ def _report(end: Snapshot) -> int:
         return COMPLETE
     if end.reason == "Cancelled":
         if end.phase is Phase.FAILED and not end.left_behind:
-            typer.echo("Interrupted: workers stopped, nothing half-written was left.", err=True)
+            say.error("Interrupted", "workers stopped, nothing half-written was left.")
         else:
-            typer.echo(f"Interrupted: workers stopped, but what was written is still in {end.output}.", err=True)
+            say.error("Interrupted", f"workers stopped, but what was written is still in {end.output}.")
         return INTERRUPTED
-    typer.echo(f"{end.reason}: {end.cause}", err=True)
+    say.error(end.reason, end.cause)
     return INVALID if end.refusal else FAILED

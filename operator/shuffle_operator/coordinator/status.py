@@ -5,7 +5,7 @@ The command line shows it, the HTTP API serves it, and the resource's status is 
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
@@ -16,7 +16,8 @@ from shuffle_worker.units import readable
 class Snapshot(Struct, frozen=True):
     """Bytes, rows, seconds. progress: percent of the whole job. memory_peak: of the worker that needed most.
     again: because a worker was lost, or something that it had was damaged; splits_redone counts those that were resent
-    too. kept: on scratch, of what was sent. left_behind: the job failed, and what it had written could not be removed.
+    too. kept: on scratch, of what was sent. notes: what the plan says for people, beside its tree.
+    left_behind: the job failed, and what it had written could not be removed.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Snapshot(Struct, frozen=True):
     bytes_kept: int = 0
     method: str = ""
     tree: PlanNode | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def snapshot(machine: Coordinator, now: float) -> Snapshot:
@@ -131,6 +133,7 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         scratch_needed=plan.scratch_needed if plan is not None else 0,
         method=plan.method if plan is not None else "",
         tree=plan.tree if plan is not None else None,
+        notes=list(plan.notes) if plan is not None else [],
     )
 
 
@@ -176,11 +179,19 @@ def _sentence(machine: Coordinator, now: float) -> str:
     return text + _remaining(machine, now)
 
 
+def _some_finished(machine: Coordinator) -> bool:
+    """Whether the phase has finished something that its time can be judged by."""
+    ledger = machine.ledger
+    if ledger is None:
+        return False
+    return bool(ledger.groups_written if machine.phase is Phase.WRITING else ledger.splits_done)
+
+
 def _remaining(machine: Coordinator, now: float) -> str:
     """', about 4 min left' once there is enough to judge by."""
     progress = _progress(machine)
     since = machine.planned_at
-    if since is None or progress < 5 or now - since < 3:
+    if since is None or progress < 5 or now - since < 3 or not _some_finished(machine):
         return ""
     left = (now - since) * (100 - progress) / progress
     if left < 90:

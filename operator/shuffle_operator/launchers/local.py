@@ -141,12 +141,19 @@ class LocalLauncher:
             async for line in process.stderr:
                 text = line.decode(errors="replace").rstrip()
                 child.tail.append(text)
-                if self._log is not None:
-                    print(text, file=self._log, flush=True)
+                self._write(text)
             code = await process.wait()
             return _why(code, child.tail), code > 0
         finally:
             os.close(writing)
+
+    def _write(self, text: str) -> None:
+        """To the log; a disk that is full ends the log, not the job."""
+        if self._log is not None:
+            try:
+                print(text, file=self._log, flush=True)
+            except OSError:
+                self._log = None
 
     async def _stop_politely(self, child: Child) -> None:
         """The coordinator has told it to stop, or tells it now by the signal; then it is killed."""

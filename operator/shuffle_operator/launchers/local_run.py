@@ -22,6 +22,7 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
 from shuffle_operator.launchers.local import LocalLauncher
 from shuffle_worker.errors import OutOfDisk
+from shuffle_worker.owner import this_process
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.settings import WorkerConfig
 
@@ -91,6 +92,7 @@ class LocalRun:
             scratch_share=job.workers,
             log_level=options.log_level,
             grace=GRACE,
+            owner=this_process(),
         )
         launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log)
         hosted = server.host(self.machine, token, self._act)

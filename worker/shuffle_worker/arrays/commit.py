@@ -25,6 +25,7 @@ from shuffle_worker.errors import InputNotFound, Internal, InvalidSpec, JobError
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.storage import Storage
 from shuffle_worker.work import Committed
+from shuffle_worker.writers.claim import Other, begin_replacing, check_others, in_order, others_in, sweep
 from shuffle_worker.writers.commit import every_group
 from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
 
@@ -95,7 +96,7 @@ def commit(plan: Plan, elements: int, storage: Storage) -> Committed:
             storage.put(f"{output}/{name}", data)
         storage.put(f"{output}/{SUCCESS}", b"")
     storage.remove([info.path for info in storage.listing(staging(output, uid))])
-    storage.sweep(output)
+    sweep(storage, output, uid)
     return Committed(
         manifest=f"{output}/{MANIFEST}",
         files=found.chunks,
@@ -109,16 +110,20 @@ def commit(plan: Plan, elements: int, storage: Storage) -> Committed:
 def abort(job: Job, storage: Storage) -> None:
     """Chunks under their final names are the job's only where a plan was written: planning refuses a folder that holds
     something, so without a plan nothing here is touched."""
-    output = job.output.path.rstrip("/")
-    staged = [info.path for info in storage.listing(staging(output, job.uid))]
-    if any(path.endswith("/plan") for path in staged) and not job.output.overwrite:
+    undo(storage, job.output.path.rstrip("/"), job.uid, job.output.overwrite)
+
+
+def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
+    """The abort of the job that has this uid."""
+    staged = [info.path for info in storage.listing(staging(output, uid))]
+    if any(path.endswith("/plan") for path in staged) and not overwrite:
         names = [info.path for info in storage.listing(output)]
         roots = [path for path in names if relative(path, output) in ROOTS]
         storage.remove(roots)
         storage.remove([path for path in names if path not in roots and is_output(relative(path, output))])
-    storage.remove([path for path in staged if not path.endswith("/plan")])
-    storage.remove([path for path in staged if path.endswith("/plan")])  # last: it is what says that the rest is ours
-    storage.sweep(output)
+    for paths in in_order(staged):
+        storage.remove(paths)
+    sweep(storage, output, uid)
 
 
 def is_output(below: str) -> bool:
@@ -136,8 +141,9 @@ def committed(storage: Storage, output: str, uid: str) -> Manifest | None:
     return found if found is not None and found.uid == uid else None
 
 
-def check_output(job: Job, storage: Storage) -> None:
-    """Raises OutputExists where the output holds anything that must not be written over."""
+def check_output(job: Job, storage: Storage) -> list[Other]:
+    """The other runs that have files there. Raises OutputExists where the output holds anything that must not be
+    written over, or another run writes there."""
     output = job.output.path.rstrip("/")
     try:
         storage.info(output)
@@ -146,10 +152,14 @@ def check_output(job: Job, storage: Storage) -> None:
     else:
         raise InvalidSpec(f"output.path: {output} is a file; the output is a folder")
     there = [relative(info.path, output) for info in storage.listing(output)]
+    others = others_in(storage, output, job.uid, there)
+    check_others(job, others)
+    if any(one.wrote_here(arrays=True) for one in others):
+        there = [name for name in there if not is_output(name)]
     passing = [name for name in there if name.startswith("_shuffle-") or name.rsplit("/", 1)[-1].endswith(".partial")]
     kept = [name for name in there if name not in set(passing)]
     if not kept:
-        return
+        return others
     planned = [name for name in passing if name.endswith("/plan")]
     if job.output.overwrite:
         stranger = next((name for name in kept if not is_output(name)), None)
@@ -160,9 +170,9 @@ def check_output(job: Job, storage: Storage) -> None:
                 f"{output} holds {stranger}, which is not the output of a rechunk: `onExisting: Overwrite` replaces "
                 "only a store that a job wrote; choose another folder, or remove it"
             )
-        return
+        return others
     if f"_shuffle-{job.uid}/plan" in planned or committed(storage, output, job.uid) is not None:
-        return  # this very job wrote it: it is planned once more, and the same chunks come out again
+        return others  # this very job wrote it: it is planned once more, and the same chunks come out again
     raise OutputExists(
         f"output.path: {output} holds {len(kept):,} file{'s' if len(kept) > 1 else ''} already ({kept[0]}, ...); "
         "choose another folder, or set output.onExisting: Overwrite"
@@ -211,6 +221,7 @@ def _replace(storage: Storage, output: str, uid: str) -> None:
     """Older output goes, the staged chunks take its place. What makes it a store goes first, so nobody takes the
     mixture for one; the older manifest stays until the new one takes its place: it says that all of this is a job's."""
     below, cleared = f"{staging(output, uid)}/store", f"{staging(output, uid)}/cleared"
+    begin_replacing(storage, output, uid)
     storage.remove([f"{output}/{name}" for name in (SUCCESS, *ROOTS)])
     if not any(info.path.endswith("/cleared") for info in storage.listing(staging(output, uid))):
         old = [info.path for info in storage.listing(output)]

@@ -43,6 +43,7 @@ from shuffle_worker.plan.sizing import scratch_needed
 from shuffle_worker.protocol.messages import Input, Job, PlanSummary, Rechunk
 from shuffle_worker.storage import Storage, urls
 from shuffle_worker.units import readable
+from shuffle_worker.writers.claim import notes_on
 
 MOST_LISTED = 100_000
 """Files of all arrays together up to which they are listed."""
@@ -77,7 +78,7 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
     assert isinstance(asked, Rechunk)
     folder = source.paths[0].rstrip("/")
     check_apart(folder, job.output.path)
-    check_output(job, storage_out)
+    others = check_output(job, storage_out)
     found = read_hierarchy(storage_in, folder)
     arrays = chosen(found, asked)
     check_dimensions(asked, arrays)
@@ -140,7 +141,7 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         ),
         zarr_format=zarr_format,
     )
-    notes = [note for array in plans for note in notes_of(array)]
+    notes = [*notes_on(job, others), *(note for array in plans for note in notes_of(array))]
     told = msgspec.structs.replace(summary, tree=tree_of(plan), notes=notes)
     return with_fingerprint(msgspec.structs.replace(plan, summary=told))
 

@@ -18,6 +18,7 @@ from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import GroupRecord, Writer
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations.base import ShardSource
+from shuffle_worker.owner import Owner
 from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Job, PlanSummary
@@ -25,6 +26,7 @@ from shuffle_worker.scratch import Scratch
 from shuffle_worker.storage import Storage, Storages
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
+from shuffle_worker.writers.claim import claim
 from shuffle_worker.writers.commit import written_groups
 from shuffle_worker.writers.output import shards_folder
 
@@ -35,7 +37,15 @@ ROOM = 8
 class ArrayTasks:
     """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
 
-    def __init__(self, budgets: Budgets, scratch: Path, scratch_share: int = 1, scratch_limit: int = 0) -> None:
+    def __init__(
+        self,
+        budgets: Budgets,
+        scratch: Path,
+        scratch_share: int = 1,
+        scratch_limit: int = 0,
+        owner: Owner | None = None,
+    ) -> None:
+        self._owner = owner
         self._budgets = budgets
         self._room = Scratch(scratch, scratch_share, scratch_limit)
         self._codecs = Codecs()
@@ -64,6 +74,7 @@ class ArrayTasks:
             return before.summary  # by a worker that is gone: what was written goes by it
         plan = make_plan(job, self._budgets, self._input(job), storage)
         self._room.check(plan.summary.scratch_needed, job.workers)
+        claim(job, storage, self._owner, ending.check_output, ending.undo)
         save(plan, storage)
         return plan.summary
 

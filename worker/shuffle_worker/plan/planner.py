@@ -31,9 +31,10 @@ from shuffle_worker.plan.tree import seconds, tree_of
 from shuffle_worker.protocol.messages import TARGET_BYTES, Job, PlanSummary
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
+from shuffle_worker.writers.claim import Other, check_others, notes_on, others_in
 from shuffle_worker.writers.commit import check_replaceable, committed, is_output
 from shuffle_worker.writers.folders import check_folders
-from shuffle_worker.writers.output import SUCCESS, staging
+from shuffle_worker.writers.output import SUCCESS, relative, staging
 from shuffle_worker.writers.storable import storable
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _planned(
     found = [find(job, index, operation, storage, calls[index]) for index, storage in enumerate(storages)]
     operation.check([one.columns for one in found])
     filters = [compiled(one, found) for one in found]
-    check_output(job, storage_out)
+    others = check_output(job, storage_out)
     inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
     operation.settle(inputs, budgets, scratch)
     schema = operation.output([one.schema for one in inputs])
@@ -124,7 +125,7 @@ def _planned(
             tree=tree_of(job, operation, inputs, schema, size, layout, method, spilled, row_group_rows, dictionary),
             seconds=round(seconds(arrow_bytes, job.workers, operation.in_ranges), 1),
             keeps_rows=operation.keeps_rows,
-            notes=_notes(inputs, schema, stored, job.output.format),
+            notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format),
         ),
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
@@ -194,8 +195,9 @@ def _memory_needed(budgets: Budgets, inputs: Sequence[Planned], size: Size, row_
     return most
 
 
-def check_output(job: Job, storage: Storage) -> None:
-    """Raises OutputExists where the output holds anything and is not to be replaced."""
+def check_output(job: Job, storage: Storage) -> list[Other]:
+    """The other runs that have files there. Raises OutputExists where the output holds anything and is not to be
+    replaced, or another run writes there."""
     path = job.output.path.rstrip("/")
     try:
         storage.info(path)
@@ -203,10 +205,15 @@ def check_output(job: Job, storage: Storage) -> None:
         pass
     else:
         raise InvalidSpec(f"output.path: {path} is a file; the output is a folder")
+    paths = [info.path for info in storage.listing(path)]
+    others = others_in(storage, path, job.uid, (relative(one, path) for one in paths))
+    check_others(job, others)
     if job.output.overwrite:
-        check_replaceable(storage, path)
-        return
-    there = [info.path for info in storage.listing(path) if not _is_passing(info.path)]
+        check_replaceable(paths, path)
+        return others
+    there = [one for one in paths if not _is_passing(one)]
+    if any(one.wrote_here(arrays=False) for one in others):
+        there = [one for one in there if not is_output(one, path)]
     if there and not _is_ours(job, path, storage):
         ended = any(other.endswith(f"/{SUCCESS}") for other in there)
         left = "" if ended or not any(is_output(other, path) for other in there) else ", left by a run that did not end"
@@ -214,6 +221,7 @@ def check_output(job: Job, storage: Storage) -> None:
             f"output.path: {path} holds {len(there):,} file{'s' if len(there) > 1 else ''} already "
             f"({there[0].rsplit('/', 1)[-1]}, ...){left}; choose another folder, or set output.onExisting: Overwrite"
         )
+    return others
 
 
 def _is_passing(path: str) -> bool:

@@ -12,7 +12,7 @@ whole output.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median_low
 from typing import Protocol, TypeVar
@@ -27,6 +27,7 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.storage import Storage
 from shuffle_worker.work import Committed
+from shuffle_worker.writers.claim import begin_replacing, in_order, sweep
 from shuffle_worker.writers.folders import file_schema
 from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
 from shuffle_worker.writers.storable import storable
@@ -169,7 +170,7 @@ def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) 
         storage.put(f"{output}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(before), indent=1))
         storage.put(f"{output}/{SUCCESS}", b"")
     _remove_below(storage, staging(output, uid))
-    storage.sweep(output)
+    sweep(storage, output, uid)
     sizes = [f.bytes for f in before.files]
     return Committed(
         manifest=f"{output}/{MANIFEST}",
@@ -184,14 +185,17 @@ def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) 
 def abort(job: Job, storage: Storage) -> None:
     """Files under their final names are the job's only where a plan was written: planning refuses a folder that holds
     something, so without a plan nothing here is touched."""
-    output = job.output.path.rstrip("/")
-    below = staging(output, job.uid)
-    staged = [info.path for info in storage.listing(below)]
-    if any(path.endswith("/plan") for path in staged) and not job.output.overwrite:
+    undo(storage, job.output.path.rstrip("/"), job.uid, job.output.overwrite)
+
+
+def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
+    """The abort of the job that has this uid."""
+    staged = [info.path for info in storage.listing(staging(output, uid))]
+    if any(path.endswith("/plan") for path in staged) and not overwrite:
         storage.remove([info.path for info in storage.listing(output) if is_output(info.path, output)])
-    storage.remove([path for path in staged if not path.endswith("/plan")])
-    storage.remove([path for path in staged if path.endswith("/plan")])  # last: it is what says that the rest is ours
-    storage.sweep(output)
+    for paths in in_order(staged):
+        storage.remove(paths)
+    sweep(storage, output, uid)
 
 
 def is_output(path: str, output: str) -> bool:
@@ -226,6 +230,7 @@ def _replace(storage: Storage, output: str, uid: str, names: set[str]) -> None:
     """Older output goes, the staged files take its place. From here to `_SUCCESS` the folder is in between: the older
     `_SUCCESS` goes first, so nobody takes the mixture for whole."""
     below = staging(output, uid)
+    begin_replacing(storage, output, uid)
     storage.remove([f"{output}/{SUCCESS}", f"{output}/{MANIFEST}"])
     old = [
         info.path
@@ -242,11 +247,11 @@ def _remove_below(storage: Storage, folder: str) -> None:
     storage.remove([info.path for info in storage.listing(folder)])
 
 
-def check_replaceable(storage: Storage, output: str) -> None:
+def check_replaceable(paths: Iterable[str], output: str) -> None:
     """`onExisting: Overwrite` replaces what a job wrote and nothing else. Raises OutputExists naming the stranger."""
-    for info in storage.listing(output):
-        below = relative(info.path, output)
-        if below.startswith("_shuffle-") or is_output(info.path, output) or below.endswith((".crc", ".partial")):
+    for path in paths:
+        below = relative(path, output)
+        if below.startswith("_shuffle-") or is_output(path, output) or below.endswith((".crc", ".partial")):
             continue
         raise OutputExists(
             f"{output} holds {below}, which is not the output of a shuffle: `onExisting: Overwrite` replaces only "

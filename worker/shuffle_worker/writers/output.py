@@ -4,7 +4,9 @@ part-00000.parquet ...      the partitions, seen whole or not at all
 country=DE/part-00000...    where `output.partitionBy` asks for folders: a partition's rows of that value
 _manifest.json, _SUCCESS    written last
 _shuffle-<uid>/             staging, gone at the end:
+    owner                   whose it is, where the run is on one machine (claim.py)
     plan                    the plan (JSON, zstd)
+    replacing               there while older output is being replaced
     group-00000.json        what was written for a group: a record that outlives the worker
     shards/                 what was read, cut by bucket, where shards go by way of object storage
     part-00000.parquet      the partitions, where the job replaces older output (moved at commit)
@@ -31,6 +33,14 @@ def staging(output: str, uid: str) -> str:
 
 def plan_path(output: str, uid: str) -> str:
     return f"{staging(output, uid)}/plan"
+
+
+def owner_path(output: str, uid: str) -> str:
+    return f"{staging(output, uid)}/owner"
+
+
+def replacing_path(output: str, uid: str) -> str:
+    return f"{staging(output, uid)}/replacing"
 
 
 def shards_folder(output: str, uid: str) -> str:

@@ -1,0 +1,172 @@
+"""Whose output folder it is: each run on one machine leaves a mark in its staging folder, and looks for others'.
+
+    other run                         what a new run does
+    lives                             is refused
+    was killed, surely                removes what it left, and says so
+    of another machine or container   is refused, or with `onExisting: Overwrite` leaves it alone and says so
+    left no mark (a cluster's job)    leaves it alone and says so
+
+A run marks first and looks afterwards, so of two that start at once at least one sees the other. Runs that cannot know
+of each other meet once more at the commit: only one of them may replace what is there (`begin_replacing`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from shuffle_worker.errors import JobError, OutputExists
+from shuffle_worker.owner import Owner, is_alive
+from shuffle_worker.protocol.messages import Job, Rechunk
+from shuffle_worker.storage import Storage
+from shuffle_worker.writers.output import owner_path, relative, replacing_path, staging
+
+_STAGING = re.compile(r"_shuffle-([^/]+)/(.+)")
+NAMED = 3
+"""Other runs that a message names."""
+
+
+class Mark(Struct, frozen=True):
+    """What is in a staging folder's `owner`. arrays: whether it is a rechunk."""
+
+    job: str
+    overwrite: bool
+    arrays: bool
+    owner: Owner
+
+
+class Other(Struct, frozen=True):
+    """Another run that has a staging folder here. planned: it may have written under final names; names: of its files
+    below the staging folder; alive: None where that cannot be known."""
+
+    uid: str
+    names: list[str]
+    mark: Mark | None = None
+    alive: bool | None = None
+
+    @property
+    def planned(self) -> bool:
+        return "plan" in self.names
+
+    def removable(self, arrays: bool) -> bool:
+        """Whether it is surely dead, and of the kind that knows how to undo it."""
+        return self.mark is not None and self.alive is False and self.mark.arrays == arrays
+
+    def wrote_here(self, arrays: bool) -> bool:
+        """Whether files under final names are its own: it found the folder empty, and was killed."""
+        return self.removable(arrays) and self.planned and self.mark is not None and not self.mark.overwrite
+
+
+def others_in(storage: Storage, output: str, uid: str, names: Iterable[str]) -> list[Other]:
+    """names: of all files, below the output folder. The runs but `uid` that have a staging folder there."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        match = _STAGING.fullmatch(name)
+        if match and match[1] != uid:
+            found.setdefault(match[1], []).append(match[2])
+    return [_other(storage, output, other, below) for other, below in sorted(found.items())]
+
+
+def check_others(job: Job, others: Sequence[Other]) -> None:
+    """Raises OutputExists where another run is writing there, or may be."""
+    arrays = isinstance(job.operation, Rechunk)
+    for other in others:
+        if other.mark is None or other.removable(arrays):
+            continue
+        who = f"job {other.mark.job}, process {other.mark.owner.pid} on {other.mark.owner.host}"
+        path = job.output.path.rstrip("/")
+        if other.alive:
+            raise OutputExists(
+                f"output.path: another run is writing to {path} ({who}); wait until it has ended, or choose another "
+                "folder"
+            )
+        if not job.output.overwrite:
+            raise OutputExists(
+                f"output.path: another run began to write to {path} ({who}), and this machine cannot see whether it "
+                f"has ended; if it has, remove {staging(path, other.uid)}, or choose another folder"
+            )
+
+
+def notes_on(job: Job, others: Sequence[Other]) -> list[str]:
+    """What the person should know of other runs, a sentence each."""
+    arrays, path = isinstance(job.operation, Rechunk), job.output.path.rstrip("/")
+    notes = [
+        f"the run of job {one.mark.job} that was killed (process {one.mark.owner.pid}) left files in {path}, which "
+        "this run removes"
+        for one in others
+        if one.removable(arrays) and one.mark is not None
+    ]
+    kept = [staging(path, one.uid) for one in others if not one.removable(arrays)]
+    if kept:
+        more = f" and {len(kept) - NAMED} more" if len(kept) > NAMED else ""
+        notes.append(
+            f"{', '.join(kept[:NAMED])}{more}: left by another run, or in use by one; this run leaves it alone, remove "
+            "it if nothing writes there any more"
+        )
+    return notes
+
+
+def claim(
+    job: Job,
+    storage: Storage,
+    owner: Owner | None,
+    check: Callable[[Job, Storage], list[Other]],
+    undo: Callable[[Storage, str, str, bool], None],
+) -> None:
+    """Mark the output as this run's and remove what dead ones left. check: raises JobError where the output must not
+    be written to, and gives the other runs. undo: (storage, output, uid, overwrite) removes what a run wrote."""
+    arrays, output = isinstance(job.operation, Rechunk), job.output.path.rstrip("/")
+    if owner is not None:
+        mark = Mark(job.name, job.output.overwrite, arrays, owner)
+        storage.put(owner_path(output, job.uid), msgspec.json.encode(mark))
+    try:
+        others = check(job, storage)
+    except JobError:
+        if owner is not None:
+            storage.remove([owner_path(output, job.uid)])
+        raise
+    for one in others:
+        if one.removable(arrays) and one.mark is not None:
+            undo(storage, output, one.uid, one.mark.overwrite)
+
+
+def begin_replacing(storage: Storage, output: str, uid: str) -> None:
+    """From here to the end of the commit no other job may replace the output. Raises OutputExists where one does."""
+    mine = replacing_path(output, uid)
+    storage.put(mine, b"")
+    names = [relative(info.path, output) for info in storage.listing(output)]
+    rivals = [one for one in others_in(storage, output, uid, names) if "replacing" in one.names]
+    rivals = [one for one in rivals if one.alive is not False]
+    if rivals:
+        storage.remove([mine])
+        raise OutputExists(
+            f"{output}: another job is replacing this output at the same moment ({staging(output, rivals[0].uid)}); "
+            "nothing of this job was put there: run it again when the other one has ended"
+        )
+
+
+def sweep(storage: Storage, output: str, uid: str) -> None:
+    """Remove what processes that died left on its way; of the whole folder only where no other job writes there."""
+    names = [relative(info.path, output) for info in storage.listing(output)]
+    alone = not any(match and match[1] != uid for match in map(_STAGING.fullmatch, names))
+    storage.sweep(output if alone else staging(output, uid))
+
+
+def in_order(paths: Sequence[str]) -> list[list[str]]:
+    """Files of a staging folder in the order of their removal: the plan and the mark say whose the rest is, so they go
+    last."""
+    last = ("/plan", "/owner")
+    return [[p for p in paths if not p.endswith(last)], *([p for p in paths if p.endswith(end)] for end in last)]
+
+
+def _other(storage: Storage, output: str, uid: str, names: list[str]) -> Other:
+    if "owner" not in names:
+        return Other(uid, names)
+    try:
+        mark = msgspec.json.decode(storage.read(owner_path(output, uid)), type=Mark)
+    except (msgspec.DecodeError, JobError):
+        return Other(uid, names)
+    return Other(uid, names, mark, is_alive(mark.owner))
