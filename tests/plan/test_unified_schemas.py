@@ -48,6 +48,8 @@ DICT32 = pa.dictionary(pa.int32(), pa.string())
         (pa.date32(), pa.date64(), pa.date64()),
         (pa.timestamp("s"), pa.timestamp("us"), pa.timestamp("us")),
         (pa.timestamp("ns", "UTC"), pa.timestamp("ms", "UTC"), pa.timestamp("ns", "UTC")),
+        (pa.run_end_encoded(pa.int32(), pa.string()), pa.string(), pa.string()),
+        (pa.dictionary(pa.int8(), pa.string_view()), DICT8, DICT8),
         (pa.duration("s"), pa.duration("ns"), pa.duration("ns")),
         (pa.time32("s"), pa.time64("us"), pa.time64("us")),
         (pa.time32("s"), pa.time32("ms"), pa.time32("ms")),
@@ -163,3 +165,33 @@ def test_the_file_that_widened_a_column_is_named() -> None:
     schemas = [pa.schema([("x", kind)]) for kind in (pa.null(), pa.int64(), pa.string())]
     with pytest.raises(DataError, match="is int64 in f2 but string in f3"):
         unify((schema, f"f{at + 1}") for at, schema in enumerate(schemas))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("UTC", "+00:00"),
+        ("UTC", "Etc/UTC"),
+        ("Z", "GMT"),
+        ("-00:00", "Etc/Universal"),
+        ("+02:00", "Etc/GMT-2"),
+        ("+0200", "+02:00"),
+        ("Asia/Calcutta", "Asia/Kolkata"),
+        ("US/Eastern", "America/New_York"),
+    ],
+)
+def test_names_of_one_zone(left: str, right: str) -> None:
+    for one, other in ((left, right), (right, left)):
+        kinds = pa.timestamp("us", one), pa.timestamp("ms", other)
+        assert common_type(*kinds) == pa.timestamp("us", one)
+        lists = pa.list_(kinds[0]), pa.list_(kinds[1])
+        assert common_type(*lists) == pa.list_(pa.timestamp("us", one))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [("UTC", "Europe/London"), ("+02:00", "+03:00"), ("Etc/GMT+2", "+02:00"), ("Europe/Berlin", "Asia/Tokyo")],
+)
+def test_zones_that_differ(left: str, right: str) -> None:
+    with pytest.raises(Conflict, match="the time zones differ"):
+        common_type(pa.timestamp("us", left), pa.timestamp("us", right))

@@ -18,8 +18,9 @@ from shuffle_worker.operations.cutter import Cutter
 from shuffle_worker.operations.folders import in_folders
 from shuffle_worker.operations.sorting import Sorter
 from shuffle_worker.partitioning.extremes import Extremes
+from shuffle_worker.plan.kinds import is_uuid, values_of
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.plan.schema import restore
+from shuffle_worker.plan.schema import meaning_schema, restore
 from shuffle_worker.protocol.messages import SortKey
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import FileWriter, WriterOptions, output_format
@@ -51,7 +52,10 @@ class PartitionFiles:
         output = plan.job.output
         self._files = files
         self._by = output.partition_by
-        self._schema = file_schema(storable(plan.arrow_schema(), output.format), self._by)
+        declared = plan.arrow_schema()
+        self._schema = file_schema(storable(declared, output.format), self._by)
+        self._meaning = file_schema(meaning_schema(declared), self._by)
+        self._uuids = [field.name for field in declared if field.name in self._by and is_uuid(values_of(field.type))]
         self._row_group_rows = plan.row_group_rows
         self._open = output_format(output.format).open
         self._options = WriterOptions(output.compression, [n for n in plan.dictionary if n not in self._by])
@@ -71,7 +75,7 @@ class PartitionFiles:
         assert isinstance(self._files, FolderFiles)
         sorter = Sorter([SortKey(name) for name in self._by], self._files.scratch)
         found: list[FileResult] = []
-        for folder, some in in_folders(batches, self._by, sorter, self._memory):
+        for folder, some in in_folders(batches, self._by, sorter, self._memory, self._uuids):
             name, sink = self._files.create_in(folder, partition)
             found.append(self._file(partition, name, sink, some, None))
         written = sum(one.rows for one in found)
@@ -117,4 +121,4 @@ class PartitionFiles:
         """A row group as the file holds it."""
         if self._by:
             group = group.select(self._schema.names)
-        return restore(group, self._schema)
+        return restore(restore(group, self._meaning), self._schema)

@@ -16,15 +16,21 @@ import pyarrow as pa
 from shuffle_worker.errors import DataError
 from shuffle_worker.operations.sorting import Sorter
 from shuffle_worker.plan.sample import equal_to_previous
+from shuffle_worker.plan.uuids import uuid_texts
 from shuffle_worker.writers.folders import MOST_FOLDERS, folder_of
 
 
 def in_folders(
-    batches: Iterable[pa.RecordBatch | None], names: Sequence[str], sorter: Sorter, memory: int
+    batches: Iterable[pa.RecordBatch | None],
+    names: Sequence[str],
+    sorter: Sorter,
+    memory: int,
+    uuids: Sequence[str] = (),
 ) -> Iterator[tuple[str, Iterator[pa.RecordBatch]]]:
-    """The folders of some rows, each with its rows: consume them before the next folder. sorter: by these columns."""
+    """The folders of some rows, each with its rows: consume them before the next folder. sorter: by these columns.
+    uuids: those of them that are UUIDs, whose text names the folder."""
     pieces = ([batch] for batch in batches if batch is not None)
-    rows = _runs(sorter.sorted(pieces, memory), names)
+    rows = _runs(sorter.sorted(pieces, memory), names, uuids)
     waiting = next(rows, None)
     folders = 0
     while waiting is not None:
@@ -49,13 +55,16 @@ def in_folders(
         yield folder, same()
 
 
-def _runs(batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _runs(
+    batches: Iterator[pa.RecordBatch], names: Sequence[str], uuids: Sequence[str]
+) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Sorted batches cut where the columns change."""
     for batch in batches:
         if not batch.num_rows:
             continue
         columns = [batch.column(name) for name in names]
         keys = pa.Table.from_arrays(columns, names=[str(at) for at in range(len(columns))])
+        columns = [uuid_texts(column) if n in uuids else column for n, column in zip(names, columns, strict=True)]
         starts = np.flatnonzero(~equal_to_previous(keys)).tolist()
         for begin, end in pairwise([*starts, batch.num_rows]):
             yield folder_of(names, columns, begin), batch.slice(begin, end - begin)

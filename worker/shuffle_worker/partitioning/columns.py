@@ -14,6 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shuffle_worker.plan.convert import convert, transport_type
+from shuffle_worker.plan.kinds import is_extension
+
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -72,12 +75,10 @@ def plain(array: Array) -> Array:
     """The same values in the plainest layout: extension types give their storage, dictionaries their values, views and
     run-end encoded columns become ordinary ones."""
     kind = array.type
-    if isinstance(kind, pa.ExtensionType):
+    if is_extension(kind):
         return plain(array.storage)  # type: ignore[attr-defined]
-    if pa.types.is_dictionary(kind):
-        return plain(array.dictionary_decode())  # type: ignore[attr-defined]
-    if pa.types.is_run_end_encoded(kind):
-        return plain(pc.run_end_decode(array))  # type: ignore[attr-defined]
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return convert(array, transport_type(kind))
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
     if pa.types.is_binary_view(kind):

@@ -34,6 +34,8 @@ import pyarrow as pa
 import xxhash
 
 from shuffle_worker.partitioning.columns import U64, Array, Bytes, bits, plain, rows_of_bytes, valid, values, view, word
+from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.kinds import compares_as_stored, is_extension
 
 NAME = "shuffle-hash/1"
 NULL = 0x9AE16A3B2F90404F
@@ -52,8 +54,8 @@ _NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 def can_hash(kind: pa.DataType) -> bool:
     """Whether a column of this type can be a hash key."""
-    if isinstance(kind, pa.ExtensionType):
-        return can_hash(kind.storage_type)
+    if is_extension(kind):
+        return compares_as_stored(kind) and can_hash(parts(kind).storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return can_hash(kind.value_type)
     return (
@@ -120,7 +122,7 @@ def _blocks(columns: Sequence[Array]) -> Iterator[tuple[int, U64]]:
 def _prepared(array: Array) -> Callable[[int], U64]:
     """Gives the hashes of the block that begins at a row."""
     kind = array.type
-    if isinstance(kind, pa.ExtensionType):
+    if is_extension(kind):
         return _prepared(array.storage)  # type: ignore[attr-defined]
     if pa.types.is_dictionary(kind) and len(array.dictionary) < len(array):  # type: ignore[attr-defined]
         return _prepared_dictionary(array)

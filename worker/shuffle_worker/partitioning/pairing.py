@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from shuffle_worker.partitioning.columns import U64, Array, bits, plain, valid, values, view
 from shuffle_worker.partitioning.hash import is_bytes
+from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.kinds import is_extension, values_of
 
 _NAN = np.uint64(0x7FF8000000000000)
 _UNITS = ("s", "ms", "us", "ns")
@@ -67,11 +69,8 @@ def advice(left: pa.DataType, right: pa.DataType) -> str:
 
 
 def _storage(kind: pa.DataType) -> pa.DataType:
-    while isinstance(kind, pa.ExtensionType):
-        kind = kind.storage_type
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return _storage(kind.value_type)
-    return kind
+    kind = values_of(kind)
+    return _storage(parts(kind).storage_type) if is_extension(kind) else kind
 
 
 def _integers(left: pa.DataType, right: pa.DataType) -> Pairing | None:

@@ -38,6 +38,8 @@ from shuffle_worker.partitioning.columns import (
     word,
 )
 from shuffle_worker.partitioning.hash import is_bytes
+from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.kinds import compares_as_stored, is_extension
 from shuffle_worker.protocol.messages import SortKey
 
 _SIGN = np.uint64(1 << 63)
@@ -47,8 +49,8 @@ BYTES_BY_WORD = 64
 
 def can_order(kind: pa.DataType) -> bool:
     """Whether a column of this type can be a sort key."""
-    if isinstance(kind, pa.ExtensionType):
-        return can_order(kind.storage_type)
+    if is_extension(kind):
+        return compares_as_stored(kind) and can_order(parts(kind).storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return can_order(kind.value_type)
     t = pa.types

@@ -16,6 +16,7 @@ from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import can_hash
 from shuffle_worker.partitioning.order import can_order
 from shuffle_worker.plan.arrow import Field
+from shuffle_worker.plan.kinds import compares_as_stored, is_extension, values_of
 from shuffle_worker.plan.schema import transport_type
 from shuffle_worker.protocol.messages import Aggregation
 
@@ -112,6 +113,16 @@ FUNCTIONS: dict[str, Fits] = {
 }
 
 
+def _takes(fits: Fits, declared: pa.DataType) -> bool:
+    """What an extension type stands for is no number, whatever it is stored as, and has the order of its storage or
+    none."""
+    if fits is _PICKED or fits.takes is _anything:
+        return True
+    if is_extension(values_of(declared)) and not (fits.takes in (can_order, can_hash) and compares_as_stored(declared)):
+        return False
+    return fits.takes(transport_type(declared))
+
+
 def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Field:
     """The column that an aggregation makes. schema: the input's, with declared types. Raises InvalidSpec."""
     function, name = aggregation.function, aggregation.column
@@ -126,8 +137,8 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
     kind = transport_type(declared)
     if pa.types.is_null(kind):
         kind = declared = pa.null()
-    elif not fits.takes(kind):
-        possible = ", ".join(sorted(other for other, one in FUNCTIONS.items() if one.takes(kind)))
+    elif not _takes(fits, declared):
+        possible = ", ".join(sorted(other for other, one in FUNCTIONS.items() if _takes(one, declared)))
         raise InvalidSpec(
             f"{where}: {function} takes columns of {fits.said}, but {name!r} is {declared}; for such a column there "
             f"are {possible}"
@@ -138,7 +149,7 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
         if aggregation.other is None:
             raise InvalidSpec(f"{where}.with: missing: the column that {name!r} is correlated with")
         other = schema.field(aggregation.other).type
-        if not is_numeric(transport_type(other)):
+        if is_extension(values_of(other)) or not is_numeric(transport_type(other)):
             raise InvalidSpec(f"{where}.with: corr takes columns of numbers, but {aggregation.other!r} is {other}")
     if function in NEED_QUANTILE and aggregation.quantile is None:
         raise InvalidSpec(f"{where}.quantile: missing: which quantile of {name!r}, from 0 to 1")

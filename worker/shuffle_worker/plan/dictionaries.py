@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Array, call, children, dictionary, fixed_size_list, map_of, parts
+from shuffle_worker.plan.arrow import Array, call, children, dictionary, parts
+from shuffle_worker.plan.convert import convert, transport_type, with_children
 from shuffle_worker.plan.inputs import Found
 from shuffle_worker.storage.base import Storage
 
@@ -25,6 +26,8 @@ def settled(schema: pa.Schema, files: Sequence[Found], storage: Storage) -> pa.S
     """The schema with index types that are wide enough."""
     for at, field in enumerate(schema):
         kind = field.type
+        if pa.types.is_dictionary(kind) and pa.types.is_nested(transport_type(kind)):
+            continue  # which no format keeps
         if pa.types.is_dictionary(kind) and kind.index_type.bit_width < 32:
             most = 2 ** (kind.index_type.bit_width - pa.types.is_signed_integer(kind.index_type))
             if not _fits(field.name, most, files, storage):
@@ -62,7 +65,8 @@ def _used(column: Array) -> Array:
     """The distinct values of a column, nulls left out."""
     if pa.types.is_dictionary(column.type):
         of = parts(column)
-        column = of.dictionary.take(call("unique", of.indices).drop_null())
+        values = convert(of.dictionary, transport_type(of.dictionary.type))
+        column = values.take(call("unique", of.indices).drop_null())
     found: Array = call("unique", column).drop_null()
     return found
 
@@ -74,16 +78,7 @@ def _widened(kind: pa.DataType) -> pa.DataType:
         return dictionary(pa.int32(), of.value_type, of.ordered) if _holds_narrow(kind) else kind
     if not pa.types.is_nested(kind) or not _holds_narrow(kind):
         return kind
-    fields = [field.with_type(_widened(field.type)) for field in children(kind)]
-    if pa.types.is_struct(kind):
-        return pa.struct(fields)
-    if pa.types.is_map(kind):
-        key, item = (of.key_field, of.item_field)
-        return map_of(key.with_type(_widened(key.type)), item.with_type(_widened(item.type)), of.keys_sorted)
-    if pa.types.is_fixed_size_list(kind):
-        return fixed_size_list(fields[0], of.list_size)
-    wide = pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind)
-    return pa.large_list(fields[0]) if wide else pa.list_(fields[0])
+    return with_children(kind, [field.with_type(_widened(field.type)) for field in children(kind)])
 
 
 def _holds_narrow(kind: pa.DataType) -> bool:

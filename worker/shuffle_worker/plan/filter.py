@@ -17,6 +17,7 @@ import pyarrow as pa
 from shuffle_worker.errors import DataError, InvalidSpec
 from shuffle_worker.plan.arrow import repeated, scalar
 from shuffle_worker.plan.expression import Expression
+from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.plan.statistics import ColumnRange, comparable
 from shuffle_worker.storage.failures import said
 
@@ -69,7 +70,8 @@ class Filter:
 
 
 def compile_filter(text: str, schema: pa.Schema, index: int = 0) -> Filter:
-    """schema: a transport schema. index: of the input. Raises InvalidSpec."""
+    """schema: of the columns as they are declared; batches are of its transport schema. index: of the input. Raises
+    InvalidSpec."""
     from shuffle_worker.plan.sql import parse
     from shuffle_worker.plan.sql_types import Typer
 
@@ -82,7 +84,7 @@ def compile_filter(text: str, schema: pa.Schema, index: int = 0) -> Filter:
             f"inputs[{index}].filter: {text}: is {expression.type}, not a condition; compare it with something, "
             "as in x > 0"
         )
-    return Filter(text, expression, typer.columns, schema, index)
+    return Filter(text, expression, typer.columns, transport_schema(schema), index)
 
 
 def columns_of(text: str, index: int = 0) -> list[str]:

@@ -8,7 +8,7 @@ that tens of thousands of files cost some hundred bytes a row group.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -16,7 +16,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
-from shuffle_worker.plan.arrow import schema_of
+from shuffle_worker.plan.arrow import Field, schema_of
+from shuffle_worker.plan.kinds import is_carried
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.plan.unify import text_type, unify
 from shuffle_worker.protocol.formats import TEXT
@@ -216,6 +217,17 @@ def check_column(name: str, names: Sequence[str], where: str, what: str = "the i
     shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
     hint = f"did you mean {near!r}?" if near is not None else f"its columns are {shown}"
     raise InvalidSpec(f"{where}: {what} has no column {name!r}; {hint}")
+
+
+def check_carried(fields: Iterable[Field], index: int) -> None:
+    """Raises InvalidSpec where a column that is read is of a type of which rows cannot be moved."""
+    for field in fields:
+        if not is_carried(field.type):
+            raise InvalidSpec(
+                f"inputs[{index}]: the column {field.name!r} is {field.type}, which cannot be carried (nor can any "
+                "union, or interval of months or of days alone); leave it out with `columns`, or write it in another "
+                "type, such as a struct of its parts"
+            )
 
 
 def check_apart(source: Input, files: Sequence[Found], output: str) -> None:

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from shuffle_worker.partitioning.columns import plain
 from shuffle_worker.partitioning.order import sort_indices
-from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts, scalar, true_rows
+from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, scalar, true_rows
 from shuffle_worker.plan.inputs import FETCHED, Found, RowGroup
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.probe import GroupOf
@@ -196,8 +197,7 @@ def equal_to_previous(rows: pa.Table) -> Bools:
         whole: Array = column.combine_chunks()
         if pa.types.is_null(whole.type) or len(whole) < 2:
             continue
-        if isinstance(whole, pa.ExtensionArray):
-            whole = parts(whole).storage
+        whole = plain(whole)
         before, after = whole.slice(0, len(whole) - 1), whole.slice(1)
         same = call("fill_null", call("equal", before, after), false)
         same = call("or_", same, call("and_", call("is_null", before), call("is_null", after)))

@@ -28,6 +28,7 @@ from shuffle_worker.plan.coercion import (
     remainder,
     widened,
 )
+from shuffle_worker.plan.convert import transport_type
 from shuffle_worker.plan.expression import (
     FLIPPED,
     And,
@@ -43,7 +44,9 @@ from shuffle_worker.plan.expression import (
     Or,
 )
 from shuffle_worker.plan.inputs import check_column
+from shuffle_worker.plan.kinds import is_uuid, values_of
 from shuffle_worker.plan.literals import NotThatType, as_time, cast_literal
+from shuffle_worker.plan.uuids import uuid_scalar
 
 _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.EQ: "=",
@@ -88,6 +91,10 @@ class Text(Constant):
     def __init__(self, text: str) -> None:
         super().__init__(scalar(text))
         self.text = text
+
+
+class UuidColumn(Column):
+    """A column of sixteen bytes that text is compared with as a UUID."""
 
 
 class Typer:
@@ -164,7 +171,9 @@ class Typer:
         check_column(node.name, self._schema.names, sql.WHERE)
         if node.name not in self.columns:
             self.columns.append(node.name)
-        return Column(node.name, self._schema.field(node.name).type)
+        declared = self._schema.field(node.name).type
+        kind = transport_type(declared)
+        return UuidColumn(node.name, kind) if is_uuid(values_of(declared)) else Column(node.name, kind)
 
     def _decimal(self, node: exp.Expression) -> Decimal:
         try:
@@ -306,6 +315,8 @@ class Typer:
             return self._with_number(operator, left, right)
         if isinstance(right, Text) and pa.types.is_temporal(left.type):
             return self._with_time_text(operator, left, right, node)
+        if isinstance(right, Text) and isinstance(left, UuidColumn):
+            return self._with_uuid_text(operator, left, right, node)
         found = comparable(left, right)
         if found is None:
             raise self._mismatch(left, right, node)
@@ -342,6 +353,13 @@ class Typer:
         except NotThatType as error:
             raise self._wrong(f"'{text.text}' is no {operand.type}; {error}", node) from None
         return self._timed(operator, operand, Constant(value))
+
+    def _with_uuid_text(self, operator: str, operand: UuidColumn, text: Text, node: exp.Expression) -> Expression:
+        try:
+            value = uuid_scalar(text.text, operand.type)
+        except ValueError:
+            raise self._wrong(f"'{text.text}' is no UUID; write it as 8-4-4-4-12 hexadecimal digits", node) from None
+        return Compare(operator, operand, Constant(value))
 
     def _timed(self, operator: str, operand: Expression, value: Constant) -> Expression:
         return Compare(operator, widened(operand, value.type), value)

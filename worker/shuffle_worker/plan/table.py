@@ -16,7 +16,7 @@ from shuffle_worker.plan import sizing
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.dictionaries import settled
 from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
-from shuffle_worker.plan.inputs import Found, InputFiles, check_apart, check_column, read_inputs, select
+from shuffle_worker.plan.inputs import Found, InputFiles, check_apart, check_carried, check_column, read_inputs, select
 from shuffle_worker.plan.operations import Columns, Planning, Size
 from shuffle_worker.plan.probe import GroupOf, Probe, probe
 from shuffle_worker.plan.record import File, Piece, Split, Table
@@ -116,7 +116,10 @@ def find(job: Job, index: int, operation: Planning, storage: Storage, calls: Cal
         source, storage, filtered, ranges, index=index, wanted=wanted, strict=wanted is None, calls=calls
     )
     check_apart(source, found.files, job.output.path)
-    return FoundTable(index, source, storage, found, select(found.schema, source.columns, index), filtered)
+    kept = select(found.schema, source.columns, index)
+    read = kept.names if needed is None else needed
+    check_carried([field for field in found.schema if field.name in (*read, *filtered)], index)
+    return FoundTable(index, source, storage, found, kept, filtered)
 
 
 def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
@@ -132,7 +135,7 @@ def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
                 f"filter sees only the rows of its own input; move the condition to inputs[{elsewhere.number}].filter"
             )
         check_column(name, schema.names, f"inputs[{one.number}].filter")
-    return compile_filter(text, transport_schema(schema), one.number)
+    return compile_filter(text, schema, one.number)
 
 
 def measure(one: FoundTable, operation: Planning, where: Filter | None) -> Planned:

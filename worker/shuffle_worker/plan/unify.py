@@ -1,8 +1,9 @@
 """One schema out of many files' schemas, or a refusal that names the column, both files and both types.
 
 Widened, where nothing can be lost: a missing column (null), the null type, integer widths, float widths, decimals,
-text and binary layouts, dictionaries, units of dates and timestamps; the same inside lists, structs and maps. Refused:
-everything that would change what a value means (text and number, integer and float, zoned and zoneless times, ...).
+text and binary layouts, dictionaries and runs, units of dates and timestamps, names of one time zone; the same inside
+lists, structs and maps. Refused: everything that would change what a value means (text and number, integer and float,
+zoned and zoneless times, ...).
 Called by `plan/inputs.py`; pure.
 """
 
@@ -24,6 +25,8 @@ from shuffle_worker.plan.arrow import (
     time_of_day,
     timestamp,
 )
+from shuffle_worker.plan.kinds import values_of
+from shuffle_worker.plan.zones import same_zone
 
 _SIGNED = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _UNSIGNED = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
@@ -125,10 +128,8 @@ def common_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:
             return common_type(left.value_type, right.value_type)
         index = left.index_type if left.index_type.bit_width >= right.index_type.bit_width else right.index_type
         return dictionary(index, common_type(left.value_type, right.value_type), left.ordered)
-    if pa.types.is_dictionary(left):
-        return common_type(left.value_type, right)
-    if pa.types.is_dictionary(right):
-        return common_type(left, right.value_type)
+    if values_of(left) != left or values_of(right) != right:
+        return common_type(values_of(left), values_of(right))
     for rule in (_integers, _floats, _decimals, _text, _bytes, _times, _lists, _structs, _maps):
         found = rule(left, right)
         if found is not None:
@@ -203,9 +204,10 @@ def _layouts(left: pa.DataType, right: pa.DataType, plain: object, large: object
 def _times(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
     types = pa.types
     if types.is_timestamp(left) and types.is_timestamp(right):
-        if left.tz != right.tz:
-            zoneless = left.tz is None or right.tz is None
-            raise Conflict("one has a time zone, the other has none" if zoneless else "the time zones differ")
+        if (left.tz is None) != (right.tz is None):
+            raise Conflict("one has a time zone, the other has none")
+        if left.tz is not None and not same_zone(left.tz, right.tz):
+            raise Conflict("the time zones differ")
         return timestamp(_finest(left.unit, right.unit), left.tz)
     if types.is_date(left) and types.is_date(right):
         return pa.date64()

@@ -64,7 +64,7 @@ class FileReader:
 
             extra = table.filter_schema()
             self._target = pa.schema([*self._output, *transport_schema(extra)])
-            self._filter = compile_filter(text, self._target, index)
+            self._filter = compile_filter(text, pa.schema([*table.arrow_schema(), *extra]), index)
         self._opening = opening_of_plan(plan, index, functions, scratch)
         self._footers: OrderedDict[int, object] = OrderedDict()
         self._lock = threading.Lock()

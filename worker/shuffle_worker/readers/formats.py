@@ -161,7 +161,7 @@ class Opening(NamedTuple):
         if self.format == "Parquet":
             from shuffle_worker.readers.parquet_file import ParquetSource
 
-            return ParquetSource(storage, info.path, metadata=footer, budget=budget)  # type: ignore[arg-type]
+            return ParquetSource(storage, info.path, metadata=footer, budget=budget, types=types)  # type: ignore[arg-type]
         if self.format == "Feather":
             from shuffle_worker.readers.feather import FeatherSource
 

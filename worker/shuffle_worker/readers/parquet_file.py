@@ -19,8 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shuffle_worker.errors import DataError, JobError
-from shuffle_worker.plan.arrow import children
+from shuffle_worker.plan.arrow import children, parts
+from shuffle_worker.plan.kinds import is_extension
 from shuffle_worker.plan.statistics import ColumnRange, column_range
+from shuffle_worker.readers.int96 import FINE, WIDE, Int96, finer_columns, int96_columns, wants_fine
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.storage.failures import failure, said
 
@@ -47,29 +49,31 @@ class ParquetSource:
         *,
         metadata: pq.FileMetaData | None = None,
         budget: int = BUDGET,
+        types: pa.Schema | None = None,
     ) -> None:
+        """types: what the columns are by the plan, None while it is being made; it decides the unit of INT96."""
         self.path = path
         self._storage = storage
         self._budget = budget
         self._native = storage.native(path)
         self._sources: list[pa.NativeFile] = []
-        self._ahead: pq.ParquetFile | None = None
-        self._streamed: pq.ParquetFile | None = None
-        self._streamed_leaves = 0
+        self._ahead: dict[str, pq.ParquetFile] = {}
+        self._streamed: dict[str, tuple[pq.ParquetFile, int]] = {}
         try:
             first = self._open(metadata, ahead=self._native is None, leaves=1)
+            if self._native is None:
+                self._ahead[WIDE] = first
+            else:
+                self._streamed[WIDE] = (first, 16)  # enough columns to share `BUDGET` at full buffers
+            self.metadata: pq.FileMetaData = first.metadata
+            self.schema: pa.Schema = first.schema_arrow
+            self._leaves = self._leaf_columns()
+            # Arrow cannot read a dictionary inside of a nested column over the end of a row group
+            self._alone = {field.name for field in self.schema if _dictionary_inside(field.type)}
+            self._int96 = self._int96_of(types)
         except BaseException:
             self.close()
             raise
-        if self._native is None:
-            self._ahead = first
-        else:
-            self._streamed, self._streamed_leaves = first, 16  # enough columns to share `BUDGET` at full buffers
-        self.metadata: pq.FileMetaData = first.metadata
-        self.schema: pa.Schema = first.schema_arrow
-        self._leaves = self._leaf_columns()
-        # Arrow cannot read a dictionary inside of a nested column over the end of a row group
-        self._alone = {field.name for field in self.schema if _dictionary_inside(field.type)}
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +82,8 @@ class ParquetSource:
         self.close()
 
     def close(self) -> None:
-        self._ahead = self._streamed = None
+        self._ahead.clear()
+        self._streamed.clear()
         for source in self._sources:
             source.close()
         self._sources.clear()
@@ -120,11 +125,18 @@ class ParquetSource:
 
     def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Batches of at most `rows` rows of these columns (in the file's order) of consecutive row groups."""
+        if self._int96 is not None and self._int96.among(names):
+            yield from self._int96.batches(groups, names, rows)
+        else:
+            yield from self._decoded(WIDE, groups, names, rows)
+
+    def _decoded(self, unit: str, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """unit: that INT96 is decoded to."""
         leaves = self.leaves(names)
         alone = any(name in self._alone for name in names)
         for run in [[group] for group in groups] if alone else [list(groups)]:
             stored = sum(self._stored(group, leaves) for group in run)
-            file = self._reader(stored, len(leaves))
+            file = self._reader(stored, len(leaves), unit)
             try:
                 yield from file.reader.iter_batches(rows, row_groups=run, column_indices=leaves, use_threads=False)
             except (JobError, MemoryError):
@@ -136,17 +148,34 @@ class ParquetSource:
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
-    def _reader(self, stored: int, leaves: int) -> pq.ParquetFile:
+    def _reader(self, stored: int, leaves: int, unit: str) -> pq.ParquetFile:
         if self._native is None and stored <= self._budget:
-            if self._ahead is None:
-                self._ahead = self._open(self.metadata, ahead=True, leaves=leaves)
-            return self._ahead
-        if self._streamed is None or leaves > self._streamed_leaves:
-            self._streamed = self._open(self.metadata, ahead=False, leaves=leaves)
-            self._streamed_leaves = leaves
-        return self._streamed
+            if unit not in self._ahead:
+                self._ahead[unit] = self._open(self.metadata, ahead=True, leaves=leaves, unit=unit)
+            return self._ahead[unit]
+        file, room = self._streamed.get(unit, (None, 0))
+        if file is None or leaves > room:
+            file = self._open(self.metadata, ahead=False, leaves=leaves, unit=unit)
+            self._streamed[unit] = (file, leaves)
+        return file
 
-    def _open(self, metadata: pq.FileMetaData | None, *, ahead: bool, leaves: int) -> pq.ParquetFile:
+    def _int96_of(self, types: pa.Schema | None) -> Int96 | None:
+        """How INT96 columns are read, which gives them their types; None where there are none."""
+        names = int96_columns(self.metadata, self.schema, self._leaves)
+        if not names:
+            return None
+        if types is None:
+            fine = finer_columns(self._decoded, names, self.groups)
+        else:
+            known = [name for name in names if types.get_field_index(name) >= 0]
+            fine = {name for name in known if wants_fine(self.schema.field(name).type, types.field(name).type)}
+        if fine:
+            finest = self._reader(0, len(fine), FINE).schema_arrow
+            for name in fine:
+                self.schema = self.schema.set(self.schema.get_field_index(name), finest.field(name))
+        return Int96(self.path, names, fine, self._decoded)
+
+    def _open(self, metadata: pq.FileMetaData | None, *, ahead: bool, leaves: int, unit: str = WIDE) -> pq.ParquetFile:
         stream = max(LEAST_STREAM, min(STREAM, self._budget // max(leaves, 1)))
         try:
             if self._native is not None:
@@ -159,6 +188,7 @@ class ParquetSource:
                 metadata=metadata,
                 pre_buffer=ahead,
                 buffer_size=0 if ahead else stream,
+                coerce_int96_timestamp_unit=unit,
                 page_checksum_verification=True,  # where the file has them; costs nothing where it has none
             )
         except JobError:
@@ -225,8 +255,8 @@ class ParquetSource:
 
 def _leaf_count(kind: pa.DataType) -> int:
     """Parquet columns that one Arrow column is stored in."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return _leaf_count(kind.storage_type)
+    if is_extension(kind):
+        return _leaf_count(parts(kind).storage_type)
     if pa.types.is_dictionary(kind):
         return 1
     if pa.types.is_nested(kind):

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.plan.arrow import Array, schema_of
+from shuffle_worker.plan.kinds import is_uuid, values_of
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -32,10 +33,10 @@ def check_folders(names: Sequence[str], schema: pa.Schema) -> None:
                 f"{where}: {name!r} would name folders that readers pass over as hidden; rename the column before"
             )
         kind = schema.field(name).type
-        if not _can_name(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        if not _can_name(values_of(kind)):
             raise InvalidSpec(
                 f"{where}: {name!r} is {kind}, whose values cannot name folders; choose a column of text, whole "
-                "numbers, booleans, dates or times"
+                "numbers, booleans, dates, times or UUIDs"
             )
     if len(set(names)) < len(names):
         raise InvalidSpec("output.partitionBy: a column is named twice")
@@ -66,5 +67,5 @@ def _text(column: Array, row: int) -> str:
 def _can_name(kind: pa.DataType) -> bool:
     types = pa.types
     text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-    times = types.is_date(kind) or types.is_timestamp(kind)
+    times = types.is_date(kind) or types.is_timestamp(kind) or is_uuid(kind)
     return text or times or types.is_integer(kind) or types.is_boolean(kind)

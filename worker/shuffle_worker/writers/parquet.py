@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.kinds import is_extension
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.sinkfile import SinkFile
@@ -72,8 +74,8 @@ def _leaves(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
 
 def _below(path: str, kind: pa.DataType) -> list[str]:
     t = pa.types
-    if isinstance(kind, pa.ExtensionType):
-        return _below(path, kind.storage_type)
+    if is_extension(kind):
+        return _below(path, parts(kind).storage_type)
     if t.is_struct(kind):
         return [leaf for child in kind for leaf in _below(f"{path}.{child.name}", child.type)]
     if t.is_map(kind):

@@ -1,8 +1,8 @@
 """What a format makes of a schema: the types that its files hold, or a refusal that names the column and the cure.
 
 Asked when a job is planned, so that no job fails for a type after all its rows have been moved. Where a format lacks a
-type but has one that holds the same values, that one is written (`uint8` as `int16` in ORC); where it has none, the job
-is refused. Pure.
+type but has one that holds the same values, that one is written (`uint8` as `int16` in ORC, a UUID as its text in CSV);
+where it has none, the job is refused. tests/formats/test_every_type.py goes through all of Arrow's types. Pure.
 """
 
 from __future__ import annotations
@@ -12,84 +12,120 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.plan.arrow import Field, children, fixed_size_list, map_of, parts, schema_of
+from shuffle_worker.plan.arrow import Field, children, dictionary, map_of, parts, schema_of, timestamp
+from shuffle_worker.plan.convert import transport_type, with_children
+from shuffle_worker.plan.kinds import is_carried, is_extension, is_list_view, is_text, is_uuid
+from shuffle_worker.protocol.formats import WRITABLE
 
-Rule = Callable[[pa.DataType, bool], pa.DataType | None]
-"""(type, whether it is inside of another) -> what is written for it, None where the format cannot hold it. Nested types
-are taken apart before."""
+KEEP_SCHEMA = ("Parquet", "Feather")
+"""Formats that know of nullability, of notes on columns, and of extension types."""
 
-_ADVICE = {
-    "CSV": "leave it out with `columns`, or write Parquet, Feather or JSON",
-    "JSON": "leave it out with `columns`, or write Parquet or Feather",
-    "ORC": "leave it out with `columns`, or write Parquet or Feather",
-    "Feather": "leave it out with `columns`, or write Parquet",
-}
+MOST_DIGITS = 76
 
 
 def storable(schema: pa.Schema, name: str) -> pa.Schema:
     """The schema as files of the format hold it. Raises InvalidSpec."""
-    if name == "Parquet":
-        return schema
-    return schema_of([_stored(field, name) for field in schema], schema.metadata if name == "Feather" else None)
+    fields = [_stored(field, name) for field in schema]
+    return schema_of(fields, schema.metadata if name in KEEP_SCHEMA else None)
 
 
 def _stored(field: Field, name: str) -> Field:
-    kind = _rebuilt(field.type, name, inside=False)
+    kind = form(field.type, name)
     if kind is None:
+        others = [other for other in WRITABLE if form(field.type, other) is not None]
+        more = f", or write {' or '.join(others)}" if others else ""
         raise InvalidSpec(
-            f"output.format: {name} cannot hold the column {field.name!r}, which is {field.type}; {_ADVICE[name]}"
+            f"output.format: {name} cannot hold the column {field.name!r}, which is {field.type}; leave it out with "
+            f"`columns`{more}"
         )
-    if name == "Feather":
-        return field.with_type(kind)
-    return pa.field(field.name, kind)  # no other format but Parquet knows of nullability and of notes on columns
+    return field.with_type(kind) if name in KEEP_SCHEMA else pa.field(field.name, kind)
 
 
-def _rebuilt(kind: pa.DataType, name: str, *, inside: bool) -> pa.DataType | None:
-    types = pa.types
-    of = parts(kind)
+def form(kind: pa.DataType, name: str, *, inside: bool = False) -> pa.DataType | None:
+    """The type that files of a format have for values of this one; None where they have none. inside: of another."""
+    types, of = pa.types, parts(kind)
     if types.is_dictionary(kind):
-        narrow = of.index_type.bit_width <= 16
-        if name == "Feather" and narrow and not inside:
-            return kind  # its dictionary stays in memory while a file is written, so only a small one is kept
-        return _rebuilt(of.value_type, name, inside=inside)
+        kept = _dictionary(kind, name, inside=inside)
+        return form(of.value_type, name, inside=inside) if kept is None else kept
     if types.is_run_end_encoded(kind):
-        return _rebuilt(of.value_type, name, inside=inside)
-    if isinstance(kind, pa.BaseExtensionType):
-        return kind if name == "Feather" else _rebuilt(of.storage_type, name, inside=inside)
+        return form(of.value_type, name, inside=inside)
+    if is_extension(kind):
+        return _extension(kind, name, inside=inside)
     if not types.is_nested(kind):
-        return _RULES[name](kind)
-    if name == "CSV":
+        return _RULES[name](kind) if is_carried(kind) else None
+    return None if name == "CSV" or types.is_union(kind) else _nested(kind, name)
+
+
+def _dictionary(kind: pa.DataType, name: str, *, inside: bool) -> pa.DataType | None:
+    """A dictionary that stays one in the file. Arrow writes Parquet's for text and bytes, and an encoder makes them of
+    values that it can look up; one of Feather stays in memory while the file is written, so only a small one is kept.
+    """
+    types, of = pa.types, parts(kind)
+    values = transport_type(of.value_type)
+    texts = types.is_string(values) or types.is_large_string(values)
+    if is_extension(of.value_type):
+        return None
+    if name == "Feather" and of.index_type.bit_width <= 16 and not inside:
+        plain = texts or types.is_binary(values) or types.is_large_binary(values)
+        single = types.is_integer(values) or types.is_floating(values) or types.is_boolean(values)
+        kept = plain or single or types.is_temporal(values) or types.is_decimal(values)
+        return dictionary(of.index_type, values, of.ordered) if kept and not types.is_interval(values) else None
+    if name == "Parquet" and (texts or types.is_binary(values) or types.is_integer(values)):
+        return dictionary(of.index_type, values, of.ordered)
+    return None
+
+
+def _extension(kind: pa.DataType, name: str, *, inside: bool) -> pa.DataType | None:
+    storage = parts(kind).storage_type
+    if is_uuid(kind) and name in ("CSV", "JSON"):
+        return pa.string()
+    found = form(storage, name, inside=inside)
+    return kind if name in KEEP_SCHEMA and found == storage else found
+
+
+def _nested(kind: pa.DataType, name: str) -> pa.DataType | None:
+    types, of = pa.types, parts(kind)
+    if types.is_map(kind):
+        return _map(kind, name)
+    if name == "Parquet" and types.is_struct(kind) and not of.num_fields:
         return None
     fields: list[Field] = []
     for child in children(kind):
-        found = _rebuilt(child.type, name, inside=True)
+        found = form(child.type, name, inside=True)
         if found is None:
             return None
-        fields.append(child.with_type(found) if name == "Feather" else pa.field(child.name, found))
-    if types.is_struct(kind):
-        return pa.struct(fields)
-    if types.is_map(kind):
-        key = _rebuilt(of.key_type, name, inside=True)
-        item = _rebuilt(of.item_type, name, inside=True)
-        if key is None or item is None or (name == "JSON" and not _text(key)):
-            return None
-        same: bool = key == of.key_type and item == of.item_type
-        if same:
-            return kind
-        return map_of(of.key_field.with_type(key), of.item_field.with_type(item), of.keys_sorted)
-    child = fields[0]
-    if name == "Feather":
-        if types.is_fixed_size_list(kind):
-            return fixed_size_list(child, of.list_size)
-        if child.type == parts(kind).value_type:
-            return kind
-        large = types.is_large_list(kind) or types.is_large_list_view(kind)
-        return pa.large_list(child) if large else pa.list_(child)
-    return pa.list_(child)
+        fields.append(child.with_type(found) if name in KEEP_SCHEMA else pa.field(child.name, found))
+    if name not in KEEP_SCHEMA:
+        return pa.struct(fields) if types.is_struct(kind) else pa.list_(fields[0])
+    same = all(new.type == old.type for new, old in zip(fields, children(kind), strict=True))
+    return kind if same and not is_list_view(kind) else with_children(kind, fields)
 
 
-def _text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+def _map(kind: pa.DataType, name: str) -> pa.DataType | None:
+    of = parts(kind)
+    key, item = form(of.key_type, name, inside=True), form(of.item_type, name, inside=True)
+    if key is None or item is None or (name == "JSON" and not is_text(key)):
+        return None
+    same: bool = key == of.key_type and item == of.item_type
+    return kind if same else map_of(of.key_field.with_type(key), of.item_field.with_type(item), of.keys_sorted)
+
+
+def _whole(kind: pa.DataType) -> pa.DataType | None:
+    """A decimal without a negative scale, which Arrow alone knows; any other type as it is."""
+    if not pa.types.is_decimal(kind) or parts(kind).scale >= 0:
+        return kind
+    digits = parts(kind).precision - parts(kind).scale
+    if digits > MOST_DIGITS:
+        return None
+    return pa.decimal128(digits, 0) if digits <= 38 else pa.decimal256(digits, 0)
+
+
+def _parquet(kind: pa.DataType) -> pa.DataType | None:
+    if pa.types.is_interval(kind):
+        return None
+    if pa.types.is_timestamp(kind) and kind.unit == "s":  # which Parquet lacks; cast by us, for it is checked
+        return timestamp("ms", kind.tz)
+    return _whole(kind)
 
 
 def _plain_text(kind: pa.DataType) -> pa.DataType | None:
@@ -97,9 +133,11 @@ def _plain_text(kind: pa.DataType) -> pa.DataType | None:
     types = pa.types
     if types.is_string_view(kind):
         return pa.string()
-    numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    if types.is_decimal(kind):
+        return _whole(kind)
+    numbers = types.is_integer(kind) or types.is_floating(kind)
     times = types.is_date(kind) or types.is_time(kind) or types.is_timestamp(kind)
-    return kind if numbers or times or types.is_boolean(kind) or types.is_null(kind) or _text(kind) else None
+    return kind if numbers or times or types.is_boolean(kind) or types.is_null(kind) or is_text(kind) else None
 
 
 _WIDER: dict[pa.DataType, pa.DataType] = {
@@ -116,17 +154,22 @@ def _orc(kind: pa.DataType) -> pa.DataType | None:
         return _WIDER[kind]
     if types.is_string_view(kind) or types.is_large_string(kind):
         return pa.string()
-    if types.is_binary_view(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+    if types.is_binary_view(kind) or types.is_large_binary(kind):
         return pa.binary()
     if types.is_date64(kind):
         return pa.date32()
-    if types.is_decimal32(kind) or types.is_decimal64(kind):
-        return pa.decimal128(kind.precision, kind.scale)
-    lacking = types.is_time(kind) or types.is_duration(kind) or types.is_null(kind) or types.is_decimal256(kind)
-    return None if lacking or kind == pa.uint64() or types.is_interval(kind) else kind
+    if types.is_decimal(kind):
+        whole = _whole(kind)
+        fits = whole is not None and parts(whole).precision <= 38
+        return pa.decimal128(parts(whole).precision, parts(whole).scale) if fits else None
+    if types.is_fixed_size_binary(kind):
+        return pa.binary()
+    lacking = types.is_time(kind) or types.is_duration(kind) or types.is_null(kind) or types.is_interval(kind)
+    return None if lacking or kind == pa.uint64() else kind
 
 
 _RULES: dict[str, Callable[[pa.DataType], pa.DataType | None]] = {
+    "Parquet": _parquet,
     "CSV": _plain_text,
     "JSON": _plain_text,
     "ORC": _orc,

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from shuffle_worker.partitioning.columns import Array, view
 from shuffle_worker.plan.arrow import call, parts
+from shuffle_worker.plan.kinds import is_extension
 
 
 def content_bytes(array: Array) -> int:
@@ -17,7 +18,7 @@ def content_bytes(array: Array) -> int:
     kind = array.type
     count = len(array)
     size = (count + 7) // 8 if array.null_count and not pa.types.is_null(kind) else 0
-    if isinstance(kind, pa.ExtensionType):
+    if is_extension(kind):
         return content_bytes(parts(array).storage)
     t = pa.types
     if t.is_null(kind) or not count:
