@@ -19,7 +19,8 @@ from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
 from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.kinds import is_carried
 from shuffle_worker.plan.statistics import ColumnRange
-from shuffle_worker.plan.unify import text_type, unify
+from shuffle_worker.plan.text_types import cut_short, plain, text_field
+from shuffle_worker.plan.unify import unify
 from shuffle_worker.protocol.formats import TEXT
 from shuffle_worker.protocol.messages import Input
 from shuffle_worker.readers.formats import FUNCTION, Opening, opening_of
@@ -171,6 +172,9 @@ def read_inputs(
     for at, name in enumerate(opening.declared.names):
         check_column(name, schema.names, f"inputs[{index}].schema[{at}].name")
     notes = _lacking(schema, files)
+    if opening.format in TEXT:
+        notes += [*_without_rows(files), *cut_short(schema)][:MOST_NOTES]
+        schema = plain(schema)
     return InputFiles(files, _with_hive(schema, files), opening, notes)
 
 
@@ -185,6 +189,14 @@ def _lacking(schema: pa.Schema, files: Sequence[Found]) -> list[str]:
                 "it is null there"
             )
     return notes
+
+
+def _without_rows(files: Sequence[Found]) -> list[str]:
+    """Files of text that have bytes and no rows: a header alone, most often; line ends of some other kind, perhaps."""
+    found = [file for file in files if file.info.size and not any(group.rows for group in file.groups)]
+    if not found:
+        return []
+    return [f"{len(found):,} of {len(files):,} files have no rows behind the header ({found[0].info.path}, ...)"]
 
 
 def select(schema: pa.Schema, columns: Sequence[str] | None, index: int = 0) -> pa.Schema:
@@ -293,7 +305,7 @@ def _footer(
 
 def _rules(opening: Opening) -> dict[str, Any]:
     """How the types of several files become one: those that were found from text are less certain."""
-    return {"common": text_type, "cure": "declare its type in `schema`"} if opening.format in TEXT else {}
+    return {"common": text_field, "cure": "declare its type in `schema`"} if opening.format in TEXT else {}
 
 
 def _with_hive(schema: pa.Schema, files: Sequence[Found]) -> pa.Schema:

@@ -37,15 +37,16 @@ class Conflict(Exception):
     """Two types that have no common one."""
 
 
-Common = Callable[[pa.DataType, pa.DataType], pa.DataType]
-"""The type that holds the values of both. Raises Conflict."""
+Common = Callable[[Field, Field], Field]
+"""The field that holds the values of both. Raises Conflict."""
 
 
 def unify(schemas: Iterable[tuple[pa.Schema, str]], common: Common | None = None, cure: str = "") -> pa.Schema:
     """The schema that holds the rows of all files: (schema, file name) in input order. Columns stand in the order in
-    which they first appear; metadata is the first file's. common: which types go together (`common_type`). cure: what
+    which they first appear; metadata is the first file's. common: which fields go together (`common_field`). cure: what
     else can be done where two do not. Raises DataError."""
-    common = common or common_type
+    noted = common is not None  # what goes together may depend on notes beside the types
+    common = common or common_field
     cure = f"{cure}, " if cure else ""
     fields: dict[str, Field] = {}
     origin: dict[str, str] = {}
@@ -56,7 +57,7 @@ def unify(schemas: Iterable[tuple[pa.Schema, str]], common: Common | None = None
         count += 1
         if count == 1:
             metadata = schema.metadata
-        if last is not None and schema.equals(last, check_metadata=False):
+        if last is not None and schema.equals(last, check_metadata=noted):
             continue  # the common case: thousands of files with one schema
         _refuse_duplicates(schema, file)
         for field in schema:
@@ -75,7 +76,7 @@ def unify(schemas: Iterable[tuple[pa.Schema, str]], common: Common | None = None
 
 def _unify_column(known: Field, field: Field, origin: dict[str, str], file: str, common: Common, cure: str) -> Field:
     try:
-        kind = common(known.type, field.type)
+        found = common(known, field)
     except Conflict as conflict:
         detail = f" ({conflict})" if str(conflict) else ""
         raise DataError(
@@ -83,9 +84,9 @@ def _unify_column(known: Field, field: Field, origin: dict[str, str], file: str,
             f"the two have no common type without loss: convert one of the files, {cure}"
             "or leave the column out with `columns`"
         ) from None
-    if kind != known.type:
-        origin[field.name] = file if kind == field.type else f"{origin[field.name]} (with {file})"
-    return known.with_type(kind).with_nullable(known.nullable or field.nullable)
+    if found.type != known.type:
+        origin[field.name] = file if found.type == field.type else f"{origin[field.name]} (with {file})"
+    return found
 
 
 def _refuse_duplicates(schema: pa.Schema, file: str) -> None:
@@ -95,24 +96,9 @@ def _refuse_duplicates(schema: pa.Schema, file: str) -> None:
     raise DataError(f"{file}: two columns are called {twice!r}; rename one of them")
 
 
-def text_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:
-    """The same for types that were found from text (CSV, JSON), where whole numbers may be the first values of a column
-    of fractions, and dates those of a column of times. Raises Conflict."""
-    types = pa.types
-    for one, other in ((left, right), (right, left)):
-        if types.is_integer(one) and types.is_floating(other):
-            return other
-        if types.is_date(one) and types.is_timestamp(other):
-            return other
-    if types.is_list(left) and types.is_list(right):
-        return pa.list_(pa.field("item", text_type(parts(left).value_type, parts(right).value_type)))
-    if types.is_struct(left) and types.is_struct(right):
-        fields = {field.name: field for field in left}
-        for field in right:
-            known = fields.get(field.name)
-            fields[field.name] = field if known is None else field.with_type(text_type(known.type, field.type))
-        return pa.struct(list(fields.values()))
-    return common_type(left, right)
+def common_field(left: Field, right: Field) -> Field:
+    """The first one's name and notes, with the common type. Raises Conflict."""
+    return left.with_type(common_type(left.type, right.type)).with_nullable(left.nullable or right.nullable)
 
 
 def common_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:

@@ -1,9 +1,8 @@
-"""CSV as a dialect of text: Arrow's parser, given whole records and every column's type.
+"""CSV as a dialect of text: Arrow's parser cuts whole records into columns of text, `forms` makes values of them.
 
 Types are found from the first records of a file, and never changed later: a value that does not fit is refused with its
-line. A column of whole numbers is one only if every number is written as writing it again would give (`007` and `+5`
-stay text), for else values would change; and one of fractions only if none of them is such a number, or longer than a
-double keeps.
+line. Arrow could convert values while it parses, but it takes more for a number than the plan does (`007`, `0x1F`,
+`1e400`), so finding types and using them both go by `forms`, and cost what Arrow's own conversion costs.
 """
 
 from __future__ import annotations
@@ -13,12 +12,14 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from shuffle_worker.plan.arrow import Array, call
+from shuffle_worker.plan.arrow import Array, Field, call, scalar
+from shuffle_worker.plan.text_types import field_of
 from shuffle_worker.protocol.messages import Csv
+from shuffle_worker.readers.forms import Unfit, infer, typed
 from shuffle_worker.readers.records import Lines, Quoted, Records
 from shuffle_worker.readers.text import Fault
 
-NO_NUMBER = r"^(\+.*|-?0[0-9].*|-?[0-9]{16,})$"
+BREAKS = b"\r\n"
 
 SHOWN = 80
 """Characters of a bad record or value that a message quotes."""
@@ -53,11 +54,13 @@ class CsvText:
         at = 0
         while True:  # empty lines before the header
             first = self._first(head[at:])
-            if first.strip(b"\r\n") or not first:
+            if first.strip(BREAKS) or not first:
                 break
             at += len(first)
         if not first:
             raise Fault(0, "the header is missing; where files have none set csv.header: false")
+        if b"\0" in first:
+            raise Fault(at, f"the header has NUL bytes, so this is no text: {_shown(first)}")
         names = self._values(first)
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -69,45 +72,66 @@ class CsvText:
         said = {name: self._declared.field(name).type for name in names if name in known}
         if not block:
             return pa.schema([pa.field(name, said.get(name, pa.null())) for name in names])
-        try:
-            found = self._read(block, names, None, names)
-        except pa.ArrowInvalid as error:
-            raise self._fault(block, names, None, names, error) from error
-        kinds = {field.name: field.type for field in found.schema}
-        doubtful = [name for name, kind in kinds.items() if _numeric(kind) and name not in said]
-        if doubtful:
-            text = self._read(block, names, pa.schema([pa.field(name, pa.string()) for name in doubtful]), doubtful)
-            for name in doubtful:
-                if not _as_written(found.column(name), text.column(name)):
-                    kinds[name] = pa.string()
-        for name, kind in kinds.items():
-            if pa.types.is_binary(kind):
-                raise self._not_utf8(block, names, name)
-        return pa.schema([pa.field(name, said.get(name, kinds[name])) for name in names])
+        found = self._read(block, names, names)
+        fields: list[Field] = []
+        for name in names:
+            if name in said:
+                fields.append(pa.field(name, said[name]))
+            else:
+                fields.append(field_of(name, infer(self._text(found, name, len(names)))))
+        return pa.schema(fields)
 
     def typed(self, names: Sequence[str], types: pa.Schema) -> pa.Schema:
         known = set(types.names)
         return pa.schema([types.field(name) if name in known else pa.field(name, pa.string()) for name in names])
 
     def parse(self, block: bytes, names: Sequence[str], types: pa.Schema, wanted: Sequence[str]) -> pa.RecordBatch:
-        try:
-            if not wanted:
-                only = pa.schema([pa.field(names[0], pa.string())])
-                return self._read(block, names, only, names[:1]).select([])
-            return self._read(block, names, types, wanted)
-        except pa.ArrowInvalid as error:
-            raise self._fault(block, names, types, wanted, error) from error
+        if not wanted:
+            return self._read(block, names, names[:1]).select([])
+        found = self._read(block, names, wanted)
+        columns: list[Array] = []
+        for name in wanted:
+            text, kind = self._text(found, name, len(names), types.field(name).type), types.field(name).type
+            try:
+                columns.append(typed(text, kind, declared=name in self._declared.names))
+            except Unfit as unfit:
+                said = misfit(name, text[unfit.row].as_py(), kind, unfit.why)
+                raise Fault(self._begin(block, unfit.row, len(names)), said) from unfit
+        return pa.RecordBatch.from_arrays(columns, schema=pa.schema([types.field(name) for name in wanted]))
 
-    def _read(
-        self, block: bytes, names: Sequence[str], types: pa.Schema | None, wanted: Sequence[str]
-    ) -> pa.RecordBatch:
+    @staticmethod
+    def _text(found: pa.RecordBatch, name: str, columns: int, kind: pa.DataType | None = None) -> Array:
+        """A column of what was read. Where it is a file's only one, `""` is null for all types but text: that is how
+        many write it, for an empty line is skipped by most readers."""
+        text: Array = found.column(found.schema.get_field_index(name))
+        as_text = kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+        if columns > 1 or as_text or not len(text):
+            return text
+        filled: Array = call("if_else", call("equal", text, scalar("", pa.string())), scalar(None, pa.string()), text)
+        return text if kind is None and filled.null_count == len(text) else filled
+
+    def _read(self, block: bytes, names: Sequence[str], wanted: Sequence[str]) -> pa.RecordBatch:
+        """Whole records as columns of text. Raises Fault."""
+        try:
+            str(block, "utf-8")
+        except UnicodeDecodeError:
+            checked = True  # perhaps in a column that nobody wants
+        else:
+            checked = False
+        try:
+            return self._parsed(block, names, wanted, checked)
+        except pa.ArrowInvalid as error:
+            raise self._fault(block, names, wanted, error) from error
+
+    def _parsed(self, block: bytes, names: Sequence[str], wanted: Sequence[str], checked: bool) -> pa.RecordBatch:
         options = self._options
         table = pc.read_csv(
             pa.BufferReader(block),  # type: ignore[arg-type]
             read_options=pc.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=list(names)),
             parse_options=self._parse_options(len(names)),
             convert_options=pc.ConvertOptions(
-                column_types=None if types is None else {name: parsed_as(types.field(name).type) for name in wanted},
+                check_utf8=checked,
+                column_types=dict.fromkeys(wanted, pa.string()),
                 include_columns=list(wanted),
                 null_values=list(options.null_values),
                 strings_can_be_null=True,
@@ -128,7 +152,12 @@ class CsvText:
         )
 
     def _first(self, head: bytes) -> bytes:
-        ends = self.records.ends(head[: 1 << 20]) or self.records.ends(head)
+        """The first record. A break that ends with what is looked at may be longer."""
+        for size in (4 << 10, 1 << 20):
+            ends = self.records.ends(head[:size])
+            if ends and ends[0] < size:
+                return head[: ends[0]]
+        ends = self.records.ends(head)
         return head[: ends[0]] if ends else head
 
     def _values(self, record: bytes) -> list[str]:
@@ -158,17 +187,26 @@ class CsvText:
 
     # -- what is wrong -----------------------------------------------------------------------------------------------
 
-    def _fault(
-        self, block: bytes, names: Sequence[str], typed: pa.Schema | None, wanted: Sequence[str], error: Exception
-    ) -> Fault:
-        """Which record of a block cannot be read, and why."""
+    def _begin(self, block: bytes, row: int, columns: int) -> int:
+        """Where the record of a row begins."""
+        begin = 0
+        for end in [*self.records.ends(block), len(block)]:
+            if columns == 1 or block[begin:end].strip(BREAKS):
+                if row == 0:
+                    return begin
+                row -= 1
+            begin = end
+        return begin
+
+    def _fault(self, block: bytes, names: Sequence[str], wanted: Sequence[str], error: Exception) -> Fault:
+        """Which record of a block cannot be parsed, and why."""
         ends = self.records.ends(block)
         if not ends or ends[-1] < len(block):
             ends.append(len(block))
 
         def fails(until: int) -> bool:
             try:
-                self._read(block[: ends[until]], names, typed, wanted)
+                self._parsed(block[: ends[until]], names, wanted, checked=True)
             except pa.ArrowInvalid:
                 return True
             return False
@@ -181,12 +219,9 @@ class CsvText:
             else:
                 low = middle + 1
         begin = ends[low - 1] if low else 0
-        record = block[begin : ends[low]]
-        return Fault(begin, self._wrong(record, names, typed, wanted, error))
+        return Fault(begin, self._wrong(block[begin : ends[low]], names, error))
 
-    def _wrong(
-        self, record: bytes, names: Sequence[str], types: pa.Schema | None, wanted: Sequence[str], error: Exception
-    ) -> str:
+    def _wrong(self, record: bytes, names: Sequence[str], error: Exception) -> str:
         try:
             record.decode("utf-8")
         except UnicodeDecodeError as undecoded:
@@ -197,60 +232,28 @@ class CsvText:
                 f"{len(values)} columns where the header has {len(names)}: {_shown(record)}; correct the row, or set "
                 "csv.delimiter, csv.quote or csv.escape to what the file uses"
             )
-        for name in wanted if types is not None else []:
-            assert types is not None
-            try:
-                self._read(record, names, types, [name])
-            except pa.ArrowInvalid:
-                kind, value = types.field(name).type, values[list(names).index(name)]
-                return misfit(name, value, kind)
         return f"cannot be parsed: {' '.join(str(error).split())}: {_shown(record)}"
 
-    def _not_utf8(self, block: bytes, names: Sequence[str], column: str) -> Fault:
-        as_text = pa.schema([pa.field(column, pa.string())])
-        return self._fault(block, names, as_text, [column], pa.ArrowInvalid("not UTF-8"))
 
-
-def parsed_as(kind: pa.DataType) -> pa.DataType:
-    """The type that Arrow's parser is asked for: the one that is wanted, or one that is brought to it afterwards."""
-    if pa.types.is_float16(kind):
-        return pa.float32()
-    if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
-        return pa.decimal128(kind.precision, kind.scale)
-    return pa.string() if pa.types.is_decimal256(kind) else kind
-
-
-def misfit(column: str, value: object, kind: pa.DataType) -> str:
+def misfit(column: str, value: object, kind: pa.DataType, why: str = "") -> str:
     """A value that is not of its column's type."""
     shown = repr(value)
     shown = shown if len(shown) <= SHOWN else shown[:SHOWN] + "..."
-    why = "every value in the first rows was null" if pa.types.is_null(kind) else f"expected {kind}"
+    expected = "every value in the first rows was null" if pa.types.is_null(kind) else f"expected {kind}"
+    expected += f" ({why})" if why else ""
     return (
-        f"column {column!r}: {shown} does not fit: {why}, by the first rows of the files or by `schema`; correct the "
-        f"value, or declare the type in inputs[].schema (name: {column}, type: string takes every value)"
+        f"column {column!r}: {shown} does not fit: {expected}, by the first rows of the files or by `schema`; correct "
+        f"the value, or declare the type in inputs[].schema (name: {column}, type: string takes every value)"
     )
 
 
-def _numeric(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
-
-
-def _as_written(values: Array, text: Array) -> bool:
-    """Whether every number is what writing it again would give; for fractions, whether they look like numbers: without
-    zeros or a plus before them, and without more digits than they keep."""
-    if pa.types.is_floating(values.type):
-        return call("any", call("match_substring_regex", text, pattern=NO_NUMBER)).as_py() is not True
-    same = call("all", call("equal", values.cast(pa.string()), text))
-    return same.as_py() is not False
-
-
 def _shown(record: bytes) -> str:
-    text = record.rstrip(b"\r\n").decode("utf-8", "replace")
+    text = record.rstrip(BREAKS).decode("utf-8", "replace")
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
 
 
 def _encoding(record: bytes, error: UnicodeDecodeError) -> str:
     return (
-        f"not UTF-8 (byte {record[error.start]:#04x}): {_shown(record)}; convert the file to UTF-8, with "
-        "`iconv -f latin1 -t utf-8` for example"
+        f"not UTF-8 (byte {record[error.start]:#04x}): {_shown(record)}; convert the file to UTF-8: "
+        "if it is Latin 1, with `iconv -f latin1 -t utf-8`"
     )

@@ -7,6 +7,9 @@ Two questions, with different answers to trust:
                inside of quotes, and whether the bytes began inside of quotes is concluded from what stands beside the
                next quotes (a quote that follows neither a delimiter nor a line break does not open a value).
 
+A line breaks at LF, at CR, or at the two together, as Arrow's parsers have it; a CR that is the last byte of data may
+yet be half of a break, so nothing is cut behind it.
+
 The guess is proved when the part before it is read: that one knows, from its own exact beginning, whether a quote is
 open where the next part was guessed to begin. As every part is read and the first one begins exactly, no wrong guess
 stays unseen; see `TextSource`. Pure: bytes in, offsets out.
@@ -20,6 +23,51 @@ from typing import Protocol
 import numpy as np
 
 NEWLINE = b"\n"
+RETURN = b"\r"
+BREAK = re.compile(rb"\r\n?|\n")
+
+
+def behind_last_break(data: bytes, end: int) -> int:
+    """Where the last line break of the first `end` bytes ends; 0 where there is none."""
+    line = data.rfind(NEWLINE, 0, end)
+    at = data.rfind(RETURN, line + 1, end)
+    if at == len(data) - 1:
+        at = data.rfind(RETURN, line + 1, at)
+    return max(at, line) + 1
+
+
+def behind_next_break(data: bytes, begin: int, whole: bool) -> int | None:
+    """Where the first line break from `begin` on ends; None where there is none, or its end is not seen."""
+    line = data.find(NEWLINE, begin)
+    at = data.find(RETURN, begin, line if line >= 0 else len(data))
+    if at < 0 or at == line - 1:
+        return line + 1 if line >= 0 else None
+    return None if at == len(data) - 1 and not whole else at + 1
+
+
+class Breaks:
+    """Counts the line breaks of data that is given piece by piece."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._half = False
+
+    def add(self, data: bytes) -> None:
+        if not data:
+            return
+        self.count += data.count(NEWLINE)
+        returns = data.count(RETURN)
+        if returns:
+            self.count += returns - data.count(b"\r\n")
+        if self._half and data.startswith(NEWLINE):
+            self.count -= 1
+        self._half = data.endswith(RETURN)
+
+
+def line_breaks(data: bytes) -> int:
+    breaks = Breaks()
+    breaks.add(data)
+    return breaks.count
 
 
 class Records(Protocol):
@@ -51,19 +99,14 @@ class Lines:
     splittable = True
 
     def last_end(self, data: bytes) -> int:
-        return data.rfind(NEWLINE) + 1
+        return behind_last_break(data, len(data))
 
     def ends(self, data: bytes) -> list[int]:
-        found: list[int] = []
-        at = data.find(NEWLINE)
-        while at >= 0:
-            found.append(at + 1)
-            at = data.find(NEWLINE, at + 1)
-        return found
+        return [found.end() for found in BREAK.finditer(data)]
 
     def guess(self, data: bytes, whole: bool) -> int | None:
-        at = data.find(NEWLINE)
-        return at + 1 if at >= 0 else len(data) if whole else None
+        found = behind_next_break(data, 0, whole)
+        return len(data) if found is None and whole else found
 
     def closed(self, data: bytes) -> bool:  # noqa: ARG002
         return True
@@ -81,21 +124,23 @@ class Quoted:
         self._delimiter = delimiter
         self._escape = escape
         self._apart = {delimiter[0], 10, 13}
-        self._stops = re.compile(b"[" + b"".join(re.escape(stop) for stop in (NEWLINE, delimiter, escape)) + b"]")
+        stops = (NEWLINE, RETURN, delimiter, escape)
+        self._stops = re.compile(b"[" + b"".join(re.escape(stop) for stop in stops) + b"]")
 
     def last_end(self, data: bytes) -> int:
         if self._quote not in data and not self._escape:
-            return data.rfind(NEWLINE) + 1
+            return behind_last_break(data, len(data))
         quotes = self._regular(data)
         if quotes is None:
             ends, _ = self._scan(data)
-            return ends[-1] if ends else 0
-        at = data.rfind(NEWLINE, 0, int(quotes[-1]) if len(quotes) % 2 else len(data))
-        while at >= 0:
-            before = int(np.searchsorted(quotes, at))
+            half = bool(ends) and ends[-1] == len(data) and data.endswith(RETURN)
+            return ([0, *ends][-2] if half else ends[-1]) if ends else 0
+        at = behind_last_break(data, int(quotes[-1]) if len(quotes) % 2 else len(data))
+        while at > 0:
+            before = int(np.searchsorted(quotes, at - 1))
             if before % 2 == 0:
-                return at + 1
-            at = data.rfind(NEWLINE, 0, int(quotes[before - 1]))
+                return at
+            at = behind_last_break(data, int(quotes[before - 1]))
         return 0
 
     def ends(self, data: bytes) -> list[int]:
@@ -113,10 +158,11 @@ class Quoted:
             return None
         at, quoted = 0, inside
         while True:
-            line = data.find(NEWLINE, at)
             quote = data.find(self._quote, at)
-            if not quoted and line >= 0 and (quote < 0 or line < quote):
-                return line + 1
+            if not quoted:
+                found = behind_next_break(data, at, whole)
+                if found is not None and (quote < 0 or found <= quote):
+                    return found
             if quote < 0:
                 return len(data) if whole else None
             at, quoted = quote + 1, not quoted
@@ -192,7 +238,9 @@ class Quoted:
             if found is None:
                 break
             stop, at = found.start(), found.end()
-            if data[stop : stop + 1] == NEWLINE:
+            if data[stop : stop + 1] == RETURN and data[at : at + 1] == NEWLINE:
+                at += 1
+            if data[stop : stop + 1] in (NEWLINE, RETURN):
                 ends.append(at)
         return ends, True
 

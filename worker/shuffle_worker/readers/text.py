@@ -22,7 +22,7 @@ import pyarrow as pa
 from shuffle_worker.errors import DataError, JobError
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.readers.codecs import Bytes, check_beginning, codec_of
-from shuffle_worker.readers.records import FAR, Records
+from shuffle_worker.readers.records import FAR, Breaks, Records, line_breaks
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
 from shuffle_worker.storage.base import Info, Storage
 from shuffle_worker.storage.failures import failure, said
@@ -143,7 +143,9 @@ class TextSource:
         return self._head
 
     def rows(self, group: int) -> int:
-        return max(int(self._stored(group) / self._head.row_bytes), 1) if self._stored(group) else 0
+        if not self._stored(group) or (self._codec is None and self._head.begin >= self._size):
+            return 0
+        return max(int(self._stored(group) / self._head.row_bytes), 1)
 
     def span(self, group: int) -> int:
         return STREAM_SPAN if self._codec is not None else self._stored(group)
@@ -268,7 +270,7 @@ class TextSource:
                     raise self._said(mark + header, block, fault) from fault
             else:
                 schema = self._dialect.typed(names, self._types)
-            count = max(len(self._records.ends(block)) if len(block) < 1 << 16 else block.count(b"\n"), 1)
+            count = max(len(self._records.ends(block)) if len(block) < 1 << 16 else line_breaks(block), 1)
             stored = self._bytes.stored() if self._codec is not None else mark + header + len(block)
             share = len(block) / max(len(head), 1) if self._codec is not None else 1.0
             return Head(mark + header, schema, max(stored * share / count, 1.0))
@@ -286,16 +288,17 @@ class TextSource:
             return f"behind byte {at + len(before):,}: "
         source = Bytes(self._storage, self.path, self._codec)
         try:
-            line = 1
+            breaks = Breaks()
             while at > 0:
                 data = source.read(min(at, BLOCK))
                 if not data:
                     break
-                line += data.count(b"\n")
+                breaks.add(data)
                 at -= len(data)
         finally:
             source.close()
-        return f"line {line + before.count(NEWLINE_BYTE):,}: "
+        breaks.add(before)
+        return f"line {1 + breaks.count:,}: "
 
     def _unclosed(self, at: int, end: int) -> DataError:
         if self.groups > 1 and end < self._size:
@@ -313,6 +316,3 @@ class TextSource:
             f"{self.path}: {self._place(at, b'')}a record of more than {readable(MOST_RECORD)} begins here; is a quote "
             f"never closed, or is this no {self._dialect.name} at all?"
         )
-
-
-NEWLINE_BYTE = b"\n"

@@ -1,0 +1,79 @@
+"""Whether a double holds a number just as its text says it: no digit lost, nothing too large or too small.
+
+The rule of CSV and JSON for columns whose type was found, not declared: the double, written again, is that number.
+Up to 15 digits always pass, longer ones where they are those of a double (`0.30000000000000004`).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_worker.plan.arrow import Array, Bools, bools, call
+
+SURE = 15
+"""Digits that every double keeps."""
+
+EXACT = 1 << 53
+"""Whole numbers up to here are doubles, all of them."""
+
+
+def kept(text: Array, values: Array) -> Bools:
+    """text: numbers without nulls, `values` what Arrow made of them as doubles. True where the number is the same."""
+    back = values.cast(pa.string())
+    same = bools(call("equal", text, back)).copy()
+    rest = np.flatnonzero(~same)
+    if len(rest):
+        mask = _mask(~same)
+        same[rest] = _same_numbers(text.filter(mask), back.filter(mask))
+    return same
+
+
+def _same_numbers(text: Array, back: Array) -> Bools:
+    """The same for texts that are not written as Arrow writes their doubles."""
+    found = bools(call("equal", _short(text), back)).copy()
+    known: dict[str, bool] = {}
+    for at in np.flatnonzero(~found):
+        one = str(text[int(at)].as_py())
+        if one not in known:
+            known[one] = same_number(one)
+        found[at] = known[one]
+    return found
+
+
+def _short(text: Array) -> Array:
+    """Without zeros at the end of a fraction."""
+    plain = call("match_substring_regex", text, pattern=r"^-?[0-9]*\.[0-9]*$")
+    short = call("utf8_rtrim", call("utf8_rtrim", text, characters="0"), characters=".")
+    found: Array = call("if_else", plain, short, text)
+    return found
+
+
+def same_number(text: str) -> bool:
+    """Whether the double nearest to a number is written as that number."""
+    try:
+        return Decimal(text) == Decimal(repr(float(text)))
+    except (InvalidOperation, ValueError, OverflowError):
+        return False
+
+
+def _mask(rows: Bools) -> Array:
+    packed = pa.py_buffer(np.packbits(rows, bitorder="little").tobytes())
+    mask: Array = pa.Array.from_buffers(pa.bool_(), len(rows), [None, packed])
+    return mask
+
+
+def beyond(values: Array) -> bool:
+    """Whether whole numbers are among these that doubles do not hold, one and all."""
+    if not len(values) or values.null_count == len(values):
+        return False
+    ends = call("min_max", values)
+    least, most = ends["min"].as_py(), ends["max"].as_py()
+    return bool(least < -EXACT or most > EXACT)
+
+
+def lost(text: Array) -> Bools:
+    """text: numbers in any form, without nulls. True where a double would not be the same number."""
+    return ~kept(text, text.cast(pa.float64()))
