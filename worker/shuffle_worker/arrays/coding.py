@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,14 @@ class Coding:
         self.metadata = parse(document)
         self._codecs = codecs
         order = self.metadata.order if isinstance(self.metadata, ArrayV2Metadata) else "C"
-        config = ArrayConfig(order=order, write_empty_chunks=False)
+        config = ArrayConfig(order="C", write_empty_chunks=False)
         ndim = len(self.metadata.shape)
-        self._spec: ArraySpec = self.metadata.get_chunk_spec((0,) * ndim, config, default_buffer_prototype())
+        spec: ArraySpec = self.metadata.get_chunk_spec((0,) * ndim, config, default_buffer_prototype())
+        self.shape: tuple[int, ...] = tuple(spec.shape)
+        # codecs get their elements in memory order, for filters of numcodecs mix up those of another
+        self._turned = order == "F" and ndim > 1
+        self._spec = replace(spec, shape=self.shape[::-1]) if self._turned else spec
         self._pipeline: CodecPipeline = steady_pipeline(self.metadata)
-        self.shape: tuple[int, ...] = tuple(self._spec.shape)
         self.dtype: np.dtype[Any] = self._spec.dtype.to_native_dtype()
         fill = self._spec.fill_value
         self.fill: Any = self._spec.dtype.default_scalar() if fill is None else fill
@@ -117,18 +121,27 @@ class Coding:
             whole = self._spec.prototype.buffer.from_array_like(np.frombuffer(data, np.uint8))
             (found,) = self._codecs.run(self._pipeline.decode([(whole, self._spec)]))
             assert found is not None
-            return np.asarray(found.as_ndarray_like())
+            elements = np.asarray(found.as_ndarray_like())
+            return elements.T if self._turned else elements
         except MemoryError:
             raise
         except Exception as error:
             raise DataError(f"{path}: is no chunk of shape {self.shape} and type {self.dtype}: {error}") from error
 
     def encode(self, elements: Any) -> bytes | memoryview:
-        """The bytes of a whole object in memory order C."""
+        """The bytes of a whole object in memory order C. Raises DataError where the codecs cannot hold its values."""
         if self.plain:
             return memoryview(elements.reshape(-1).view(np.uint8))
-        whole = self._spec.prototype.nd_buffer.from_ndarray_like(elements)
-        (found,) = self._codecs.run(self._pipeline.encode([(whole, self._spec)]))
+        ordered: Any = np.ascontiguousarray(elements.T) if self._turned else elements
+        whole = self._spec.prototype.nd_buffer.from_ndarray_like(ordered)
+        try:
+            (found,) = self._codecs.run(self._pipeline.encode([(whole, self._spec)]))
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"a chunk of shape {self.shape} and type {self.dtype} cannot be encoded by the output's codecs: {error}"
+            ) from error
         if found is None:  # a shard all of whose chunks are empty
             return b""
         return np.ascontiguousarray(found.as_numpy_array()).view(np.uint8).data
@@ -145,6 +158,17 @@ class Coding:
         words = elements.reshape(-1).view(carrier(self.dtype))
         fill = np.array([self.fill], self.dtype).view(np.uint8).tobytes()
         return words[:1].tobytes() == fill and words[-1:].tobytes() == fill and _repeats(words, fill)
+
+
+def fills_differ(source: Coding, target: Coding) -> bool:
+    """Whether elements that neither stores are read differently. Where a document names no fill value (format 2) a
+    reader may take anything: what was nameless before may get a name, not the other way round."""
+    if target.metadata.fill_value is None:
+        return source.metadata.fill_value is not None
+    if is_variable(target.dtype):
+        return bool(source.fill != target.fill)
+    one, other = (np.array([coding.fill]).astype(target.dtype) for coding in (source, target))
+    return one.tobytes() != other.tobytes()
 
 
 def _repeats(words: Array, fill: bytes) -> bool:

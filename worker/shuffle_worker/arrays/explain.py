@@ -173,6 +173,8 @@ def tree_of(plan: Plan) -> PlanNode:
         [
             f"{_count(summary.input_files, 'chunk file')}, {readable(summary.input_bytes)}; each is read once",
             f"{_count(pieces, 'piece')} of up to {readable(facts.piece_bytes)} or one chunk",
+            f"the documents of {_count(len(arrays), 'array')}, each its own: {_count(facts.requests, 'request')} while "
+            "planning",
         ],
         Figures(rows=elements, bytes=summary.input_bytes, files=summary.input_files),
     )

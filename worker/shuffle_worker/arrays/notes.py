@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shuffle_worker.arrays.grid import Axis, shared_cut
 from shuffle_worker.arrays.record import ArrayPlan
 
 WASTE = 1.5
 """Elements read for every element kept, from which it is worth a word."""
+
+
+NAMED = 5
+"""Arrays that a note names."""
+
+
+def fill_notes(arrays: Sequence[ArrayPlan], zarr_format: int) -> list[str]:
+    """Arrays of which everything is stored so that it reads as it did."""
+    found = [array.path or "the array" for array in arrays if array.refilled]
+    if not found:
+        return []
+    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+    return [
+        f"{', '.join(found[:NAMED])}{more}: the fill value masks elements in format {zarr_format}, so the output has "
+        "the one that masks what was masked, or none; chunks that the input does not store are written"
+    ]
 
 
 def notes_of(array: ArrayPlan) -> list[str]:

@@ -18,22 +18,17 @@ import msgspec
 import numpy as np
 
 from shuffle_worker.arrays import chunking, grid, layout
-from shuffle_worker.arrays.coding import Coding, element_bytes, is_variable
+from shuffle_worker.arrays.coding import Coding, element_bytes, fills_differ, is_variable
 from shuffle_worker.arrays.commit import check_output
 from shuffle_worker.arrays.explain import tree_of
 from shuffle_worker.arrays.grid import Axis
-from shuffle_worker.arrays.metadata import (
-    Hierarchy,
-    Source,
-    Target,
-    read_hierarchy,
-    store_documents,
-    target_document,
-)
-from shuffle_worker.arrays.notes import notes_of
+from shuffle_worker.arrays.hierarchy import read_hierarchy
+from shuffle_worker.arrays.metadata import Target, store_documents, target_document
+from shuffle_worker.arrays.notes import fill_notes, notes_of
 from shuffle_worker.arrays.persist import with_fingerprint
 from shuffle_worker.arrays.reader import STEP_BYTES
 from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries, tag_digest
+from shuffle_worker.arrays.source import Hierarchy, Source
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import READ_BYTES
 from shuffle_worker.errors import Internal, InvalidSpec, OutOfMemory
@@ -60,7 +55,7 @@ class Look(NamedTuple):
 
 class Drafted(NamedTuple):
     """An array on its way into the plan. plain: input chunks are used where they were read to; plain_target: output
-    chunks are written from where they were put together."""
+    chunks are written from where they were put together. notes: what changes for those who read it."""
 
     source: Source
     target: Target
@@ -70,6 +65,7 @@ class Drafted(NamedTuple):
     look: Look
     plain: bool
     plain_target: bool
+    notes: tuple[str, ...]
 
 
 def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
@@ -138,10 +134,12 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
             moved_bytes=moved,
             piece_bytes=sizes.piece,
             box_bytes=sizes.box,
+            requests=found.requests,
         ),
         zarr_format=zarr_format,
     )
-    notes = [*notes_on(job, others), *(note for array in plans for note in notes_of(array))]
+    notes = [*notes_on(job, others), *found.notes, *(note for draft in drafts for note in draft.notes)]
+    notes += [*fill_notes(plans, zarr_format), *(note for array in plans for note in notes_of(array))]
     told = msgspec.structs.replace(summary, tree=tree_of(plan), notes=notes)
     return with_fingerprint(msgspec.structs.replace(plan, summary=told))
 
@@ -253,18 +251,18 @@ def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets
     elif not named:
         chunks = source.chunks if not sharded else chunks
     target = Target(shape, chunks, shards, zarr_format, asked.compression)
-    document, attributes = target_document(source, target)
+    described = target_document(source, target)
     inner, unit, files = _read_unit(source, budgets)
     stored = shards if shards is not None else chunks
     axes = [
         Axis(size, pick.start, pick.step, pick.length, chunk, item)
         for size, pick, chunk, item in zip(source.shape, picks, unit, stored, strict=True)
     ]
-    made = json.dumps(document).encode()
+    codings = [Coding(json.dumps(one).encode(), Codecs()) for one in (source.document, described.document)]
     plan = ArrayPlan(
         path=source.path,
         source=json.dumps(source.document).encode(),
-        target=made,
+        target=json.dumps(described.document).encode(),
         dims=dims,
         axes=axes,
         itemsize=itemsize,
@@ -274,9 +272,11 @@ def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets
         present=look.present,
         tags=look.tags,
         moved=tuple(stored) != (source.shards or source.chunks) or shape != source.shape,
+        refilled=fills_differ(*codings),
     )
-    in_place = [Coding(text, Codecs()).decodes_in_place for text in (plan.source, plan.target)]
-    return Drafted(source, target, made, attributes, plan, look, *in_place)
+    plain, plain_target = (coding.decodes_in_place for coding in codings)
+    attributes, notes = described.attributes, described.notes
+    return Drafted(source, target, plan.target, attributes, plan, look, plain, plain_target, notes)
 
 
 def _read_unit(source: Source, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:

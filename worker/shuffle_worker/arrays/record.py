@@ -24,7 +24,8 @@ class ArrayPlan(Struct, frozen=True):
     whole. file_shape: input positions that one stored file holds. present: which files the input has, a bit for each in
     the order of their places; None: not known, each is asked for. tags: `tag_digest` of each of them, four bytes,
     little endian; None where they were not listed. item_bytes: an output object, decoded. moved: elements are
-    exchanged, as opposed to an array that keeps its chunks.
+    exchanged, as opposed to an array that keeps its chunks. refilled: what the input does not store reads differently
+    in the output, so that it is written, with the input's fill value.
     """
 
     path: str
@@ -39,6 +40,7 @@ class ArrayPlan(Struct, frozen=True):
     present: Binary | None = None
     tags: Binary | None = None
     moved: bool = True
+    refilled: bool = False
 
 
 def tag_digest(tag: str) -> int:
@@ -82,6 +84,7 @@ class Summaries(Struct, frozen=True):
     moved_bytes: int  # decoded, all arrays
     piece_bytes: int
     box_bytes: int
+    requests: int = 0  # for the documents of the input
 
 
 class Plan(Struct, frozen=True):

@@ -2,6 +2,9 @@
 
 gzip writes the time of day into what it compresses. Output must be the same bytes whenever and however often a chunk
 is written, so the time is taken out: zeros there mean that it is not known (RFC 1952).
+
+Filters of numcodecs take elements as they lie in memory, and a transposed array still lies as it did: what they encode
+then is in another order than what they decode. So what was transposed is copied to where it belongs.
 """
 
 from __future__ import annotations
@@ -10,13 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import numcodecs  # type: ignore[import-untyped]
+import numpy as np
 from zarr.abc.codec import Codec, CodecPipeline
-from zarr.codecs import GzipCodec, ShardingCodec
+from zarr.codecs import GzipCodec, ShardingCodec, TransposeCodec
 from zarr.core.array import create_codec_pipeline
 from zarr.core.array_spec import ArraySpec
-from zarr.core.buffer import Buffer
+from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
-from zarr.registry import get_pipeline_class
+from zarr.registry import get_codec_class, get_pipeline_class
 
 _TIME = slice(4, 8)
 
@@ -38,6 +42,17 @@ class SteadyGZip(numcodecs.GZip):  # type: ignore[misc]
         return _timeless(super().encode(buf))
 
 
+class SteadyTranspose(TransposeCodec):
+    """Of format 3."""
+
+    async def _encode_single(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer | None:
+        found = await super()._encode_single(chunk_array, chunk_spec)
+        if found is None:
+            return None
+        ordered: Any = np.ascontiguousarray(found.as_numpy_array())
+        return chunk_spec.prototype.nd_buffer.from_ndarray_like(ordered)
+
+
 def _timeless(data: bytes) -> bytes:
     out = bytearray(data)
     out[_TIME] = bytes(4)
@@ -48,14 +63,22 @@ def steady_pipeline(metadata: ArrayV2Metadata | ArrayV3Metadata) -> CodecPipelin
     """An array's codecs, those that are unsteady replaced."""
     if isinstance(metadata, ArrayV3Metadata):
         return get_pipeline_class().from_codecs([_steady(codec) for codec in metadata.codecs])
-    if isinstance(metadata.compressor, numcodecs.GZip):
-        return create_codec_pipeline(replace(metadata, compressor=SteadyGZip(metadata.compressor.level)))
-    return create_codec_pipeline(metadata)
+    filters = tuple(_steady_filter(codec) for codec in metadata.filters or ()) or None
+    return create_codec_pipeline(replace(metadata, filters=filters, compressor=_steady_filter(metadata.compressor)))
+
+
+def _steady_filter(codec: Any) -> Any:
+    return SteadyGZip(codec.level) if isinstance(codec, numcodecs.GZip) else codec
 
 
 def _steady(codec: Codec) -> Codec:
     if isinstance(codec, GzipCodec):
         return SteadyGzip(level=codec.level)
+    if isinstance(codec, get_codec_class("numcodecs.gzip")):
+        settings: Any = codec.to_dict().get("configuration")
+        return SteadyGzip(level=settings.get("level", 1))
+    if isinstance(codec, TransposeCodec):
+        return SteadyTranspose(order=codec.order)
     if isinstance(codec, ShardingCodec):
         return ShardingCodec(
             chunk_shape=codec.chunk_shape,

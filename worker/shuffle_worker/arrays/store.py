@@ -145,6 +145,26 @@ def read_file(storage: Storage, path: str, part: ByteRequest | None = None) -> b
         return None
 
 
+def folders(storage: Storage, folder: str) -> list[str]:
+    """The names of the folders directly in a folder, sorted. Where a store does not tell files from folders, both."""
+    if isinstance(storage, LocalStorage):
+        where = Path(urls.local_path(folder))
+        return sorted(entry.name for entry in where.iterdir() if entry.is_dir()) if where.is_dir() else []
+    if not isinstance(storage, FsspecStorage):
+        return children(storage, folder)
+
+    def look(fs: Any) -> list[str]:
+        try:
+            found = fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        # what is listed over HTTP has no type that can be relied on, and no size
+        below = [entry for entry in found if entry.get("type") != "file" or entry.get("size") is None]
+        return [str(entry["name"]).rstrip("/").rsplit("/", 1)[-1] for entry in below]
+
+    return sorted(set(storage.run(folder, "listing", look)))
+
+
 def children(storage: Storage, folder: str) -> list[str]:
     """The names of files and folders directly in a folder, sorted."""
     if isinstance(storage, LocalStorage):

@@ -12,6 +12,7 @@ Every element of a box arrives exactly once, in a slab or as missing: the sum is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Writes
 from shuffle_worker.arrays.record import ArrayPlan, Plan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
+from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.errors import Internal
 from shuffle_worker.operations.base import ShardSource, StoredShard
 from shuffle_worker.operations.readback import Buffers
@@ -66,6 +68,7 @@ class Writer:
         self._coding = coding
         self._reading = Buffers()
         self._placing = Buffers()
+        self._fills: dict[int, Any] = {}  # of the input, where it is not the output's
 
     def write(self, group: int, source: ShardSource, writes: Writes) -> GroupRecord:
         sizes: list[int] = []
@@ -87,7 +90,7 @@ class Writer:
             )
         whole = None if is_variable(coding.dtype) else self._placing.take(bucket.items * coding.item_bytes)
         try:
-            canvas = Canvas(array, coding, box, whole)
+            canvas = Canvas(array, coding, box, whole, self._missing(bucket.array, coding))
             for slab in self._slabs(number, source, shards, coding):
                 canvas.place(slab)
             stored = missing = digest = 0
@@ -105,6 +108,15 @@ class Writer:
         finally:
             if whole is not None:
                 self._placing.give(whole)
+
+    def _missing(self, array: int, coding: Coding) -> Any:
+        """The value of what the input does not store."""
+        plan = self._plan.arrays[array]
+        if not plan.refilled:
+            return coding.fill
+        if array not in self._fills:
+            self._fills[array] = Coding(plan.source, Codecs()).fill
+        return self._fills[array]
 
     def _slabs(self, bucket: int, source: ShardSource, shards: Sequence[StoredShard], coding: Coding) -> Iterator[Slab]:
         """Each is valid until the next is asked for."""
@@ -127,10 +139,13 @@ class Writer:
 
 class Canvas:
     """The objects of a box, being filled. Each lies in memory as it will be encoded: whole, in C order, what is beyond
-    the end of the array filled up. whole: memory for all of them, None for types that have none of fixed size."""
+    the end of the array filled up. whole: memory for all of them, None for types that have none of fixed size. missing:
+    the value of elements that the input does not store."""
 
-    def __init__(self, array: ArrayPlan, coding: Coding, box: grid.Box, whole: pa.Buffer | None) -> None:
+    def __init__(self, array: ArrayPlan, coding: Coding, box: grid.Box, whole: pa.Buffer | None, missing: Any) -> None:
         self._axes = array.axes
+        self._refilled = array.refilled
+        self._missing = missing
         self._coding = coding
         self._box = box
         self._filled: dict[grid.Index, bool] = {}  # object -> whether anything but missing elements came
@@ -163,15 +178,15 @@ class Canvas:
                 target.view(kind)[grid.inside(part, frame)] = where
 
     def objects(self) -> Iterator[tuple[grid.Index, Array | None]]:
-        """Every object, None for one of which everything is missing."""
+        """Every object, None for one of which everything is missing and may stay so."""
         for item, elements in self._arrays.items():
-            if not self._filled[item]:
+            if not self._filled[item] and not self._refilled:
                 yield item, None
                 continue
             frame = grid.item_box(self._axes, item)
             self._fill_beyond(elements, grid.shape_of(frame))
             for hole in self._holes.get(item, ()):
-                elements[grid.inside(hole, frame)] = self._coding.fill
+                elements[grid.inside(hole, frame)] = self._missing
             yield item, elements
 
     def _fill_beyond(self, elements: Array, shape: grid.Index) -> None:

@@ -1,0 +1,77 @@
+"""Consolidated metadata beside the arrays' own documents: what is stale in it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shuffle_worker.arrays.source import Source, source_of
+from shuffle_worker.errors import JobError
+
+_TOLD = 5
+"""Arrays that a note names."""
+
+
+class Copy(NamedTuple):
+    """A node in consolidated metadata. document: None of a group."""
+
+    document: dict[str, Any] | None
+    attributes: dict[str, Any]
+
+
+def copies_in(found: Mapping[str, Any] | None, zarr_format: int) -> dict[str, Copy]:
+    """The nodes of consolidated metadata by their paths. What is not understood of it is passed over: it is a copy."""
+    nodes = found.get("metadata") if found is not None else None
+    if not isinstance(nodes, dict):
+        return {}
+    plain = {key.strip("/"): value for key, value in nodes.items() if isinstance(value, dict)}
+    if zarr_format == 3:
+        return {
+            path: Copy(value if value.get("node_type") == "array" else None, value.get("attributes") or {})
+            for path, value in plain.items()
+        }
+    out: dict[str, Copy] = {}
+    for key, value in plain.items():
+        path, _, name = key.rpartition("/")
+        if name in (".zarray", ".zgroup"):
+            attributes = plain.get(f"{path}/.zattrs".lstrip("/"), {})
+            out[path] = Copy(value if name == ".zarray" else None, attributes)
+    return out
+
+
+def differences(folder: str, copies: Mapping[str, Copy], arrays: Sequence[Source]) -> tuple[str, ...]:
+    """One note where the copy is stale, none where it agrees."""
+    own = {array.path: array for array in arrays}
+    copied = {path: copy for path, copy in copies.items() if copy.document is not None}
+    told = [f"{path} is not in it" for path in own if path not in copied]
+    told += [f"{path} is only in it, and left out" for path in copied if path not in own]
+    changed = (_difference(folder, array, copied[path]) for path, array in own.items() if path in copied)
+    told += [said for said in changed if said]
+    if not told:
+        return ()
+    more = f"; and {len(told) - _TOLD:,} more" if len(told) > _TOLD else ""
+    return (
+        f"the consolidated metadata of {folder} is stale: {'; '.join(told[:_TOLD])}{more}. The arrays' own documents "
+        "are read instead, and the output is consolidated anew",
+    )
+
+
+def _difference(folder: str, array: Source, copy: Copy) -> str:
+    assert copy.document is not None
+    try:
+        other = source_of(folder, array.path, copy.document, copy.attributes)
+    except JobError:
+        return f"{array.path} cannot be read in it"
+    if array.shape != other.shape:
+        return f"{array.path} has the shape {array.shape}, not {other.shape}"
+    if _text(array.document) != _text(other.document):
+        return f"{array.path} has another document"
+    if _text(array.attributes) != _text(other.attributes):
+        return f"{array.path} has other attributes"
+    return ""
+
+
+def _text(value: Any) -> str:
+    """Comparable, NaN too."""
+    return json.dumps(value, sort_keys=True)

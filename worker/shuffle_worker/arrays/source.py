@@ -1,0 +1,140 @@
+"""An array of the input as its own document describes it, and what the input is made of."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
+
+from shuffle_worker.errors import DataError, InvalidSpec
+
+DIMENSIONS = "_ARRAY_DIMENSIONS"
+"""Xarray's attribute for the names of an array's dimensions in format 2."""
+
+NCZARR = "_NCZARR_ARRAY"
+"""NetCDF's addition to a document of format 2; it names dimensions too."""
+
+
+class Source(NamedTuple):
+    """An array of the input. path: below the store, "" for the store itself. document: without attributes."""
+
+    path: str
+    metadata: ArrayV2Metadata | ArrayV3Metadata
+    attributes: dict[str, Any]
+    document: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return self.path or "the array"
+
+    @property
+    def format(self) -> int:
+        return self.metadata.zarr_format
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.metadata.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Chunks; those inside the shards where there are shards."""
+        return tuple(self.metadata.chunks)
+
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        found = self.metadata.shards
+        return None if found is None else tuple(found)
+
+    @property
+    def labels(self) -> list[str | None] | None:
+        """The dimensions' names as xarray finds them, None where it does not and refuses the array."""
+        if isinstance(self.metadata, ArrayV3Metadata):
+            given: Any = self.metadata.dimension_names or ()
+        else:
+            given = self.attributes.get(DIMENSIONS, _nczarr_names(self.document))
+        if not isinstance(given, list | tuple) or len(given) != len(self.shape):
+            return None
+        return list(given) if all(name is None or isinstance(name, str) for name in given) else None
+
+    @property
+    def names(self) -> list[str | None]:
+        """A name or None for each dimension."""
+        return self.labels or [None] * len(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element; 1 of what has no fixed size."""
+        dtype = self.metadata.dtype.to_native_dtype()
+        return 1 if dtype.kind in "OT" else max(dtype.itemsize, 1)
+
+    @property
+    def dims(self) -> list[str]:
+        """A name for each dimension: its own, or its position."""
+        return [name or str(at) for at, name in enumerate(self.names)]
+
+
+class Hierarchy(NamedTuple):
+    """The input. groups: path and attributes of each, the store's own first; none where the store is one array.
+    requests: what was read and listed for it. notes: what the job's author should know about it."""
+
+    format: int
+    arrays: list[Source]
+    groups: list[tuple[str, dict[str, Any]]]
+    requests: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[str, Any]) -> Source:
+    """The array that a document describes. Raises DataError where Zarr does not understand the document, InvalidSpec
+    where it asks for what is not supported."""
+    where = f"{folder}/{path}".rstrip("/")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of types and keys that the specification does not have: they are kept
+            metadata = _parsed(raw)
+            normal, _ = documents_of(metadata)
+    except Exception as error:  # whatever Zarr and numcodecs raise about a document that people wrote
+        raise DataError(f"{where}: its metadata cannot be read: {_said(error)}") from error
+    beside = ("attributes", "consolidated_metadata")
+    unknown = {key: value for key, value in raw.items() if key not in normal and key not in beside}
+    source = Source(path, metadata, attributes, {**unknown, **normal})
+    if isinstance(metadata, ArrayV3Metadata) and metadata.storage_transformers:
+        raise InvalidSpec(f"{source.where}: storage transformers are not supported")
+    try:
+        _ = source.chunks
+    except NotImplementedError as error:
+        raise InvalidSpec(f"{source.where}: only regular chunk grids can be read: {error}") from error
+    return source
+
+
+def documents_of(metadata: ArrayV2Metadata | ArrayV3Metadata) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The document without attributes, and the attributes."""
+    found = metadata.to_buffer_dict(default_buffer_prototype())
+    if isinstance(metadata, ArrayV2Metadata):
+        return json.loads(found[".zarray"].to_bytes()), json.loads(found[".zattrs"].to_bytes())
+    document = json.loads(found["zarr.json"].to_bytes())
+    return document, document.pop("attributes", {})
+
+
+def _parsed(raw: Mapping[str, Any]) -> ArrayV2Metadata | ArrayV3Metadata:
+    plain = {key: value for key, value in raw.items() if key != "attributes"}
+    return ArrayV2Metadata.from_dict(plain) if plain["zarr_format"] == 2 else ArrayV3Metadata.from_dict(plain)
+
+
+def _nczarr_names(document: Mapping[str, Any]) -> Any:
+    """The last part of each dimension's full name, as xarray takes it."""
+    found = document.get(NCZARR)
+    names = found.get("dimrefs") if isinstance(found, dict) else None
+    if not isinstance(names, list):
+        return None
+    return [name.rpartition("/")[2] if isinstance(name, str) else name for name in names]
+
+
+def _said(error: Exception) -> str:
+    """A KeyError alone says no more than a key."""
+    return f"no {error}" if type(error) is KeyError else " ".join(str(error).split()) or type(error).__name__
