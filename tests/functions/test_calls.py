@@ -197,6 +197,6 @@ def test_a_result_that_is_no_table_is_told(mine: Path, tmp_path: Path) -> None:
         called(host)
     with (
         calling(tmp_path, "wrong:number") as host,
-        pytest.raises(Trouble, match=r"returned a int, expected a pa.Table"),
+        pytest.raises(Trouble, match=r"returned an int \(3\), expected a pa.Table"),
     ):
         called(host)

@@ -3,7 +3,9 @@ a message with the key and the traceback where it fails."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import textwrap
 import zipfile
 from pathlib import Path
@@ -14,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, tables, wait_until
+import yaml
+from tests.jobs.harness import PROGRAM, Bench, Watched, processes, run_watched, sums, tables, wait_until
 
 from shuffle_worker.protocol.messages import Phase
 
@@ -123,6 +126,35 @@ def test_what_it_raises_is_told_with_the_key_and_nothing_is_left(bench: Bench, e
         'bad.py, line 7, in _check: raise ValueError("seventeen is not liked")',
     ]
     assert not bench.out.exists() or list(bench.out.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["another folder", "below", "the same folder"])
+def test_functions_of_all_kinds_are_found_beside_the_job_file(
+    bench: Bench, events: Path, tmp_path: Path, where: str
+) -> None:
+    """Whatever the current folder, and for every command."""
+    job = bench.root / "jobs" / "job.yaml"
+    job.parent.mkdir()
+    cwd = {"another folder": tmp_path, "below": bench.root, "the same folder": job.parent}[where]
+    (job.parent / "both.py").write_text(
+        "import pyarrow as pa\nimport pyarrow.parquet as pq\n"
+        "def read(path, columns):\n    return pq.read_table(path, columns=columns)\n"
+        "def first(rows):\n    return rows.slice(0, 1)\n"
+    )
+    written = apply_job(bench, events, "both:first").read_text()
+    spec = yaml.safe_load(written)
+    spec["spec"]["inputs"] = [{"path": str(events), "reader": "both:read"}]
+    spec["spec"]["output"]["path"] = str(bench.out)
+    job.write_text(yaml.safe_dump(spec))
+    for command in ("validate", "explain", "run"):
+        options = ["--workers", "1", "--memory", MEMORY] if command != "validate" else []
+        file = os.path.relpath(job, cwd)
+        done = subprocess.run(
+            [*PROGRAM, command, file, *options],
+            cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (command, done.stderr)
+    assert sum(table.num_rows for table in tables(bench.out)) == 40
 
 
 def test_a_function_that_is_not_there_is_refused(bench: Bench, events: Path) -> None:

@@ -32,7 +32,7 @@ def with_local_paths(job: Job, folder: Path | None = None) -> Job:
 
 
 def _local_functions(job: Job, folder: Path | None) -> Functions:
-    if not isinstance(job.operation, Apply):
+    if not (isinstance(job.operation, Apply) or any(source.reader for source in job.inputs)):
         return job.functions
     sources = [msgspec.structs.replace(item, path=absolute(item.path)) for item in job.functions.sources]
     beside = str((folder or Path()).absolute())

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from shuffle_worker.functions.objects import NotThese, array_of
+from shuffle_worker.functions.returned import index_advice, is_frame, no_table
 from shuffle_worker.plan.arrow import call, children, parts
 from shuffle_worker.plan.schema import convert
 
@@ -27,16 +29,31 @@ else:
 
 
 class Differs(Exception):
-    """A result that is not what was declared; the message says how."""
+    """A result that is not what was declared; the message says how. group: which one's it is, where it is not that of
+    the last call."""
+
+    group: int | None = None
 
 
-def tables_of(result: object, wanted: pa.Schema | None) -> Iterator[pa.Table]:
-    """The tables of what a function returned: one, or as many as it yields. wanted: see `_of_frame`."""
+def pieces_of(result: object) -> Iterator[tuple[object, str]]:
+    """What a function returned, or each of what it yields, and which of the two it did."""
     if isinstance(result, pa.RecordBatchReader) or (isinstance(result, Iterator) and not hasattr(result, "columns")):
         for one in result:
-            yield _table_of(one, wanted, "yielded")
+            yield one, "yielded"
     else:
-        yield _table_of(result, wanted, "returned")
+        yield result, "returned"
+
+
+def held_to(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
+    """What was `verb` (returned, yielded) as a table, in the wanted columns where there are any. Raises Differs."""
+    table = table_of(result, wanted, verb)
+    if wanted is None:
+        return table
+    try:
+        return conformed(table, wanted)
+    except Differs as error:
+        advice = index_advice(result, wanted.names) if is_frame(result) else ""
+        raise Differs(f"{error}{advice}") from error
 
 
 def conformed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
@@ -150,20 +167,21 @@ def _is_list(kind: pa.DataType) -> bool:
     return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
 
 
-def _table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
+def table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
+    """wanted: see `_of_frame`. Raises Differs where it is no table."""
     if isinstance(result, pa.Table):
         return result
     if isinstance(result, pa.RecordBatch):
         return pa.Table.from_batches([result])
-    pandas = [one for one in type(result).__mro__ if one.__module__.split(".")[0] == "pandas"]
-    if any(one.__name__ == "DataFrame" for one in pandas):
+    if is_frame(result):
         return _of_frame(result, wanted)
-    if not pandas and hasattr(result, "__arrow_c_stream__"):
-        made: pa.Table = pa.table(result)
+    if hasattr(result, "__arrow_c_stream__") and not (isinstance(result, type) or hasattr(result, "to_frame")):
+        try:
+            made: pa.Table = pa.table(result)
+        except (pa.ArrowException, TypeError) as error:
+            raise Differs(no_table(result, verb)) from error
         return made
-    what = "None" if result is None else f"a {type(result).__qualname__}"
-    hint = "; for no rows, return an empty table" if result is None else ""
-    raise Differs(f"it {verb} {what}, expected a pa.Table, a pa.RecordBatch or a pd.DataFrame{hint}")
+    raise Differs(no_table(result, verb))
 
 
 def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
@@ -173,12 +191,12 @@ def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
     columns: list[Any] = []
     for at, name in enumerate(names):
         series = frame.iloc[:, at]
-        kind = None
-        if wanted is not None and series.dtype == object and name in wanted.names:
-            kind = wanted.field(name).type
+        kind = wanted.field(name).type if wanted is not None and wanted.names.count(name) == 1 else None
         try:
-            columns.append(pa.array(series, type=kind, from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            made = array_of(series, kind) if series.dtype == object else pa.array(series, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, NotThese) as error:
+            held = "Python objects" if series.dtype == object else str(series.dtype)
             expected = f", expected {kind}" if kind is not None else ""
-            raise Differs(f"{name!r} holds Python objects{expected}: {str(error).splitlines()[0][:200]}") from error
+            raise Differs(f"{name!r} holds {held}{expected}: {str(error).splitlines()[0][:200]}") from error
+        columns.append(made)
     return pa.Table.from_arrays(columns, names=names)

@@ -69,6 +69,8 @@ def told_to_people(trouble: Trouble, name: Callable[[int], Named], apply: Apply,
             else "declare its columns in operation.groupBy.schema"
         )
         return UserFunctionFailed(f"{function} returned another table than {against}: {first}\n{group}; {advice}")
+    if trouble.kind == "given":
+        return InvalidSpec(f"{function} cannot be given its rows: {first}\n{group}")
     if trouble.kind == "memory":
         return OutOfMemory(
             f"{function} needs more memory than the {readable(memory)} that its process has: {first}\n"

@@ -24,6 +24,15 @@ from shuffle_worker.functions.tracebacks import told
 MOST_NAMES = 12
 
 
+IMAGE = "; install it here, or in the image that the job names in workers.image"
+
+
+def no_pandas(error: ImportError) -> str:
+    """Why a function over data frames cannot be called."""
+    said = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({error})"
+    return f"pandas {said}{IMAGE}; or annotate the parameter as pa.Table, which needs no pandas"
+
+
 def find_in(places: Sequence[Place]) -> None:
     """From here on modules are looked for in these places too."""
     installed = site.getsitepackages()
@@ -60,7 +69,7 @@ def _module(name: str, module_name: str, places: Sequence[Place]) -> Any:
         missing = error.name or ""
         if module_name != missing and not module_name.startswith(f"{missing}."):
             raise InvalidSpec(
-                f"{name}: {module_name} was found, but it imports {missing!r}, which was not. {_tried(places)}"
+                f"{name}: {module_name} was found, but it imports {missing!r}, which was not{IMAGE}. {_tried(places)}"
             ) from error
         raise InvalidSpec(
             f"{name}: there is no module {missing!r}{_close(missing, places)}. {_tried(places)}"

@@ -49,7 +49,12 @@ def dumped(text: str, places: Sequence[Place] = (), package: str = "") -> list[s
 
 
 def _sentence(error: BaseException) -> str:
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:  # a stranger's exception
+        text = ""
+    if isinstance(error, SystemExit):
+        text = f"{text}; a function ends with `return`".removeprefix("; ")
     if len(text) > MOST_TEXT:
         text = text[:MOST_TEXT] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,145 @@
+"""What a function is called with: groups that came in record batches, in the shape that it asks for.
+
+Data frames are the hard part. pandas takes most of a millisecond to convert a table, however small, so the groups of a
+batch are converted together and each is given a slice of the whole. A slice is what the group alone would have become:
+
+    ints, booleans    with a null they become floats or objects. So the whole is converted once for each pattern of
+                      nulls that its groups have, with the nulls of other groups filled
+    lists, structs    the same holds inside of them, so with nulls there each group is converted by itself
+    anything else     is converted value by value
+
+A function may do what it likes with its frame: slices do not overlap. Memory: `MOST_PATTERNS` conversions of a load.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shuffle_worker.functions.shapes import Shape
+from shuffle_worker.partitioning.columns import concat
+
+MOST_PATTERNS = 4
+
+_ALIKE = (
+    pa.types.is_floating,
+    pa.types.is_temporal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_decimal,
+    pa.types.is_null,
+)
+_pc: Any = pc
+
+
+class NotGiven(Exception):
+    """Rows that cannot be had in the shape that the function wants."""
+
+
+def groups_of(
+    shape: Shape, schema: pa.Schema, batches: Sequence[pa.RecordBatch], begins: list[int], ends: list[int]
+) -> Iterator[Any]:
+    """Each group in the shape that the function wants. Several groups are in one batch; one may be in many."""
+    if len(ends) == 1 and len(batches) != 1:
+        yield shaped(shape, schema, batches)
+        return
+    (batch,) = batches
+    frames = Frames(batch, begins) if shape is Shape.FRAME else None
+    for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+        frame = frames.of(number, begin, end) if frames is not None else None
+        yield shaped(shape, schema, [batch.slice(begin, end - begin)]) if frame is None else frame
+
+
+def shaped(shape: Shape, schema: pa.Schema, batches: Sequence[pa.RecordBatch]) -> Any:
+    """One group by itself."""
+    if shape is Shape.BATCH:
+        return batches[0] if len(batches) == 1 else concat(batches)
+    if shape is Shape.BATCHES:
+        return iter(batches)
+    if shape is Shape.READER:
+        return pa.RecordBatchReader.from_batches(schema, batches)
+    table = pa.Table.from_batches(batches, schema=schema)
+    return _frame_of(table) if shape is Shape.FRAME else table
+
+
+def _frame_of(table: pa.Table) -> Any:
+    try:
+        return table.to_pandas(ignore_metadata=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise NotGiven(f"pandas cannot hold its rows: {str(error).splitlines()[0]}; annotate it as pa.Table") from error
+
+
+class Frames:
+    """The groups of a batch as data frames, where they can be converted together. begins: the first row of each."""
+
+    def __init__(self, batch: pa.RecordBatch, begins: Sequence[int]) -> None:
+        self._pandas: Any = importlib.import_module("pandas")
+        self._copies = int(self._pandas.__version__.partition(".")[0]) < 3  # from 3 on a slice is copied on write
+        self._batch = batch
+        self._changing = [at for at, column in enumerate(batch.columns) if column.null_count and _changes(column.type)]
+        self._together = all(_together(column) for column in batch.columns)
+        self._patterns = self._patterns_of(begins) if self._together and self._changing else None
+        self._made: dict[bytes, Any] = {}
+
+    def of(self, group: int, begin: int, end: int) -> Any | None:
+        """The rows of a group from `begin` to `end`; None where it must be converted by itself."""
+        if not self._together:
+            return None
+        pattern = b"" if self._patterns is None else self._patterns[group].tobytes()
+        whole = self._made.get(pattern)
+        if whole is None:
+            if len(self._made) == MOST_PATTERNS:
+                return None
+            whole = self._made[pattern] = self._converted(pattern)
+        frame = whole.iloc[begin:end]
+        if self._copies:
+            frame = frame.copy()
+        frame.index = self._pandas.RangeIndex(end - begin)
+        return frame
+
+    def _patterns_of(self, begins: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+        """For each group which of the changing columns have a null in it."""
+        nulls = [self._batch.column(at).is_null().to_numpy(zero_copy_only=False) for at in self._changing]
+        return np.stack([np.logical_or.reduceat(one, begins) for one in nulls], axis=1)
+
+    def _converted(self, pattern: bytes) -> Any:
+        """The whole batch, converted as groups of this pattern of nulls are."""
+        columns = list(self._batch.columns)
+        for at, has_null in zip(self._changing, pattern, strict=False):
+            if not has_null:
+                columns[at] = _pc.fill_null(columns[at], pa.scalar(0).cast(columns[at].type))
+        batch = pa.RecordBatch.from_arrays(columns, schema=_nullable(self._batch.schema))
+        return _frame_of(pa.Table.from_batches([batch]))
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+def _changes(kind: pa.DataType) -> bool:
+    """Whether a null changes what pandas makes of the other values of a column."""
+    return pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+
+
+def _together(column: pa.Array[Any]) -> bool:
+    return _changes(column.type) or any(test(column.type) for test in _ALIKE) or _whole(column)
+
+
+def _whole(column: pa.Array[Any]) -> bool:
+    """Whether a nested column has no null anywhere, so that no value's conversion depends on another's."""
+    kind = column.type
+    if column.null_count:
+        return False
+    if isinstance(column, pa.StructArray):
+        return all(_whole(part) for part in column.flatten())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _whole(_pc.list_flatten(column))
+    return not pa.types.is_nested(kind) and _together(column)

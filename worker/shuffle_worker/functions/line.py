@@ -1,0 +1,60 @@
+"""The child's end of the socket: frames of `wire.py`, in turns, blocking.
+
+Memory: one frame.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pyarrow as pa
+
+from shuffle_worker.functions.wire import HEAD, Frame, Kind
+
+
+class Gone(Exception):
+    """The worker is not there any more."""
+
+
+class Line:
+    """Blocking. Raises Gone."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._process = os.getpid()
+
+    def send(self, parts: list[memoryview]) -> None:
+        self.end_forked()
+        try:
+            for part in parts:
+                self._socket.sendall(part)
+        except OSError as error:
+            raise Gone from error
+
+    def end_forked(self) -> None:
+        """A process that the function forked, and that came back out of the function, ends here: two would answer."""
+        if os.getpid() != self._process:
+            os._exit(1)
+
+    def receive(self) -> Frame:
+        kind, head_size, body_size = HEAD.unpack(self._exactly(HEAD.size))
+        head = self._exactly(head_size)
+        body = pa.allocate_buffer(body_size)
+        view = memoryview(body).cast("B")
+        at = 0
+        while at < body_size:
+            got = self._socket.recv_into(view[at:])
+            if not got:
+                raise Gone
+            at += got
+        return Frame(Kind(kind), head, view)
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self._socket.recv(size - len(data))
+            if not more:
+                raise Gone
+            data += more
+        return data

@@ -1,0 +1,116 @@
+"""What a function returned, if it is no table: what it is, and what to return instead.
+
+Nothing is imported here: a type is known by its name and its module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+EXPECTED = "expected a pa.Table, a pa.RecordBatch or a pd.DataFrame"
+MOST_VALUE = 40
+MOST_TYPES = 256
+_FRAMES: dict[type, bool] = {}
+"""What was found out of a type, up to `MOST_TYPES` of them: asked for every result."""
+
+_SCALARS = ("bool", "int", "float", "complex", "Decimal", "date", "datetime", "timedelta", "Timestamp", "Timedelta")
+
+
+def is_frame(result: object) -> bool:
+    """Whether it is pandas' DataFrame, or made of it."""
+    kind = type(result)
+    known = _FRAMES.get(kind)
+    if known is None:
+        known = any(one.__name__ == "DataFrame" and _package(one) == "pandas" for one in kind.__mro__)
+        if len(_FRAMES) < MOST_TYPES:
+            _FRAMES[kind] = known
+    return known
+
+
+def no_table(result: object, verb: str) -> str:
+    """A sentence for what was `verb`: returned or yielded."""
+    return f"it {verb} {_what(result)}, {EXPECTED}; {_instead(result, verb)}"
+
+
+def index_advice(frame: Any, wanted: Sequence[str]) -> str:
+    """For a data frame that has a wanted column as its index, which is not written."""
+    names = [str(name) for name in frame.index.names if name is not None]
+    found = [name for name in names if name in wanted and name not in map(str, frame.columns)]
+    if not found:
+        return ""
+    return f"; the index {found[0]!r} is no column: return frame.reset_index()"
+
+
+def _what(result: object) -> str:
+    kind = type(result)
+    package = _package(kind)
+    if result is None:
+        return "None"
+    if isinstance(result, type):
+        return f"the class {result.__qualname__} itself"
+    if callable(result) and package in ("builtins", "functools"):
+        return f"the function {getattr(result, '__name__', 'that it made')} itself"
+    name = kind.__qualname__ if package == "builtins" else f"{package}'s {kind.__qualname__}"
+    article = "" if package != "builtins" else "an " if name[0].lower() in "aeiou" else "a "
+    return f"{article}{name}{_value(result)}"
+
+
+def _value(result: object) -> str:
+    if not isinstance(result, bool | int | float | str):
+        return ""
+    text = repr(result)
+    return f" ({text[:MOST_VALUE]}{'...' if len(text) > MOST_VALUE else ''})"
+
+
+def _instead(result: object, verb: str) -> str:
+    kind = type(result)
+    package = _package(kind)
+    word = verb.removesuffix("ed")
+    if result is None:
+        end = (
+            f"does every way through it end in `{word}`?" if verb == "returned" else "leave the `yield` out for no rows"
+        )
+        return f"for no rows, {word} an empty table; {end}"
+    if isinstance(result, type) or callable(result):
+        return f"call it: {word} {getattr(result, '__name__', 'it')}(...)"
+    for test, advice in _ADVICE:
+        if test(result, kind.__name__, package):
+            return advice.format(word=word)
+    return f'{word} pa.table({{"name": values, ...}})'
+
+
+def _package(kind: type) -> str:
+    return str(kind.__module__).partition(".")[0]
+
+
+def _is_rows(result: object) -> bool:
+    return isinstance(result, list | tuple) and bool(result) and all(isinstance(one, Mapping) for one in result)
+
+
+def _is_tables(result: object) -> bool:
+    kinds = ("Table", "RecordBatch", "DataFrame")
+    return isinstance(result, list | tuple) and bool(result) and all(type(one).__name__ in kinds for one in result)
+
+
+Test = Callable[[Any, str, str], bool]
+_ADVICE: list[tuple[Test, str]] = [
+    (lambda r, _, p: p == "pandas" and hasattr(r, "to_frame"), "{word} series.to_frame(), with reset_index() before it "
+     "where the index is a column too, or for one row pd.DataFrame([series])"),
+    (lambda _, n, p: p == "pandas" and "GroupBy" in n, "aggregate it first, as with .agg(...).reset_index()"),
+    (lambda _, n, p: p == "polars" and n == "LazyFrame", "{word} frame.collect()"),
+    (lambda _, n, p: p == "polars" and n == "Series", "{word} series.to_frame()"),
+    (lambda _, n, p: p == "pyarrow" and n in ("FileSystemDataset", "InMemoryDataset", "UnionDataset", "Scanner"),
+     "{word} dataset.to_table()"),
+    (lambda _, n, p: p == "pyarrow" and n.endswith("Array"), '{word} pa.table({{"name": array}})'),
+    (lambda r, _, __: isinstance(r, Mapping), "{word} pa.table(columns) where it holds a list for each column, or "
+     "pa.Table.from_pylist([row]) where it is a row"),
+    (lambda r, _, __: _is_rows(r), "{word} pa.Table.from_pylist(rows)"),
+    (lambda r, _, __: _is_tables(r), "yield them one by one, or {word} pa.concat_tables(tables)"),
+    (lambda r, _, __: isinstance(r, list | tuple | set | frozenset), '{word} pa.table({{"name": list}})'),
+    (lambda _, n, p: p == "numpy" and n in ("ndarray", "recarray"), '{word} pa.table({{"name": array}})'),
+    (lambda r, n, p: isinstance(r, str | bytes) or n in _SCALARS or p == "numpy", '{word} a table of one row: '
+     'pa.table({{"name": [value]}})'),
+    (lambda _, n, __: n == "coroutine", "write the function without async"),
+]  # fmt: skip
+"""The first that fits says what to do."""
