@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +84,11 @@ def test_another_file_is_not_replaced_unless_asked(shuffle: Any) -> None:
         (["--input", "x", "--output", "x/y"], 'the output "x/y" is inside the input "x"'),
         (["--partitions", "0"], "expected a whole number from 1 to 1,000,000"),
         (["--input", ""], "this is an empty string"),
+        (["--input", "a.zarr", "--by", "x"], "a.zarr is a Zarr store, of arrays: --by, --sort and --partitions are"),
+        (["--by", "\udcff"], "is no text in UTF-8"),
+        (["--by", "a" * 257], "found 257 characters, expected at most 256"),
+        (["."], "is a folder; name a file"),
+        ([".", "--force"], "cannot be written: Is a directory"),
         (["no/such/folder/job.yaml"], "cannot be written: No such file or directory"),
     ],
 )
@@ -91,6 +97,55 @@ def test_what_would_be_no_valid_job_is_refused_and_not_written(shuffle: Any, arg
     assert outcome.code == 2
     assert said in outcome.err
     assert list(Path().iterdir()) == []
+
+
+NAMES = [
+    "y", "n", "on", "off", "yes", "no", "true", "null", "~", "1", "1.5", "0x1F", "0o17", "1e3", "1_000", "12:30:45",
+    ".inf", "2026-01-31", "=", "<<", "-", "- a", "?", ": ", "a: b", "{a}", "[a]", "a, b", "#", "a #b", "'", '"', "\\",
+    "it's", 'say "hi"', "&a", "*a", "!a", "!!str a", "|", ">", "%", "@", "`", " a", "a ", "Ä", "日本", "🎉", "a\tb",
+    "a\nb", "a\u2028b", "\x85", "{{ x }}", "user id", "total ($)", "a.b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+@pytest.mark.parametrize("option", ["--by", "--sort"])
+def test_any_column_is_that_column(shuffle: Any, name: str, option: str) -> None:
+    """To our reader, and to YAML's own."""
+    assert shuffle("init", option, name, option, "second").code == 0
+    operation = load_job(Path("job.yaml")).spec.operation
+    found = operation.sort.by[0].column if operation.sort is not None else operation.repartition.by[0]  # type: ignore[index,union-attr]
+    assert found == name
+    assert yaml.safe_load(Path("job.yaml").read_text())["spec"]["operation"] == (
+        {"sort": {"by": [{"column": name}, {"column": "second"}]}}
+        if option == "--sort"
+        else {"repartition": {"by": [name, "second"]}}
+    )
+    assert shuffle("validate", "job.yaml").code == 0
+
+
+@pytest.mark.parametrize("stem", ["y", "on", "NULL", "~", "1", "true", "日本", "-", "a b", ".x", "x" * 100])
+def test_any_file_name_gives_a_valid_job(shuffle: Any, stem: str) -> None:
+    assert shuffle("init", f"./{stem}.yaml").code == 0
+    assert shuffle("validate", f"./{stem}.yaml").code == 0
+    assert isinstance(yaml.safe_load(Path(f"{stem}.yaml").read_text())["metadata"]["name"], str)
+
+
+@pytest.mark.parametrize("source", ["a.zarr", "a.zarr/", "s3://b/era5.zarr", "folder"])
+def test_a_zarr_store_is_rechunked(shuffle: Any, source: str) -> None:
+    Path("folder").mkdir()
+    Path("folder/zarr.json").write_text("{}")
+    assert shuffle("init", "--input", source).code == 0
+    assert load_job(Path("job.yaml")).spec.operation.rechunk is not None
+    assert "to a Zarr store in output/" in shuffle("validate", "job.yaml").out
+
+
+def test_every_commented_line_for_arrays_is_valid_once_it_is_used(shuffle: Any) -> None:
+    text = shuffle("init", "-", "--input", "a.zarr").out
+    commented = [line for line in text.splitlines() if re.match(r" +# +[a-z][A-Za-z]*: ", line)]
+    assert len(commented) == 6
+    for line in commented:
+        indent, entry = re.match(r"( *)# +(.*)", line).groups()  # type: ignore[union-attr]
+        load_job(text.replace(line, indent + re.sub(r"  +.*", "", entry)))
 
 
 @given(st.text(min_size=1, max_size=30))

@@ -7,6 +7,7 @@ import pytest
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.plan.type_names import parse_type, schema_of_names
+from shuffle_worker.plan.type_words import INSTEAD, SAME
 
 TYPES = [
     pa.null(),
@@ -57,6 +58,45 @@ def test_what_arrow_prints_is_read(kind: pa.DataType) -> None:
         ("list<string>", pa.list_(pa.string())),
         ("map<string,int64>", pa.map_(pa.string(), pa.int64())),
         ("timestamp", pa.timestamp("us")),
+        ("bigint", pa.int64()),
+        ("BIGINT", pa.int64()),
+        ("Int64", pa.int64()),
+        ("int64[pyarrow]", pa.int64()),
+        ("long", pa.int64()),
+        ("integer", pa.int64()),
+        ("smallint", pa.int16()),
+        ("tinyint", pa.int8()),
+        ("UBIGINT", pa.uint64()),
+        ("real", pa.float32()),
+        ("double precision", pa.float64()),
+        ("float8", pa.float64()),
+        ("Float64", pa.float64()),
+        ("varchar", pa.string()),
+        ("VARCHAR(255)", pa.string()),
+        ("character varying (20)", pa.string()),
+        ("text", pa.string()),
+        ("str", pa.string()),
+        ("Utf8", pa.string()),
+        ("blob", pa.binary()),
+        ("boolean", pa.bool_()),
+        ("date", pa.date32()),
+        ("datetime", pa.timestamp("us")),
+        ("datetime64[ns]", pa.timestamp("ns")),
+        ("datetime64[us, UTC]", pa.timestamp("us", "UTC")),
+        ("timestamptz", pa.timestamp("us", "UTC")),
+        ("timestamp with time zone", pa.timestamp("us", "UTC")),
+        ("TIMESTAMP_NTZ", pa.timestamp("us")),
+        ("timedelta64[ns]", pa.duration("ns")),
+        ("time", pa.time64("us")),
+        ("time[ms]", pa.time32("ms")),
+        ("numeric(12, 2)", pa.decimal128(12, 2)),
+        ("decimal(50,2)", pa.decimal256(50, 2)),
+        ("array<bigint>", pa.list_(pa.int64())),
+        ("varchar[]", pa.list_(pa.string())),
+        ("int[][]", pa.list_(pa.list_(pa.int64()))),
+        ("list<float>[3]", pa.list_(pa.float32(), 3)),
+        ("map<varchar, array<int>>", pa.map_(pa.string(), pa.list_(pa.int64()))),
+        ("STRUCT<a: BIGINT, b: VARCHAR NOT NULL>", pa.struct([("a", pa.int64()), pa.field("b", pa.string(), False)])),
         ("struct<a:int64,b:list<double>>", pa.struct([("a", pa.int64()), ("b", pa.list_(pa.float64()))])),
     ],
 )
@@ -64,15 +104,49 @@ def test_what_people_write(text: str, kind: pa.DataType) -> None:
     assert parse_type(text, "here") == kind
 
 
-@pytest.mark.parametrize("text", ["", "strin", "int64]", "decimal128(400, 2)", "list<", "struct<a>", "timestamp[min]"])
+NONE = [
+    "", " ", "strin", "int64]", "decimal128(400, 2)", "decimal(0, 0)", "list<", "struct<a>", "timestamp[min]",
+    "time32[ns]", "time64[s]", "decimal", "decimal128(10, 99)", "timestamp[us, tz=Mars/Base]", "list<>",
+    "dictionary<values=int8, indices=string>", "list<" * 40 + "int8" + ">" * 40, "fixed_size_binary[99999999999]",
+    "int64 int64", "int64, string", "bigint(20)", "uuid", "category", "object", "interval", "map<string>", "\u00e9",
+    "int64\x00", "pl.Int64", "LongType()", "a" * 5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NONE, ids=lambda text: repr(text)[:30])
 def test_what_is_no_type_is_refused_by_its_place(text: str) -> None:
     with pytest.raises(InvalidSpec, match=r"inputs\[0\]\.schema\[1\]\.type: "):
         schema_of_names([("ok", "int64"), ("x", text)], "inputs[0].schema")
 
 
-def test_a_near_name_is_told() -> None:
-    with pytest.raises(InvalidSpec, match="did you mean string"):
-        parse_type("strng", "here")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("strng", r"did you mean string\?"),
+        ("bigin", r"did you mean int64\?"),
+        ("varchr", r"did you mean string\?"),
+        ("LongType()", r"did you mean int64\?"),
+        ("pl.Int64", r"did you mean int64\?"),
+        ("pa.string()", r"did you mean string\?"),
+        ("uuid", r"write string, or fixed_size_binary\[16\]"),
+        ("category", "write dictionary<values=string, indices=int32>"),
+        ("decimal", r"write decimal128\(18, 2\)"),
+        ("duration", r"write duration\[us\]"),
+        ("list<strng>", r"did you mean string\?"),
+        ("xyzzy", "write for example int64, double"),
+        ("timestamp[us, tz=Mars/Base]", "there is no time zone 'Mars/Base'"),
+    ],
+)
+def test_what_to_write_is_told(text: str, said: str) -> None:
+    with pytest.raises(InvalidSpec, match=said):
+        parse_type(text, "here")
+
+
+def test_every_word_has_a_type() -> None:
+    for word, meant in SAME.items():
+        assert str(parse_type(word, "here")) == str(parse_type(meant, "here")), word
+    for word, instead in INSTEAD.items():
+        parse_type(instead.partition(", or ")[0].partition(", with")[0], word)
 
 
 def test_a_column_declared_twice_is_refused() -> None:

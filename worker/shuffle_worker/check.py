@@ -18,7 +18,7 @@ from msgspec import Struct
 from shuffle_worker.errors import JobError
 from shuffle_worker.protocol.messages import Input, Job, Output
 from shuffle_worker.storage import storage_for
-from shuffle_worker.units import readable
+from shuffle_worker.units import counted, readable
 
 VARIABLE = "SHUFFLE_CHECK"
 PROBE = b"written by shuffle doctor; may be removed\n"
@@ -68,7 +68,7 @@ def _write(output: Output) -> Finding:
         return Finding(what, False, f"{error.reason}: {error.message}")
     if not same:
         return Finding(what, False, "what was written is not what was read back")
-    return Finding(what, True, f"it holds {there:,} files already" if there else "it is empty")
+    return Finding(what, True, f"it holds {counted(there, 'file')} already" if there else "it is empty")
 
 
 def main() -> None:

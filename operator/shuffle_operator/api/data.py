@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shuffle_operator.api.columns import ResultColumn
+from shuffle_operator.api.columns import DeclaredColumns
 from shuffle_operator.api.types import (
     MIB,
     TIB,
@@ -99,7 +99,7 @@ class Input(ApiModel):
         description="An SQL boolean expression over the input's columns; only rows for which it is true are read. For "
         "example: country = 'DE' AND ts >= TIMESTAMP '2026-01-01'. It may use columns that are not in columns.",
     )
-    schema_: list[ResultColumn] | None = Field(
+    schema_: DeclaredColumns | None = Field(
         default=None,
         alias="schema",
         min_length=1,

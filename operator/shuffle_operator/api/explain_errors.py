@@ -12,6 +12,7 @@ from shuffle_operator.api import fields
 from shuffle_operator.api.problems import Path, Problem, found, nearest, path_text, shorten
 from shuffle_operator.api.quantities import parse
 from shuffle_operator.api.spec import MAX_NAME
+from shuffle_operator.api.synonyms import meant
 
 _PATTERNS = {
     "metadata.name": f"a name begins with a lower-case letter, holds lower-case letters, digits and -, ends with a "
@@ -23,9 +24,15 @@ _PATTERNS = {
     "paths": "a path holds no control characters",
     "inputs.name": "an input's name begins with a letter and holds letters, digits, _ and -",
     "image": "an image's name holds no spaces",
+    "sha256": "expected the 64 hexadecimal digits that sha256sum prints",
+    "env.name": "a variable's name begins with a letter or _ and holds letters, digits, _, - and .",
 }
 """What a text must look like, by the end of its path without indices."""
 
+_POSITIONS = (
+    "positions are counted from 0, as start:stop or start:stop:step (0:8760, ::2, -24:); labels such as dates are not "
+    "looked up: write the positions that they have"
+)
 _RESOURCE_NAME = "the name of a Kubernetes object holds lower-case letters, digits, - and . only"
 
 
@@ -47,7 +54,7 @@ def problem_of(error: ErrorDetails, written: Mapping[Path, str]) -> Problem:
         case "literal_error":
             message = _choice(value, str(context["expected"]), written.get(path))
         case "list_type":
-            message = f"found {found(value)}, expected a list{_as_list(value)}"
+            message = f"found {found(value)}, expected a list{_as_list(path, value)}"
         case "model_type" | "model_attributes_type" | "dict_type":
             message = _mapping_wanted(path, value)
         case "greater_than_equal" | "less_than_equal":
@@ -62,7 +69,7 @@ def problem_of(error: ErrorDetails, written: Mapping[Path, str]) -> Problem:
             message = f"found {found(value)}; {_pattern(path)}"
         case "quantity":
             message = f"found {found(value)}; {error['msg']}"
-        case "repeated":
+        case "repeated" | "said":
             message = error["msg"]
         case _:
             message = f"found {found(value)}: {error['msg'][:1].lower()}{error['msg'][1:]}"
@@ -138,13 +145,21 @@ def _choice(value: object, expected: str, text: str | None) -> str:
     listed = ", ".join(options[:-1]) + f" or {options[-1]}" if len(options) > 1 else options[0]
     shown = f"`{text}`, which YAML takes for {found(value)}" if text is not None else found(value)
     word = text if text is not None else value
-    close = nearest(word, options) if isinstance(word, str) else None
+    close = meant(word, options) if isinstance(word, str) else None
     return f"found {shown}, expected {listed}" + (f"; did you mean {close}?" if close and len(options) > 1 else "")
 
 
-def _as_list(value: object) -> str:
+def _as_list(path: Path, value: object) -> str:
+    model = fields.model_at(path)
+    names = list(fields.by_name(model)) if model is not None else []
     if isinstance(value, str) and value:
-        return f"; write [{', '.join(shorten(part.strip()) for part in value.split(','))}]"
+        parts = [shorten(part.strip()) for part in value.split(",")]
+        if "column" in names or "name" in names:  # keys of a sort, environment variables
+            key = "column" if "column" in names else "name"
+            parts = [f"{{{key}: {part}}}" for part in parts]
+        elif names:
+            return f" of mappings with {', '.join(names[:8])}"
+        return f"; write [{', '.join(parts)}]"
     if isinstance(value, Mapping):
         return "; put a dash before each entry"
     return ""
@@ -179,6 +194,8 @@ def _too_long_text(path: Path, value: object, limit: int) -> str:
 
 def _pattern(path: Path) -> str:
     words = [part for part in path if isinstance(part, str)]
+    if "select" in words:
+        return _POSITIONS
     for length in (2, 1):
         text = _PATTERNS.get(".".join(words[-length:]))
         if text:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from shuffle_operator.api.columns import ResultColumn
+from shuffle_operator.api.columns import DeclaredColumns
 from shuffle_operator.api.types import (
     INT32_MAX,
     KIB,
@@ -150,7 +150,7 @@ class GroupBy(ApiModel):
         description="What becomes of rows with a null in a key column: a null is a key like any other, or they are "
         "left out.",
     )
-    schema_: list[ResultColumn] | None = Field(
+    schema_: DeclaredColumns | None = Field(
         default=None,
         alias="schema",
         min_length=1,

@@ -100,11 +100,11 @@ def check_job(data: object, document: documents.Document | None = None) -> Shuff
     if not isinstance(data, Mapping):
         expected = "a ShuffleJob: a mapping with apiVersion, kind, metadata and spec"
         raise refuse([Problem((), f"found {found(data)}, expected {expected}")])
-    foreign = list(_kind_problems(data))
-    if foreign:
-        raise refuse(foreign)
-    problems: list[Problem] = []
-    body = {key: value for key, value in data.items() if key != "status"}
+    problems = list(_kind_problems(data))
+    if problems and not _is_meant(data):
+        raise refuse(problems)
+    told = {"status", "apiVersion", "kind"} | {_misspelt(data, field) for field in ("apiVersion", "kind")}
+    body = {key: value for key, value in data.items() if key not in told}
     body = {key: _without_nulls(value, (key,), problems) for key, value in body.items()}
     problems += _metadata_problems(body.get("metadata"))
     job: ShuffleJob | None = None
@@ -125,11 +125,23 @@ def _placed(problems: Iterable[Problem], document: documents.Document) -> list[P
     return sorted(placed, key=lambda problem: problem.line or 0)
 
 
+def _is_meant(data: Mapping[str, Any]) -> bool:
+    """Whether this is a ShuffleJob all the same. Another kind of object is told alone: its fields would only give
+    noise."""
+    spec = rules.mapping(data.get("spec"))
+    return any(name in spec for name in ("operation", "inputs", "output"))
+
+
+def _misspelt(data: Mapping[str, Any], field: str) -> str | None:
+    """The key that was meant for a field that is not there."""
+    known = ("apiVersion", "kind", "metadata", "spec", "status")
+    return None if field in data else nearest(field, [key for key in data if isinstance(key, str) and key not in known])
+
+
 def _kind_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Another kind of object is told alone: its fields would only give noise."""
     for field, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         if field not in data:
-            close = nearest(field, [key for key in data if isinstance(key, str) and key not in ("metadata", "spec")])
+            close = _misspelt(data, field)
             hint = f" (found `{shorten(close)}`)" if close else ""
             yield Problem((), f"`{field}` is missing{hint}; write {field}: {wanted}")
         elif data[field] != wanted:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="The job's namespace [default: the context's].")
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="The job's namespace [default: the context's].")
 ]
-ContextOption = Annotated[str | None, typer.Option("--context", help="The kubeconfig's context.")]
-NameArgument = Annotated[str, typer.Argument(help="The job's name.")]
+ContextOption = Annotated[str | None, typer.Option("--context", metavar="NAME", help="The kubeconfig's context.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The job's name.")]
 
 
 def with_client(namespace: str | None, context: str | None, work: Callable[[Client], Awaitable[T]]) -> T:

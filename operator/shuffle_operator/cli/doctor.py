@@ -29,11 +29,14 @@ class Finding(NamedTuple):
 
 def doctor(
     file: Annotated[
-        Path | None, typer.Argument(help="A job file: its storage is tried, too, from a pod like its workers'.")
+        Path | None,
+        typer.Argument(metavar="FILE", help="A job file: its storage is tried, too, from a pod like its workers'."),
     ] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
-    image: Annotated[str, typer.Option("--image", help="Of that pod [default: the operator's workers'].")] = "",
+    image: Annotated[
+        str, typer.Option("--image", metavar="NAME", help="Of that pod [default: the operator's workers'].")
+    ] = "",
 ) -> None:
     """Check the cluster: the definition, your rights, the operator and its version; and the storage of a job."""
     from shuffle_operator.api.validation import load_job

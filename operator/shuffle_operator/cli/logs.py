@@ -17,8 +17,12 @@ def logs(
     name: NameArgument,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
-    worker: Annotated[int | None, typer.Option("--worker", min=0, help="Only the worker of this index.")] = None,
-    lines: Annotated[int | None, typer.Option("--lines", min=1, help="Only the last lines of each pod.")] = None,
+    worker: Annotated[
+        int | None, typer.Option("--worker", metavar="N", min=0, help="Only the worker of this index.")
+    ] = None,
+    lines: Annotated[
+        int | None, typer.Option("--lines", metavar="N", min=1, help="Only the last lines of each pod.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="As they are written, until the job is over.")] = False,
 ) -> None:
     """Print the logs of a job's worker pods, those that failed included as long as podRetention keeps them."""

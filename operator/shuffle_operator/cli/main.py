@@ -38,6 +38,10 @@ COMMANDS: dict[str, str] = {
 """Every command, in the order of the help, with its line there; the module's docstring says more."""
 
 
+COMPLETION = "_SHUFFLE_COMPLETE"
+"""The variable by which a shell says that it wants to complete a command line."""
+
+
 def main() -> NoReturn:
     """Entry point of the program."""
     gc.disable()  # until all is imported: what imports make stays for good, and would be looked at again and again
@@ -75,16 +79,25 @@ def execute(arguments: Sequence[str]) -> int:
 def _program(arguments: Sequence[str]) -> Callable[..., Any]:
     """The program with the one command that is asked for, or, where it is help that is wanted, with all their names."""
     program = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     program.callback(help="Shuffles of tables larger than memory: repartition and sort, here or in Kubernetes.")(
         _global
     )
-    wanted = arguments[0] if arguments else ""
+    wanted = arguments[0] if arguments else _completed()
     for name, line in COMMANDS.items():
         function = getattr(importlib.import_module(f"shuffle_operator.cli.{name}"), name) if name == wanted else _named
         program.command(name, help=None if name == wanted else line, no_args_is_help=False)(function)
     return program
+
+
+def _completed() -> str:
+    """The command whose options a shell asks for (typer's completion runs the program without arguments)."""
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return next((word for word in words.split()[1:] if word in COMMANDS), "") if COMPLETION in os.environ else ""
 
 
 def _named() -> None:

@@ -20,9 +20,10 @@ def memory_bytes(text: str) -> int:
         raise typer.BadParameter(f"found {text!r}; {error}") from None
 
 
-FileArgument = Annotated[Path, typer.Argument(help="The job file (YAML); - for standard input.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The job file (YAML); - for standard input.")]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", "-w", min=1, max=1024, help="Worker processes [default: one a core].")
+    int | None,
+    typer.Option("--workers", "-w", metavar="N", min=1, max=1024, help="Worker processes [default: one a core]."),
 ]
 MemoryOption = Annotated[
     int | None,

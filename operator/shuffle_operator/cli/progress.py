@@ -98,11 +98,14 @@ class Display:
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
-        for label, text in facts(end):
-            table.add_row(label, text)
         with self._silent_when_gone():
             self._console.print(f"[bold green]Complete[/] {end.name}")
-            self._console.print(table, soft_wrap=not self._console.is_terminal)
+            for label, text in facts(end):
+                if self._console.is_terminal:
+                    table.add_row(label, text)
+                else:
+                    self._console.print(f"{label:<12} {text}", markup=False, soft_wrap=True)
+            self._console.print(table, end="")
 
     @contextmanager
     def _silent_when_gone(self) -> Iterator[None]:
@@ -114,11 +117,12 @@ class Display:
 
 def facts(end: Snapshot) -> list[tuple[str, str]]:
     """The summary: labels and what is said. What is not known (the memory of a job in a cluster) is left out."""
-    rate = f" ({end.rows_read / end.seconds:,.0f} a second)" if end.seconds else ""
+    rate = end.rows_read / end.seconds if end.seconds else 0.0
+    speed = f" ({rate:,.0f} a second)" if rate >= 1 else ""
     unit = "Elements" if _of_arrays(end) else "Rows"
     time_taken = f"{end.seconds:.1f} s" + (f", {end.cpu_seconds:.1f} s of processor time" if end.cpu_seconds else "")
     lines: list[tuple[str, str]] = [
-        (unit, f"{end.rows_read:,} in, {end.rows_written:,} out{rate}"),
+        (unit, f"{end.rows_read:,} in, {end.rows_written:,} out{speed}"),
         ("Read", f"{readable(end.bytes_read)} in {counted(end.splits, 'split')}"),
         ("Written", f"{readable(end.bytes_written)} in {counted(end.files, 'file')}"),
         ("Time", time_taken),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(help="The job's name; all jobs where absent.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The job's name; all jobs where absent.")] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,

@@ -13,10 +13,10 @@ from shuffle_operator.cli.exits import FAILED
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(help="The job file (YAML); - for standard input.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The job file (YAML); - for standard input.")],
     namespace: NamespaceOption = None,
     context: ContextOption = None,
-    name: Annotated[str | None, typer.Option("--name", help="Another name than the file's.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Another name than the file's.")] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Show its progress until it is finished.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the resource as one JSON object.")] = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shuffle_operator.cli.exits import INVALID
+from shuffle_worker.units import counted
 
 if TYPE_CHECKING:
     from shuffle_operator.api.problems import Problem
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def validate(
-    file: Annotated[Path, typer.Argument(help="The job file (YAML); - for standard input.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The job file (YAML); - for standard input.")],
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Check a job file: its fields, their values, and whether this version can carry it out.
@@ -60,8 +61,12 @@ def describe(job: ShuffleJob) -> str:
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
     source = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     output = spec.output
+    if operation.rechunk is not None:
+        return f"{what}, from {source} to a Zarr store in {output.path}"
     files = (
-        f"{output.partitions:,} files" if output.partitions else f"files of {output.target_partition_size or '256Mi'}"
+        counted(output.partitions, "file")
+        if output.partitions
+        else f"files of {output.target_partition_size or '256Mi'}"
     )
     return f"{what}, from {source} to {files} in {output.path}"
 

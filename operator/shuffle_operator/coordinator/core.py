@@ -27,6 +27,7 @@ from shuffle_worker.protocol.messages import (
     Phase,
     PlanSummary,
 )
+from shuffle_worker.units import counted
 
 
 @dataclass(slots=True)
@@ -211,7 +212,7 @@ class Core:
         if phase is Phase.FAILED and self.cause is not None:
             return f"{self.cause.reason}: {self.cause.message}"
         if phase is Phase.TRANSFERRING and self.ledger is not None:
-            return f"{self.ledger.splits} splits into {self.ledger.groups} groups"
+            return f"{counted(self.ledger.splits, 'split')} into {counted(self.ledger.groups, 'group')}"
         return f"{self.job.name} is {str(phase).lower()}"
 
     def fail(self, cause: Cause, now: float) -> None:

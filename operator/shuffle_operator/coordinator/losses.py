@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_worker.units import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Losses:
             self.failures += 1
             if self.failures > settings.backoff_limit:
                 limit = settings.backoff_limit
-                message = f"{self.failures} workers failed (backoffLimit {limit}); the last one: {why}"
+                message = f"{counted(self.failures, 'worker')} failed (backoffLimit {limit}); the last one: {why}"
                 return Cause("BackoffLimitExceeded", message, worker)
             return None
         self.disruptions += 1

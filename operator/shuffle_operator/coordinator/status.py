@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_worker.protocol.messages import Phase, PlanNode, Rechunk
-from shuffle_worker.units import readable
+from shuffle_worker.units import counted, readable
 
 
 class Snapshot(Struct, frozen=True):
@@ -158,22 +158,21 @@ def _sentence(machine: Coordinator, now: float) -> str:
     if machine.cause is not None:
         return f"{machine.cause.reason}: {machine.cause.message}"
     ready, desired = len(machine.members), machine.job.workers
-    workers = f"{ready} worker{'s' if ready != 1 else ''}" if ready >= desired else f"{ready} of {desired} workers"
+    workers = counted(ready, "worker") if ready >= desired else f"{ready} of {desired} workers"
     if machine.phase is Phase.PENDING or ledger is None:
         return f"{machine.phase}: {workers} ready"
     totals = ledger.totals
     if machine.phase is Phase.TRANSFERRING:
         plan_bytes = sum(machine.summary.split_bytes) if machine.summary is not None else 0
-        text = (
-            f"Transferring: {ledger.splits_done} of {ledger.splits} splits, {readable(totals.bytes_read)} of "
-            f"{readable(plan_bytes)}, {workers}"
-        )
+        splits = f"{ledger.splits_done:,} of {counted(ledger.splits, 'split')}"
+        text = f"Transferring: {splits}, {readable(totals.bytes_read)} of {readable(plan_bytes)}, {workers}"
     elif machine.phase is Phase.WRITING:
-        groups = f"{ledger.groups_written} of {ledger.groups} groups"
+        groups = f"{ledger.groups_written:,} of {counted(ledger.groups, 'group')}"
         text = f"Writing: {groups}, {readable(totals.bytes_written)}, {workers}"
     elif machine.phase is Phase.COMPLETE:
-        what = "elements" if isinstance(machine.job.operation, Rechunk) else "rows"
-        return f"Complete: {totals.rows_written:,} {what} in {totals.files:,} files, {readable(totals.bytes_written)}"
+        what = "element" if isinstance(machine.job.operation, Rechunk) else "row"
+        rows, files = counted(totals.rows_written, what), counted(totals.files, "file")
+        return f"Complete: {rows} in {files}, {readable(totals.bytes_written)}"
     else:
         return f"{machine.phase}: {workers}"
     return text + _remaining(machine, now)

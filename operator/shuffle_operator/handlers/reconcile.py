@@ -43,7 +43,7 @@ from shuffle_operator.launchers.pod import (
 )
 from shuffle_operator.launchers.pod_state import is_live, is_over
 from shuffle_worker.protocol.messages import Job, Phase
-from shuffle_worker.units import readable
+from shuffle_worker.units import counted, readable
 
 log = logging.getLogger("shuffle.operator")
 
@@ -142,7 +142,9 @@ class Reconciler:
         active.launcher.observe(self.cache.pods(uid))
         begin(active)
         if generation == 0:
-            self.world.recorder.tell(noted, "Started", f"{message.workers} workers of {readable(message.memory)} each")
+            self.world.recorder.tell(
+                noted, "Started", f"{counted(message.workers, 'worker')} of {readable(message.memory)} each"
+            )
         return await self._run(active)
 
     def _is_ours(self, trust: Trust, uid: str) -> bool:
