@@ -35,6 +35,7 @@ class Exit(NamedTuple):
     incarnation: str | None
     why: str
     fault: bool
+    crashed: bool
 
 
 class Stage(Protocol):
@@ -50,6 +51,10 @@ class Stage(Protocol):
 
     def kill(self, worker: int) -> None:
         """Take its process away."""
+        ...
+
+    def crash(self, worker: int, number: signal.Signals) -> None:
+        """Have its process end as by an error of its own."""
         ...
 
 
@@ -68,6 +73,9 @@ class LocalStage:
 
     def kill(self, worker: int) -> None:
         os.kill(self.living()[worker], signal.SIGKILL)
+
+    def crash(self, worker: int, number: signal.Signals) -> None:
+        os.kill(self.living()[worker], number)
 
 
 @asynccontextmanager
@@ -125,7 +133,7 @@ async def test_a_process_that_is_taken_away_is_told_once(stage: Open, nobody: st
         s.kill(1)
         await until(lambda: s.exits, "its end")
         (first,) = s.exits
-        assert (first.worker, first.fault) == (1, False)
+        assert (first.worker, first.fault, first.crashed) == (1, False, False)
         assert first.why
         assert s.living().keys() == {0}
         s.launcher.start(1, 1)
@@ -144,11 +152,25 @@ async def test_a_process_that_fails_is_told_as_a_fault(stage: Open, tmp_path: Pa
             s.launcher.start(3, 0)
             await until(lambda: s.exits, "its end")
             (told,) = s.exits
-            assert (told.worker, told.fault) == (3, True)
+            assert (told.worker, told.fault, told.crashed) == (3, True, False)
             assert "unknown job or wrong token" in told.why
             assert s.living() == {}
     finally:
         await server.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE])
+async def test_a_process_that_crashes_is_told_as_a_crash(
+    stage: Open, nobody: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    async with stage(nobody, tmp_path) as s:
+        s.launcher.start(2, 0)
+        await until(lambda: 2 in s.living(), "the process")
+        s.crash(2, number)
+        await until(lambda: s.exits, "its end")
+        (told,) = s.exits
+        assert (told.worker, told.fault, told.crashed) == (2, True, True)
+        assert number.name in told.why
 
 
 @pytest.mark.parametrize("now", [True, False])

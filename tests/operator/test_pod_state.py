@@ -44,6 +44,15 @@ def test_a_pod_that_runs_has_not_ended() -> None:
         (pod(terminated(1, message="first\nlast line\n")), "Error", True, "exit code 1: last line"),
         (pod(terminated(0, "Completed")), "Completed", False, "ended"),
         (pod(terminated(137)), "Killed", False, "signal 9"),
+        (pod(terminated(143)), "Killed", False, "signal 15"),
+        (
+            pod(terminated(134, message="reading s3://b/x.parquet\t7f\n")),
+            "Crashed",
+            True,
+            "while reading s3://b/x.parquet",
+        ),
+        (pod(terminated(139)), "Crashed", True, "SIGSEGV"),
+        (pod(terminated(135, message="a log line\n")), "Crashed", True, "SIGBUS"),
         (
             pod({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}),
             "Evicted",

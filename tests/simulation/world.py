@@ -41,6 +41,7 @@ SETTINGS = Settings(
     backoff_limit=10_000,
     startup_deadline=300.0,
     lease_attempts=100,  # with 240 blocks and a hundredth of them rotten most tries fail
+    crash_attempts=100,
     spare_after=0.5,
     move_after=0.3,
     stall=90.0,
@@ -336,7 +337,7 @@ class World:
             self.perform(self.machine.worker_gone(worker, process.incarnation, f"ended: {error}", False, self.now))
 
     def kill(self, worker: int, process: Process | None = None) -> None:
-        """process: which one, if it is not whoever is there now."""
+        """process: which one, if it is not whoever is there now. Every second one counts as a crash of its own."""
         if process is None:
             process = self.processes[worker]
         if self.processes.get(worker) is process:
@@ -347,10 +348,12 @@ class World:
         process.task.cancel()
         for running in process.agent._running.values():
             running.task.cancel()
-        incarnation = process.incarnation
+        incarnation, crashed = process.incarnation, self.losses % 2 == 0
         self._later(
             self.random.uniform(0.0, 8.0),
-            lambda: self.perform(self.machine.worker_gone(worker, incarnation, "killed", False, self.now)),
+            lambda: self.perform(
+                self.machine.worker_gone(worker, incarnation, "killed", crashed, self.now, crashed=crashed)
+            ),
         )
 
     # -- time and network --------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ import asyncio
 import gc
 import os
 import sys
+from pathlib import Path
 
+from shuffle_worker import trail
 from shuffle_worker.heap import share_one_allocator
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
@@ -43,6 +45,8 @@ def main() -> int:
         print(error.message, file=sys.stderr)  # noqa: T201
         return CONFIGURATION_EXIT
     log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
+    if config.trail:
+        trail.keep(Path(config.trail))
     try:
         return asyncio.run(run_worker(config))
     except InvalidSpec as error:
@@ -68,5 +72,6 @@ def _import_all() -> None:
 
 if __name__ == "__main__":
     code = main()
+    trail.end()
     sys.stderr.flush()
     os._exit(code)  # everything is closed; tearing Arrow's thread pools down aborts the process now and then

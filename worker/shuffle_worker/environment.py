@@ -17,6 +17,9 @@ from shuffle_worker.settings import WorkerConfig
 
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
+TERMINATION_LOG = "/dev/termination-log"
+"""What Kubernetes shows as a container's last words."""
+
 
 def config_from(environment: Mapping[str, str]) -> WorkerConfig:
     """Raises InvalidSpec naming the variable that is missing or no number."""
@@ -65,6 +68,7 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
         scratch_limit=number("SHUFFLE_SCRATCH_LIMIT", 0),
         linger=number("SHUFFLE_LINGER", 0),
         grace=number("SHUFFLE_GRACE", 0),
+        trail=TERMINATION_LOG if Path(TERMINATION_LOG).exists() else "",
         log_level=environment.get("SHUFFLE_LOG_LEVEL", "INFO"),
     )
 

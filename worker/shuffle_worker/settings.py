@@ -20,6 +20,7 @@ class WorkerConfig(Struct, frozen=True):
     is free.
     linger: seconds after SIGTERM to wait for news that the job is being undone, which the worker then helps with.
     grace: seconds after SIGTERM to leave at the latest. owner: the process that runs the job, on one machine.
+    trail: the file that says what the process has in hand (trail.py); "": none is kept.
     """
 
     coordinator: str
@@ -39,6 +40,7 @@ class WorkerConfig(Struct, frozen=True):
     tls: str = ""
     linger: float = 0.0
     grace: float = 0.0
+    trail: str = ""
     log_level: str = "WARNING"
     owner: Owner | None = None
     watch_stdin: bool = False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from shuffle_worker import trail
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
 from shuffle_worker.operations.base import FileResult, Operation, ShardSource, in_pieces
@@ -87,7 +88,8 @@ class Tasks:
         before = saved(storage, job)
         if before is not None:
             return before.summary  # by a worker that is gone: what was written goes by it
-        plan = make_plan(job, self._budgets, self._inputs(job), storage, self._scratch)
+        with trail.at("making the plan"):
+            plan = make_plan(job, self._budgets, self._inputs(job), storage, self._scratch)
         self._room.check(plan.summary.scratch_needed, job.workers)
         claim(job, storage, self._owner, check_output, undo)
         save(plan, storage)
@@ -154,9 +156,10 @@ class Tasks:
         assert self._output is not None
         # rows that are sorted into folders have the other half
         memory = self._budgets.working // (2 if self.loaded.job.output.partition_by else 1)
-        results: list[FileResult] = [
-            file for partition in self._operation.write(group, source, memory) for file in partition.files
-        ]
+        with trail.at(f"writing group {group} of {self.loaded.job.output.path}"):
+            results: list[FileResult] = [
+                file for partition in self._operation.write(group, source, memory) for file in partition.files
+            ]
         record_group(self.loaded, group, results, self._output)
         return Written(
             files=len(results),

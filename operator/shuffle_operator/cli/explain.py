@@ -1,13 +1,12 @@
 """`shuffle explain FILE`: make the plan and show it; nothing is started and nothing is written.
 
 What would refuse the job when it runs (an input that is not there, a column, memory, an output that exists) refuses it
-here, with the same words. Exit codes: 0, 2 refused.
+here, with the same words. The plan is made in a process of its own (planning.py). Exit codes: 0, 2 refused.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -15,6 +14,7 @@ import typer
 
 from shuffle_operator.cli.local_job import local_job
 from shuffle_operator.cli.options import FileArgument, MemoryOption, WorkersOption
+from shuffle_operator.cli.planning import explanation_of
 from shuffle_worker.protocol.messages import Job, Rechunk
 
 if TYPE_CHECKING:
@@ -30,50 +30,21 @@ def explain(
 ) -> None:
     """Say what a job would do: inputs, columns, splits, partitions, memory, disk."""
     job = local_job(file, workers, memory)
-    found, show = _of_arrays(job) if isinstance(job.operation, Rechunk) else _of_tables(job)
+    found = explanation_of(job)
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        sys.stdout.buffer.write(found + b"\n")
     else:
-        show()
+        _show(_decoded(job, found))
 
 
-def _of_tables(job: Job) -> tuple[object, Callable[[], None]]:
-    """The plan as data, and what prints it."""
-    from shuffle_worker.memory import Budgets
-    from shuffle_worker.plan.explain import explain as explanation_of
-    from shuffle_worker.plan.planner import make_plan
-    from shuffle_worker.storage import storage_for
+def _decoded(job: Job, found: bytes) -> Explanation | ExplanationOfArrays:
+    if isinstance(job.operation, Rechunk):
+        from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
 
-    budgets = Budgets.for_limit(job.memory, functions=job.functions.memory)
-    plan = make_plan(
-        job,
-        budgets,
-        [storage_for(source.paths[0], source.storage) for source in job.inputs],
-        storage_for(job.output.path, job.output.storage),
-    )
-    found = explanation_of(plan, budgets)
-    return found, lambda: _show(found)
+        return msgspec.json.decode(found, type=ExplanationOfArrays)
+    from shuffle_worker.plan.explain import Explanation
 
-
-def _of_arrays(job: Job) -> tuple[object, Callable[[], None]]:
-    from shuffle_worker.works import need_zarr
-
-    need_zarr()
-    from shuffle_worker.arrays.explain import explain as explanation_of
-    from shuffle_worker.arrays.planner import make_plan
-    from shuffle_worker.memory import Budgets
-    from shuffle_worker.storage import storage_for
-
-    budgets = Budgets.for_limit(job.memory)
-    source = job.inputs[0]
-    plan = make_plan(
-        job,
-        budgets,
-        storage_for(source.paths[0], source.storage),
-        storage_for(job.output.path, job.output.storage),
-    )
-    found = explanation_of(plan, budgets)
-    return found, lambda: _show(found)
+    return msgspec.json.decode(found, type=Explanation)
 
 
 def _show(found: Explanation | ExplanationOfArrays) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from shuffle_operator.coordinator.crashes import Crashes
 from shuffle_operator.coordinator.epochs import Epochs
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
 from shuffle_operator.coordinator.ledger import Ledger
@@ -54,6 +55,7 @@ class Core:
     finished_at: float | None = None
     alone_since: float | None = None
     losses: Losses = field(default_factory=Losses)
+    crashes: Crashes = field(default_factory=Crashes)
     lost: int = 0
     replaced: int = 0
     last_failure: Cause | None = None
@@ -130,7 +132,15 @@ class Core:
             self.starting[worker] = now
             self.actions.append(StartWorker(worker, self.epoch))
 
-    def lose(self, live: Live, now: float, why: str, *, fault: bool = False, counted: bool = True) -> None:
+    def lose(
+        self, live: Live, now: float, why: str, *, fault: bool = False, counted: bool = True, crashed: bool = False
+    ) -> None:
+        """fault, crashed: see `Coordinator.worker_gone`. counted: against the job's limits."""
+        if crashed:
+            in_hand = {*live.holding, *self.leases_of(live.worker)}
+            again = self.generation > 0
+            enough = self.crashes.note(in_hand, live.worker, why, self.settings, planned_before=again)
+            self.fail_later = self.fail_later or enough
         self.drop(live)
         counted = counted and not live.released
         self.epochs.changed()
@@ -177,6 +187,11 @@ class Core:
         self.last_failure = Cause("WorkerFailed" if fault else "WorkerLost", why, worker)
         enough = self.losses.count(worker, why, fault, self.job.workers, self.settings)
         self.fail_later = self.fail_later or enough
+
+    def progress(self, lease: LeaseId) -> None:
+        """A lease was finished."""
+        self.losses.progress()
+        self.crashes.finished(lease)
 
     def resume(self, written: Iterable[tuple[int, int, int]]) -> None:
         """Groups, with their rows and bytes, that were written under coordinators before this one. Whoever wrote one

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from shuffle_operator.coordinator.core import Core
 from shuffle_operator.coordinator.handing import Handing
+from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
+from shuffle_operator.coordinator.tranches import NONE
 from shuffle_worker.protocol.messages import (
     Kind,
     LeaseId,
@@ -36,7 +38,17 @@ class Grants:
             return None  # first the view, then work in terms of it
         if live.leaving:
             return ledger.grant_transfer(live.worker, reads=False)
+        suspects = self.core.crashes.suspected_splits() if self.core.crashes.times else NONE
+        if suspects:
+            return self._grant_with_care(ledger, live.worker, suspects)
         return ledger.grant_write(live.worker) or ledger.grant_transfer(live.worker) or self._help(live, now)
+
+    def _grant_with_care(self, ledger: Ledger, worker: int, suspects: frozenset[int]) -> LeaseId | None:
+        """A suspect is given out alone, see `crashes.py`; who is about to become free for one gets nothing else."""
+        mine = self.core.leases_of(worker)
+        if any(self.core.crashes.suspect(lease) for lease in mine):
+            return None
+        return ledger.grant_write(worker) or ledger.grant_transfer(worker, avoided=suspects if mine else NONE)
 
     def _help(self, live: Live, now: float) -> LeaseId | None:
         """Nothing is due for this worker: what it can take off others, see `pace.py`."""

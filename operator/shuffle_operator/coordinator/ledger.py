@@ -23,7 +23,7 @@ from itertools import islice
 from shuffle_operator.coordinator.leases import PLAIN, Errand, Leases, parts_of
 from shuffle_operator.coordinator.owners import UNOWNED, Owners
 from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
-from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, OUT, Handover, Tranche
+from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, NONE, OUT, Handover, Tranche
 from shuffle_worker.protocol.messages import Attempt, Done, Kind, Lease, LeaseId
 
 __all__ = ["UNOWNED", "Inconsistent", "Ledger", "Totals"]
@@ -242,15 +242,15 @@ class Ledger:
 
     # -- leases ------------------------------------------------------------------------------------------------------
 
-    def grant_transfer(self, worker: int, *, reads: bool = True) -> LeaseId | None:
+    def grant_transfer(self, worker: int, *, reads: bool = True, avoided: frozenset[int] = NONE) -> LeaseId | None:
         """The next split that is due, of the oldest tranche whose groups all have owners: one that this worker can send
-        from what it has, else one to be read (if it `reads`)."""
+        from what it has, else one to be read (if it `reads`). avoided: splits that it must not read now."""
         for tranche in self.tranches.values():
             if not tranche.remaining or tranche.number in self._orphaned:
                 continue
             lease = self._grant_sending(tranche, worker)
             if lease is None and reads:
-                split = tranche.next_waiting()
+                split = tranche.next_waiting(avoided)
                 lease = self._grant_read(tranche, split, worker) if split is not None else None
             if lease is not None:
                 return lease

@@ -144,16 +144,18 @@ class Coordinator(Core):
         stop = self.over or message.incarnation in self.dismissed
         return Orders(known=False, phase=self.phase, epoch=self.epoch, stop=stop)
 
-    def worker_gone(self, worker: int, incarnation: str | None, why: str, fault: bool, now: float) -> list[Action]:
-        """A launcher saw a process end. fault: it failed by itself (a crash, an exit code), nobody took it away.
-
-        incarnation: of the process that ended where the launcher knows it, else None for whoever holds the slot."""
+    def worker_gone(
+        self, worker: int, incarnation: str | None, why: str, fault: bool, now: float, crashed: bool = False
+    ) -> list[Action]:
+        """A launcher saw a process end. fault: it failed by itself (an exit code, a crash), nobody took it away.
+        crashed: see `crashes.py`. incarnation: of the process where the launcher knows it, else None: who has the slot.
+        """
         if self.over:
             return self.drain()
         self.survivors.heard(worker)
         live = self.members.get(worker)
         if live is not None and (incarnation is None or live.incarnation == incarnation):
-            self.lose(live, now, why, fault=fault)
+            self.lose(live, now, why, fault=fault, crashed=crashed)
         elif worker in self.starting:
             self.starting.pop(worker)
             self.epochs.rename()
@@ -331,7 +333,7 @@ class Coordinator(Core):
                 self.fail(Cause("DataError", str(error), live.worker), now)
                 return
             if counted:
-                self.losses.progress()
+                self.progress(done.id)
                 self.pace.finished(done.id, live.worker, now)
                 if kind is Kind.WRITE and self.ledger.keeps_rows and done.rows_written != done.rows_moved:
                     message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
@@ -341,7 +343,7 @@ class Coordinator(Core):
             return
         if not self.singles.end(done.id, live.worker):
             return
-        self.losses.progress()
+        self.progress(done.id)
         if kind is Kind.PLAN and done.plan is not None:
             self._planned(done, done.plan, now)
         elif kind is Kind.COMMIT:

@@ -42,6 +42,10 @@ class Settings:
     backoff_limit: int = 3
     """Worker failures that are the job's own (a crash, an exit code) before the job fails."""
 
+    crash_attempts: int = 3
+    """A lease that so many workers crashed over (SIGABRT, SIGSEGV, ...) fails the job: its input would end every
+    worker."""
+
     disruption_limit: int = 100
     """Workers lost through no fault of the job (killed, evicted, node gone, silent) before the job fails."""
 

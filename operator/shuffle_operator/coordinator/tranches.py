@@ -18,6 +18,7 @@ from shuffle_worker.protocol.messages import Attempt
 
 DUE, OUT, DONE = 0, 1, 2
 NOBODY = -1
+NONE: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,13 @@ class Tranche:
         else:
             self.held.setdefault(sender, deque()).append(split)
 
-    def next_waiting(self) -> int | None:
-        """A split to read, still due; it stays so."""
+    def next_waiting(self, avoided: frozenset[int] = NONE) -> int | None:
+        """A split to read, still due; it stays so. One that is avoided waits on, and all behind it too."""
         while self.waiting:
             split = self.waiting.popleft()
+            if split in avoided:
+                self.waiting.appendleft(split)
+                return None
             if self.state[split] == DUE:
                 return split
         return None

@@ -99,7 +99,7 @@ class ActiveJob:
             self.world.recorder.tell(self.body, action.reason, action.message, warning=action.warning)
         self.world.wake(self.uid)
 
-    def pod_ended(self, worker: int, incarnation: str | None, why: str, fault: bool) -> None:
+    def pod_ended(self, worker: int, incarnation: str | None, why: str, fault: bool, crashed: bool) -> None:
         """The launcher saw a worker's pod end."""
         loss = self.launcher.last_loss
         if loss is not None:
@@ -110,7 +110,7 @@ class ActiveJob:
         _, pod, end = loss if loss is not None else (worker, "", None)
         if end is not None:
             self.world.recorder.tell(self.body, end.reason, f"worker {worker} ({pod}): {why}", warning=True)
-        self.hosted.perform(self.machine.worker_gone(worker, incarnation, why, fault, self.world.clock()))
+        self.hosted.perform(self.machine.worker_gone(worker, incarnation, why, fault, self.world.clock(), crashed))
 
     def keeps(self, pod: Object) -> bool:
         """Whether one of its pods that ended stays."""

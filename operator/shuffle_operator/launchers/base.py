@@ -2,7 +2,8 @@
 
 - `start` for a slot whose process runs is no error and starts nothing; every process gets an incarnation of its own;
 - `on_exit` is called once for each process that ended, whoever ended it, with its incarnation, a sentence that says
-  why, and whether it failed by itself (an exit code) or was taken away (a signal);
+  why, whether it failed by itself (an exit code, a crash) or was taken away (any other signal), and whether it crashed
+  (a signal that a process brings upon itself, `crashes.py`);
 - `stop` ends a slot's process: politely, or at once; it tolerates that there is none;
 - after `close` nothing that was started is left, no process and no scratch.
 """
@@ -12,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-OnExit = Callable[[int, str | None, str, bool], None]
-"""(worker, incarnation, why, fault); incarnation: None where it is not known any more."""
+OnExit = Callable[[int, str | None, str, bool, bool], None]
+"""(worker, incarnation, why, fault, crashed); incarnation: None where it is not known any more."""
 
 
 class Launcher(Protocol):

@@ -110,7 +110,7 @@ class KubernetesLauncher:
                 del self._wanted[worker]
                 self.last_loss = (worker, name, end)
                 incarnation = incarnation_of(pod) if pod is not None else None
-                self.on_exit(worker, incarnation, end.why, end.fault)
+                self.on_exit(worker, incarnation, end.why, end.fault, end.crashed)
 
     def _vanished(self, name: str) -> Ended | None:
         """It was there, by the API server's word, and is not."""

@@ -22,6 +22,8 @@ from typing import TextIO
 import msgspec
 
 from shuffle_operator.launchers.base import OnExit
+from shuffle_operator.launchers.crashes import CRASHES, crash
+from shuffle_worker import trail
 from shuffle_worker.settings import WorkerConfig
 
 GRACE = 5.0
@@ -105,18 +107,21 @@ class LocalLauncher:
         config = msgspec.structs.replace(
             self._template, worker=worker, incarnation=child.incarnation, scratch=str(child.scratch), watch_stdin=True
         )
+        config = msgspec.structs.replace(config, trail=str(child.scratch / trail.NAME))
         try:
-            why, fault = await self._live(child, msgspec.json.encode(config) + b"\n")
+            code = await self._live(child, msgspec.json.encode(config) + b"\n")
+            crashed = -code in CRASHES
+            why, fault = _why(code, child), code > 0 or crashed
         except OSError as error:
-            why, fault = f"its process could not be started: {error}", True
+            why, fault, crashed = f"its process could not be started: {error}", True, False
         shutil.rmtree(child.scratch, ignore_errors=True)
         if self._children.get(worker) is child:
             del self._children[worker]
         if not self._closing:
-            self.on_exit(worker, child.incarnation, why, fault)
+            self.on_exit(worker, child.incarnation, why, fault, crashed)
 
-    async def _live(self, child: Child, config: bytes) -> tuple[str, bool]:
-        """From start to end; returns why it ended and whether that was its own fault.
+    async def _live(self, child: Child, config: bytes) -> int:
+        """From start to end; returns its exit code, or a signal's number negated.
 
         The configuration lies in the pipe before the process is there: a process whose launcher is killed at that very
         moment knows which scratch to remove."""
@@ -142,8 +147,7 @@ class LocalLauncher:
                 text = line.decode(errors="replace").rstrip()
                 child.tail.append(text)
                 self._write(text)
-            code = await process.wait()
-            return _why(code, child.tail), code > 0
+            return await process.wait()
         finally:
             os.close(writing)
 
@@ -171,8 +175,11 @@ class LocalLauncher:
                 child.process.send_signal(number)
 
 
-def _why(code: int, tail: deque[str]) -> str:
+def _why(code: int, child: Child) -> str:
     """A sentence about how a process ended."""
+    tail = child.tail
+    if -code in CRASHES:
+        return crash(-code, trail.read(child.scratch / trail.NAME), tail)
     if code < 0:
         name = signal.Signals(-code).name
         return f"its process was ended by {name}" + (

@@ -133,10 +133,10 @@ class LocalRun:
         if self.machine.over:
             self._over.set()
 
-    def _exited(self, worker: int, incarnation: str | None, why: str, fault: bool) -> None:
+    def _exited(self, worker: int, incarnation: str | None, why: str, fault: bool, crashed: bool) -> None:
         if self._hosted_perform is not None:
             now = time.monotonic()
-            self._hosted_perform(self.machine.worker_gone(worker, incarnation, why, fault, now))
+            self._hosted_perform(self.machine.worker_gone(worker, incarnation, why, fault, now, crashed))
 
 
 def _scratch_folder(parent: Path | None) -> Path:

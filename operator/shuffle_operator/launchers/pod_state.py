@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from shuffle_operator.launchers.crashes import CRASHES, crash
+from shuffle_worker import trail
+
 Object = dict[str, Any]
 
 QUOTED = 600
@@ -25,6 +28,11 @@ class Ended:
     fault: bool
     exit_code: int | None = None
     going: bool = False
+
+    @property
+    def crashed(self) -> bool:
+        """Its process was ended by a signal that it brought upon itself."""
+        return self.exit_code is not None and self.exit_code - 128 in CRASHES
 
 
 def incarnation_of(pod: Object) -> str:
@@ -113,6 +121,9 @@ def _exited(terminated: Object) -> Ended:
     reason = str(terminated.get("reason") or "Error")
     if code == 0:
         return Ended("Completed", "its process ended", fault=False, exit_code=0)
+    if code - 128 in CRASHES:
+        at = trail.said(str(terminated.get("message") or ""))
+        return Ended("Crashed", crash(code - 128, at), fault=True, exit_code=code)
     if code > 128:
         return Ended("Killed", f"its process was ended by signal {code - 128}", fault=False, exit_code=code)
     lines = [line for line in str(terminated.get("message") or "").splitlines() if line.strip()]

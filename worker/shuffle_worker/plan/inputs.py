@@ -7,14 +7,16 @@ that tens of thousands of files cost some hundred bytes a row group.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
 
+from shuffle_worker import trail
 from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
 from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.kinds import is_carried
@@ -83,10 +85,15 @@ class Found(NamedTuple):
     def span(self) -> int:
         return sum(group.positions for group in self.groups)
 
-    def open(self, storage: Storage, types: pa.Schema | None = None) -> Source:
+    @contextlib.contextmanager
+    def open(self, storage: Storage, types: pa.Schema | None = None) -> Iterator[Source]:
         """To look at its rows. types: the columns' types by the plan, where they are known already."""
         assert self.opening is not None
-        return self.opening.open(storage, self.info, types=types, hive=self.hive, budget=FETCHED)
+        with (
+            trail.at(f"looking at rows of {self.info.path}"),
+            self.opening.open(storage, self.info, types=types, hive=self.hive, budget=FETCHED) as source,
+        ):
+            yield source
 
 
 class InputFiles(NamedTuple):
@@ -278,7 +285,10 @@ def _footer(
     types: pa.Schema | None,
 ) -> Found:
     try:
-        with opening.open(storage, one.info, types=types, hive=one.hive) as source:
+        with (
+            trail.at(f"reading the schema of {one.info.path}"),
+            opening.open(storage, one.info, types=types, hive=one.hive) as source,
+        ):
             names = source.schema.names if selected is None else [n for n in source.schema.names if n in selected]
             read = list(dict.fromkeys([*names, *filtered]))
             sampled = list(dict.fromkeys([*keys, *filtered]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from shuffle_worker import trail
 from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan.arrow import nulls, true_rows
@@ -76,7 +77,7 @@ class FileReader:
     def _piece(self, piece: Piece, batch_rows: int) -> Iterator[Rows]:
         file = self._plan.files[piece.file]
         self._verify(file)
-        with self._opened(piece.file, file) as source:
+        with trail.at(f"reading {file.path}", moves=True), self._opened(piece.file, file) as source:
             if source.counted and sum(source.rows(group) for group in range(source.groups)) != file.rows:
                 raise _changed(file)
             shaper = Shaper(file.path, source.schema, self._target, file.hive)

@@ -22,6 +22,7 @@ from shuffle_worker.errors import DataError, JobError
 from shuffle_worker.plan.arrow import children, parts
 from shuffle_worker.plan.kinds import is_extension
 from shuffle_worker.plan.statistics import ColumnRange, column_range
+from shuffle_worker.readers.encryption import Encrypted, TailKept
 from shuffle_worker.readers.int96 import FINE, WIDE, Int96, finer_columns, int96_columns, wants_fine
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.storage.failures import failure, said
@@ -57,6 +58,7 @@ class ParquetSource:
         self._budget = budget
         self._native = storage.native(path)
         self._sources: list[pa.NativeFile] = []
+        self._kept: TailKept | None = None
         self._ahead: dict[str, pq.ParquetFile] = {}
         self._streamed: dict[str, tuple[pq.ParquetFile, int]] = {}
         try:
@@ -68,6 +70,8 @@ class ParquetSource:
             self.metadata: pq.FileMetaData = first.metadata
             self.schema: pa.Schema = first.schema_arrow
             self._leaves = self._leaf_columns()
+            # Of a footer that is handed over this is known: the plan has asked for the columns that are read
+            self._encrypted = self._encrypted_columns() if metadata is None else Encrypted(path)
             # Arrow cannot read a dictionary inside of a nested column over the end of a row group
             self._alone = {field.name for field in self.schema if _dictionary_inside(field.type)}
             self._int96 = self._int96_of(types)
@@ -111,11 +115,13 @@ class ParquetSource:
         return self.rows(group)
 
     def stored_bytes(self, group: int, names: Sequence[str]) -> int:
+        self._encrypted.check(names)
         return self._stored(group, self.leaves(names))
 
     def column_range(self, group: int, name: str) -> ColumnRange | None:
         if name not in self._leaves:
             return None
+        self._encrypted.check([name])
         kind = self.schema.field(name).type
         return column_range(self.metadata.row_group(group), self.leaves([name]), kind)
 
@@ -161,7 +167,7 @@ class ParquetSource:
 
     def _int96_of(self, types: pa.Schema | None) -> Int96 | None:
         """How INT96 columns are read, which gives them their types; None where there are none."""
-        names = int96_columns(self.metadata, self.schema, self._leaves)
+        names = self._encrypted.without(int96_columns(self.metadata, self.schema, self._leaves))
         if not names:
             return None
         if types is None:
@@ -181,7 +187,7 @@ class ParquetSource:
             if self._native is not None:
                 source: pa.NativeFile = pa.OSFile(self._native, "rb")
             else:
-                source = pa.PythonFile(cast("io.IOBase", self._storage.open(self.path)), mode="r")
+                source = pa.PythonFile(self._remote(footer=metadata is None), mode="r")
             self._sources.append(source)
             return pq.ParquetFile(
                 source,
@@ -200,6 +206,20 @@ class ParquetSource:
         except (pa.ArrowException, ValueError) as error:
             raise self._not_parquet(error) from error
 
+    def _remote(self, *, footer: bool) -> io.IOBase:
+        """footer: it is about to be read, so the end of the file is remembered."""
+        file = self._storage.open(self.path)
+        if not footer:
+            return cast("io.IOBase", file)
+        size = file.seek(0, 2)
+        file.seek(0)
+        self._kept = TailKept(file, size)
+        return self._kept
+
+    def _encrypted_columns(self) -> Encrypted:
+        tail = self._kept.tail if self._kept is not None else b""
+        return Encrypted.of(self.path, self._storage, self.metadata.serialized_size, self._leaves, tail)
+
     def _not_parquet(self, error: Exception) -> DataError:
         """Why the footer could not be read: empty, cut off, something else altogether, or damaged."""
         with self._storage.open(self.path) as file:
@@ -210,7 +230,10 @@ class ParquetSource:
         if size == 0:
             return DataError(f"{self.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
         if b"PARE" in (head, tail):
-            return DataError(f"{self.path}: the file's footer is encrypted, which is not supported")
+            return DataError(
+                f"{self.path}: the file's footer is encrypted, which is not supported; write it decrypted, or leave it "
+                "out of `path`"
+            )
         if head == MAGIC and tail != MAGIC:
             return DataError(
                 f"{self.path}: the file is truncated: it begins as Parquet, but its end ({size} bytes) is no footer; "

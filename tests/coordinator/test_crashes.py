@@ -1,0 +1,167 @@
+"""Workers that crash by themselves: what they had in hand is suspected, tried alone, and ends the job in the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_worker.protocol.messages import Done, Kind, LeaseId, Phase
+
+from .builders import Play, Puppet, play, transferring
+
+WHY = "its process crashed (SIGABRT) while reading /in/bad.parquet"
+ATTEMPTS = Settings().crash_attempts
+
+
+def crash(p: Play, puppet: Puppet, why: str = WHY) -> None:
+    p.did(p.machine.worker_gone(puppet.number, puppet.incarnation, why, True, p.now, crashed=True))
+
+
+def again(p: Play, puppet: Puppet) -> Puppet:
+    """Its successor, registered, with the newest view."""
+    number = int(puppet.incarnation.rpartition(".")[2]) if "." in puppet.incarnation else 0
+    successor = p.worker(puppet.number, f"w{puppet.number}.{number + 1}")
+    assert successor.register().accepted
+    p.later(1.5)
+    successor.sync(free=0)
+    successor.sync(free=0)
+    return successor
+
+
+def reads(orders_leases: list[LeaseId]) -> list[int]:
+    return [lease.item for lease in orders_leases if lease.kind is Kind.TRANSFER]
+
+
+def settle(p: Play, puppets: list[Puppet]) -> None:
+    """Views are exchanged, nothing is given out."""
+    for _ in range(3):
+        p.later(1.0)
+        for puppet in puppets:
+            puppet.sync(free=0)
+
+
+def test_a_split_that_every_worker_crashes_over_fails_the_job_by_its_name() -> None:
+    p, (one, two) = transferring(backoff_limit=50)
+    settle(p, [one, two])
+    worker = one
+    bad = reads([lease.id for lease in worker.sync(free=2).leases])[0]
+    crashed = 0
+    for _ in range(20):
+        if p.machine.cause is not None:
+            break
+        if bad in reads([lease.id for lease in worker.leases]):
+            crashed += 1
+            crash(p, worker)
+            if p.machine.cause is None:
+                worker = again(p, worker)
+                worker.sync(free=2)
+        else:
+            worker.finish(worker.leases[0].id)
+            worker.sync(free=2)
+    assert crashed == ATTEMPTS
+    cause = p.machine.cause
+    assert (cause.reason, cause.refusal) == ("DataError", False)
+    assert WHY in cause.message
+
+
+def test_a_suspect_is_given_out_alone_and_the_innocent_are_cleared() -> None:
+    p, (one, two) = transferring(backoff_limit=50)
+    settle(p, [one, two])
+    first, second = reads([lease.id for lease in one.sync(free=2).leases])
+    other = two.ask()
+    assert other is not None
+    crash(p, one)
+    one = again(p, one)
+    two.sync(free=0)
+    two.sync(free=0)
+    assert reads([lease.id for lease in two.sync(free=2).leases]) == [other.item], "who has work waits to be free"
+    mine = reads([lease.id for lease in one.sync(free=2).leases])
+    assert len(mine) == 1
+    assert mine[0] in (first, second)
+    assert reads([lease.id for lease in one.sync(free=2).leases]) == mine, "and gets nothing beside it"
+    one.finish(one.leases[0].id)
+    assert not p.machine.crashes.suspect(LeaseId(Kind.TRANSFER, 0, mine[0], 0))
+    (rest,) = {first, second} - set(mine)
+    assert p.machine.crashes.times == {(Kind.TRANSFER, rest): 1}
+
+
+def test_a_job_goes_on_where_a_worker_crashed_once() -> None:
+    p, (one, two) = transferring()
+    settle(p, [one, two])
+    assert one.ask() is not None
+    crash(p, one)
+    one = again(p, one)
+    for _ in range(60):
+        if p.machine.over:
+            break
+        p.later(1.0)
+        for puppet in (one, two):
+            puppet.sync(free=2)
+            for lease in list(puppet.leases):
+                if lease.id.kind is Kind.COMMIT:
+                    puppet.sync([Done(lease.id, output={})])
+                else:
+                    puppet.finish(lease.id)
+    assert p.machine.phase is Phase.COMPLETE
+    assert p.machine.crashes.times == {}
+
+
+def test_a_plan_that_crashes_its_workers_is_refused() -> None:
+    p = play(2, backoff_limit=50)
+    two = p.worker(1)
+    two.register()
+    worker = p.worker(0)
+    worker.register()
+    two.sync(free=0)
+    for n in range(ATTEMPTS):
+        lease = worker.ask()
+        assert lease is not None
+        assert lease.kind is Kind.PLAN
+        crash(p, worker)
+        if n < ATTEMPTS - 1:
+            assert p.machine.cause is None
+            worker = again(p, worker)
+    assert p.machine.phase is Phase.FAILED
+    cause = p.machine.cause
+    assert cause is not None
+    assert (cause.reason, cause.refusal) == ("DataError", True)
+    assert "/in/bad.parquet" in cause.message
+    assert "made the plan" in cause.message
+
+
+def test_workers_that_are_killed_are_no_suspects() -> None:
+    p, (one, two) = transferring()
+    settle(p, [one, two])
+    assert one.ask() is not None
+    p.did(p.machine.worker_gone(0, one.incarnation, "its process was ended by SIGKILL", False, p.now))
+    assert p.machine.crashes.times == {}
+    assert p.machine.losses.failures == 0
+
+
+def test_workers_that_crash_before_they_register_are_not_started_for_ever() -> None:
+    """A processor without the instructions that a library was built for: SIGILL, before there is a lease."""
+    p = play(2, backoff_limit=3, abort_deadline=5.0)
+    for n in range(4):
+        why = "its process crashed (SIGILL)"
+        p.did(p.machine.worker_gone(n % 2, None, why, True, p.now, crashed=True))
+    p.later(6.0)
+    assert p.machine.phase is Phase.FAILED
+    assert p.machine.cause is not None
+    assert p.machine.cause.reason == "BackoffLimitExceeded"
+    assert "SIGILL" in p.machine.cause.message
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_backoff_limits_below_the_attempts_count_first(limit: int) -> None:
+    p, (one, two) = transferring(backoff_limit=limit)
+    settle(p, [one, two])
+    worker = one
+    for _ in range(limit + 1):
+        assert p.machine.cause is None
+        worker.sync(free=1)
+        crash(p, worker)
+        if p.machine.cause is None:
+            worker = again(p, worker)
+    cause = p.machine.cause
+    assert cause is not None
+    assert "/in/bad.parquet" in cause.message
