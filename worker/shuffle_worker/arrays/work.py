@@ -72,7 +72,8 @@ class ArrayTasks:
         before = saved(storage, job)
         if before is not None:
             return before.summary  # by a worker that is gone: what was written goes by it
-        plan = make_plan(job, self._budgets, self._input(job), storage)
+        with trail.at(f"making the plan for {job.inputs[0].paths[0]}"):
+            plan = make_plan(job, self._budgets, self._input(job), storage)
         self._room.check(plan.summary.scratch_needed, job.workers)
         claim(job, storage, self._owner, ending.check_output, ending.undo)
         save(plan, storage)
@@ -118,9 +119,10 @@ class ArrayTasks:
 
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
         assert self._reader is not None
-        for step in self._reader.read(split, wanted):
-            yield step
-            relieve()
+        with trail.at(f"reading a part of {self.loaded.job.inputs[0].paths[0]}", moves=True):
+            for step in self._reader.read(split, wanted):
+                yield step
+                relieve()
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
         storage = self._storages.of(job.output.path, job.output.storage)
@@ -134,7 +136,8 @@ class ArrayTasks:
         assert self._writer is not None
         assert self._output is not None
         assert self._outgoing is not None
-        record = self._writer.write(group, source, self._outgoing.writes())
+        with trail.at(f"writing group {group} of {self.loaded.job.output.path}"):
+            record = self._writer.write(group, source, self._outgoing.writes())
         ending.record_group(self.loaded, record, self._output)
         relieve()
         return Written(
