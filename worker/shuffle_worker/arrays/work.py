@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from shuffle_worker import trail
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.fetch import Fetcher
