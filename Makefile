@@ -37,8 +37,8 @@ demo: $(READY) ## Run a real job on about 1 GB of made-up events (SIZE=100M: les
 	@$(BIN)/python examples/demo/make_events.py --size $(SIZE) demo/events
 	@$(BIN)/shuffle run examples/demo/events-by-user.yaml
 
-test: $(READY) ## Run the tests
-	@$(BIN)/pytest
+test: $(READY) ## Run the tests, on all cores (PYTEST="tests/join -x": some of them)
+	@$(BIN)/pytest --numprocesses auto --dist worksteal $(PYTEST)
 
 test-flyte: $(FLYTE)/.ready ## Run the tests of the Flyte plugin, in an environment of their own
 	@PYTHONPATH=$(CURDIR) $(FLYTE)/bin/pytest tests/flyte $(PYTEST)

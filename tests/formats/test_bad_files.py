@@ -233,10 +233,14 @@ def orc(rows: int = 1000) -> bytes:
     [
         ("a.csv", parquet(), "not CSV: it begins as Parquet"),
         ("a.json", feather(), "not JSON: it begins as Feather"),
-        ("a.csv", gzip.compress(b"a\n1\n"), "begins as a file compressed with gzip, but is not named so; rename it to"),
+        (
+            "a.csv",
+            gzip.compress(b"a\n1\n", mtime=0),
+            "begins as a file compressed with gzip, but is not named so; rename it to",
+        ),
         ("a.csv.gz", b"a\n1\n", "is named as if compressed with gzip, but does not begin so"),
         ("a.json.zst", bz2.compress(b"{}"), "is named as if compressed with zstd, but does not begin so"),
-        ("a.csv.gz", gzip.compress(b"a\n1\n" * 9999)[:-30], "cannot be decompressed (gzip)"),
+        ("a.csv.gz", gzip.compress(b"a\n1\n" * 9999, mtime=0)[:-30], "cannot be decompressed (gzip)"),
         ("a.arrow", parquet(), "not Feather (Arrow IPC), in spite of its name"),
         ("a.arrow", feather()[:-100], "the file is truncated: it begins as Feather"),
         ("a.arrow", feather()[:2000] + b"\0" * 40 + feather()[2040:], "cannot be read"),

@@ -110,14 +110,30 @@ async def test_killed_while_writing(
 
 @pytest.mark.parametrize("whom", ["the committer", "the other", "both"])
 async def test_killed_while_committing(
-    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], whom: str
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch, whom: str
 ) -> None:
+    struck_file = bench.root / "struck"
+    held = f"""
+import os, time
+from shuffle_worker.storage.local import LocalStorage
+put = LocalStorage.put
+def once_struck(storage, path, data):
+    end = time.monotonic() + 30
+    while path.endswith("_manifest.json") and not os.path.exists({str(struck_file)!r}) and time.monotonic() < end:
+        time.sleep(0.01)
+    put(storage, path, data)
+LocalStorage.put = once_struck
+"""
+    for name, value in bench.inject(held).items():
+        monkeypatch.setenv(name, value)
+
     async def kill(run: Watched) -> None:
         await run.until(lambda: holders(run, Kind.COMMIT), "a commit lease")
         (committer,) = holders(run, Kind.COMMIT)
         assert run.local.machine.phase is Phase.COMMITTING
         struck = {"the committer": [committer], "the other": [others(run, committer)], "both": list(run.pids())}[whom]
         run.kill(*struck)
+        struck_file.touch()
 
     end = await disturbed(bench, wide, kill)
     assert sums(bench.out) == undisturbed["hash"]

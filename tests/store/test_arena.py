@@ -91,29 +91,44 @@ from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.messages import Attempt
 
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:"))
 
+def fill(budget, name):
+    store = SpillStore(budget, folder / name, buckets)
+    most = 0
+    for number in range(3 * budget // size):
+        store.append(Attempt(0, number // 100, 0), [Shard(number * 7919 % buckets, number, 1, 0, [payload], size)])
+        if number % 50 == 0:
+            most = max(most, anonymous())
+    assert store.stats().spilled > budget // 2, store.stats()
+    store.close()
+    return most
+
+folder = Path(sys.argv[1])
 buckets, size, budget = map(int, sys.argv[2:])
 payload = bytes(size)
-store = SpillStore(budget, Path(sys.argv[1]), buckets)
-before = most = resident()
-for number in range(3 * budget // size):
-    store.append(Attempt(0, number // 100, 0), [Shard(number * 7919 % buckets, number, 1, 0, [payload], size)])
-    if number % 50 == 0:
-        most = max(most, resident())
-assert store.stats().spilled > budget, store.stats()
-store.close()
-print(most - before, resident() - before)
+for name in ("control", "measured"):
+    (folder / name).mkdir()
+fill(budget // 8, "control")
+before = anonymous()
+print(fill(budget, "measured") - before, anonymous() - before)
 """
 
 
 @pytest.mark.parametrize(("buckets", "size"), [(16, 100_000), (512, 30_000), (4096, 4_000)])
 def test_resident_memory_stays_within_the_budget(tmp_path: object, buckets: int, size: int) -> None:
-    """Memory is a promise: three times the budget goes through a store in a process of its own."""
+    """Memory is a promise: three times the budget goes through a store in a process of its own.
+
+    Only anonymous memory counts: how many pages of a library are resident is the kernel's choice. An eighth of the work
+    comes first and takes what is taken once: threads' stacks, the allocator's arenas, code that is loaded late.
+    """
     budget = 24 * MIB
     command = [sys.executable, "-c", RESIDENT, str(tmp_path), str(buckets), str(size), str(budget)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     most, after = map(int, done.stdout.split())
-    assert most < budget + 4 * MIB, "the arena, the index, and what an allocator keeps"
-    assert after < 4 * MIB, "a closed store gives it back"
+    index = 32 * (3 * budget // size) + 1024 * buckets  # docs/memory.md: what the index takes beside the budget
+    freed = MIB  # an allocator keeps what is freed in whole arenas, of 1 MiB in CPython
+    assert most < budget + index + freed
+    assert after < index + freed, "a closed store gives it back"
