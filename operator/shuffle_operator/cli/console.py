@@ -11,5 +11,11 @@ class ErrorConsole(Console):
     def __init__(self) -> None:
         super().__init__(stderr=True, highlight=False)
 
+    @property
+    def is_screen(self) -> bool:
+        """Whether lines are broken between words and drawn over; a pipe, a file and a dumb terminal, whose width nobody
+        knows, get whole lines."""
+        return self.is_terminal and not self.is_dumb_terminal
+
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.text import Text
@@ -57,9 +57,24 @@ def _actual(tree: PlanNode, read: Figures, moved: Figures, written: Figures) -> 
 
 
 def show(console: Console, tree: PlanNode, actual: Actual | None = None) -> None:
+    """On a terminal in colour, lines broken between words to fit; elsewhere whole lines of plain text."""
+    if not console.is_terminal:
+        for line in plain_lines(tree, actual):
+            console.print(line, markup=False, soft_wrap=True)
+        return
     root = Tree(_label(tree, actual), guide_style="dim")
     _grow(root, tree, actual)
-    console.print(root, soft_wrap=not console.is_terminal)
+    console.print(root)
+
+
+def plain_lines(tree: PlanNode, actual: Actual | None = None) -> Iterator[str]:
+    """The tree as text, no line of which is cut."""
+    yield from _label(tree, actual).plain.split("\n")
+    for one in tree.inputs:
+        last = one is tree.inputs[-1]
+        first, *others = plain_lines(one, actual)
+        yield ("└── " if last else "├── ") + first
+        yield from (("    " if last else "│   ") + line for line in others)
 
 
 def figures(found: Figures, moved: bool) -> str:

@@ -36,7 +36,7 @@ class Display:
         self._said: set[str] = set()
         self._bar = Bar()
         self._live: Live | None = None
-        if self._console.is_terminal and not self._console.is_dumb_terminal and not quiet:
+        if self._console.is_screen and not quiet:
             self._live = Live(self._bar, console=self._console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Display:
@@ -67,8 +67,8 @@ class Display:
 
     def _line(self, now: Snapshot) -> None:
         since = time.monotonic() - self._last_line
-        if now.phase is self._last_phase and since < self._wait:
-            return
+        if now.reason or (now.phase is self._last_phase and since < self._wait):
+            return  # why it failed is said at the end
         self._wait = LINE_AFTER if now.phase is not self._last_phase else min(2 * self._wait, LINE_AT_MOST)
         self._console.print(f"{now.progress:3.0f} %  {now.message}", soft_wrap=True, markup=False)
         self._last_line = time.monotonic()
@@ -90,7 +90,7 @@ class Display:
                 self._once(f"Warning: {text}")
 
     def _print(self, text: str, style: str) -> None:
-        self._console.print(text, style=style, soft_wrap=not self._console.is_terminal, markup=False)
+        self._console.print(text, style=style, soft_wrap=not self._console.is_screen, markup=False)
 
     def summary(self, end: Snapshot) -> None:
         if self._quiet or end.phase is not Phase.COMPLETE:
@@ -101,7 +101,7 @@ class Display:
         with self._silent_when_gone():
             self._console.print(f"[bold green]Complete[/] {end.name}")
             for label, text in facts(end):
-                if self._console.is_terminal:
+                if self._console.is_screen:
                     table.add_row(label, text)
                 else:
                     self._console.print(f"{label:<12} {text}", markup=False, soft_wrap=True)

@@ -29,4 +29,4 @@ def _say(text: object) -> None:
 
     console = ErrorConsole()
     with suppress(OSError):
-        console.print(text, soft_wrap=not console.is_terminal)
+        console.print(text, soft_wrap=not console.is_screen)

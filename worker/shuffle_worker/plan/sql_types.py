@@ -371,6 +371,9 @@ class Typer:
             hint = "write the number in single quotes, or CAST(... AS DOUBLE)"
         elif is_number(left.type) and is_text(right.type):
             hint = "write the number without quotes"
+        elif is_text(left.type) and pa.types.is_temporal(right.type):
+            kind = "DATE" if pa.types.is_date(right.type) else "TIMESTAMP"
+            hint = f"compare text with text, as in '2026-01-31' alone, or write CAST({parts[0]} AS {kind})"
         elif pa.types.is_temporal(left.type) or pa.types.is_temporal(right.type):
             hint = "write TIMESTAMP '2026-01-31 12:00:00' or DATE '2026-01-31'"
         elif pa.types.is_nested(left.type) or pa.types.is_nested(right.type):
