@@ -99,6 +99,12 @@ def _or_null_if_zero(divisor: Values) -> Values:
     return usable
 
 
+def wide_decimal(scale: int) -> pa.DataType:
+    """A decimal that every whole number fits in; Arrow makes decimals of whole numbers only by way of one."""
+    precision = 20 + scale
+    return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(min(precision, 76), scale)
+
+
 def is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Scalar, call, scalar, timestamp
+from shuffle_worker.plan.arrow import Scalar, call, scalar, time_of_day, timestamp
 
 _OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?")
 _FRACTION = re.compile(r"\.(\d+)")
 _NAME = "write it as 2026-01-31 or 2026-01-31 12:00:00.000, with an offset such as +02:00 or Z if need be"
 
@@ -50,7 +51,7 @@ def as_time(text: str, kind: pa.DataType) -> Scalar:
         if pa.types.is_date(kind):
             return _date(text, kind)
         if pa.types.is_time(kind):
-            return scalar(text, pa.time64("ns")).cast(kind)
+            return _time_of_day(text, kind)
         if pa.types.is_timestamp(kind):
             return _timestamp(text, kind)
     except NotThatType:
@@ -58,6 +59,19 @@ def as_time(text: str, kind: pa.DataType) -> Scalar:
     except (pa.ArrowException, ValueError):
         raise NotThatType(_NAME) from None
     raise NotThatType(f"a {kind} cannot be written as text")
+
+
+def _time_of_day(text: str, kind: Any) -> Scalar:
+    """09:30, 09:30:00 or 09:30:00.123456789: in the unit of `kind`, or a finer one where the text says more."""
+    found = _CLOCK.fullmatch(text)
+    if found is None or int(found[1]) > 23 or int(found[2]) > 59 or int(found[3] or 0) > 59:
+        raise NotThatType("write it as 09:30:00 or 09:30:00.000")
+    seconds = (int(found[1]) * 60 + int(found[2])) * 60 + int(found[3] or 0)
+    moment = seconds * 10**9 + int((found[4] or "").ljust(9, "0"))
+    steps = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+    unit = next(unit for unit, size in steps.items() if size <= steps[kind.unit] and moment % size == 0)
+    count = scalar(moment // steps[unit], pa.int32() if unit in ("s", "ms") else pa.int64())
+    return count.cast(time_of_day(unit))
 
 
 def _date(text: str, kind: pa.DataType) -> Scalar:

@@ -35,6 +35,8 @@ def parse(text: str) -> exp.Expression:
         quotes = text.count("'") % 2 == 1 or text.count('"') % 2 == 1 or text.count("`") % 2 == 1
         hint = "a quote is never closed" if quotes else _plain(str(error))
         raise wrong(text, hint, None) from None
+    if trees == [None]:
+        raise InvalidSpec(f"{WHERE}: {text}: is only a comment; write a condition such as amount > 0")
     if len(trees) != 1 or trees[0] is None:
         raise InvalidSpec(f"{WHERE}: {text}: is {len(trees)} statements; write one condition")
     tree = cast("exp.Expression", trees[0])

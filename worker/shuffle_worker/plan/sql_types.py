@@ -26,6 +26,7 @@ from shuffle_worker.plan.coercion import (
     is_number,
     is_text,
     remainder,
+    wide_decimal,
     widened,
 )
 from shuffle_worker.plan.convert import transport_type
@@ -46,6 +47,7 @@ from shuffle_worker.plan.expression import (
 from shuffle_worker.plan.inputs import check_column
 from shuffle_worker.plan.kinds import is_uuid, values_of
 from shuffle_worker.plan.literals import NotThatType, as_time, cast_literal
+from shuffle_worker.plan.sql_names import SUPPORTED, called, named_type
 from shuffle_worker.plan.uuids import uuid_scalar
 
 _COMPARISONS: dict[type[exp.Expression], str] = {
@@ -55,24 +57,6 @@ _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.LTE: "<=",
     exp.GT: ">",
     exp.GTE: ">=",
-}
-
-_CASTS: dict[str, pa.DataType] = {
-    "TINYINT": pa.int8(),
-    "SMALLINT": pa.int16(),
-    "INT": pa.int32(),
-    "BIGINT": pa.int64(),
-    "FLOAT": pa.float32(),
-    "DOUBLE": pa.float64(),
-    "TEXT": pa.string(),
-    "VARCHAR": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "DATE": pa.date32(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "TIMESTAMPNTZ": pa.timestamp("us"),
-    "DATETIME": pa.timestamp("us"),
-    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
-    "TIME": pa.time64("us"),
 }
 
 
@@ -148,12 +132,7 @@ class Typer:
                 return self._function(node)
             case exp.Cast():
                 return self._cast(node)
-        name = node.name if isinstance(node, exp.Anonymous) else type(node).__name__.upper()
-        raise self._wrong(
-            f"{name} is not supported; there are = != < <= > >= AND OR NOT IN BETWEEN IS NULL LIKE ILIKE + - * / % "
-            "CAST UPPER LOWER LENGTH ABS",
-            node,
-        )
+        raise self._wrong(f"{called(node)} is not supported; there are {SUPPORTED}", node)
 
     def _wrong(self, what: str, node: exp.Expression) -> InvalidSpec:
         return sql.wrong(self._text, what, sql.position(node))
@@ -168,12 +147,19 @@ class Typer:
                 else (f"{table.name} has no parts that a filter can look into; name a column of the input")
             )
             raise self._wrong(f"{dotted}: {hint}", node)
+        if node.this.quoted and node.name not in self._schema.names and node.name.lower() not in self._folded():
+            raise self._wrong(
+                f"there is no column \"{node.name}\"; text stands in single quotes, as in name = '{node.name}'", node
+            )
         check_column(node.name, self._schema.names, sql.WHERE)
         if node.name not in self.columns:
             self.columns.append(node.name)
         declared = self._schema.field(node.name).type
         kind = transport_type(declared)
         return UuidColumn(node.name, kind) if is_uuid(values_of(declared)) else Column(node.name, kind)
+
+    def _folded(self) -> set[str]:
+        return {name.lower() for name in self._schema.names}
 
     def _decimal(self, node: exp.Expression) -> Decimal:
         try:
@@ -276,7 +262,10 @@ class Typer:
 
     def _cast(self, node: exp.Cast) -> Expression:
         operand = self.typed(node.this)
-        kind = self._named_type(node)
+        try:
+            kind = named_type(node.to)
+        except NotThatType as error:
+            raise self._wrong(str(error), node) from None
         if isinstance(operand, Text):
             try:
                 return Constant(as_time(operand.text, kind) if pa.types.is_temporal(kind) else operand.value.cast(kind))
@@ -287,22 +276,10 @@ class Typer:
                 return Constant(cast_literal(operand.number, kind))
             except NotThatType:
                 raise self._wrong(f"{operand.number} is no {node.to.sql()}", node) from None
+        if isinstance(kind, pa.Decimal128Type | pa.Decimal256Type) and pa.types.is_integer(operand.type):
+            wide = wide_decimal(kind.scale)
+            return Call(kind, lambda values: values.cast(wide).cast(kind), operand)
         return Call(kind, lambda values: values.cast(kind), operand)
-
-    def _named_type(self, node: exp.Cast) -> pa.DataType:
-        named = node.to
-        name = named.this.name if hasattr(named.this, "name") else str(named.this)
-        if name == "DECIMAL":
-            sizes = [int(part.name) for part in named.expressions]
-            precision, scale = (*sizes, 0)[:2] if sizes else (38, 10)
-            if not 1 <= precision <= 76:
-                raise self._wrong(f"DECIMAL has 1 to 76 digits, not {precision}", node)
-            return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
-        if name not in _CASTS:
-            raise self._wrong(
-                f"CAST to {named.sql()} is not supported; there are {', '.join(_CASTS)}, DECIMAL(p, s)", node
-            )
-        return _CASTS[name]
 
     # -- comparing ---------------------------------------------------------------------------------------------------
 
@@ -365,7 +342,7 @@ class Typer:
         return Compare(operator, widened(operand, value.type), value)
 
     def _mismatch(self, left: Expression, right: Expression, node: exp.Expression) -> InvalidSpec:
-        parts = node.this.sql(), (node.expression.sql() if node.args.get("expression") else "the values")
+        parts = node.this.sql(), (node.expression.sql() if node.args.get("expression") else "a value beside it")
         what = f"{parts[0]} is {left.type} and {parts[1]} is {right.type}, which do not compare"
         if is_text(left.type) and is_number(right.type):
             hint = "write the number in single quotes, or CAST(... AS DOUBLE)"
