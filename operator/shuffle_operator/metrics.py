@@ -37,9 +37,12 @@ class Metrics:
         depth: Callable[[], int],
         oldest: Callable[[], float],
         refused: Callable[[], int],
+        silent: Callable[[], float] = lambda: 0.0,
+        dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         self.registry = CollectorRegistry()
         self._phases, self._work, self._requests, self._refused = phases, work, requests, refused
+        self._dropped = dropped
         self._done = Work(Count(), Count(), 0)
         self._reconciles = Counter(
             "controller_runtime_reconcile", "Passes over a job.", ["controller", "result"], registry=self.registry
@@ -68,6 +71,10 @@ class Metrics:
             registry=self.registry,
         )
         oldest_gauge.labels(CONTROLLER).set_function(oldest)
+        silence = Gauge(
+            "shuffle_api_silence_seconds", "For how long the API server has not answered.", registry=self.registry
+        )
+        silence.set_function(silent)
         self.loop_lag = Gauge(
             "shuffle_loop_lag_seconds", "The longest that the event loop was held up lately.", registry=self.registry
         )
@@ -121,6 +128,9 @@ class Metrics:
         yield CounterMetricFamily("shuffle_workers_lost", "Workers lost.", value=self._done.lost + now.lost)
         yield CounterMetricFamily(
             "shuffle_requests_refused", "Calls of workers without their token.", value=self._refused()
+        )
+        yield CounterMetricFamily(
+            "shuffle_events_dropped", "Events that Kubernetes did not take.", value=self._dropped()
         )
         requests = CounterMetricFamily("rest_client_requests", "Requests to the API server.", labels=["method", "code"])
         for (method, code), count in sorted(self._requests().items()):

@@ -27,7 +27,7 @@ from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.queue import WorkQueue
 from shuffle_operator.handlers.reconcile import Reconciler
 from shuffle_operator.handlers.recorder import Recorder
-from shuffle_operator.handlers.watch import RELIST_EVERY, Watch
+from shuffle_operator.handlers.watch import Watch
 from shuffle_operator.kube import ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import PodSettings
 from shuffle_operator.metrics import Metrics, Work
@@ -39,11 +39,10 @@ from shuffle_operator.tls.seed import load_seed
 log = logging.getLogger("shuffle.operator")
 
 TICK = 1.0
-SILENT = 400.0
-"""Seconds without a word of the API server (events, or the listing every five minutes) after which the operator says
-that it is not well."""
 STUCK = 120.0
-"""Seconds that a pass may be due and not run, or the ticker not tick, likewise."""
+"""Seconds for which the ticker may not tick; then the operator says that it is not well, and is started anew. Nothing
+else is a reason for that: what the API server does or does not do would be the same afterwards, and workers would have
+nobody to talk to until it answers."""
 
 
 class Operator:
@@ -54,7 +53,7 @@ class Operator:
         self.kube = kube
         self.server = CoordinatorServer(unhosted=lambda uid: self.reconciler.unhosted(uid))
         self.recorder = Recorder(kube, settings.pod)
-        self.queue = WorkQueue(lambda uid: self.reconciler.reconcile(uid))
+        self.queue = WorkQueue(self._pass)
         self.cache = Cache(self.queue.wake)
         pods = PodSettings(
             image=settings.worker_image,
@@ -69,6 +68,7 @@ class Operator:
         )
         world = World(kube, self.server, self.recorder, pods, machine_settings or Settings(), self.queue.wake)
         world.restrictions = settings.restrictions
+        world.most_jobs = settings.max_running_jobs
         self.reconciler = Reconciler(world, self.cache)
         self.watch = Watch(self.cache, kube, settings.namespaces)
         self.metrics = Metrics(
@@ -78,6 +78,8 @@ class Operator:
             depth=lambda: self.queue.depth,
             oldest=lambda: self.queue.oldest,
             refused=lambda: self.server.refused,
+            silent=lambda: self.watch.silent,
+            dropped=lambda: self.recorder.dropped,
         )
         self.queue.watcher = self.metrics
         self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]), active.machine.barrier_wait)
@@ -100,7 +102,7 @@ class Operator:
             tasks = [
                 asyncio.create_task(self.recorder.run(), name="recorder"),
                 asyncio.create_task(self._tick(), name="ticker"),
-                asyncio.create_task(self._relist(), name="relist"),
+                asyncio.create_task(self._list(), name="relist"),
                 asyncio.create_task(self.watch.run(stop, self.ready), name="watch"),
                 asyncio.create_task(self._other.wait(), name="another operator"),
                 asyncio.create_task(stop.wait(), name="stop"),
@@ -147,14 +149,16 @@ class Operator:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
 
-    async def _relist(self) -> None:
+    async def _list(self) -> None:
         await self.ready.wait()
-        while True:
-            try:
-                await self.watch.relist()  # the first time at once: what went between the listing and the watch
-            except KubeError as error:
-                log.warning("the jobs cannot be listed: %s", error)
-            await asyncio.sleep(RELIST_EVERY)
+        await self.watch.keep_listing()  # the first time at once: what went between the listing and the watch
+
+    async def _pass(self, uid: str) -> float | None:
+        try:
+            return await self.reconciler.reconcile(uid)
+        except KubeError as error:
+            self.watch.unanswered(error)
+            raise
 
     async def _tick(self) -> None:
         while True:
@@ -167,19 +171,20 @@ class Operator:
     # -- health ------------------------------------------------------------------------------------------------------
 
     def _health(self) -> str:
-        """What is wrong; "" where nothing is."""
-        now = time.monotonic()
-        if self.cache.loaded and now - self.watch.heard > SILENT:
-            return f"nothing was heard of the API server for {now - self.watch.heard:.0f} s"
-        if self.cache.loaded and now - self._ticked > STUCK:
-            return f"the machines' clock has stood still for {now - self._ticked:.0f} s"
-        if self.queue.oldest > STUCK:
-            return f"a job has been waiting for its pass for {self.queue.oldest:.0f} s"
+        """What is wrong with this process; "" where nothing is."""
+        still = time.monotonic() - self._ticked
+        if self.cache.loaded and still > STUCK:
+            return f"the machines' clock has stood still for {still:.0f} s"
         return ""
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        ready = self.cache.loaded and self.ready.is_set()
-        return passing(web.Response(text="ok" if ready else "not watching yet", status=200 if ready else 503))
+        text = "ok"
+        if not (self.cache.loaded and self.ready.is_set()):
+            text = "not watching yet"
+        elif self.watch.silent:
+            why = self.watch.trouble or "no word of it"
+            text = f"the API server has not answered for {self.watch.silent:.0f} s: {why}"
+        return passing(web.Response(text=text, status=200 if text == "ok" else 503))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return passing(web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4"}))

@@ -22,6 +22,7 @@ class OperatorSettings:
     none. address: where workers reach this operator. port: of the API, health and metrics alike. tls_address: where
     they reach it with TLS, at tls_port; "": without TLS. seed_secret: the Secret, in pod_namespace, that all
     certificates come from (tls/seed.py). network_policies: each job's workers get one (launchers/isolation.py).
+    max_running_jobs: that are carried out at once, the oldest first; 0: any number.
     restrictions: SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
 
     worker_image: str
@@ -36,6 +37,7 @@ class OperatorSettings:
     default_scratch: int = 50 << 30
     allow_unsafe_pods: bool = False
     network_policies: bool = False
+    max_running_jobs: int = 0
     instance: str = ""
     pod: str = ""
     pod_namespace: str = ""
@@ -54,6 +56,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         if default is None:
             raise InvalidSpec(f"{name}: is not set; the chart sets it for the operator")
         return default
+
+    def number(name: str, default: str) -> int:
+        found = text(name, default)
+        if not found.isdigit() or len(found) > 9:
+            raise InvalidSpec(f"{name}: {found!r} is no number; write 0 for no limit")
+        return int(found)
 
     def port(name: str, default: str) -> int:
         found = text(name, default)
@@ -90,6 +98,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         default_scratch=scratch,
         allow_unsafe_pods=text("SHUFFLE_ALLOW_UNSAFE_PODS", "false").lower() in ("1", "true", "yes"),
         network_policies=text("SHUFFLE_NETWORK_POLICIES", "false").lower() in ("1", "true", "yes"),
+        max_running_jobs=number("SHUFFLE_MAX_RUNNING_JOBS", "0"),
         instance=text("SHUFFLE_INSTANCE", ""),
         pod=text("POD_NAME", ""),
         pod_namespace=text("POD_NAMESPACE", ""),

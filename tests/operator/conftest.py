@@ -68,6 +68,7 @@ class Stage:
         self.kube = kube
         self.tls = True
         self.policies = False
+        self.most_jobs = 0
         self.machine = machine
         self.operator: Operator | None = None
         self.kubelet: Kubelet | None = None
@@ -87,6 +88,7 @@ class Stage:
             tls_port=self._tls_port,
             pod_namespace=OPERATORS,
             network_policies=self.policies,
+            max_running_jobs=self.most_jobs,
         )
         operator = self.operator = Operator(settings, self.kube, self.machine)
         watch = FakeWatch(operator.cache, self.kube, [NAMESPACE])
@@ -101,6 +103,10 @@ class Stage:
         if kubelet and self.kubelet is None:
             self.kubelet = Kubelet(self.kube, self.address, self.secure)
         return operator
+
+    def watch(self) -> Watch:
+        assert self.operator is not None
+        return self.operator.watch
 
     @property
     def address(self) -> str:

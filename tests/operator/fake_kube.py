@@ -39,6 +39,8 @@ class FakeKube:
         self.objects: dict[Key, Object] = {}
         self.listeners: list[Listener] = []
         self.fault: Callable[[int, bool], None] = lambda _number, _done: None
+        self.down: KubeError | None = None
+        """What every request is answered with, if anything."""
         self.writes: list[str] = []
         self.refusals: dict[tuple[str, Resource], KubeError] = {}
         """By what is refused: (create or delete, of which kind)."""
@@ -183,6 +185,8 @@ class FakeKube:
     def _asked(self, verb: str, resource: Resource, sub: str = "") -> None:
         self.requests[verb, resource.plural] += 1
         self.used.add((resource.group, resource.plural + sub, verb))
+        if self.down is not None:
+            raise self.down
 
     async def _writing(self, what: str) -> None:
         await asyncio.sleep(0)

@@ -47,6 +47,10 @@ class Invariants:
                 self.ended = status["phase"]
 
 
+def is_over(status: dict[str, Any]) -> bool:
+    return status.get("phase") == "Complete" and "cleaningUp" not in status
+
+
 async def play(stage: Stage, tmp_path: Path, crash_at: int, after: bool) -> int:
     """One job, one crash; returns the writes that it took. crash_at: 0 for none."""
     invariants = Invariants(stage)
@@ -67,7 +71,7 @@ async def play(stage: Stage, tmp_path: Path, crash_at: int, after: bool) -> int:
     try:
         for body in stage.pods().values():
             puppets._heard("ADDED", PODS, body)  # those that were created before it listened
-        over = lambda: stage.status().get("phase") == "Complete" and not stage.pods()  # noqa: E731
+        over = lambda: is_over(stage.status()) and not stage.pods()  # noqa: E731
         await stage.until(lambda: crashed.is_set() or over())
         stage.kube.fault = lambda _number, _done: None
         if crashed.is_set():
@@ -81,6 +85,8 @@ async def play(stage: Stage, tmp_path: Path, crash_at: int, after: bool) -> int:
         await asyncio.sleep(0.1)
         assert len(stage.kube.writes) == writes  # and then all is quiet
         assert invariants.ended == "Complete"
+        left = [key for key in stage.kube.objects if key[0] == NETWORK_POLICIES or key[:2] == (SECRETS, "data")]
+        assert not left, "something is left of a job that is over"
         return writes
     finally:
         await puppets.close()
@@ -88,11 +94,10 @@ async def play(stage: Stage, tmp_path: Path, crash_at: int, after: bool) -> int:
 
 async def test_without_a_crash_writes_are_few(stage: Stage, tmp_path: Path) -> None:
     writes = await play(stage, tmp_path, 0, False)
-    assert not [key for key in stage.kube.objects if key[0] == NETWORK_POLICIES or key[:2] == (SECRETS, "data")]
     assert writes < MOST_WRITES, stage.kube.writes
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("write", range(1, 24))
+@pytest.mark.parametrize("write", range(1, 25))
 async def test_a_crash_at_any_write_is_survived(stage: Stage, tmp_path: Path, write: int, after: bool) -> None:
     await play(stage, tmp_path, write, after)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,7 +69,7 @@ def test_a_pod_that_runs_has_not_ended() -> None:
                     "message": 'Usage of EmptyDir volume "scratch" exceeds the limit "1Gi".',
                 }
             ),
-            "Evicted",
+            "OutOfDisk",
             True,
             "raise workers.scratch.sizeLimit",
         ),
@@ -138,3 +140,61 @@ def test_how_it_ended(body: dict[str, Any], reason: str, fault: bool, said: str)
 def test_what_keeps_it_from_starting(body: dict[str, Any], said: str) -> None:
     assert said in hindrance(body)
     assert bool(said) == bool(hindrance(body))
+
+
+def evicted(message: str) -> dict[str, Any]:
+    return pod({"phase": "Failed", "reason": "Evicted", "message": message})
+
+
+SAID: dict[str, list[dict[str, Any]]] = {
+    "exit code 0 while the job runs": [pod(terminated(0, "Completed"))],
+    "exit code 1 to 127, or above 192": [pod(terminated(code)) for code in (1, 2, 78, 127, 193, 255)],
+    "exit code 134 (SIGABRT)": [pod(terminated(134))],
+    "exit code 139 (SIGSEGV)": [pod(terminated(139))],
+    "exit code 135 (SIGBUS)": [pod(terminated(135))],
+    "exit code 132 (SIGILL)": [pod(terminated(132))],
+    "exit code 136 (SIGFPE)": [pod(terminated(136))],
+    "exit code 137 (SIGKILL)": [pod(terminated(137)), pod(terminated(137, "ContainerStatusUnknown"))],
+    "exit code 143 (SIGTERM)": [pod(terminated(143))],
+    "`OOMKilled`": [pod(terminated(137, "OOMKilled"))],
+    "evicted for what it wrote itself": [
+        evicted('Usage of EmptyDir volume "scratch" exceeds the limit "1Gi". '),
+        evicted("Pod ephemeral local storage usage exceeds the total limit of containers 5Gi. "),
+        evicted('Container worker exceeded its local ephemeral storage limit "1Gi". '),
+    ],
+    "evicted because the node has too little": [
+        evicted("The node was low on resource: memory. Container worker was using 900Mi, request is 512Mi. "),
+        evicted("The node was low on resource: ephemeral-storage. Container worker was using 4Gi, request is 1Gi. "),
+    ],
+    "preempted": [
+        pod(
+            {
+                "phase": "Running",
+                "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}],
+            }
+        )
+    ],
+    "the node shuts down": [pod({"phase": "Failed", "reason": "Shutdown"})],
+    "deleted": [pod({"phase": "Running"}, deletionTimestamp="2026-01-01T00:00:00Z")],
+}
+
+
+def test_the_table_for_people_is_what_happens() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()
+    table = page.partition("| Kubernetes says | reason | counts against |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[1:]]
+    assert [row[0] for row in rows] == list(SAID)
+    for said, reason, limit in rows:
+        for body in SAID[said]:
+            end = ended(body)
+            assert end is not None
+            assert (f"`{end.reason}`", end.fault) == (reason, limit == "`backoffLimit`"), said
+
+
+@pytest.mark.parametrize("number", sorted(set(signal.Signals) - {signal.SIGKILL, signal.SIGTERM}))
+def test_every_signal_that_is_not_from_outside_is_a_failure(number: int) -> None:
+    end = ended(pod(terminated(128 + number)))
+    assert end is not None
+    assert end.fault
+    assert signal.Signals(number).name in end.why
+    assert end.exit_code == 128 + number

@@ -113,13 +113,15 @@ async def test_evictions_do_not_count_as_failures(stage: Stage, puppets: Puppets
     assert stage.status()["workers"]["replaced"] == 1
 
 
-async def test_a_quota_is_quoted_and_the_startup_deadline_ends_it(stage: Stage, puppets: Puppets) -> None:
-    stage.kube.refusals["create", PODS] = KubeError(403, "Forbidden", "pods is forbidden: exceeded quota: small")
+async def test_a_refusal_is_quoted_and_the_startup_deadline_ends_it(stage: Stage, puppets: Puppets) -> None:
+    said = 'admission webhook "policy.example.com" denied the request: no owner'
+    stage.kube.refusals["create", PODS] = KubeError(403, "Forbidden", said)
     await stage.submit(job(startupDeadlineSeconds=2))
-    await stage.until(lambda: "exceeded quota: small" in str(stage.status().get("message")))
+    await stage.until(lambda: said in str(stage.status().get("message")))
     await until_phase(stage, "Failed")
     assert stage.status()["message"].startswith("StartupDeadlineExceeded")
-    assert "exceeded quota: small" in stage.status()["message"]
+    assert said in stage.status()["message"]
+    assert stage.kube.requests["create", "pods"] < 12
 
 
 async def test_a_pod_that_kubernetes_refuses_for_good_fails_the_job_at_once(stage: Stage, puppets: Puppets) -> None:

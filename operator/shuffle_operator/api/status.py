@@ -124,9 +124,12 @@ class Status(StatusModel):
     phase: PhaseName | None = Field(default=None, description="Where the job stands, derived from the conditions.")
     message: str | None = Field(default=None, max_length=4096, description="The same as one sentence for people.")
     observed_generation: Count | None = Field(default=None, description="The spec's generation that this is about.")
-    start_time: datetime | None = Field(default=None, description="When the first worker was started.")
+    start_time: datetime | None = Field(default=None, description="When its first pod was there.")
     completion_time: datetime | None = Field(default=None, description="When the job was complete or had failed.")
     duration: str | None = Field(default=None, max_length=63, description="Between the two, for people.")
+    cleaning_up: bool | None = Field(
+        default=None, description="True: it is over, and its pods or what they needed are still being removed."
+    )
     method: str | None = Field(default=None, max_length=63, description="The method that was chosen.")
     plan: str | None = Field(
         default=None,

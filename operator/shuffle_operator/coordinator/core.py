@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.crashes import Crashes
+from shuffle_operator.coordinator.earlier import Earlier, Setback
 from shuffle_operator.coordinator.epochs import Epochs
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
 from shuffle_operator.coordinator.ledger import Ledger
@@ -29,6 +30,9 @@ from shuffle_worker.protocol.messages import (
     PlanSummary,
 )
 from shuffle_worker.units import counted
+
+TRANSFER_SHARE = 55.0
+"""Percent of a job's time that reading and sending take, for a progress bar that moves evenly (docs/performance.md)."""
 
 
 @dataclass(slots=True)
@@ -74,6 +78,9 @@ class Core:
     actions: list[Action] = field(default_factory=list)
     singles: Singles = field(default_factory=Singles)
     survivors: Survivors = field(default_factory=Survivors)
+    earlier: Earlier = field(default_factory=Earlier)
+    setback: Setback = field(default_factory=Setback)
+    had_workers: bool = False
     epochs: Epochs = field(init=False)
     pace: Pace = field(init=False)
 
@@ -125,6 +132,48 @@ class Core:
             held += self.ledger.leases.of(worker)
         return held
 
+    # -- what came before --------------------------------------------------------------------------------------------
+
+    def restore(self, earlier: Earlier) -> list[Action]:
+        """This coordinator follows others, which had got so far. To be called once, before anything else happens."""
+        self.earlier = earlier
+        self.losses.failures, self.losses.disruptions = earlier.failures, earlier.disruptions
+        self.lost, self.replaced = earlier.lost, earlier.replaced
+        here = f"{earlier.workers} of its workers were" if earlier.workers else "none of its workers was"
+        self.setback.restore(earlier.progress, f"a new operator took the job over, when {here} there")
+        self.had_workers = earlier.workers > 0
+        return self.drain()
+
+    def missed(self, worker: int, why: str, fault: bool) -> list[Action]:
+        """A worker went while no coordinator was there to see it; another one is being started in its place."""
+        if not self.over:
+            self.lost += 1
+            self.replaced += 1
+            self.count_loss(worker, why, fault)
+            self.actions.append(Note("WorkerLost", f"worker {worker} was lost: {why}", warning=True))
+        return self.drain()
+
+    def held_up(self, now: float) -> list[Action]:
+        """No worker can be started for a reason that is no trouble of the job's, as where it waits for its turn: its
+        time to start has not begun."""
+        if not self.members:
+            self.alone_since = now
+            if not self.had_workers:
+                self.started_at = now
+        return self.drain()
+
+    @property
+    def percent(self) -> float:
+        """Percent of the whole job, for a bar that moves evenly."""
+        ledger = self.ledger
+        if self.phase is Phase.COMPLETE:
+            return 100.0
+        if ledger is None:
+            return self.setback.best  # as far as is known
+        read = ledger.splits_done / ledger.splits if ledger.splits else 1.0
+        wrote = ledger.groups_written / ledger.groups
+        return TRANSFER_SHARE * read + (99.0 - TRANSFER_SHARE) * wrote
+
     # -- workers -----------------------------------------------------------------------------------------------------
 
     def start_worker(self, worker: int, now: float) -> None:
@@ -145,6 +194,7 @@ class Core:
         counted = counted and not live.released
         self.epochs.changed()
         repair = 0
+        self.setback.cause = f"worker {live.worker} was lost: {why}"
         if self.ledger is not None:
             repair = len(self.ledger.lose(live.worker))
             self.ledger.assign(self.able())

@@ -65,6 +65,7 @@ class Handing:
     def move(self, groups: list[int], worker: int, to: list[int]) -> None:
         """Groups change their owner, who sends what it has stored for them."""
         assert self.core.ledger is not None
+        self.core.setback.cause = f"worker {worker} handed over what it had not written"
         if self.core.ledger.hand_over(groups, worker):
             self.core.ledger.assign(to)
             self.core.epochs.changed()

@@ -190,6 +190,7 @@ class Coordinator(Core):
             self.fail(Cause("DeadlineExceeded", why), now)
         if self.ledger is not None:
             self.pace.keep_only(self.ledger.out)
+            self.setback.follow(self.percent)
         self._advance(now)
         return self.drain()
 
@@ -253,7 +254,7 @@ class Coordinator(Core):
         self.members[live.worker] = live
         self.starting.pop(live.worker, None)
         self.survivors.heard(live.worker)
-        self.alone_since = None
+        self.alone_since, self.had_workers = None, True
         self.epochs.join(live)
 
     def _resize(self, workers: int, now: float) -> None:

@@ -36,6 +36,8 @@ from shuffle_worker.transfer import wire
 from shuffle_worker.transfer.door import Door
 
 T = TypeVar("T")
+M = TypeVar("M")
+R = TypeVar("R")
 
 PIECE = 64 << 10
 """An answer larger than this is sent in pieces, each when the one before has gone: views are large and many workers
@@ -89,13 +91,15 @@ class Hosted:
     """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events).
 
     digest: SHA-256 of the job's token, all that is needed to know it. secure: it is answered with TLS only.
-    may_stop: whether workers may be told that the job is over; held back by whoever must write that down first."""
+    may_stop: whether workers may be told that the job is over; held back by whoever must write that down first.
+    raised: called with what the machine raised over a worker's message; its worker is told to come again."""
 
     machine: Coordinator
     digest: bytes
     act: Callable[[Action], None]
     secure: bool = False
     may_stop: bool = True
+    raised: Callable[[Exception], None] = lambda _: None
     news: dict[int, asyncio.Event] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _encoded: dict[int, EncodedView] = field(default_factory=dict)  # by base
@@ -129,6 +133,16 @@ class Hosted:
             else:
                 self.act(action)
         self.changed.set()
+
+    def ask(self, event: Callable[[M, float], tuple[R, list[Action]]], message: M, now: float) -> R:
+        """Give the machine a worker's message, do what it asks for, and return its reply."""
+        try:
+            reply, actions = event(message, now)
+            self.perform(actions)
+        except Exception as error:
+            self.raised(error)
+            raise web.HTTPServiceUnavailable(text="the coordinator could not deal with this message") from error
+        return reply
 
     def release(self) -> None:
         """Workers may know that the job is over."""
@@ -259,10 +273,9 @@ class CoordinatorServer:
     async def _register(self, request: web.Request) -> web.Response:
         hosted = self._authorised(request)
         message = _decode(await self._body(request), Register)
-        reply, actions = hosted.machine.register(message, self._clock())
+        reply = hosted.ask(hosted.machine.register, message, self._clock())
         if reply.accepted:
             hosted.news.setdefault(message.worker, asyncio.Event())
-        hosted.perform(actions)
         return _encode(reply)
 
     async def _sync(self, request: web.Request) -> web.StreamResponse:
@@ -272,8 +285,7 @@ class CoordinatorServer:
         news = hosted.news.get(message.worker) or asyncio.Event()  # one that has not registered is told so at once
         news.clear()
         while True:
-            orders, actions = hosted.machine.sync(message, self._clock())
-            hosted.perform(actions)
+            orders = hosted.ask(hosted.machine.sync, message, self._clock())
             if orders.stop and not hosted.may_stop:
                 orders = msgspec.structs.replace(orders, stop=False)
             left = deadline - self._clock()

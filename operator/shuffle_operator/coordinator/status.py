@@ -88,7 +88,7 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         uid=machine.job.uid,
         phase=machine.phase,
         message=_sentence(machine, now),
-        progress=_progress(machine),
+        progress=machine.percent,
         epoch=machine.epoch,
         seconds=end - started,
         splits=ledger.splits if ledger is not None else 0,
@@ -107,12 +107,12 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         rows_received=totals.rows_received,
         rows_written=totals.rows_written,
         input_bytes=plan.input_bytes if plan is not None else 0,
-        bytes_read=totals.bytes_read,
-        bytes_sent=totals.bytes_sent,
+        bytes_read=machine.earlier.bytes_read + totals.bytes_read,
+        bytes_sent=machine.earlier.bytes_sent + totals.bytes_sent,
         bytes_read_again=totals.bytes_read_again,
         bytes_sent_again=totals.bytes_sent_again,
         bytes_kept=sum(x.counters.kept for x in live),
-        bytes_spilled=past.spilled + sum(x.counters.spilled for x in live),
+        bytes_spilled=machine.earlier.bytes_spilled + past.spilled + sum(x.counters.spilled for x in live),
         bytes_written=totals.bytes_written,
         files=totals.files,
         largest=int(output.get("largest", totals.largest)),
@@ -137,21 +137,6 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
     )
 
 
-TRANSFER_SHARE = 55.0
-"""Percent of a job's time that reading and sending take, for a progress bar that moves evenly (docs/performance.md)."""
-
-
-def _progress(machine: Coordinator) -> float:
-    ledger = machine.ledger
-    if machine.phase is Phase.COMPLETE:
-        return 100.0
-    if ledger is None:
-        return 0.0
-    read = ledger.splits_done / ledger.splits if ledger.splits else 1.0
-    wrote = ledger.groups_written / ledger.groups
-    return TRANSFER_SHARE * read + (99.0 - TRANSFER_SHARE) * wrote
-
-
 def _sentence(machine: Coordinator, now: float) -> str:
     """What a person wants to read: what is happening, how far it is, how long it will take; or why it is not."""
     ledger = machine.ledger
@@ -160,7 +145,7 @@ def _sentence(machine: Coordinator, now: float) -> str:
     ready, desired = len(machine.members), machine.job.workers
     workers = counted(ready, "worker") if ready >= desired else f"{ready} of {desired} workers"
     if machine.phase is Phase.PENDING or ledger is None:
-        return f"{machine.phase}: {workers} ready"
+        return f"{machine.phase}: {workers} ready{_taken_over(machine)}"
     totals = ledger.totals
     if machine.phase is Phase.TRANSFERRING:
         plan_bytes = sum(machine.summary.split_bytes) if machine.summary is not None else 0
@@ -175,7 +160,18 @@ def _sentence(machine: Coordinator, now: float) -> str:
         return f"Complete: {rows} in {files}, {readable(totals.bytes_written)}"
     else:
         return f"{machine.phase}: {workers}"
-    return text + _remaining(machine, now)
+    return text + _remaining(machine, now) + machine.setback.sentence
+
+
+def _taken_over(machine: Coordinator) -> str:
+    """What a coordinator that follows others waits for, until it knows how far the job is."""
+    if not machine.generation or machine.setback.best <= 0:
+        return ""
+    at = f"; a new operator took the job over at {machine.percent:.0f} %"
+    expected = machine.earlier.workers
+    if machine.survivors.awaited and expected:
+        return f"{at} and waits up to {machine.settings.patience:.0f} s for its {expected} workers to report"
+    return f"{at}, and what is written is kept"
 
 
 def _some_finished(machine: Coordinator) -> bool:
@@ -188,7 +184,7 @@ def _some_finished(machine: Coordinator) -> bool:
 
 def _remaining(machine: Coordinator, now: float) -> str:
     """', about 4 min left' once there is enough to judge by."""
-    progress = _progress(machine)
+    progress = machine.percent
     since = machine.planned_at
     if since is None or progress < 5 or now - since < 3 or not _some_finished(machine):
         return ""

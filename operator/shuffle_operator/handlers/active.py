@@ -5,9 +5,10 @@ Everything here happens in memory; `reconcile.py` decides when, and makes the re
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,16 +20,24 @@ from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopW
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.server import CoordinatorServer, Hosted
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_operator.handlers import policies
+from shuffle_operator.handlers import policies, statuses
+from shuffle_operator.handlers.defects import Defects
 from shuffle_operator.handlers.recorder import Recorder
-from shuffle_operator.handlers.statuses import Loss
+from shuffle_operator.handlers.statuses import Loss, Outcome
 from shuffle_operator.kube import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
+from shuffle_operator.launchers.line import Line
 from shuffle_operator.launchers.pod import PodSettings, Trust
+from shuffle_operator.launchers.pod_state import ended
 from shuffle_operator.tls.authority import Authority
 from shuffle_worker.protocol.messages import Job, Phase
 
+log = logging.getLogger("shuffle.operator")
+
 Object = dict[str, Any]
+
+TOLD_LATER = frozenset({str(Phase.COMPLETE), str(Phase.FAILED)})
+"""Notes of a machine that say how it ended: people are told when the status says so (`writer.py`)."""
 
 DEFAULT_WORKERS = 3
 """Where a job leaves the number open: its input's size is known only to its workers, when they plan."""
@@ -55,6 +64,13 @@ class World:
     wake: Callable[[str], None]
     authority: Authority | None = None
     """None: new jobs go without TLS."""
+    line: Line = field(default_factory=lambda: Line(lambda _: None))
+    """Of the jobs that wait for a quota."""
+    most_jobs: int = 0
+    """Jobs that may run at once; 0: any number."""
+    pod_made: Callable[[Object], None] = lambda _: None
+    pod_absent: Callable[[Object], None] = lambda _: None
+    """What the cache learns of our own requests, before the watch says so."""
     restrictions: Restrictions = UNRESTRICTED
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -63,7 +79,10 @@ class World:
 @dataclass(slots=True)
 class ActiveJob:
     """body: the resource as last seen. orphaned: when its resource was found to be gone. outcome_written: the status
-    says how it ended. suspending: its machine was told to stop and undo, not to fail. last_patch: of the status."""
+    says how it ended. suspending: its machine was told to stop and undo, not to fail. last_patch: of the status.
+    replacement: its machine is there to undo what one that raised had begun; first_defect: what that one raised.
+    given_up: how it ends without its machine.
+    """
 
     uid: str
     namespace: str
@@ -79,6 +98,10 @@ class ActiveJob:
     status_written: float = 0.0
     last_patch: Object | None = None
     losses: int = 0
+    replacement: bool = False
+    given_up: Outcome | None = None
+    defects: Defects = field(default_factory=Defects)
+    first_defect: str = ""
 
     @property
     def machine(self) -> Coordinator:
@@ -90,12 +113,14 @@ class ActiveJob:
 
     def act(self, action: Action) -> None:
         """Carries out what the machine asks for."""
+        if self.given_up is not None:
+            return
         if isinstance(action, StartWorker):
             self.launcher.start(action.worker, action.epoch)
         elif isinstance(action, StopWorker):
             if self.machine.phase not in (Phase.COMPLETE, Phase.FAILED):
                 self.launcher.stop(action.worker, now=action.now)
-        elif isinstance(action, Note) and action.reason != str(Phase.FAILED):
+        elif isinstance(action, Note) and action.reason not in TOLD_LATER:
             self.world.recorder.tell(self.body, action.reason, action.message, warning=action.warning)
         self.world.wake(self.uid)
 
@@ -104,7 +129,7 @@ class ActiveJob:
         loss = self.launcher.last_loss
         if loss is not None:
             self.loss = Loss(*loss, at=self.world.wall())
-        if self.machine.over:
+        if self.machine.over or self.given_up is not None:
             return
         self.losses += 1
         _, pod, end = loss if loss is not None else (worker, "", None)
@@ -112,15 +137,33 @@ class ActiveJob:
             self.world.recorder.tell(self.body, end.reason, f"worker {worker} ({pod}): {why}", warning=True)
         self.hosted.perform(self.machine.worker_gone(worker, incarnation, why, fault, self.world.clock(), crashed))
 
+    def missed(self, worker: int, why: str, pod: Object | None) -> None:
+        """A worker went while no operator was there. pod: what is left of it."""
+        end = ended(pod) if pod is not None else None
+        if pod is not None and end is not None:
+            self.loss = Loss(worker, pod["metadata"]["name"], end, at=self.world.wall())
+            why = end.why
+        self.hosted.perform(self.machine.missed(worker, why, end is not None and end.fault))
+
     def keeps(self, pod: Object) -> bool:
         """Whether one of its pods that ended stays."""
         if self.suspending:
             return policies.keeps_every_pod(self.body)
         return policies.keeps_pod(self.body, pod, failed=self.machine.cause is not None)
 
+    def defect(self, error: BaseException) -> None:
+        """Something that its machine does not survive, or it might."""
+        log.error("%s/%s: its coordinator cannot go on: %s", self.namespace, self.name, error, exc_info=error)
+        if self.defects.add(error, self.world.clock()):
+            self.world.wake(self.uid)
+
     def tick(self) -> None:
+        if self.given_up is not None:
+            return
         if not self.machine.over:
             self.machine.hindrance = self.launcher.hindrance
+            if self.launcher.queued:  # it waits for its turn, and nothing is wrong
+                self.machine.held_up(self.world.clock())
             self.hosted.perform(self.machine.tick(self.world.clock()))
         if self.machine.over and self.over_since is None:
             self.over_since = self.world.clock()
@@ -145,20 +188,16 @@ class ActiveJob:
 
 
 def take_up(
-    world: World, body: Object, job: ShuffleJob, message: Job, trust: Trust, generation: int, survivors: bool
+    world: World, body: Object, job: ShuffleJob, message: Job, trust: Trust, generation: int, workers: int
 ) -> ActiveJob:
-    """Host a job and have its workers started; those of an earlier coordinator are expected back. `body` has the status
-    in which this generation was noted."""
+    """Host a job. workers: of an earlier coordinator's, which are expected back. `body` has the status in which this
+    generation was noted."""
     uid, namespace = body["metadata"]["uid"], body["metadata"]["namespace"]
     status = body.get("status") or {}
     machine = Coordinator(message, policies.settings_of(body, world.settings), generation)
-    workers = status.get("workers") or {}
-    machine.losses.failures = int(status.get("failures") or 0)
-    machine.losses.disruptions = int(status.get("disruptions") or 0)
-    machine.lost = int(workers.get("lost") or 0)
-    machine.replaced = int(workers.get("replaced") or 0)
     now = world.clock()
-    if survivors:
+    machine.restore(statuses.earlier(status, workers))
+    if workers:
         machine.expect_survivors(now)
     launcher = KubernetesLauncher(
         kube=world.kube,
@@ -170,12 +209,16 @@ def take_up(
         settings=world.pods,
         on_exit=lambda *_: None,
         clock=world.clock,
+        place=world.line.place(body),
+        created=world.pod_made,
+        absent=world.pod_absent,
     )
     hosted = world.server.host(machine, bytes.fromhex(trust.token), lambda _: None, secure=bool(trust.authority))
     hosted.may_stop = False  # first the outcome is written down
     active = ActiveJob(uid, namespace, body, world, hosted, launcher)
     launcher.on_exit = active.pod_ended
     hosted.act = active.act
+    hosted.raised = active.defect
     return active
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from shuffle_operator.launchers.pauses import Pauses
+
 log = logging.getLogger("shuffle.operator")
 
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
+LONGEST_PASS = 900.0
+"""Seconds after which a pass is broken off and tried again: each of its requests has a limit of its own, so this takes
+a defect, or a webhook that is slow for hundreds of pods."""
 
 
 class Watcher(Protocol):
@@ -33,12 +35,14 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    """due: when the next pass may begin (None: nothing is asked for). failures: in a row."""
+    """due: when the next pass may begin (None: nothing is asked for). running: a pass waits for room or is at work;
+    working: it is at work."""
 
     due: float | None = None
     asked: float = 0.0
-    failures: int = 0
+    pauses: Pauses = field(default_factory=Pauses)
     running: bool = False
+    working: bool = False
     timer: asyncio.TimerHandle | None = None
 
 
@@ -49,6 +53,7 @@ class WorkQueue:
     work: Callable[[str], Awaitable[float | None]]
     at_once: int = 32
     watcher: Watcher | None = None
+    longest: float = LONGEST_PASS
     clock: Callable[[], float] = time.monotonic
     _entries: dict[str, _Entry] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -92,24 +97,23 @@ class WorkQueue:
             began = self.clock()
             if self.watcher is not None:
                 self.watcher.began(began - entry.asked)
-            entry.due = None
+            entry.due, entry.working = None, True
             try:
-                again = await self.work(key)
+                async with asyncio.timeout(self.longest):
+                    again = await self.work(key)
             except Exception as error:
                 failed = True
                 log.log(_level(error), "a pass over job %s failed: %s", key, error, exc_info=_is_defect(error))
             took = self.clock() - began
-        entry.running = False
+        entry.running = entry.working = False
         if self.watcher is not None:
             self.watcher.ended(took, failed)
         if failed:
-            entry.failures += 1
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (entry.failures - 1)) * random.uniform(0.75, 1.25)
-            due = self.clock() + pause
+            due = self.clock() + entry.pauses.failed(self.clock())
             entry.due = due  # what was asked for meanwhile waits as well: it would fail as well
             entry.asked = due
         else:
-            entry.failures = 0
+            entry.pauses.worked()
             if again is not None and (entry.due is None or self.clock() + again < entry.due):
                 entry.due = entry.asked = self.clock() + again
         if self._closed:
@@ -127,9 +131,10 @@ class WorkQueue:
 
     @property
     def oldest(self) -> float:
-        """Seconds that the pass which is due for longest has been waiting."""
+        """Seconds that the pass which is due for longest has been waiting; one that is at work waits no longer."""
         now = self.clock()
-        return max((now - e.due for e in self._entries.values() if e.due is not None), default=0.0)
+        waiting = (now - e.due for e in self._entries.values() if e.due is not None and not e.working)
+        return max(0.0, max(waiting, default=0.0))
 
     async def close(self) -> None:
         """No further passes; those that run are broken off."""

@@ -1,7 +1,8 @@
 """Kubernetes events: what a person reads under `kubectl describe`. Written in the background, never waited for.
 
-Bounded: at most `WAITING` events wait to be written, further ones are dropped; the same sentence about the same job is
-told once, `MOST_PER_JOB` in all.
+What is not taken is tried again, in order and with pauses that grow, for `KEPT` seconds; then it is dropped, counted
+and may be told again. Bounded: at most `WAITING` events wait, further ones are dropped; the same sentence about the
+same job is told once, `MOST_PER_JOB` in all. Namespaces do not wait for each other.
 """
 
 from __future__ import annotations
@@ -10,31 +11,58 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections import Counter
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from shuffle_operator.api.spec import API_VERSION, KIND
 from shuffle_operator.kube import EVENTS, Kube, KubeError
+from shuffle_operator.launchers.pauses import Pauses
 
 log = logging.getLogger("shuffle.operator")
 
 COMPONENT = "shuffle-operator"
 WAITING = 5000
 """Events that wait to be written, a kilobyte each; more are not recorded (and counted): the log has them."""
+KEPT = 900.0
+"""Seconds for which one is tried: an API server is away for minutes while it is upgraded."""
 MOST_PER_JOB = 200
 LONGEST = 1024
+
+
+@dataclass(slots=True)
+class _Event:
+    """uid, digest: what it is known by. since: when it was told."""
+
+    uid: str
+    digest: str
+    since: float
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The events of one namespace, oldest first."""
+
+    events: deque[_Event] = field(default_factory=deque)
+    pauses: Pauses = field(default_factory=lambda: Pauses(1.0, 30.0))
 
 
 class Recorder:
     """`tell` may be called anywhere in the event loop's thread; `run` writes until it is cancelled."""
 
-    def __init__(self, kube: Kube, instance: str = "") -> None:
+    def __init__(self, kube: Kube, instance: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         self._kube = kube
         self._instance = instance
-        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(WAITING)
+        self._clock = clock
+        self._lanes: dict[str, _Lane] = {}
+        self._news = asyncio.Event()
         self._told: dict[str, set[str]] = {}
         self._count: Counter[str] = Counter()
+        self._last = 0
         self.dropped = 0
 
     def tell(self, job: dict[str, Any], reason: str, message: str, *, warning: bool = False) -> None:
@@ -47,18 +75,30 @@ class Recorder:
             return
         told.add(digest)
         self._count[uid] += 1
+        event = _Event(uid, digest, self._clock(), self._body(metadata, reason, message, warning))
+        if self.waiting >= WAITING:
+            self._drop(event, "too many wait")
+            return
+        self._lanes.setdefault(namespace, _Lane()).events.append(event)
+        self._news.set()
+
+    def _body(self, metadata: dict[str, Any], reason: str, message: str, warning: bool) -> dict[str, Any]:
+        """Its name has the time in it, as those of Kubernetes' own events: kubectl shows events of the same second in
+        the order of their names."""
         now = datetime.now(UTC)
+        self._last = max(self._last + 1, int(now.timestamp() * 1e6))
         stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = {
+        name = metadata["name"]
+        return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{name}.{uid[:8]}.{digest}", "namespace": namespace},
+            "metadata": {"name": f"{name}.{self._last:x}", "namespace": metadata["namespace"]},
             "involvedObject": {
                 "apiVersion": API_VERSION,
                 "kind": KIND,
-                "namespace": namespace,
+                "namespace": metadata["namespace"],
                 "name": name,
-                "uid": uid,
+                "uid": metadata["uid"],
                 "resourceVersion": metadata.get("resourceVersion", ""),
             },
             "type": "Warning" if warning else "Normal",
@@ -69,27 +109,56 @@ class Recorder:
             "lastTimestamp": stamp,
             "count": 1,
         }
-        try:
-            self._queue.put_nowait((namespace, body))
-        except asyncio.QueueFull:
-            self.dropped += 1
 
     def forget(self, uid: str) -> None:
         self._told.pop(uid, None)
         self._count.pop(uid, None)
 
+    @property
+    def waiting(self) -> int:
+        """Events that are not written yet."""
+        return sum(len(lane.events) for lane in self._lanes.values())
+
     async def run(self) -> None:
         while True:
-            namespace, body = await self._queue.get()
-            try:
-                await self._kube.create(EVENTS, namespace, body)
-            except KubeError as error:
-                if error.reason != "AlreadyExists":  # told before this operator was started
-                    log.info("an event was not recorded: %s", error)
-            finally:
-                self._queue.task_done()
+            self._news.clear()
+            ready = [name for name, lane in self._lanes.items() if lane.pauses.left(self._clock()) <= 0]
+            for namespace in ready:
+                await self._write(namespace)
+            if not ready:
+                pauses = [lane.pauses.left(self._clock()) for lane in self._lanes.values()]
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), min(pauses, default=None))
+
+    async def _write(self, namespace: str) -> None:
+        """The oldest of a namespace's."""
+        lane = self._lanes[namespace]
+        event = lane.events[0]
+        try:
+            await self._kube.create(EVENTS, namespace, event.body)
+        except KubeError as error:
+            if _may_mend(error) and self._clock() - event.since < KEPT:
+                lane.pauses.failed(self._clock())
+                return
+            if error.reason != "AlreadyExists":  # taken, and the answer was lost
+                self._drop(event, error.message)
+        lane.events.popleft()
+        lane.pauses.worked()
+        if not lane.events:
+            del self._lanes[namespace]
+
+    def _drop(self, event: _Event, why: str) -> None:
+        self.dropped += 1
+        self._told.get(event.uid, set()).discard(event.digest)
+        log.warning("an event was not recorded (%s): %s", why, event.body["message"])
 
     async def drain(self, within: float = 2.0) -> None:
         """Wait until all that waits is written, at most so long."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), within)
+        end = self._clock() + within
+        while self._lanes and self._clock() < end:  # noqa: ASYNC110 - at the end of the process, for a moment
+            await asyncio.sleep(0.01)
+
+
+def _may_mend(error: KubeError) -> bool:
+    """Whether it may be taken later: not reached, busy, or a failure of the server's."""
+    return error.status in (0, 408, 429) or error.status >= 500

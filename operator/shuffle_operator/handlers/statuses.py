@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from shuffle_operator.api.status import MAX_PLAN
+from shuffle_operator.coordinator.earlier import Earlier
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.handlers.policies import time_of
@@ -23,6 +24,9 @@ Object = dict[str, Any]
 
 LONGEST_MESSAGE = 4096
 LONGEST_CAUSE = 1024
+
+KNOWN_LATER = ("rows", "partitions", "barrier", "plan", "method")
+"""Parts of a status that a coordinator knows once it has a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,17 @@ class Loss:
 
 
 def running(
-    machine: Coordinator, now: float, wall: datetime, before: Object, loss: Loss | None, hindrance: str
+    machine: Coordinator,
+    now: float,
+    wall: datetime,
+    before: Object,
+    loss: Loss | None,
+    hindrance: str,
+    *,
+    begun: bool = True,
 ) -> Object:
-    """The status of a job that runs or has just ended. now: of the machine's clock; wall: the same moment."""
+    """The status of a job that runs or has just ended. now: of the machine's clock; wall: the same moment. begun: there
+    has been a pod of it."""
     told = snapshot(machine, now)
     message = told.message
     if hindrance and told.workers_ready < told.workers_desired and machine.cause is None and not machine.over:
@@ -60,7 +72,7 @@ def running(
     status: Object = {
         "phase": phase,
         "message": message[:LONGEST_MESSAGE],
-        "startTime": before.get("startTime"),
+        "startTime": before.get("startTime") or (stamp(wall) if begun else None),
         "method": told.method or None,
         "plan": _plan(told.tree),
         "progress": int(told.progress),
@@ -94,15 +106,38 @@ def running(
         },
         "lastFailure": _last_failure(machine, loss, wall, before.get("lastFailure")),
     }
+    if machine.ledger is None:  # what an earlier coordinator knew holds until this one knows better
+        status |= {key: before[key] for key in KNOWN_LATER if key in before}
+        status["bytes"]["written"] = (before.get("bytes") or {}).get("written", 0)
     if machine.phase is Phase.COMPLETE:
         status["output"] = {"path": told.output, "files": told.files, "manifest": told.manifest.rsplit("/", 1)[-1]}
     return _pruned(status)
 
 
-def ended(status: Object, outcome: Outcome, wall: datetime) -> Object:
-    """The status of a job that is over, made from its last."""
+def earlier(status: Object, workers: int) -> Earlier:
+    """What a status says of the coordinators so far. workers: that are still there."""
+    counted, sizes = status.get("workers") or {}, status.get("bytes") or {}
+    return Earlier(
+        failures=int(status.get("failures") or 0),
+        disruptions=int(status.get("disruptions") or 0),
+        lost=int(counted.get("lost") or 0),
+        replaced=int(counted.get("replaced") or 0),
+        bytes_read=int(sizes.get("read") or 0),
+        bytes_sent=int(sizes.get("sent") or 0),
+        bytes_spilled=int(sizes.get("spilled") or 0),
+        progress=float(status.get("progress") or 0),
+        workers=workers,
+    )
+
+
+def ended(status: Object, outcome: Outcome, wall: datetime, *, leaves: bool = False) -> Object:
+    """The status of a job that is over, made from its last. leaves: something of it is still to be removed."""
     phase = "Complete" if outcome.complete else "Failed"
     result = {**status, "phase": phase, "completionTime": stamp(wall)}
+    if "workers" in status:
+        result["workers"] = {**status["workers"], "ready": 0}
+    if leaves:
+        result["cleaningUp"] = True
     result["message"] = (outcome.message if outcome.complete else f"{outcome.reason}: {outcome.message}")[
         :LONGEST_MESSAGE
     ]

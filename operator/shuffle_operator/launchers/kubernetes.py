@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shuffle_operator.api.problems import InvalidJob
@@ -18,6 +18,8 @@ from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube import PODS, Kube, KubeError, Object
 from shuffle_operator.launchers import isolation
 from shuffle_operator.launchers.base import OnExit
+from shuffle_operator.launchers.line import Line, Place, exceeded, too_large
+from shuffle_operator.launchers.pauses import Pauses
 from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, Trust, is_owned, pod_name, trust_of, worker_pod
 from shuffle_operator.launchers.pod_state import (
     Ended,
@@ -37,6 +39,10 @@ EXIT_PATIENCE = 15.0
 """Seconds for workers of a job that is over to end by themselves, which keeps their logs."""
 KEPT_PODS = 20
 """Failed pods that a running job keeps for their logs."""
+PER_PASS = 64
+"""Pods that one pass creates at most: a webhook may take a second for each, and a pass should not take minutes."""
+UNSEEN = 30.0
+"""Seconds for the watch to show a pod that was created."""
 
 
 @dataclass(slots=True)
@@ -52,12 +58,24 @@ class KubernetesLauncher:
     settings: PodSettings
     on_exit: OnExit
     clock: Callable[[], float] = time.monotonic
+    place: Place | None = None
+    """In the line of those that wait for a quota; None: it has one of its own."""
+    created: Callable[[Object], None] = lambda _: None
+    """Called with each pod that was made, as the API server answered; what the watch shows comes later."""
+    absent: Callable[[Object], None] = lambda _: None
+    """Called with each pod that turned out not to be there."""
     last_loss: tuple[int, str, Ended] | None = None
     """Worker, pod, how it ended: the latest."""
     refused: str = ""
     """Why Kubernetes refuses these pods, now and for ever; "" where it does not."""
     frozen: bool = False
     """Nothing is created any more."""
+    had_pods: bool = False
+    """There has been a pod of the job's."""
+    queued: bool = False
+    """A quota is in the way of its pods, and nothing else is wrong."""
+    more: bool = False
+    """Pods are due that the last pass did not create, for there were many."""
     _wanted: dict[int, str] = field(default_factory=dict)
     _pods: dict[str, Object] = field(default_factory=dict)
     _created: dict[str, float] = field(default_factory=dict)  # name -> when, until it is observed
@@ -68,6 +86,12 @@ class KubernetesLauncher:
     _over_since: float | None = None
     _isolated: bool = False
     _trouble: str = ""
+    _pauses: Pauses = field(default_factory=Pauses)
+    _line: Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        body = {"metadata": {"name": self.job.metadata.name, "namespace": self.namespace, "uid": self.uid}}
+        self._line = self.place or Line(lambda _: None, self.clock).place(body)
 
     # -- what is wanted ----------------------------------------------------------------------------------------------
 
@@ -91,17 +115,23 @@ class KubernetesLauncher:
             self._over_since = self.clock()
         self.frozen = True
         self._wanted.clear()
+        self._line.leave()
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
     def observe(self, pods: Mapping[str, Object]) -> None:
         """pods: all of the job's, by name. Tells `on_exit` of those that ended."""
+        before = self._living()
         self._pods = {name: pod for name, pod in pods.items() if is_owned(pod, self.uid)}
+        self.had_pods = self.had_pods or bool(self._pods)
+        if before - self._living():
+            self._line.freed()
+        late = self.clock() - UNSEEN
+        for name in [n for n, at in self._created.items() if n in self._pods or (at < late and self.frozen)]:
+            del self._created[name]
+        self._seen.update(name for name in self._wanted.values() if name in self._pods)
         for worker, name in list(self._wanted.items()):
             pod = self._pods.get(name)
-            if pod is not None:
-                self._created.pop(name, None)
-                self._seen.add(name)
             end = ended(pod) if pod is not None else self._vanished(name)
             if end is not None and end.going:
                 continue  # its worker was told, and hands over what it has; it is over when its process is
@@ -112,9 +142,12 @@ class KubernetesLauncher:
                 incarnation = incarnation_of(pod) if pod is not None else None
                 self.on_exit(worker, incarnation, end.why, end.fault, end.crashed)
 
+    def _living(self) -> set[str]:
+        return {name for name, pod in self._pods.items() if not is_over(pod)}
+
     def _vanished(self, name: str) -> Ended | None:
         """It was there, by the API server's word, and is not."""
-        if name in self._created and self.clock() - self._created[name] < 30:
+        if name in self._created and self.clock() - self._created[name] < UNSEEN:
             return None  # the watch has not shown it yet
         if name in self._created or name in self._deleted or name in self._seen:
             self._created.pop(name, None)
@@ -141,24 +174,64 @@ class KubernetesLauncher:
     # -- bringing the two together -----------------------------------------------------------------------------------
 
     async def settle(self, keep: Callable[[Object], bool]) -> None:
-        """Make the requests that are due. keep: which of the pods that ended stay. Raises KubeError where trying again
-        may help; what it says until then is the `hindrance`."""
+        """Make the requests that are due. keep: which of the pods that ended stay. What was refused is the `hindrance`,
+        and is asked for again with pauses that grow. Raises KubeError where pods cannot be deleted."""
         missing = [
             (worker, name)
             for worker, name in sorted(self._wanted.items())
             if name not in self._pods and name not in self._created
         ]
-        try:
-            if not self.frozen and not self.refused:
-                await self._isolate()
-                for at in range(0, len(missing), AT_ONCE):
-                    await asyncio.gather(*(self._create(w, n) for w, n in missing[at : at + AT_ONCE]))
-            self._trouble = ""
-        except KubeError as error:
-            wanted = self._isolated or not self.settings.isolated
-            self._trouble = f"pods cannot be created: {error.message}" if wanted else error.message
-            raise
+        self.more = False
+        to_isolate = self.settings.isolated and not self._isolated
+        if self.frozen or self.refused or not (missing or to_isolate):
+            self._line.leave()
+            self._trouble, self.queued = "", False
+        elif self._pauses.left(self.clock()) <= 0:
+            await self._create_some(missing)
         await self._clear(keep)
+
+    async def _create_some(self, missing: Sequence[tuple[int, str]]) -> None:
+        """As many as one pass may; where a quota is full one after another, when it is this job's turn."""
+        due = list(missing[:PER_PASS])
+        try:
+            await self._isolate()
+            while due and not self.refused:
+                wait = self._line.turn()
+                if wait is None:
+                    self._trouble, self.queued = self._line.sentence, True
+                if wait != 0:
+                    return
+                at_once = 1 if self._line.crowded else AT_ONCE
+                await self._create_all(due[:at_once])
+                due = due[at_once:]
+        except KubeError as error:
+            self._note(error)
+            return
+        self._pauses.worked()
+        self._trouble, self.queued = "", False
+        self.more = len(missing) > PER_PASS
+
+    async def _create_all(self, some: Sequence[tuple[int, str]]) -> None:
+        """Together. Raises the KubeError of the first that was refused, once the others are through."""
+        results = await asyncio.gather(*(self._create(w, n) for w, n in some), return_exceptions=True)
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
+
+    def _note(self, error: KubeError) -> None:
+        """What was refused, and when to ask again."""
+        quota = exceeded(error.message)
+        self.queued = bool(quota)
+        wanted = self._isolated or not self.settings.isolated
+        if quota:
+            self._line.refused(quota)
+            self._trouble = f"waiting for room in the quota {quota}: {error.message}"
+            return
+        self._line.leave()
+        self._pauses.failed(self.clock())
+        self._trouble = f"pods cannot be created: {error.message}" if wanted else error.message
+        if too_large(error.message):
+            self._trouble += "; one worker asks for more than the quota holds: lower workers.resources, or raise it"
 
     async def _isolate(self) -> None:
         """Before the first pod, and once more where an operator takes the job up: it may have begun without."""
@@ -177,6 +250,9 @@ class KubernetesLauncher:
         try:
             made = await self.kube.create(PODS, self.namespace, body)
             self._pods.setdefault(name, made)
+            self.had_pods = True
+            self._line.created()
+            self.created(made)
         except KubeError as error:
             del self._created[name]
             if error.reason == "AlreadyExists":
@@ -193,6 +269,7 @@ class KubernetesLauncher:
         if not is_owned(pod, self.uid):
             raise KubeError(409, "AlreadyExists", f"pod {name} exists and belongs to something else")
         self._pods[name] = pod
+        self.created(pod)
 
     async def _clear(self, keep: Callable[[Object], bool]) -> None:
         """Delete what is in the way, and of what has ended all that need not be kept."""
@@ -218,9 +295,11 @@ class KubernetesLauncher:
         return since is not None and is_running(pod) and self.clock() - since < EXIT_PATIENCE
 
     async def _delete(self, name: str, grace: int | None) -> None:
-        uid = self._pods[name]["metadata"]["uid"]
-        await self.kube.delete(PODS, self.namespace, name, uid=uid, grace=grace)
+        pod = self._pods[name]
+        there = await self.kube.delete(PODS, self.namespace, name, uid=pod["metadata"]["uid"], grace=grace)
         self._deleted.add(name)
+        if not there:
+            self.absent(pod)
 
     async def close(self) -> None:
         """Nothing to do: what is left belongs to the job, and goes with it."""

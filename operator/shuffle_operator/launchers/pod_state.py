@@ -1,12 +1,14 @@
 """What a worker's pod says of itself: whether it is over and why, or what keeps it from starting. Pure.
 
-A worker that ended is a *fault* where the job made it end (an exit code, too little memory, too much on scratch), and a
-*disruption* where something else did (eviction, preemption, deletion, a lost node). Only faults count against
-`backoffLimit`.
+A worker that ended is a *fault* where the job made it end (an exit code, a crash, too little memory, too much on
+scratch), and a *disruption* where something else did (eviction, preemption, deletion, a lost node, SIGKILL or SIGTERM
+from outside). Only faults count against `backoffLimit`. docs/kubernetes.md has the table; a test holds it to this.
 """
 
 from __future__ import annotations
 
+import re
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,10 @@ Object = dict[str, Any]
 
 QUOTED = 600
 """Characters of what a container said last that are quoted."""
+
+FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM})
+"""Signals that say nothing against a worker's process. Where the kernel kills one that has too little memory, the
+container's state says so (OOMKilled)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +127,14 @@ def _exited(terminated: Object) -> Ended:
     reason = str(terminated.get("reason") or "Error")
     if code == 0:
         return Ended("Completed", "its process ended", fault=False, exit_code=0)
-    if code - 128 in CRASHES:
+    number = code - 128
+    if number in CRASHES:
         at = trail.said(str(terminated.get("message") or ""))
-        return Ended("Crashed", crash(code - 128, at), fault=True, exit_code=code)
-    if code > 128:
-        return Ended("Killed", f"its process was ended by signal {code - 128}", fault=False, exit_code=code)
+        return Ended("Crashed", crash(number, at), fault=True, exit_code=code)
+    if number in set(signal.Signals):
+        outside = number in FROM_OUTSIDE
+        why = f"its process was ended by signal {number} ({signal.Signals(number).name})"
+        return Ended("Killed" if outside else "Crashed", why, fault=not outside, exit_code=code)
     lines = [line for line in str(terminated.get("message") or "").splitlines() if line.strip()]
     said = f": {lines[-1][:QUOTED]}" if lines else ""
     return Ended(reason, f"its process ended with exit code {code}{said}", fault=True, exit_code=code)
@@ -146,11 +155,22 @@ def _out_of_memory(pod: Object) -> str:
     )
 
 
+_OWN_DISK = (
+    "exceeds the limit",
+    "exceeds the total limit",
+    "exceeded its local ephemeral storage limit",
+    "ephemeral local storage usage",
+)
+"""What a kubelet says where a pod has written more than it may; otherwise it was the node that had too little."""
+_VOLUME = re.compile(r'EmptyDir volume "([^"]+)"')
+
+
 def _evicted(message: str) -> Ended:
-    own = (
-        "exceeds the limit" in message
-        or "exceeds the total limit" in message
-        or "ephemeral local storage usage" in message
+    if not any(words in message for words in _OWN_DISK):
+        return Ended("Evicted", f"Evicted: {message[:QUOTED]}", fault=False)
+    volume = _VOLUME.search(message)
+    other = volume is not None and volume[1] != "scratch"
+    advice = (
+        f"the volume {volume[1]} is too small" if volume is not None and other else "raise workers.scratch.sizeLimit"
     )
-    advice = "; raise workers.scratch.sizeLimit" if own else ""
-    return Ended("Evicted", f"Evicted: {message[:QUOTED]}{advice}", fault=own)
+    return Ended("OutOfDisk", f"OutOfDisk: {message[:QUOTED].rstrip()}; {advice}", fault=True)

@@ -1,0 +1,58 @@
+"""What coordinators of the job before this one had got to, and why a job is less far than it was.
+
+A job's counters outlive its coordinators: they are in the resource's status, and a new one begins with them
+(`Core.restore`). What it can know by itself (rows, groups) it learns from the workers and the output (`rebuild.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """failures, disruptions, lost, replaced: of workers, so far. bytes: by what became of them. progress: percent.
+    workers: that are still there."""
+
+    failures: int = 0
+    disruptions: int = 0
+    lost: int = 0
+    replaced: int = 0
+    bytes_read: int = 0
+    bytes_sent: int = 0
+    bytes_spilled: int = 0
+    progress: float = 0.0
+    workers: int = 0
+
+
+LEAST = 0.5
+"""Percent by which a job must fall back for that to be worth a word."""
+
+
+@dataclass(slots=True)
+class Setback:
+    """best: the percent that the job had reached before it fell back. why: it fell back; "" where it did not, or has
+    made up for it. cause: what happened last that may let it fall back."""
+
+    best: float = 0.0
+    why: str = ""
+    cause: str = ""
+    _last: float = 0.0
+
+    def restore(self, progress: float, cause: str) -> None:
+        self.best = self._last = progress
+        self.cause = cause
+
+    def follow(self, progress: float) -> None:
+        """As far it is now."""
+        if progress < self._last - LEAST:
+            self.best = max(self.best, self._last)
+            self.why = self.cause or "work that was done had to be done again"
+        if progress >= self.best:
+            self.best, self.why = progress, ""
+        self._last = progress
+
+    @property
+    def sentence(self) -> str:
+        """'; it was at 63 % before ...', for as long as it is below that."""
+        return f"; it was at {self.best:.0f} % before {self.why}" if self.why else ""

@@ -1,0 +1,264 @@
+"""From a resource to a job that runs: checked, its generation noted, its token made, its machine put together.
+
+Each step before the machine is one that may fail for long: a quota or a webhook in the way of the job's Secret, say.
+What fails is tried again with pauses that grow, the status and an event say what it is in Kubernetes' own words, and
+`startupDeadlineSeconds` ends it. The generation that was noted is used however often a later step is tried.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from shuffle_operator.api.problems import InvalidJob
+from shuffle_operator.api.restrictions import Restrictions, restriction_problems
+from shuffle_operator.api.spec import ShuffleJob
+from shuffle_operator.api.validation import check_job
+from shuffle_operator.coordinator.rebuild import EPOCHS
+from shuffle_operator.coordinator.server import digest_of
+from shuffle_operator.handlers import policies, statuses
+from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of, take_up
+from shuffle_operator.handlers.cache import Cache
+from shuffle_operator.handlers.defects import Defects
+from shuffle_operator.handlers.statuses import Outcome
+from shuffle_operator.handlers.writer import StatusWriter
+from shuffle_operator.kube import PODS, SECRETS, KubeError
+from shuffle_operator.launchers.kubernetes import KILL_GRACE
+from shuffle_operator.launchers.pauses import Pauses
+from shuffle_operator.launchers.pod import (
+    PodSettings,
+    Trust,
+    credential_problems,
+    is_owned,
+    secret_name,
+    token_secret,
+    trust_of,
+    worker_pod,
+)
+from shuffle_operator.launchers.pod_state import is_live
+from shuffle_worker.protocol.messages import Job
+from shuffle_worker.units import counted, readable
+
+log = logging.getLogger("shuffle.operator")
+
+Object = dict[str, Any]
+
+
+class CannotBegin(Exception):
+    """A request that must come before the workers was refused. what: a sentence without its end."""
+
+    def __init__(self, what: str, error: KubeError) -> None:
+        super().__init__(f"{what}: {error.message}")
+        self.message = f"{what}: {error.message}"
+        self.reached = error.status != 0
+        """The API server answered."""
+
+
+@dataclass(slots=True)
+class Beginning:
+    """A job on its way. since: when this operator first tried. generation: what was noted, -1 before that."""
+
+    since: float
+    generation: int = -1
+    pauses: Pauses = field(default_factory=Pauses)
+    defects: Defects = field(default_factory=Defects)
+
+
+class Beginner:
+    """`under_way`: the jobs that are being begun, by uid."""
+
+    def __init__(self, world: World, cache: Cache, writer: StatusWriter, active: dict[str, ActiveJob]) -> None:
+        self.world = world
+        self.under_way: dict[str, Beginning] = {}
+        self._cache = cache
+        self._writer = writer
+        self._active = active
+
+    async def begin(self, body: Object) -> float | None:
+        """Returns seconds until the next pass; 0.0 where the job runs, or is over. Raises KubeError."""
+        uid = body["metadata"]["uid"]
+        now = self.world.clock()
+        way = self.under_way.setdefault(uid, Beginning(now))
+        if way.pauses.left(now) > 0:
+            return way.pauses.left(now)
+        try:
+            return await self._begin(body, way)
+        except InvalidJob as error:
+            return await self._refuse(body, "InvalidSpec", error.message)
+        except CannotBegin as error:
+            return await self._hindered(body, way, error)
+        except KubeError:
+            raise
+        except Exception as error:
+            if not way.defects.add(error, now):
+                raise
+            log.exception("job %s cannot be begun", uid)
+            return await self._refuse(body, "Internal", way.defects.sentence("starting the job"))
+
+    def forget(self, uid: str) -> None:
+        self.under_way.pop(uid, None)
+
+    async def _begin(self, body: Object, way: Beginning) -> float | None:
+        uid = body["metadata"]["uid"]
+        job, message = checked(body, self.world.pods, self.world.restrictions)
+        live = [p for p in self._cache.pods(uid).values() if is_owned(p, uid) and is_live(p)]
+        trust = next((t for p in live if (t := trust_of(p)) is not None and self._is_ours(t, uid)), None)
+        strangers = [p for p in live if trust_of(p) != trust or trust is None]
+        noted: Object | None = body
+        before = body.get("status") or {}
+        if way.generation < 0 or policies.generation_of(body) != way.generation:
+            generation = policies.next_generation(body)
+            noted = await self.note_intent(body, generation)
+            if noted is None:
+                return None
+            way.generation = generation
+        assert noted is not None
+        await self._dismiss(noted, strangers, trust)
+        if trust is None:
+            trust = await self._new_trust(noted)
+        staying = len(live) - len(strangers)
+        active = take_up(self.world, noted, job, message, trust, way.generation, staying)
+        self._active[uid] = active
+        active.launcher.observe(self._cache.pods(uid))
+        begin(active)
+        for pod in strangers:
+            active.missed(worker_of(pod), "it trusts the certificates of an earlier operator", None)
+        self._miss(active, before, len(live))
+        self._announce(active, noted, message, staying)
+        self.forget(uid)
+        return 0.0
+
+    def _miss(self, active: ActiveJob, before: Object, live: int) -> None:
+        """Count the workers that went while no operator was there. before: the status of then; live: workers that were
+        found alive."""
+        known = int((before.get("workers") or {}).get("ready") or 0)
+        pods = [pod for pod in self._cache.pods(active.uid).values() if is_owned(pod, active.uid)]
+        taken = {worker_of(pod) for pod in pods if is_live(pod)}
+        last = {worker_of(pod): pod for pod in sorted(pods, key=_epoch) if not is_live(pod)}
+        empty = [w for w in range(active.machine.job.workers) if w not in taken]
+        for worker in sorted(empty, key=lambda w: w not in last)[: max(0, known - live)]:
+            active.missed(worker, "its pod went while no operator was there", last.get(worker))
+
+    def _announce(self, active: ActiveJob, noted: Object, message: Job, staying: int) -> None:
+        tell, generation = self.world.recorder.tell, active.machine.generation
+        if generation == 0 or not policies.started_at(noted):
+            tell(noted, "Started", f"{counted(message.workers, 'worker')} of {readable(message.memory)} each")
+            return
+        patience = active.machine.settings.patience
+        waits = f"it waits up to {patience:.0f} s for the {counted(staying, 'worker')} there to say what they hold"
+        if not staying:
+            waits = "none of its workers is there, so they are started anew; what is written is kept"
+        at = int(active.machine.percent)
+        tell(noted, "TakenOver", f"operator {generation + 1} of this job took it over at {at} %: {waits}")
+
+    async def note_intent(self, body: Object, generation: int) -> Object | None:
+        """The generation is written down before it is used. None where the job is gone."""
+        before = body.get("status") or {}
+        status = {key: value for key, value in before.items() if key != "conditions"}
+        status |= {"phase": "Pending", "epoch": generation * EPOCHS}
+        if generation == 0 or before.get("phase") == "Suspended":
+            status["message"] = "Pending: starting workers"
+        else:
+            status["phase"] = before.get("phase", "Pending")
+            status["message"] = f"{status['phase']}: a new operator takes the job over; its workers keep what they have"
+        return await self._writer.write(body, statuses.with_conditions(status, body, None, self.world.wall()))
+
+    async def _hindered(self, body: Object, way: Beginning, error: CannotBegin) -> float | None:
+        """Say what is in the way, and end it when the job's time to start is over."""
+        now = self.world.clock()
+        body = self._cache.job(body["metadata"]["uid"]) or body
+        limit = policies.settings_of(body, self.world.settings).startup_deadline
+        if now - way.since > limit and error.reached:
+            said = f"the job could not be started within startupDeadlineSeconds, {limit:.0f} s: {error.message}"
+            return await self._refuse(body, "StartupDeadlineExceeded", said)
+        pause = way.pauses.failed(now)
+        log.warning("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], error.message)
+        if error.reached:
+            self.world.recorder.tell(body, "CannotStart", error.message, warning=True)
+            await self._writer.say(body, error.message)
+        return min(pause, max(0.1, way.since + limit - now))
+
+    async def _refuse(self, body: Object, reason: str, message: str) -> float | None:
+        """It is over before it began; what an earlier operator started for it goes."""
+        body = self._cache.job(body["metadata"]["uid"]) or body
+        status = {key: value for key, value in (body.get("status") or {}).items() if key != "conditions"}
+        leaves = policies.was_started(body)
+        await self._writer.conclude(body, status, Outcome(False, reason, message), leaves=leaves)
+        self.forget(body["metadata"]["uid"])
+        return 0.0
+
+    # -- how workers and operator know each other --------------------------------------------------------------------
+
+    def _is_ours(self, trust: Trust, uid: str) -> bool:
+        """Whether this operator can be who workers take for their coordinator. Those that were started without TLS can
+        be told nothing else, and go on so until the job is over."""
+        authority = self.world.authority
+        return not trust.authority or (authority is not None and trust.authority == authority.fingerprint(uid))
+
+    async def _dismiss(self, body: Object, strangers: list[Object], trust: Trust | None) -> None:
+        """Workers that would not talk to this operator make room for others, rather than knock for ever. trust: of
+        those that stay."""
+        if not strangers:
+            return
+        metadata = body["metadata"]
+        uid, name, namespace = metadata["uid"], metadata["name"], metadata["namespace"]
+        why = "whose seed is lost" if self.world.authority is not None else "which had TLS, as this one has not"
+        said = (
+            f"{len(strangers)} workers are replaced: they trust the certificates of an earlier operator, {why}; what "
+            "they had not written is done again"
+        )
+        self.world.recorder.tell(body, "AuthorityLost", said, warning=True)
+        past = {t.authority for p in strangers if (t := trust_of(p)) is not None}
+        try:
+            for authority in past - ({trust.authority} if trust is not None else set()):
+                await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid, authority))
+            for pod in strangers:
+                found = pod["metadata"]
+                await self.world.kube.delete(PODS, namespace, found["name"], uid=found["uid"], grace=KILL_GRACE)
+        except KubeError as error:
+            raise CannotBegin("workers of an earlier operator cannot be removed", error) from error
+
+    async def _new_trust(self, body: Object) -> Trust:
+        """Make the job's Secret: its token, and with TLS its certificates. One that is there is of a try before this
+        one, and nobody has read it."""
+        uid, name, namespace = body["metadata"]["uid"], body["metadata"]["name"], body["metadata"]["namespace"]
+        token, authority = secrets.token_urlsafe(32), self.world.authority
+        fingerprint, certificates = "", {}
+        if authority is not None:
+            fingerprint, certificates = authority.fingerprint(uid), authority.for_workers(uid)
+        secret = token_secret(name, uid, token, fingerprint, certificates)
+        try:
+            try:
+                await self.world.kube.create(SECRETS, namespace, secret)
+            except KubeError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+                await self.world.kube.delete(SECRETS, namespace, secret["metadata"]["name"])
+                await self.world.kube.create(SECRETS, namespace, secret)
+        except KubeError as error:
+            raise CannotBegin("the Secret with the job's token cannot be created", error) from error
+        return Trust(digest_of(token).hex(), fingerprint)
+
+
+def worker_of(pod: Object) -> int:
+    """A worker's index by its pod's name, 0 where it has none."""
+    index = pod["metadata"]["name"].split("-")[-2]
+    return int(index) if index.isdigit() else 0
+
+
+def _epoch(pod: Object) -> int:
+    epoch = pod["metadata"]["name"].rpartition("-")[2]
+    return int(epoch) if epoch.isdigit() else 0
+
+
+def checked(body: Object, settings: PodSettings, allowed: Restrictions) -> tuple[ShuffleJob, Job]:
+    """All that can be known to be wrong before anything is started. Raises InvalidJob."""
+    job = check_job({key: value for key, value in body.items() if key != "status"})
+    problems = [*credential_problems(job), *restriction_problems(job, allowed)]
+    if problems:
+        raise InvalidJob(problems, job.metadata.name)
+    message = message_of(job, body["metadata"]["uid"])
+    worker_pod(job, message.uid, 0, 0, message.memory, Trust(), settings)
+    return job, message

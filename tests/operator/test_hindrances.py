@@ -1,0 +1,248 @@
+"""What is in the way of a job, or goes wrong inside of the operator: said in the status, and never for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.handlers import beginning, giving_up, statuses
+from shuffle_operator.kube import JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
+from shuffle_worker.protocol.messages import Kind
+from tests.operator.conftest import NAMESPACE, Stage
+from tests.operator.puppets import Puppets
+from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready
+
+__all__ = ["puppets"]
+
+QUOTA = KubeError(403, "Forbidden", 'secrets "sorted-token" is forbidden: exceeded quota: few-secrets')
+WEBHOOK = KubeError(500, "InternalError", 'failed calling webhook "policy.example.com": connection refused')
+
+
+def message(stage: Stage, name: str = "sorted") -> str:
+    return str(stage.status(name).get("message"))
+
+
+def secrets_of_jobs(stage: Stage) -> list[str]:
+    return [name for kind, namespace, name in stage.kube.objects if (kind, namespace) == (SECRETS, NAMESPACE)]
+
+
+# -- before the machine ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusal", [QUOTA, WEBHOOK], ids=["quota", "webhook"])
+async def test_a_secret_that_cannot_be_created_has_a_deadline(
+    stage: Stage, puppets: Puppets, refusal: KubeError
+) -> None:
+    stage.kube.refusals["create", SECRETS] = refusal
+    await stage.submit(job(startupDeadlineSeconds=2))
+    await stage.until(lambda: refusal.message in message(stage))
+    assert message(stage).startswith("Pending: the Secret with the job's token cannot be created: ")
+    await stage.until(lambda: "CannotStart" in stage.events())
+    await until_phase(stage, "Failed")
+    assert message(stage).startswith("StartupDeadlineExceeded: ")
+    assert refusal.message in message(stage)
+    assert stage.status()["epoch"] == 0  # however often it was tried
+    assert stage.kube.requests["create", "secrets"] < 12
+
+
+async def test_a_secret_that_can_be_created_at_last_lets_the_job_run(stage: Stage, puppets: Puppets) -> None:
+    stage.kube.refusals["create", SECRETS] = WEBHOOK
+    await stage.submit(job())
+    await stage.until(lambda: "failed calling webhook" in message(stage))
+    del stage.kube.refusals["create", SECRETS]
+    await until_phase(stage, "Complete")
+
+
+async def test_a_job_that_is_hindered_can_be_suspended_and_deleted(stage: Stage, puppets: Puppets) -> None:
+    stage.kube.refusals["create", SECRETS] = QUOTA
+    await stage.submit(job())
+    await stage.until(lambda: "exceeded quota" in message(stage))
+    await patch(stage, suspend=True)
+    await stage.until(lambda: stage.status().get("phase") == "Suspended", within=10)
+    await patch(stage, suspend=False)
+    await stage.until(lambda: "exceeded quota" in message(stage))
+    await stage.kube.delete(JOBS, NAMESPACE, "sorted")
+    operator = stage.operator
+    assert operator is not None
+    await stage.until(lambda: not operator.reconciler.beginner.under_way)
+
+
+async def test_starting_a_job_that_raises_ends_as_internal(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*_: Any, **__: Any) -> Any:
+        raise KeyError("a field")
+
+    monkeypatch.setattr(beginning, "checked", raises)
+    await stage.submit(job())
+    await until_phase(stage, "Failed")
+    assert message(stage).startswith("Internal: starting the job failed 5 times (KeyError: 'a field')")
+
+
+# -- a machine that is of no use -------------------------------------------------------------------------------------
+
+
+async def test_a_machine_that_raises_is_given_up_and_its_output_removed(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puppets.hold.clear()
+    await stage.submit(job())
+    await until_ready(stage)
+    tick = Coordinator.tick
+
+    def raises(machine: Coordinator, now: float) -> Any:
+        if machine.generation == 0:
+            raise ZeroDivisionError("in the first one")
+        return tick(machine, now)
+
+    monkeypatch.setattr(Coordinator, "tick", raises)
+    await stage.until(lambda: "Internal" in message(stage))
+    puppets.hold.set()
+    await until_phase(stage, "Failed")
+    assert message(stage).startswith("Internal: its coordinator failed 5 times (ZeroDivisionError: in the first one)")
+    assert Kind.ABORT in puppets.carried_out
+    assert not any(pod["status"]["phase"] == "Running" for pod in stage.pods().values())
+    assert not secrets_of_jobs(stage)
+    assert "Internal" in stage.events()
+
+
+@pytest.mark.parametrize("method", ["tick", "sync", "register"])
+async def test_a_machine_whose_successor_raises_too_is_ended_without_one(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    if method != "register":
+        puppets.hold.clear()
+
+    def raises(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("always")
+
+    if method == "tick":
+        await stage.submit(job())
+        await until_ready(stage)
+        monkeypatch.setattr(Coordinator, method, raises)
+    else:
+        monkeypatch.setattr(Coordinator, method, raises)
+        await stage.submit(job(startupDeadlineSeconds=60))
+        puppets.hold.set()
+    await until_phase(stage, "Failed")
+    assert message(stage).startswith("Internal: its coordinator failed 5 times (ZeroDivisionError: always)")
+    assert not any(pod["status"]["phase"] == "Running" for pod in stage.pods().values())
+    assert not secrets_of_jobs(stage)
+    operator = stage.operator
+    assert operator is not None
+    assert not operator.reconciler.active
+
+
+async def test_a_status_that_cannot_be_made_does_not_keep_a_job_for_ever(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*_: Any, **__: Any) -> Any:
+        raise ValueError("no status")
+
+    monkeypatch.setattr(statuses, "running", raises)
+    await stage.submit(job())
+    await until_phase(stage, "Failed")
+    assert "ValueError: no status" in message(stage)
+
+
+async def test_one_exception_is_survived(stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch) -> None:
+    tick, raised = Coordinator.tick, []
+
+    def raises(machine: Coordinator, now: float) -> Any:
+        if len(raised) < 2:
+            raised.append(now)
+            raise ZeroDivisionError("now and then")
+        return tick(machine, now)
+
+    monkeypatch.setattr(Coordinator, "tick", raises)
+    await stage.submit(job())
+    await until_phase(stage, "Complete")
+
+
+async def test_a_deadline_holds_where_the_machine_does_not_keep_it(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puppets.hold.clear()
+    await stage.submit(job(activeDeadlineSeconds=1))
+    await until_ready(stage)
+    monkeypatch.setattr(Coordinator, "tick", lambda *_: [])
+    monkeypatch.setattr(giving_up, "OVERDUE", -70.0)
+    puppets.hold.clear()
+    await until_phase(stage, "Failed")
+    assert message(stage).startswith("DeadlineExceeded: the job took longer than its activeDeadlineSeconds, 1 s")
+    assert "may be left in /out" in message(stage)
+
+
+# -- the end ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["suspend", "delete", "fail"])
+async def test_a_job_ends_at_once_just_after_its_pods_were_created(stage: Stage, puppets: Puppets, way: str) -> None:
+    """The watch has not shown them yet, or only just."""
+    puppets.hold.clear()
+    made: list[str] = []
+    stage.kube.listeners.append(lambda kind, resource, _: made.append(kind) if resource == PODS else None)
+    await stage.submit(job())
+    await stage.until(lambda: made.count("ADDED") == 2)
+    if way == "suspend":
+        await patch(stage, suspend=True)
+    elif way == "delete":
+        await stage.kube.delete(JOBS, NAMESPACE, "sorted")
+    else:
+        await patch(stage, activeDeadlineSeconds=1)
+    puppets.hold.set()
+    operator = stage.operator
+    assert operator is not None
+    await stage.until(lambda: not operator.reconciler.active, within=15)
+    await stage.until(lambda: not [p for p in stage.pods().values() if p["status"]["phase"] == "Running"])
+
+
+async def test_pods_that_the_watch_does_not_show_go_with_the_job(stage: Stage, puppets: Puppets) -> None:
+    """They stay Pending, and no event of them comes: what the API server answered is enough."""
+    stage.kube.listeners.remove(puppets._heard)
+    deaf = [each for each in stage.kube.listeners if getattr(each, "__self__", None) is stage.watch()]
+
+    def only_jobs(kind: str, resource: Any, body: Any) -> None:
+        if resource == JOBS:
+            deaf[0](kind, resource, body)
+
+    stage.kube.listeners.insert(0, only_jobs)
+    stage.kube.listeners.remove(deaf[0])
+    await stage.submit(job())
+    await stage.until(lambda: len(stage.pods()) == 2)
+    await patch(stage, suspend=True)
+    await stage.until(lambda: not stage.pods(), within=10)
+    stage.kube.listeners.append(deaf[0])  # as it was, for the end of the test
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+async def test_a_crash_right_after_complete_leaks_nothing(stage: Stage, puppets: Puppets, tls: bool) -> None:
+    stage.tls = stage.policies = tls
+    await stage.kill()
+    operator = await stage.start(kubelet=False)
+    dead = asyncio.Event()
+
+    def fault(_number: int, done: bool) -> None:
+        if dead.is_set() or (done and stage.status().get("phase") == "Complete"):
+            dead.set()
+            raise asyncio.CancelledError
+
+    stage.kube.fault = fault
+    await stage.submit(job())
+    await stage.until(dead.is_set)
+    stage.kube.fault = lambda _number, _done: None
+    await stage.kill()
+    assert secrets_of_jobs(stage)
+    stage.tls = True
+    operator = await stage.start(kubelet=False)
+    await stage.until(lambda: not secrets_of_jobs(stage) and not stage.pods())
+    assert not [key for key in stage.kube.objects if key[0] == NETWORK_POLICIES]
+    await stage.until(lambda: "cleaningUp" not in stage.status())
+    assert stage.status()["workers"]["ready"] == 0
+    await stage.until(lambda: operator.queue.depth == 0)
+    quiet = len(stage.kube.writes)
+    await asyncio.sleep(1.2)
+    assert len(stage.kube.writes) == quiet
