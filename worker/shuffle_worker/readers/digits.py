@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Array, Bools, bools, call
+from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array
 
 SURE = 15
 """Digits that every double keeps."""
@@ -29,6 +29,14 @@ def kept(text: Array, values: Array) -> Bools:
         mask = _mask(~same)
         same[rest] = _same_numbers(text.filter(mask), back.filter(mask))
     return same
+
+
+def equal_text(text: Array, values: Array, rows: I64) -> Bools:
+    """Of these rows: whether the number is written as Arrow writes its double; where it is, `kept` is true too."""
+    if len(rows) < len(text):
+        picked = int64_array(rows)
+        text, values = text.take(picked), values.take(picked)
+    return bools(call("equal", text, values.cast(pa.string())))
 
 
 def _same_numbers(text: Array, back: Array) -> Bools:
@@ -72,8 +80,3 @@ def beyond(values: Array) -> bool:
     ends = call("min_max", values)
     least, most = ends["min"].as_py(), ends["max"].as_py()
     return bool(least < -EXACT or most > EXACT)
-
-
-def lost(text: Array) -> Bools:
-    """text: numbers in any form, without nulls. True where a double would not be the same number."""
-    return ~kept(text, text.cast(pa.float64()))

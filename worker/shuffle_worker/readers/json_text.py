@@ -10,18 +10,27 @@ Fields that the plan does not know are refused where all columns are read, and l
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.json as pj
 
-from shuffle_worker.plan.arrow import Field, call, children, parts, scalar
-from shuffle_worker.plan.schema import convert
+from shuffle_worker.plan.arrow import Array, Field
 from shuffle_worker.readers.csv_text import SHOWN, misfit
+from shuffle_worker.readers.forms import DIGITS, Unfit
+from shuffle_worker.readers.json_columns import brought, found_field, holds_text, parsed_as
+from shuffle_worker.readers.json_digits import exact_type, lost_numbers, with_type
+from shuffle_worker.readers.json_own import MOST_DEEP, Path, members, numbers_at, own_texts, too_deep
 from shuffle_worker.readers.records import Lines
 from shuffle_worker.readers.text import Fault
 
 BLANKS = b" \t\r\n"
+
+Misfits = (pa.ArrowInvalid, pa.ArrowNotImplementedError, Unfit)
+"""What reading raises where text is not of the types that were asked for."""
+
+_CHANGED = re.compile(r"Column\(/(.*)\) changed from (\w+) to (\w+)")
 
 
 class JsonText:
@@ -32,6 +41,7 @@ class JsonText:
 
     def __init__(self, declared: pa.Schema, *, strict: bool = True, ignored: Sequence[str] = ()) -> None:
         self._declared = declared
+        self._declared_names = frozenset(declared.names)
         self._strict = strict
         self._ignored = frozenset(ignored)
         self.records = Lines()
@@ -41,12 +51,46 @@ class JsonText:
 
     def schema(self, names: Sequence[str], block: bytes) -> pa.Schema:  # noqa: ARG002
         found: list[Field] = []
+        block = one_break(block)
         if block.strip(BLANKS):
-            said = pa.schema([parsed_as(field) for field in self._declared])
-            found = list(self._checked(block, said if len(said) else None).schema)
+            found = self._found(block)
         declared = self._declared.names
         fields = [*self._declared, *(field for field in found if field.name not in declared)]
         return pa.schema([field for field in fields if field.name not in self._ignored])
+
+    def _found(self, block: bytes) -> list[Field]:
+        """The fields that nobody declared, with the types of these lines."""
+        said = pa.schema([parsed_as(field) for field in self._declared])
+        batch, block = self._checked(block, said if len(said) else None)
+        text = pa.schema([parsed_as(field) for field in batch.schema])
+        if not text.equals(batch.schema):
+            batch, block = self._checked(block, text)
+        mine = [at for at, field in enumerate(batch.schema) if field.name not in self._declared_names]
+        fields = {
+            batch.schema.field(at).name: found_field(batch.schema.field(at).name, batch.column(at)) for at in mine
+        }
+        lost = {one.path: one for one in lost_numbers(block, self._inferred(batch, batch.schema))}
+        if lost:
+            texts = numbers_at(block, lost)
+            for path, one in lost.items():
+                kind = exact_type(texts[path])
+                if kind is None:
+                    raise Fault(one.begin, self._no_type(path, one.text))
+                fields[path[0]] = with_type(fields[path[0]], path, kind)
+        return list(fields.values())
+
+    @staticmethod
+    def _no_type(path: Path, text: str) -> str:
+        return (
+            f"column {path[0]!r}: {text} has more digits than a double holds, and the other numbers of the column do "
+            f"not go into a decimal with it; declare its type in inputs[].schema (name: {path[0]}, type: double rounds "
+            "it, type: string keeps the text)"
+        )
+
+    def _inferred(self, batch: pa.RecordBatch, types: pa.Schema) -> list[tuple[Field, Array]]:
+        """The columns whose types were found, not declared."""
+        names = [name for name in batch.schema.names if name not in self._declared_names and name in types.names]
+        return [(types.field(name), batch.column(batch.schema.get_field_index(name))) for name in names]
 
     def typed(self, names: Sequence[str], types: pa.Schema) -> pa.Schema:  # noqa: ARG002
         return pa.schema([field for field in types if field.name not in self._ignored])
@@ -58,28 +102,49 @@ class JsonText:
         types: pa.Schema,
         wanted: Sequence[str],
     ) -> pa.RecordBatch:
+        block = one_break(block)
         if not block.strip(BLANKS):
             return pa.RecordBatch.from_pylist([], schema=pa.schema([types.field(name) for name in wanted]))
         asked = pa.schema([parsed_as(field) for field in types])
-        batch = self._checked(block, asked, types)
+        batch, block = self._checked(block, asked, types)
         for field in batch.schema:
             known = asked.field(field.name) if field.name in asked.names else None
             if known is None and (not self._strict or field.name in self._ignored):
                 continue
             if known is None or (types.field(field.name).type != field.type):
                 raise self._unknown_field(block, asked)
+        for lost in lost_numbers(block, self._inferred(batch, types)):
+            if lost.path[0] in wanted:
+                raise Fault(lost.begin, misfit(lost.path[0], lost.text, pa.float64(), DIGITS))
         return batch.select(list(wanted))
 
-    def _checked(self, block: bytes, asked: pa.Schema | None, types: pa.Schema | None = None) -> pa.RecordBatch:
-        """asked: the types that the parser is asked for; types: those that they are to become, None for the same."""
+    def _checked(
+        self, block: bytes, asked: pa.Schema | None, types: pa.Schema | None = None
+    ) -> tuple[pa.RecordBatch, bytes]:
+        """asked: the types that the parser is asked for; types: those that they are to become, None for the same. With
+        the lines that were parsed: where a column is declared as text, its values may have been put in quotes."""
         lines = _objects(block)
         try:
-            batch = _brought(self._read(block, asked), types)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise self._fault(block, asked, types, error) from error
+            batch = self._made(block, asked, types)
+        except Misfits as error:
+            own = self._own_texts(block, asked)
+            if own == block:
+                raise self._fault(block, asked, types, error) from error
+            try:
+                batch, block = self._made(own, asked, types), own
+            except Misfits as again:
+                fault = self._fault(own, asked, types, again)
+                raise Fault(_same_line(own, fault.at, block), fault.message) from again
         if batch.num_rows != lines:
             raise self._several(block)
-        return batch
+        return batch, block
+
+    def _own_texts(self, block: bytes, asked: pa.Schema | None) -> bytes:
+        declared = [field for field in asked or [] if field.name in self._declared_names]
+        return own_texts(block, pa.schema(declared)) if any(holds_text(field.type) for field in declared) else block
+
+    def _made(self, block: bytes, asked: pa.Schema | None, types: pa.Schema | None) -> pa.RecordBatch:
+        return brought(self._read(block, asked), types, self._declared_names)
 
     def _read(self, block: bytes, types: pa.Schema | None) -> pa.RecordBatch:
         parse = pj.ParseOptions(explicit_schema=types, newlines_in_values=False, unexpected_field_behavior="infer")
@@ -98,8 +163,8 @@ class JsonText:
     def _fault(self, block: bytes, asked: pa.Schema | None, types: pa.Schema | None, error: Exception) -> Fault:
         def fails(part: bytes) -> bool:
             try:
-                _brought(self._read(part, asked), types)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                self._made(part, asked, types)
+            except Misfits:
                 return True
             return False
 
@@ -123,22 +188,32 @@ class JsonText:
         return begin, block[begin : ends[low]]
 
     def _wrong(self, line: bytes, asked: pa.Schema | None, types: pa.Schema | None, error: Exception) -> str:
-        try:
-            found = json.loads(line, object_pairs_hook=_once)
-        except ValueError as invalid:
-            return f"no JSON object: {' '.join(str(invalid).split())}: {shown(line)}; each line holds one whole object"
-        for name in found if asked is not None else []:
-            assert asked is not None
-            if name not in asked.names:
-                continue
-            kind = (types or asked).field(name).type
-            try:
-                alone = self._read(json.dumps({name: found[name]}).encode(), pa.schema([asked.field(name)]))
-                _brought(alone, pa.schema([pa.field(name, kind)]))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                return misfit(name, found[name], kind)
         said = " ".join(str(error).split())
-        return f"the types of its values differ from those of the lines before: {said}: {shown(line)}"
+        try:
+            text = line.decode()
+            json.loads(text, object_pairs_hook=_once)
+            found = members(text)
+        except (ValueError, IndexError) as invalid:
+            return f"no JSON object: {' '.join(str(invalid).split())}: {shown(line)}; each line holds one whole object"
+        if "surrogate" in said:
+            return f"half of a surrogate pair, which is no character: {shown(line)}; correct the value"
+        for name in [name for name in found if asked is not None and name in asked.names]:
+            assert asked is not None
+            kind = (types or asked).field(name).type
+            alone = f"{{{json.dumps(name)}:{found[name]}}}".encode()
+            try:
+                self._made(alone, pa.schema([asked.field(name)]), pa.schema([pa.field(name, kind)]))
+            except Misfits as unfit:
+                return misfit(name, json.loads(found[name], parse_float=Bare, parse_int=Bare), kind, why_of(unfit))
+        changed = _CHANGED.search(said)
+        if changed is None:
+            return f"cannot be read: {said}: {shown(line)}; each line holds one whole object"
+        column, before, now = changed.groups()
+        name = next((name for name in found if column == name or column.startswith(name + "/")), column)
+        return (
+            f"column {name!r}: a {now} where the lines before have a {before}: {shown(line)}; correct the value, or "
+            f"declare the type in inputs[].schema (name: {name}, type: string takes every value)"
+        )
 
     def _several(self, block: bytes) -> Fault:
         def fails(part: bytes) -> bool:
@@ -173,42 +248,28 @@ class JsonText:
         )
 
 
-def parsed_as(field: Field) -> Field:
-    """The type that Arrow's parser is asked for: the one that is wanted, or one that is brought to it afterwards."""
-    return field.with_type(_parsed_as(field.type)).with_nullable(True)
+class Bare(str):
+    """A number in a message, as it is written."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
-def _parsed_as(kind: pa.DataType) -> pa.DataType:
-    types = pa.types
-    if types.is_date(kind) or types.is_time(kind):
-        return pa.string()
-    if types.is_float16(kind):
-        return pa.float32()
-    if types.is_dictionary(kind):
-        return _parsed_as(kind.value_type)
-    if types.is_struct(kind):
-        return pa.struct([parsed_as(field) for field in children(kind)])
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.list_(parsed_as(parts(kind).value_field).with_name("item"))
-    return kind
+def why_of(error: Exception) -> str:
+    return error.why if isinstance(error, Unfit) else ""
 
 
-def _brought(batch: pa.RecordBatch, types: pa.Schema | None) -> pa.RecordBatch:
-    """Columns that were parsed as something else to their types; others, and those with fields that the types do not
-    have, as they are."""
-    for at, field in enumerate(batch.schema):
-        kind = field.type if types is None or field.name not in types.names else types.field(field.name).type
-        if kind == field.type or _parsed_as(kind) != field.type:
-            continue
-        column = batch.column(at)
-        if pa.types.is_time(kind):  # which Arrow reads from text only as a part of a day
-            day = call("binary_join_element_wise", scalar("1970-01-01T", pa.string()), column, scalar("", pa.string()))
-            moments = day.cast(pa.timestamp(kind.unit))
-            column = moments.cast(kind)
-        else:
-            column = convert(column, kind)
-        batch = batch.set_column(at, pa.field(field.name, kind), column)
-    return batch
+def one_break(block: bytes) -> bytes:
+    """The same lines, of the same length, with LF at their ends: CR is blank in JSON, and a line's end by itself."""
+    return block.replace(b"\r\n", b" \n").replace(b"\r", b"\n") if b"\r" in block else block
+
+
+def _same_line(own: bytes, at: int, block: bytes) -> int:
+    """Where the line begins in the block that begins at `at` in the same lines with other texts."""
+    place = 0
+    for _ in range(own.count(b"\n", 0, at)):
+        place = block.find(b"\n", place) + 1
+    return place
 
 
 def _objects(block: bytes) -> int:
@@ -219,8 +280,14 @@ def _objects(block: bytes) -> int:
         begin = block.rfind(b"\n", 0, error.start) + 1
         line = block[begin:].split(b"\n", 1)[0]
         raise Fault(
-            begin, f"not UTF-8 (byte {block[error.start]:#04x}): {shown(line)}; convert the file to UTF-8"
+            begin,
+            f"not UTF-8 (byte {block[error.start]:#04x}): {shown(line)}; convert the file to UTF-8: if it is "
+            "Latin 1, with `iconv -f latin1 -t utf-8`",
         ) from error
+    deep = too_deep(block)
+    if deep is not None:
+        line = block[deep:].split(b"\n", 1)[0]
+        raise Fault(deep, f"nested more than {MOST_DEEP} deep: {shown(line)}; write the value as text, in quotes")
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     if block.count(b"\n{") + block.startswith(b"{") == lines:
         return lines
