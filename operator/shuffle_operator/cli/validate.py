@@ -56,8 +56,14 @@ def describe(job: ShuffleJob) -> str:
         what = f"repartition by ranges of {', '.join(operation.repartition.range)}"
     elif operation.repartition is not None:
         what = "repartition evenly"
+    elif operation.join is not None:
+        what = f"{operation.join.type} join of {operation.join.left} and {operation.join.right}"
+    elif operation.group_by is not None:
+        what = f"group by {', '.join(operation.group_by.by)}"
+    elif operation.distinct is not None:
+        what = f"distinct by {', '.join(operation.distinct.by)}" if operation.distinct.by else "distinct rows"
     else:
-        what = next(name for name in type(operation).model_fields if getattr(operation, name) is not None)
+        what = "rechunk"
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
     source = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     output = spec.output

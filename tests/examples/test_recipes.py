@@ -1,0 +1,102 @@
+"""docs/recipes.md: every job on the page is run, and does what the page says."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from shuffle_operator.cli.main import execute
+
+PAGE = (Path(__file__).parents[2] / "docs/recipes.md").read_text()
+JOBS = {yaml.safe_load(text)["metadata"]["name"]: text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)}
+
+
+@pytest.fixture
+def folder(demo: Path, tmp_path: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The demo's events, some of them again, and all of them in many small files."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo/events").symlink_to(demo / "demo/events", target_is_directory=True)
+    for name in ("events-again", "small"):
+        (tmp_path / "demo" / name).mkdir()
+    pq.write_table(events.slice(100, 500), tmp_path / "demo/events-again/more.parquet")
+    for at in range(0, events.num_rows, 100):
+        pq.write_table(events.slice(at, 100), tmp_path / f"demo/small/{at:05}.parquet")
+    return tmp_path
+
+
+def run(folder: Path, name: str) -> list[Path]:
+    """The output files of a recipe."""
+    Path("job.yaml").write_text(JOBS[name])
+    assert execute(["validate", "job.yaml"]) == 0
+    assert execute(["run", "job.yaml", "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    output = folder / yaml.safe_load(JOBS[name])["spec"]["output"]["path"]
+    return sorted(output.glob("part-*"))
+
+
+def whole(files: list[Path]) -> pa.Table:
+    return pa.concat_tables(pq.read_table(file) for file in files)
+
+
+def test_without_duplicates(folder: Path, events: pa.Table) -> None:
+    found = whole(run(folder, "without-duplicates"))
+    assert sorted(found["event_id"].to_pylist()) == sorted(events["event_id"].to_pylist())
+
+
+def test_compacted(folder: Path, events: pa.Table) -> None:
+    files = run(folder, "compacted")
+    assert len(files) == 1
+    assert whole(files).sort_by("event_id").equals(events.sort_by("event_id"))
+    assert run(folder, "compacted") == files  # once more, over itself
+
+
+def test_top_of_each_country(folder: Path, events: pa.Table) -> None:
+    found = whole(run(folder, "top-of-each-country")).to_pylist()
+    amounts: dict[str | None, list[Decimal]] = {}
+    for row in events.select(["kind", "country", "amount"]).to_pylist():
+        if row["kind"] == "purchase" and row["amount"] is not None:
+            amounts.setdefault(row["country"], []).append(row["amount"])
+    assert {row["country"]: row["top"] for row in found} == {
+        country: sorted(values, reverse=True)[:10] for country, values in amounts.items()
+    }
+
+
+def test_by_amount(folder: Path, events: pa.Table) -> None:
+    files = run(folder, "by-amount")
+    assert len(files) == 8
+    bought = events.filter(pc.equal(events["kind"], "purchase"))
+    wanted = bought.sort_by([("amount", "descending"), ("event_id", "ascending")]).select(
+        ["event_id", "user_id", "amount"]
+    )
+    assert whole(files)["event_id"].to_pylist() == wanted["event_id"].to_pylist()
+
+
+def test_shards(folder: Path, events: pa.Table) -> None:
+    tables = [feather.read_table(file) for file in run(folder, "shards")]
+    assert len(tables) == 16
+    users = [user for table in tables for user in table["user_id"].unique().to_pylist()]
+    assert len(users) == len(set(users))
+    assert sum(table.num_rows for table in tables) == events.num_rows
+
+
+def test_to_search_in(folder: Path, events: pa.Table) -> None:
+    tables = [pq.read_table(file) for file in run(folder, "to-search-in")]
+    ranges = [pc.min_max(table["user_id"]).as_py() for table in tables if table.num_rows]
+    assert all(low["max"] < high["min"] for low, high in itertools.pairwise(ranges))
+    for table in tables:
+        assert table["user_id"].to_pylist() == sorted(table["user_id"].to_pylist())
+    assert sum(table.num_rows for table in tables) == events.num_rows
+
+
+def test_every_recipe_is_run() -> None:
+    tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
+    assert set(JOBS) <= tested
