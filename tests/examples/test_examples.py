@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -176,18 +178,26 @@ def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_rechunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
+    """The commands at the head of the example, as they stand there, but for the installation."""
     import xarray as xr
 
-    data = np.random.default_rng(3).random((48, 30, 40), np.float32)
-    before = xr.Dataset({"t2m": (("time", "latitude", "longitude"), data)}, {"time": np.arange(48)})
-    before.to_zarr(tmp_path / "demo" / "weather.zarr", encoding={"t2m": {"chunks": (1, 30, 40)}})
+    file = PROJECT / "examples" / "rechunk.yaml"
+    (make, job) = re.findall(r"^#   (python|shuffle) (.*?)(?: {2,}#.*)?$", file.read_text(), re.MULTILINE)
+    assert make == ("python", "examples/demo/make_weather.py demo/weather.zarr")
+    assert job == ("shuffle", "run examples/rechunk.yaml")
     monkeypatch.chdir(tmp_path)
-    example = str(PROJECT / "examples" / "rechunk.yaml")
-    assert execute(["run", example, "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    (tmp_path / "examples").symlink_to(PROJECT / "examples")
+    made = subprocess.run([sys.executable, *make[1].split()], capture_output=True, text=True, check=True)
+    assert "Made 30 days of temperatures" in made.stderr
+    assert execute([*job[1].split(), "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    before = xr.open_zarr(tmp_path / "demo" / "weather.zarr")
     after = xr.open_zarr(tmp_path / "demo" / "weather-by-place.zarr")
-    assert after.t2m.encoding["chunks"] == (48, 12, 12)
-    xr.testing.assert_identical(before, after.load())
+    assert before.t2m.encoding["chunks"] == (24, 73, 144)
+    assert after.t2m.encoding["chunks"] == (720, 12, 12)
+    assert str(before.time.dtype).startswith("datetime64")
+    xr.testing.assert_identical(before.load(), after.load())
+    again = subprocess.run([sys.executable, *make[1].split()], capture_output=True, text=True, check=True)
+    assert "is there already" in again.stderr
 
 
 def test_sessions_of_users(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:

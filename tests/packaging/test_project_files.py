@@ -55,6 +55,17 @@ def test_what_flyte_is_tested_with_is_what_everything_is_tested_with() -> None:
     assert {name: here[name] for name in shared} == {name: there[name] for name in shared}
 
 
+def test_extras_with_the_kubernetes_client_leave_pip_nothing_to_search_for() -> None:
+    """Its newest versions want python-dateutil 3, which no botocore can live with: unless told at once, pip goes
+    through every version of aiobotocore there ever was, some 15 MB each, and does not end within a quarter hour."""
+    from packaging.requirements import Requirement
+
+    for name, texts in pyproject()["project"]["optional-dependencies"].items():
+        bounds = {found.name: found.specifier for found in map(Requirement, texts)}
+        if "kubernetes" in bounds:
+            assert not bounds["python-dateutil"].contains("3.0.0"), name
+
+
 @pytest.mark.parametrize("file", ["constraints.txt", "constraints-flyte.txt"])
 def test_the_lock_names_no_place(file: str) -> None:
     text = (PROJECT / file).read_text(encoding="utf-8")
