@@ -49,10 +49,10 @@ def job(folder: Path | str, operation: Repartition | Sort | None = None, **chang
     )
 
 
-def plan_of(one: Job) -> Plan:
+def plan_of(one: Job, **options: Any) -> Plan:
     sources = [storage_for(source.paths[0], source.storage) for source in one.inputs]
     target = storage_for(one.output.path, one.output.storage)
-    return make_plan(one, Budgets.for_limit(one.memory), sources, target)
+    return make_plan(one, Budgets.for_limit(one.memory), sources, target, **options)
 
 
 def write(folder: Path, tables: dict[str, pa.Table], row_group_size: int = 1000, **options: Any) -> Path:

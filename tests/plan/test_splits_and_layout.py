@@ -161,3 +161,22 @@ def test_row_groups_are_sized_by_the_bytes_of_a_row() -> None:
 def test_a_job_that_fits_needs_no_scratch(tmp_path: Path) -> None:
     write(tmp_path, {"a": numbers(1000)})
     assert plan_of(job(tmp_path)).summary.scratch_needed == 0
+
+
+@pytest.mark.parametrize(
+    ("by", "folders", "days", "files"),
+    [
+        (["day"], ["day"], 40, 32),
+        (["day"], ["day", "key"], 40, 32),
+        (["day"], ["day"], 3, 3),
+        (["key"], ["day"], 40, 1),
+    ],
+)
+def test_files_of_folders_are_shared_out_where_that_makes_no_more_of_them(
+    tmp_path: Path, by: list[str], folders: list[str], days: int, files: int
+) -> None:
+    """Compaction: many small files in, one for each folder out, written by all workers."""
+    for at in range(5):
+        write(tmp_path, {f"{at}.parquet": pa.table({"day": list(range(days)), "key": [at] * days, "x": [0.5] * days})})
+    plan = plan_of(job(tmp_path, Repartition(by=by), partition_by=folders))
+    assert plan.layout.partitions == files

@@ -49,6 +49,7 @@ def _of_tables(job: Job) -> Explanation:
         budgets,
         [storage_for(source.paths[0], source.storage) for source in job.inputs],
         storage_for(job.output.path, job.output.storage),
+        timed=True,
     )
     return explain(plan, budgets)
 

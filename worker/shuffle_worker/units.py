@@ -1,4 +1,4 @@
-"""Bytes and counts for people. Imports nothing, for the command line shows sizes without loading Arrow."""
+"""Bytes, times and counts for people. Imports nothing, for the command line shows sizes without loading Arrow."""
 
 
 def readable(size: float) -> str:
@@ -13,3 +13,13 @@ def readable(size: float) -> str:
 def counted(count: int, thing: str) -> str:
     """1 file, 1,200 files."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def duration(seconds: float) -> str:
+    """40 µs, 1.2 ms, 45 s, 5 min, 2.5 h."""
+    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 1000 * size * 0.9995:
+            return f"{seconds / size:.3g} {unit}"
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

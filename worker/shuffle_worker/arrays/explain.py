@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from shuffle_worker.arrays.record import ArrayPlan, Plan
 from shuffle_worker.memory import Budgets
-from shuffle_worker.plan.tree import seconds
+from shuffle_worker.plan.seconds import expected_seconds
 from shuffle_worker.protocol.messages import Figures, PlanNode, Rechunk
 from shuffle_worker.units import readable
 
@@ -98,7 +98,7 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
             store=budgets.store,
             scratch=summary.scratch_needed,
         ),
-        seconds=seconds(facts.moved_bytes, job.workers, in_order=False),
+        seconds=expected_seconds(facts.moved_bytes, 0, workers=job.workers, groups=job.workers, in_order=False).total,
         tree=summary.tree,
         notes=list(summary.notes),
     )

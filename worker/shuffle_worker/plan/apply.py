@@ -7,6 +7,7 @@ sample, and the columns of what it returns are the output's: every later result 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,12 +19,16 @@ import pyarrow as pa
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.functions.failures import FIELD, Named, told_to_people
 from shuffle_worker.functions.host import Host, Setup, Trouble
+from shuffle_worker.functions.shapes import Shape
 from shuffle_worker.functions.sources import Place, prepare
-from shuffle_worker.memory import Budgets
+from shuffle_worker.memory import MIB, Budgets
 from shuffle_worker.partitioning.columns import I64, take
 from shuffle_worker.partitioning.groups import begins, without_nulls
 from shuffle_worker.partitioning.order import hash_order
+from shuffle_worker.plan import sizing
 from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.calls import Calls, Timed, calls_of_groups, calls_of_partitions
+from shuffle_worker.plan.grouping import expected_groups
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.plan.operations import Columns, Planning, Size
 from shuffle_worker.plan.probe import few_values, guessed_bytes, sample_rows
@@ -36,6 +41,13 @@ if TYPE_CHECKING:
     from shuffle_worker.plan.table import Planned
 
 SAMPLE_GROUPS = 8
+MOST_GROUPS = 20_000
+"""Calls for one file: half a minute of pandas."""
+
+MOST_FILE_BYTES = 64 * MIB
+CALLED_BYTES = 32 * MIB
+"""Arrow bytes of one file's rows, and of those that are given to a function at once."""
+
 SCHEMA_FIELD = "operation.groupBy.schema"
 
 
@@ -51,7 +63,8 @@ class ApplyPlanning(Planning):
         self._result: pa.Table | None = None  # of the sample
         self._rows = 0  # of the sample, that it was made from
         self._groups = 0
-        self._shape = ""
+        self._shape = Shape.TABLE
+        self._sampled = Timed()
 
     def keys(self) -> list[Key]:
         return [Key(0, name, f"operation.groupBy.by[{at}]") for at, name in enumerate(self._apply.by)]
@@ -63,6 +76,7 @@ class ApplyPlanning(Planning):
             self._declare(schema_of_names([(one.name, one.type) for one in self._apply.schema], SCHEMA_FIELD))
 
     def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:
+        self._sampled.wanted = self.timed
         with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
             places = prepare(self.job.functions.sources, Path(folder))
             self.code = [place.sha256 for place in places]
@@ -75,7 +89,7 @@ class ApplyPlanning(Planning):
         host = Host(Setup(self._apply.function, places, rows, wanted, memory, self._apply.seconds))
         try:
             host.start()
-            self._shape = str(host.shape)
+            self._shape = host.shape
             if self._schema is None:
                 found = sample_rows(one.files, one.groups, one.target, one.where, one.storage)
                 self._declare(self._inferred(host, found.select(rows.names), memory))
@@ -96,7 +110,8 @@ class ApplyPlanning(Planning):
         for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
             group = rows.slice(begin, end - begin)
             try:
-                batches = list(host.call(iter([group]), [end - begin], _always))
+                with self._sampled.call(end - begin):
+                    batches = list(host.call(iter([group]), [end - begin], _always))
             except Trouble as trouble:
                 if not rows.num_rows:
                     raise self._unknown(f"there are no rows to call it with, and without any {trouble}") from trouble
@@ -146,6 +161,29 @@ class ApplyPlanning(Planning):
             few = [field.name for field, column in columns if few_values(column, field.type)]
         stored = before.stored * share * row_bytes / max(before.row_bytes, 1.0)
         return Size(before.rows * share, row_bytes, stored, few)
+
+    def grouped_by(self, names: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        return self._apply.by
+
+    def files(self, count: int, inputs: Sequence[Size], output: Size) -> int:  # noqa: ARG002
+        """So many that the calls are shared out, and that a function which takes a whole file has the memory for it."""
+        rows = inputs[0]
+        moved = rows.rows * rows.row_bytes
+        if self._apply.per == "Partition":
+            return sizing.busy_partitions(count, expected_groups(rows), math.inf, moved, CALLED_BYTES)
+        return sizing.busy_partitions(count, expected_groups(rows), MOST_GROUPS, moved, MOST_FILE_BYTES)
+
+    def called_seconds(self, inputs: Sequence[Size], partitions: int) -> float:
+        return self._calls(inputs[0], partitions).total
+
+    def steps(self, inputs: Sequence[Size], partitions: int) -> list[str]:
+        """What `explain` says of the calls."""
+        return self._calls(inputs[0], partitions).told(str(self._shape), self._apply.per)
+
+    def _calls(self, rows: Size, partitions: int) -> Calls:
+        if self._apply.per == "Partition":
+            return calls_of_partitions(self._shape, rows.rows, partitions, self._sampled)
+        return calls_of_groups(self._shape, rows.rows, expected_groups(rows), self._sampled)
 
     def partitioning(self, partitions: int) -> Partitioning:
         """The function may return other keys than it was given, or none, so nothing is claimed of where they are."""

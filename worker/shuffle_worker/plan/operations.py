@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan import sizing
 from shuffle_worker.plan.keyed import Keyed
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
 from shuffle_worker.plan.record import Hot, Plan
@@ -76,6 +77,8 @@ class Planning:
         self.job = job
         self.code: list[str] = []
         """See `Plan.code`."""
+        self.timed = False
+        """Whether estimates may go by how long things took: see `make_plan`."""
 
     def needed(self, index: int) -> Sequence[str] | None:  # noqa: ARG002
         """The columns of an input that are read for the operation; None for all that the user selected."""
@@ -110,6 +113,21 @@ class Planning:
         """How much the output is expected to be; its `few` are names of output columns."""
         return inputs[0]
 
+    def files(self, count: int, inputs: Sequence[Size], output: Size) -> int:
+        """How many files there are where the job says nothing of it. count: so many that each is of the usual size.
+        It depends on the data alone."""
+        if not self.shrinks:
+            return count
+        return sizing.shrinking_partitions(count, sum(one.rows * one.row_bytes for one in inputs), output.stored)
+
+    def called_seconds(self, inputs: Sequence[Size], partitions: int) -> float:  # noqa: ARG002
+        """Processor time that functions of the user's are expected to take."""
+        return 0.0
+
+    def steps(self, inputs: Sequence[Size], partitions: int) -> list[str]:  # noqa: ARG002
+        """What `explain` says of what is done with the rows."""
+        return []
+
     def hot(self, inputs: Sequence[Planned], partitions: int) -> list[Hot]:  # noqa: ARG002
         """Keys whose rows are spread over several files."""
         return []
@@ -140,6 +158,14 @@ class RepartitionPlanning(Planning):
     def __init__(self, job: Job, operation: Repartition) -> None:
         super().__init__(job)
         self._by, self._range = operation.by, operation.range
+        self._by_folder = bool(self._by) and set(self._by) <= set(job.output.partition_by)
+
+    def grouped_by(self, names: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        return self._by if self._by_folder else ()
+
+    def files(self, count: int, inputs: Sequence[Size], output: Size) -> int:  # noqa: ARG002
+        keyed = inputs[0].keyed
+        return sizing.folder_partitions(count, keyed.expected(inputs[0].rows)) if keyed is not None else count
 
     def range_keys(self) -> list[SortKey]:
         return [SortKey(name) for name in self._range]

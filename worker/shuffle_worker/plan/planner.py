@@ -26,8 +26,9 @@ from shuffle_worker.plan.operations import Planning, Size, planning_for
 from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.sample import boundaries as sampled_boundaries
+from shuffle_worker.plan.seconds import expected_seconds
 from shuffle_worker.plan.table import Planned, compiled, find, make_splits, measure
-from shuffle_worker.plan.tree import seconds, tree_of
+from shuffle_worker.plan.tree import tree_of
 from shuffle_worker.protocol.messages import TARGET_BYTES, Job, PlanSummary
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
@@ -44,16 +45,23 @@ TYPES_SHOWN = 5
 
 
 def make_plan(
-    job: Job, budgets: Budgets, storages: Sequence[Storage], storage_out: Storage, scratch: Path | None = None
+    job: Job,
+    budgets: Budgets,
+    storages: Sequence[Storage],
+    storage_out: Storage,
+    scratch: Path | None = None,
+    *,
+    timed: bool = False,
 ) -> Plan:
-    """budgets: of each worker. storages: of each input. scratch: a folder for what is only needed here.
-    Raises JobError where the job cannot be carried out as written."""
+    """budgets: of each worker. storages: of each input. scratch: a folder for what is only needed here. timed:
+    estimates may go by how long things take here and now, so that no two plans are the same; for one that is only
+    looked at. Raises JobError where the job cannot be carried out as written."""
     if not any(source.reader for source in job.inputs):
-        return _planned(job, budgets, storages, storage_out, scratch, [None] * len(job.inputs))
+        return _planned(job, budgets, storages, storage_out, scratch, [None] * len(job.inputs), timed)
     from shuffle_worker.readers.function import calls_of
 
     with calls_of(job, budgets.functions, scratch) as calls:
-        return _planned(job, budgets, storages, storage_out, scratch, calls)
+        return _planned(job, budgets, storages, storage_out, scratch, calls, timed)
 
 
 def _planned(
@@ -63,8 +71,10 @@ def _planned(
     storage_out: Storage,
     scratch: Path | None,
     calls: Sequence[Calls | None],
+    timed: bool,
 ) -> Plan:
     operation = planning_for(job)
+    operation.timed = timed
     if len(job.inputs) != operation.inputs:
         raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
     found = [find(job, index, operation, storage, calls[index]) for index, storage in enumerate(storages)]
@@ -89,10 +99,11 @@ def _planned(
     if operation.broadcast is not None:
         arrow_bytes = size.rows * size.row_bytes
     partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
-    if operation.shrinks and not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
-        partitions = sizing.shrinking_partitions(partitions, arrow_bytes, size.stored)
+    sizes = [one.size for one in inputs]
+    if not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
+        partitions = operation.files(partitions, sizes, size)
     partitions = operation.aligned or partitions
-    held = arrow_bytes * operation.weight([one.size for one in inputs])
+    held = arrow_bytes * operation.weight(sizes)
     layout = sizing.layout_for(partitions, held, in_ranges=operation.in_ranges, working=budgets.working)
     every_split = make_splits(inputs)
     splits = [split for split in every_split if split.input != operation.broadcast and not operation.aligned]
@@ -101,6 +112,13 @@ def _planned(
     needed = _memory_needed(budgets, inputs, size, row_group_rows)
     files = [file for one in inputs for file in one.records]
     method = choose(job, len(splits), layout.groups, int(arrow_bytes))
+    seconds = expected_seconds(
+        arrow_bytes,
+        operation.called_seconds(sizes, partitions),
+        workers=job.workers,
+        groups=layout.groups,
+        in_order=operation.in_ranges,
+    )
     spilled = 0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, job.workers, budgets)
     dictionary = [field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)]
     plan = Plan(
@@ -123,7 +141,8 @@ def _planned(
             method=method.name,
             method_reason=method.reason,
             tree=tree_of(job, operation, inputs, schema, size, layout, method, spilled, row_group_rows, dictionary),
-            seconds=round(seconds(arrow_bytes, job.workers, operation.in_ranges), 1),
+            seconds=round(seconds.total, 1),
+            seconds_after=round(seconds.after, 1),
             keeps_rows=operation.keeps_rows,
             notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format),
         ),

@@ -47,6 +47,9 @@ MOST_ROW_GROUP_ROWS = 4 << 20
 
 MOST_PARTITIONS = 200_000
 
+BUSY_FILES = 32
+FEW_KEYS = 4
+
 MOVED_BYTES = 96 * MIB
 LEAST_FILE_BYTES = 16 * MIB
 
@@ -85,6 +88,22 @@ def shrinking_partitions(count: int, moved: float, output_bytes: float) -> int:
     """Output files where much is made little: at least one for every `MOVED_BYTES` that come to it, for one worker at a
     time works on a file, but none smaller than `LEAST_FILE_BYTES` for that."""
     return max(count, min(math.ceil(moved / MOVED_BYTES), int(output_bytes / LEAST_FILE_BYTES)))
+
+
+def busy_partitions(count: int, keys: float, most_keys: float, moved: float, most_moved: float) -> int:
+    """Output files where what is done with a file takes long beside moving its rows: so many that up to `BUSY_FILES`
+    workers have something to do, if there are keys enough to share out (hashes part few of them unevenly), and none
+    with more than `most_keys` of them or `most_moved` Arrow bytes. It does not look at how many workers there are, for
+    any number of them must give the same files."""
+    keys = max(keys, 1.0)
+    least = min(BUSY_FILES, math.ceil(keys / FEW_KEYS))
+    large = max(keys / most_keys, min(moved / most_moved, keys))
+    return min(max(count, least, math.ceil(large)), MOST_PARTITIONS)
+
+
+def folder_partitions(count: int, folders: float) -> int:
+    """Output files where each folder's rows come to one of them, so that more of them make no more files."""
+    return max(count, min(BUSY_FILES, math.ceil(folders)))
 
 
 def layout_for(partitions: int, arrow_bytes: float, *, in_ranges: bool, working: int) -> Layout:

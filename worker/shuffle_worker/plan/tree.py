@@ -22,18 +22,6 @@ from shuffle_worker.units import readable
 COLUMNS_SHOWN = 12
 PATHS_SHOWN = 3
 
-KEPT_ROWS_RATE = 88e6
-SORTED_RATE = 58e6
-"""Arrow bytes that a worker brings from input to output in a second, as measured (docs/performance.md): whole rows as
-they come, and put in order."""
-
-START_SECONDS = 1.5
-
-
-def seconds(moved: float, workers: int, in_order: bool) -> float:
-    """What a job may take on cores and disks like those it was measured on; the store's speed is not in it."""
-    return START_SECONDS + moved / (SORTED_RATE if in_order else KEPT_ROWS_RATE) / max(workers, 1)
-
 
 def tree_of(
     job: Job,
@@ -60,7 +48,8 @@ def tree_of(
         ),
         sources,
     )
-    done = PlanNode(operation.step, operation.describe(), [], Figures(rows=round(size.rows)), [shuffle])
+    steps = operation.steps([one.size for one in inputs], layout.partitions)
+    done = PlanNode(operation.step, operation.describe(), steps, Figures(rows=round(size.rows)), [shuffle])
     within = [key.column for key in output.sort_within]
     why = [
         _files(job, size, layout),

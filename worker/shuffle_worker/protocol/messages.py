@@ -176,6 +176,7 @@ class PlanSummary(Struct, frozen=True):
     notes: list[str] = field(default_factory=list)
     tree: PlanNode | None = None  # what `explain` shows
     seconds: float = 0.0  # that it may take
+    seconds_after: float = 0.0  # of these, when every row has arrived
     keeps_rows: bool = True  # every row that is read is a row that is written, so the two counts must agree
     split_wave: list[int] = field(default_factory=list)  # of each split: groups need the splits of their own wave only
     group_wave: list[int] = field(default_factory=list)  # of each group; both empty where everything needs everything
