@@ -17,7 +17,7 @@ from shuffle_worker.plan.text_types import field_of
 from shuffle_worker.protocol.messages import Csv
 from shuffle_worker.readers.forms import Unfit, infer, typed
 from shuffle_worker.readers.records import Lines, Quoted, Records
-from shuffle_worker.readers.text import Fault
+from shuffle_worker.readers.text import BOM, Fault
 
 BREAKS = b"\r\n"
 
@@ -91,7 +91,7 @@ class CsvText:
         found = self._read(block, names, wanted)
         columns: list[Array] = []
         for name in wanted:
-            text, kind = self._text(found, name, len(names), types.field(name).type), types.field(name).type
+            text, kind = self._text(found, name, len(names)), types.field(name).type
             try:
                 columns.append(typed(text, kind, declared=name in self._declared.names))
             except Unfit as unfit:
@@ -99,16 +99,15 @@ class CsvText:
                 raise Fault(self._begin(block, unfit.row, len(names)), said) from unfit
         return pa.RecordBatch.from_arrays(columns, schema=pa.schema([types.field(name) for name in wanted]))
 
-    @staticmethod
-    def _text(found: pa.RecordBatch, name: str, columns: int, kind: pa.DataType | None = None) -> Array:
-        """A column of what was read. Where it is a file's only one, `""` is null for all types but text: that is how
-        many write it, for an empty line is skipped by most readers."""
+    def _text(self, found: pa.RecordBatch, name: str, columns: int) -> Array:
+        """A column of what was read. Where it is a file's only one, `""` is null like an empty line: that is how most
+        write it, for many readers skip empty lines."""
         text: Array = found.column(found.schema.get_field_index(name))
-        as_text = kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
-        if columns > 1 or as_text or not len(text):
+        if columns > 1 or "" not in self._options.null_values:
             return text
-        filled: Array = call("if_else", call("equal", text, scalar("", pa.string())), scalar(None, pa.string()), text)
-        return text if kind is None and filled.null_count == len(text) else filled
+        empty = call("equal", text, scalar("", pa.string()))
+        filled: Array = call("if_else", empty, scalar(None, pa.string()), text)
+        return filled
 
     def _read(self, block: bytes, names: Sequence[str], wanted: Sequence[str]) -> pa.RecordBatch:
         """Whole records as columns of text. Raises Fault."""
@@ -125,6 +124,8 @@ class CsvText:
 
     def _parsed(self, block: bytes, names: Sequence[str], wanted: Sequence[str], checked: bool) -> pa.RecordBatch:
         options = self._options
+        if block.startswith(BOM):  # in the midst of a file a character like any other; Arrow would drop the first one
+            block = BOM + block
         table = pc.read_csv(
             pa.BufferReader(block),  # type: ignore[arg-type]
             read_options=pc.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=list(names)),
@@ -166,17 +167,18 @@ class CsvText:
             text = str(record, "utf-8")
         except UnicodeDecodeError as error:
             raise Fault(0, _encoding(record, error)) from error
-        read = pc.ReadOptions(use_threads=False, block_size=len(record) + 1, autogenerate_column_names=True)
+        line = text.encode() + b"\n"  # without a break a single name is nothing to Arrow
+        read = pc.ReadOptions(use_threads=False, block_size=len(line) + 1, autogenerate_column_names=True)
         convert = pc.ConvertOptions(null_values=[], strings_can_be_null=False)
         try:
             count = pc.read_csv(
-                pa.BufferReader(text.encode()),  # type: ignore[arg-type]
+                pa.BufferReader(line),  # type: ignore[arg-type]
                 read_options=read,
                 parse_options=self._parse_options(1),
             ).num_columns
             convert.column_types = {f"f{at}": pa.string() for at in range(count)}
             table = pc.read_csv(
-                pa.BufferReader(text.encode()),  # type: ignore[arg-type]
+                pa.BufferReader(line),  # type: ignore[arg-type]
                 read_options=read,
                 parse_options=self._parse_options(1),
                 convert_options=convert,

@@ -22,6 +22,7 @@ import pyarrow as pa
 from shuffle_worker.errors import DataError, JobError
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.readers.codecs import Bytes, check_beginning, codec_of
+from shuffle_worker.readers.encodings import advice, wide_encoding
 from shuffle_worker.readers.records import FAR, Breaks, Records, line_breaks
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
 from shuffle_worker.storage.base import Info, Storage
@@ -247,6 +248,9 @@ class TextSource:
             head = self._bytes.read(look)
             if self._codec is None:
                 check_beginning(self.path, None, head, self._dialect.name)
+            wide = wide_encoding(head)
+            if wide is not None:
+                raise DataError(f"{self.path}: {advice(wide)}")
             whole = len(head) < look
             while not whole and not self._records.last_end(head):
                 more = self._bytes.read(len(head))

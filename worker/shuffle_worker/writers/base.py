@@ -56,9 +56,9 @@ def output_format(name: str) -> Format:
 
         return Format(ParquetFile)
     if name == "CSV":
-        from shuffle_worker.writers.csv_file import CsvFile
+        from shuffle_worker.writers.csv_file import csv_file
 
-        return Format(CsvFile)
+        return Format(csv_file)
     if name == "JSON":
         from shuffle_worker.writers.json_file import JsonFile
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.json_text import lines
-from shuffle_worker.writers.sinkfile import TextStream
+from shuffle_worker.writers.sinkfile import TextStream, data_of
 
 ROWS = 16_384
 """Rows whose text is made at once."""
@@ -22,10 +22,7 @@ class JsonFile:
 
     def write(self, group: pa.RecordBatch) -> None:
         for at in range(0, group.num_rows, ROWS):
-            text = lines(group.slice(at, ROWS))
-            data = text.buffers()[2]
-            assert data is not None  # the texts lie in it one after the other, with their line breaks
-            self._text.stream.write(data)
+            self._text.stream.write(data_of(lines(group.slice(at, ROWS))))
 
     def close(self) -> None:
         self._text.close()

@@ -6,6 +6,7 @@ import io
 
 import pyarrow as pa
 
+from shuffle_worker.plan.arrow import Array
 from shuffle_worker.storage import Sink
 
 
@@ -53,6 +54,13 @@ class TextStream:
 
     def discard(self) -> None:
         self._file.discard = True
+
+
+def data_of(text: Array) -> pa.Buffer:
+    """The texts of a whole column without nulls, one after the other."""
+    data = text.buffers()[2]
+    assert data is not None
+    return data
 
 
 def _compressed(handle: pa.NativeFile, codec: str) -> pa.NativeFile:
