@@ -4,7 +4,7 @@ network nor coordinator. For tests of what goes in and what comes out."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,20 @@ def job_of(
     *,
     memory: int = MEMORY,
     code: Path | None = None,
+    inputs: Sequence[Mapping[str, Any]] = (),
 ) -> Job:
-    """The job as a job file would say it. code: a folder, .py, .zip or .whl of the user's modules."""
+    """The job as a job file would say it. code: a folder, .py, .zip or .whl of the user's modules. inputs: all of them,
+    where there are several."""
     given = {"path": str(source)} if isinstance(source, Path) else dict(source)
     document: dict[str, Any] = {
         "apiVersion": "shuffle-operator.dev/v1alpha1",
         "kind": "ShuffleJob",
         "metadata": {"name": "test"},
-        "spec": {"operation": dict(operation or {"repartition": {}}), "inputs": [given], "output": dict(output)},
+        "spec": {
+            "operation": dict(operation or {"repartition": {}}),
+            "inputs": [dict(one) for one in inputs] or [given],
+            "output": dict(output),
+        },
     }
     if code is not None:
         document["spec"]["functions"] = {"sources": [{"path": str(code)}]}

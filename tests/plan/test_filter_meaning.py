@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import operator as op
 from collections.abc import Iterator
 from typing import Any
 
@@ -227,6 +228,63 @@ def test_a_time_says_more_than_the_unit_holds(unit: str) -> None:
     assert kept("at > '1970-01-01 00:00:00.5'", table) == [1]
     assert kept("at < '1970-01-01 00:00:00.000000001'", table) == [0]
     assert kept("at = '1970-01-01'", table) == [0]
+
+
+FAR = "9999-12-31 23:59:59"
+AFAR = pa.array([datetime.datetime.fromisoformat(FAR), NOON, None, datetime.datetime.fromisoformat("0001-01-01")])
+
+
+@pytest.mark.parametrize(
+    ("condition", "rows"),
+    [
+        ("at < '9999-12-31'", [0, 1]),
+        ("at <= '9999-12-31' AND at >= '0001-01-01'", [0, 1]),
+        ("at > '9999-12-31' OR at < '0001-01-01'", []),
+        ("at != '9999-12-31'", [0, 1]),
+        ("at = '9999-12-31'", []),
+        ("NOT (at = '9999-12-31')", [0, 1]),
+        ("at < DATE '9999-12-31'", [0, 1]),
+        ("DATE '0001-01-01' < at", [0, 1]),
+        ("at < TIMESTAMP '9999-12-31 00:00:00'", [0, 1]),
+        ("at IN ('9999-12-31', '2026-01-01 12:00:00')", [0]),
+        ("at NOT IN ('9999-12-31')", [0, 1]),
+        ("at BETWEEN '1000-01-01' AND '3000-01-01'", [0, 1]),
+    ],
+)
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_literals_beyond_what_the_unit_holds(condition: str, rows: list[int], zone: str | None) -> None:
+    """Nanoseconds hold 1677 to 2262."""
+    ticks = [1_767_268_800 * 10**9, 0, None]
+    at = pa.array(ticks, pa.int64()).cast(pa.timestamp("ns"))
+    at = at if zone is None else pa.compute.assume_timezone(at, zone)
+    assert kept(condition, pa.table({"at": at})) == rows
+
+
+SIGNS = {"=": op.eq, "!=": op.ne, "<": op.lt, "<=": op.le, ">": op.gt, ">=": op.ge}
+
+
+@pytest.mark.parametrize("sign", list(SIGNS))
+@pytest.mark.parametrize("fine", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("coarse", ["s", "ms", "us", "date32", "date64"])
+def test_columns_of_two_units(sign: str, fine: str, coarse: str) -> None:
+    """By value: also those that the finer unit does not hold, before the epoch, and between two of the coarser one."""
+    of = {"date32": pa.date32(), "date64": pa.date64()}.get(coarse) or pa.timestamp(coarse)  # type: ignore[call-overload]
+    days = AFAR.cast(pa.timestamp("s")).cast(pa.date32()).cast(of)
+    unit = pa.timestamp(fine)  # type: ignore[call-overload]
+    whole = pa.array([0, 1, -1, None, 86_400, 1_767_225_600], pa.int64()).cast(pa.timestamp("s")).cast(unit)
+    parts = pa.array([1, -1], pa.int64()).cast(unit)
+    others = pa.chunked_array([whole, parts]).combine_chunks()
+    pairs = [(one, other) for one in days for other in others]
+    table = pa.table({"c": pa.array([a.as_py() for a, _ in pairs], of), "f": pa.concat_arrays([others] * len(days))})
+    nanos = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1, "date32": 86_400 * 10**9, "date64": 10**6}
+    wide = pa.int32() if coarse == "date32" else pa.int64()
+    left = [None if n is None else n * nanos[coarse] for n in table["c"].cast(wide).to_pylist()]
+    right = [None if n is None else n * nanos[fine] for n in table["f"].cast(pa.int64()).to_pylist()]
+    both = list(zip(left, right, strict=True))
+    wanted = [row for row, (a, b) in enumerate(both) if a is not None and b is not None and SIGNS[sign](a, b)]
+    assert kept(f"c {sign} f", table) == wanted
+    unwanted = [row for row, (a, b) in enumerate(both) if a is not None and b is not None and row not in wanted]
+    assert kept(f"NOT (c {sign} f)", table) == unwanted
 
 
 def test_text_layouts_and_dictionaries_compare() -> None:

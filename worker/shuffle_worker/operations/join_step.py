@@ -26,8 +26,9 @@ from shuffle_worker.partitioning.matching import NONE, WANTED, Matches, Side, Wa
 from shuffle_worker.partitioning.pairing import Keys
 from shuffle_worker.partitioning.places import places
 from shuffle_worker.plan.join import OutputColumn, keys_of, output_columns
+from shuffle_worker.plan.join_units import merged
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.plan.schema import convert, transport_schema
+from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Join
 
@@ -159,9 +160,7 @@ class Put:
         self._right = right.select([column.right for column in columns if column.source == "right"])
         self._left_rows = left.num_rows
         self._either = [
-            pa.concat_arrays(
-                [convert(left.column(column.left), field.type), convert(right.column(column.right), field.type)]
-            )
+            pa.concat_arrays(merged([left.column(column.left), right.column(column.right)], field, "operation.join.on"))
             for column, field in zip(columns, output, strict=True)
             if column.source == "either"
         ]
@@ -179,10 +178,6 @@ class Put:
         of = {"left": iter(left), "right": iter(right), "either": iter(either)}
         arrays = [next(of[column.source]) for column in self._columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self._output)
-
-
-def _joined(left: Array, right: Array, kind: pa.DataType) -> Array:
-    return pa.concat_arrays([convert(left, kind), convert(right, kind)])
 
 
 def _taken(batch: pa.RecordBatch, rows: I64) -> pa.RecordBatch:

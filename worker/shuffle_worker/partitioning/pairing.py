@@ -111,9 +111,9 @@ def _decimals(left: pa.DataType, right: pa.DataType) -> Pairing | None:
         return None
     hashed = [None if t.is_decimal(kind) else pa.decimal128(20, 0) for kind in (left, right)]
     digits = [(kind.precision, kind.scale) if t.is_decimal(kind) else (20, 0) for kind in (left, right)]
-    scale = max(scale for _, scale in digits)
+    scale = max(0, *(scale for _, scale in digits))  # Arrow alone has negative ones, and compares none
     precision = max(precision - scale for precision, scale in digits) + scale
-    if precision > 76 or scale < 0:
+    if precision > 76:
         return None
     common = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
     return Pairing((hashed[0], hashed[1]), lambda array: _decimal_words(array, common), common)

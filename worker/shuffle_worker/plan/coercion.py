@@ -5,13 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.plan.arrow import Values, call, scalar, timestamp
+from shuffle_worker.plan.arrow import Values, call, scalar
 from shuffle_worker.plan.expression import Call, Constant, Expression
-from shuffle_worker.plan.literals import in_zone
 
 
 def comparable(left: Expression, right: Expression) -> tuple[Expression, Expression] | None:
-    """Both sides in a type in which they compare, or None."""
+    """Both sides in a type in which they compare, or None. Times of two types: `moments.py`."""
     kinds = left.type, right.type
     if kinds[0] == kinds[1]:
         return None if pa.types.is_nested(kinds[0]) else (left, right)
@@ -21,33 +20,21 @@ def comparable(left: Expression, right: Expression) -> tuple[Expression, Express
     if is_text(kinds[0]) and is_text(kinds[1]):
         common = pa.large_string() if pa.large_string() in kinds else pa.string()
         return widened(left, common), widened(right, common)
-    if _is_moment(kinds[0]) and _is_moment(kinds[1]):
-        zones = {kind.tz for kind in kinds if pa.types.is_timestamp(kind)}
-        if len(zones) > 1 and None in zones:
-            if isinstance(right, Constant) or isinstance(left, Constant):
-                return _zoned(left, right)
-            return None
-        units = ("s", "ms", "us", "ns")
-        finest = max((kind.unit if pa.types.is_timestamp(kind) else "s" for kind in kinds), key=units.index)
-        common = timestamp(finest, next((zone for zone in zones if zone), None))
-        if not zones:
-            common = pa.date64()
-        return widened(left, common), widened(right, common)
     return None
 
 
-def _zoned(left: Expression, right: Expression) -> tuple[Expression, Expression] | None:
-    """One side is a constant; the zoneless one of the two is in the zone of the other."""
-    zone = next(kind.tz for kind in (left.type, right.type) if pa.types.is_timestamp(kind) and kind.tz)
-    out: list[Expression] = []
-    for side in (left, right):
-        if pa.types.is_timestamp(side.type) and side.type.tz is None:
-            if not isinstance(side, Constant):
-                return None
-            out.append(Constant(in_zone(side.value, zone)))
-        else:
-            out.append(side)
-    return comparable(out[0], out[1])
+def comparing_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which a column is compared and counted with: Arrow does neither with 16-bit floats, nor with decimals
+    of negative scale, nor all of it with decimals below 128 bits."""
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_decimal(kind) and (kind.scale < 0 or kind.bit_width < 128):
+        digits, scale = kind.precision - min(kind.scale, 0), max(kind.scale, 0)
+        if digits <= 38 and kind.bit_width < 256:
+            return pa.decimal128(digits, scale)
+        if digits <= 76:
+            return pa.decimal256(digits, scale)
+    return kind
 
 
 def common_number(left: pa.DataType, right: pa.DataType) -> pa.DataType:
@@ -111,7 +98,3 @@ def is_number(kind: pa.DataType) -> bool:
 
 def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_moment(kind: pa.DataType) -> bool:
-    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)

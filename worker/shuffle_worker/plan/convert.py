@@ -144,10 +144,9 @@ def _rebuilt(array: Array, kind: pa.DataType) -> Any:
     if types.is_fixed_size_list(kind):
         values = parts(array).values.slice(array.offset * to.list_size, len(array) * to.list_size)
         return parts(pa.FixedSizeListArray).from_arrays(convert(values, to.value_type), type=kind, mask=absent)
-    if is_list_view(kind):
-        plain = with_children(kind, children(kind))
-        return convert(array, plain).cast(kind)
     offsets, values = _listed(array)
+    if is_list_view(kind):
+        return _list_view(offsets, convert(values, to.value_type), kind, absent)
     wide = types.is_large_list(kind)
     shape = parts(pa.LargeListArray if wide else pa.ListArray)
     typed = offsets.cast(pa.int64() if wide else pa.int32())
@@ -164,6 +163,16 @@ def _struct(array: Array, kind: pa.DataType, absent: Array) -> Any:
         at = of.type.get_field_index(field.name)
         columns.append(nulls(len(array), field.type) if at < 0 else convert(of.field(at), field.type))
     return parts(pa.StructArray).from_arrays(columns, fields=fields, mask=absent)
+
+
+def _list_view(offsets: Array, values: Array, kind: pa.DataType, absent: Array) -> Any:
+    wide = pa.types.is_large_list_view(kind)
+    ends = _numbers(offsets)
+    number = pa.int64() if wide else pa.int32()
+    starts, sizes = (int64_array(of).cast(number) for of in (ends[:-1], np.diff(ends)))
+    return parts(pa.LargeListViewArray if wide else pa.ListViewArray).from_arrays(
+        starts, sizes, values, type=kind, mask=absent
+    )
 
 
 def _listed(array: Array) -> tuple[Array, Array]:

@@ -52,13 +52,17 @@ def _fits(name: str, most: int, files: Sequence[Found], storage: Storage) -> boo
                 if read > MOST_STORED:
                     return False
                 for batch in source.batches([group], [name], BATCH):
-                    used = _used(batch.column(0))
-                    if known is not None:
-                        used = call("unique", pa.concat_arrays([known, used.cast(known.type)]))
-                    known = used
+                    known = _also(known, _used(batch.column(0)))
                     if len(known) > most:
                         return False
     return True
+
+
+def _also(known: Array | None, used: Array) -> Array:
+    if known is None:
+        return used
+    both: Array = call("unique", pa.concat_arrays([known, used.cast(known.type)]))
+    return both
 
 
 def _used(column: Array) -> Array:
@@ -67,6 +71,8 @@ def _used(column: Array) -> Array:
         of = parts(column)
         values = convert(of.dictionary, transport_type(of.dictionary.type))
         column = values.take(call("unique", of.indices).drop_null())
+    if pa.types.is_decimal(column.type) and column.type.bit_width < 128:  # which Arrow does not compare
+        column = column.cast(pa.decimal128(column.type.precision, column.type.scale))
     found: Array = call("unique", column).drop_null()
     return found
 

@@ -147,11 +147,13 @@ def read_inputs(
     wanted: Sequence[str] | None = None,
     strict: bool = True,
     calls: Calls | None = None,
+    bounded: Sequence[str] = (),
 ) -> InputFiles:
     """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
 
     filtered, keys: the columns that the filter names, and those that the boundaries are of. index: the input's.
-    wanted: the columns that are sent; None for all. strict, calls: see `Opening`."""
+    wanted: the columns that are sent; None for all. strict, calls: see `Opening`. bounded:
+    see `Planning.bounded`."""
     listed = list_files(source, storage, index)
     opening = opening_of(source, index, [one.info.path for one in listed], strict=strict, calls=calls)
     empty = next((one for one in listed if one.info.size == 0), None)
@@ -162,7 +164,7 @@ def read_inputs(
     known: list[pa.Schema] = []
 
     def footer(one: Listed, types: pa.Schema | None = None) -> Found:
-        found = _footer(one, storage, opening, selected, filtered, keys, types)
+        found = _footer(one, storage, opening, selected, filtered, keys, types, bounded)
         same = next((schema for schema in known if schema.equals(found.schema, check_metadata=True)), None)
         if same is not None:
             return found._replace(schema=same)  # thousands of files share one object
@@ -283,6 +285,7 @@ def _footer(
     filtered: Sequence[str],
     keys: Sequence[str],
     types: pa.Schema | None,
+    bounded: Sequence[str],
 ) -> Found:
     try:
         with (
@@ -294,7 +297,9 @@ def _footer(
             sampled = list(dict.fromkeys([*keys, *filtered]))
             groups = []
             for at in range(source.groups):
-                ranges = {name: source.column_range(at, name) for name in dict.fromkeys([*filtered, *keys[:1]])}
+                ranges = {
+                    name: source.column_range(at, name) for name in dict.fromkeys([*filtered, *keys[:1], *bounded])
+                }
                 groups.append(
                     RowGroup(
                         rows=source.rows(at),

@@ -19,6 +19,7 @@ from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.partitioning.pairing import Pairing, advice, pairing
 from shuffle_worker.plan.aligned import Aligned, aligned
 from shuffle_worker.plan.arrow import Field, schema_of
+from shuffle_worker.plan.join_units import check_holds
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.plan.operations import Columns, Planning, Size
 from shuffle_worker.plan.record import Hot, Plan
@@ -138,7 +139,14 @@ class JoinPlanning(Planning):
         self._alike = ""
         self._hot = HotKeys([], [])
 
+    def bounded(self, index: int) -> Sequence[str]:
+        """The keys that become one column with the other side's, whose type must hold both."""
+        join = self._join
+        names = join.left_on if index == join.left else join.right_on
+        return names if join.how == "Full" else []
+
     def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:  # noqa: ARG002
+        self._check_merged(inputs)
         output = self.job.output
         alike = Aligned(0, "")
         any_size = output.partitions or output.target_bytes == TARGET_BYTES
@@ -148,6 +156,14 @@ class JoinPlanning(Planning):
         self._way = Broadcast(None, "") if self.aligned else broadcast(self._join, inputs)
         self.broadcast = self._way.input
         self.in_ranges = self.broadcast is None and not self.aligned
+
+    def _check_merged(self, inputs: Sequence[Planned]) -> None:
+        join = self._join
+        for column in output_columns(join, inputs[join.left].schema, inputs[join.right].schema):
+            if column.source == "either":
+                where = f"{field_of_keys(join, 0)}[{join.left_on.index(column.left)}]"
+                check_holds(column.field, column.left, inputs[join.left], where)
+                check_holds(column.field, column.right, inputs[join.right], where)
 
     def _cast(self, inputs: Sequence[pa.Schema]) -> bool:
         """Whether a key is hashed as another type than its column's."""

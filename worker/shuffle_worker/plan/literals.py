@@ -13,6 +13,9 @@ from shuffle_worker.plan.arrow import Scalar, call, scalar, time_of_day, timesta
 _OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?")
 _FRACTION = re.compile(r"\.(\d+)")
+STEPS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+"""The nanoseconds of a unit."""
+
 _NAME = "write it as 2026-01-31 or 2026-01-31 12:00:00.000, with an offset such as +02:00 or Z if need be"
 
 
@@ -68,10 +71,44 @@ def _time_of_day(text: str, kind: Any) -> Scalar:
         raise NotThatType("write it as 09:30:00 or 09:30:00.000")
     seconds = (int(found[1]) * 60 + int(found[2])) * 60 + int(found[3] or 0)
     moment = seconds * 10**9 + int((found[4] or "").ljust(9, "0"))
-    steps = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-    unit = next(unit for unit, size in steps.items() if size <= steps[kind.unit] and moment % size == 0)
-    count = scalar(moment // steps[unit], pa.int32() if unit in ("s", "ms") else pa.int64())
+    unit = next(unit for unit, size in STEPS.items() if size <= STEPS[kind.unit] and moment % size == 0)
+    count = scalar(moment // STEPS[unit], pa.int32() if unit in ("s", "ms") else pa.int64())
     return count.cast(time_of_day(unit))
+
+
+def as_nanos(text: str, kind: pa.DataType) -> int:
+    """The same as a number of nanoseconds since the epoch (of a time of day: since midnight), which may be more than
+    any type holds."""
+    text = text.strip()
+    try:
+        if pa.types.is_time(kind):
+            clock = _time_of_day(text, pa.time64("ns"))
+            return whole(clock) * STEPS[clock.type.unit]
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            return _nanos(text, kind)
+    except NotThatType:
+        raise
+    except (pa.ArrowException, ValueError):
+        raise NotThatType(_NAME) from None
+    raise NotThatType(f"a {kind} cannot be written as text")
+
+
+def _nanos(text: str, kind: pa.DataType) -> int:
+    fraction = _FRACTION.search(text)
+    digits = fraction.group(1).rstrip("0") if fraction else ""
+    if len(digits) > 9:
+        raise ValueError(text)
+    if fraction is not None:  # Arrow reads the first six
+        text = f"{text[: fraction.start()]}.{digits[:6].ljust(1, '0')}{text[fraction.end() :]}"
+    micros = timestamp("us", getattr(kind, "tz", None))
+    return whole(_timestamp(text, micros)) * 1000 + int(digits[6:].ljust(3, "0"))
+
+
+def whole(value: Scalar) -> int:
+    """The number that a temporal value is stored as."""
+    kind = value.type
+    number = value.cast(pa.int32()) if kind.bit_width == 32 else value
+    return int(number.cast(pa.int64()).as_py())
 
 
 def _date(text: str, kind: pa.DataType) -> Scalar:

@@ -88,6 +88,10 @@ class Planning:
         """The keys by whose ranges rows are parted; none for hash and round robin."""
         return []
 
+    def bounded(self, index: int) -> Sequence[str]:  # noqa: ARG002
+        """The columns of an input whose smallest and largest values the operation wants to know, where files say."""
+        return []
+
     def grouped_by(self, names: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
         """The columns of whose values together the operation wants to know how many there may be. names: all that are
         read."""

@@ -22,6 +22,7 @@ from shuffle_worker.plan.arrow import Scalar, Values, scalar
 from shuffle_worker.plan.coercion import (
     common_number,
     comparable,
+    comparing_type,
     divided,
     is_number,
     is_text,
@@ -46,7 +47,8 @@ from shuffle_worker.plan.expression import (
 )
 from shuffle_worker.plan.inputs import check_column
 from shuffle_worker.plan.kinds import is_uuid, values_of
-from shuffle_worker.plan.literals import NotThatType, as_time, cast_literal
+from shuffle_worker.plan.literals import NotThatType, as_nanos, as_time, cast_literal
+from shuffle_worker.plan.moments import are_alike, compared, with_nanos
 from shuffle_worker.plan.sql_names import SUPPORTED, called, named_type
 from shuffle_worker.plan.uuids import uuid_scalar
 
@@ -156,7 +158,9 @@ class Typer:
             self.columns.append(node.name)
         declared = self._schema.field(node.name).type
         kind = transport_type(declared)
-        return UuidColumn(node.name, kind) if is_uuid(values_of(declared)) else Column(node.name, kind)
+        if is_uuid(values_of(declared)):
+            return UuidColumn(node.name, kind)
+        return widened(Column(node.name, kind), comparing_type(kind))
 
     def _folded(self) -> set[str]:
         return {name.lower() for name in self._schema.names}
@@ -294,6 +298,11 @@ class Typer:
             return self._with_time_text(operator, left, right, node)
         if isinstance(right, Text) and isinstance(left, UuidColumn):
             return self._with_uuid_text(operator, left, right, node)
+        if left.type != right.type and are_alike(left.type, right.type):
+            times = compared(operator, left, right)
+            if times is None:
+                raise self._mismatch(left, right, node)
+            return times
         found = comparable(left, right)
         if found is None:
             raise self._mismatch(left, right, node)
@@ -326,10 +335,10 @@ class Typer:
 
     def _with_time_text(self, operator: str, operand: Expression, text: Text, node: exp.Expression) -> Expression:
         try:
-            value = as_time(text.text, operand.type)
+            nanos = as_nanos(text.text, operand.type)
         except NotThatType as error:
             raise self._wrong(f"'{text.text}' is no {operand.type}; {error}", node) from None
-        return self._timed(operator, operand, Constant(value))
+        return with_nanos(operator, operand, nanos)
 
     def _with_uuid_text(self, operator: str, operand: UuidColumn, text: Text, node: exp.Expression) -> Expression:
         try:
@@ -337,9 +346,6 @@ class Typer:
         except ValueError:
             raise self._wrong(f"'{text.text}' is no UUID; write it as 8-4-4-4-12 hexadecimal digits", node) from None
         return Compare(operator, operand, Constant(value))
-
-    def _timed(self, operator: str, operand: Expression, value: Constant) -> Expression:
-        return Compare(operator, widened(operand, value.type), value)
 
     def _mismatch(self, left: Expression, right: Expression, node: exp.Expression) -> InvalidSpec:
         parts = node.this.sql(), (node.expression.sql() if node.args.get("expression") else "a value beside it")

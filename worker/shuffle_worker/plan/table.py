@@ -113,7 +113,15 @@ def find(job: Job, index: int, operation: Planning, storage: Storage, calls: Cal
     needed = operation.needed(index)
     wanted = source.columns if needed is None else needed
     found = read_inputs(
-        source, storage, filtered, ranges, index=index, wanted=wanted, strict=wanted is None, calls=calls
+        source,
+        storage,
+        filtered,
+        ranges,
+        index=index,
+        wanted=wanted,
+        strict=wanted is None,
+        calls=calls,
+        bounded=operation.bounded(index),
     )
     check_apart(source, found.files, job.output.path)
     kept = select(found.schema, source.columns, index)

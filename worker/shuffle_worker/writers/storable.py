@@ -52,27 +52,27 @@ def form(kind: pa.DataType, name: str, *, inside: bool = False) -> pa.DataType |
     if is_extension(kind):
         return _extension(kind, name, inside=inside)
     if not types.is_nested(kind):
-        return _RULES[name](kind) if is_carried(kind) else None
+        found = _RULES[name](kind) if is_carried(kind) else None
+        # Arrow writes views to Parquet, but not slices of them, which is what lists are made of
+        return transport_type(kind) if found == kind and inside and name == "Parquet" else found
     return None if name == "CSV" or types.is_union(kind) else _nested(kind, name)
 
 
 def _dictionary(kind: pa.DataType, name: str, *, inside: bool) -> pa.DataType | None:
-    """A dictionary that stays one in the file. Arrow writes Parquet's for text and bytes, and an encoder makes them of
-    values that it can look up; one of Feather stays in memory while the file is written, so only a small one is kept.
-    """
+    """A dictionary that stays one in the file: of values that Arrow looks up and the format has a dictionary for. One
+    of Feather stays in memory while the file is written, so only a small one is kept."""
     types, of = pa.types, parts(kind)
     values = transport_type(of.value_type)
-    texts = types.is_string(values) or types.is_large_string(values)
-    if is_extension(of.value_type):
+    kept = types.is_string(values) or types.is_large_string(values) or types.is_binary(values)
+    kept = kept or types.is_integer(values)
+    if name == "Feather":
+        numbers = types.is_float32(values) or types.is_float64(values) or types.is_decimal(values)
+        times = types.is_temporal(values) and not types.is_interval(values)
+        narrow = types.is_decimal(values) and values.bit_width < 128
+        kept = (kept or numbers or times) and not narrow and not inside and of.index_type.bit_width <= 16
+    if name not in KEEP_SCHEMA or not kept or is_extension(of.value_type):
         return None
-    if name == "Feather" and of.index_type.bit_width <= 16 and not inside:
-        plain = texts or types.is_binary(values) or types.is_large_binary(values)
-        single = types.is_integer(values) or types.is_floating(values) or types.is_boolean(values)
-        kept = plain or single or types.is_temporal(values) or types.is_decimal(values)
-        return dictionary(of.index_type, values, of.ordered) if kept and not types.is_interval(values) else None
-    if name == "Parquet" and (texts or types.is_binary(values) or types.is_integer(values)):
-        return dictionary(of.index_type, values, of.ordered)
-    return None
+    return dictionary(of.index_type, values, of.ordered)
 
 
 def _extension(kind: pa.DataType, name: str, *, inside: bool) -> pa.DataType | None:
