@@ -81,7 +81,7 @@ def test_a_note_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_not_known_of_a_job_in_a_cluster_is_left_out() -> None:
     labels = [label for label, _ in facts(snapshot(phase=Phase.COMPLETE, seconds=3.0, rows_read=6, rows_written=3))]
-    assert labels == ["Rows", "Read", "Written", "Time", "Spilled", "Output"]
+    assert labels == ["Rows", "Written", "Time", "Spilled", "Output"]
 
 
 def test_one_is_one() -> None:

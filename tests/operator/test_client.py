@@ -170,7 +170,12 @@ async def test_submit_status_and_cancel(server: ApiServer, tmp_path: Path, capfd
     assert "sorted  Complete  7 %" in capfd.readouterr().out
     assert await in_thread("status", "sorted", "--json") == 0
     assert json.loads(capfd.readouterr().out)["status"]["phase"] == "Complete"
+    capfd.readouterr()
     assert await in_thread("watch", "sorted") == 0
+    said = capfd.readouterr().err
+    assert "Complete sorted" in said
+    assert "0 B in the" not in said  # what the status does not say is left out
+    assert "processor time" not in said
     assert await in_thread("cancel", "sorted") == 0
     assert await in_thread("cancel", "sorted") == 1
     assert await in_thread("status", "sorted") == 1
@@ -192,7 +197,12 @@ async def test_logs_of_one_worker_or_of_all(server: ApiServer, capfd: pytest.Cap
     assert capfd.readouterr().out == "sorted-w-0-0: log of sorted-w-0-0\nsorted-w-1-0: log of sorted-w-1-0\n"
     assert await in_thread("logs", "sorted", "--worker", "1") == 0
     assert capfd.readouterr().out == "log of sorted-w-1-0\n"
-    assert await in_thread("logs", "other") == 1
+    for options in ([], ["--follow"]):
+        assert await in_thread("logs", "other", *options) == 1
+        assert "NotFound: there is no ShuffleJob other" in capfd.readouterr().err
+    await server.kube.create(JOBS, "data", job_body())
+    assert await in_thread("logs", "sorted", "--worker", "7") == 1
+    assert "NotFound: sorted has no pod of worker 7 with logs" in capfd.readouterr().err
 
 
 async def test_logs_are_followed_to_their_end_and_so_are_those_of_workers_that_come_later(server: ApiServer) -> None:

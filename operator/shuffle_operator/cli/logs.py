@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -29,18 +29,28 @@ def logs(
     if follow:
         try:
             if not with_client(namespace, context, lambda client: _follow(client, name, worker, lines)):
-                typer.echo(f"{name} has no pods, and is not there or finished", err=True)
-                raise typer.Exit(FAILED)
+                _nothing(name, worker, namespace, context)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         return
     found = with_client(namespace, context, lambda client: client.logs(name, worker, lines))
     if not found:
-        typer.echo(f"{name} has no pods (spec.podRetention: Always keeps them for their logs)", err=True)
-        raise typer.Exit(FAILED)
+        _nothing(name, worker, namespace, context)
     for pod, text in found.items():
         for line in text.splitlines():
             typer.echo(f"{pod}: {line}" if len(found) > 1 else line)
+
+
+def _nothing(name: str, worker: int | None, namespace: str | None, context: str | None) -> NoReturn:
+    """Say why there are no logs, and fail."""
+    from shuffle_operator.cli import say
+
+    if with_client(namespace, context, lambda client: client.get(name)) is None:
+        say.error("NotFound", f"there is no ShuffleJob {name}, and no pod of one")
+    else:
+        which = f"no pod of worker {worker}" if worker is not None else "no pods"
+        say.error("NotFound", f"{name} has {which} with logs (spec.podRetention: Always keeps them)")
+    raise typer.Exit(FAILED)
 
 
 async def _follow(client: Client, name: str, worker: int | None, lines: int | None) -> int:

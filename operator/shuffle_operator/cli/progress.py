@@ -121,12 +121,12 @@ def facts(end: Snapshot) -> list[tuple[str, str]]:
     speed = f" ({rate:,.0f} a second)" if rate >= 1 else ""
     unit = "Elements" if _of_arrays(end) else "Rows"
     time_taken = f"{end.seconds:.1f} s" + (f", {end.cpu_seconds:.1f} s of processor time" if end.cpu_seconds else "")
-    lines: list[tuple[str, str]] = [
-        (unit, f"{end.rows_read:,} in, {end.rows_written:,} out{speed}"),
-        ("Read", f"{readable(end.bytes_read)} in {counted(end.splits, 'split')}"),
-        ("Written", f"{readable(end.bytes_written)} in {counted(end.files, 'file')}"),
-        ("Time", time_taken),
-    ]
+    lines: list[tuple[str, str]] = [(unit, f"{end.rows_read:,} in, {end.rows_written:,} out{speed}")]
+    if end.splits:
+        lines.append(("Read", f"{readable(end.bytes_read)} in {counted(end.splits, 'split')}"))
+    lines.append(("Written", f"{readable(end.bytes_written)} in {counted(end.files, 'file')}"))
+    if end.seconds:
+        lines.append(("Time", time_taken))
     if end.memory_peak:
         many = f"the largest of {end.workers_desired} workers" if end.workers_desired > 1 else "the one worker"
         lines.append(("Peak memory", f"{readable(end.memory_peak)} in {many}"))

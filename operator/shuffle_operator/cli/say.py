@@ -17,6 +17,15 @@ def error(reason: str, message: str) -> None:
     _say(Text.assemble((reason, "bold red"), f": {message}"))
 
 
+def failure(message: str) -> None:
+    """A message that begins with its reason, as a job's has it."""
+    reason, _, rest = message.partition(": ")
+    if rest:
+        error(reason, rest)
+    else:
+        line(message)
+
+
 def line(text: str, style: str = "") -> None:
     """A line that is no error."""
     from rich.text import Text

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from shuffle_operator.cli import say
 from shuffle_operator.cli.cluster import ContextOption, NamespaceOption, follow, with_client
 from shuffle_operator.cli.exits import FAILED
 
@@ -35,5 +36,5 @@ def submit(
     if json:
         typer.echo(jsons.dumps(job.body))
     if job.failed:
-        typer.echo(job.message, err=True)
+        say.failure(job.message)
         raise typer.Exit(FAILED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from shuffle_operator.cli import say
 from shuffle_operator.cli.cluster import ContextOption, NameArgument, NamespaceOption, follow
 from shuffle_operator.cli.exits import FAILED
 
@@ -12,5 +13,5 @@ def watch(name: NameArgument, namespace: NamespaceOption = None, context: Contex
     """Show a job's progress until it is finished. Exit codes: 0 complete, 1 failed, 130 interrupted (it goes on)."""
     job = follow(namespace, context, name)
     if job.failed:
-        typer.echo(job.message, err=True)
+        say.failure(job.message)
         raise typer.Exit(FAILED)

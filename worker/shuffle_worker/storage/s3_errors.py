@@ -83,7 +83,7 @@ def code_of(error: BaseException) -> str:
     """The error code that the store answered with; empty where it did not answer."""
     for one in _chain(error):
         if isinstance(one, boto.ClientError):
-            found = str(one.response.get("Error", {}).get("Code", ""))
+            found = str(one.response.get("Error", {}).get("Code") or "")
             return found or str(one.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
     return ""
 
@@ -144,7 +144,7 @@ def _of_code(path: str, doing: str, code: str, error: Exception, endpoint: str) 
 def _text(error: BaseException) -> str:
     for one in _chain(error):
         if isinstance(one, boto.ClientError):
-            return str(one.response.get("Error", {}).get("Message", "")) or "no message"
+            return str(one.response.get("Error", {}).get("Message") or "no message")
     return said(error)
 
 
