@@ -42,7 +42,7 @@ def test_csv_to_folders_and_back(tmp_path: Path, address: str, monkeypatch: pyte
     job = job_of(given, output)
     assert carry_out(job, tmp_path / "scratch").rows == 121
     names = [info.path for info in storage.listing(f"{root}/out")]
-    assert f"{root}/out/country=a%20b%2Fc/part-00000.parquet" in names
+    assert f"{root}/out/country=a b%2Fc/part-00000.parquet" in names
     with refused(OutputExists, "holds"):
         carry_out(job_of(given, output), tmp_path / "scratch")
     carry_out(job_of(given, {**output, "onExisting": "Overwrite"}), tmp_path / "scratch")

@@ -87,9 +87,7 @@ def test_rows_are_where_their_values_say(run: Run, operation: dict[str, Any]) ->
 
 
 def encoded(value: object) -> str:
-    from urllib.parse import quote
-
-    return folders.HIVE_NULL if value is None else quote(str(value), safe="")
+    return folders.HIVE_NULL if value is None else folders.escaped(str(value))
 
 
 def test_it_is_read_back(tmp_path: Path, run: Run) -> None:

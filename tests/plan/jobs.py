@@ -25,7 +25,7 @@ def job(folder: Path | str, operation: Repartition | Sort | None = None, **chang
     fields = {
         "input": {
             name: changes.pop(name)
-            for name in ("columns", "filter", "format", "schema", "csv", "reader")
+            for name in ("columns", "filter", "format", "schema", "csv", "reader", "base_path")
             if name in changes
         },
         "output": {

@@ -80,13 +80,20 @@ class Input(ApiModel):
     )
     path: StoragePath | None = Field(
         default=None,
-        description="Any fsspec URL or a local path: a file, a folder (all files below it but hidden ones), or a glob.",
+        description="Any fsspec URL or a local path: a file, a folder (all files below it but hidden ones), or a glob. "
+        "A path that exists as it is written is no glob, whatever characters it holds.",
     )
     paths: list[StoragePath] | None = Field(
         default=None,
         min_length=1,
         max_length=10_000,
         description="Several files, folders or globs, read in this order.",
+    )
+    base_path: StoragePath | None = Field(
+        default=None,
+        description="The table's root: folders below it such as country=DE give columns, folders above it none. "
+        "All paths are in it. Where absent, the root is the nearest folder, at the path or above it, that is no "
+        "name=value, so hive/dt=2026-01-01/ has the column dt.",
     )
     format: Format | None = Field(default=None, description="How the files are stored; by their suffix where absent.")
     columns: Annotated[UniqueColumns, Field(min_length=1, max_length=10_000)] | None = Field(

@@ -10,18 +10,23 @@ import posixpath
 import re
 
 _GLOB = re.compile(r"[*?\[]")
-_SCHEME_ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+_SCHEME_ALIASES = {
+    "s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs", "wasb": "abfs", "wasbs": "abfs",
+}  # fmt: skip
+_AZURE_HOST = re.compile(r"^/*([^/@]+)@[^/]+")
 
 
 def normal(path: str) -> str:
     """One spelling for each place: scheme in lower case, file:// left out, no doubled or trailing slashes, no dots."""
     scheme, separator, rest = path.partition("://")
     if not separator:
-        scheme, rest = "", path
+        scheme, rest = "", path.removeprefix("file:") if path.startswith("file:/") else path
     scheme = _SCHEME_ALIASES.get(scheme.lower(), scheme.lower())
     rest = posixpath.normpath(re.sub(r"/+", "/", rest)) if rest else "."
     if scheme in ("", "file", "local"):
         return rest
+    if scheme == "abfs":
+        rest = _AZURE_HOST.sub(r"\1", rest)
     return f"{scheme}://{rest.lstrip('/')}"
 
 
@@ -42,6 +47,18 @@ def overlap(source: str, output: str) -> str | None:
     if any(pattern.fullmatch("/".join(parts[:count])) for count in range(1, len(parts) + 1)):
         return "is inside"
     return "is inside" if pattern.fullmatch(f"{target}/part-00000.parquet") else None
+
+
+def below(path: str, base: str) -> bool:
+    """Whether a path, or what a pattern starts from, is a folder or in it. True where the texts cannot tell, for one is
+    relative and the other is not."""
+    place, root = normal(path), normal(base)
+    if place.startswith("~") != root.startswith("~") or place.startswith("/") != root.startswith("/"):
+        return "://" not in place and "://" not in root
+    if place == root or _inside(place, root) or root.startswith(".."):
+        return True
+    fixed = _GLOB.split(place, maxsplit=1)[0].rpartition("/")[0]
+    return _GLOB.search(place) is not None and (fixed == root or _inside(fixed, root))
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -30,6 +30,8 @@ def rechunk_problems(spec: Spec) -> Iterator[Problem]:
         path = ("spec", "inputs", index)
         if item.paths is not None:
             yield Problem((*path, "paths"), "rechunk takes one Zarr store; give its path")
+        if item.base_path is not None:
+            yield Problem((*path, "basePath"), "goes with tables, whose folders give columns; leave it out")
         if item.format not in (None, "Zarr"):
             yield Problem((*path, "format"), f"rechunk reads Zarr, not {item.format}")
         if item.columns is not None:

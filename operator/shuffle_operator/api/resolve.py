@@ -283,6 +283,7 @@ def _input(item: Input) -> messages.Input:
         schema=None if item.schema_ is None else [messages.ResultColumn(one.name, one.type) for one in item.schema_],
         csv=None if item.csv is None else messages.Csv(**item.csv.model_dump()),
         reader=item.reader or "",
+        base_path=item.base_path or "",
     )
 
 

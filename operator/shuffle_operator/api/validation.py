@@ -18,7 +18,7 @@ from shuffle_operator.api import document as documents
 from shuffle_operator.api import rules
 from shuffle_operator.api.explain_errors import problem_of
 from shuffle_operator.api.fields import model_at
-from shuffle_operator.api.paths import overlap
+from shuffle_operator.api.paths import below, overlap
 from shuffle_operator.api.problems import InvalidJob, Path, Problem, found, nearest, shorten
 from shuffle_operator.api.spec import API_VERSION, KIND, ShuffleJob
 
@@ -185,6 +185,7 @@ def _cross_problems(body: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem((*path, *below), rule.message + _rule_detail(rule, node))
     spec = rules.mapping(body.get("spec"))
     yield from _overlap_problems(spec)
+    yield from _base_problems(spec)
     yield from _column_problems(spec)
 
 
@@ -228,6 +229,19 @@ def _overlap_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
                 message = f'the output "{shorten(output)}" {how} the input "{shorten(source)}"; write somewhere else'
                 yield Problem(("spec", "output", "path"), message)
                 return
+
+
+def _base_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Paths that are not below the root of their table."""
+    for index, item in enumerate(rules.objects(spec.get("inputs"))):
+        base = item.get("basePath")
+        if not isinstance(base, str) or not base:
+            continue
+        for source in [*rules.texts([item.get("path")]), *rules.texts(item.get("paths"))]:
+            if source and not below(source, base):
+                message = f'the path "{shorten(source)}" is not below it; basePath is the folder that all paths are in'
+                yield Problem(("spec", "inputs", index, "basePath"), message)
+                break
 
 
 def _column_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:

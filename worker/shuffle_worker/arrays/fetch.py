@@ -15,7 +15,7 @@ from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.operations.readback import Buffers
 from shuffle_worker.storage import LocalStorage, Storage
 from shuffle_worker.storage.failures import failure
-from shuffle_worker.storage.local import tag_of
+from shuffle_worker.storage.walk import tag_of
 
 AHEAD = 16
 """Requests under way at once, where memory allows."""

@@ -12,14 +12,16 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote
 
 import pyarrow as pa
 
 from shuffle_worker import trail
 from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
+from shuffle_worker.plan import hive
 from shuffle_worker.plan.arrow import Field, schema_of
+from shuffle_worker.plan.hive import Spelled
 from shuffle_worker.plan.kinds import is_carried
+from shuffle_worker.plan.listing import Listed, list_files, literal_paths
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.plan.text_types import cut_short, plain, text_field
 from shuffle_worker.plan.unify import unify
@@ -41,8 +43,6 @@ Several files are looked at at once."""
 
 MOST_SCHEMAS = 8
 """Different schemas that are looked for again in further files; more than these are rarely shared."""
-
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 MOST_NOTES = 5
 
@@ -97,44 +97,13 @@ class Found(NamedTuple):
 
 
 class InputFiles(NamedTuple):
-    """The input as a whole. schema: every column of it, hive ones last. notes: for people."""
+    """The input as a whole. schema: every column of it, hive ones last. notes: for people. literal: see `Listing`."""
 
     files: list[Found]
     schema: pa.Schema
     opening: Opening
     notes: list[str]
-
-
-class Listed(NamedTuple):
-    info: Info
-    hive: dict[str, str | None]
-
-
-def list_files(source: Input, storage: Storage, index: int = 0) -> list[Listed]:
-    """Every file that the input's paths name, in the order of the paths and sorted within each; a file that two paths
-    name counts once."""
-    if not source.paths:
-        raise InvalidSpec(f"inputs[{index}].path: missing: give a file, a folder, a glob or a list")
-    found: dict[str, Listed] = {}
-    for path in source.paths:
-        for info in storage.find(path):
-            if info.path not in found:
-                found[info.path] = Listed(info, hive_columns(info.path, path))
-    return list(found.values())
-
-
-def hive_columns(file: str, path: str) -> dict[str, str | None]:
-    """The `name=value` folders between an input path and one of its files."""
-    base = urls.glob_base(path) if urls.is_glob(path) else path
-    if urls.scheme_of(base) == "file":
-        base = urls.local_path(base or "/") if not urls.is_glob(base) else base
-    below = file[len(base) :] if file.startswith(base) else ""
-    out: dict[str, str | None] = {}
-    for segment in below.split("/")[:-1]:
-        name, mark, value = segment.partition("=")
-        if mark and name:
-            out[unquote(name)] = None if value == HIVE_NULL else unquote(value)
-    return out
+    literal: set[str]
 
 
 def read_inputs(
@@ -154,7 +123,8 @@ def read_inputs(
     filtered, keys: the columns that the filter names, and those that the boundaries are of. index: the input's.
     wanted: the columns that are sent; None for all. strict, calls: see `Opening`. bounded:
     see `Planning.bounded`."""
-    listed = list_files(source, storage, index)
+    listing = list_files(source, storage, index)
+    listed = listing.files
     opening = opening_of(source, index, [one.info.path for one in listed], strict=strict, calls=calls)
     empty = next((one for one in listed if one.info.size == 0), None)
     if empty is not None and not opening.empty_files:
@@ -178,13 +148,15 @@ def read_inputs(
         with ThreadPoolExecutor(min(THREADS, len(listed)), thread_name_prefix="footers") as pool:
             files += list(pool.map(lambda one: footer(one, first), listed[1:]))
     schema = unify(((file.schema, file.info.path) for file in files if file.info.size), **_rules(opening))
+    spelled = [Spelled(file.info.path, file.hive) for file in files]
+    whole = hive.with_columns(schema, spelled, opening.declared)
     for at, name in enumerate(opening.declared.names):
-        check_column(name, schema.names, f"inputs[{index}].schema[{at}].name")
-    notes = _lacking(schema, files)
+        check_column(name, whole.names, f"inputs[{index}].schema[{at}].name")
+    notes = _lacking(schema, files) + hive.notes(schema.names, spelled, listing.above)[:MOST_NOTES]
     if opening.format in TEXT:
         notes += [*_without_rows(files), *cut_short(schema)][:MOST_NOTES]
-        schema = plain(schema)
-    return InputFiles(files, _with_hive(schema, files), opening, notes)
+        whole = hive.with_columns(plain(schema), spelled, opening.declared)
+    return InputFiles(files, whole, opening, notes, listing.literal)
 
 
 def _lacking(schema: pa.Schema, files: Sequence[Found]) -> list[str]:
@@ -251,15 +223,16 @@ def check_carried(fields: Iterable[Field], index: int) -> None:
             )
 
 
-def check_apart(source: Input, files: Sequence[Found], output: str) -> None:
+def check_apart(source: Input, found: InputFiles, output: str) -> None:
     """Refuse an output folder inside the input or an input inside the output folder."""
+    files = found.files
     target = _place(output)
-    for path in source.paths:
-        base = _place(urls.glob_base(path) if urls.is_glob(path) else path)
+    for path, pattern in literal_paths(source, found.literal):
+        base = urls.glob_base(_place(path)) if pattern else _place(path)
         if target == base:
             raise InvalidSpec(f"output.path: {output} is the input itself; write to another folder")
-        inside_folder = target.startswith(base + "/") and not urls.is_glob(path)
-        if inside_folder or (urls.is_glob(path) and urls.matches(f"{target}/part-00000.parquet", _place(path))):
+        inside_folder = target.startswith(base + "/") and not pattern
+        if inside_folder or (pattern and urls.matches(f"{target}/part-00000.parquet", _place(path))):
             raise InvalidSpec(
                 f"output.path: {output} is inside the input {path}; a later run would read its own output; "
                 "write to another folder"
@@ -270,11 +243,7 @@ def check_apart(source: Input, files: Sequence[Found], output: str) -> None:
 
 
 def _place(path: str) -> str:
-    path = path.rstrip("/") or "/"
-    if urls.scheme_of(path) == "file":
-        return urls.local_path(path).rstrip("/")
-    scheme, _, rest = path.partition("://")
-    return f"{urls.scheme_of(path) if scheme else scheme}://{rest}"
+    return urls.canonical(path).rstrip("/")
 
 
 def _footer(
@@ -321,28 +290,3 @@ def _footer(
 def _rules(opening: Opening) -> dict[str, Any]:
     """How the types of several files become one: those that were found from text are less certain."""
     return {"common": text_field, "cure": "declare its type in `schema`"} if opening.format in TEXT else {}
-
-
-def _with_hive(schema: pa.Schema, files: Sequence[Found]) -> pa.Schema:
-    """Append the columns that folders spell out: int64 where every value is a whole number, text otherwise. A column
-    that is in the files too keeps their type."""
-    values: dict[str, list[str | None]] = {}
-    for file in files:
-        for name, value in file.hive.items():
-            values.setdefault(name, []).append(value)
-    for name, found in values.items():
-        if schema.get_field_index(name) >= 0:
-            continue
-        known = [value for value in found if value is not None]
-        whole = bool(known) and all(_is_whole(value) for value in known)
-        nullable = len(known) < len(files)
-        schema = schema.append(pa.field(name, pa.int64() if whole else pa.string(), nullable=nullable))
-    return schema
-
-
-def _is_whole(text: str) -> bool:
-    """Whether text is an int64 written in the one way that writing it again would give (`07` stays text)."""
-    try:
-        return str(int(text)) == text and -(2**63) <= int(text) < 2**63
-    except ValueError:
-        return False

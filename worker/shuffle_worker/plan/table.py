@@ -123,7 +123,7 @@ def find(job: Job, index: int, operation: Planning, storage: Storage, calls: Cal
         calls=calls,
         bounded=operation.bounded(index),
     )
-    check_apart(source, found.files, job.output.path)
+    check_apart(source, found, job.output.path)
     kept = select(found.schema, source.columns, index)
     read = kept.names if needed is None else needed
     check_carried([field for field in found.schema if field.name in (*read, *filtered)], index)

@@ -346,7 +346,8 @@ class Csv(Struct, frozen=True):
 
 class Input(Struct, frozen=True):
     """schema: columns whose types the job says. csv: None for the defaults, with tabs in .tsv files. reader: a function
-    of the user's instead of a format, `package.module:function`."""
+    of the user's instead of a format, `package.module:function`. base_path: the folder below which the names of folders
+    are columns; "" for the one that the paths say."""
 
     paths: list[str]
     name: str = ""
@@ -357,6 +358,7 @@ class Input(Struct, frozen=True):
     schema: list[ResultColumn] | None = None
     csv: Csv | None = None
     reader: str = ""
+    base_path: str = ""
 
 
 TARGET_BYTES = 256 << 20

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple, Protocol
 
+from shuffle_worker.storage.tables import Marker
+
 
 class Info(NamedTuple):
     """A file. tag: changes whenever its bytes do (an ETag, or size and modification time to the nanosecond)."""
@@ -29,6 +31,17 @@ class Range(NamedTuple):
     @property
     def length(self) -> int:
         return self.end - self.start
+
+
+class Survey(NamedTuple):
+    """What a path names. files: sorted by path. folder: the one that a folder or a pattern starts from, that of a
+    single file; by its canonical path. single: the path names one file. tables: what shows folders at or below `folder`
+    to be tables of Delta Lake and the like, one marker for each."""
+
+    files: list[Info]
+    folder: str
+    single: bool
+    tables: list[Marker]
 
 
 class Sink(Protocol):
@@ -55,8 +68,19 @@ class Storage(Protocol):
     """
 
     def find(self, path: str) -> list[Info]:
-        """Every file that a file, folder or glob names, sorted by path; hidden ones (`_x`, `.x`) of a folder left out.
-        Raises InputNotFound where there is none."""
+        """Every file that a file, folder or glob names, sorted by path; of a folder or glob without hidden ones (see
+        `urls.is_hidden`) and without objects that only mark folders. A path that exists as it is written is that path,
+        whatever characters it holds; only else it is taken for a pattern.
+
+        Raises InputNotFound where there is none, and names what is there and is no file that can be read."""
+        ...
+
+    def survey(self, path: str) -> Survey:
+        """`find`, with what else its listing shows."""
+        ...
+
+    def table_at(self, folder: str) -> Marker | None:
+        """What shows that a folder is a table of Delta Lake and the like. A few requests, whatever the folder holds."""
         ...
 
     def listing(self, folder: str) -> list[Info]:

@@ -4,7 +4,7 @@ A file being written is a hidden file beside its target, renamed at commit: seen
 one step. What a process that died leaves behind is named so that `sweep` knows it.
 """
 
-# ruff: noqa: PTH103, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH123, PTH207, PTH106
+# ruff: noqa: PTH110, PTH208, PTH103, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH123, PTH207, PTH106
 # Plain strings and os calls: a listing has a hundred thousand names, and each would become a Path.
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from shuffle_worker.errors import InputNotFound, InvalidSpec
-from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Info, Range, Sink
+from shuffle_worker.storage import tables, urls
+from shuffle_worker.storage.base import Info, Range, Sink, Survey
 from shuffle_worker.storage.failures import failure
 from shuffle_worker.storage.hashing import HashingSink
+from shuffle_worker.storage.tables import Marker
+from shuffle_worker.storage.walk import data_file, files_below, tag_of
 
 BUFFER = 1 << 20
 """Bytes of writes gathered before they go to the file."""
@@ -82,26 +84,66 @@ class LocalStorage:
     """Plain paths and `file://` addresses; what it returns are absolute plain paths."""
 
     def find(self, path: str) -> list[Info]:
+        return self._found(path).files
+
+    def survey(self, path: str) -> Survey:
+        found = self._found(path)
+        return found if found.single else found._replace(tables=self._tables(found))
+
+    def _found(self, path: str) -> Survey:
         where = urls.local_path(path)
         try:
-            if os.path.isfile(where):
-                return [self._info(where)]
-            if os.path.isdir(where):
-                found = [info for info in self._below(where) if not urls.is_hidden(info.path[len(where) :])]
+            if os.path.lexists(where):
+                single = data_file(where)
+                if single is not None:
+                    return Survey([single], os.path.dirname(where), True, [])
+                folder, files = where, files_below(where, data=True)
             elif urls.is_glob(where):
-                found = self._glob(where)
+                folder, files = urls.glob_base(where) or "/", _matching(where)
             else:
                 raise InputNotFound(f"{path}: no such file or folder{_nearest_parent(where)}")
         except OSError as error:
             raise failure(path, "listing", error) from error
-        if not found:
-            kind = "the pattern matches no file" if urls.is_glob(where) else "the folder holds no files"
+        if not files:
+            kind = "the folder holds no files" if folder == where else "the pattern matches no file"
             raise InputNotFound(f"{path}: {kind} (names that begin with _ or . do not count)")
-        return found
+        return Survey(files, folder, False, [])
+
+    def table_at(self, folder: str) -> Marker | None:
+        for place in tables.PLACES:
+            try:
+                name = tables.shown(place, os.listdir(os.path.join(folder, place.folder)))
+            except OSError:
+                continue
+            if name:
+                return Marker(folder, place.kind, name)
+        if os.path.exists(os.path.join(folder, tables.HUDI_PARTITION)):
+            return Marker(folder, "Hudi", tables.HUDI_PARTITION)
+        return None
+
+    def _tables(self, found: Survey) -> list[Marker]:
+        """In the folders that the files are in, and those between."""
+        folders = {found.folder}
+        out: dict[str, Marker] = {}
+        for info in found.files:
+            at = os.path.dirname(info.path)
+            while at not in folders and len(at) > len(found.folder):
+                folders.add(at)
+                at = os.path.dirname(at)
+            shown = tables.marker_of(info.path)
+            if shown is not None:
+                out.setdefault(shown.folder, shown)
+        for folder in folders:
+            marker = self.table_at(folder)
+            if marker is not None:
+                out[folder] = marker
+        return list(out.values())
 
     def listing(self, folder: str) -> list[Info]:
         try:
-            return self._below(urls.local_path(folder))
+            return files_below(urls.local_path(folder), data=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
         except OSError as error:
             raise failure(folder, "listing", error) from error
 
@@ -188,32 +230,28 @@ class LocalStorage:
             raise InputNotFound(f"{path}: is a folder, not a file")
         return Info(path, found.st_size, tag_of(found))
 
-    def _below(self, folder: str) -> list[Info]:
-        """Every file below a folder, sorted. Links to folders are followed, each folder once."""
-        out: list[Info] = []
-        seen: set[tuple[int, int]] = set()
-        for at, folders, names in os.walk(folder, followlinks=True):
-            found = os.stat(at)
-            if (found.st_dev, found.st_ino) in seen:
-                folders.clear()
-                continue
-            seen.add((found.st_dev, found.st_ino))
-            for name in names:
-                try:
-                    out.append(self._info(os.path.join(at, name)))
-                except FileNotFoundError:
-                    continue  # removed while we listed, or a link to nowhere
-        return sorted(out)
 
-    def _glob(self, pattern: str) -> list[Info]:
-        base = urls.glob_base(pattern)
-        found: dict[str, Info] = {}
-        for name in glob.iglob(pattern, recursive=True):
-            if os.path.isdir(name):
-                found.update((info.path, info) for info in self._below(name.rstrip("/")))
-            elif os.path.isfile(name):
-                found[name] = self._info(name)
-        return sorted(info for info in found.values() if not urls.is_hidden(info.path[len(base) :]))
+def _matching(pattern: str) -> list[Info]:
+    """The files that a pattern names, and those below the folders that it names. Raises OSError, JobError."""
+    base = urls.glob_base(pattern) or "/"
+    if "**" in pattern:
+        below = files_below(base, data=True) if os.path.isdir(base) else []
+        return [info for info in below if urls.matches(info.path, pattern)]
+    urls.glob_pattern(pattern)  # refuses what is none
+    found: dict[str, Info] = {}
+    for name in glob.iglob(pattern, include_hidden=True):
+        path = name.rstrip("/")
+        folders = os.path.isdir(path)
+        relative = path[len(base) :].lstrip("/")
+        if urls.is_hidden(f"{relative}/x" if folders else relative):
+            continue
+        if folders:
+            found.update((info.path, info) for info in files_below(path, data=True))
+        else:
+            info = data_file(path)
+            if info is not None:
+                found[path] = info
+    return sorted(found.values())
 
 
 def _is_temporary(path: str) -> bool:
@@ -255,8 +293,3 @@ def _nearest_parent(path: str) -> str:
         if parent.is_dir():
             return f" ({parent} exists)"
     return ""
-
-
-def tag_of(found: os.stat_result) -> str:
-    """What `Info` calls a file's tag."""
-    return f"{found.st_size}-{found.st_mtime_ns}"

@@ -18,11 +18,13 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from shuffle_worker.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
 from shuffle_worker.protocol.messages import Storage as Settings
-from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Info, Range, Sink
+from shuffle_worker.storage import tables, urls
+from shuffle_worker.storage.base import Info, Range, Sink, Survey
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink
+from shuffle_worker.storage.markers import without_markers
 from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, retried
+from shuffle_worker.storage.tables import Marker
 
 T = TypeVar("T")
 
@@ -43,25 +45,40 @@ class FsspecStorage:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def find(self, path: str) -> list[Info]:
+        return self._found(path)[0].files
+
+    def survey(self, path: str) -> Survey:
+        found, listed = self._found(path)
+        markers = (tables.marker_of(info.path) for info in listed)
+        return found._replace(tables=list({one.folder: one for one in markers if one is not None}.values()))
+
+    def _found(self, path: str) -> tuple[Survey, list[Info]]:
+        """With every file that was listed for it."""
         path = self._canonical(path)
-        if urls.is_glob(path):
-            base = urls.glob_base(path)
-            found = [
-                info
-                for info in self._below(base)
-                if urls.matches(info.path, path) and not urls.is_hidden(info.path[len(base) :])
-            ]
-            said_none = "the pattern matches no file"
-        else:
-            single = None if path.endswith("/") else self._file(path)
-            if single is not None:
-                return [single]
-            base = path.rstrip("/")
-            found = [info for info in self._below(base) if not urls.is_hidden(info.path[len(base) :])]
-            said_none = "no such file, and no files in such a folder"
-        if not found:
-            raise InputNotFound(f"{path}: {said_none} (names that begin with _ or . do not count)")
-        return found
+        single = None if path.endswith("/") else self._file(path)
+        if single is not None and single.size:
+            return Survey([single], path.rpartition("/")[0], True, []), []
+        folder = path.rstrip("/")
+        listed = self._below(folder)
+        data = _data(listed, folder)
+        if single is not None and not listed:
+            return Survey([single], path.rpartition("/")[0], True, []), []
+        pattern = not listed and urls.is_glob(path)
+        if pattern:
+            folder = urls.glob_base(path)
+            listed = self._below(folder)
+            data = [info for info in _data(listed, folder) if urls.matches(info.path, path)]
+        if not data:
+            said_none = "the pattern matches no file" if pattern else "no such file, and no files in such a folder"
+            raise InputNotFound(f"{path}: {said_none} (names that begin with _ or . do not count){_doubled(path)}")
+        return Survey(data, folder, False, []), listed
+
+    def table_at(self, folder: str) -> Marker | None:
+        for place in tables.PLACES:
+            name = tables.shown(place, self._names(f"{folder.rstrip('/')}/{place.folder}/"))
+            if name:
+                return Marker(folder, place.kind, name)
+        return None
 
     def listing(self, folder: str) -> list[Info]:
         return self._below(self._canonical(folder).rstrip("/"))
@@ -164,7 +181,7 @@ class FsspecStorage:
         return failure(path, doing, error)
 
     def _canonical(self, path: str) -> str:
-        return path if "://" in path else f"{self.scheme}://{path.lstrip('/')}"
+        return urls.canonical(path if "://" in path else f"{self.scheme}://{path.lstrip('/')}")
 
     def _copy(self, fs: Any, source: str, target: str) -> None:
         fs.cp_file(source, target)
@@ -228,6 +245,17 @@ class FsspecStorage:
         found = self.run(folder or f"{self.scheme}://", "listing", look)
         return sorted(info for info in found if info.path.startswith(below) and not info.path.endswith("/"))
 
+    def _names(self, folder: str) -> list[str]:
+        """Of some files in a folder: those that the store gives with one request or two."""
+
+        def look(fs: Any) -> list[str]:
+            try:
+                return [str(name).rstrip("/").rsplit("/", 1)[-1] for name in fs.ls(folder.rstrip("/"), detail=False)]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+        return self.run(folder, "listing", look)
+
     def _info_of(self, entry: dict[str, Any]) -> Info:
         name = str(entry["name"])
         path = name if "://" in name else f"{self.scheme}://{name.lstrip('/')}"
@@ -243,6 +271,16 @@ class FsspecStorage:
         if isinstance(mark, datetime.datetime):  # some stores say it as text in one call and as a time in another
             mark = mark.timestamp()
         return Info(path, size, f"{size}-{mark}".replace('"', ""))
+
+
+def _data(listed: Sequence[Info], folder: str) -> list[Info]:
+    return [info for info in without_markers(listed) if not urls.is_hidden(info.path[len(folder) :])]
+
+
+def _doubled(path: str) -> str:
+    """A slash too many is easily overlooked, and part of a key."""
+    rest = path.partition("://")[2].rstrip("/")
+    return "; the address has an empty name in it (//), which stores take as it is written" if "//" in rest else ""
 
 
 _TEMPORARY = ".partial"

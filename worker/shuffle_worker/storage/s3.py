@@ -36,6 +36,9 @@ DELETES = 32
 PAGE = 1000
 """Files of one page of a listing: the most that S3 gives."""
 
+NAMES = 100
+"""Names that are looked at in a folder to see what it is."""
+
 RANGES = 32
 """Ranges of many files under way at once."""
 
@@ -170,10 +173,6 @@ class S3Storage(FsspecStorage):
     def _endpoint(self) -> str:
         return self.settings.endpoint or "the S3 endpoint"
 
-    def _canonical(self, path: str) -> str:
-        _, mark, rest = path.partition("://")
-        return f"s3://{rest}" if mark else f"s3://{path.lstrip('/')}"
-
     def _file(self, path: str) -> Info | None:
         bucket, key = split(path)
         if not key or key.endswith("/"):
@@ -202,6 +201,16 @@ class S3Storage(FsspecStorage):
             if not page.get("IsTruncated"):
                 return sorted(out)
             after = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _names(self, folder: str) -> list[str]:
+        bucket, key = split(folder)
+        out: list[str] = []
+        for prefix in (key, f"{key}v"):  # `metadata/v7.metadata.json`, and a version's hint, come after much else
+            page = self.call(folder, "listing", "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=NAMES)
+            out += [str(entry["Key"])[len(key) :] for entry in page.get("Contents") or ()]
+            if not page.get("IsTruncated"):
+                return out
+        return out
 
     def _uploads(self, folder: str, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
         after: dict[str, str] = {}

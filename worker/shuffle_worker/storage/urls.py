@@ -6,6 +6,7 @@ Called by `storage_for`, by the storages and by `plan/inputs.py`. Pure text.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +15,17 @@ from shuffle_worker.errors import InvalidSpec
 
 LOCAL = ("file", "local")
 S3 = ("s3", "s3a", "s3n")
+GCS = ("gs", "gcs")
+AZURE = ("abfs", "abfss", "az", "wasb", "wasbs")
+_ONE_SCHEME = {name: names[0] for names in (LOCAL, S3, GCS, AZURE) for name in names}
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
+_HADOOP_FILE = re.compile(r"^file:(?=/(?!/))", re.IGNORECASE)
+"""`file:/folder`: a local path as Spark and Hadoop write it."""
+_AZURE_HOST = re.compile(r"^([^/@]+)@([^/]+)")
 _MAGIC = re.compile(r"[*?\[]")
+
+COPYING = "._COPYING_"
+"""What Hadoop appends to the name of a file that is not whole yet."""
 
 
 @lru_cache(maxsize=1)
@@ -23,28 +33,47 @@ def known_schemes() -> frozenset[str]:
     """Every scheme that fsspec could open, were the package for it installed."""
     from fsspec.registry import available_protocols  # type: ignore[import-untyped]
 
-    return frozenset(available_protocols()) | {*LOCAL, *S3}
+    return frozenset(available_protocols()) | set(_ONE_SCHEME)
 
 
 def scheme_of(path: str) -> str:
-    """ "file" for a plain path; the s3 spellings are one."""
+    """ "file" for a plain path; all spellings of S3 are "s3", of Google's store "gs", of Azure's "abfs"."""
     found = _SCHEME.match(path)
     if not found:
         return "file"
     scheme = found.group(1).lower()
-    if scheme in LOCAL:
-        return "file"
-    return "s3" if scheme in S3 else scheme
+    return _ONE_SCHEME.get(scheme, scheme)
+
+
+def canonical(path: str) -> str:
+    """The one spelling of a path that everything compares: a local path is absolute; a remote one has its store's
+    scheme (`s3://` for `s3a://`) and no server's name (`abfs://container/x` for `abfss://container@host/x`). What comes
+    after the bucket is left as it is: in a key every character counts, a doubled slash too."""
+    scheme = scheme_of(path)
+    if scheme == "file":
+        return local_path(path)
+    rest = path.partition("://")[2]
+    if scheme == AZURE[0]:
+        rest = _AZURE_HOST.sub(r"\1", rest)
+    return f"{scheme}://{rest}"
+
+
+def azure_host(path: str) -> str:
+    """The server that an address of Azure names, as in `abfss://container@host/folder`; "" where it names none."""
+    found = _AZURE_HOST.match(path.partition("://")[2])
+    return found.group(2) if found else ""
 
 
 def checked_scheme(path: str) -> str:
     """The scheme of a path, refused where it is unknown or the path is a chain of stores (`zip::s3://...`)."""
     if not path:
         raise InvalidSpec("a path is empty: give a file, a folder or a glob, such as s3://bucket/events/")
+    if "\0" in path:
+        raise InvalidSpec(f"{path!r}: a path holds no NUL character")
     if "::" in path and ("://" in path or path.split("::", 1)[0] in known_schemes()):
         raise InvalidSpec(f"{path}: chained addresses (with ::) are not supported; copy or unpack the data first")
     scheme = scheme_of(path)
-    if scheme not in ("file", "s3") and scheme not in known_schemes():
+    if scheme not in _ONE_SCHEME and scheme not in known_schemes():
         near = difflib.get_close_matches(scheme, sorted(known_schemes()), n=1)
         hint = f"did you mean {near[0]}://?" if near else "use a plain path, or s3:// for example"
         raise InvalidSpec(f"{path}: unknown scheme {scheme}://; {hint}")
@@ -52,12 +81,33 @@ def checked_scheme(path: str) -> str:
 
 
 def local_path(path: str) -> str:
-    """The absolute file system path of `/x`, `x`, `~/x` or `file:///x`."""
-    found = _SCHEME.match(path)
+    """The absolute file system path of `/x`, `x`, `~/x`, `file:///x` or `file:/x`, without doubled slashes, `.` and
+    `..`. Links stay as they are, but for those that a `..` leads out of."""
+    found = _SCHEME.match(path) or _HADOOP_FILE.match(path)
     bare = path[found.end() :] if found else path
-    if found and not bare.startswith("/"):
-        raise InvalidSpec(f"{path}: a local address has three slashes, file:///folder/file, or write the plain path")
-    return str(Path(bare).expanduser().absolute())
+    if found:
+        bare = bare.removeprefix("localhost")
+        if not bare.startswith("/"):
+            raise InvalidSpec(
+                f"{path}: a local address has three slashes, file:///folder/file, or write the plain path"
+            )
+    try:
+        where = str((Path(bare) if found else Path(bare).expanduser()).absolute())
+    except RuntimeError as error:  # ~name, and there is no such user
+        raise InvalidSpec(f"{path}: there is no such user; write ./{bare} for a folder of that name") from error
+    where = f"/{where.lstrip('/')}"
+    return _without_parents(where) if "/.." in where else where
+
+
+def _without_parents(path: str) -> str:
+    """The folder above a link is that of what it leads to."""
+    kept = "/"
+    for segment in path.split("/"):
+        if segment == "..":
+            kept = os.path.dirname(os.path.realpath(kept))  # noqa: PTH120
+        elif segment:
+            kept = os.path.join(kept, segment)  # noqa: PTH118
+    return kept
 
 
 def is_glob(path: str) -> bool:
@@ -74,9 +124,26 @@ def glob_base(path: str) -> str:
     return path
 
 
+def hive_pair(folder: str) -> tuple[str, str] | None:
+    """Name and value, as they are written, of a folder such as `country=DE`; None for any other."""
+    name, mark, value = folder.partition("=")
+    return (name, value) if mark and name else None
+
+
 def is_hidden(relative: str) -> bool:
-    """Whether a segment of a path below a folder marks it as no data: `_SUCCESS`, `.part.crc`, `_shuffle-x/part`."""
-    return any(segment[:1] in ("_", ".") for segment in relative.split("/") if segment)
+    """Whether a segment of a file's path below a folder marks it as no data: `_SUCCESS`, `.part.crc`,
+    `_shuffle-x/part`, `part.parquet._COPYING_`. A folder of a value is data, whatever its name begins with
+    (`_year=2026/`)."""
+    *folders, name = relative.split("/")
+    return hidden_file(name) or any(hidden_folder(folder) for folder in folders)
+
+
+def hidden_file(name: str) -> bool:
+    return name[:1] in ("_", ".") or name.endswith(COPYING) if name else False
+
+
+def hidden_folder(name: str) -> bool:
+    return name[:1] in ("_", ".") and hive_pair(name) is None if name else False
 
 
 def join(folder: str, name: str) -> str:
@@ -102,15 +169,24 @@ def glob_pattern(pattern: str) -> re.Pattern[str]:
         elif rest[0] == "?":
             out.append("[^/]")
             at += 1
-        elif rest[0] == "[" and "]" in rest[2:]:
-            end = rest.index("]", 2)
-            body = rest[1:end].replace("\\", "\\\\")
-            out.append(f"[^{body[1:]}]" if body[0] == "!" else f"[{body}]")
+        elif rest[0] == "[" and "]" in rest[3 if rest[1:2] == "!" else 2 :]:
+            end = rest.index("]", 3 if rest[1] == "!" else 2)
+            out.append(_class(rest[1:end]))
             at += end + 1
         else:
             out.append(re.escape(rest[0]))
             at += 1
-    return re.compile("".join(out))
+    try:
+        return re.compile("".join(out), re.DOTALL)
+    except re.error as error:
+        raise InvalidSpec(f"{pattern}: is no pattern: {error.msg} in [...]") from error
+
+
+def _class(body: str) -> str:
+    """The characters between brackets as a regular expression has them."""
+    negated, body = body.startswith("!"), body.removeprefix("!")
+    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", body)
+    return f"[{'^/' if negated else ''}{escaped}]"
 
 
 def matches(path: str, pattern: str) -> bool:

@@ -1,25 +1,29 @@
 """Hive folders: `country=DE/part-00000.parquet`, for the columns of `output.partitionBy`.
 
-A value is written as its text, percent-encoded, so that whatever stands in it names one folder; a null is
-`__HIVE_DEFAULT_PARTITION__`, as Hive, Spark, DuckDB and this project's reader have it. The columns themselves are left
-out of the files. Which values there are is known only when a partition is written.
+A value is written as its text; only the characters that Hive and Spark escape are percent-encoded, for Spark decodes
+each byte by itself, and would not have back what is encoded beyond ASCII. A null is `__HIVE_DEFAULT_PARTITION__`, as
+Hive, Spark, DuckDB and this project's reader have it. The columns themselves are left out of the files. Which values
+there are is known only when a partition is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 import pyarrow as pa
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.errors import DataError, InvalidSpec
 from shuffle_worker.plan.arrow import Array, schema_of
+from shuffle_worker.plan.hive import HIVE_NULL
 from shuffle_worker.plan.kinds import is_uuid, values_of
-
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 MOST_FOLDERS = 10_000
 """Of one partition: more files than these are a mistake in the choice of the column."""
+
+_ESCAPED = str.maketrans(
+    {character: f"%{ord(character):02X}" for character in (*map(chr, range(32)), *"\"#%'*/:=?\\\x7f{[]^")}
+)
+"""What Hive and Spark escape in the names of folders, and NUL, which no file system takes."""
 
 
 def check_folders(names: Sequence[str], schema: pa.Schema) -> None:
@@ -53,15 +57,28 @@ def file_schema(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 
 def folder_of(names: Sequence[str], columns: Sequence[Array], row: int) -> str:
     """The folder of a row: `country=DE/year=2026`."""
-    return "/".join(f"{quote(n, safe='')}={_text(column, row)}" for n, column in zip(names, columns, strict=True))
+    return "/".join(f"{escaped(n)}={_text(n, column, row)}" for n, column in zip(names, columns, strict=True))
 
 
-def _text(column: Array, row: int) -> str:
+def escaped(text: str) -> str:
+    """As a folder's name has it: what `plan/hive.py` reads back as the same text."""
+    return text.translate(_ESCAPED)
+
+
+def _text(name: str, column: Array, row: int) -> str:
     value = column[row]
     if not value.is_valid:
         return HIVE_NULL
-    text = value.as_py() if pa.types.is_string(column.type) else value.cast(pa.string()).as_py()
-    return quote(str(text), safe="")
+    try:
+        text = str(value.as_py() if pa.types.is_string(column.type) else value.cast(pa.string()).as_py())
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"output.partitionBy: column {name!r} holds {value.as_buffer().to_pybytes()!r}, which is no text in UTF-8 "
+            "and cannot name a folder; leave such rows out by a filter"
+        ) from error
+    if text == HIVE_NULL:
+        return f"%5F{text[1:]}"  # a text, and no null
+    return escaped(text)
 
 
 def _can_name(kind: pa.DataType) -> bool:

@@ -1,0 +1,41 @@
+"""Objects of no bytes that some tools leave in a store to have folders there. They are no data. Pure.
+
+day=1/             S3's console, s3fs, Arrow     never listed as a file by any storage
+day=1_$folder$     Hadoop's s3n, EMR
+day=1              Hadoop on Azure, older tools: the folder's own name, with or without anything below it
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from shuffle_worker.protocol.formats import format_by_name
+from shuffle_worker.storage import urls
+from shuffle_worker.storage.base import Info
+
+SUFFIX = "_$folder$"
+
+
+def without_markers(found: Sequence[Info]) -> list[Info]:
+    """found: sorted by path. A file of no bytes with other files below its name marks a folder; so does one whose name
+    is a value's (`day=1`) and no format's (`day=1.csv`). Any other empty file is one, and may be refused as such."""
+    if all(info.size for info in found):
+        return list(found)
+    paths = [info.path for info in found]
+    return [info for info in found if info.size or not _is_marker(info.path, paths)]
+
+
+def is_named_marker(path: str) -> bool:
+    """Whether the name of a file of no bytes says that it marks a folder."""
+    return path.endswith(SUFFIX)
+
+
+def _is_marker(path: str, paths: Sequence[str]) -> bool:
+    if is_named_marker(path):
+        return True
+    after = bisect_left(paths, f"{path}/")
+    if after < len(paths) and paths[after].startswith(f"{path}/"):
+        return True
+    name = path.rsplit("/", 1)[-1]
+    return urls.hive_pair(name) is not None and format_by_name(name) is None

@@ -1,0 +1,72 @@
+"""What shows that a folder is a table of Delta Lake, Iceberg and the like. Pure.
+
+The files of such a table are not its rows: some were replaced or deleted, and only the table's log says which. So a
+folder of one is not read as a folder of files. Looked for in listings that are made anyway (`marker_of`), and in the
+few folders above by one request for each of `PLACES`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Marker(NamedTuple):
+    """folder: the table's. kind: the table format's name. name: what shows it, below the folder."""
+
+    folder: str
+    kind: str
+    name: str
+
+
+class Place(NamedTuple):
+    """Where a table format has its log. folder: below the table's. names: those in it that show the table; any name
+    where None."""
+
+    kind: str
+    folder: str
+    names: re.Pattern[str] | None
+
+
+_METADATA = re.compile(r"[^/]*\.metadata\.json|version-hint\.text")
+
+PLACES = (
+    Place("Delta Lake", "_delta_log", None),
+    Place("Hudi", ".hoodie", None),
+    Place("Iceberg", "metadata", _METADATA),
+    Place("Paimon", "snapshot", re.compile(r"snapshot-\d+|LATEST|EARLIEST")),
+    Place("Lance", "_versions", re.compile(r"[^/]*\.manifest")),
+)
+
+HUDI_PARTITION = ".hoodie_partition_metadata"
+"""A file that Hudi leaves in every folder of data."""
+
+_QUICK = re.compile(r"/(?:_delta_log/|\.hoodie|metadata/|snapshot/|_versions/|(?:base|delta|delete_delta)_\d{7})")
+_ACID = re.compile(r"/(?:base|delta|delete_delta)_\d{7,}[_\dv]*/(?:bucket_\d+|_orc_acid_version)")
+
+
+def marker_of(path: str) -> Marker | None:
+    """The table that a file shows by its path: that it is of a log, or of Hive's transactional tables."""
+    if _QUICK.search(path) is None:
+        return None
+    acid = _ACID.search(path)
+    if acid is not None:
+        return Marker(path[: acid.start()], "transactional Hive", acid.group()[1:])
+    folder, _, name = path.rpartition("/")
+    if name == HUDI_PARTITION:
+        return Marker(folder, "Hudi", name)
+    for place in PLACES:
+        inside = f"/{place.folder}/"
+        at = path.find(inside)
+        rest = path[at + len(inside) :]
+        if at >= 0 and (place.names is None or place.names.fullmatch(rest)):
+            return Marker(path[:at], place.kind, inside[1:] if place.names is None else inside[1:] + rest)
+    return None
+
+
+def shown(place: Place, names: list[str]) -> str:
+    """The name below the table's folder that shows the table; "" where none of these in `place.folder` does."""
+    if place.names is None:
+        return f"{place.folder}/" if names else ""
+    name = next((name for name in sorted(names) if place.names.fullmatch(name)), "")
+    return name and f"{place.folder}/{name}"
