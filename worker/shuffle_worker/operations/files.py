@@ -24,7 +24,7 @@ from shuffle_worker.plan.schema import meaning_schema, restore
 from shuffle_worker.protocol.messages import SortKey
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import FileWriter, WriterOptions, output_format
-from shuffle_worker.writers.folders import file_schema
+from shuffle_worker.writers.folders import check_name, file_schema
 from shuffle_worker.writers.storable import storable
 
 
@@ -52,6 +52,7 @@ class PartitionFiles:
         output = plan.job.output
         self._files = files
         self._by = output.partition_by
+        self._output = output.path
         declared = plan.arrow_schema()
         self._schema = file_schema(storable(declared, output.format), self._by)
         self._meaning = file_schema(meaning_schema(declared), self._by)
@@ -76,6 +77,7 @@ class PartitionFiles:
         sorter = Sorter([SortKey(name) for name in self._by], self._files.scratch)
         found: list[FileResult] = []
         for folder, some in in_folders(batches, self._by, sorter, self._memory, self._uuids):
+            check_name(folder, self._by, self._output)
             name, sink = self._files.create_in(folder, partition)
             found.append(self._file(partition, name, sink, some, None))
         written = sum(one.rows for one in found)

@@ -20,6 +20,7 @@ from shuffle_worker.errors import InputNotFound, InvalidSpec, OutOfMemory, Outpu
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.aligned import splits_by_file
+from shuffle_worker.plan.foldering import check_values
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.operations import Planning, Size, planning_for
@@ -103,6 +104,7 @@ def _planned(
     if not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
         partitions = operation.files(partitions, sizes, size)
     partitions = operation.aligned or partitions
+    crowded = check_values(job, inputs, partitions)
     held = arrow_bytes * operation.weight(sizes)
     layout = sizing.layout_for(partitions, held, in_ranges=operation.in_ranges, working=budgets.working)
     every_split = make_splits(inputs)
@@ -144,7 +146,7 @@ def _planned(
             seconds=round(seconds.total, 1),
             seconds_after=round(seconds.after, 1),
             keeps_rows=operation.keeps_rows,
-            notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format),
+            notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + crowded,
         ),
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,

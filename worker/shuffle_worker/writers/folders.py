@@ -14,11 +14,23 @@ import pyarrow as pa
 
 from shuffle_worker.errors import DataError, InvalidSpec
 from shuffle_worker.plan.arrow import Array, schema_of
-from shuffle_worker.plan.hive import HIVE_NULL
+from shuffle_worker.plan.hive import HIVE_NULL, unescaped
 from shuffle_worker.plan.kinds import is_uuid, values_of
+from shuffle_worker.storage import urls
 
 MOST_FOLDERS = 10_000
 """Of one partition: more files than these are a mistake in the choice of the column."""
+
+MOST_NAME = 255
+"""Bytes of a name in a file system."""
+
+MOST_KEY = 1024
+"""Bytes of a key in S3 and in Google's store; Azure takes as many characters."""
+
+SHOWN = 40
+"""Characters of a value in a message."""
+
+_FILE = "/part-00000.parquet.brotli"
 
 _ESCAPED = str.maketrans(
     {character: f"%{ord(character):02X}" for character in (*map(chr, range(32)), *"\"#%'*/:=?\\\x7f{[]^")}
@@ -58,6 +70,38 @@ def file_schema(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 def folder_of(names: Sequence[str], columns: Sequence[Array], row: int) -> str:
     """The folder of a row: `country=DE/year=2026`."""
     return "/".join(f"{escaped(n)}={_text(n, column, row)}" for n, column in zip(names, columns, strict=True))
+
+
+def check_name(folder: str, names: Sequence[str], output: str) -> None:
+    """folder: as `folder_of` gives it. Raises DataError where the output's store does not take such a name."""
+    local = urls.scheme_of(output) == "file"
+    segments = folder.split("/")
+    lengths = [len(segment.encode()) for segment in segments]
+    if max(lengths) <= MOST_NAME and (local or len(folder) + len(output) < MOST_NAME):
+        return
+    longest = lengths.index(max(lengths))
+    if local:
+        takes, size, most = "a name", lengths[longest], MOST_NAME
+    else:
+        key = urls.canonical(output).partition("://")[2].partition("/")[2].rstrip("/")
+        takes, size, most = "a key", len(f"{key}/{folder}{_FILE}".encode()), MOST_KEY
+    if size > most:
+        value = unescaped(segments[longest].partition("=")[2])
+        raise DataError(
+            f"output.partitionBy: column {names[longest]!r} has a value of {len(value):,} characters "
+            f"({value[:SHOWN]!r}{'...' if len(value) > SHOWN else ''}), which makes {takes} of {size:,} bytes where "
+            f"{most:,} are taken; choose a column of shorter values, or leave such rows out by a filter"
+        )
+
+
+def too_many(names: Sequence[str], found: str, most: int) -> str:
+    """The words for a partition of too many folders, or partitions."""
+    columns = ", ".join(names)
+    return (
+        f"output.partitionBy: {columns} {'has' if len(names) == 1 else 'have'} {found}, and more than {most:,} folders "
+        f"are not made of them ({MOST_FOLDERS:,} a partition); choose columns of fewer values, or repartition by them "
+        "into more partitions"
+    )
 
 
 def escaped(text: str) -> str:
