@@ -119,25 +119,35 @@ def test_killed_from_outside_is_told_apart(bad: Path) -> None:
 
 
 def test_an_endless_loop_ends_with_its_time(bad: Path) -> None:
-    with calling(bad, "bad:spins", seconds=0.3) as host:
+    with calling(bad, "bad:spins", seconds=1) as host:
         found = trouble(host)
     assert (found.kind, found.group) == ("time", 1)
-    assert "longer than 0.3 s" in found.message
+    assert "longer than 1 s" in found.message
     assert "in spin" in found.message
 
 
 def test_memory_ends_where_it_was_to_end(bad: Path) -> None:
-    with calling(bad, "bad:gathers", memory=150 * MIB) as host:
-        found = trouble(host)
-        assert (found.kind, found.group) == ("memory", 1)
-        assert "MemoryError" in found.message
-        assert 10 * MIB < host.free < 150 * MIB
+    """What is free is the limit less what the interpreter has taken, and that differs from machine to machine: a limit
+    of 100 MiB more leaves 100 MiB more free, but for the few MiB by which two starts differ."""
+    free: list[int] = []
+    for memory in (150 * MIB, 250 * MIB):
+        with calling(bad, "bad:gathers", memory=memory) as host:
+            found = trouble(host)
+            assert (found.kind, found.group) == ("memory", 1)
+            assert "MemoryError" in found.message
+            assert 0 < host.free < memory
+            free.append(host.free)
+    assert abs(free[1] - free[0] - 100 * MIB) < 8 * MIB
 
 
 def test_rows_that_do_not_fit_are_told(bad: Path, tmp_path: Path) -> None:
     module(tmp_path, "small", "def same(t): return t\n")
-    wide = pa.record_batch({"text": ["x" * (80 * MIB)]})
-    with calling(tmp_path, "small:same", rows=wide.schema, memory=120 * MIB) as host:
+    few = pa.record_batch({"text": ["x"]})
+    with calling(tmp_path, "small:same", rows=few.schema, memory=120 * MIB) as host:
+        called(host, few, [1])
+        wide = pa.record_batch(
+            {"text": ["x" * (host.free + MIB)]}
+        )  # what the interpreter takes is the machine's affair
         with pytest.raises(Trouble) as caught:
             called(host, wide, [1])
         assert caught.value.kind == "memory"

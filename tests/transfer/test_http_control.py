@@ -28,7 +28,8 @@ from shuffle_worker.transfer.http import HttpControl, HttpSettings
 from shuffle_worker.transfer.transport import Refused, Unreachable
 
 JOB, TOKEN = "the-job", "the-token"
-QUICK = HttpSettings(connect=1.0, control=0.5)
+QUICK = HttpSettings(connect=5.0, control=1.0)
+"""Control: waited for in full where nobody answers; an answer takes a millisecond."""
 PATIENT = HttpSettings(connect=5.0, control=10.0)
 REGISTER = Register(version=VERSION, worker=3, incarnation="abc", address="127.0.0.1:1", slots=1, memory=1 << 30)
 SYNC = Sync(worker=3, incarnation="abc", epoch=-1, holding=[], done=[], failed=[], counters=Counters(), free=1)
@@ -110,7 +111,9 @@ async def test_messages_arrive_and_so_do_the_answers(coordinator: Coordinator, c
 
 
 async def test_an_answer_may_take_as_long_as_was_asked_for(impatient: HttpControl) -> None:
-    waiting = Sync(**{name: getattr(SYNC, name) for name in SYNC.__struct_fields__ if name != "wait"}, wait=0.55)
+    waiting = Sync(
+        **{name: getattr(SYNC, name) for name in SYNC.__struct_fields__ if name != "wait"}, wait=QUICK.control * 1.1
+    )
     assert await impatient.sync(waiting) == ORDERS
 
 
@@ -129,7 +132,7 @@ async def test_a_refusal_is_final_and_says_why(coordinator: Coordinator, control
 
 
 async def test_the_wrong_token_is_refused(coordinator: Coordinator) -> None:
-    control = HttpControl(coordinator.url, "another", JOB, QUICK)
+    control = HttpControl(coordinator.url, "another", JOB, HttpSettings())
     with pytest.raises(Refused, match="wrong token"):
         await control.sync(SYNC)
     await control.close()
