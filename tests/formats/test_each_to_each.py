@@ -127,3 +127,16 @@ async def test_workers_that_are_processes(bench: Bench) -> None:
         "flag=false",
         "flag=__HIVE_DEFAULT_PARTITION__",
     }
+
+
+@pytest.mark.parametrize("deep", ["[{}]", '{{"x": {}}}'])
+def test_json_as_deep_as_it_may_be(tmp_path: Path, deep: str) -> None:
+    """The deepest line that is read can be sent and written."""
+    value = "1"
+    for _ in range(59):
+        value = deep.format(value)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.json").write_text(f'{{"row": 1, "v": {value}}}\n')
+    for target in ("Parquet", "JSON", "Feather", "ORC"):
+        output = {"path": str(tmp_path / target), "format": target}
+        assert carry_out(job_of(tmp_path / "in", output), tmp_path / "scratch").rows == 1

@@ -90,7 +90,11 @@ def test_numbers_keep_their_digits(read: Read, texts: list[str], kind: str, shap
     if kind == "refused":
         with pytest.raises(DataError) as said:
             read(given)
-        for part in ("0.json: line 1: column 'v': ", "more digits than a double holds", "type: string keeps the text"):
+        for part in (
+            "0.json: line 1: column 'v': ",
+            "more digits than a double holds",
+            "type: string keeps the text of every value",
+        ):
             assert part in said.value.message
         assert values(read(given, schema={"v": "string"})) == given
         return
@@ -127,7 +131,7 @@ def test_numbers_that_the_plan_would_have_read_otherwise(read: Read, sample: str
     with pytest.raises(DataError) as said:
         read([shape.format(sample)] * 100 + [shape.format(late)])
     assert "0.json: line 101: " in said.value.message
-    assert late in said.value.message or "Number too big" in said.value.message
+    assert late in said.value.message
 
 
 @pytest.mark.usefixtures("short_look")
@@ -351,16 +355,16 @@ def test_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, e
         ('{"a": 01}', "no JSON object"),
         ('{"a": +1}', "no JSON object"),
         ('{"a": .5}', "no JSON object"),
-        ('{"a": 1e400}', "Number too big to be stored in double"),
+        ('{"a": 1e400}', "line 1: column 'a': 1e400 is more than a double holds; correct the value, or declare"),
         ("{'a': 1}", "no JSON object"),
         ('{"a": 1,}', "no JSON object"),
         ('{"a": "\x00"}', "no JSON object"),
         ('{"a": 1}\x00', "no JSON object"),
         ("[\n" + '{"a": 1},\n' * 3 + "]", "line 1: a JSON array; this format has one object a line"),
         ('{\n  "a": 1\n}', "no JSON object"),
-        ('{"a": ' + "[" * 101 + "]" * 101 + "}", "line 1: nested more than 100 deep"),
-        ('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}", "line 1: nested more than 100 deep"),
-        ('{"a":' * 200_000 + "1" + "}" * 200_000, "line 1: nested more than 100 deep"),
+        ('{"a": ' + "[" * 60 + "]" * 60 + "}", "line 1: nested more than 60 deep"),
+        ('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}", "line 1: nested more than 60 deep"),
+        ('{"a":' * 200_000 + "1" + "}" * 200_000, "line 1: nested more than 60 deep"),
         ('{"a": 1}\n\ufeff{"a": 2}', "line 2: no JSON object"),
     ],
 )
@@ -372,9 +376,9 @@ def test_lines_that_cannot_be_read(tmp_path: Path, content: str, said: str) -> N
 
 
 def test_nested_as_deep_as_allowed(tmp_path: Path) -> None:
-    deep = '{"a": ' + "[" * 99 + "1" + "]" * 99 + ', "b": "' + "[{" * 500 + '"}'
+    deep = '{"a": ' + "[" * 59 + "1" + "]" * 59 + ', "b": "' + "[{" * 500 + '"}'
     table, _ = read_all(plan_of(job(put(tmp_path, deep.encode()))))
-    assert str(table.column("a")[0].as_py()) == "[" * 99 + "1" + "]" * 99
+    assert str(table.column("a")[0].as_py()) == "[" * 59 + "1" + "]" * 59
 
 
 def test_nan_and_infinities(read: Read) -> None:

@@ -7,6 +7,7 @@ something else. Pure.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterator
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -27,8 +28,9 @@ Path = tuple[str, ...]
 ITEMS = "[]"
 
 
-MOST_DEEP = 100
-"""Levels of lists and objects in each other; far below where Arrow's parser, which recurses, runs out of stack."""
+MOST_DEEP = 60
+"""Levels of lists and objects in each other, a few less than Arrow sends; its parser, which recurses, takes more, until
+its stack ends."""
 
 _IN_QUOTES = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(rb"[\[\]{}]")
@@ -75,6 +77,11 @@ def numbers(line: str) -> Iterator[tuple[Path, str]]:
     """Every number of a line and the path to it."""
     found = json.loads(line, parse_int=Number, parse_float=Number, parse_constant=Number)
     yield from _numbers(found, ())
+
+
+def too_large(number: str) -> bool:
+    """Whether a number is infinite as a double, though it does not say so."""
+    return math.isinf(float(number)) and number.strip("-").isalpha() is False
 
 
 def numbers_at(block: bytes, paths: Collection[Path]) -> dict[Path, list[str]]:

@@ -21,7 +21,16 @@ from shuffle_worker.readers.csv_text import SHOWN, misfit
 from shuffle_worker.readers.forms import DIGITS, Unfit
 from shuffle_worker.readers.json_columns import brought, found_field, holds_text, parsed_as
 from shuffle_worker.readers.json_digits import exact_type, lost_numbers, with_type
-from shuffle_worker.readers.json_own import MOST_DEEP, Path, members, numbers_at, own_texts, too_deep
+from shuffle_worker.readers.json_own import (
+    MOST_DEEP,
+    Path,
+    members,
+    numbers,
+    numbers_at,
+    own_texts,
+    too_deep,
+    too_large,
+)
 from shuffle_worker.readers.records import Lines
 from shuffle_worker.readers.text import Fault
 
@@ -75,17 +84,9 @@ class JsonText:
             for path, one in lost.items():
                 kind = exact_type(texts[path])
                 if kind is None:
-                    raise Fault(one.begin, self._no_type(path, one.text))
+                    raise Fault(one.begin, too_many(path, one.text, NO_DECIMAL))
                 fields[path[0]] = with_type(fields[path[0]], path, kind)
         return list(fields.values())
-
-    @staticmethod
-    def _no_type(path: Path, text: str) -> str:
-        return (
-            f"column {path[0]!r}: {text} has more digits than a double holds, and the other numbers of the column do "
-            f"not go into a decimal with it; declare its type in inputs[].schema (name: {path[0]}, type: double rounds "
-            "it, type: string keeps the text)"
-        )
 
     def _inferred(self, batch: pa.RecordBatch, types: pa.Schema) -> list[tuple[Field, Array]]:
         """The columns whose types were found, not declared."""
@@ -197,6 +198,9 @@ class JsonText:
             return f"no JSON object: {' '.join(str(invalid).split())}: {shown(line)}; each line holds one whole object"
         if "surrogate" in said:
             return f"half of a surrogate pair, which is no character: {shown(line)}; correct the value"
+        if "too big" in said:
+            path, large = next((one for one in numbers(text) if too_large(one[1])), (("",), said))
+            return too_many(path, large, "is more than a double holds")
         for name in [name for name in found if asked is not None and name in asked.names]:
             assert asked is not None
             kind = (types or asked).field(name).type
@@ -246,6 +250,19 @@ class JsonText:
             f"column {name!r} has fields inside of it that are not in the first lines of any file: {shown(line)}; "
             f"declare the column's type in inputs[].schema (it is {known[name]} by the first lines)",
         )
+
+
+NO_DECIMAL = (
+    "has more digits than a double holds, and does not go into one decimal with the other numbers of the column"
+)
+
+
+def too_many(path: Path, text: str, why: str) -> str:
+    """A number that no type holds."""
+    return (
+        f"column {path[0]!r}: {text} {why}; correct the value, or declare the type in inputs[].schema "
+        f"(name: {path[0]}, type: string keeps the text of every value)"
+    )
 
 
 class Bare(str):
