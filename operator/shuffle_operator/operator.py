@@ -65,6 +65,7 @@ class Operator:
             instance=settings.instance,
             log_level=settings.worker_log_level,
             isolated=settings.network_policies,
+            orphaned=settings.orphaned,
         )
         world = World(kube, self.server, self.recorder, pods, machine_settings or Settings(), self.queue.wake)
         world.restrictions = settings.restrictions

@@ -22,14 +22,15 @@ class OperatorSettings:
     none. address: where workers reach this operator. port: of the API, health and metrics alike. tls_address: where
     they reach it with TLS, at tls_port; "": without TLS. seed_secret: the Secret, in pod_namespace, that all
     certificates come from (tls/seed.py). network_policies: each job's workers get one (launchers/isolation.py).
-    max_running_jobs: that are carried out at once, the oldest first; 0: any number.
+    max_running_jobs: that are carried out at once, the oldest first; 0: any number. orphaned: seconds without an
+    operator after which workers end. host: where it listens; "": at every address, of IPv4 and of IPv6.
     restrictions: SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
 
     worker_image: str
     address: str
     namespaces: list[str] = field(default_factory=list)
     worker_image_pull_policy: str = ""
-    host: str = "0.0.0.0"  # noqa: S104 - workers are other pods; they need their job's token
+    host: str = ""
     port: int = 8080
     tls_address: str = ""
     tls_port: int = 8443
@@ -38,6 +39,7 @@ class OperatorSettings:
     allow_unsafe_pods: bool = False
     network_policies: bool = False
     max_running_jobs: int = 0
+    orphaned: int = 86_400
     instance: str = ""
     pod: str = ""
     pod_namespace: str = ""
@@ -57,10 +59,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
             raise InvalidSpec(f"{name}: is not set; the chart sets it for the operator")
         return default
 
-    def number(name: str, default: str) -> int:
+    def number(name: str, default: str, advice: str) -> int:
         found = text(name, default)
         if not found.isdigit() or len(found) > 9:
-            raise InvalidSpec(f"{name}: {found!r} is no number; write 0 for no limit")
+            raise InvalidSpec(f"{name}: {found!r} is no whole number; {advice}")
         return int(found)
 
     def port(name: str, default: str) -> int:
@@ -91,6 +93,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         address=address,
         namespaces=[name.strip() for name in text("SHUFFLE_NAMESPACES", "").split(",") if name.strip()],
         worker_image_pull_policy=text("SHUFFLE_WORKER_IMAGE_PULL_POLICY", ""),
+        host=environment.get("SHUFFLE_HOST", ""),
         port=port("SHUFFLE_PORT", "8080"),
         tls_address=secure,
         tls_port=port("SHUFFLE_TLS_PORT", "8443"),
@@ -98,7 +101,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         default_scratch=scratch,
         allow_unsafe_pods=text("SHUFFLE_ALLOW_UNSAFE_PODS", "false").lower() in ("1", "true", "yes"),
         network_policies=text("SHUFFLE_NETWORK_POLICIES", "false").lower() in ("1", "true", "yes"),
-        max_running_jobs=number("SHUFFLE_MAX_RUNNING_JOBS", "0"),
+        max_running_jobs=number("SHUFFLE_MAX_RUNNING_JOBS", "0", "write 0 for no limit"),
+        orphaned=max(60, number("SHUFFLE_ORPHANED", "86400", "write the seconds, 86400 for a day")),
         instance=text("SHUFFLE_INSTANCE", ""),
         pod=text("POD_NAME", ""),
         pod_namespace=text("POD_NAMESPACE", ""),

@@ -51,7 +51,7 @@ from shuffle_worker.transfer.inbox import GroupSource, Inbox, Run
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.objects import SharedSource
 from shuffle_worker.transfer.source import Revoked
-from shuffle_worker.transfer.transport import ControlTransport, PeerTransport, Refused, Unreachable
+from shuffle_worker.transfer.transport import ControlTransport, Orphaned, PeerTransport, Refused, Unreachable
 from shuffle_worker.work import Work, Written
 
 T = TypeVar("T")
@@ -62,12 +62,14 @@ log = logging.getLogger("shuffle.worker")
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
     """heartbeat: seconds between reports of a busy worker. poll: how long an idle one lets the coordinator hold its
-    answer. retry: longest pause between tries to reach a coordinator that is away. loads: tries to load the plan from a
-    store that does not answer, `load_pause` seconds apart; each is several of the storage's own."""
+    answer. retry: longest pause between tries to reach a coordinator that is away. orphaned: seconds without a word of
+    any coordinator after which the worker ends, for it costs money. loads: tries to load the plan from a store that
+    does not answer, `load_pause` seconds apart; each is several of the storage's own."""
 
     heartbeat: float = 1.0
     poll: float = 10.0
     retry: float = 2.0
+    orphaned: float = 86_400.0
     frame_bytes: int = 8 << 20
     loads: int = 20
     load_pause: float = 5.0
@@ -115,6 +117,8 @@ class Agent:
     aside: Run
     send_budget: ByteBudget
     observe: Callable[[], Counters] = Counters
+    trouble: Callable[[], str] = str
+    """What the process waits for; "" where nothing."""
     open_kept: OpenKept | None = None
     """Makes the place where shards that were sent are kept, for a job that wants that."""
     settings: AgentSettings = field(default_factory=AgentSettings)
@@ -136,6 +140,7 @@ class Agent:
     _preparing: asyncio.Future[None] | None = None
     _known_written: int = 0
     _heartbeat: float = 0.0
+    _heard: float = 0.0
     _carrier: Carrier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,7 +160,8 @@ class Agent:
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Raises Refused where the coordinator will not have this worker."""
+        """Raises Refused where the coordinator will not have this worker, and Orphaned where there is none for long."""
+        self._heard = asyncio.get_running_loop().time()
         try:
             await self._register()
             while True:
@@ -196,10 +202,12 @@ class Agent:
                 break
             except Unreachable as error:
                 log.info("the coordinator is not there yet: %s", error)
+                self._missing(error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, self.settings.retry)
         if not reply.accepted:
             raise Refused(reply.message)
+        self._heard = asyncio.get_running_loop().time()
         log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
         self._spec = reply.job
         self._preparing = asyncio.ensure_future(self.aside(self.work.prepare, reply.job))
@@ -223,13 +231,22 @@ class Agent:
                         waiter.cancel()
                 if not call.done():
                     return None
-            return await call
+            orders = await call
+            self._heard = asyncio.get_running_loop().time()
+            return orders
         except Unreachable as error:
             log.info("the coordinator does not answer: %s", error)
+            self._missing(error)
             await asyncio.sleep(self.settings.retry * random.uniform(0.25, 0.5))
             return None
         finally:
             call.cancel()
+
+    def _missing(self, error: Unreachable) -> None:
+        """No coordinator: it is waited for, but not for ever."""
+        silent = asyncio.get_running_loop().time() - self._heard
+        if silent > self.settings.orphaned:
+            raise Orphaned(f"no coordinator has been heard of for {silent:.0f} s, so this worker ends ({error})")
 
     def _report(self, free: int, wait: float) -> Sync:
         return Sync(
@@ -245,6 +262,7 @@ class Agent:
             leaving=self._leaving,
             written=self._known_written,
             full=self.inbox.full,
+            trouble=self.trouble(),
         )
 
     async def _beating(self, work: Awaitable[T]) -> T:

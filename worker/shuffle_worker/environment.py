@@ -62,15 +62,22 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
         functions=number("SHUFFLE_FUNCTIONS_MEMORY", 0),
         scratch=scratch,
         slots=max(1, number("SHUFFLE_SLOTS", 1)),
-        host=environment.get("SHUFFLE_HOST", "0.0.0.0"),  # noqa: S104 - peers are other pods; they need the token
+        host=environment.get("SHUFFLE_HOST", "") or listening(text("SHUFFLE_ADVERTISE")),
         advertise=text("SHUFFLE_ADVERTISE"),
         port=number("SHUFFLE_PORT", 0),
         scratch_limit=number("SHUFFLE_SCRATCH_LIMIT", 0),
         linger=number("SHUFFLE_LINGER", 0),
         grace=number("SHUFFLE_GRACE", 0),
+        orphaned=number("SHUFFLE_ORPHANED", 86_400),
+        storage_retry=number("SHUFFLE_STORAGE_RETRY", 0),
         trail=TERMINATION_LOG if Path(TERMINATION_LOG).exists() else "",
         log_level=environment.get("SHUFFLE_LOG_LEVEL", "INFO"),
     )
+
+
+def listening(advertised: str) -> str:
+    """All addresses of the family that peers are told of."""
+    return "::" if ":" in advertised else "0.0.0.0"  # noqa: S104 - peers are other pods; they need the token
 
 
 def container_limit(files: tuple[str, ...] = CGROUP_LIMITS) -> int:

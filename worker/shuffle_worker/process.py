@@ -31,6 +31,7 @@ from shuffle_worker.memory import Budgets
 from shuffle_worker.pressure import keep_below, resident
 from shuffle_worker.protocol.messages import Counters, Job, PlanSummary
 from shuffle_worker.settings import WorkerConfig
+from shuffle_worker.storage.retry import PATIENCE, WEATHER
 from shuffle_worker.store.kept import GroupOf, KeptShards
 from shuffle_worker.store.spill import SpillLog
 from shuffle_worker.store.spillstore import SpillStore
@@ -39,7 +40,7 @@ from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.tls import Tls
-from shuffle_worker.transfer.transport import Over, Refused
+from shuffle_worker.transfer.transport import Orphaned, Over, Refused
 from shuffle_worker.works import ChosenWork
 
 log = logging.getLogger("shuffle.worker")
@@ -88,6 +89,7 @@ async def run_worker(config: WorkerConfig) -> int:
     """Returns the process's exit code."""
     pa.set_cpu_count(max(1, config.slots))
     pa.set_io_thread_count(2)
+    PATIENCE.seconds = config.storage_retry
     keep_below(config.memory - config.functions)
     budgets = Budgets.for_limit(config.memory, slots=config.slots, functions=config.functions)
     gauges = Gauges()
@@ -154,7 +156,10 @@ async def run_worker(config: WorkerConfig) -> int:
         aside=aside,
         send_budget=send_budget,
         observe=observe,
-        settings=AgentSettings(frame_bytes=min(LARGEST_FRAME, max(SMALLEST_FRAME, budgets.send // 6))),
+        trouble=lambda: WEATHER.said,
+        settings=AgentSettings(
+            frame_bytes=min(LARGEST_FRAME, max(SMALLEST_FRAME, budgets.send // 6)), orphaned=config.orphaned
+        ),
     )
     main = asyncio.current_task()
     assert main is not None
@@ -178,6 +183,9 @@ async def run_worker(config: WorkerConfig) -> int:
     except Over as error:
         log.info("%s", error)
         return 0
+    except Orphaned as error:
+        log.error("%s", error)
+        return 0  # nobody's fault: a coordinator that comes after all starts another in its place
     except Refused as error:
         log.error("%s", error)
         print(f"refused by the coordinator: {error}", file=sys.stderr)  # noqa: T201

@@ -19,7 +19,9 @@ class WorkerConfig(Struct, frozen=True):
     room. scratch_limit: bytes that scratch may hold where the disk has more; 0: the disk decides. port: 0 for any that
     is free.
     linger: seconds after SIGTERM to wait for news that the job is being undone, which the worker then helps with.
-    grace: seconds after SIGTERM to leave at the latest. owner: the process that runs the job, on one machine.
+    grace: seconds after SIGTERM to leave at the latest. orphaned: seconds without any coordinator after which the
+    worker ends by itself. storage_retry: seconds that a store may be away; 0: tight bounds, for who watches.
+    owner: the process that runs the job, on one machine.
     trail: the file that says what the process has in hand (trail.py); "": none is kept.
     """
 
@@ -40,6 +42,8 @@ class WorkerConfig(Struct, frozen=True):
     tls: str = ""
     linger: float = 0.0
     grace: float = 0.0
+    orphaned: float = 86_400.0
+    storage_retry: float = 0.0
     trail: str = ""
     log_level: str = "WARNING"
     owner: Owner | None = None

@@ -52,12 +52,13 @@ def resolve(
     problems = unsupported(job, local=local) or list(_memory_problems(job.spec, memory))
     if problems:
         raise InvalidJob(problems, job.metadata.name)
+    patience = float(job.spec.storage_retry_seconds or 0)
     return messages.Job(
         uid=uid,
         name=job.metadata.name,
         operation=_operation(job.spec),
-        inputs=[_input(item) for item in job.spec.inputs],
-        output=_output(job.spec.output),
+        inputs=[_input(item, patience) for item in job.spec.inputs],
+        output=_output(job.spec.output, patience),
         workers=workers,
         memory=memory,
         method=job.spec.method,
@@ -124,7 +125,7 @@ def _functions(spec: Spec, memory: int, local: bool) -> messages.Functions:
     for at, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
         if source.config_map_ref is None:
             assert source.path is not None
-            storage = _storage(source.storage)
+            storage = _storage(source.storage, float(spec.storage_retry_seconds or 0))
             sources.append(messages.CodeSource(source.path, storage=storage, sha256=source.sha256 or ""))
         elif not local:
             sources.append(messages.CodeSource(f"{MOUNT}/{at}", name=f"the ConfigMap {source.config_map_ref.name}"))
@@ -203,10 +204,10 @@ def _paths(item: Input) -> list[str]:
     return list(item.paths) if item.paths is not None else [item.path or ""]
 
 
-def _storage(storage: Storage | None) -> messages.Storage:
+def _storage(storage: Storage | None, patience: float) -> messages.Storage:
     if storage is None:
-        return messages.Storage()
-    return messages.Storage(endpoint=storage.endpoint or "", options=dict(storage.options or {}))
+        return messages.Storage(patience=patience)
+    return messages.Storage(storage.endpoint or "", dict(storage.options or {}), patience)
 
 
 def _operation(spec: Spec) -> messages.AnyOperation:
@@ -272,14 +273,14 @@ def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
     )
 
 
-def _input(item: Input) -> messages.Input:
+def _input(item: Input, patience: float) -> messages.Input:
     return messages.Input(
         paths=_paths(item),
         name=item.name or "",
         format=item.format or "",
         columns=list(item.columns) if item.columns is not None else None,
         filter=item.filter or "",
-        storage=_storage(item.storage),
+        storage=_storage(item.storage, patience),
         schema=None if item.schema_ is None else [messages.ResultColumn(one.name, one.type) for one in item.schema_],
         csv=None if item.csv is None else messages.Csv(**item.csv.model_dump()),
         reader=item.reader or "",
@@ -287,7 +288,7 @@ def _input(item: Input) -> messages.Input:
     )
 
 
-def _output(output: Output) -> messages.Output:
+def _output(output: Output, patience: float) -> messages.Output:
     target = output.target_partition_size
     return messages.Output(
         path=output.path,
@@ -298,5 +299,5 @@ def _output(output: Output) -> messages.Output:
         partition_by=list(output.partition_by or []),
         sort_within=[messages.SortKey(column) for column in output.sort_within or []],
         overwrite=output.on_existing == "Overwrite",
-        storage=_storage(output.storage),
+        storage=_storage(output.storage, patience),
     )

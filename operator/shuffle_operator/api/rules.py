@@ -269,7 +269,7 @@ APART_MESSAGE = "the output must be neither an input nor inside one nor around o
 
 FROZEN = (
     "operation", "inputs", "output", "functions", "method", "backend", "recovery", "backoffLimit", "disruptionLimit",
-    "startupDeadlineSeconds", "podRetention", "managedBy",
+    "startupDeadlineSeconds", "storageRetrySeconds", "podRetention", "managedBy",
 )  # fmt: skip
 """Fields of the spec that cannot be changed."""
 FROZEN_WORKERS_BUT = ("replicas",)

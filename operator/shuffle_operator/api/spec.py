@@ -81,6 +81,13 @@ class Spec(ApiModel):
         le=INT32_MAX,
         description="The longest that pods may take to start before the job fails and says why.",
     )
+    storage_retry_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="The longest that a store may be away or busy before the job fails; meanwhile it waits and says "
+        "so. 900 in a cluster where absent; on one machine 90, and 4 for the first answer.",
+    )
     ttl_seconds_after_finished: int | None = Field(
         default=None,
         ge=0,

@@ -92,7 +92,7 @@ class Coordinator(Core):
         self._note_holding(live, message.holding)
         live.counters = message.counters
         live.leaving = live.leaving or message.leaving
-        live.full = live.full or message.full
+        live.full, live.trouble = live.full or message.full, message.trouble
         if not live.able:
             self.burdened.add(live.worker)
         stuck = self.pace.stuck(live, now)

@@ -13,9 +13,9 @@ class Live:
 
     epoch: of the view that it has. holding: leases that it said it has, and those given to it since. idle: it asked for
     work and there was none. leaving: it was told to go, or is to be let go (surplus). full: why its scratch cannot be
-    used, "" where it can. released: it was leaving, and nothing of it is needed any more. joined: the epoch as of
-    which others know it. beats, beat_at: its steps, and when they last became more; stored_calls,
-    stored_at: the same of what it stores. behind_since: when it last had the newest view, or took one."""
+    used, "" where it can. trouble: what it waits for, "" where nothing. released: it was leaving, and nothing of it is
+    needed any more. joined: the epoch as of which others know it. beats, beat_at: its steps, and when they
+    last became more; stored_calls, stored_at: the same of what it stores. behind_since: when it last had the newest view, or took one."""
 
     worker: int
     incarnation: str
@@ -33,6 +33,7 @@ class Live:
     surplus_since: float = 0.0
     full: str = ""
     released: bool = False
+    trouble: str = ""
     beats: int = -1
     beat_at: float = 0.0
     stored_calls: int = -1

@@ -145,7 +145,7 @@ def _sentence(machine: Coordinator, now: float) -> str:
     ready, desired = len(machine.members), machine.job.workers
     workers = counted(ready, "worker") if ready >= desired else f"{ready} of {desired} workers"
     if machine.phase is Phase.PENDING or ledger is None:
-        return f"{machine.phase}: {workers} ready{_taken_over(machine)}"
+        return f"{machine.phase}: {workers} ready{_taken_over(machine)}{_trouble(machine)}"
     totals = ledger.totals
     if machine.phase is Phase.TRANSFERRING:
         plan_bytes = sum(machine.summary.split_bytes) if machine.summary is not None else 0
@@ -159,8 +159,17 @@ def _sentence(machine: Coordinator, now: float) -> str:
         rows, files = counted(totals.rows_written, what), counted(totals.files, "file")
         return f"Complete: {rows} in {files}, {readable(totals.bytes_written)}"
     else:
-        return f"{machine.phase}: {workers}"
-    return text + _remaining(machine, now) + machine.setback.sentence
+        return f"{machine.phase}: {workers}{_trouble(machine)}"
+    return text + _remaining(machine, now) + machine.setback.sentence + _trouble(machine)
+
+
+def _trouble(machine: Coordinator) -> str:
+    """What workers wait for: of the first of them, and how many there are."""
+    troubled = [live for live in machine.members.values() if live.trouble]
+    if not troubled:
+        return ""
+    who = f"worker {troubled[0].worker}" if len(troubled) == 1 else f"{len(troubled)} workers"
+    return f"; {who} waiting: {troubled[0].trouble}"
 
 
 def _taken_over(machine: Coordinator) -> str:

@@ -54,6 +54,8 @@ LEAST_CPU = "250m"
 """What is asked for where the job says nothing: little, so that it is scheduled anywhere."""
 MOST_SLOTS = 16
 LINGER = 3
+STORAGE_RETRY = 900
+"""Seconds that a store may be away where the job does not say (`storageRetrySeconds`)."""
 DEFAULT_GRACE = 30
 
 
@@ -62,7 +64,8 @@ class PodSettings:
     """image: of workers, where a job names none. pull_policy: "" leaves it to Kubernetes. coordinator: the address that
     workers call. secure: the one that they call with TLS; "": there is none. scratch: bytes of an emptyDir where a job
     gives no sizeLimit. unsafe: podTemplate may open pods up. instance: of the chart, for a label. isolated: there are
-    none without a NetworkPolicy of their job's (isolation.py)."""
+    none without a NetworkPolicy of their job's (isolation.py). orphaned: seconds without an operator after which a
+    worker ends."""
 
     image: str
     coordinator: str
@@ -73,6 +76,7 @@ class PodSettings:
     instance: str = ""
     log_level: str = "INFO"
     isolated: bool = False
+    orphaned: int = 86_400
 
 
 class Trust(NamedTuple):
@@ -250,6 +254,8 @@ def _container(
         {"name": "SHUFFLE_SCRATCH_LIMIT", "value": str(scratch)},
         {"name": "SHUFFLE_TOKEN_FILE", "value": f"{TOKEN}/token"},
         {"name": "SHUFFLE_LINGER", "value": str(LINGER)},
+        {"name": "SHUFFLE_ORPHANED", "value": str(settings.orphaned)},
+        {"name": "SHUFFLE_STORAGE_RETRY", "value": str(STORAGE_RETRY)},
         {"name": "SHUFFLE_LOG_LEVEL", "value": settings.log_level},
         {"name": "HOME", "value": TMP},
     ]

@@ -286,6 +286,7 @@ class Sync(Struct, frozen=True):
     leaving: bool = False  # it was told to go (SIGTERM, drain): give it nothing new, take what it has off it
     written: int = 0  # groups that it knows to be written, where shards are kept
     full: str = ""  # why its scratch can hold nothing more; "" where it can
+    trouble: str = ""  # what it waits for: a store that does not answer; "" where nothing
 
 
 class Orders(Struct, frozen=True):
@@ -318,10 +319,12 @@ class SortKey(Struct, frozen=True):
 
 
 class Storage(Struct, frozen=True):
-    """How to reach a store: an S3-compatible endpoint and fsspec options. Credentials come from the environment."""
+    """How to reach a store: an S3-compatible endpoint and fsspec options. Credentials come from the environment.
+    patience: seconds that it may be away before the job fails; 0: the worker's default."""
 
     endpoint: str = ""
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
+    patience: float = 0.0
 
 
 class ResultColumn(Struct, frozen=True):

@@ -23,7 +23,7 @@ from shuffle_worker.storage.base import Info, Range, Sink, Survey
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink
 from shuffle_worker.storage.markers import without_markers
-from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, retried
+from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, bounds, retried
 from shuffle_worker.storage.tables import Marker
 
 T = TypeVar("T")
@@ -219,7 +219,7 @@ class FsspecStorage:
         return retried(once, self._policy)
 
     def _policy(self) -> RetryPolicy:
-        return STEADY if self._answered else FIRST
+        return bounds(self.settings.patience, STEADY if self._answered else FIRST)
 
     def _file(self, path: str) -> Info | None:
         """The file of this name, None where there is none (a folder is no file)."""

@@ -1,12 +1,15 @@
 """Which failures of a store another try may mend, and how long to wait before it.
 
 Bounded twice: by the number of tries and by the time they take together. Until a store has answered once, the bounds
-are tight, so that a wrong endpoint is said within seconds; afterwards they outlast a busy minute of a store.
+are tight, so that a wrong endpoint is said within seconds; afterwards they outlast a busy minute of a store. A job may
+say how long its store may be away (`storageRetrySeconds`), which then holds from the first request on, unless the
+store's very name is unknown. While a store is waited for, `WEATHER` says so.
 """
 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -40,12 +43,66 @@ STEADY = RetryPolicy(tries=9, seconds=90.0, weather=True)
 """The store has answered before: 503, SlowDown and resets are weather."""
 
 
-class Transient(Exception):
-    """Raised inside `retried` for a failure worth another try; carries what to raise when the tries are spent."""
+class Patience:
+    """seconds: for which this process waits for a store where the job says nothing; 0: as `FIRST` and `STEADY` have it.
+    In a cluster it is more: nobody watches there, and an outage of minutes should cost no job."""
 
-    def __init__(self, final: StorageUnavailable) -> None:
+    seconds: float = 0.0
+
+
+PATIENCE = Patience()
+
+
+def bounds(patience: float, usual: RetryPolicy) -> RetryPolicy:
+    """patience: seconds that the job gives its store; 0: it says nothing. usual: what holds where nobody says more."""
+    patience = patience or PATIENCE.seconds
+    return RetryPolicy(tries=MANY, seconds=patience, weather=usual.weather) if patience > 0 else usual
+
+
+MANY = 1 << 20
+"""Tries where the time alone is the bound."""
+TOLD_AFTER = 3.0
+"""Seconds of trouble before it is worth telling."""
+
+
+class Weather:
+    """What a process waits for: which of its threads try again, since when, and why. Used by any thread.
+
+    Memory: an entry for each thread that waits."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waiting: dict[int, tuple[float, str]] = {}
+
+    def foul(self, since: float, why: str) -> None:
+        self._waiting[threading.get_ident()] = (since, why)
+
+    def fair(self) -> None:
+        self._waiting.pop(threading.get_ident(), None)
+
+    @property
+    def said(self) -> str:
+        """A sentence about the longest wait, "" where there is none to speak of. Its seconds are round, so that it does
+        not change with every look."""
+        waiting = min(list(self._waiting.values()), default=None)
+        if waiting is None or self._clock() - waiting[0] < TOLD_AFTER:
+            return ""
+        since = self._clock() - waiting[0]
+        return f"{waiting[1]} (tried again for {since // 10 * 10:.0f} s)" if since >= 10 else waiting[1]
+
+
+WEATHER = Weather()
+"""Of this process."""
+
+
+class Transient(Exception):
+    """Raised inside `retried` for a failure worth another try; carries what to raise when the tries are spent.
+    unknown: the store's name is not known at all, which is a mistake rather than weather until it has answered once."""
+
+    def __init__(self, final: StorageUnavailable, *, unknown: bool = False) -> None:
         super().__init__(final.message)
         self.final = final
+        self.unknown = unknown
 
 
 def retried(
@@ -57,15 +114,22 @@ def retried(
     """Call until it succeeds, fails for good, or the policy's bounds are reached."""
     start = clock()
     attempt = 0
-    while True:
-        try:
-            return call()
-        except Transient as error:
-            bounds = policy()
-            pause = bounds.pause(attempt)
-            attempt += 1
-            if attempt >= bounds.tries or clock() - start + pause > bounds.seconds:
-                final = StorageUnavailable(f"{error.final.message} ({attempt} tries)")
-                final.refusal = not bounds.weather
-                raise final from error.__cause__
-            sleep(pause)
+    try:
+        while True:
+            try:
+                return call()
+            except Transient as error:
+                limits = policy()
+                if error.unknown and not limits.weather:
+                    limits = FIRST
+                pause = limits.pause(attempt)
+                attempt += 1
+                if attempt >= limits.tries or clock() - start + pause > limits.seconds:
+                    final = StorageUnavailable(f"{error.final.message} ({attempt} tries in {clock() - start:.0f} s)")
+                    final.refusal = not limits.weather
+                    raise final from error.__cause__
+                WEATHER.foul(start, error.final.message)
+                sleep(pause)
+    finally:
+        if attempt:
+            WEATHER.fair()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 
 import aiohttp
@@ -108,7 +109,8 @@ def translated(path: str, doing: str, error: Exception, endpoint: str) -> Except
         if isinstance(one, boto.SSLError):
             return StorageUnavailable(f"{doing} {path}: {endpoint} has no certificate that is trusted: {said(one)}")
         if isinstance(one, _SILENT) or type(one).__name__ == "FSTimeoutError":
-            return Transient(StorageUnavailable(f"{doing} {path}: {endpoint} does not answer: {_why(one)}"))
+            final = StorageUnavailable(f"{doing} {path}: {endpoint} does not answer: {_why(one)}")
+            return Transient(final, unknown=any(isinstance(each, socket.gaierror) for each in _chain(error)))
         if isinstance(one, ValueError) and "endpoint" in str(one).lower():
             return InvalidSpec(f"storage.endpoint: {said(one)}")
     return failure(path, doing, error)

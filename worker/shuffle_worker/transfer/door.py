@@ -11,6 +11,7 @@ Memory: an entry for each stranger that is connected, `most` at the most; asynci
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 
 from aiohttp import web
@@ -21,6 +22,11 @@ had better ask to close the connection, or it may be closed in the midst of the 
 
 MOST = 8192
 """More than a listening socket's backlog, of which all may be taken in before one is heard."""
+
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - whoever comes needs a token
+NO_SUCH_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""What binding an address of a family that a machine does not have ends with."""
 
 
 class Door:
@@ -44,8 +50,8 @@ class Door:
         backlog: int = 128,
         keepalive: float = 75.0,
     ) -> str:
-        """Returns the address that is bound, `host:port`. To be called for each that there is. keepalive: seconds for
-        which a connection that is not used stays."""
+        """Returns the address that is bound, `host:port`. To be called for each that there is. host: "" for all, of
+        IPv4 and of IPv6. keepalive: seconds for which a connection that is not used stays."""
         loop = asyncio.get_running_loop()
         server = self._runner.server
         assert server is not None
@@ -53,8 +59,17 @@ class Door:
         def taken_in() -> _Connection:
             return _Connection(self, server, loop, keepalive)
 
-        listening = await loop.create_server(taken_in, host, port, ssl=context, backlog=backlog)
-        self._servers.append(listening)
+        opened: list[asyncio.Server] = []
+        for at in [host] if host else EVERYWHERE:
+            try:
+                opened.append(await loop.create_server(taken_in, at, port, ssl=context, backlog=backlog))
+            except OSError as error:
+                if host or error.errno not in NO_SUCH_FAMILY:
+                    raise
+        if not opened:
+            raise OSError(errno.EADDRNOTAVAIL, "this machine has neither IPv4 nor IPv6")
+        self._servers += opened
+        listening = opened[0]
         if self._timer is None:
             self._look()
         bound_host, bound_port = listening.sockets[0].getsockname()[:2]

@@ -40,6 +40,10 @@ class Over(Refused):
     """The job is finished, and the coordinator that knew this worker is gone: there is nothing left to do."""
 
 
+class Orphaned(Exception):
+    """No coordinator has been heard of for so long that none will come."""
+
+
 class Interrupted(Exception):
     """The payload of a frame broke off before its end."""
 
