@@ -127,6 +127,16 @@ class Status(StatusModel):
     start_time: datetime | None = Field(default=None, description="When its first pod was there.")
     completion_time: datetime | None = Field(default=None, description="When the job was complete or had failed.")
     duration: str | None = Field(default=None, max_length=63, description="Between the two, for people.")
+    spec_digest: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Of the spec that the job was begun with, which holds until it is over.",
+    )
+    accepted_spec: str | None = Field(
+        default=None,
+        max_length=65_536,
+        description="That spec as JSON, where it was changed since; such a change is ignored.",
+    )
     cleaning_up: bool | None = Field(
         default=None, description="True: it is over, and its pods or what they needed are still being removed."
     )

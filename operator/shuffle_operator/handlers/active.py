@@ -20,7 +20,7 @@ from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopW
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.server import CoordinatorServer, Hosted
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_operator.handlers import policies, statuses
+from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.defects import Defects
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.statuses import Loss, Outcome
@@ -78,7 +78,8 @@ class World:
 
 @dataclass(slots=True)
 class ActiveJob:
-    """body: the resource as last seen. orphaned: when its resource was found to be gone. outcome_written: the status
+    """body: the resource as last seen, with the spec that it goes by. spec: that was accepted; note: the same where it
+    must be written down. orphaned: when its resource was found to be gone. outcome_written: the status
     says how it ended. suspending: its machine was told to stop and undo, not to fail. last_patch: of the status.
     replacement: its machine is there to undo what one that raised had begun; first_defect: what that one raised.
     given_up: how it ends without its machine.
@@ -90,6 +91,8 @@ class ActiveJob:
     world: World
     hosted: Hosted
     launcher: KubernetesLauncher
+    spec: Object
+    note: str | None = None
     loss: Loss | None = None
     orphaned: float | None = None
     over_since: float | None = None
@@ -102,6 +105,16 @@ class ActiveJob:
     given_up: Outcome | None = None
     defects: Defects = field(default_factory=Defects)
     first_defect: str = ""
+
+    def see(self, body: Object) -> None:
+        """The resource as it now is. What cannot be changed while the job runs stays as it was accepted."""
+        given = body.get("spec") or {}
+        fields = accepted.changed(self.spec, given)
+        if fields and body["metadata"].get("generation") != self.body["metadata"].get("generation"):
+            said = f"{', '.join(fields)} cannot be changed while the job runs, and the change is ignored"
+            self.world.recorder.tell(body, accepted.IGNORED, said, warning=True)
+        self.note = accepted.written(self.spec, given)
+        self.body = {**body, "spec": accepted.effective(self.spec, given)}
 
     @property
     def machine(self) -> Coordinator:
@@ -215,7 +228,7 @@ def take_up(
     )
     hosted = world.server.host(machine, bytes.fromhex(trust.token), lambda _: None, secure=bool(trust.authority))
     hosted.may_stop = False  # first the outcome is written down
-    active = ActiveJob(uid, namespace, body, world, hosted, launcher)
+    active = ActiveJob(uid, namespace, body, world, hosted, launcher, body.get("spec") or {})
     launcher.on_exit = active.pod_ended
     hosted.act = active.act
     hosted.raised = active.defect

@@ -12,13 +12,13 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from shuffle_operator.api.problems import InvalidJob
+from shuffle_operator.api.problems import InvalidJob, Problem
 from shuffle_operator.api.restrictions import Restrictions, restriction_problems
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.server import digest_of
-from shuffle_operator.handlers import policies, statuses
+from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of, take_up
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.defects import Defects
@@ -102,6 +102,7 @@ class Beginner:
 
     async def _begin(self, body: Object, way: Beginning) -> float | None:
         uid = body["metadata"]["uid"]
+        body = as_accepted(body)
         job, message = checked(body, self.world.pods, self.world.restrictions)
         live = [p for p in self._cache.pods(uid).values() if is_owned(p, uid) and is_live(p)]
         trust = next((t for p in live if (t := trust_of(p)) is not None and self._is_ours(t, uid)), None)
@@ -115,6 +116,7 @@ class Beginner:
                 return None
             way.generation = generation
         assert noted is not None
+        noted = {**noted, "spec": body["spec"]}
         await self._dismiss(noted, strangers, trust)
         if trust is None:
             trust = await self._new_trust(noted)
@@ -158,6 +160,7 @@ class Beginner:
         before = body.get("status") or {}
         status = {key: value for key, value in before.items() if key != "conditions"}
         status |= {"phase": "Pending", "epoch": generation * EPOCHS}
+        status |= {"specDigest": accepted.digest(body.get("spec") or {})}
         if generation == 0 or before.get("phase") == "Suspended":
             status["message"] = "Pending: starting workers"
         else:
@@ -240,6 +243,20 @@ class Beginner:
         except KubeError as error:
             raise CannotBegin("the Secret with the job's token cannot be created", error) from error
         return Trust(digest_of(token).hex(), fingerprint)
+
+
+def as_accepted(body: Object) -> Object:
+    """The resource with the spec that it was begun with. Raises InvalidJob where that is not known any more."""
+    if policies.is_suspended(body):
+        return body
+    spec = accepted.accepted_of(body)
+    if spec is None:
+        said = (
+            "the spec was changed while the job ran and no operator was there, so what it began with is not known; "
+            "what it had written may be left. Delete the job and create it again"
+        )
+        raise InvalidJob([Problem(("spec",), said)], body["metadata"]["name"])
+    return {**body, "spec": accepted.effective(spec, body.get("spec") or {})}
 
 
 def worker_of(pod: Object) -> int:

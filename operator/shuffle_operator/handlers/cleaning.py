@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from shuffle_operator.handlers import policies
+from shuffle_operator.handlers import accepted, policies
 from shuffle_operator.handlers.active import World
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.writer import StatusWriter
@@ -40,6 +40,8 @@ class Cleaner:
         wall = self.world.wall()
         finished = policies.time_of((body.get("status") or {}).get("completionTime")) or wall
         ago = (wall - finished).total_seconds()
+        await self._see(body)
+        body = self._cache.job(metadata["uid"]) or body
         again = [await self._pods(body, ago), await self.rest(body, ago), policies.removal_due(body, wall)]
         if again[-1] is not None and again[-1] <= 0:
             await self.world.kube.delete(
@@ -47,6 +49,17 @@ class Cleaner:
             )
             return 30.0
         return min((each for each in again if each is not None), default=None)
+
+    async def _see(self, body: Object) -> None:
+        """Somebody changed it: nothing will come of that, and this is said."""
+        status, generation = body.get("status") or {}, int(body["metadata"].get("generation") or 0)
+        if generation <= int(status.get("observedGeneration") or generation):
+            return
+        spec = body.get("spec") or {}
+        if accepted.digest(spec) != status.get("specDigest") or spec.get("suspend"):
+            said = "the job is over, so nothing comes of the change; delete the job and create it again"
+            self.world.recorder.tell(body, accepted.IGNORED, said, warning=True)
+        await self._writer.write(body, {**status, "observedGeneration": generation})
 
     async def _pods(self, body: Object, ago: float) -> float | None:
         """ago: seconds since it ended. Workers are left a moment to end by themselves, which keeps their logs."""

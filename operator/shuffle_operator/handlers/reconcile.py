@@ -70,7 +70,8 @@ class Reconciler:
             return None
         body, active = self.cache.job(uid), self.active.get(uid)
         if active is not None and body is not None:
-            active.body = body
+            active.see(body)
+            body = active.body
         if body is None or policies.is_deleting(body):
             return await self._undo(uid, active)
         if policies.managed_elsewhere(body):
@@ -190,6 +191,9 @@ class Reconciler:
         status = statuses.running(
             active.machine, now, wall, before, active.loss, launcher.hindrance, begun=launcher.had_pods
         )
+        status = {key: value for key, value in status.items() if key != "acceptedSpec"}
+        if active.note is not None:
+            status["acceptedSpec"] = active.note
         status = statuses.with_conditions(status, active.body, None, wall)
         patch = statuses.patch_of(before, status)
         urgent = statuses.is_urgent(before, patch) and patch != active.last_patch  # what does not take is not repeated

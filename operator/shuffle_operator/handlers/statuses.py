@@ -106,6 +106,7 @@ def running(
         },
         "lastFailure": _last_failure(machine, loss, wall, before.get("lastFailure")),
     }
+    status |= {key: before[key] for key in ("specDigest", "acceptedSpec") if key in before}
     if machine.ledger is None:  # what an earlier coordinator knew holds until this one knows better
         status |= {key: before[key] for key in KNOWN_LATER if key in before}
         status["bytes"]["written"] = (before.get("bytes") or {}).get("written", 0)

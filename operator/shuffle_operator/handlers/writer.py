@@ -37,7 +37,7 @@ class StatusWriter:
             self._cache.put_job(written)
             active = self._active.get(metadata["uid"])
             if active is not None:
-                active.body = self._cache.job(metadata["uid"]) or written
+                active.see(self._cache.job(metadata["uid"]) or written)
         return written
 
     async def conclude(self, body: Object, status: Object, outcome: Outcome, *, leaves: bool) -> None:
