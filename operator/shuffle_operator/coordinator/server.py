@@ -273,6 +273,10 @@ class CoordinatorServer:
     async def _register(self, request: web.Request) -> web.Response:
         hosted = self._authorised(request)
         message = _decode(await self._body(request), Register)
+        if hosted.machine.over:  # who comes late, after a loss or a slow start, has done nothing wrong
+            if not hosted.may_stop:
+                raise web.HTTPServiceUnavailable(text="the coordinator is about to end this job")
+            raise web.HTTPGone(text="the job is over")
         reply = hosted.ask(hosted.machine.register, message, self._clock())
         if reply.accepted:
             hosted.news.setdefault(message.worker, asyncio.Event())

@@ -78,11 +78,20 @@ def settings_of(job: Object, base: Settings) -> Settings:
 
 
 def keeps_pod(job: Object, pod: Object, *, failed: bool) -> bool:
-    """podRetention: whether a pod that ended stays for its logs. OnFailure: its own, or that of the job."""
+    """podRetention: whether a pod that ended stays for its logs. OnFailure: its own, or that of the job; but not of a
+    worker that was told to end because the job is complete, however it took that."""
     retention = _spec(job).get("podRetention", "OnFailure")
     if retention == "OnFailure":
-        return failed or bool(pod.get("status", {}).get("phase") == "Failed")
+        return failed or (pod.get("status", {}).get("phase") == "Failed" and not _ended_after(pod, job))
     return bool(retention == "Always")
+
+
+def _ended_after(pod: Object, job: Object) -> bool:
+    """The job was complete when the pod's worker ended."""
+    states = [each.get("state", {}).get("terminated") or {} for each in pod["status"].get("containerStatuses") or []]
+    ended = [at for state in states if (at := time_of(state.get("finishedAt"))) is not None]
+    complete = time_of(_status(job).get("completionTime"))
+    return complete is not None and bool(ended) and max(ended) >= complete
 
 
 def keeps_every_pod(job: Object) -> bool:

@@ -251,6 +251,8 @@ class KubernetesLauncher:
             made = await self.kube.create(PODS, self.namespace, body)
             self._pods.setdefault(name, made)
             self.had_pods = True
+            if not has_its_scratch(made, body):
+                self.refused = f"the worker's pod has not the scratch that it asks for{NO_EPHEMERAL}"
             self._line.created()
             self.created(made)
         except KubeError as error:
@@ -258,7 +260,7 @@ class KubernetesLauncher:
             if error.reason == "AlreadyExists":
                 await self._adopt(name)
             elif error.status in (400, 422):
-                self.refused = f"Kubernetes refuses the worker's pod: {error.message}"
+                self.refused = f"Kubernetes refuses the worker's pod: {error.message}{_advice(self.job, error.message)}"
             else:
                 raise
 
@@ -303,6 +305,27 @@ class KubernetesLauncher:
 
     async def close(self) -> None:
         """Nothing to do: what is left belongs to the job, and goes with it."""
+
+
+NO_EPHEMERAL = (
+    ": this cluster has no generic ephemeral volumes (they are on by default from Kubernetes 1.21); leave "
+    "workers.scratch.storageClassName out"
+)
+
+
+def _advice(job: ShuffleJob, message: str) -> str:
+    scratch = job.spec.workers.scratch if job.spec.workers is not None else None
+    wanted = scratch is not None and scratch.storage_class_name is not None
+    return NO_EPHEMERAL if wanted and "volume type" in message else ""
+
+
+def has_its_scratch(made: Object, asked: Object) -> bool:
+    """Whether the API server has kept the volume for scratch; one that does not know its kind drops it silently."""
+    wanted = [
+        each for each in asked["spec"].get("volumes") or [] if each.get("name") == "scratch" and "ephemeral" in each
+    ]
+    found = [each for each in made["spec"].get("volumes") or [] if each.get("name") == "scratch"]
+    return not wanted or any("ephemeral" in each for each in found)
 
 
 def _slot(pod: Object) -> int:

@@ -98,10 +98,44 @@ def shape_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
         for key in ("command", "args"):
             if key in container:
                 yield Problem((*path, key), "what the worker runs is the operator's; leave it out")
+        yield from _resource_problems(container, path)
         for variable in container.get("env") or []:
             name = str(variable.get("name", "")) if isinstance(variable, Mapping) else ""
             if name.startswith("SHUFFLE_"):
                 yield Problem((*path, "env"), f"{name} is the operator's; leave it out")
+
+
+COUNTED = ("memory", "cpu", "ephemeral-storage")
+"""Resources by which a worker is set up: its buffers, its leases, its scratch."""
+
+
+def _resource_problems(container: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+    """A worker's own idea of its budget would stay as it was, and the pod would be killed, or idle."""
+    if "resources" not in container:
+        return
+    resources = container["resources"]
+    if not isinstance(resources, Mapping):
+        yield Problem((*path, "resources"), "set workers.resources, which the worker's budget follows")
+        return
+    for kind in ("limits", "requests"):
+        if kind in resources and not isinstance(resources[kind], Mapping):
+            yield Problem(
+                (*path, "resources", kind), f"set workers.resources.{kind}, which the worker's budget follows"
+            )
+            continue
+        for name in COUNTED:
+            if name in (resources.get(kind) or {}):
+                said = f"set workers.resources.{kind}.{name}, which the worker's budget follows; leave it out here"
+                yield Problem((*path, "resources", kind, name), said)
+
+
+def scratch_problems(spec: Mapping[str, Any], limit: object) -> Iterator[Problem]:
+    """The same for the size of scratch. spec: of the merged pod; limit: of the pod before the merge."""
+    for at, volume in enumerate(spec.get("volumes") or []):
+        size = (volume.get("emptyDir") or {}).get("sizeLimit") if volume.get("name") == "scratch" else None
+        if size is not None and limit is not None and size != limit:
+            said = "set workers.scratch.sizeLimit, which the worker's budget follows; leave it out here"
+            yield Problem((*WHERE, "spec", "volumes", at, "emptyDir", "sizeLimit"), said)
 
 
 def _given(template: Mapping[str, Any], key: str) -> object:

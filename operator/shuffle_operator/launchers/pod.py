@@ -18,7 +18,7 @@ from shuffle_operator.api.quantities import format_bytes, parse_bytes, parse_cpu
 from shuffle_operator.api.resolve import functions_memory
 from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
 from shuffle_operator.api.workers import Workers
-from shuffle_operator.launchers.overlay import danger_problems, merge, shape_problems
+from shuffle_operator.launchers.overlay import danger_problems, merge, scratch_problems, shape_problems
 from shuffle_worker.memory import MINIMUM
 
 Object = dict[str, Any]
@@ -172,10 +172,12 @@ def worker_pod(
         },
         "spec": merge(spec, template.get("spec") or {}),
     }
+    limit = (spec["volumes"][0].get("emptyDir") or {}).get("sizeLimit")
+    problems = list(scratch_problems(pod["spec"], limit))
     if not settings.unsafe:
-        problems = list(danger_problems(pod["spec"]))
-        if problems:
-            raise InvalidJob(problems, name)
+        problems += danger_problems(pod["spec"])
+    if problems:
+        raise InvalidJob(problems, name)
     grace = int(pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE))
     for container in pod["spec"]["containers"]:
         if container["name"] == "worker":

@@ -186,7 +186,8 @@ class Done(Struct, frozen=True):
     """A lease that was finished. Sent with every Sync until an Orders acknowledges it.
 
     rows_read/bytes_read: transfer: from the input, after the filter (-1: not known) / stored bytes fetched.
-    rows_moved/bytes_moved: transfer: rows and payload bytes accepted by owners; write: rows and bytes received.
+    rows_moved/bytes_moved: transfer: rows accepted by owners, and payload bytes by owners that are other workers;
+    write: rows and bytes received.
     rows_written/bytes_written: write and commit: rows and bytes in output files.
     largest: write: the largest file's bytes in the group.
     kept: transfer: what was sent to others lies on scratch, and can be sent again.

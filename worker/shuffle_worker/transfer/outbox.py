@@ -67,7 +67,8 @@ class Gathered:
 
 
 class Outbox:
-    """One for each transfer lease. frame_bytes: the size from which a frame is sent."""
+    """One for each transfer lease. frame_bytes: the size from which a frame is sent. rows, bytes: that owners have
+    taken; bytes: of other workers alone, so over the network."""
 
     def __init__(
         self,
@@ -179,9 +180,10 @@ class Outbox:
         if self._error is not None:
             raise self._error
 
-    def _delivered(self, shards: Sequence[Shard]) -> None:
+    def _delivered(self, owner: int, shards: Sequence[Shard]) -> None:
         self.rows += sum(shard.rows for shard in shards)
-        self.bytes += sum(shard.length for shard in shards)
+        if owner != self._membership.me:
+            self.bytes += sum(shard.length for shard in shards)
 
     async def _until_delivered(self, owner: int, number: int, shards: list[Shard]) -> None:
         """Try until the owner has it, or it is nobody's business any more."""
@@ -210,7 +212,7 @@ class Outbox:
                     m.stale.set()
                     tries.failed(member, error)
             if verdict is not None and verdict.delivered:
-                self._delivered(shards)
+                self._delivered(owner, shards)
                 return
             if verdict is Verdict.CORRUPT:
                 corrupt += 1
