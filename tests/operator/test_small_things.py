@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.handlers import policies
@@ -98,3 +98,12 @@ async def test_a_finished_job_has_no_workers_that_are_ready(stage: Stage, puppet
 def test_a_store_that_gives_no_reason_is_not_quoted_as_none() -> None:
     error = ClientError({"Error": {"Code": "InvalidAccessKeyId", "Message": None}}, "GetObject")
     assert "None" not in str(translated("s3://a/b", "reading", error, "http://s3"))
+
+
+def test_a_store_that_is_not_there_is_named_by_the_jobs_own_path() -> None:
+    url = "http://s3:9/a/out/_shuffle-e9939f6432d8fc06/plan"
+    error = EndpointConnectionError(endpoint_url=url)
+    error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    found = str(translated("s3://a/out/_shuffle-e9939f6432d8fc06/plan", "reading", error, "http://s3:9"))
+    expected = "reading s3://a/out/: http://s3:9 does not answer: no connection could be made: Connection refused"
+    assert found == expected

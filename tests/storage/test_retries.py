@@ -45,7 +45,7 @@ def test_a_busy_store_is_outlasted() -> None:
 def test_tries_are_bounded_and_counted_in_the_message() -> None:
     clock = Clock()
     calls, call = busy(100, 0.01, clock)
-    with pytest.raises(StorageUnavailable, match=rf"busy \({STEADY.tries} tries in \d+ s\)"):
+    with pytest.raises(StorageUnavailable, match=rf"busy \({STEADY.tries} tries\)"):
         retried(call, lambda: STEADY, clock.sleep, clock)  # type: ignore[arg-type]
     assert len(calls) == STEADY.tries
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from shuffle_worker.errors import StorageUnavailable
 from shuffle_worker.storage import retry
 from shuffle_worker.storage.retry import FIRST, STEADY, Transient, Weather, bounds, retried
-from shuffle_worker.storage.s3_errors import translated
 
 
 class Clock:
@@ -55,7 +53,7 @@ def test_a_store_that_is_away_for_three_minutes_is_waited_for(clock: Clock, answ
 
 @pytest.mark.parametrize("answered", [False, True])
 def test_it_ends_when_the_patience_does(clock: Clock, answered: bool) -> None:
-    with pytest.raises(StorageUnavailable, match=r"does not answer \(\d+ tries in \d+ s\)") as raised:
+    with pytest.raises(StorageUnavailable, match=r"does not answer \(\d+ tries\)") as raised:
         retried(away(1e9, clock), lambda: bounds(60.0, STEADY if answered else FIRST), clock.sleep, clock)
     assert 45 < clock.now <= 60
     assert raised.value.refusal is not answered
@@ -71,6 +69,3 @@ def test_a_name_that_nobody_knows_is_said_at_once_until_the_store_has_answered(c
 @pytest.mark.parametrize("usual", [FIRST, STEADY])
 def test_what_holds_where_the_job_says_nothing(usual: retry.RetryPolicy) -> None:
     assert bounds(0.0, usual) == usual
-
-
-

@@ -125,7 +125,7 @@ def retried(
                 pause = limits.pause(attempt)
                 attempt += 1
                 if attempt >= limits.tries or clock() - start + pause > limits.seconds:
-                    final = StorageUnavailable(f"{error.final.message} ({attempt} tries in {clock() - start:.0f} s)")
+                    final = StorageUnavailable(f"{error.final.message} ({attempt} tries)")
                     final.refusal = not limits.weather
                     raise final from error.__cause__
                 WEATHER.foul(start, error.final.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Iterator
 
@@ -93,6 +94,7 @@ def translated(path: str, doing: str, error: Exception, endpoint: str) -> Except
     """A JobError, or a Transient."""
     if isinstance(error, JobError):
         return error
+    path = shown(path)
     code = code_of(error)
     if code:
         return _of_code(path, doing, code, error, endpoint)
@@ -114,6 +116,14 @@ def translated(path: str, doing: str, error: Exception, endpoint: str) -> Except
         if isinstance(one, ValueError) and "endpoint" in str(one).lower():
             return InvalidSpec(f"storage.endpoint: {said(one)}")
     return failure(path, doing, error)
+
+
+_OWN = re.compile(r"_shuffle-[0-9a-f]+(/.*)?$")
+
+
+def shown(path: str) -> str:
+    """The path as the job names it: what lies in a folder of ours is told as being in the output's."""
+    return _OWN.sub("", path)
 
 
 def _of_code(path: str, doing: str, code: str, error: Exception, endpoint: str) -> Exception:
@@ -153,4 +163,7 @@ def _text(error: BaseException) -> str:
 def _why(error: BaseException) -> str:
     if type(error).__name__ == "FSTimeoutError":
         return "no answer in time"
+    if isinstance(error, boto.EndpointConnectionError):  # its text names the address of an object of ours
+        inner = next((one for one in _chain(error) if isinstance(one, OSError | aiohttp.ClientError)), None)
+        return f"no connection could be made{f': {said(inner)}' if inner is not None else ''}"
     return said(error)
