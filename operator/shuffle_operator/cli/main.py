@@ -19,6 +19,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from shuffle_operator.cli import streams
 from shuffle_operator.cli.exits import FAILED, INTERRUPTED, INVALID
 from shuffle_worker.errors import JobError
 
@@ -44,6 +45,7 @@ COMPLETION = "_SHUFFLE_COMPLETE"
 
 def main() -> NoReturn:
     """Entry point of the program."""
+    streams.prepare()
     gc.disable()  # until all is imported: what imports make stays for good, and would be looked at again and again
     sys.exit(execute(sys.argv[1:]))
 
@@ -55,7 +57,10 @@ def execute(arguments: Sequence[str]) -> int:
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
-        program(args=list(arguments), prog_name="shuffle")
+        try:
+            program(args=list(arguments), prog_name="shuffle")
+        finally:
+            streams.flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except JobError as error:
@@ -66,14 +71,25 @@ def execute(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`shuffle crd | head`). Python would complain about it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.give_up()  # whoever read our output has gone (`shuffle crd | head`)
+        return FAILED
+    except OSError as error:
+        if not streams.is_of_output(error):
+            return _defect()
+        from shuffle_operator.cli import say
+
+        streams.give_up()
+        say.line(f"Standard output cannot be written: {error.strerror}")
         return FAILED
     except Exception:
-        typer.echo(traceback.format_exc(), err=True)
-        typer.echo("Internal: this is a defect of shuffle; please report it with the lines above.", err=True)
-        return FAILED
+        return _defect()
     return 0
+
+
+def _defect() -> int:
+    typer.echo(traceback.format_exc(), err=True)
+    typer.echo("Internal: this is a defect of shuffle; please report it with the lines above.", err=True)
+    return FAILED
 
 
 def _program(arguments: Sequence[str]) -> Callable[..., Any]:

@@ -97,7 +97,7 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
         return end
     finally:
         if stream is not None:
-            stream.close()
+            _close(stream)
 
 
 def _opened(log: Path) -> TextIO:
@@ -105,6 +105,13 @@ def _opened(log: Path) -> TextIO:
         return log.open("w", encoding="utf-8")
     except OSError as error:
         raise typer.BadParameter(f"{log} cannot be written: {error.strerror}", param_hint="--log") from None
+
+
+def _close(log: TextIO) -> None:
+    try:
+        log.close()
+    except OSError as error:
+        say.line(f"Warning: {log.name} could not be written: {error.strerror}", "yellow")
 
 
 class Interrupt:
