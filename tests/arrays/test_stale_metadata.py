@@ -21,6 +21,7 @@ from shuffle_worker.protocol.messages import Rechunk
 from shuffle_worker.storage import LocalStorage
 
 FORMATS = [2, 3]
+NAN = float("nan")
 
 
 @pytest.fixture(params=FORMATS)
@@ -158,6 +159,35 @@ def test_documents_that_are_damaged_are_named(store: Path, name: str, text: str,
     with pytest.raises(DataError, match=said) as caught:
         read_hierarchy(LocalStorage(), str(store))
     assert str(store / name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chunks": [0, 2]}, r"chunks of \(0, 2\) cannot cut an array of shape \(4, 4\)"),
+        ({"chunks": [2]}, "metadata cannot be read|cannot cut"),
+        ({"shape": [4, 2**70]}, "more elements than can be counted"),
+        ({"shape": [-4, 4]}, "metadata cannot be read"),
+        ({"fill_value": "x"}, "metadata cannot be read"),
+        ({"dtype": "|O"}, "metadata cannot be read"),
+        ({"dtype": "<i3"}, "metadata cannot be read"),
+        ({"compressor": {"id": "nobody's"}}, "metadata cannot be read"),
+        ({"compressor": {"id": "blosc", "clevel": NAN}}, "metadata cannot be read"),
+        ({"filters": [{"id": "delta"}]}, "metadata cannot be read"),
+        ({"order": "G"}, "metadata cannot be read"),
+        ({"dimension_separator": "x"}, "metadata cannot be read"),
+    ],
+)
+def test_documents_that_make_no_sense_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group = zarr.open_group(tmp_path / "in", mode="w", zarr_format=2)
+        group.create_array("a", shape=(4, 4), chunks=(2, 2), dtype="i4")
+        document = tmp_path / "in" / "a" / ".zarray"
+        document.write_text(json.dumps({**json.loads(document.read_text()), **changes}))
+        with pytest.raises(DataError, match=said) as caught:
+            read_hierarchy(LocalStorage(), str(tmp_path / "in"))
+    assert str(tmp_path / "in" / "a") in str(caught.value)
 
 
 def test_a_folder_that_is_no_store(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -98,6 +99,7 @@ def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[s
             warnings.simplefilter("ignore")  # of types and keys that the specification does not have: they are kept
             metadata = _parsed(raw)
             normal, _ = documents_of(metadata)
+            json.dumps(normal, allow_nan=False)  # a codec's setting: no JSON, and no codec's
     except Exception as error:  # whatever Zarr and numcodecs raise about a document that people wrote
         raise DataError(f"{where}: its metadata cannot be read: {_said(error)}") from error
     beside = ("attributes", "consolidated_metadata")
@@ -106,10 +108,19 @@ def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[s
     if isinstance(metadata, ArrayV3Metadata) and metadata.storage_transformers:
         raise InvalidSpec(f"{source.where}: storage transformers are not supported")
     try:
-        _ = source.chunks
+        _check_lengths(where, source.shape, source.shards or source.chunks, source.chunks)
     except NotImplementedError as error:
         raise InvalidSpec(f"{source.where}: only regular chunk grids can be read: {error}") from error
     return source
+
+
+def _check_lengths(where: str, shape: tuple[int, ...], *cuts: tuple[int, ...]) -> None:
+    """What Zarr takes and nobody can count with."""
+    if math.prod(max(size, 1) for size in shape) >= 1 << 63:
+        raise DataError(f"{where}: its shape {shape} has more elements than can be counted")
+    for lengths in cuts:
+        if len(lengths) != len(shape) or min(lengths, default=1) < 1:
+            raise DataError(f"{where}: chunks of {lengths} cannot cut an array of shape {shape}")
 
 
 def documents_of(metadata: ArrayV2Metadata | ArrayV3Metadata) -> tuple[dict[str, Any], dict[str, Any]]:
