@@ -26,6 +26,9 @@ class HeldShards:
     def __init__(self) -> None:
         self.held: dict[int, list[tuple[int, Shard]]] = {}
 
+    def at(self, share: float) -> None:
+        """Nobody looks."""
+
     def add(self, split: int, shards: Sequence[Shard]) -> None:
         for shard in shards:
             self.held.setdefault(shard.bucket, []).append((split, shard))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.functions.users import MIB, called, calling, module
 
 from shuffle_worker.functions.host import Host, Trouble
+from shuffle_worker.functions.process import cpu_of_all
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +226,23 @@ def test_a_crash_on_import_is_no_end_either(tmp_path: Path) -> None:
     with calling(tmp_path, "gone:f") as host:
         found = trouble(host)
     assert "exit code 7" in found.message
+
+
+def test_its_processor_time_is_known_while_it_lives_and_after(tmp_path: Path) -> None:
+    module(
+        tmp_path,
+        "busy",
+        """
+        import time
+        def burn(t):
+            while time.process_time() < 1.0: pass
+            return t
+        """,
+    )
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with calling(tmp_path, "busy:burn") as host:
+        called(host)
+        assert cpu_of_all() >= 0.95  # in ticks
+    assert cpu_of_all() == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - ended.ru_utime - ended.ru_stime >= 0.95

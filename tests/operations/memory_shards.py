@@ -23,6 +23,10 @@ class MemorySource:
     def __init__(self) -> None:
         self._shards: dict[int, dict[tuple[int, int], tuple[StoredShard, bytes]]] = defaultdict(dict)
         self.bytes_read = 0
+        self.came: list[float] = []
+
+    def at(self, share: float) -> None:
+        self.came.append(share)
 
     def put(self, split: int, shards: Iterable[Shard]) -> None:
         for shard in shards:

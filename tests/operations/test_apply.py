@@ -67,6 +67,15 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         def hungry(table):
             held = [bytearray(1 << 20) for _ in range(1000)]
 
+        def lingers(table):
+            time.sleep(0.02)
+            return pa.table({"n": [table.num_rows]})
+
+        def lingering(given: Iterator[pa.RecordBatch]):
+            for batch in given:
+                time.sleep(0.06)
+                yield pa.table({"n": [batch.num_rows]})
+
         def keeps(table):
             return table
         """,
@@ -81,6 +90,8 @@ class Applying:
         self._folder = folder
         self._scratch = scratch
         self._made: list[ApplyOperation] = []
+        self.came: list[float] = []
+        """How far the last writes said that they had come."""
 
     def __call__(
         self,
@@ -115,6 +126,7 @@ class Applying:
         map_rows(work, cut(travelling(rows), splits), source, 100, backwards=backwards)
         results = write_all(work, plan, source, memory)
         assert [result.partition for result in results] == list(range(partitions))
+        self.came = source.came
         return files
 
     def close(self) -> None:
@@ -274,3 +286,24 @@ def test_a_group_that_does_not_fit_is_refused_by_name(applied: Applying) -> None
 def test_code_that_is_gone_is_told(applied: Applying) -> None:
     with pytest.raises(InvalidSpec, match=r"operation\.groupBy\.apply: mine:nothing: the module mine has no 'nothing'"):
         applied(plain([7]), "nothing")
+
+
+@pytest.mark.parametrize(
+    ("function", "changes"),
+    [
+        ("lingers", {}),
+        ("lingers", {"row_bytes": 40_000.0}),
+        ("lingers", {"partitions": 9, "buckets": 2}),
+        ("lingering", {"row_bytes": 40_000.0}),
+    ],
+)
+def test_a_write_says_how_far_its_calls_have_come(applied: Applying, function: str, changes: dict[str, object]) -> None:
+    rows = input_rows(600, 8, distinct=20)
+    applied(rows, function, returns=pa.schema({"n": pa.int64()}), **changes)  # type: ignore[arg-type]
+    groups = [at for at, share in enumerate(applied.came) if share == 0.0 and (not at or applied.came[at - 1] > 0)]
+    written = [applied.came[a:b] for a, b in zip(groups, [*groups[1:], None], strict=True)]
+    assert len(written) >= 2
+    for shares in written:
+        assert shares == sorted(shares)
+        assert shares[-1] <= 1.0
+    assert max(shares[-1] for shares in written) > 0.5

@@ -279,12 +279,12 @@ class Agent:
         return min(self.settings.poll, self.settings.heartbeat / 4) if self._leaving else self.settings.poll
 
     def _counters(self) -> Counters:
-        kept = self._carrier.kept
-        beats = self._carrier.steps + sum(r.source.reads for r in self._running.values() if r.source is not None)
+        sources = [running.source for running in self._running.values() if running.source is not None]
         return msgspec.structs.replace(
             self.observe(),
-            beats=beats,
-            kept=kept.used if kept is not None else 0,
+            beats=self._carrier.steps + sum(one.reads for one in sources),
+            progress=sum(one.share for one in sources),
+            kept=self._carrier.kept_bytes,
             storing=self.inbox.storing,
             stored_calls=self.inbox.stored_calls,
         )

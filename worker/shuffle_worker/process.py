@@ -27,6 +27,7 @@ from typing import Any
 import pyarrow as pa
 
 from shuffle_worker.agent import Agent, AgentSettings
+from shuffle_worker.functions.process import cpu_of_all
 from shuffle_worker.memory import Budgets
 from shuffle_worker.pressure import keep_below, resident
 from shuffle_worker.protocol.messages import Counters, Job, PlanSummary
@@ -57,6 +58,14 @@ class Gauges:
 
     def __init__(self) -> None:
         self.loop_lag = 0.0
+        self._cpu = 0.0
+
+    def cpu(self) -> float:
+        """Seconds of processor time, with the processes of functions, those that live and those that ended."""
+        usages = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        found = sum(usage.ru_utime + usage.ru_stime for usage in usages) + cpu_of_all()
+        self._cpu = max(self._cpu, found)  # one that ends just now may be in neither
+        return self._cpu
 
     def memory(self) -> int:
         return resident()
@@ -121,7 +130,6 @@ async def run_worker(config: WorkerConfig) -> int:
 
     def observe() -> Counters:
         held = stores[0].stats() if stores else None
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         return Counters(
             spilled=held.spilled if held else 0,
             stored=held.held if held else 0,
@@ -134,7 +142,7 @@ async def run_worker(config: WorkerConfig) -> int:
             wait_send=send_budget.waited,
             wait_store=inbox.waited,
             loop_lag=gauges.loop_lag,
-            cpu=usage.ru_utime + usage.ru_stime,
+            cpu=gauges.cpu(),
         )
 
     send_budget = ByteBudget(budgets.send)

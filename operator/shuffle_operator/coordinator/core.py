@@ -31,8 +31,11 @@ from shuffle_worker.protocol.messages import (
 )
 from shuffle_worker.units import counted
 
-TRANSFER_SHARE = 55.0
-"""Percent of a job's time that reading and sending take, for a progress bar that moves evenly (docs/performance.md)."""
+NEARLY = 99.0
+"""Percent of a job of which only the commit is left."""
+
+WRITE_SHARE = 0.45
+"""Of a job's time, where the plan does not say (docs/performance.md)."""
 
 
 @dataclass(slots=True)
@@ -170,9 +173,23 @@ class Core:
             return 100.0
         if ledger is None:
             return self.setback.best  # as far as is known
-        read = ledger.splits_done / ledger.splits if ledger.splits else 1.0
-        wrote = ledger.groups_written / ledger.groups
-        return TRANSFER_SHARE * read + (99.0 - TRANSFER_SHARE) * wrote
+        writing = self.summary.write_share if self.summary is not None else WRITE_SHARE
+        return NEARLY * ((1 - writing) * self.read_share + writing * self.written_share)
+
+    @property
+    def read_share(self) -> float:
+        """Of the splits, those that have arrived."""
+        ledger = self.ledger
+        return ledger.splits_done / ledger.splits if ledger is not None and ledger.splits else 1.0
+
+    @property
+    def written_share(self) -> float:
+        """Of the groups, those that are written, and the parts of those in hand."""
+        ledger = self.ledger
+        if ledger is None:
+            return 0.0
+        in_hand = sum(live.counters.progress for live in self.members.values())
+        return min(ledger.groups_written + in_hand, ledger.groups) / ledger.groups
 
     # -- workers -----------------------------------------------------------------------------------------------------
 

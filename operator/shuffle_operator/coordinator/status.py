@@ -9,8 +9,12 @@ from msgspec import Struct, field
 
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.remaining import seconds_left
 from shuffle_worker.protocol.messages import Phase, PlanNode, Rechunk
-from shuffle_worker.units import counted, readable
+from shuffle_worker.units import counted, duration, readable
+
+LEAST_SECONDS = 3.0
+"""Of a job's time before anything is said of what is left."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -183,21 +187,20 @@ def _taken_over(machine: Coordinator) -> str:
     return f"{at}, and what is written is kept"
 
 
-def _some_finished(machine: Coordinator) -> bool:
-    """Whether the phase has finished something that its time can be judged by."""
-    ledger = machine.ledger
-    if ledger is None:
-        return False
-    return bool(ledger.groups_written if machine.phase is Phase.WRITING else ledger.splits_done)
-
-
 def _remaining(machine: Coordinator, now: float) -> str:
     """', about 4 min left' once there is enough to judge by."""
-    progress = machine.percent
-    since = machine.planned_at
-    if since is None or progress < 5 or now - since < 3 or not _some_finished(machine):
+    since, summary = machine.planned_at, machine.summary
+    if since is None or summary is None or now - since < LEAST_SECONDS:
         return ""
-    left = (now - since) * (100 - progress) / progress
-    if left < 90:
-        return f", about {max(1, round(left))} s left"
-    return f", about {round(left / 60)} min left"
+    barrier = machine.barrier_at if machine.phase is Phase.WRITING else None
+    left = seconds_left(
+        read=machine.read_share,
+        wrote=machine.written_share,
+        reading=(barrier or now) - since,
+        writing=now - barrier if barrier is not None else None,
+        write_share=summary.write_share,
+        expected=summary.seconds_after,
+    )
+    if left is None:
+        return ""
+    return f", about {duration(max(1.0, round(left)))} left"

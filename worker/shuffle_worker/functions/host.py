@@ -164,6 +164,11 @@ class Host:
         """Of the process that there is."""
         return self._open.pid
 
+    @property
+    def group(self) -> int:
+        """The one of the call's groups that the function is at; -1 between calls."""
+        return self._process.call[1] if self._process is not None else -1
+
     def close(self) -> None:
         """End the process, if there is one."""
         process, self._process = self._process, None

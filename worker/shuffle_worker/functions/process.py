@@ -1,8 +1,8 @@
 """The process that a function runs in, seen from the worker: started, looked at, ended.
 
-`host.py` talks to it. What it prints goes to the worker's log, `MOST_LINES` lines of it. Processor time and memory of
-all that live are known here (`used_by_all`), for the worker's own figures do not have them; what ended ones took is
-among the worker's ended children.
+`host.py` talks to it. What it prints goes to the worker's log, `MOST_LINES` lines of it. The processor time of
+all that live is known here (`cpu_of_all`), for the worker's own does not have it; what ended ones took is among the
+worker's ended children.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from shuffle_worker.functions.limits import PROGRESS, memory_of
 
@@ -39,17 +38,10 @@ _living: set[int] = set()
 _changing = threading.Lock()
 
 
-class Used(NamedTuple):
-    """Seconds of processor time, bytes of memory."""
-
-    cpu: float
-    memory: int
-
-
-def used_by_all() -> Used:
-    """What the function processes of this worker that live have taken and hold."""
+def cpu_of_all() -> float:
+    """Seconds of processor time that the function processes of this worker that live have taken."""
     with _changing:
-        return Used(sum(map(_cpu_of, _living)), sum(memory_of(pid)[0] for pid in _living))
+        return sum(map(_cpu_of, _living))
 
 
 def _cpu_of(pid: int) -> float:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import JobError
 from shuffle_worker.functions.failures import Named, told_to_people, too_large
-from shuffle_worker.functions.host import Check, Host, Setup, Trouble
+from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.shapes import STREAMED, Shape
 from shuffle_worker.functions.sources import prepare
@@ -31,6 +31,7 @@ from shuffle_worker.operations.readback import Buffers
 from shuffle_worker.operations.reduce import Reduce
 from shuffle_worker.operations.sorting import Sorter
 from shuffle_worker.operations.splitter import BatchSplitter
+from shuffle_worker.partitioning.columns import I64
 from shuffle_worker.partitioning.groups import without_nulls
 from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan.record import Plan
@@ -74,17 +75,14 @@ class ApplyOperation:
         return BatchSplitter(self._plan.layout, assign, wanted, self._plan.inputs[index].row_bytes, self._batch_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
-        first = self._plan.layout.group_buckets(group)[0]
         within = self._plan.job.output.sort_within
         if within:
             memory //= 2
-
-        def check() -> None:
-            source.shards(first)  # raises where the lease was taken away
-
+        buckets = self._plan.layout.group_buckets(group)
+        rows = sum(shard.rows for bucket in buckets for shard in source.shards(bucket))
         with self._opened().host() as host:
             then = Sorter(within, self._scratch) if within else None
-            applied = Applied(self._plan, self._files, host, check, then, memory)
+            applied = Applied(self._plan, self._files, host, Course(source, host, rows), then, memory)
             yield from Reduce(self._plan, applied, self._sorter, self._buffers).write(group, source, memory)
 
     def close(self) -> None:
@@ -123,11 +121,38 @@ class WithoutNulls:
         return self._splitter.flush()
 
 
+class Course:
+    """How far the calls for a group's files have come, said while they go on. rows: of all its files."""
+
+    def __init__(self, source: ShardSource, host: Host, rows: int) -> None:
+        self._source = source
+        self._host = host
+        self._rows = max(rows, 1)
+        self._done = 0
+        self._ends: I64 | None = None
+        source.at(0.0)
+
+    def __call__(self) -> None:
+        """A `Check`: raises where the lease was taken away."""
+        at, ends = self._host.group, self._ends
+        rows = self._done + (int(ends[at - 1]) if ends is not None and 0 < at <= len(ends) else 0)
+        self._source.at(rows / self._rows)
+
+    def begin(self, ends: I64 | None) -> None:
+        """A call for groups that end at these rows; None: for one whose rows are counted as they go."""
+        self._ends = ends
+
+    def add(self, rows: int) -> None:
+        """Rows that are done with."""
+        self._done += rows
+        self._ends = None
+
+
 class Applied:
     """Files of what the function returned for their rows. then: puts the results of a file in order."""
 
     def __init__(
-        self, plan: Plan, files: PartitionFiles, host: Host, check: Check, then: Sorter | None, memory: int
+        self, plan: Plan, files: PartitionFiles, host: Host, course: Course, then: Sorter | None, memory: int
     ) -> None:
         operation = plan.job.operation
         assert isinstance(operation, Apply)
@@ -136,7 +161,8 @@ class Applied:
         self._rows = load_rows(plan.inputs[0].row_bytes)
         self._files = files
         self._host = host
-        self._check = check
+        self._course = course
+        self._given = 0  # rows of the group that was held last
         self._then = then
         self._memory = memory
 
@@ -147,20 +173,30 @@ class Applied:
         return self._files.write(partition, results, None)
 
     def _results(self, partition: int, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        host, check = self._host, self._check
+        host, course = self._host, self._course
         for load in Loads(stream, self._keys, self._rows):
             name = self._named(load, partition)
             try:
                 if isinstance(load, Load):
-                    yield from host.call(iter([load.rows]), load.ends, check)
+                    course.begin(load.ends)
+                    yield from host.call(iter([load.rows]), load.ends, course)
+                    course.add(load.rows.num_rows)
                     continue
-                host.start(check)
+                host.start(course)
                 if host.shape in STREAMED:
-                    yield from host.stream(load.batches, check)
+                    yield from host.stream(self._taken(load), course)
                 else:
-                    yield from host.call(self._held(load, name), None, check)
+                    course.begin(None)
+                    yield from host.call(self._held(load, name), None, course)
+                    course.add(self._given)
             except Trouble as trouble:
                 raise told_to_people(trouble, name, self._apply, host.setup.memory) from trouble
+
+    def _taken(self, load: Large) -> Iterator[pa.RecordBatch]:
+        """The batches of a group that the function takes one by one."""
+        for batch in load.batches:
+            yield batch
+            self._course.add(batch.num_rows)
 
     def _held(self, load: Large, name: Callable[[int], Named]) -> Iterator[pa.RecordBatch]:
         """The batches of a group that the function's process must hold, as long as it can."""
@@ -172,6 +208,7 @@ class Applied:
             if size * factor > self._host.free:
                 raise self._too_large(name, rows, size)
             yield batch
+        self._given = rows
 
     def _too_large(self, name: Callable[[int], Named], rows: int, size: int) -> JobError:
         named = name(0)._replace(rows=rows, more=True)

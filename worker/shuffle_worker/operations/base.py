@@ -75,6 +75,11 @@ class ShardSource(Protocol):
         checksum. Raises CorruptBlock with the shard where one does not match, OSError where the disk fails."""
         ...
 
+    def at(self, share: float) -> None:
+        """The write has come so far, in parts of one, and goes on: for what takes its time when the shards are read.
+        To be called several times a second. Raises where the lease was taken away."""
+        ...
+
 
 class FileResult(NamedTuple):
     """One output file as the manifest lists it. checksum: xxh3-64 of its bytes, hexadecimal.

@@ -145,6 +145,7 @@ def _planned(
             tree=tree_of(job, operation, inputs, schema, size, layout, method, spilled, row_group_rows, dictionary),
             seconds=round(seconds.total, 1),
             seconds_after=round(seconds.after, 1),
+            write_share=round(seconds.write_share, 3),
             keeps_rows=operation.keeps_rows,
             notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + crowded,
         ),

@@ -34,6 +34,11 @@ class Seconds(NamedTuple):
         """Those that come when every row has arrived."""
         return self.writing + self.calling
 
+    @property
+    def write_share(self) -> float:
+        """Of the time without the start."""
+        return self.after / (self.reading + self.after) if self.after else 1 - READ_SHARE
+
 
 def expected_seconds(moved: float, called: float, *, workers: int, groups: int, in_order: bool) -> Seconds:
     """On cores and disks like those it was measured on; the store's speed is not in it. moved: Arrow bytes. called:

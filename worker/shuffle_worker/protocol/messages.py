@@ -177,6 +177,7 @@ class PlanSummary(Struct, frozen=True):
     tree: PlanNode | None = None  # what `explain` shows
     seconds: float = 0.0  # that it may take
     seconds_after: float = 0.0  # of these, when every row has arrived
+    write_share: float = 0.45  # of the whole time, but for the start; for progress bars that move evenly
     keeps_rows: bool = True  # every row that is read is a row that is written, so the two counts must agree
     split_wave: list[int] = field(default_factory=list)  # of each split: groups need the splits of their own wave only
     group_wave: list[int] = field(default_factory=list)  # of each group; both empty where everything needs everything
@@ -238,7 +239,7 @@ class Counters(Struct, frozen=True):
     wait_store: float = 0.0  # seconds a frame waited for room in the store
     loop_lag: float = 0.0  # the longest the event loop was held up, seconds
     cpu: float = 0.0  # seconds of processor time
-    progress: float = 0.0  # splits or groups in hand, in parts of one: for smooth progress bars (gauge)
+    progress: float = 0.0  # groups being written, in parts of one: for smooth progress bars (gauge)
     beats: int = 0  # steps that leases have made: what shows that none of them is stuck
     kept: int = 0  # bytes on scratch of what was sent and is kept (gauge)
     storing: int = 0  # calls that bring shards to the store, under way (gauge)

@@ -60,6 +60,10 @@ class Carrier:
     steps: int = 0
     """Made so far by all leases: what shows that none of them is stuck."""
 
+    @property
+    def kept_bytes(self) -> int:
+        return self.kept.used if self.kept is not None else 0
+
     async def carry_out(self, lease: Lease, drained: Callable[[], None]) -> Done:
         """drained: called when there is nothing left to compute, while shards may still be on their way."""
         shared = self.work.shared()

@@ -15,7 +15,8 @@ class Revoked(Exception):
 
 
 class Source:
-    """Implements `operations.base.ShardSource`. rows, bytes: what was handed out so far; reads: how often.
+    """Implements `operations.base.ShardSource`. rows, bytes: what was handed out so far; reads: how often, and how
+    often the write said that it goes on, which shows that it is not stuck.
 
     revoked: set from the event loop to stop a write that runs in a thread; the next call raises Revoked."""
 
@@ -23,6 +24,20 @@ class Source:
         self.revoked = False
         self.reads = 0
         self._found: dict[int, list[StoredShard]] = {}
+        self._taken = 0
+        self._at: float | None = None
+
+    @property
+    def share(self) -> float:
+        """How far the write has come, in parts of one: as it says, else by the bytes that it has read."""
+        if self._at is not None:
+            return self._at
+        return min(self._taken / max(self.bytes, 1), 1.0)
+
+    def at(self, share: float) -> None:
+        self._unless_revoked()
+        self.reads += 1
+        self._at = min(max(share, 0.0), 1.0)
 
     @property
     def rows(self) -> int:
@@ -42,6 +57,7 @@ class Source:
         self._unless_revoked()
         self.reads += 1
         self._read(bucket, shards, into)
+        self._taken += into.nbytes
 
     def _unless_revoked(self) -> None:
         if self.revoked:
