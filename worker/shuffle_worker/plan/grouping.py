@@ -28,6 +28,7 @@ _WHERE = "operation.groupBy"
 class GroupByPlanning(Planning):
     step = "GroupBy"
     keeps_rows = False
+    same_rows = False
     in_ranges = True
     shrinks = True
 

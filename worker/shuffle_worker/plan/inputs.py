@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from shuffle_worker import trail
 from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
-from shuffle_worker.plan import hive
+from shuffle_worker.plan import hive, metadata
 from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.hive import Spelled
 from shuffle_worker.plan.kinds import is_carried
@@ -135,6 +135,7 @@ def read_inputs(
 
     def footer(one: Listed, types: pa.Schema | None = None) -> Found:
         found = _footer(one, storage, opening, selected, filtered, keys, types, bounded)
+        found = found._replace(schema=metadata.lean(found.schema))
         same = next((schema for schema in known if schema.equals(found.schema, check_metadata=True)), None)
         if same is not None:
             return found._replace(schema=same)  # thousands of files share one object
@@ -156,6 +157,10 @@ def read_inputs(
     if opening.format in TEXT:
         notes += [*_without_rows(files), *cut_short(schema)][:MOST_NOTES]
         whole = hive.with_columns(plain(schema), spelled, opening.declared)
+    else:
+        schema, said = metadata.agreed(schema, ((file.schema, file.info.path) for file in files), selected)
+        whole = hive.with_columns(schema, spelled, opening.declared)
+        notes += said[:MOST_NOTES]
     return InputFiles(files, whole, opening, notes, listing.literal)
 
 

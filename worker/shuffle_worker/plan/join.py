@@ -209,8 +209,11 @@ class JoinPlanning(Planning):
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         left, right = inputs[self._join.left], inputs[self._join.right]
-        metadata = {key: value for key, value in (left.metadata or {}).items() if key != b"pandas"}
-        return schema_of([column.field for column in output_columns(self._join, left, right)], metadata or None)
+        return schema_of([column.field for column in output_columns(self._join, left, right)], None)
+
+    def described_by(self, inputs: Sequence[pa.Schema]) -> Sequence[pa.Schema]:
+        left, right = inputs[self._join.left], inputs[self._join.right]
+        return [left] if self._join.how in SEMI else [left, right]
 
     def size(self, inputs: Sequence[Size]) -> Size:
         """As if the keys of one side were unique and found in the other: as many rows as the larger side has."""

@@ -60,12 +60,14 @@ class Size(NamedTuple):
 class Planning:
     """inputs: how many it takes. keeps_rows: every row read is a row written, whole. in_ranges: a partition may be cut
     into several buckets, so that each of them fits in memory; only where the order of a file's rows does not depend on
-    where it is cut (see docs/output.md). shrinks: what is written may be much less than what is read."""
+    where it is cut (see docs/output.md). same_rows: those of the output are rows of an
+    input, or of several side by side. shrinks: what is written may be much less than what is read."""
 
     inputs = 1
     step = "Repartition"
     """What `explain` calls it."""
     keeps_rows = True
+    same_rows = True
     in_ranges = False
     shrinks = False
     broadcast: int | None = None
@@ -112,6 +114,10 @@ class Planning:
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         """The output's schema, from those of the inputs (of the columns needed)."""
         return inputs[0]
+
+    def described_by(self, inputs: Sequence[pa.Schema]) -> Sequence[pa.Schema]:
+        """The inputs whose columns are in the output, as they are: what files say of these may hold for it too."""
+        return inputs
 
     def size(self, inputs: Sequence[Size]) -> Size:
         """How much the output is expected to be; its `few` are names of output columns."""

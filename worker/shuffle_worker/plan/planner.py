@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import InputNotFound, InvalidSpec, OutOfMemory, OutputExists
 from shuffle_worker.memory import Budgets
-from shuffle_worker.plan import sizing
+from shuffle_worker.plan import metadata, sizing
 from shuffle_worker.plan.aligned import splits_by_file
 from shuffle_worker.plan.foldering import check_values
 from shuffle_worker.plan.layout import Layout
@@ -84,7 +84,7 @@ def _planned(
     others = check_output(job, storage_out)
     inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
     operation.settle(inputs, budgets, scratch)
-    schema = operation.output([one.schema for one in inputs])
+    schema, said = _described(operation, inputs, job)
     stored = storable(schema, job.output.format)
     check_folders(job.output.partition_by, schema)
     size = operation.size([one.size for one in inputs])
@@ -147,7 +147,7 @@ def _planned(
             seconds_after=round(seconds.after, 1),
             write_share=round(seconds.write_share, 3),
             keeps_rows=operation.keeps_rows,
-            notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + crowded,
+            notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + said + crowded,
         ),
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
@@ -160,6 +160,14 @@ def _planned(
         aligned=splits_by_file(inputs) if operation.aligned else [],
     )
     return with_fingerprint(plan)
+
+
+def _described(operation: Planning, inputs: Sequence[Planned], job: Job) -> tuple[pa.Schema, list[str]]:
+    """The output's schema with the notes that hold for it, and what is to be said of those that do not."""
+    every = [one.schema for one in inputs]
+    schema = operation.output(every)
+    stored = [name for name in schema.names if name not in job.output.partition_by]
+    return metadata.settled(schema, operation.described_by(every), stored, same=operation.same_rows)
 
 
 def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.plan import sizing
+from shuffle_worker.plan import metadata, sizing
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.dictionaries import settled
 from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
@@ -125,6 +125,9 @@ def find(job: Job, index: int, operation: Planning, storage: Storage, calls: Cal
     )
     check_apart(source, found, job.output.path)
     kept = select(found.schema, source.columns, index)
+    if kept.names != found.schema.names:
+        kept, said = metadata.narrowed(kept)
+        found = found._replace(notes=[*found.notes, *said])
     read = kept.names if needed is None else needed
     check_carried([field for field in found.schema if field.name in (*read, *filtered)], index)
     return FoundTable(index, source, storage, found, kept, filtered)
