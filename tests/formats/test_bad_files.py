@@ -16,7 +16,9 @@ import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 
 from shuffle_worker.errors import DataError, InvalidSpec
+from shuffle_worker.memory import Budgets
 from shuffle_worker.readers import formats, text
+from shuffle_worker.tasks import Tasks
 
 Put = Callable[..., Path]
 Run = Callable[..., Any]
@@ -294,3 +296,36 @@ def test_types_that_the_output_cannot_hold(tmp_path: Path, run: Run, name: str, 
     with refused(InvalidSpec, said, "leave it out with `columns`"):
         run(output=name)
     assert not (tmp_path / "out").exists()
+
+
+def test_orc_whose_top_is_no_struct(put: Put, tmp_path: Path) -> None:
+    """Arrow writes structs alone, so the kind of the first type in the footer (field 1 of its message) is changed from
+    12, a struct, to 10, a list."""
+    sink = io.BytesIO()
+    pyarrow.orc.write_table(pa.table({"a": [1, 2]}), sink, compression="uncompressed")
+    struct = b"\x08\x0c\x12\x01\x01"
+    assert sink.getvalue().count(struct) == 1
+    path = put("bare.orc", sink.getvalue().replace(struct, b"\x08\x0a\x12\x01\x01"))
+    with refused(DataError, str(path), "a struct at the top"):
+        carry_out(job_of(path, {"path": str(tmp_path / "out")}), tmp_path / "scratch")
+
+
+def test_a_file_without_columns_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({}), tmp_path / "none.parquet")
+    with refused(DataError, f"{tmp_path}/none.parquet", "no columns"):
+        carry_out(job_of(tmp_path / "none.parquet", {"path": str(tmp_path / "out")}), tmp_path / "scratch")
+
+
+def test_a_small_file_is_read_to_its_end_while_planning(tmp_path: Path) -> None:
+    """Its last row group is damaged behind the rows that a look takes."""
+    path = tmp_path / "f.parquet"
+    pq.write_table(pa.table({"a": [f"text {n}" for n in range(6000)]}), path, row_group_size=1000, compression="none")
+    column = pq.ParquetFile(path).metadata.row_group(4).column(0)
+    content = bytearray(path.read_bytes())
+    begin = column.data_page_offset
+    content[begin : begin + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    job = job_of(path, {"path": str(tmp_path / "out")})
+    (tmp_path / "scratch").mkdir()
+    with refused(DataError, f"{path}", "cannot be read"):
+        Tasks(Budgets.for_limit(job.memory), tmp_path / "scratch").plan(job)

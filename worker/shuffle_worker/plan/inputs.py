@@ -151,6 +151,8 @@ def read_inputs(
     schema = unify(((file.schema, file.info.path) for file in files if file.info.size), **_rules(opening))
     spelled = [Spelled(file.info.path, file.hive) for file in files]
     whole = hive.with_columns(schema, spelled, opening.declared)
+    if not whole.names:
+        raise DataError(f"{files[0].info.path}: has no columns, and the input has no file that has any")
     for at, name in enumerate(opening.declared.names):
         check_column(name, whole.names, f"inputs[{index}].schema[{at}].name")
     notes = _lacking(schema, files) + hive.notes(schema.names, spelled, listing.above)[:MOST_NOTES]
@@ -217,14 +219,15 @@ def check_column(name: str, names: Sequence[str], where: str, what: str = "the i
     raise InvalidSpec(f"{where}: {what} has no column {name!r}; {hint}")
 
 
-def check_carried(fields: Iterable[Field], index: int) -> None:
+def check_carried(fields: Iterable[Field], files: Sequence[Found], index: int) -> None:
     """Raises InvalidSpec where a column that is read is of a type of which rows cannot be moved."""
     for field in fields:
         if not is_carried(field.type):
+            file = next((one.info.path for one in files if field.name in one.schema.names), files[0].info.path)
             raise InvalidSpec(
-                f"inputs[{index}]: the column {field.name!r} is {field.type}, which cannot be carried (nor can any "
-                "union, or interval of months or of days alone); leave it out with `columns`, or write it in another "
-                "type, such as a struct of its parts"
+                f"inputs[{index}]: the column {field.name!r} of {file} is {field.type}, which cannot be carried (nor "
+                "can any union, or interval of months or of days alone); leave it out with `columns`, or write it in "
+                "another type, such as a struct of its parts"
             )
 
 

@@ -215,8 +215,8 @@ def _memory_needed(budgets: Budgets, inputs: Sequence[Planned], size: Size, row_
             part = "record batches" if one.format == "Feather" else "stripes"
             raise OutOfMemory(
                 f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: the input "
-                f"has {part} of about {readable(one.decoded)}, which are decoded at once; give {readable(needed)}, or "
-                f"write the files again with smaller {part}"
+                f"has {part} of about {readable(one.decoded)}, which are decoded at once ({one.decoded_of}); give "
+                f"{readable(needed)}, or write the files again with smaller {part}"
             )
         raise OutOfMemory(
             f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: rows of "

@@ -7,6 +7,7 @@ depends on the data alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.partitioning.columns import concat
-from shuffle_worker.plan.inputs import Found
+from shuffle_worker.plan.inputs import FETCHED, Found
 from shuffle_worker.plan.keyed import Keyed, seen_keys
 from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.storage.base import Storage
@@ -81,6 +82,26 @@ def probe(
     share = max(kept / total, 0.01)
     keyed = seen_keys([pa.concat_arrays(table.column(name).chunks) for name in grouped_by]) if grouped_by else None
     return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few, keyed)
+
+
+def read_through(files: Sequence[Found], groups: Sequence[GroupOf], target: pa.Schema, storage: Storage) -> None:
+    """Read a small input to its end, as the job will, and keep nothing: what is damaged in it is told while planning.
+    Of a large one only the job itself can tell.
+
+    Memory: one batch."""
+    every = [files[one.file].groups[one.group] for one in groups]
+    if (
+        len({one.file for one in groups}) > GROUPS
+        or sum(one.rows for one in every) > ROWS
+        or sum(one.bytes for one in every) > FETCHED
+    ):
+        return
+    for number, mine in itertools.groupby(groups, key=lambda one: one.file):
+        file = files[number]
+        with file.open(storage, target) as source:
+            shaper = Shaper(file.info.path, source.schema, target, file.hive)
+            for batch in source.batches([one.group for one in mine], shaper.wanted, ROWS):
+                shaper.shape(batch)
 
 
 def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:

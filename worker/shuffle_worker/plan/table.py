@@ -18,10 +18,11 @@ from shuffle_worker.plan.dictionaries import settled
 from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
 from shuffle_worker.plan.inputs import Found, InputFiles, check_apart, check_carried, check_column, read_inputs, select
 from shuffle_worker.plan.operations import Columns, Planning, Size
-from shuffle_worker.plan.probe import GroupOf, Probe, probe
+from shuffle_worker.plan.probe import GroupOf, Probe, probe, read_through
 from shuffle_worker.plan.record import File, Piece, Split, Table
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.protocol.messages import Input, Job
+from shuffle_worker.readers.formats import FUNCTION
 from shuffle_worker.storage.base import Storage
 
 if TYPE_CHECKING:
@@ -69,8 +70,18 @@ class Planned(NamedTuple):
     @property
     def decoded(self) -> float:
         """Arrow bytes of the largest group that its format decodes at once."""
-        groups = (self.files[group.file].groups[group.group] for group in self.groups)
-        return max((group.rows for group in groups if group.whole), default=0) * self.look.read_bytes
+        largest = self._largest
+        return self.files[largest.file].groups[largest.group].rows * self.look.read_bytes if largest else 0.0
+
+    @property
+    def decoded_of(self) -> str:
+        """The file that has it."""
+        return self.files[self._largest.file].info.path if self._largest else ""
+
+    @property
+    def _largest(self) -> GroupOf | None:
+        whole = (one for one in self.groups if self.files[one.file].groups[one.group].whole)
+        return max(whole, key=lambda one: self.files[one.file].groups[one.group].rows, default=None)
 
     @property
     def size(self) -> Size:
@@ -129,7 +140,7 @@ def find(job: Job, index: int, operation: Planning, storage: Storage, calls: Cal
         kept, said = metadata.narrowed(kept)
         found = found._replace(notes=[*found.notes, *said])
     read = kept.names if needed is None else needed
-    check_carried([field for field in found.schema if field.name in (*read, *filtered)], index)
+    check_carried([field for field in found.schema if field.name in (*read, *filtered)], found.files, index)
     return FoundTable(index, source, storage, found, kept, filtered)
 
 
@@ -160,6 +171,8 @@ def measure(one: FoundTable, operation: Planning, where: Filter | None) -> Plann
     schema = settled(schema, files, one.storage)
     written = transport_schema(schema)
     target = pa.schema([*written, *transport_schema(extra)])
+    if one.found.opening.format != FUNCTION:  # which is asked once
+        read_through(files, groups, target, one.storage)
     return Planned(
         number=one.number,
         source=one.source,

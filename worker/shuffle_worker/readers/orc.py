@@ -47,13 +47,16 @@ class OrcSource:
                     "`path`, or set `format`"
                 )
             self._file = po.ORCFile(self._native())
+            self.schema: pa.Schema = self._file.schema
         except (JobError, MemoryError):
             self.close()
             raise
+        except pa.ArrowNotImplementedError as error:
+            self.close()
+            raise self._not_a_table(error) from error
         except BaseException as error:
             self.close()
             raise self._damaged(error, "its footer") from error
-        self.schema: pa.Schema = self._file.schema
         self._rows = int(self._file.nrows)
         self._stripes = int(self._file.nstripes)
         self._streamed = self._stripes > 0 and self._size / self._stripes > MOST_STRIPE
@@ -140,6 +143,12 @@ class OrcSource:
             file = pa.PythonFile(cast("io.IOBase", raw), mode="r")
         self._open.append(file)
         return file
+
+    def _not_a_table(self, error: Exception) -> DataError:
+        return DataError(
+            f"{self.path}: its type cannot be read as a table ({said(error)}); write it again with columns, which in "
+            "ORC is a struct at the top, or leave it out of `path`"
+        )
 
     def _damaged(self, error: BaseException, what: str) -> BaseException:
         if isinstance(error, OSError) and error.errno is not None:
