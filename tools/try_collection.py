@@ -175,7 +175,8 @@ def in_process(path: Path, kind: str, output: Path) -> tuple[str, str]:
 
 def _compare(path: Path, kind: str, output: Path, answer: Any) -> None:
     try:
-        expected = read(path, kind)
+        types = written(output, kind).schema if kind == "CSV" else None
+        expected = read(path, kind, types)
     except Exception as error:
         answer.send(("unread", f"pyarrow: {type(error).__name__}: {str(error).splitlines()[0][:200]}"))
         return
@@ -185,7 +186,8 @@ def _compare(path: Path, kind: str, output: Path, answer: Any) -> None:
         answer.send(("differs", f"the output cannot be compared: {type(error).__name__}: {error}"))
 
 
-def read(path: Path, kind: str) -> pa.Table:
+def read(path: Path, kind: str, types: pa.Schema | None = None) -> pa.Table:
+    """types: of the columns, where the format does not say; else what pyarrow guesses."""
     if kind == "Parquet":
         return pq.ParquetFile(path, coerce_int96_timestamp_unit="us").read()
     if kind == "ORC":
@@ -197,7 +199,7 @@ def read(path: Path, kind: str) -> pa.Table:
     if kind == "CSV":
         from pyarrow import csv
 
-        return csv.read_csv(path, convert_options=csv.ConvertOptions(strings_can_be_null=True))
+        return csv.read_csv(path, convert_options=csv.ConvertOptions(strings_can_be_null=True, column_types=types))
     from pyarrow import json as arrow_json
 
     return arrow_json.read_json(path)
