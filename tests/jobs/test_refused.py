@@ -27,6 +27,7 @@ Refuse = Callable[..., str]
 @pytest.fixture
 def run(bench: Bench, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
     """The command line in this process; its workers are processes."""
+    bench.scratch.mkdir()
 
     def call(job: Path, *options: str) -> Outcome:
         capfd.readouterr()
@@ -261,8 +262,9 @@ def test_too_little_scratch(bench: Bench, source: Path, refused: Refuse) -> None
     said(refused(bench.job(HASH, source)), "OutOfDisk", "may be spilled", "are free", str(bench.scratch))
 
 
-def test_scratch_that_cannot_be_made(bench: Bench, source: Path, refused: Refuse) -> None:
-    said(refused(bench.job(HASH, source), "--scratch", str(source / "a.parquet")), "OutOfDisk", "a.parquet")
+@pytest.mark.parametrize("name", ["in/a.parquet", "absent"])
+def test_scratch_that_is_no_folder(bench: Bench, source: Path, refused: Refuse, name: str) -> None:
+    said(refused(bench.job(HASH, source), "--scratch", str(bench.root / name)), "--scratch", name)
 
 
 # -- how it is told --------------------------------------------------------------------------------------------------
