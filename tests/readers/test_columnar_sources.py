@@ -12,7 +12,7 @@ import pyarrow.orc
 import pytest
 from tests.plan.jobs import job, plan_of, read_all
 
-from shuffle_worker.errors import OutOfMemory
+from shuffle_worker.errors import DataError, OutOfMemory
 from shuffle_worker.readers import orc
 from shuffle_worker.readers.feather import FeatherSource
 from shuffle_worker.readers.orc import OrcSource
@@ -117,3 +117,32 @@ def test_columns_with_dots_in_their_names(tmp_path: Path) -> None:
     put(tmp_path, "a.orc", stripes(rows, 1))
     found, _ = read_all(plan_of(job(tmp_path, columns=["a.b", "a"])))
     assert found.to_pylist() == [{"a.b": 1, "a": {"b": 3}}, {"a.b": 2, "a": {"b": 4}}]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 1000])
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("version", [pa.ipc.MetadataVersion.V4, pa.ipc.MetadataVersion.V5])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_every_form_of_arrow_ipc(
+    tmp_path: Path, streamed: bool, version: pa.ipc.MetadataVersion, old: bool, rows: int
+) -> None:
+    """old: as it was until Arrow 0.15, where streams began with a length and no mark."""
+    expected = table(rows)
+    sink = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(use_legacy_format=old, metadata_version=version)
+    make = pa.ipc.new_stream if streamed else pa.ipc.new_file
+    with make(sink, expected.schema, options=options) as writer:
+        writer.write_table(expected, max_chunksize=300)
+    put(tmp_path, "a.arrow", sink.getvalue())
+    found, _ = read_all(plan_of(job(tmp_path)))
+    assert found.to_pylist() == expected.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x10\x00\x00\x00\x10\x00\x00\x00", b"\x08\x00\x00\x00\x04", b"id,text\n1,a\n", b"\x1f\x8b\x08\x00" + bytes(64)],
+)
+def test_what_looks_like_an_old_stream_and_is_none(tmp_path: Path, content: bytes) -> None:
+    path = put(tmp_path, "a.arrow", content)
+    with pytest.raises(DataError, match=path):
+        plan_of(job(tmp_path))

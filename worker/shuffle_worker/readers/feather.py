@@ -158,7 +158,7 @@ class FeatherSource:
                     f"{self.path}: the file is truncated: it begins as Feather, but its end is no footer; write or "
                     "copy it again"
                 )
-        elif not head.startswith(STREAM_MAGIC):
+        elif not head.startswith(STREAM_MAGIC) and not _begins_old_stream(head, self._size):
             raise DataError(
                 f"{self.path}: not Feather (Arrow IPC), in spite of its name or folder (it begins with {head[:6]!r}); "
                 "leave it out of `path`, or set `format`"
@@ -203,6 +203,13 @@ def _batches(file: io.RawIOBase, info: Info) -> list[Batch]:
         rows = _field(message, table, 0)
         found.append(Batch(header + body, 0 if rows is None else struct.unpack_from("<q", message, rows)[0]))
     return found
+
+
+def _begins_old_stream(head: bytes, size: int) -> bool:
+    """Whether it is a stream as it was until Arrow 0.15, without a mark: the length of the schema's message, then
+    where in the message its root is. head: the first 8 bytes."""
+    length, root = struct.unpack("<iI", head) if len(head) == 8 else (0, 0)
+    return bool(8 <= length <= size - 4 and 4 <= root < length)
 
 
 def _root(data: bytes) -> int:
