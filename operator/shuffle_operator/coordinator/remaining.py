@@ -13,7 +13,7 @@ from __future__ import annotations
 LEAST_READ = 0.05
 """Of the splits, before their time is judged by."""
 
-TRUST = 0.05
+TRUST = 0.02
 CALLS = 0.6
 """From this share of writing on, the time is that of calls."""
 
