@@ -16,7 +16,7 @@ from shuffle_operator.api.fields import by_name
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.schema import crd, crd_yaml, generated
 from shuffle_operator.api.spec import Spec
-from shuffle_operator.api.status import REASONS
+from shuffle_operator.api.status import REASONS, Status
 from shuffle_operator.api.validation import check_job
 from shuffle_worker.errors import REASONS as ERRORS
 from shuffle_worker.protocol.messages import Phase
@@ -319,7 +319,7 @@ def test_a_job_cannot_become_another(server: Any, job: Any, change: dict[str, An
     assert bool(server.refuses(new, old)) == (refused and "workers" not in change)
 
 
-def test_the_status_has_no_defaults() -> None:
+def test_the_status_has_no_defaults_but_the_whole_of_one_that_nobody_has_written() -> None:
     """The API server would add them to what the operator writes, which would find it changed and write it again."""
 
     def defaults(schema: object) -> list[object]:
@@ -329,5 +329,7 @@ def test_the_status_has_no_defaults() -> None:
         return []
 
     version = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
-    assert defaults(version["status"]) == []
+    unseen = version["status"]["default"]
+    assert defaults(version["status"]) == [unseen]
+    assert "no operator has seen this job yet" in Status.model_validate(unseen).message
     assert defaults(version["spec"]) != []

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from shuffle_operator.api.schema import UNSEEN
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_operator.handlers import beginning, giving_up, statuses
+from shuffle_operator.handlers import beginning, giving_up, reconcile, statuses
 from shuffle_operator.kube import JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
+from shuffle_operator.launchers import kubernetes
 from shuffle_worker.protocol.messages import Kind
 from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
@@ -246,3 +248,73 @@ async def test_a_crash_right_after_complete_leaks_nothing(stage: Stage, puppets:
     quiet = len(stage.kube.writes)
     await asyncio.sleep(1.2)
     assert len(stage.kube.writes) == quiet
+
+
+NO = KubeError(403, "Forbidden", "is forbidden: cannot delete resource")
+
+
+@pytest.mark.parametrize("resource", [SECRETS, PODS], ids=["secrets", "pods"])
+async def test_what_cannot_be_deleted_keeps_no_job_from_its_end(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch, resource: Any
+) -> None:
+    monkeypatch.setattr(reconcile, "STOP_WITHIN", 2.0)
+    monkeypatch.setattr(kubernetes, "EXIT_PATIENCE", 0.1)
+    puppets.hold.clear()
+    await stage.submit(job(activeDeadlineSeconds=1))
+    await until_ready(stage)
+    stage.kube.refusals["delete", resource] = NO
+    puppets.hold.set()
+    await stage.until(lambda: stage.status().get("phase") in ("Failed", "Complete"))
+    await stage.until(lambda: {"SecretStays", "PodsStay"} & set(stage.events()))
+    del stage.kube.refusals["delete", resource]
+
+
+# -- what is slow ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"phase": "Pending"}, "is not scheduled yet; kubectl describe pod sorted-w-0-0 says why"),
+        (
+            {
+                "phase": "Pending",
+                "containerStatuses": [{"name": "worker", "state": {"waiting": {"reason": "ContainerCreating"}}}],
+            },
+            "is being created and waits for its image, or a volume, ConfigMap or Secret that is missing",
+        ),
+        (
+            {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]},
+            "kubectl describe pod sorted-w-0-0 says which",
+        ),
+        (
+            {"phase": "Running", "containerStatuses": [{"name": "worker", "state": {"running": {}}}]},
+            "its worker has not reported yet",
+        ),
+    ],
+)
+async def test_a_pod_that_takes_long_has_a_reason_in_the_message(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch, status: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr(kubernetes, "SLOW", 0.2)
+    stage.kube.listeners.remove(puppets._heard)
+    await stage.submit(job(startupDeadlineSeconds=4, workers={"replicas": 1}))
+    await stage.until(stage.pods)
+    stage.kube.set_pod_status(NAMESPACE, "sorted-w-0-0", **status)
+    await stage.until(lambda: said in message(stage))
+    assert message(stage).startswith("Pending: 0 of 1 workers ready: pod sorted-w-0-0")
+    await stage.until(lambda: "StartupDeadlineExceeded" in message(stage))
+    assert said in message(stage)
+
+
+async def test_what_the_api_server_fills_in_is_written_over_whole(stage: Stage, puppets: Puppets) -> None:
+    """It is in no store, so a patch of what differs from it would lack the phase."""
+    body = job()
+    body["status"] = dict(UNSEEN)
+    puppets.hold.clear()
+    await stage.submit(body)
+    stage.kube.objects[JOBS, NAMESPACE, "sorted"]["status"] = {}
+    await until_ready(stage)
+    assert stage.status()["phase"] in ("Pending", "Planning")
+    puppets.hold.set()
+    await until_phase(stage, "Complete")

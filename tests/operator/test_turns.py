@@ -92,9 +92,7 @@ async def test_a_job_with_some_of_its_pods_works_with_them(full: tuple[Stage, Pu
     assert kube.made[:2] == ["sorted-w-0-0", "sorted-w-1-0"]
 
 
-async def test_a_pod_that_no_quota_has_room_for_ends_by_the_startup_deadline(
-    full: tuple[Stage, Puppets, Quota],
-) -> None:
+async def test_a_pod_that_is_larger_than_the_quota_fails(full: tuple[Stage, Puppets, Quota]) -> None:
     stage, _, kube = full
     kube.pods = 0
     said = "exceeded quota: small, requested: limits.memory=512Mi, used: limits.memory=0, limited: limits.memory=256Mi"

@@ -32,6 +32,14 @@ CHART_PATH = "charts/shuffle-operator/crds/shufflejobs.yaml"
 REFERENCE_PATH = "docs/reference/shufflejob.md"
 HEADER = "# Generated from operator/shuffle_operator/api by `make crds`; change the models instead.\n"
 
+UNSEEN = {
+    "phase": "Pending",
+    "message": "Pending: no operator has seen this job yet; if this stays, its namespace is not served, or the "
+    "operator does not run or lacks rights: kubectl logs deployment/shuffle-operator says which",
+}
+"""The status of a job that no operator has written one for, which the API server fills in: where the operator cannot
+reach a job, nobody else can say so."""
+
 _DROPPED = {"title", "additionalProperties", "$defs", "propertyNames"}
 _COLUMNS = (
     ("Phase", "string", ".status.phase", 0, "Where the job stands."),
@@ -61,6 +69,7 @@ def crd() -> Schema:
     }
     job["properties"]["spec"]["description"] = " ".join((Spec.__doc__ or "").split())
     job["properties"]["status"]["description"] = " ".join((Status.__doc__ or "").split())
+    job["properties"]["status"]["default"] = dict(UNSEEN)
     _add_rules(job)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

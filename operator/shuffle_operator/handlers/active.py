@@ -124,6 +124,11 @@ class ActiveJob:
     def name(self) -> str:
         return str(self.body["metadata"]["name"])
 
+    @property
+    def hindrance(self) -> str:
+        """What keeps its workers from starting, "" where nothing does, or not for long."""
+        return self.launcher.hindrance or self.launcher.slow(self.machine.starting)
+
     def act(self, action: Action) -> None:
         """Carries out what the machine asks for."""
         if self.given_up is not None:
@@ -174,7 +179,7 @@ class ActiveJob:
         if self.given_up is not None:
             return
         if not self.machine.over:
-            self.machine.hindrance = self.launcher.hindrance
+            self.machine.hindrance = self.hindrance
             if self.launcher.queued:  # it waits for its turn, and nothing is wrong
                 self.machine.held_up(self.world.clock())
             self.hosted.perform(self.machine.tick(self.world.clock()))

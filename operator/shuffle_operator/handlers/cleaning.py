@@ -7,14 +7,15 @@ between knows what is left to do, and asks nothing of all the jobs that ended lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from shuffle_operator.handlers import accepted, policies
-from shuffle_operator.handlers.active import World
+from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.cache import Cache
+from shuffle_operator.handlers.recorder import may_mend
 from shuffle_operator.handlers.writer import StatusWriter
-from shuffle_operator.kube import JOBS, PODS, SECRETS
+from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import isolation
 from shuffle_operator.launchers.kubernetes import EXIT_PATIENCE
 from shuffle_operator.launchers.pod import is_owned, secret_name, trust_of
@@ -105,13 +106,31 @@ class Cleaner:
 
     async def release(self, body: Object, authorities: Iterable[str], *, gone: bool) -> None:
         """Its Secret and its NetworkPolicy. gone: no pod of it is left; a policy stays for those on a lost node, which
-        may come back. Raises KubeError."""
+        may come back. What Kubernetes refuses to remove goes with the resource, and keeps no job from its end. Raises
+        KubeError where trying again may help."""
         metadata = body["metadata"]
         uid, name, namespace = metadata["uid"], metadata["name"], metadata["namespace"]
         for authority in sorted(authorities):
-            await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid, authority))
+            try:
+                await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid, authority))
+            except KubeError as error:
+                if may_mend(error):
+                    raise
+                said = f"its Secret stays until the job is removed: {error.message}"
+                self.world.recorder.tell(body, "SecretStays", said, warning=True)
         if self.world.pods.isolated and gone:
             await isolation.release(self.world.kube, namespace, name, uid)
+
+    async def settle(self, active: ActiveJob, keep: Callable[[Object], bool]) -> None:
+        """See the pods of a job that is over go. Where they cannot be deleted an event says so, and the time for them
+        to go runs all the same. Raises KubeError where the API server does not answer."""
+        try:
+            await active.launcher.settle(keep)
+        except KubeError as error:
+            if error.status == 0:
+                raise
+            said = f"its pods cannot be deleted: {error.message}"
+            self.world.recorder.tell(active.body, "PodsStay", said, warning=True)
 
     def _mine(self, body: Object) -> list[Object]:
         uid = body["metadata"]["uid"]

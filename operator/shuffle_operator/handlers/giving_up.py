@@ -114,7 +114,7 @@ class GivingUp:
         launcher = active.launcher
         launcher.finish()
         launcher.observe(self._cache.pods(active.uid))
-        await launcher.settle(lambda pod: policies.keeps_pod(active.body, pod, failed=True))
+        await self._cleaner.settle(active, lambda pod: policies.keeps_pod(active.body, pod, failed=True))
         if not launcher.gone and now - active.over_since < STOP_WITHIN:
             return EVERY
         await self._cleaner.release(active.body, {launcher.trust.authority}, gone=launcher.gone)

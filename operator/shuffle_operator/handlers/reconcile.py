@@ -189,7 +189,7 @@ class Reconciler:
         before = active.body.get("status") or {}
         launcher = active.launcher
         status = statuses.running(
-            active.machine, now, wall, before, active.loss, launcher.hindrance, begun=launcher.had_pods
+            active.machine, now, wall, before, active.loss, active.hindrance, begun=launcher.had_pods
         )
         status = {key: value for key, value in status.items() if key != "acceptedSpec"}
         if active.note is not None:
@@ -241,7 +241,7 @@ class Reconciler:
         launcher = active.launcher
         launcher.finish()
         launcher.observe(self.cache.pods(active.uid))
-        await launcher.settle(active.keeps)
+        await self.cleaner.settle(active, active.keeps)
         over = self.world.clock() - (active.over_since or self.world.clock())
         return launcher.gone or over >= STOP_WITHIN
 

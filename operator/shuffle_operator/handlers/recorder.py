@@ -137,7 +137,7 @@ class Recorder:
         try:
             await self._kube.create(EVENTS, namespace, event.body)
         except KubeError as error:
-            if _may_mend(error) and self._clock() - event.since < KEPT:
+            if may_mend(error) and self._clock() - event.since < KEPT:
                 lane.pauses.failed(self._clock())
                 return
             if error.reason != "AlreadyExists":  # taken, and the answer was lost
@@ -159,6 +159,6 @@ class Recorder:
             await asyncio.sleep(0.01)
 
 
-def _may_mend(error: KubeError) -> bool:
+def may_mend(error: KubeError) -> bool:
     """Whether it may be taken later: not reached, busy, or a failure of the server's."""
     return error.status in (0, 408, 429) or error.status >= 500

@@ -26,7 +26,10 @@ class StatusWriter:
     async def write(self, body: Object, status: Object) -> Object | None:
         """Returns the resource as it then is; None where it is gone. Raises KubeError."""
         metadata = body["metadata"]
-        patch = statuses.patch_of(body.get("status") or {}, status)
+        before = body.get("status") or {}
+        if "observedGeneration" not in before:
+            before = {}  # what the API server fills in (`api.schema.UNSEEN`) is in no store
+        patch = statuses.patch_of(before, status)
         if not patch:
             return body
         # Onto what is known of it and nothing else: an operator that was given up cannot overwrite its successor.

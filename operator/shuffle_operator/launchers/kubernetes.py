@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shuffle_operator.api.problems import InvalidJob
@@ -29,6 +29,7 @@ from shuffle_operator.launchers.pod_state import (
     is_live,
     is_over,
     is_running,
+    stage,
 )
 
 AT_ONCE = 8
@@ -41,6 +42,8 @@ KEPT_PODS = 20
 """Failed pods that a running job keeps for their logs."""
 PER_PASS = 64
 """Pods that one pass creates at most: a webhook may take a second for each, and a pass should not take minutes."""
+SLOW = 10.0
+"""Seconds after which a pod that has not started is worth a word."""
 UNSEEN = 30.0
 """Seconds for the watch to show a pod that was created."""
 
@@ -83,6 +86,7 @@ class KubernetesLauncher:
     _told: set[str] = field(default_factory=set)  # names of pods whose end was told
     _deleted: set[str] = field(default_factory=set)  # names whose deletion was asked for
     _kill: set[str] = field(default_factory=set)
+    _since: dict[str, float] = field(default_factory=dict)  # name -> when it was first seen
     _over_since: float | None = None
     _isolated: bool = False
     _trouble: str = ""
@@ -130,6 +134,7 @@ class KubernetesLauncher:
         for name in [n for n, at in self._created.items() if n in self._pods or (at < late and self.frozen)]:
             del self._created[name]
         self._seen.update(name for name in self._wanted.values() if name in self._pods)
+        self._since = {name: self._since.get(name, self.clock()) for name in self._pods}
         for worker, name in list(self._wanted.items()):
             pod = self._pods.get(name)
             end = ended(pod) if pod is not None else self._vanished(name)
@@ -165,6 +170,15 @@ class KubernetesLauncher:
             return self._trouble
         found = (hindrance(self._pods[n]) for n in self._wanted.values() if n in self._pods)
         return next((text for text in found if text), "")
+
+    def slow(self, workers: Iterable[int]) -> str:
+        """What is known of a pod that takes long to start. workers: those that have not reported."""
+        late = self.clock() - SLOW
+        for worker in sorted(workers):
+            name = self._wanted.get(worker, "")
+            if name in self._pods and self._since.get(name, late) < late:
+                return stage(self._pods[name])
+        return ""
 
     @property
     def gone(self) -> bool:

@@ -115,6 +115,20 @@ def hindrance(pod: Object) -> str:
     return ""
 
 
+def stage(pod: Object) -> str:
+    """How far a pod whose worker has not reported is, and where to look: for one that takes long, and of which
+    Kubernetes says nothing more in its state."""
+    name = pod["metadata"]["name"]
+    if is_running(pod):
+        return f"pod {name} runs, and its worker has not reported yet; kubectl logs {name} says what it does"
+    conditions = pod.get("status", {}).get("conditions") or []
+    scheduled = any(c.get("type") == "PodScheduled" and c.get("status") == "True" for c in conditions)
+    if scheduled or _container(pod).get("state", {}).get("waiting"):
+        waits = "for its image, or a volume, ConfigMap or Secret that is missing"
+        return f"pod {name} is being created and waits {waits}; kubectl describe pod {name} says which"
+    return f"pod {name} is not scheduled yet; kubectl describe pod {name} says why"
+
+
 def _container(pod: Object) -> Object:
     """The state of the worker's container, {} before there is one."""
     statuses = pod.get("status", {}).get("containerStatuses") or []
