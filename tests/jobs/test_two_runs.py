@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.jobs.harness import Bench, processes, sums, wait_until
-from tests.jobs.test_interrupted import HASH, OUTPUT, planned, until, writing
+from tests.jobs.test_interrupted import HASH, OUTPUT, planned, until, workers, writing
 
 from shuffle_worker.owner import this_process
 
@@ -41,11 +41,33 @@ def test_a_run_beside_a_living_one_is_refused(bench: Bench, wide: Path, output: 
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     assert second.code == 2
-    assert f"another run is writing to {bench.out} (job test, process {first.pid}" in second.err
+    assert f"another run is writing to {bench.out} (job test, process {first.pid} on" in second.err
     out, err = first.communicate(timeout=60)
     assert first.returncode == 0, err
     assert '"rows_written":80000' in out
     assert len(sums(bench.out)) == 301
+
+
+def test_workers_that_outlive_a_killed_run_are_waited_for(bench: Bench, wide: Path) -> None:
+    """They could still write: nothing of theirs is removed before the last of them is gone."""
+    bench.job(HASH, wide, OUTPUT)
+    program = until(bench, "writing")
+    stopped = workers(bench)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    program.kill()
+    program.communicate(timeout=60)
+    again = bench.run(bench.root / "job.yaml")
+    assert again.code == 2
+    assert f"process {program.pid} on" in again.err
+    assert "or workers of its" in again.err
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+    for pid in stopped:
+        wait_until(lambda pid=pid: pid not in processes(bench.mark), "a worker to end")
+    assert bench.complete(bench.root / "job.yaml").rows_written == 80_000
+    for folder in bench.scratch.iterdir():
+        shutil.rmtree(folder)  # of workers that were killed together with their launcher
 
 
 def test_two_that_start_at_once_are_never_mixed(bench: Bench, wide: Path, events: Path) -> None:

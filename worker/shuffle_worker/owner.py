@@ -1,12 +1,17 @@
 """Which process a run belongs to, and whether that process is still there.
 
 `shuffle run` writes it into the staging folder (`writers/claim.py`), so that a later run knows a living run from one
-that was killed. A process id alone would not do: ids are used again, every container has its own, and a machine starts
-anew. What cannot be known for sure is unknown, never "gone".
+that was killed. A process id alone would not do: ids are used again, every container has its own, and a machine
+starts anew. What cannot be known for sure is unknown, never "gone".
+
+Workers outlive the process that started them by a moment, or for longer where they are stopped or wait for a disk. So
+the run holds an address (`hold`) that they inherit: it is free again when the last of them is gone.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import socket
 from pathlib import Path
@@ -53,6 +58,32 @@ def is_alive(owner: Owner) -> bool | None:
     if owner.space != here.space:
         return None
     return _started(owner.pid) == owner.started
+
+
+def hold(uid: str) -> socket.socket:
+    """An address that is taken as long as this process lives, or one that inherited the socket. uid: of the run.
+    Raises OSError where it is taken, or where there are no such addresses."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(_address(uid))
+    except OSError:
+        held.close()
+        raise
+    return held
+
+
+def is_held(uid: str) -> bool:
+    """Whether a process of that run is still there, on this machine."""
+    try:
+        hold(uid).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _address(uid: str) -> str:
+    """In Linux's abstract namespace: no file is left by anybody."""
+    return f"\0shuffle-run-{hashlib.sha256(uid.encode()).hexdigest()[:32]}"
 
 
 def _started(pid: int) -> int | None:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -46,9 +47,17 @@ class Child:
 
 class LocalLauncher:
     """template: the configuration of every worker, but for its slot, incarnation and scratch. log: where workers'
-    standard error goes, beside the lines that are kept."""
+    standard error goes, beside the lines that are kept. keep: file descriptors that workers inherit."""
 
-    def __init__(self, template: WorkerConfig, scratch: Path, on_exit: OnExit, log: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        template: WorkerConfig,
+        scratch: Path,
+        on_exit: OnExit,
+        log: TextIO | None = None,
+        keep: Sequence[int] = (),
+    ) -> None:
+        self._keep = tuple(keep)
         self.on_exit = on_exit
         self._template = template
         self._scratch = scratch
@@ -136,6 +145,7 @@ class LocalLauncher:
                     stdin=reading,
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=asyncio.subprocess.PIPE,
+                    pass_fds=self._keep,
                     start_new_session=True,  # Ctrl-C is for the launcher, which stops its workers in order
                 )
             finally:

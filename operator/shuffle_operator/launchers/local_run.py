@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
 from shuffle_operator.launchers.local import LocalLauncher
 from shuffle_worker.errors import OutOfDisk
-from shuffle_worker.owner import this_process
+from shuffle_worker.owner import hold, this_process
 from shuffle_worker.protocol.messages import Job
 from shuffle_worker.settings import WorkerConfig
 
@@ -94,7 +95,9 @@ class LocalRun:
             grace=GRACE,
             owner=this_process(),
         )
-        launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log)
+        held = _held(job.uid)
+        keep = [held.fileno()] if held is not None else []
+        launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log, keep)
         hosted = server.host(self.machine, token, self._act)
         self._hosted_perform = hosted.perform
         try:
@@ -115,6 +118,8 @@ class LocalRun:
         finally:
             await launcher.close()
             await server.stop()
+            if held is not None:
+                held.close()
 
     async def _let_workers_read_the_end(self) -> None:
         """They exit by themselves once they have been told; waiting for that is shorter than a signal's grace."""
@@ -137,6 +142,14 @@ class LocalRun:
         if self._hosted_perform is not None:
             now = time.monotonic()
             self._hosted_perform(self.machine.worker_gone(worker, incarnation, why, fault, now, crashed))
+
+
+def _held(uid: str) -> socket.socket | None:
+    """None where two runs have one uid, or where the system has no such addresses: the process id must do then."""
+    try:
+        return hold(uid)
+    except OSError:
+        return None
 
 
 def _scratch_folder(parent: Path | None) -> Path:

@@ -13,18 +13,21 @@ of each other meet once more at the commit: only one of them may replace what is
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from shuffle_worker.errors import JobError, OutputExists
-from shuffle_worker.owner import Owner, is_alive
+from shuffle_worker.owner import Owner, is_alive, is_held
 from shuffle_worker.protocol.messages import Job, Rechunk
 from shuffle_worker.storage import Storage
 from shuffle_worker.writers.output import owner_path, relative, replacing_path, staging
 
 _STAGING = re.compile(r"_shuffle-([^/]+)/(.+)")
+PATIENCE = 5.0
+"""Seconds that the workers of a run that was killed get to leave."""
 NAMED = 3
 """Other runs that a message names."""
 
@@ -80,8 +83,8 @@ def check_others(job: Job, others: Sequence[Other]) -> None:
         path = job.output.path.rstrip("/")
         if other.alive:
             raise OutputExists(
-                f"output.path: another run is writing to {path} ({who}); wait until it has ended, or choose another "
-                "folder"
+                f"output.path: another run is writing to {path} ({who}, or workers of its); wait until it has ended, "
+                "or choose another folder"
             )
         if not job.output.overwrite:
             raise OutputExists(
@@ -133,11 +136,13 @@ def claim(
             undo(storage, output, one.uid, one.mark.overwrite)
 
 
-def begin_replacing(storage: Storage, output: str, uid: str) -> None:
-    """From here to the end of the commit no other job may replace the output. Raises OutputExists where one does."""
+def begin_replacing(storage: Storage, output: str, uid: str) -> list[str]:
+    """From here to the end of the commit no other job may replace the output. Gives the files that are there. Raises
+    OutputExists where another job does."""
     mine = replacing_path(output, uid)
     storage.put(mine, b"")
-    names = [relative(info.path, output) for info in storage.listing(output)]
+    paths = [info.path for info in storage.listing(output)]
+    names = [relative(path, output) for path in paths]
     rivals = [one for one in others_in(storage, output, uid, names) if "replacing" in one.names]
     rivals = [one for one in rivals if one.alive is not False]
     if rivals:
@@ -146,6 +151,7 @@ def begin_replacing(storage: Storage, output: str, uid: str) -> None:
             f"{output}: another job is replacing this output at the same moment ({staging(output, rivals[0].uid)}); "
             "nothing of this job was put there: run it again when the other one has ended"
         )
+    return paths
 
 
 def sweep(storage: Storage, output: str, uid: str) -> None:
@@ -169,4 +175,15 @@ def _other(storage: Storage, output: str, uid: str, names: list[str]) -> Other:
         mark = msgspec.json.decode(storage.read(owner_path(output, uid)), type=Mark)
     except (msgspec.DecodeError, JobError):
         return Other(uid, names)
-    return Other(uid, names, mark, is_alive(mark.owner))
+    alive = is_alive(mark.owner)
+    return Other(uid, names, mark, _workers_remain(uid) if alive is False else alive)
+
+
+def _workers_remain(uid: str) -> bool:
+    """Of a run that was killed: they leave by themselves, within moments where nothing holds them up."""
+    limit = time.monotonic() + PATIENCE
+    while is_held(uid):
+        if time.monotonic() > limit:
+            return True
+        time.sleep(0.1)
+    return False

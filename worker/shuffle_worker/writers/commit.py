@@ -230,14 +230,9 @@ def _replace(storage: Storage, output: str, uid: str, names: set[str]) -> None:
     """Older output goes, the staged files take its place. From here to `_SUCCESS` the folder is in between: the older
     `_SUCCESS` goes first, so nobody takes the mixture for whole."""
     below = staging(output, uid)
-    begin_replacing(storage, output, uid)
+    there = begin_replacing(storage, output, uid)
     storage.remove([f"{output}/{SUCCESS}", f"{output}/{MANIFEST}"])
-    old = [
-        info.path
-        for info in storage.listing(output)
-        if is_output(info.path, output) and relative(info.path, output) not in names
-    ]
-    storage.remove(old)
+    storage.remove([path for path in there if is_output(path, output) and relative(path, output) not in names])
     move: Callable[[str], None] = lambda name: storage.move(f"{below}/{name}", f"{output}/{name}")  # noqa: E731
     with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
         list(pool.map(move, sorted(names)))
