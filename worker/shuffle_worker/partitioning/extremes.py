@@ -1,7 +1,8 @@
 """The smallest and the largest key of a file, in the order of its keys, for the manifest.
 
 Readers skip files by them, so they are exact; and they are JSON-ready: numbers and booleans as such (an integer beyond
-2**53, a decimal, NaN and the infinities as text), bytes as hexadecimal, dates and times in ISO 8601 form.
+2**53, a decimal, NaN and the infinities as text), bytes as hexadecimal, dates and times in ISO 8601 form. In text
+that is no UTF-8 the bytes that are none are written as `\\xff`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import pyarrow as pa
 from shuffle_worker.partitioning.columns import I64, Array, concat, plain
 from shuffle_worker.partitioning.order import key_columns
 from shuffle_worker.partitioning.words import Word, key_words
+from shuffle_worker.plan.kinds import is_text
+from shuffle_worker.plan.utf8 import told_text
 from shuffle_worker.protocol.messages import SortKey
 
 
@@ -83,6 +86,8 @@ def json_value(array: Array) -> object:
             text = array.cast(pa.timestamp(kind.unit)).cast(pa.string())[0].as_py().replace(" ", "T")
             return text + "Z" if kind.tz else text
         return array.cast(pa.string())[0].as_py()
+    if is_text(kind):
+        return told_text(array[0])
     value = array[0].as_py()
     if isinstance(value, bytes):
         return value.hex()

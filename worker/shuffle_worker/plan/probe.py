@@ -72,7 +72,8 @@ def probe(
     for one in chosen:
         for batch in first_batches(files[one.file], one.group, target, rows, storage):
             seen.append(batch)
-            kept += batch.num_rows if where is None else where.mask(batch).true_count
+            path = files[one.file].info.path
+            kept += batch.num_rows if where is None else where.mask(batch, path).true_count
     total = sum(batch.num_rows for batch in seen)
     if not total:
         return Probe(guessed_bytes(output), guessed_bytes(target), 1.0, [])

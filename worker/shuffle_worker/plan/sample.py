@@ -300,7 +300,7 @@ def _of_file(
                     batch, first, max(stride * batch.num_rows // group.rows, 1) if enough else stride, shaper
                 )
                 if where is not None:
-                    kept = true_rows(where.mask(part.rows))
+                    kept = true_rows(where.mask(part.rows, file.info.path))
                     part = Part(part.rows.take(int64_array(kept)), part.positions[kept], part.stride)
                 if len(part.positions):
                     yield Part(part.rows.select(keys.names), part.positions, part.stride)

@@ -17,13 +17,17 @@ from typing import NamedTuple, Self, cast
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError, JobError
+from shuffle_worker.plan.kinds import holds
 from shuffle_worker.plan.statistics import ColumnRange
-from shuffle_worker.readers.source import STREAM_SPAN, sliced
+from shuffle_worker.readers.source import STREAM_SPAN, bad_columns, sliced, unreadable
 from shuffle_worker.storage.base import Info, Storage
 from shuffle_worker.storage.failures import failure, said
 
 FILE_MAGIC = b"ARROW1"
 V1_MAGIC = b"FEA1"
+NESTED = "buffer_index"
+"""In what Arrow says of a dictionary of dictionaries, which it writes and does not read."""
+
 STREAM_MAGIC = b"\xff\xff\xff\xff"
 
 
@@ -117,7 +121,18 @@ class FeatherSource:
         except (JobError, MemoryError):
             raise
         except (OSError, pa.ArrowException, ValueError) as error:
+            bad = [] if self._streamed else bad_columns(wanted, self._alone)
+            if not bad and NESTED in str(error):
+                bad = [field.name for field in self.schema if holds(field.type, pa.types.is_dictionary)]
+            if bad:
+                raise unreadable(self.path, which, bad, self.schema, error) from error
             raise self._damaged(error, which) from error
+
+    def _alone(self, name: str) -> None:
+        """Read one column, batch by batch. Raises as Arrow does."""
+        reader = cast("pa.ipc.RecordBatchFileReader", self._reader([name]))
+        for group in range(len(self._batches)):
+            reader.get_batch(group)
 
     def _reader(self, names: Sequence[str] | None) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
         native = self._storage.native(self.path)

@@ -86,7 +86,7 @@ class FileReader:
                 for run, first in _runs(source, piece, shaper.wanted):
                     fetched += sum(source.stored_bytes(group, shaper.wanted) for group in run)
                     for batch in source.batches(run, shaper.wanted, batch_rows):
-                        rows = self._rows(shaper.shape(batch), first, fetched)
+                        rows = self._rows(shaper.shape(batch), first, fetched, file.path)
                         first += batch.num_rows
                         if rows is not None:
                             fetched = 0
@@ -98,11 +98,11 @@ class FileReader:
         if fetched:
             yield Rows(_empty(self._output), 0, None, fetched)
 
-    def _rows(self, batch: pa.RecordBatch, first: int, fetched: int) -> Rows | None:
+    def _rows(self, batch: pa.RecordBatch, first: int, fetched: int, path: str) -> Rows | None:
         """The rows that pass the filter, without the columns that only it needed; None where there are none."""
         if self._filter is None:
             return Rows(batch, first, None, fetched) if batch.num_rows else None
-        kept = self._filter.mask(batch)
+        kept = self._filter.mask(batch, path)
         batch = batch.select(self._output.names)
         count = kept.true_count
         if count == 0:

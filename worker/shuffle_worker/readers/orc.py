@@ -18,13 +18,17 @@ import pyarrow as pa
 import pyarrow.orc as po
 
 from shuffle_worker.errors import DataError, JobError
+from shuffle_worker.plan.kinds import holds
 from shuffle_worker.plan.statistics import ColumnRange
-from shuffle_worker.readers.source import sliced
+from shuffle_worker.readers.source import bad_columns, sliced, unreadable
 from shuffle_worker.storage.base import Info, Storage
 from shuffle_worker.storage.failures import failure, said
 
 MOST_STRIPE = 16 << 20
 """Stored bytes of a stripe, on average over a file, up to which stripes are read one by one."""
+
+BEYOND = "out of range for nanosecond"
+"""In what Arrow says of a time outside of 1677 to 2262, which ORC holds and its reader does not."""
 
 MAGIC = b"ORC"
 BUFFER = 1 << 20
@@ -108,20 +112,32 @@ class OrcSource:
 
     def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         wanted = [name for name in self.schema.names if name in set(names)]
-        which = ""
+        which, stripe = "", 0
         try:
             if self._streamed:
                 which = "a stripe"
                 yield from self._stream(wanted, rows)
                 return
-            for group in groups:
-                which = f"stripe {group}"
-                batch = self._file.read_stripe(group, columns=self._asked(wanted))
+            for stripe in groups:
+                which = f"stripe {stripe}"
+                batch = self._file.read_stripe(stripe, columns=self._asked(wanted))
                 yield from sliced(batch.select(wanted), rows)
         except (JobError, MemoryError):
             raise
         except (OSError, pa.ArrowException, ValueError) as error:
+            bad = self._unreadable(wanted, stripe, error)
+            if bad:
+                raise unreadable(self.path, which, bad, self.schema, error) from error
             raise self._damaged(error, which) from error
+
+    def _unreadable(self, wanted: list[str], stripe: int, error: Exception) -> list[str]:
+        """The columns to blame for the error, where it is not the file."""
+        bad: list[str] = []
+        if not self._streamed:
+            bad = bad_columns(wanted, lambda name: self._file.read_stripe(stripe, columns=self._asked([name])))
+        if not bad and BEYOND in str(error):
+            bad = [name for name in wanted if holds(self.schema.field(name).type, pa.types.is_timestamp)]
+        return bad
 
     def _stream(self, wanted: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         import pyarrow.dataset as ds  # only where it is needed: it takes 50 ms to load

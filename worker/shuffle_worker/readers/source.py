@@ -21,13 +21,15 @@ Contract, run by tests/conformance/test_readers.py through the reader:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
 import pyarrow as pa
 
+from shuffle_worker.errors import DataError
 from shuffle_worker.plan.statistics import ColumnRange
+from shuffle_worker.storage.failures import said
 
 STREAM_SPAN = 1 << 40
 """Positions of a group whose rows and bytes are both unknown: more rows than any file holds, and room for millions of
@@ -77,6 +79,27 @@ class Source(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None: ...
+
+
+def bad_columns(names: Sequence[str], read: Callable[[str], object]) -> list[str]:
+    """Those that cannot be read where others can: their types are to blame, and not the file. Nothing where all or none
+    of them can be read."""
+    bad: list[str] = []
+    for name in names:
+        try:
+            read(name)
+        except (OSError, pa.ArrowException, ValueError):
+            bad.append(name)
+    return bad if len(bad) < len(names) else []
+
+
+def unreadable(path: str, where: str, names: Sequence[str], schema: pa.Schema, error: Exception) -> DataError:
+    """The refusal of columns that Arrow cannot read. names: as `bad_columns` found them."""
+    told = " and ".join(f"{name!r} ({schema.field(name).type})" for name in names) or "a column"
+    return DataError(
+        f"{path}: {where}: {told} cannot be read: {said(error)}; leave it out with `columns`, or write the file again "
+        "with another type in its place"
+    )
 
 
 def sliced(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,7 @@ import pyarrow.csv as pc
 
 from shuffle_worker.errors import DataError
 from shuffle_worker.plan.arrow import Array, call, scalar
+from shuffle_worker.plan.utf8 import check_text
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import FileWriter, WriterOptions
 from shuffle_worker.writers.sinkfile import TextStream, data_of
@@ -75,6 +76,7 @@ class CsvFile:
         )
 
     def write(self, group: pa.RecordBatch) -> None:
+        check_text(group, "CSV")
         self._writer.write_batch(group)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from shuffle_worker.plan.utf8 import check_text
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.json_text import lines
@@ -21,6 +22,7 @@ class JsonFile:
         self._text = TextStream(sink, options.compression)
 
     def write(self, group: pa.RecordBatch) -> None:
+        check_text(group, "JSON")
         for at in range(0, group.num_rows, ROWS):
             self._text.stream.write(data_of(lines(group.slice(at, ROWS))))
 
