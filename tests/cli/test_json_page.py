@@ -12,7 +12,7 @@ import msgspec
 
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_worker.arrays.explain import Explanation as ArraysExplanation
-from shuffle_worker.plan.explain import Explanation
+from shuffle_worker.plan.explained import Explanation
 from shuffle_worker.protocol.messages import PlanNode
 
 PAGE = (Path(__file__).parents[2] / "docs/json.md").read_text()

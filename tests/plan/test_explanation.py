@@ -14,7 +14,8 @@ from tests.plan.jobs import MEMORY, job, numbers, plan_of, write
 from shuffle_operator.api.status import Status
 from shuffle_operator.cli.plan_tree import Actual, actual_in, show
 from shuffle_worker.memory import Budgets
-from shuffle_worker.plan.explain import Explanation, describe, explain
+from shuffle_worker.plan.explain import describe, explain
+from shuffle_worker.plan.explained import Explanation
 from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.units import readable
 

@@ -21,7 +21,7 @@ from shuffle_worker.protocol.messages import Job, Rechunk
 
 if TYPE_CHECKING:
     from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
-    from shuffle_worker.plan.explain import Explanation
+    from shuffle_worker.plan.explained import Explanation
 
 
 class Answer(Struct, frozen=True):

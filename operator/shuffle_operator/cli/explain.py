@@ -19,7 +19,7 @@ from shuffle_worker.protocol.messages import Job, Rechunk
 
 if TYPE_CHECKING:
     from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
-    from shuffle_worker.plan.explain import Explanation
+    from shuffle_worker.plan.explained import Explanation
 
 
 def explain(
@@ -42,7 +42,7 @@ def _decoded(job: Job, found: bytes) -> Explanation | ExplanationOfArrays:
         from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
 
         return msgspec.json.decode(found, type=ExplanationOfArrays)
-    from shuffle_worker.plan.explain import Explanation
+    from shuffle_worker.plan.explained import Explanation
 
     return msgspec.json.decode(found, type=Explanation)
 
