@@ -4,11 +4,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte lint types format crds docs bench bench-recovery bench-rechunk simulate lock clean
+.PHONY: help setup demo test test-flyte test-clouds lint types format crds docs bench bench-recovery bench-rechunk simulate lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 FLYTE := .venv-flyte
+CLOUDS := .clouds
 READY := $(VENV)/.ready
 SIZE ?= 1G
 BENCH ?=
@@ -42,6 +43,15 @@ test: $(READY) ## Run the tests, on all cores (PYTEST="tests/join -x": some of t
 
 test-flyte: $(FLYTE)/.ready ## Run the tests of the Flyte plugin, in an environment of their own
 	@PYTHONPATH=$(CURDIR) $(FLYTE)/bin/pytest tests/flyte $(PYTEST)
+
+test-clouds: $(READY) $(CLOUDS)/.ready ## Run the tests over Google's and Azure's protocols, against servers on this machine (needs npm)
+	@PYTHONPATH=$(CURDIR)/$(CLOUDS)/python AZURITE=$(CURDIR)/$(CLOUDS)/node_modules/.bin/azurite-blob \
+		$(BIN)/pytest tests/conformance/test_cloud_storages.py tests/storage/test_clouds.py $(PYTEST)
+
+$(CLOUDS)/.ready: constraints-clouds.txt | $(READY)
+	@$(PIP) install --no-deps --upgrade --target $(CLOUDS)/python --requirement constraints-clouds.txt
+	@npm install --silent --no-fund --no-audit --prefix $(CLOUDS) azurite || echo "npm cannot install Azurite: its tests are skipped"
+	@touch $@
 
 $(FLYTE)/.ready: constraints-flyte.txt pyproject.toml tools/python.sh
 	@python=$$(tools/python.sh --below 3.13) && { [ -x $(FLYTE)/bin/pip ] || "$$python" -m venv --clear $(FLYTE); }
@@ -91,8 +101,9 @@ image: ## Build the container image with docker
 lock: $(READY) ## Work constraints.txt out again after a change of pyproject.toml
 	@$(PIP) install pip-tools
 	@$(BIN)/python tools/requirements.py | $(COMPILE) --output-file constraints.txt
+	@$(BIN)/python tools/requirements.py --clouds | $(COMPILE) --constraint constraints.txt --output-file constraints-clouds.txt
 	@$(BIN)/python tools/requirements.py --flyte | $(COMPILE) --constraint constraints.txt --output-file constraints-flyte.txt
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) $(FLYTE) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(FLYTE) $(CLOUDS) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,9 @@
 """Prints every requirement that pyproject.toml names, of the program, its development and its build, one a line.
 
 `make lock` compiles constraints.txt from them, without the extra `flyte`, which most people do not want and newer
-Pythons cannot have. With `--image`: those of the container image, which has the program and its extras for
-Kubernetes and Zarr.
+Pythons cannot have, and without `gcs` and `azure`, which bring some thirty packages for a few tests.
+With `--image`: those of the container image, which has the program and its extras for Kubernetes and Zarr.
+With `--clouds`: those of the tests over Google's and Azure's protocols, for constraints-clouds.txt.
 With `--flyte`: those of the program with the extra `flyte` and what its tests need, for constraints-flyte.txt.
 """
 
@@ -13,11 +14,15 @@ import tomllib
 from pathlib import Path
 
 
-def requirements(pyproject: Path, *, image: bool = False, flyte: bool = False) -> list[str]:
+def requirements(pyproject: Path, *, image: bool = False, flyte: bool = False, clouds: bool = False) -> list[str]:
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     project, build = content["project"], content["build-system"]["requires"]
     extras = dict(project.get("optional-dependencies", {}))
     for_flyte = extras.pop("flyte", [])
+    if clouds:
+        return sorted(content["dependency-groups"]["clouds"])
+    for name in ("gcs", "azure"):
+        extras.pop(name, None)
     if flyte:
         groups = [for_flyte, content["dependency-groups"]["flyte"], build]
     elif image:
@@ -28,6 +33,6 @@ def requirements(pyproject: Path, *, image: bool = False, flyte: bool = False) -
 
 
 if __name__ == "__main__":
-    options = {name: f"--{name}" in sys.argv[1:] for name in ("image", "flyte")}
+    options = {name: f"--{name}" in sys.argv[1:] for name in ("image", "flyte", "clouds")}
     found = requirements(Path(__file__).parents[1] / "pyproject.toml", **options)
     sys.stdout.write("\n".join(found) + "\n")

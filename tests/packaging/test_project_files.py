@@ -66,7 +66,7 @@ def test_extras_with_the_kubernetes_client_leave_pip_nothing_to_search_for() -> 
             assert not bounds["python-dateutil"].contains("3.0.0"), name
 
 
-@pytest.mark.parametrize("file", ["constraints.txt", "constraints-flyte.txt"])
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-clouds.txt", "constraints-flyte.txt"])
 def test_the_lock_names_no_place(file: str) -> None:
     text = (PROJECT / file).read_text(encoding="utf-8")
     for line in text.splitlines():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from fsspec.registry import _registry  # type: ignore[import-untyped]
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.protocol.messages import Storage as Settings
@@ -51,9 +53,24 @@ def test_an_empty_path_is_refused() -> None:
         storage_for("")
 
 
-def test_a_store_whose_package_is_missing_says_which() -> None:
-    with pytest.raises(InvalidSpec, match="gcsfs"):
-        storage_for("gs://bucket/x").find("gs://bucket/x")
+@pytest.mark.parametrize(
+    ("path", "package", "extra"),
+    [
+        ("gs://bucket/x", "gcsfs", "gcs"),
+        ("gcs://bucket/x", "gcsfs", "gcs"),
+        ("abfs://container/x", "adlfs", "azure"),
+        ("abfss://container@account.dfs.core.windows.net/x", "adlfs", "azure"),
+        ("az://container/x", "adlfs", "azure"),
+    ],
+)
+def test_a_store_whose_package_is_missing_says_which(
+    path: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    for scheme in ("gs", "abfs"):
+        monkeypatch.delitem(_registry, scheme, raising=False)
+    with pytest.raises(InvalidSpec, match=rf"pip install 'shuffle-operator\[{extra}\]' .*{package}"):
+        storage_for(path).find(path)
 
 
 def test_a_local_address_with_two_slashes_is_refused(tmp_path: Path) -> None:

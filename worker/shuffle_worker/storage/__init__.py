@@ -1,11 +1,15 @@
 """Where files are: local folders, S3 and every other fsspec store behind one contract (`base.py`).
 
 urls.py     what a path means: scheme, glob, folder; unknown schemes refused
+walk.py     the files below a local folder
+markers.py  objects that only mark folders
+tables.py   what shows a folder to be a table of Delta Lake and the like
 failures.py errors of the operating system and the stores, said for people
 retry.py    which of them another try may mend, and how long to wait
 hashing.py  the part of every sink that counts and checks bytes
 local.py    plain files
 remote.py   any fsspec store
+clouds.py   Google's and Azure's stores
 s3.py       how an S3 client is set up, and its multipart uploads
 """
 
@@ -16,6 +20,7 @@ from threading import Lock
 import msgspec
 
 from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_worker.storage import urls
 from shuffle_worker.storage.base import Info, Range, Sink, Storage
 from shuffle_worker.storage.local import LocalStorage
 from shuffle_worker.storage.remote import FsspecStorage
@@ -35,6 +40,14 @@ def storage_for(path: str, settings: Settings | None = None) -> Storage:
         from shuffle_worker.storage.s3 import S3Storage
 
         return S3Storage(settings)
+    if scheme == urls.GCS[0]:
+        from shuffle_worker.storage.clouds import GoogleStorage
+
+        return GoogleStorage(settings)
+    if scheme == urls.AZURE[0]:
+        from shuffle_worker.storage.clouds import AzureStorage
+
+        return AzureStorage(settings, urls.azure_host(path))
     return FsspecStorage(scheme, settings)
 
 
@@ -43,12 +56,12 @@ class Storages:
     store answers, holds for everything in it. For as long as the environment has the same credentials."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, bytes], Storage] = {}
+        self._known: dict[tuple[str, str, bytes], Storage] = {}
         self._opening = Lock()
 
     def of(self, path: str, settings: Settings | None = None) -> Storage:
         """As `storage_for`."""
-        key = (checked_scheme(path), msgspec.json.encode(settings or Settings()))
+        key = (checked_scheme(path), urls.azure_host(path), msgspec.json.encode(settings or Settings()))
         with self._opening:
             if key not in self._known:
                 self._known[key] = storage_for(path, settings)

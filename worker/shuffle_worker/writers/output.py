@@ -14,17 +14,17 @@ _shuffle-<uid>/             staging, gone at the end:
 
 from __future__ import annotations
 
+from shuffle_worker.storage import urls
+
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
 
 
 def relative(path: str, output: str) -> str:
     """What a path that a listing gave is called below the output folder: `part-00000.parquet`, `_shuffle-x/plan`.
-    Listings may say `bucket/key` for `s3://bucket/key`, and absolute for relative paths."""
-    folder = output.rstrip("/").split("://")[-1]
-    name = path.split("://")[-1]
-    at = name.find(folder + "/")
-    return name[at + len(folder) + 1 :] if at >= 0 else name
+    However either of them is spelled."""
+    folder, name = urls.canonical(output).rstrip("/"), urls.canonical(path)
+    return name[len(folder) + 1 :] if name.startswith(f"{folder}/") else name
 
 
 def staging(output: str, uid: str) -> str:
