@@ -90,7 +90,7 @@ class Tasks:
             return before.summary  # by a worker that is gone: what was written goes by it
         with trail.at("making the plan"):
             plan = make_plan(job, self._budgets, self._inputs(job), storage, self._scratch)
-        self._room.check(plan.summary.scratch_needed, job.workers)
+        self._room.check(plan.summary.scratch_needed, min(job.workers, plan.layout.groups))
         claim(job, storage, self._owner, check_output, undo)
         save(plan, storage)
         return plan.summary

@@ -66,7 +66,7 @@ def _show(found: Explanation | ExplanationOfArrays) -> None:
         soft_wrap=True,
     )
     console.print(
-        f"scratch: up to {readable(work.scratch)}, {readable(work.scratch / max(work.workers, 1))} for each worker"
+        f"scratch: up to {readable(work.scratch)}, {readable(work.scratch / _owners(found))} for each worker"
         if work.scratch
         else "scratch: nothing is expected to be spilled",
         soft_wrap=True,
@@ -75,6 +75,12 @@ def _show(found: Explanation | ExplanationOfArrays) -> None:
         show(console, found.tree)
     for note in found.notes:
         console.print(note, markup=False, soft_wrap=True)
+
+
+def _owners(found: Explanation | ExplanationOfArrays) -> int:
+    """Workers that own a part of the output, and hold its rows: a file of a table is written by one."""
+    partitions = getattr(found.output, "partitions", found.work.workers)
+    return max(min(found.work.workers, partitions), 1)
 
 
 def _duration(seconds: float) -> str:

@@ -21,6 +21,6 @@ def workers_for(job: Job, summary: PlanSummary) -> int:
     if job.most_workers <= job.workers or not summary.scratch_needed:
         return job.workers
     each = FILLED * Budgets.for_limit(job.memory).store
-    held = each * job.workers
+    held = each * min(job.workers, max(len(summary.group_partitions), 1))  # a group has one owner
     rows = held + summary.scratch_needed / 1.1
     return min(job.most_workers, max(job.workers, math.ceil(rows / each)))

@@ -121,7 +121,9 @@ def _planned(
         groups=layout.groups,
         in_order=operation.in_ranges,
     )
-    spilled = 0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, job.workers, budgets)
+    spilled = (
+        0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, min(job.workers, layout.groups), budgets)
+    )
     dictionary = [field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)]
     plan = Plan(
         job=job,

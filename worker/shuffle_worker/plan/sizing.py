@@ -133,7 +133,8 @@ def memory_needed(row_bytes: float, rows_in_group: int, leaves: int, decoded: fl
     return limit
 
 
-def scratch_needed(arrow_bytes: float, workers: int, budgets: Budgets) -> int:
-    """What all workers together may spill: everything but what their stores hold, with a tenth for uneven keys."""
-    held = 0.9 * budgets.store * workers
+def scratch_needed(arrow_bytes: float, owners: int, budgets: Budgets) -> int:
+    """What all workers together may spill: everything but what the stores hold of those that own a group, with a tenth
+    for uneven keys."""
+    held = 0.9 * budgets.store * owners
     return 0 if arrow_bytes <= held else int((arrow_bytes - held) * 1.1)
