@@ -85,7 +85,7 @@ def test_its_process_is_killed(
 def test_a_finished_job_is_not_started_again(submit: Submit, operator: Operator) -> None:
     job = submit("finished", REPARTITION)
     job.complete()
-    until("the pods are gone", lambda: not job.running(), seconds=30)
+    until("all is gone", lambda: not job.running() and "cleaningUp" not in job.status, seconds=30)
     before = job.object
     replaced(operator)
     marker = submit("marker", REPARTITION)  # when this one is over, the new operator has seen all there is

@@ -150,6 +150,22 @@ async def test_a_status_that_cannot_be_made_does_not_keep_a_job_for_ever(
     assert "ValueError: no status" in message(stage)
 
 
+async def test_what_is_complete_stays_that_whatever_is_wrong_with_saying_so(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = statuses.running
+
+    def raises(machine: Coordinator, *rest: Any, **named: Any) -> Any:
+        if machine.over:
+            raise ValueError("no status")
+        return made(machine, *rest, **named)
+
+    monkeypatch.setattr(statuses, "running", raises)
+    await stage.submit(job())
+    await until_phase(stage, "Complete")
+    await stage.until(lambda: not secrets_of_jobs(stage))
+
+
 async def test_one_exception_is_survived(stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch) -> None:
     tick, raised = Coordinator.tick, []
 

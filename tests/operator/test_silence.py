@@ -8,7 +8,8 @@ import itertools
 import aiohttp
 import pytest
 
-from shuffle_operator.handlers import queue
+from shuffle_operator.handlers import queue, watch
+from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.watch import Backoffs
 from shuffle_operator.kube import EVENTS, JOBS, KubeError, Object, Resource
@@ -222,3 +223,42 @@ async def test_a_job_that_is_changed_while_the_server_is_away_is_seen_to_afterwa
     puppets.hold.set()
     await until_phase(stage, "Suspended")
     assert (JOBS, NAMESPACE, "sorted") in stage.kube.objects
+
+
+# -- rights ----------------------------------------------------------------------------------------------------------
+
+
+class Closed(FakeKube):
+    """closed: namespaces in which nothing may be listed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: set[str] = set()
+
+    async def list(self, resource: Resource, namespace: str = "", labels: str = "") -> list[Object]:
+        if namespace in self.closed:
+            raise KubeError(403, "Forbidden", f"cannot list {resource.plural} in the namespace {namespace}")
+        return await super().list(resource, namespace, labels)
+
+
+async def test_a_namespace_without_rights_does_not_keep_the_others_from_being_served() -> None:
+    kube = Closed()
+    now = [0.0]
+    cache = Cache(lambda _: None, lambda: now[0])
+    seen = watch.Watch(cache, kube, ["a", "b"])
+    for namespace in ("a", "b"):
+        await kube.create(JOBS, namespace, {"metadata": {"name": "x"}})
+    kube.closed = {"b"}
+    await seen.relist()
+    assert seen.refused == {"b"}
+    assert len(cache.jobs()) == 1
+    kube.closed = set()
+    await seen.relist()
+    assert len(cache.jobs()) == 2
+    now[0] = 1000.0
+    kube.closed = {"b"}
+    await seen.relist()
+    assert len(cache.jobs()) == 2  # it is not known to be gone
+    kube.closed = {"a", "b"}
+    with pytest.raises(KubeError, match="cannot list"):
+        await seen.relist()

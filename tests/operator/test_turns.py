@@ -84,6 +84,25 @@ async def test_those_that_wait_have_nothing_in_the_cluster(full: tuple[Stage, Pu
     await until_phase(stage, "Complete", "later")
 
 
+@pytest.mark.parametrize("way", ["delete", "suspend", "elsewhere"])
+async def test_who_waits_and_goes_stands_in_nobodys_way(full: tuple[Stage, Puppets, Quota], way: str) -> None:
+    stage, puppets, _ = full
+    puppets.hold.clear()
+    names = await submitted(stage, 4)
+    await stage.until(lambda: all("few" in str(stage.status(n).get("message")) for n in names[1:]))
+    for name in names[1:3]:
+        if way == "delete":
+            await stage.kube.delete(JOBS, NAMESPACE, name)
+        else:
+            spec = {"suspend": True} if way == "suspend" else {"managedBy": "someone.else/x"}
+            await stage.kube.patch(JOBS, NAMESPACE, name, {"spec": spec})
+    await asyncio.sleep(0.2)
+    puppets.hold.set()
+    await until_phase(stage, "Complete", names[0])
+    if way != "elsewhere":  # one that was begun stays with this operator
+        await until_phase(stage, "Complete", names[3])
+
+
 async def test_a_job_with_some_of_its_pods_works_with_them(full: tuple[Stage, Puppets, Quota]) -> None:
     stage, _, kube = full
     await stage.submit(job(workers={"replicas": 3}))

@@ -46,13 +46,9 @@ class Admission:
         del self._waiting[uid]
         return "", 0.0
 
-    def leave(self, body: Object) -> None:
-        """It is not to begin, or has begun."""
-        self.forget(body["metadata"]["uid"])
-        if body["metadata"]["uid"] not in self._active:
-            self.world.line.place(body).leave()
-
     def forget(self, uid: str) -> None:
+        """It is not to begin, or is gone: it stands in nobody's way."""
+        self.world.line.forget(uid)
         if self._waiting.pop(uid, None) is not None:
             self.freed()
 

@@ -177,6 +177,7 @@ class Beginner:
             said = f"the job could not be started within startupDeadlineSeconds, {limit:.0f} s: {error.message}"
             return await self._refuse(body, "StartupDeadlineExceeded", said)
         pause = way.pauses.failed(now)
+        self.world.line.forget(body["metadata"]["uid"])  # others need not wait for what is wrong here
         log.warning("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], error.message)
         if error.reached:
             self.world.recorder.tell(body, "CannotStart", error.message, warning=True)

@@ -10,7 +10,7 @@ Bounded by what is in the cluster: one entry a job and a worker pod; `managedFie
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from shuffle_operator.kube import Object
 from shuffle_operator.launchers.pod import LABEL_UID
@@ -78,9 +78,11 @@ class Cache:
             del self._pods[owner]
         self._changed(owner)
 
-    def replace(self, jobs: Iterable[Object], pods: Iterable[Object]) -> None:
-        """A full listing: what it does not have is gone, whether or not the watch said so."""
+    def replace(self, jobs: Iterable[Object], pods: Iterable[Object], unread: Collection[str] = ()) -> None:
+        """A full listing: what it does not have is gone, whether or not the watch said so. unread: namespaces of which
+        nothing could be listed, and so nothing is known to be gone."""
         seen = set()
+        jobs = sorted(jobs, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))  # in their turn
         for body in jobs:
             seen.add(body["metadata"]["uid"])
             self.put_job(body)
@@ -88,11 +90,12 @@ class Cache:
             seen.add(body["metadata"]["uid"])
             self.put_pod(body)
         old = self._clock() - YOUNG if self.loaded else float("inf")
-        for uid in [uid for uid in self._jobs if uid not in seen and self._touched.get(uid, 0) < old]:
-            self.drop_job(uid)
+        for uid, job in list(self._jobs.items()):
+            if uid not in seen and self._touched.get(uid, 0) < old and job["metadata"].get("namespace") not in unread:
+                self.drop_job(uid)
         for pod in [pod for pods_ in self._pods.values() for pod in pods_.values()]:
             uid = pod["metadata"]["uid"]
-            if uid not in seen and self._touched.get(uid, 0) < old:
+            if uid not in seen and self._touched.get(uid, 0) < old and pod["metadata"].get("namespace") not in unread:
                 self.drop_pod(pod)
         self.loaded = True
 

@@ -18,6 +18,7 @@ from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.cleaning import STOP_WITHIN, Cleaner
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.handlers.writer import StatusWriter
+from shuffle_worker.protocol.messages import Phase
 
 log = logging.getLogger("shuffle.operator")
 
@@ -59,6 +60,10 @@ class GivingUp:
     def _judge(self, active: ActiveJob) -> None:
         """Whether it must end without its machine, and how."""
         now, machine = self.world.clock(), active.machine
+        if machine.phase is Phase.COMPLETE:  # what is complete is that, whatever is wrong with saying so
+            if active.defects.enough(now):
+                active.given_up = Outcome(True, "Completed", "the output is complete")
+            return
         if active.defects.enough(now) and (active.replacement or machine.over):
             said = active.first_defect or active.defects.sentence("its coordinator")
             active.given_up = Outcome(False, "Internal", said + self._left(active))
@@ -118,6 +123,8 @@ class GivingUp:
         if not launcher.gone and now - active.over_since < STOP_WITHIN:
             return EVERY
         await self._cleaner.release(active.body, {launcher.trust.authority}, gone=launcher.gone)
+        if active.outcome_written:
+            return 0.0
         before = active.body.get("status") or {}
         status = {key: value for key, value in before.items() if key != "conditions"}
         await self._writer.conclude(active.body, status, outcome, leaves=False)

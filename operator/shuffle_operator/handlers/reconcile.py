@@ -76,6 +76,7 @@ class Reconciler:
             return await self._undo(uid, active)
         if policies.managed_elsewhere(body):
             self._drop(uid)
+            self.admission.forget(uid)
             return None
         if active is not None:
             return await self._guarded(active)
@@ -96,6 +97,7 @@ class Reconciler:
         active = self.active.get(uid)
         if active is None:
             if uid not in self.beginner.under_way:
+                self.admission.forget(uid)
                 self.admission.freed()
             return left
         return await self._guarded(active)
@@ -272,7 +274,7 @@ class Reconciler:
         if policies.condition(body, "Suspended") != "True":
             await self._note_suspension(body, "it has not been started")
         self.beginner.forget(body["metadata"]["uid"])
-        self.admission.leave(body)
+        self.admission.forget(body["metadata"]["uid"])
         return None
 
     async def _note_suspension(self, body: Object, said: str) -> Object | None:

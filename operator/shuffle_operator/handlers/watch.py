@@ -55,6 +55,8 @@ class Watch:
         self.heard = time.monotonic()
         self.events = 0
         self.trouble = ""
+        self.refused: set[str] = set()
+        """Namespaces that cannot be listed."""
         self._unanswered = asyncio.Event()
         self._silent_since: float | None = None
 
@@ -106,13 +108,28 @@ class Watch:
     # -- what it says ------------------------------------------------------------------------------------------------
 
     async def relist(self) -> None:
-        """Raises KubeError."""
+        """A namespace in which the right is missing, or that is not there, does not keep the others from being served.
+        Raises KubeError, where none can be listed too."""
         jobs: list[Object] = []
         pods: list[Object] = []
+        refused: dict[str, KubeError] = {}
         for namespace in self._namespaces or [""]:
-            jobs += await self._kube.list(JOBS, namespace)
-            pods += await self._kube.list(PODS, namespace, SELECTOR)
-        self._cache.replace(jobs, pods)
+            try:
+                found = await self._kube.list(JOBS, namespace), await self._kube.list(PODS, namespace, SELECTOR)
+            except KubeError as error:
+                if error.status != 403:
+                    raise
+                refused[namespace] = error
+                continue
+            jobs += found[0]
+            pods += found[1]
+        if len(refused) == len(self._namespaces or [""]):
+            raise next(iter(refused.values()))
+        for namespace, refusal in refused.items():
+            if namespace not in self.refused:
+                log.error("namespace %s is not served, for a right is missing: %s", namespace, refusal)
+        self.refused = set(refused)
+        self._cache.replace(jobs, pods, self.refused)
         self.answered()
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:

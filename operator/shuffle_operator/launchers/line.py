@@ -112,6 +112,11 @@ class Line:
         else:
             self.wake(here.first())
 
+    def forget(self, uid: str) -> None:
+        """A job that is gone, or is not to begin, wherever it stood."""
+        for namespace in list(self._full):
+            self.leave(namespace, uid)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
