@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from tests.arrays.in_process import rechunk, rechunk_job
+from tests.arrays.in_process import rechunk, rechunk_job, stored_chunks
 from tests.arrays.read_back import assert_reads_as_before, views
 from tests.arrays.test_rechunk_properties import folder, fresh
 from zarr.dtype import VariableLengthBytes
@@ -111,8 +111,15 @@ FILLS: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
-@pytest.mark.parametrize(("kind", "fill"), [(kind, fill) for kind, fills in FILLS.items() for fill in fills])
-@pytest.mark.parametrize("mask", ["none", "the fill value", "another"])
+@pytest.mark.parametrize(
+    ("kind", "fill", "mask"),
+    [
+        (kind, fill, mask)
+        for kind, fills in FILLS.items()
+        for fill in fills
+        for mask in ("none", "the fill value", *(["another"] if kind in NUMBERS else []))
+    ],
+)
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_masked_stays_masked(tmp_path: Path, before: int, after: int, kind: str, fill: Any, mask: str) -> None:
     """mask: in format 3 the attribute; in format 2 the fill value masks, and the attribute counts where it is null."""
@@ -210,6 +217,33 @@ def test_the_attribute_masks_in_format_2_where_there_is_no_fill_value(
         assert_reads_as_before(tmp_path / "in", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("told", "fill", "stored"),
+    [
+        (None, None, {"0", "1", "2", "3"}),  # nothing is masked, so there is no fill value that could stand for a chunk
+        (9, 9, {"0", "1", "3"}),  # the fill value is the mask in both
+        (5, 5, {"0", "1", "2", "3"}),  # another masks: what was not stored was 9, and is written
+        (1, 1, {"0", "2", "3"}),  # a chunk of nothing but masked elements is left out instead
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_stored_follows_the_fill_value(
+    tmp_path: Path, told: int | None, fill: int | None, stored: set[str]
+) -> None:
+    """As readers other than xarray go by it: the document's fill value is GDAL's nodata, and what a chunk that is not
+    stored reads as."""
+    group = group_at(tmp_path / "in", 3)
+    data = np.array([9, 2, 1, 1, 9, 9, 3, 4], "i2")
+    write(group, "a", "i2", data, ["x"], {} if told is None else {"_FillValue": told}, chunks=(2,), fill_value=9)
+    assert not (tmp_path / "in" / "a" / "c" / "2").exists()
+    plan = run(tmp_path / "in", tmp_path / "out", 2, chunks={"x": 2})
+    document = json.loads((tmp_path / "out" / "a" / ".zarray").read_text())
+    assert document["fill_value"] == fill
+    assert stored_chunks(tmp_path / "out" / "a") == stored
+    assert any("chunks that the input does not store are written" in note for note in plan.summary.notes) == (fill != 9)
+    assert_reads_as_before(tmp_path / "in", tmp_path / "out")
+
+
 # -- dimensions, codecs, layout --------------------------------------------------------------------------------------
 
 
@@ -274,8 +308,7 @@ COMPRESSORS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("separator", [".", "/"])
+@pytest.mark.parametrize(("order", "separator"), [("C", "."), ("F", "/")])
 @pytest.mark.parametrize(("kind", "filters"), FILTERS, ids=lambda value: str(value)[:40])
 @pytest.mark.filterwarnings("ignore")
 def test_filters_go_from_2_to_3_and_back(tmp_path: Path, kind: str, filters: Any, order: str, separator: str) -> None:
