@@ -77,6 +77,16 @@ def test_while_a_split_is_read(bench: Bench, source: Path, workers: int) -> None
     assert not bench.out.exists()
 
 
+def test_where_every_file_is_bad(bench: Bench, source: Path) -> None:
+    """All workers crash at once, each over another file: that is enough without a second try of any."""
+    inject(bench, READING.replace("/003.parquet", ".parquet"))
+    outcome = bench.run(bench.job(HASH, source), workers=4)
+    assert outcome.code == 1, outcome.err
+    assert f"crashed (SIGABRT) while reading {source}/" in outcome.err.splitlines()[-1]
+    assert outcome.summary.workers_lost <= 8
+    assert not bench.out.exists()
+
+
 def test_while_the_plan_is_made(bench: Bench, source: Path) -> None:
     """Several threads read footers, and the sentence names the file of the one that crashed."""
     inject(bench, PLANNING)
