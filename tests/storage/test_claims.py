@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from shuffle_worker.errors import OutputExists
-from shuffle_worker.owner import Owner, is_alive, this_process
+from shuffle_worker.owner import Owner, hold, is_alive, this_process
 from shuffle_worker.protocol.messages import Input, Job, Output, Rechunk, Repartition
 from shuffle_worker.storage import storage_for
 from shuffle_worker.writers.claim import Mark, begin_replacing, check_others, claim, notes_on, others_in, sweep
@@ -125,6 +125,14 @@ def test_a_claim_removes_what_is_dead_and_nothing_else(tmp_path: Path) -> None:
         "_shuffle-elsewhere/plan", "_shuffle-mine/owner",
     ]  # fmt: skip
     assert len(notes_on(asked, look(tmp_path, asked))) == 1
+
+
+def test_a_run_that_was_given_up_is_over_although_its_process_lives(tmp_path: Path) -> None:
+    staged(tmp_path, "over", other(held=True), "plan")
+    (found,) = look(tmp_path, job(tmp_path))
+    assert found.alive is False
+    with hold("over"), pytest.raises(OutputExists, match="another run is writing"):
+        look(tmp_path, job(tmp_path))
 
 
 def test_a_claim_beside_a_living_run_leaves_no_mark(tmp_path: Path) -> None:

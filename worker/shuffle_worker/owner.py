@@ -24,8 +24,9 @@ _STATE, _STARTED = 0, 19
 
 
 class Owner(Struct, frozen=True):
-    """host: for messages. boot: of this kernel's run. space: the namespace that process ids count in. started: ticks
-    since boot. machine: /etc/machine-id; "" where there is none."""
+    """host: for messages. boot: of this kernel's run. space: the namespaces that process ids and addresses count in.
+    started: ticks since boot. machine: /etc/machine-id; "" where there is none. held: the run has an address (`hold`):
+    it may be over although its process, a notebook for example, lives on."""
 
     host: str
     boot: str
@@ -33,10 +34,11 @@ class Owner(Struct, frozen=True):
     pid: int
     started: int
     machine: str = ""
+    held: bool = False
 
 
-def this_process() -> Owner:
-    """The process that calls."""
+def this_process(held: bool = False) -> Owner:
+    """The process that calls. held: for a run that holds its address."""
     return Owner(
         host=socket.gethostname(),
         boot=_text(_PROC / "sys/kernel/random/boot_id"),
@@ -44,6 +46,7 @@ def this_process() -> Owner:
         pid=os.getpid(),
         started=_started(os.getpid()) or 0,
         machine=_text(Path("/etc/machine-id")),
+        held=held,
     )
 
 
@@ -97,7 +100,7 @@ def _started(pid: int) -> int | None:
 
 def _space() -> str:
     try:
-        return str((_PROC / "self/ns/pid").readlink())
+        return f"{(_PROC / 'self/ns/pid').readlink()} {(_PROC / 'self/ns/net').readlink()}"
     except OSError:
         return ""
 

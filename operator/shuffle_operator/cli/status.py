@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as jsons
+import shutil
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,10 +55,11 @@ def _table(jobs: list[SubmittedJob]) -> None:
     for job in jobs:
         now = job.status
         workers = f"{now.workers.ready or 0}/{now.workers.desired or 0}" if now.workers is not None else ""
-        rows.append((job.name, job.phase, f"{now.progress or 0} %", workers, job.message[:80]))
+        rows.append((job.name, job.phase, f"{now.progress or 0} %", workers, job.message))
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
+    screen = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
-        typer.echo("  ".join([*(row[at].ljust(widths[at]) for at in range(4)), row[4]]))
+        typer.echo("  ".join([*(row[at].ljust(widths[at]) for at in range(4)), row[4]])[:screen])
 
 
 def _details(job: SubmittedJob) -> None:

@@ -1,4 +1,4 @@
-"""Standard input, output and error as whoever started the program left them: closed, full, or in a narrow encoding."""
+"""Standard input, output and error as the program finds them: closed, full, or in a narrow encoding."""
 
 from __future__ import annotations
 

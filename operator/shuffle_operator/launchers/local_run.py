@@ -80,6 +80,7 @@ class LocalRun:
         server = CoordinatorServer()
         address = await server.start("127.0.0.1")
         scratch = _scratch_folder(options.scratch)
+        held = _held(job.uid)
         template = WorkerConfig(
             coordinator=address,
             job=job.uid,
@@ -93,9 +94,8 @@ class LocalRun:
             scratch_share=job.workers,
             log_level=options.log_level,
             grace=GRACE,
-            owner=this_process(),
+            owner=this_process(held=held is not None),
         )
-        held = _held(job.uid)
         keep = [held.fileno()] if held is not None else []
         launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log, keep)
         hosted = server.host(self.machine, token, self._act)

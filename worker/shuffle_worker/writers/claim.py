@@ -75,9 +75,8 @@ def others_in(storage: Storage, output: str, uid: str, names: Iterable[str]) -> 
 
 def check_others(job: Job, others: Sequence[Other]) -> None:
     """Raises OutputExists where another run is writing there, or may be."""
-    arrays = isinstance(job.operation, Rechunk)
     for other in others:
-        if other.mark is None or other.removable(arrays):
+        if other.mark is None or other.alive is False:
             continue
         who = f"job {other.mark.job}, process {other.mark.owner.pid} on {other.mark.owner.host}"
         path = job.output.path.rstrip("/")
@@ -176,6 +175,8 @@ def _other(storage: Storage, output: str, uid: str, names: list[str]) -> Other:
     except (msgspec.DecodeError, JobError):
         return Other(uid, names)
     alive = is_alive(mark.owner)
+    if alive and mark.owner.held and not is_held(uid):
+        alive = False  # it was given up, and its process does something else now
     return Other(uid, names, mark, _workers_remain(uid) if alive is False else alive)
 
 
