@@ -273,3 +273,15 @@ def test_only_so_many_stored_bytes_are_sampled(tmp_path: Path, monkeypatch: pyte
     assert sum(found) == ROWS
     assert max(found) < 1.3 * ROWS / 8
     assert max(found) - min(found) > 1  # it is a sample
+
+
+@pytest.mark.parametrize("kind", ["JSON", "CSV"])
+def test_keys_of_text_are_sampled_though_the_other_columns_are_not_read(tmp_path: Path, kind: str) -> None:
+    lines = [f'{{"a": {at}, "b": "x{at}"}}' if kind == "JSON" else f"{at},x{at}" for at in range(1000)]
+    (tmp_path / "in").mkdir()
+    text = "\n".join(lines if kind == "JSON" else ["a,b", *lines])
+    (tmp_path / "in" / f"a.{kind.lower()}").write_text(text + "\n")
+    for operation in (Sort([SortKey("a")]), Repartition(range=["a"])):
+        plan = plan_of(job(tmp_path, operation, partitions=4, format=kind))
+        assert plan.layout.partitions == 4
+        assert plan.arrow_schema().names == ["a", "b"]

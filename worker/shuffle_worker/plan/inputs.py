@@ -86,12 +86,14 @@ class Found(NamedTuple):
         return sum(group.positions for group in self.groups)
 
     @contextlib.contextmanager
-    def open(self, storage: Storage, types: pa.Schema | None = None) -> Iterator[Source]:
-        """To look at its rows. types: the columns' types by the plan, where they are known already."""
+    def open(self, storage: Storage, types: pa.Schema | None = None, *, some: bool = False) -> Iterator[Source]:
+        """To look at its rows. types: the columns' types by the plan, where they are known already; some: of some of
+        the columns only, so that the others are no news."""
         assert self.opening is not None
+        opening = self.opening._replace(strict=False) if some else self.opening
         with (
             trail.at(f"looking at rows of {self.info.path}"),
-            self.opening.open(storage, self.info, types=types, hive=self.hive, budget=FETCHED) as source,
+            opening.open(storage, self.info, types=types, hive=self.hive, budget=FETCHED) as source,
         ):
             yield source
 

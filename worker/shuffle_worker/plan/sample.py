@@ -290,7 +290,7 @@ def _of_file(
     storage: Storage,
     stride: int,
 ) -> Iterator[Part]:
-    with file.open(storage, read) as source:
+    with file.open(storage, read, some=True) as source:
         shaper = Shaper(file.info.path, source.schema, read, file.hive)
         for one in groups:
             first, group = one.first, file.groups[one.group]
