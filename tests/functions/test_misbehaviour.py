@@ -140,7 +140,9 @@ def test_what_ends_the_call(tmp_path: Path, what: str) -> None:
     with calling(tmp_path, "wild:f", ROWS.schema, memory=300 * MIB, seconds=seconds) as host:
         with pytest.raises(Trouble) as caught:
             called(host)
-        assert (caught.value.kind, caught.value.group) == (kind, 0)
+        assert caught.value.kind == kind
+        # a function that cuts the line goes on to its end: on one core that is often before the worker notices
+        assert caught.value.group in ({0, -1} if what == "closes everything" else {0})
         assert message in caught.value.message
 
 
