@@ -125,13 +125,15 @@ def test_numbers_keep_their_digits(read: Read, texts: list[str], kind: str, shap
         ("7", "1e3"),
         ("18446744073709551615", "-1"),
         ("18446744073709551617.5", "0.25"),
+        ("18446744073709551617.5", '"1.5"'),
+        ("18446744073709551617.5", "true"),
     ],
 )
 def test_numbers_that_the_plan_would_have_read_otherwise(read: Read, sample: str, late: str, shape: str) -> None:
     with pytest.raises(DataError) as said:
         read([shape.format(sample)] * 100 + [shape.format(late)])
     assert "0.json: line 101: " in said.value.message
-    assert late in said.value.message
+    assert late.strip('"') in said.value.message.lower()
 
 
 @pytest.mark.usefixtures("short_look")

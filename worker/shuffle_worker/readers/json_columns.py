@@ -40,6 +40,19 @@ def _parsed_as(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
+def bare_numbers(field: Field) -> Field:
+    """The same with doubles for decimals, which Arrow takes from quotes too."""
+    return field.with_type(_bare_numbers(field.type))
+
+
+def _bare_numbers(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_decimal(kind):
+        return pa.float64()
+    if pa.types.is_struct(kind):
+        return pa.struct([bare_numbers(field) for field in children(kind)])
+    return pa.list_(bare_numbers(parts(kind).value_field)) if pa.types.is_list(kind) else kind
+
+
 def holds_text(kind: pa.DataType) -> bool:
     """Whether there is text in values of the type, at any depth."""
     if pa.types.is_nested(kind):

@@ -19,7 +19,7 @@ import pyarrow.json as pj
 from shuffle_worker.plan.arrow import Array, Field
 from shuffle_worker.readers.csv_text import SHOWN, misfit
 from shuffle_worker.readers.forms import DIGITS, Unfit
-from shuffle_worker.readers.json_columns import brought, found_field, holds_text, parsed_as
+from shuffle_worker.readers.json_columns import bare_numbers, brought, found_field, holds_text, parsed_as
 from shuffle_worker.readers.json_digits import exact_type, lost_numbers, with_type
 from shuffle_worker.readers.json_own import (
     MOST_DEEP,
@@ -114,10 +114,17 @@ class JsonText:
                 continue
             if known is None or (types.field(field.name).type != field.type):
                 raise self._unknown_field(block, asked)
+        self._no_quotes(block, asked, types)
         for lost in lost_numbers(block, self._inferred(batch, types)):
             if lost.path[0] in wanted:
                 raise Fault(lost.begin, misfit(lost.path[0], lost.text, pa.float64(), DIGITS))
         return batch.select(list(wanted))
+
+    def _no_quotes(self, block: bytes, asked: pa.Schema, types: pa.Schema) -> None:
+        """Raises Fault where a number is in quotes in a column that was found to be of decimals."""
+        bare = [field if field.name in self._declared_names else bare_numbers(field) for field in asked]
+        if bare != list(asked):
+            self._checked(block, pa.schema(bare), types)
 
     def _checked(
         self, block: bytes, asked: pa.Schema | None, types: pa.Schema | None = None
@@ -322,7 +329,7 @@ def _objects(block: bytes) -> int:
 def _no_object(line: bytes) -> str:
     if line.startswith(b"["):
         return (
-            "a JSON array; this format has one object a line: convert the file, with `jq -c .[]` for example "
+            "a JSON array; this format has one object a line: convert the file, with `jq -c '.[]'` for example "
             f"({shown(line)})"
         )
     return f"no JSON object: {shown(line)}; each line holds one whole object (`jq -c .` writes them so)"
