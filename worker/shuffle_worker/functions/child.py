@@ -71,10 +71,9 @@ class Child:
                 group = self._progress.group if failure.group is None else failure.group
                 said = {"kind": failure.kind, "message": str(failure), "group": group}
                 self._line.send(pieces(Kind.RAISED, said))
-            finally:
-                self._progress.end()
-                if frame.kind in (Kind.CALL, Kind.STREAM):
-                    self._rows.clear()
+            self._progress.end()  # not where the process is about to end: the worker asks where it was
+            if frame.kind in (Kind.CALL, Kind.STREAM):
+                self._rows.clear()
             del frame
 
     def _obey(self, frame: Frame) -> None:
