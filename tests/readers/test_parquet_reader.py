@@ -271,14 +271,14 @@ assert "pandas" not in sys.modules
 
 def test_a_folder_removed_before_the_plan_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path, {"a": numbers(5), "b": numbers(5)})
-    find: Callable[..., Any] = LocalStorage.find
+    survey: Callable[..., Any] = LocalStorage.survey
 
-    def find_and_remove(self: LocalStorage, path: str) -> Any:
-        found = find(self, path)
+    def survey_and_remove(self: LocalStorage, path: str) -> Any:
+        found = survey(self, path)
         (folder / "b").unlink()
         return found
 
-    monkeypatch.setattr(LocalStorage, "find", find_and_remove)
+    monkeypatch.setattr(LocalStorage, "survey", survey_and_remove)
     with pytest.raises(InputNotFound, match="something removes files from the input"):
         plan_of(job(tmp_path))
     assert storage_for(str(tmp_path)).listing(f"{tmp_path}/out") == []

@@ -65,6 +65,8 @@ class PlanFile(Generic[P]):
             notes=[],
             tree=None,
             seconds=0,
+            seconds_after=0.0,
+            write_share=0.0,
         )
         return xxhash.xxh3_64_hexdigest(msgspec.json.encode(_replaced(plan, job=job, summary=summary)))
 
