@@ -24,6 +24,12 @@ def test_what_fits_stays_in_memory(bench: Bench, events: Path) -> None:
     assert re.search(r"^Spilled +nothing$", outcome.err, re.MULTILINE)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_sent_is_what_went_to_other_workers(bench: Bench, events: Path, workers: int) -> None:
+    end = bench.complete(bench.job(HASH, events, {"partitions": 6}), workers=workers)
+    assert (end.bytes_sent > 0) is (workers > 1)
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 500 MiB in memory."""
