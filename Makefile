@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte test-clouds lint types format crds docs bench bench-recovery bench-rechunk simulate lock clean
+.PHONY: help setup demo test test-flyte test-clouds lint types format crds docs bench bench-recovery bench-rechunk simulate cluster e2e image lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -90,7 +90,7 @@ simulate: $(READY) ## Run whole jobs under random faults (SEED=123 SCHEDULES=1: 
 	@$(BIN)/python -m tests.simulation.scenario $(SEED) $(SCHEDULES) --without "$(WITHOUT)"
 
 cluster: $(READY) ## Make a real Kubernetes cluster on this machine, with S3 and the image, and leave it up
-	@$(BIN)/python -m e2e.harness.cluster
+	@$(BIN)/python -m e2e.harness.make
 
 e2e: $(READY) ## Run everything on a real cluster: KUBECONFIG's, or a local one (E2E="-m core": the few that matter most)
 	@$(BIN)/pytest e2e -v --durations=0 $(E2E)

@@ -34,7 +34,7 @@ trap 'exit 130' INT TERM
 log=$(mktemp)
 start=$SECONDS
 made=0
-timeout --kill-after=30 "${E2E_MINUTES:-13}m" .venv/bin/python -m e2e.harness.cluster >"$log" 2>&1 || made=$?
+timeout --kill-after=30 "${E2E_MINUTES:-13}m" .venv/bin/python -m e2e.harness.make >"$log" 2>&1 || made=$?
 if [ "$made" != 0 ]; then
     why=$(grep . "$log" | tail -1 | cut -c1-300)
     [ "$made" != 124 ] || why="it takes longer than ${E2E_MINUTES:-13} minutes"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import helm as programs
 
 from e2e.harness.kubectl import Kubectl
 from e2e.harness.process import run
+from e2e.harness.progress import Progress, Step
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "e2e" / "cluster"
@@ -35,7 +37,7 @@ class Cluster:
     image: str
     storage: Storage
     local: bool
-    state: Path = Path(os.environ.get("E2E_STATE", "/var/lib/shuffle-e2e"))
+    state: Path = field(default_factory=lambda: _state())
 
     @property
     def kubectl(self) -> Kubectl:
@@ -51,18 +53,58 @@ class Cluster:
 
 
 def start() -> Cluster:
-    """Everything up: takes about a minute where binaries and images are in the cache, ten where they are not."""
+    """KUBECONFIG's cluster, or the local one, made where it is not up: see `make`."""
+    given = os.environ.get("KUBECONFIG")
+    if given and Path(given) != admin():
+        return _given(Path(given), programs.install(programs.cache() / "bin"))
+    return make(progress())
+
+
+def make(told: Progress) -> Cluster:
+    """The local one, everything up: about a minute where programs and images are in the cache, ten where not."""
+    told.next()
     folder = programs.install(programs.cache() / "bin")
-    if given := os.environ.get("KUBECONFIG"):
-        return _given(Path(given), folder)
-    run([SCRIPTS / "up.sh"], timeout=3000)
-    archive = run([SCRIPTS / "image.sh", "build", LOCAL_IMAGE], timeout=1200).strip()
-    inside = run([SCRIPTS / "s3.sh"], timeout=900).strip()
-    run([SCRIPTS / "image.sh", "load", archive], timeout=600)
+    told.next()
+    told.run([SCRIPTS / "build.sh"], timeout=2700)
+    told.next()
+    told.run([SCRIPTS / "up.sh"], timeout=600)
+    told.next()
+    archive = told.run([SCRIPTS / "image.sh", "build", LOCAL_IMAGE], timeout=1200).strip()
+    told.next()
+    inside = told.run([SCRIPTS / "s3.sh"], timeout=900).strip()
+    told.next()
+    told.run([SCRIPTS / "image.sh", "load", archive], timeout=600)
     outside = f"http://127.0.0.1:{os.environ.get('E2E_S3_PORT', '27480')}"
     storage = Storage(inside, outside, "shuffle", "shuffle-secret")
-    kubeconfig = Path(os.environ.get("E2E_STATE", "/var/lib/shuffle-e2e")) / "admin.kubeconfig"
-    return Cluster(kubeconfig, folder, LOCAL_IMAGE, storage, local=True)
+    return Cluster(admin(), folder, LOCAL_IMAGE, storage, local=True)
+
+
+def progress(*further: Step) -> Progress:
+    """The steps of `make`, and further ones. How long they take depends on what the cache has already."""
+    cache = programs.cache()
+    has = {name: (cache / "bin" / name).exists() for name in ("helm", "VERSION")}
+    layers = any((cache / "image").glob("deps-*.tar"))
+    ceph = shutil.which("radosgw") is not None
+    return Progress(
+        [
+            Step("fetch helm and kubectl", 0 if has["helm"] else 20),
+            Step("Kubernetes from the cache" if has["VERSION"] else "compile Kubernetes", 1 if has["VERSION"] else 450),
+            Step("start the control plane and the nodes", 25 if has["VERSION"] else 50),
+            Step(f"build the image {LOCAL_IMAGE}", 15 if layers else 60),
+            Step("start the S3 server" if ceph else "install and start the S3 server", 10 if ceph else 45),
+            Step("load the image into the nodes", 8),
+            *further,
+        ]
+    )
+
+
+def admin() -> Path:
+    """The local cluster's kubeconfig; there is none before it is made."""
+    return _state() / "admin.kubeconfig"
+
+
+def _state() -> Path:
+    return Path(os.environ.get("E2E_STATE", "/var/lib/shuffle-e2e"))
 
 
 def _given(kubeconfig: Path, folder: Path) -> Cluster:
@@ -77,9 +119,3 @@ def _given(kubeconfig: Path, folder: Path) -> Cluster:
 def stop() -> None:
     """Takes the local cluster down."""
     run([SCRIPTS / "down.sh"], timeout=300)
-
-
-if __name__ == "__main__":  # `make cluster`
-    up = start()
-    print(f"export KUBECONFIG={up.kubeconfig} PATH={up.programs}:$PATH")
-    print(f"# image {up.image}; S3 for pods {up.storage.inside}, from here {up.storage.outside}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.harness.cluster import PROJECT, Cluster
+from e2e.harness.guide import values as image_values
 from e2e.harness.kubectl import Kubectl, Object
 from e2e.harness.waiting import until
 
@@ -33,9 +34,7 @@ class Operator:
 
     def install(self, **values: str) -> None:
         """Installs or upgrades, and waits until it is ready. The definition is applied as the chart's notes say."""
-        registry, _, rest = self.cluster.image.rpartition("/")
-        repository, _, tag = rest.partition(":")
-        given = {"image.registry": registry, "image.repository": repository, "image.tag": tag, "scope": "Cluster"}
+        given = {**image_values(self.cluster.image), "scope": "Cluster"}
         given["networkPolicy.enabled"] = str(self.isolates).lower()
         settings = [f"--set={key}={value}" for key, value in {**given, **values}.items()]
         # The tag stays when the image changes: without this the pod would, too.

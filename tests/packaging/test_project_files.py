@@ -93,6 +93,9 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.
 def test_every_make_target_that_the_pages_name_exists() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {"setup", "demo", "test", "lint", "types", "crds", "docs", "bench", "e2e", "clean"} <= targets
+    phony = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert phony is not None
+    assert {name for name in targets if (PROJECT / name).is_dir()} <= set(phony[1].split())  # never "up to date"
     for page in tool("check_links").pages():
         named = set(re.findall(r"(?:^|`|    )make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, page
