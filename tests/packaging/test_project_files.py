@@ -82,6 +82,13 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert [problem for page in pages for problem in links.broken(page)] == []
 
 
+def test_every_page_is_in_the_readmes_list_once() -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"\]\((docs/[^)#]+\.md)\)", text.partition("\n## Documentation\n")[2])
+    pages = [path.relative_to(PROJECT).as_posix() for path in tool("check_links").pages()]
+    assert sorted(listed) == sorted(p for p in pages if p.startswith("docs/") and "/decisions/" not in p)
+
+
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = tool("check_links")
     monkeypatch.setattr(links, "ROOT", tmp_path)
