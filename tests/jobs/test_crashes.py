@@ -166,12 +166,45 @@ def test_the_trail_of_a_process_that_died(tmp_path: Path, number: signal.Signals
     assert trail.read(path) == "reading /in/bad name"
 
 
+MANY_THREADS = """
+import os, sys, threading
+from pathlib import Path
+from shuffle_worker import trail
+trail.keep(Path(sys.argv[1]), stacks=False)
+begun = threading.Semaphore(0)
+def deep(left):
+    if left:
+        return deep(left - 1)
+    begun.release()
+    threading.Event().wait()
+for _ in range(30):
+    threading.Thread(target=deep, args=(50,), daemon=True).start()
+    begun.acquire()
+with trail.at("making the plan"), trail.at("reading /in/003.parquet"):
+    os.abort()
+"""
+
+
+def test_the_end_of_a_trail_is_enough_in_a_container(tmp_path: Path) -> None:
+    """Kubernetes keeps the last 4,096 bytes of it; the stacks of all threads are far more."""
+    from shuffle_worker import trail
+
+    path = tmp_path / "trail"
+    ended = subprocess.run([sys.executable, "-c", MANY_THREADS, str(path)], check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGABRT, ended.stderr
+    assert len(ended.stderr) > 4096
+    assert b"Fatal Python error: Aborted" in ended.stderr
+    assert trail.said(path.read_bytes()[-4096:].decode()) == "reading /in/003.parquet"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", ""),
         ("reading a\t7f\n", "reading a"),
         ("reading a\t7f\nreading b\t80\n", "one of these: reading a, reading b"),
+        ("making the plan\t7f\nreading a\t7f\n", "reading a"),
+        ("making the plan\t0\nreading a\t0\n", "one of these: making the plan, reading a"),
         ("reading a\t7f\nreading b\t80\nCurrent thread 0x000000000000007f (most recent call first):\n", "reading a"),
         (
             "reading a\t7f\nreading b\t80\nCurrent thread 0x0000000000000099 [x] (most recent",

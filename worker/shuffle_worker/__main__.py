@@ -46,7 +46,7 @@ def main() -> int:
         return CONFIGURATION_EXIT
     log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
     if config.trail:
-        trail.keep(Path(config.trail))
+        trail.keep(Path(config.trail), stacks=not in_container())
     try:
         return asyncio.run(run_worker(config))
     except InvalidSpec as error:

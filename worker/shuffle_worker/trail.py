@@ -6,7 +6,8 @@ what is in hand at every moment. A launcher reads it after the death of its work
 that of the process that makes the plan. Where no trail is kept, `at` does nothing.
 
 Several threads have files in hand at once. When the process crashes, Python's fault handler adds to the trail which of
-them it was.
+them it was. Not in a container: Kubernetes keeps the last 4,096 bytes of a trail, and the stacks of all threads are
+more, so they go to standard error there.
 
 Memory: a text for each file that is in hand. It costs two small writes for each file that is opened.
 """
@@ -18,6 +19,7 @@ import faulthandler
 import itertools
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +39,9 @@ _CRASHED = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
 class _Trail:
     """Lines of `what<TAB>thread`, the newest last. The first bytes of the file; what a crash adds comes after them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, stacks: bool) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._crash = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._crash = os.open(path, os.O_WRONLY | os.O_APPEND) if stacks else sys.stderr.fileno()
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._lines: dict[int, bytes] = {}
@@ -73,12 +75,13 @@ class _Trail:
 _kept: _Trail | None = None
 
 
-def keep(path: Path) -> None:
-    """Begin a trail for this process, once. Where the file cannot be written, none is kept."""
+def keep(path: Path, *, stacks: bool = True) -> None:
+    """Begin a trail for this process, once. Where the file cannot be written, none is kept. stacks: what a crash adds
+    goes to the trail, for a reader who gets all of it; else to standard error."""
     global _kept
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _kept = _Trail(path)
+        _kept = _Trail(path, stacks=stacks)
 
 
 def end() -> None:
@@ -121,7 +124,10 @@ def said(text: str) -> str:
         mine = [what for what, thread in found if thread == number]
         if mine:
             return mine[-1]
-    every = list(dict.fromkeys(what for what, _ in found))
+    last = {
+        thread: at for at, (_, thread) in enumerate(found)
+    }  # what a thread began later is within what it began before
+    every = list(dict.fromkeys(what for at, (what, thread) in enumerate(found) if thread == "0" or last[thread] == at))
     if len(every) <= 1:
         return "".join(every)
     more = ", or another" if len(every) > MOST_NAMED else ""
