@@ -67,6 +67,25 @@ async def test_counters_survive_when_operator_and_workers_go_at_once(stage: Stag
             assert "before a new operator took the job over" in after["message"]
 
 
+async def test_bytes_that_are_read_again_are_explained_at_0_percent_too(stage: Stage, puppets: Puppets) -> None:
+    """As where the last thing that the operator before saw was a worker that left with all that it held."""
+    await half_way(stage, puppets, progress=0, bytes={"read": 40_580_000, "sent": 500, "spilled": 7, "written": 0})
+    for name in list(stage.pods()):
+        await stage.kube.delete(PODS, NAMESPACE, name)
+    await stage.until(lambda: not stage.pods())
+    seen: list[str] = []
+    stage.kube.listeners.append(
+        lambda _kind, kind, body: seen.append(body["status"]["message"]) if kind == JOBS else None
+    )
+    await stage.start(kubelet=False)
+    await stage.until(lambda: stage.status()["workers"]["lost"] == 2)
+    puppets.hold.set()
+    await until_phase(stage, "Complete")
+    told = [said for said in seen if said.startswith("Transferring: ") and " splits, " in said]
+    assert told, seen
+    assert all("; 38.7 MiB had been read before a new operator took the job over" in said for said in told), told
+
+
 async def test_workers_that_went_meanwhile_are_counted_by_how_they_ended(stage: Stage, puppets: Puppets) -> None:
     await half_way(stage, puppets)
     puppets._tasks["sorted-w-0-0"].cancel()

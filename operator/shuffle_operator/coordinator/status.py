@@ -164,7 +164,16 @@ def _sentence(machine: Coordinator, now: float) -> str:
         return f"Complete: {rows} in {files}, {readable(totals.bytes_written)}"
     else:
         return f"{machine.phase}: {workers}{_trouble(machine)}"
-    return text + _remaining(machine, now) + machine.setback.sentence + _trouble(machine)
+    behind = machine.setback.sentence or _read_before(machine, totals.bytes_read)
+    return text + _remaining(machine, now) + behind + _trouble(machine)
+
+
+def _read_before(machine: Coordinator, read: int) -> str:
+    """Why fewer bytes are told than were before: a coordinator begins with none, whatever the status says."""
+    before = machine.earlier.bytes_read
+    if machine.phase is not Phase.TRANSFERRING or read >= before:
+        return ""
+    return f"; {readable(before)} had been read before a new operator took the job over"
 
 
 def _trouble(machine: Coordinator) -> str:
