@@ -35,14 +35,16 @@ def test_out_of_memory(submit: Submit, faults: Faults, slowly: None) -> None:
 
 
 def test_scratch_over_its_limit(submit: Submit, faults: Faults, slowly: None, as_local: Compare) -> None:
-    """The kubelet evicts the pod; that is a disruption, and said to be one."""
+    """The kubelet evicts the pod; that is a failure of the job's own, and the job goes on with another one."""
     job = submit("filler", REPARTITION, workers={"scratch": {"sizeLimit": "64Mi"}})
     job.until_phase("Transferring")
     running = until("workers run", lambda: len(job.running()) == 3 and job.running(), seconds=60)
     faults.fill(running[0], "scratch", 128 << 20)
     until("it is said", lambda: any("scratch" in said for said in job.events()), seconds=90, said=job.told)
-    job.complete(seconds=400)
+    status = job.complete(seconds=400)
     as_local(job)
+    assert (status["lastFailure"]["reason"], status["failures"]) == ("OutOfDisk", 1), job.told()
+    assert "workers.scratch.sizeLimit" in status["lastFailure"]["message"]
 
 
 def test_bad_credentials(submit: Submit, kubectl: Kubectl, bucket: Bucket) -> None:

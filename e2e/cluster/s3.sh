@@ -3,6 +3,8 @@
 # plane's network namespace. Prints the address that pods use; the caller's is http://127.0.0.1:$E2E_S3_PORT. Can be run
 # again. down.sh ends it.
 #
+#   s3.sh away    ends the gateway alone, as in an outage: its store stays, and running this again brings it back
+#
 # E2E_S3_PORT   its port on the caller's loopback
 # E2E_S3_SIZE   of its store, a sparse file
 #
@@ -24,6 +26,7 @@ enter=(nsenter --net="/run/netns/$CP_NS" --)
 export CEPH_CONF=$dir/ceph.conf CEPH_ARGS=
 
 [ -e "/run/netns/$CP_NS" ] || die "the cluster is not up: up.sh first"
+[ "${1:-}" != away ] || { stop s3-rgw; exit 0; }
 if ! command -v radosgw >/dev/null || ! command -v ceph-osd >/dev/null; then
     say "installing Ceph"
     install_packages ceph-mon ceph-osd ceph-common ceph-base radosgw

@@ -51,6 +51,11 @@ class Cluster:
         assert self.local
         return run([SCRIPTS / "node.sh", action, node.removeprefix("n"), *arguments])
 
+    def s3(self, *arguments: str) -> str:
+        """e2e/cluster/s3.sh: `away` ends the server, nothing starts it."""
+        assert self.local
+        return run([SCRIPTS / "s3.sh", *arguments])
+
 
 def start() -> Cluster:
     """KUBECONFIG's cluster, or the local one, made where it is not up: see `make`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,29 @@ from e2e.harness.cluster import Cluster
 from e2e.harness.kubectl import Object
 from e2e.harness.process import run
 from e2e.harness.waiting import until
+
+ATTACH, POKE_USER, DETACH, WALL = 16, 6, 17, 0x40000000
+ORIG_RAX, RIP = 15 * 8, 16 * 8
+"""Of ptrace(2) and struct user, on x86-64."""
+
+
+def derail(pid: int) -> None:
+    """Let a process go on at address 0."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    libc.ptrace.restype = ctypes.c_long
+
+    def ptrace(request: int, at: int = 0, value: int = 0) -> None:
+        if libc.ptrace(request, pid, at, value) < 0:
+            raise OSError(ctypes.get_errno(), f"ptrace {request} of {pid}")
+
+    ptrace(ATTACH)
+    try:
+        os.waitpid(pid, WALL)
+        ptrace(POKE_USER, ORIG_RAX, (1 << 64) - 1)  # no system call is to be begun again
+        ptrace(POKE_USER, RIP, 0)
+    finally:
+        ptrace(DETACH)
 
 
 @dataclass(frozen=True)
@@ -31,6 +55,20 @@ class Faults:
     def kill(self, pod: Object) -> None:
         """The process ends at once, as if it had crashed; the pod is still there."""
         os.kill(self.process(pod), signal.SIGKILL)
+
+    def crash(self, pod: Object) -> None:
+        """The process runs into a bad address (SIGSEGV). A signal that is sent would not do: a container's first
+        process outlives those."""
+        derail(self.process(pod))
+
+    @contextlib.contextmanager
+    def store_away(self) -> Iterator[None]:
+        """Nothing answers at the S3 server's address for a while."""
+        self.cluster.s3("away")
+        try:
+            yield
+        finally:
+            self.cluster.s3()
 
     def squeeze(self, pod: Object) -> None:
         """Its memory limit becomes what it uses now: the kernel ends it at the next page."""
