@@ -74,6 +74,7 @@ class Puppet:
     leases: list[Lease] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     full: str = ""
+    trouble: str = ""
 
     def __post_init__(self) -> None:
         self.known = Membership(self.number, self.incarnation)
@@ -114,6 +115,7 @@ class Puppet:
             free,
             leaving=leaving,
             full=self.full,
+            trouble=self.trouble,
         )
         orders, actions = self.play.machine.sync(message, self.play.now)
         self.play.did(actions)

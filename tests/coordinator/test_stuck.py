@@ -59,6 +59,27 @@ def test_a_worker_that_does_not_take_its_view_is_replaced() -> None:
     assert replaced(p) == [1]
 
 
+def test_a_worker_that_waits_for_a_store_is_not_stuck() -> None:
+    """It holds a lease, or loads the plan; a store may be away for longer than either may take."""
+    p, (one, two) = transferring()
+    one.ask()
+    one.trouble = two.trouble = "reading s3://bucket/a: the store does not answer"
+    for _ in range(int(2 * Settings().stall / 5)):
+        p.later(5.0)
+        one.sync(free=0)
+        two.sync(free=0)
+        two.epoch = -1
+    assert replaced(p) == []
+    two.trouble = ""  # from here on it has as long as any other
+    for step in range(int(STALL / 5) + 3):
+        assert step * 5 > STALL - 5 or replaced(p) == []
+        p.later(5.0)
+        one.sync(free=0)
+        two.sync(free=0)
+        two.epoch = -1
+    assert replaced(p) == [1]
+
+
 def test_groups_of_a_lost_owner_that_nobody_has_room_for_fail_the_job() -> None:
     p, (one, two) = transferring()
     wait(p, [one, two], 5.0)

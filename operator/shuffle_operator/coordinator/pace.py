@@ -111,12 +111,15 @@ class Pace:
 
     def stuck(self, live: Live, now: float) -> str:
         """Why it is of no use, "" where it is: it holds a lease and has made no step for too long, or others wait for
-        it to store what they sent, or to learn what it owns. To be asked at every report of it."""
+        it to store what they sent, or to learn what it owns. To be asked at every report of it. Who waits for a store
+        that is away is not stuck: a new worker would wait as well, and the wait has a bound of its own."""
         counters = live.counters
         if counters.beats != live.beats or not live.holding:
             live.beats, live.beat_at = counters.beats, now
         if counters.stored_calls != live.stored_calls or not counters.storing:
             live.stored_calls, live.stored_at = counters.stored_calls, now
+        if live.trouble:
+            live.beat_at = live.behind_since = now
         s = self.settings
         if now - live.beat_at > s.stall:
             return f"it made no progress for {s.stall:.0f} s"
