@@ -39,7 +39,7 @@ async def failed(bench: Bench, source: Path, meddle: Meddle, **output: Any) -> S
     end, _ = await run_watched(bench, job, meddle)
     assert end.phase == "Failed"
     assert not end.refusal  # so that the exit code is 1
-    assert not end.left_behind
+    assert not end.left_behind, end.message
     return end
 
 

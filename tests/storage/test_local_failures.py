@@ -117,3 +117,9 @@ def test_removing_keeps_folders_that_hold_something(tmp_path: Path) -> None:
     storage.put(str(tmp_path / "out" / "_shuffle-1" / "plan"), b"x")
     storage.remove([str(tmp_path / "out" / "_shuffle-1" / "plan")])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["keep"]
+
+
+def test_nothing_is_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("something else")
+    for folder in ("file", "file/below"):
+        assert LocalStorage().listing(f"{tmp_path}/{folder}") == []

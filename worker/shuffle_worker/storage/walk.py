@@ -116,7 +116,8 @@ class _Walk:
             with os.scandir(folder) as found:
                 yield from found
         except OSError as error:
-            if isinstance(error, FileNotFoundError) or (isinstance(error, PermissionError) and not self._data):
+            gone = isinstance(error, (FileNotFoundError, NotADirectoryError))  # replaced by a file: nothing is below
+            if gone or (isinstance(error, PermissionError) and not self._data):
                 if folder == first:
                     raise
                 return
