@@ -176,8 +176,9 @@ async def test_a_seed_that_is_none_keeps_the_operator_from_being_ready(
 ) -> None:
     await stage.kube.create(SECRETS, OPERATORS, {"metadata": {"name": SEED[2]}, "data": {"seed": "AAAA"}})
     starting = asyncio.create_task(stage.start(kubelet=False))
-    while "delete it" not in caplog.text:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while "delete it" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     assert stage.operator is not None
     assert not stage.operator.ready.is_set()
     await stage.kube.delete(*SEED)

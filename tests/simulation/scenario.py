@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from multiprocessing import get_context
 
@@ -135,14 +136,24 @@ def _faults(faults: Faults) -> str:
     return "faults: " + ", ".join(f"{name} {value:.3g}" for name, value in there if value and name != "most_kills")
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the log of what runs: the trace says it all."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 BATCH = 50
 """Schedules that a process is given at a time."""
 
 
 def _first_wrong(first: int, count: int, guard: str) -> tuple[int, str, list[str]] | None:
     """Seed, message and trace of the first of these that goes wrong."""
-    logging.disable()  # the trace says it all
-    with without(guard):
+    with quiet(), without(guard):
         for seed in range(first, first + count):
             try:
                 check(seed)
@@ -174,7 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     it.add_argument("--without", default="", choices=["", *GUARDS], help="switch a guard off")
     it.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="(default: one a core)")
     options = it.parse_args(arguments)
-    logging.disable()
+    with quiet():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.count == 1:
         with without(options.without):
             return _replay(options.seed, options.without)
