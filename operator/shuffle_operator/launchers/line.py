@@ -13,9 +13,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from shuffle_operator.api.quantities import BadQuantity, parse_cpu
+from shuffle_operator.api.quantities import BadQuantity, parse
 from shuffle_operator.launchers.pauses import Pauses
 
 Object = dict[str, Any]
@@ -49,27 +50,15 @@ def too_large(message: str) -> bool:
     return any(amount > limited[name] for name, amount in parts.get("requested", {}).items() if name in limited)
 
 
-def _amounts(text: str) -> dict[str, float]:
+def _amounts(text: str) -> dict[str, Decimal]:
     amounts = {}
     for pair in filter(None, text.split(",")):
         name, _, quantity = pair.partition("=")
         try:
-            amounts[name] = _number(quantity)
-        except (BadQuantity, ValueError):
+            amounts[name] = parse(quantity)
+        except BadQuantity:
             continue
     return amounts
-
-
-_SUFFIXES = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50}
-_DECIMAL = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-
-
-def _number(quantity: str) -> float:
-    """Of any quantity of Kubernetes': 500m, 2, 1Gi, 1500M."""
-    for suffix, factor in {**_SUFFIXES, **_DECIMAL}.items():
-        if quantity.endswith(suffix):
-            return float(quantity.removesuffix(suffix)) * factor
-    return parse_cpu(quantity) if quantity.endswith("m") else float(quantity)
 
 
 @dataclass(slots=True)

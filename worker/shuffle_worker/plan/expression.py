@@ -85,7 +85,7 @@ class Call:
         return ANY
 
 
-_COMPARE: dict[str, str] = {
+COMPARE: dict[str, str] = {
     "=": "equal",
     "!=": "not_equal",
     "<": "less",
@@ -107,7 +107,7 @@ class Compare:
         self._right = right
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        return _of(_COMPARE[self._operator], self._left.values(batch), self._right.values(batch))
+        return _of(COMPARE[self._operator], self._left.values(batch), self._right.values(batch))
 
     @property
     def constant(self) -> Scalar | None:
@@ -276,6 +276,7 @@ def _interval(operator: str, low: Comparable, high: Comparable, one: Comparable)
 
 __all__ = [
     "ANY",
+    "COMPARE",
     "FLIPPED",
     "And",
     "Call",

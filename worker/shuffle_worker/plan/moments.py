@@ -10,7 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from shuffle_worker.plan.arrow import Scalar, Values, call, scalar
-from shuffle_worker.plan.expression import Call, Compare, Constant, Expression, Known
+from shuffle_worker.plan.expression import COMPARE, FLIPPED, Call, Compare, Constant, Expression, Known
 from shuffle_worker.plan.literals import in_zone, whole
 from shuffle_worker.plan.statistics import NANOS
 
@@ -45,10 +45,10 @@ def compared(operator: str, left: Expression, right: Expression) -> Expression |
     if isinstance(right, Constant):
         return with_constant(operator, left, right.value)
     if isinstance(left, Constant):
-        return with_constant(_FLIPPED[operator], right, left.value)
+        return with_constant(FLIPPED[operator], right, left.value)
     fine, coarse = nanos_of(left.type), nanos_of(right.type)
     if fine > coarse:
-        return compared(_FLIPPED[operator], right, left)
+        return compared(FLIPPED[operator], right, left)
     times = coarse // fine
     return Call(pa.bool_(), lambda mine, theirs: _divided(operator, mine, theirs, times), left, right)
 
@@ -75,17 +75,6 @@ def with_nanos(operator: str, operand: Expression, nanos: int) -> Expression:
     return Compare(operator, operand, Constant(stored.cast(kind)))
 
 
-_FLIPPED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_COMPARE = {
-    "=": "equal",
-    "!=": "not_equal",
-    "<": "less",
-    "<=": "less_equal",
-    ">": "greater",
-    ">=": "greater_equal",
-}
-
-
 def _divided(operator: str, fine: Values, coarse: Values, times: int) -> Values:
     """fine, coarse: columns of two units, one of which is `times` the other."""
     mine, theirs = _numbers(fine), _numbers(coarse)
@@ -98,9 +87,9 @@ def _divided(operator: str, fine: Values, coarse: Values, times: int) -> Values:
         same = _of("and_", call("equal", below, theirs), exact)
         return same if operator == "=" else _of("invert", same)
     if operator in ("<", ">="):  # less than theirs: its whole part is, for what is beyond that is less than one unit
-        return _of(_COMPARE[operator], below, theirs)
+        return _of(COMPARE[operator], below, theirs)
     above = call("add", below, call("cast", call("invert", exact), pa.int64()))
-    return _of(_COMPARE[operator], above, theirs)
+    return _of(COMPARE[operator], above, theirs)
 
 
 def _of(function: str, *arguments: Values) -> Values:
