@@ -120,6 +120,15 @@ def test_consolidated_metadata_that_nobody_understands_is_passed_over(store: Pat
     assert any("a cannot be read in it" in note for note in notes)
 
 
+@pytest.mark.parametrize("text", ['{"metadata": {', "[]", "\x00"])
+def test_consolidated_metadata_that_is_damaged_is_passed_over(store: Path, text: str) -> None:
+    if not (store / ".zmetadata").exists():
+        pytest.skip("in format 3 the copy is a part of the store's own document")
+    (store / ".zmetadata").write_text(text)
+    found, _ = run(store)
+    assert found["a"][...].tolist() == [1, 2, 3, 4]
+
+
 def test_a_store_that_cannot_be_listed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As most over HTTP: consolidated metadata says where to look, the arrays' own documents what is there."""
     monkeypatch.setattr("shuffle_worker.arrays.hierarchy.folders", lambda storage, folder: [])

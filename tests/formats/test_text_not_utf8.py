@@ -32,11 +32,16 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def ran(
-    source: Path, operation: dict[str, Any], output: dict[str, Any] | None = None, filter_: str = ""
+    source: Path,
+    operation: dict[str, Any],
+    output: dict[str, Any] | None = None,
+    filter_: str = "",
+    columns: list[str] | None = None,
 ) -> list[bytes | None]:
     """The bytes of the first column of the output."""
     out = source.parent / "out"
-    given = {"path": str(source), **({"filter": filter_} if filter_ else {})}
+    given: dict[str, Any] = {"path": str(source), **({"filter": filter_} if filter_ else {})}
+    given |= {"columns": columns} if columns else {}
     sides = [{"name": side, "path": str(source)} for side in ("l", "r")] if "join" in operation else []
     to = {"path": str(out), "partitions": 1, "format": "Feather", **(output or {})}
     carry_out(job_of(given, to, operation, inputs=sides), source.parent / "scratch")
@@ -95,10 +100,11 @@ def test_a_filter_that_needs_characters_names_the_file(source: Path) -> None:
         ran(source, {"repartition": {}}, filter_="UPPER(c) = 'OK'")
 
 
+@pytest.mark.parametrize("columns", [None, ["c"]], ids=["all", "alone"])
 @pytest.mark.parametrize("name", ["CSV", "JSON"])
-def test_formats_of_characters_refuse_it(source: Path, name: str) -> None:
+def test_formats_of_characters_refuse_it(source: Path, name: str, columns: list[str] | None) -> None:
     with refused(DataError, "'c'", "UTF-8", name):
-        ran(source, {"repartition": {}}, {"format": name})
+        ran(source, {"repartition": {}}, {"format": name}, columns=columns)
     assert not list((source.parent / "out").rglob("part-*"))
 
 

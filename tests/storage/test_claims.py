@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from shuffle_worker.errors import OutputExists
+from shuffle_worker.arrays import commit as arrays_commit
+from shuffle_worker.errors import AccessDenied, JobError, OutputExists, StorageUnavailable
 from shuffle_worker.owner import Owner, hold, is_alive, this_process
+from shuffle_worker.plan.planner import check_output
 from shuffle_worker.protocol.messages import Input, Job, Output, Rechunk, Repartition
-from shuffle_worker.storage import storage_for
+from shuffle_worker.storage import LocalStorage, storage_for
 from shuffle_worker.writers.claim import Mark, begin_replacing, check_others, claim, notes_on, others_in, sweep
 from shuffle_worker.writers.commit import undo
 
@@ -66,18 +68,20 @@ def test_a_machine_that_was_started_again_runs_nothing_of_before(monkeypatch: py
     assert is_alive(before) is False
 
 
-def job(path: Path, uid: str = "mine", overwrite: bool = True) -> Job:
+def job(path: Path, uid: str = "mine", overwrite: bool = True, operation: Any = None) -> Job:
     return Job(
-        uid=uid, name="test", operation=Repartition(), inputs=[Input(paths=["in"])],
+        uid=uid, name="test", operation=operation or Repartition(), inputs=[Input(paths=["in"])],
         output=Output(path=str(path), overwrite=overwrite), workers=1, memory=1 << 30,
     )  # fmt: skip
 
 
-def staged(output: Path, uid: str, owner: Owner | None, *names: str, overwrite: bool = True) -> None:
+def staged(
+    output: Path, uid: str, owner: Owner | None, *names: str, overwrite: bool = True, arrays: bool = False
+) -> None:
     folder = output / f"_shuffle-{uid}"
     folder.mkdir(parents=True)
     if owner is not None:
-        (folder / "owner").write_bytes(msgspec.json.encode(Mark("theirs", overwrite, False, owner)))
+        (folder / "owner").write_bytes(msgspec.json.encode(Mark("theirs", overwrite, arrays, owner)))
     for name in names:
         (folder / name).write_bytes(b"")
 
@@ -125,6 +129,47 @@ def test_a_claim_removes_what_is_dead_and_nothing_else(tmp_path: Path) -> None:
         "_shuffle-elsewhere/plan", "_shuffle-mine/owner",
     ]  # fmt: skip
     assert len(notes_on(asked, look(tmp_path, asked))) == 1
+
+
+@pytest.mark.parametrize("arrays", [False, True], ids=["tables", "arrays"])
+@pytest.mark.parametrize("overwrite", [False, True], ids=["Fail", "Overwrite"])
+@pytest.mark.parametrize("whole", ["_SUCCESS", "_shuffle-later/replacing"])
+def test_a_whole_output_is_nobodys_leftover(tmp_path: Path, arrays: bool, overwrite: bool, whole: str) -> None:
+    """A run that was killed right after its end, or whose place a later job has taken, left no files but its mark."""
+    output = ["part-00000.parquet", "_manifest.json"] if not arrays else ["zarr.json", "a/c/0/0", "_manifest.json"]
+    staged(tmp_path, "dead", other(started=1), "plan", overwrite=False, arrays=arrays)
+    for name in (*output, whole):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"{}")
+    asked = job(tmp_path, overwrite=overwrite, operation=Rechunk(chunks={}) if arrays else Repartition())
+    before = there(tmp_path)
+    ending, remove = (arrays_commit.check_output, arrays_commit.undo) if arrays else (check_output, undo)
+    if overwrite and whole == "_SUCCESS":
+        claim(asked, storage_for(str(tmp_path)), HERE, ending, remove)
+        assert there(tmp_path) == sorted([*output, whole, "_shuffle-mine/owner"])
+        return
+    with pytest.raises(OutputExists):
+        claim(asked, storage_for(str(tmp_path)), HERE, ending, remove)
+    assert there(tmp_path) == before
+
+
+def test_a_commit_that_nobody_ended_is_known_before_the_work(tmp_path: Path) -> None:
+    staged(tmp_path, "cluster", None, "plan", "replacing")
+    with pytest.raises(OutputExists, match=r"If nothing writes there any more, remove .*/_shuffle-cluster"):
+        look(tmp_path, job(tmp_path))
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), AccessDenied("no right")])
+def test_a_mark_that_cannot_be_reached_is_no_missing_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: JobError
+) -> None:
+    def read(storage: LocalStorage, path: str) -> bytes:
+        raise error
+
+    staged(tmp_path, "living", HERE, "plan")
+    monkeypatch.setattr(LocalStorage, "read", read)
+    with pytest.raises(type(error)):
+        look(tmp_path, job(tmp_path))
 
 
 def test_a_run_that_was_given_up_is_over_although_its_process_lives(tmp_path: Path) -> None:

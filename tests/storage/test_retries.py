@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shuffle_worker.errors import AccessDenied, StorageUnavailable
-from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, retried
+from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, bounds, retried
 
 
 class Clock:
@@ -40,6 +40,14 @@ def test_a_busy_store_is_outlasted() -> None:
     assert retried(call, lambda: STEADY, clock.sleep, clock) == "done"  # type: ignore[arg-type]
     assert len(calls) == 7
     assert clock.now < STEADY.seconds
+
+
+def test_a_day_of_patience_is_kept_to_its_end() -> None:
+    clock, day = Clock(), 86_400.0
+    _, call = busy(1 << 20, 0.01, clock)
+    with pytest.raises(StorageUnavailable, match="busy"):
+        retried(call, lambda: bounds(day, STEADY), clock.sleep, clock)  # type: ignore[arg-type]
+    assert day - STEADY.cap - 1 < clock.now < day + STEADY.cap + 1
 
 
 def test_tries_are_bounded_and_counted_in_the_message() -> None:

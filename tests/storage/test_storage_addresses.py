@@ -11,6 +11,7 @@ from fsspec.registry import _registry  # type: ignore[import-untyped]
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.protocol.messages import Storage as Settings
 from shuffle_worker.storage import FsspecStorage, LocalStorage, storage_for, urls
+from shuffle_worker.storage.s3_errors import shown
 from shuffle_worker.storage.s3_settings import client_options
 
 
@@ -128,3 +129,9 @@ def test_s3_clients_ask_for_checksums_only_where_required() -> None:
     assert made["config_kwargs"]["s3"] == {"addressing_style": "path"}
     assert made["client_kwargs"] == {"region_name": "eu"}
     assert made["endpoint_url"] == "http://h:1"
+
+
+@pytest.mark.parametrize("uid", ["8682148ae3", "3f2c0a1b-9d1e-4c55-8f00-0a1b2c3d4e5f"])
+def test_what_lies_in_a_staging_folder_is_named_as_the_output(uid: str) -> None:
+    assert shown(f"s3://b/out/_shuffle-{uid}/group-00000.json") == "s3://b/out/"
+    assert shown(f"s3://b/out/_shuffle-{uid}") == "s3://b/out/"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import hdrs, web
@@ -115,3 +117,32 @@ async def test_who_leaves_makes_room() -> None:
             await passing.writer.wait_closed()
         assert await waiting.call(TOKEN) == 200
         assert at.turned_away == 0
+
+
+async def test_all_addresses_have_one_port_and_one_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of both families; where the second cannot be had, the first is closed with the door."""
+    runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
+    await runner.setup()
+    both = Door(runner, 10, 10)
+    address = await both.open("", 0)
+    port = int(address.rpartition(":")[2])
+    assert {each.sockets[0].getsockname()[1] for each in both._servers} == {port}
+    await both.close()
+
+    loop = asyncio.get_running_loop()
+    create = loop.create_server
+
+    async def create_one(*arguments: Any, **options: Any) -> asyncio.Server:
+        if arguments[1] == "::":
+            raise OSError(errno.EADDRINUSE, "in use")
+        return await create(*arguments, **options)
+
+    runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
+    await runner.setup()
+    half = Door(runner, 10, 10)
+    monkeypatch.setattr(loop, "create_server", create_one)
+    with pytest.raises(OSError, match="in use"):
+        await half.open("", 0)
+    (server,) = half._servers
+    await half.close()
+    assert not server.is_serving()

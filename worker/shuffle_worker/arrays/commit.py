@@ -221,11 +221,10 @@ def _replace(storage: Storage, output: str, uid: str) -> None:
     """Older output goes, the staged chunks take its place. What makes it a store goes first, so nobody takes the
     mixture for one; the older manifest stays until the new one takes its place: it says that all of this is a job's."""
     below, cleared = f"{staging(output, uid)}/store", f"{staging(output, uid)}/cleared"
-    begin_replacing(storage, output, uid)
+    there = begin_replacing(storage, output, uid)
     storage.remove([f"{output}/{name}" for name in (SUCCESS, *ROOTS)])
     if not any(info.path.endswith("/cleared") for info in storage.listing(staging(output, uid))):
-        old = [info.path for info in storage.listing(output)]
-        storage.remove([p for p in old if is_output(name := relative(p, output)) and name != MANIFEST])
+        storage.remove([p for p in there if is_output(name := relative(p, output)) and name != MANIFEST])
         storage.put(cleared, b"")  # from here on what is in the folder is new
     new = [info.path for info in storage.listing(below)]
 

@@ -118,7 +118,10 @@ class _Documents:
     def consolidated(self, root: Node, zarr_format: int) -> dict[str, Any] | None:
         """The store's copy of all documents, in the form of its format; None where it has none."""
         if zarr_format == 2:
-            return self._json("", ".zmetadata")
+            try:
+                return self._json("", ".zmetadata")
+            except DataError:  # it is only a copy
+                return None
         found = root.document.get("consolidated_metadata")
         return found if isinstance(found, dict) else None
 

@@ -33,7 +33,7 @@ class RetryPolicy(Struct, frozen=True):
     weather: bool = False
 
     def pause(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
-        return min(self.cap, self.base * 2.0**attempt) * (0.5 + 0.5 * draw())
+        return min(self.cap, self.base * 2.0 ** min(attempt, 30)) * (0.5 + 0.5 * draw())
 
 
 FIRST = RetryPolicy(tries=3, seconds=4.0, base=0.2)

@@ -118,11 +118,11 @@ def translated(path: str, doing: str, error: Exception, endpoint: str) -> Except
     return failure(path, doing, error)
 
 
-_OWN = re.compile(r"_shuffle-[0-9a-f]+(/.*)?$")
+_OWN = re.compile(r"_shuffle-[^/]+(/.*)?$")
 
 
 def shown(path: str) -> str:
-    """The path as the job names it: what lies in a folder of ours is told as being in the output's."""
+    """The path as the job names it: what lies in a folder of ours is named as the output."""
     return _OWN.sub("", path)
 
 

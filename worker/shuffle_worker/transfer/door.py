@@ -24,7 +24,7 @@ MOST = 8192
 """More than a listening socket's backlog, of which all may be taken in before one is heard."""
 
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - whoever comes needs a token
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a caller needs a token
 NO_SUCH_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """What binding an address of a family that a machine does not have ends with."""
 
@@ -59,20 +59,22 @@ class Door:
         def taken_in() -> _Connection:
             return _Connection(self, server, loop, keepalive)
 
-        opened: list[asyncio.Server] = []
+        bound: tuple[str, int] | None = None
         for at in [host] if host else EVERYWHERE:
             try:
-                opened.append(await loop.create_server(taken_in, at, port, ssl=context, backlog=backlog))
+                opened = await loop.create_server(taken_in, at, port, ssl=context, backlog=backlog)
             except OSError as error:
                 if host or error.errno not in NO_SUCH_FAMILY:
                     raise
-        if not opened:
+                continue
+            self._servers.append(opened)  # at once, so that `close` finds it if the other family fails
+            bound = bound or opened.sockets[0].getsockname()[:2]
+            port = bound[1]
+        if bound is None:
             raise OSError(errno.EADDRNOTAVAIL, "this machine has neither IPv4 nor IPv6")
-        self._servers += opened
-        listening = opened[0]
         if self._timer is None:
             self._look()
-        bound_host, bound_port = listening.sockets[0].getsockname()[:2]
+        bound_host, bound_port = bound
         return f"[{bound_host}]:{bound_port}" if ":" in bound_host else f"{bound_host}:{bound_port}"
 
     def known(self, request: web.Request) -> None:

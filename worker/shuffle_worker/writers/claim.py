@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
-from shuffle_worker.errors import JobError, OutputExists
+from shuffle_worker.errors import InputNotFound, JobError, OutputExists
 from shuffle_worker.owner import Owner, is_alive, is_held
 from shuffle_worker.protocol.messages import Job, Rechunk
 from shuffle_worker.storage import Storage
-from shuffle_worker.writers.output import owner_path, relative, replacing_path, staging
+from shuffle_worker.writers.output import REPLACING, SUCCESS, owner_path, relative, replacing_path, staging
 
 _STAGING = re.compile(r"_shuffle-([^/]+)/(.+)")
 PATIENCE = 5.0
@@ -43,43 +43,56 @@ class Mark(Struct, frozen=True):
 
 class Other(Struct, frozen=True):
     """Another run that has a staging folder here. planned: it may have written under final names; names: of its files
-    below the staging folder; alive: None where that cannot be known."""
+    below the staging folder; alive: None where that cannot be known. whole: a whole output is here, or about to be: its
+    own, or one that a later job has put in its place."""
 
     uid: str
     names: list[str]
     mark: Mark | None = None
     alive: bool | None = None
+    whole: bool = False
 
     @property
     def planned(self) -> bool:
         return "plan" in self.names
+
+    @property
+    def replaces(self) -> bool:
+        """It is in its commit, or ended there and left no mark that says so."""
+        return REPLACING in self.names and self.alive is not False
 
     def removable(self, arrays: bool) -> bool:
         """Whether it is surely dead, and of the kind that knows how to undo it."""
         return self.mark is not None and self.alive is False and self.mark.arrays == arrays
 
     def wrote_here(self, arrays: bool) -> bool:
-        """Whether files under final names are its own: it found the folder empty, and was killed."""
-        return self.removable(arrays) and self.planned and self.mark is not None and not self.mark.overwrite
+        """Whether files under final names are its own, and no output: it found the folder empty, and was killed."""
+        began = self.planned and self.mark is not None and not self.mark.overwrite
+        return began and not self.whole and self.removable(arrays)
 
 
 def others_in(storage: Storage, output: str, uid: str, names: Iterable[str]) -> list[Other]:
     """names: of all files, below the output folder. The runs but `uid` that have a staging folder there."""
     found: dict[str, list[str]] = {}
+    whole = False
     for name in names:
         match = _STAGING.fullmatch(name)
+        whole = whole or name == SUCCESS or (match is not None and match[2] == REPLACING)
         if match and match[1] != uid:
             found.setdefault(match[1], []).append(match[2])
-    return [_other(storage, output, other, below) for other, below in sorted(found.items())]
+    others = [_other(storage, output, other, below) for other, below in sorted(found.items())]
+    return [msgspec.structs.replace(other, whole=whole) for other in others]
 
 
 def check_others(job: Job, others: Sequence[Other]) -> None:
     """Raises OutputExists where another run is writing there, or may be."""
+    path = job.output.path.rstrip("/")
     for other in others:
+        if job.output.overwrite and other.replaces:
+            raise OutputExists(f"output.path: {_replaced(path, other)}")
         if other.mark is None or other.alive is False:
             continue
         who = f"job {other.mark.job}, process {other.mark.owner.pid} on {other.mark.owner.host}"
-        path = job.output.path.rstrip("/")
         if other.alive:
             raise OutputExists(
                 f"output.path: another run is writing to {path} ({who}, or workers of its); wait until it has ended, "
@@ -119,7 +132,8 @@ def claim(
     undo: Callable[[Storage, str, str, bool], None],
 ) -> None:
     """Mark the output as this run's and remove what dead ones left. check: raises JobError where the output must not
-    be written to, and gives the other runs. undo: (storage, output, uid, overwrite) removes what a run wrote."""
+    be written to, and gives the other runs. undo: (storage, output, uid, overwrite) removes what a run wrote, its
+    staging folder alone where `overwrite`."""
     arrays, output = isinstance(job.operation, Rechunk), job.output.path.rstrip("/")
     if owner is not None:
         mark = Mark(job.name, job.output.overwrite, arrays, owner)
@@ -132,7 +146,7 @@ def claim(
         raise
     for one in others:
         if one.removable(arrays) and one.mark is not None:
-            undo(storage, output, one.uid, one.mark.overwrite)
+            undo(storage, output, one.uid, not one.wrote_here(arrays))
 
 
 def begin_replacing(storage: Storage, output: str, uid: str) -> list[str]:
@@ -142,14 +156,10 @@ def begin_replacing(storage: Storage, output: str, uid: str) -> list[str]:
     storage.put(mine, b"")
     paths = [info.path for info in storage.listing(output)]
     names = [relative(path, output) for path in paths]
-    rivals = [one for one in others_in(storage, output, uid, names) if "replacing" in one.names]
-    rivals = [one for one in rivals if one.alive is not False]
+    rivals = [one for one in others_in(storage, output, uid, names) if one.replaces]
     if rivals:
         storage.remove([mine])
-        raise OutputExists(
-            f"{output}: another job is replacing this output at the same moment ({staging(output, rivals[0].uid)}); "
-            "nothing of this job was put there: run it again when the other one has ended"
-        )
+        raise OutputExists(f"{_replaced(output, rivals[0])}; nothing of this job was put there")
     return paths
 
 
@@ -167,12 +177,19 @@ def in_order(paths: Sequence[str]) -> list[list[str]]:
     return [[p for p in paths if not p.endswith(last)], *([p for p in paths if p.endswith(end)] for end in last)]
 
 
+def _replaced(output: str, other: Other) -> str:
+    return (
+        f"{output}: another job is replacing this output at the same moment; run this one again when it has ended. "
+        f"If nothing writes there any more, remove {staging(output, other.uid)}"
+    )
+
+
 def _other(storage: Storage, output: str, uid: str, names: list[str]) -> Other:
     if "owner" not in names:
         return Other(uid, names)
     try:
         mark = msgspec.json.decode(storage.read(owner_path(output, uid)), type=Mark)
-    except (msgspec.DecodeError, JobError):
+    except (msgspec.DecodeError, InputNotFound):  # it was written by halves, or went this moment
         return Other(uid, names)
     alive = is_alive(mark.owner)
     if alive and mark.owner.held and not is_held(uid):

@@ -36,6 +36,7 @@ class OneColumn:
         self._text.stream.write(('"' + self._name.replace('"', '""') + '"\n').encode())
 
     def write(self, group: pa.RecordBatch) -> None:
+        check_text(group, "CSV")
         for at in range(0, group.num_rows, ROWS):
             self._text.stream.write(data_of(self._lines(group.column(0).slice(at, ROWS))))
 

@@ -18,11 +18,14 @@ from shuffle_worker.storage import urls
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
+REPLACING = "replacing"
 
 
 def relative(path: str, output: str) -> str:
     """What a path that a listing gave is called below the output folder: `part-00000.parquet`, `_shuffle-x/plan`.
     However either of them is spelled."""
+    if path.startswith(f"{output.rstrip('/')}/"):  # nearly always; the rest would cost seconds for a million files
+        return path[len(output.rstrip("/")) + 1 :]
     folder, name = urls.canonical(output).rstrip("/"), urls.canonical(path)
     return name[len(folder) + 1 :] if name.startswith(f"{folder}/") else name
 
@@ -40,7 +43,7 @@ def owner_path(output: str, uid: str) -> str:
 
 
 def replacing_path(output: str, uid: str) -> str:
-    return f"{staging(output, uid)}/replacing"
+    return f"{staging(output, uid)}/{REPLACING}"
 
 
 def shards_folder(output: str, uid: str) -> str:
