@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from shuffle_operator.api.rules import FROZEN, FROZEN_WORKERS_BUT
+from shuffle_operator.api.spec import Spec
 from shuffle_operator.handlers import accepted
 from shuffle_operator.kube import EVENTS
 from tests.operator.conftest import Stage
@@ -136,3 +138,46 @@ def test_what_counts_as_a_change(old: dict[str, Any], new: dict[str, Any], field
     assert accepted.changed(old, new) == fields
     assert (accepted.digest(old) == accepted.digest(new)) == (not fields)
     assert accepted.changed(old, accepted.effective(old, new)) == []
+
+
+FILLED = {
+    "operation": {"sort": {"by": [{"column": "key", "order": "Ascending", "nulls": "Last"}]}},
+    "backoffLimit": 3,
+    "recovery": {"retainShards": False},
+    "podRetention": "OnFailure",
+}
+"""Defaults, as an API server with another definition would have filled them in."""
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        (FILLED, []),
+        ({"output": {"path": "/out", "onExisting": "Fail"}}, []),
+        ({"inputs": [{"path": "/in", "format": None}]}, []),
+        ({**FILLED, "backoffLimit": 4}, ["spec.backoffLimit"]),
+        ({"recovery": {"retainShards": True}}, ["spec.recovery"]),
+        ({"operation": {"sort": {"by": [{"column": "key", "order": "Descending"}]}}}, ["spec.operation"]),
+        ({"output": {"path": "/elsewhere", "onExisting": "Fail"}}, ["spec.output"]),
+        ({"backoffLimit": "three"}, ["spec.backoffLimit"]),
+    ],
+    ids=str,
+)
+def test_a_default_that_is_filled_in_is_no_change(change: dict[str, Any], fields: list[str]) -> None:
+    plain = {
+        "operation": {"sort": {"by": [{"column": "key"}]}},
+        "inputs": [{"path": "/in"}],
+        "output": {"path": "/out"},
+    }
+    given = {**plain, **change}
+    assert accepted.changed(plain, given) == fields
+    assert accepted.changed(given, plain) == fields
+    known = {"specDigest": accepted.digest(plain)}
+    assert (accepted.accepted_of({"spec": given, "status": known}) == given) == (not fields)
+
+
+def test_every_field_can_be_changed_or_cannot() -> None:
+    """A new field of the spec has to be put among the ones or the others."""
+    assert accepted.FOLLOWED == ("suspend", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+    assert {*FROZEN, *accepted.FOLLOWED, "workers"} == {field.alias for field in Spec.model_fields.values()}
+    assert accepted.FOLLOWED_WORKERS == FROZEN_WORKERS_BUT == ("replicas",)

@@ -5,6 +5,9 @@ by a digest in the status, written before anything is started. A change of a job
 says so, and the accepted spec is written down as well, so that an operator that takes the job over goes by it too.
 Where the change was made while no operator was there, what was accepted is known to nobody, and the job fails rather
 than to go on with another plan.
+
+What counts is what a spec means. A field at its default is as good as absent, for the API server fills in the defaults
+of whatever definition it has: one more of them, in a newer one, is no change.
 """
 
 from __future__ import annotations
@@ -13,11 +16,17 @@ import hashlib
 import json
 from typing import Any
 
+from pydantic import ValidationError
+
+from shuffle_operator.api.rules import FROZEN, FROZEN_WORKERS_BUT
+from shuffle_operator.api.spec import Spec
+
 Object = dict[str, Any]
 
-FOLLOWED = ("suspend", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+_FIELDS = [str(field.alias) for field in Spec.model_fields.values()]
+FOLLOWED = tuple(name for name in _FIELDS if name not in (*FROZEN, "workers"))
 """Fields of the spec that may be changed at any time."""
-FOLLOWED_WORKERS = ("replicas",)
+FOLLOWED_WORKERS = FROZEN_WORKERS_BUT
 LONGEST = 65_536
 """Characters of a spec that are written down."""
 IGNORED = "SpecChangeIgnored"
@@ -31,14 +40,27 @@ def frozen(spec: Object) -> Object:
     return {key: value for key, value in part.items() if value not in (None, {})}
 
 
+def meaning(spec: Object) -> Object | None:
+    """A spec without what is at its default; None where the spec is not valid."""
+    try:
+        return Spec.model_validate(spec, by_alias=True, by_name=False).model_dump(by_alias=True, exclude_defaults=True)
+    except ValidationError:
+        return None
+
+
 def digest(spec: Object) -> str:
-    text = json.dumps(frozen(spec), sort_keys=True, separators=(",", ":"))
+    means = meaning(spec)
+    text = json.dumps(frozen(spec if means is None else means), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def changed(accepted: Object, given: Object) -> list[str]:
     """The fields that differ, of those that cannot be changed."""
-    old, new = frozen(accepted), frozen(given)
+    if accepted == given:
+        return []
+    means = meaning(accepted), meaning(given)
+    old, new = (accepted, given) if None in means else means
+    old, new = frozen(old or {}), frozen(new or {})
     return [f"spec.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
 
 
