@@ -202,16 +202,19 @@ class Operator:
 
 
 def work_of(jobs: Iterable[ActiveJob]) -> Work:
-    """What jobs have done, for the counters."""
+    """What jobs have done under this operator, for the counters: they begin at 0 with the process."""
     work = Work(Counter(), Counter(), 0)
     lost = 0
     for active in jobs:
-        told = snapshot(active.machine, active.world.clock())
+        told, before = snapshot(active.machine, active.world.clock()), active.machine.earlier
         work.bytes.update(
-            read=told.bytes_read, sent=told.bytes_sent, spilled=told.bytes_spilled, written=told.bytes_written
+            read=told.bytes_read - before.bytes_read,
+            sent=told.bytes_sent - before.bytes_sent,
+            spilled=told.bytes_spilled - before.bytes_spilled,
+            written=told.bytes_written,
         )
         work.rows.update(read=told.rows_read, received=told.rows_received, written=told.rows_written)
-        lost += told.workers_lost
+        lost += told.workers_lost - before.lost
     return work._replace(lost=lost)
 
 

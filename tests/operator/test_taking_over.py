@@ -9,7 +9,11 @@ import pytest
 
 from shuffle_operator.coordinator.earlier import Earlier, Setback
 from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.kube import EVENTS, JOBS, PODS
+from shuffle_worker.protocol.messages import Counters
+from tests.coordinator.builders import Play
 from tests.coordinator.builders import job as message
 from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
@@ -62,6 +66,9 @@ async def test_counters_survive_when_operator_and_workers_go_at_once(stage: Stag
     await until_phase(stage, "Complete")
     assert stage.status()["bytes"]["read"] >= 1000
     assert stage.status()["bytes"]["spilled"] == 7
+    counted = stage.operator.metrics.page().decode() if stage.operator is not None else ""
+    for line in ('bytes_total{kind="read"} 0.0', 'bytes_total{kind="spilled"} 0.0', "workers_lost_total 2.0"):
+        assert f"shuffle_{line}\n" in counted, "what earlier operators counted is not counted again"
     for before, after in itertools.pairwise(seen):
         if after["progress"] < before["progress"]:
             assert "before a new operator took the job over" in after["message"]
@@ -167,3 +174,25 @@ def test_who_waits_for_a_turn_has_all_the_time_to_start(members: bool) -> None:
         machine.held_up(1000.0)
     machine.tick(1001.0)
     assert (machine.cause is None) == (not members)
+
+
+@pytest.mark.parametrize(
+    ("generation", "at_first", "later", "spilled"),
+    [(0, 0, 50, 50), (0, 40, 50, 50), (1, 50, 50, 100), (1, 50, 80, 130), (1, 0, 30, 130)],
+)
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_survivors_spilled_before_is_counted_once(
+    generation: int, at_first: int, later: int, spilled: int, lost: bool
+) -> None:
+    """The job's status has it already. Workers that are lost count as those that are there."""
+    p = Play(Coordinator(message(1), Settings(), generation))
+    p.machine.restore(Earlier(bytes_spilled=100 if generation else 0, workers=1))
+    p.machine.start(0.0)
+    survivor = p.worker(0)
+    survivor.register()
+    for counted in (at_first, later):
+        survivor.counters = Counters(spilled=counted)
+        survivor.sync(free=0)
+    if lost:
+        p.machine.worker_gone(0, survivor.incarnation, "its pod went", False, 0.0)
+    assert snapshot(p.machine, 0.0).bytes_spilled == spilled

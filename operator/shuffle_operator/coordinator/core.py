@@ -239,7 +239,7 @@ class Core:
         self.writers.discard(live.worker)
         self.singles.lose(live.worker)
         self.lost_incarnations.add(live.incarnation)
-        self.past.add(live.counters)
+        self.past.add(live)
         self.pace.forget(live.worker)
 
     def replace(self, live: Live, now: float, why: str, *, fault: bool = False) -> None:

@@ -90,7 +90,7 @@ class Coordinator(Core):
             live.behind_since = now
         live.epoch = message.epoch
         self._note_holding(live, message.holding)
-        live.counters = message.counters
+        live.count(message.counters, survived=self.generation > 0)
         live.leaving = live.leaving or message.leaving
         live.full, live.trouble = live.full or message.full, message.trouble
         if not live.able:

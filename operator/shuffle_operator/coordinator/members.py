@@ -16,7 +16,8 @@ class Live:
     used, "" where it can. trouble: what it waits for, "" where nothing. released: it was leaving, and nothing of it is
     needed any more. joined: the epoch as of which others know it. beats, beat_at: its steps, and when they
     last became more; stored_calls, stored_at: the same of what it stores. behind_since: when it last had the newest
-    view, or took one."""
+    view, or took one. spilled_before: bytes that it had spilled under coordinators before this one, None before its
+    first report."""
 
     worker: int
     incarnation: str
@@ -40,11 +41,23 @@ class Live:
     stored_calls: int = -1
     stored_at: float = 0.0
     behind_since: float = 0.0
+    spilled_before: int | None = None
     member: Member = field(init=False)
 
     def __post_init__(self) -> None:
         self.behind_since = self.seen
         self.member = Member(self.worker, self.incarnation, self.address)
+
+    def count(self, counters: Counters, *, survived: bool) -> None:
+        """What it counts of itself, from the start of its process. survived: an earlier coordinator may have had it."""
+        if self.spilled_before is None:
+            self.spilled_before = counters.spilled if survived else 0
+        self.counters = counters
+
+    @property
+    def spilled(self) -> int:
+        """Bytes, under this coordinator."""
+        return max(0, self.counters.spilled - (self.spilled_before or 0))
 
     @property
     def able(self) -> bool:
@@ -68,8 +81,9 @@ class Past:
     memory_peak: int = 0
     cpu: float = 0.0
 
-    def add(self, counters: Counters) -> None:
-        self.spilled += counters.spilled
+    def add(self, live: Live) -> None:
+        counters = live.counters
+        self.spilled += live.spilled
         self.refused += counters.refused
         self.repeated += counters.repeated
         self.corrupt += counters.corrupt

@@ -116,7 +116,7 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
         bytes_read_again=totals.bytes_read_again,
         bytes_sent_again=totals.bytes_sent_again,
         bytes_kept=sum(x.counters.kept for x in live),
-        bytes_spilled=machine.earlier.bytes_spilled + past.spilled + sum(x.counters.spilled for x in live),
+        bytes_spilled=machine.earlier.bytes_spilled + past.spilled + sum(x.spilled for x in live),
         bytes_written=totals.bytes_written,
         files=totals.files,
         largest=int(output.get("largest", totals.largest)),
@@ -169,7 +169,7 @@ def _sentence(machine: Coordinator, now: float) -> str:
 
 
 def _read_before(machine: Coordinator, read: int) -> str:
-    """Why fewer bytes are told than were before: a coordinator begins with none, whatever the status says."""
+    """Why the message shows fewer bytes than before: a coordinator begins with none, whatever the status says."""
     before = machine.earlier.bytes_read
     if machine.phase is not Phase.TRANSFERRING or read >= before:
         return ""
