@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.handlers.admission import Admission
 from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers.line import Line, exceeded, too_large
 from tests.operator.conftest import NAMESPACE, Stage
@@ -215,3 +217,85 @@ def test_the_line_wakes_the_next_and_forgets_namespaces_with_room() -> None:
     places[1].leave()
     assert places[0].turn() == 0.0
     assert not places[0].crowded
+
+
+# -- who may begin ---------------------------------------------------------------------------------------------------
+
+
+class Turns:
+    """Jobs and their limit, on a clock that a test moves. woken: uids, as they were woken."""
+
+    def __init__(self, most: int) -> None:
+        self.now = 0.0
+        self.woken: list[str] = []
+        self.line = Line(self.woken.append, lambda: self.now)
+        self.active: dict[str, Any] = {}
+        self.under_way: dict[str, Any] = {}
+        world: Any = SimpleNamespace(line=self.line, most_jobs=most, wake=self.woken.append)
+        self.admission = Admission(world, self.active, self.under_way)
+
+    @staticmethod
+    def body(name: str, namespace: str, age: int) -> dict[str, Any]:
+        created = f"2026-01-01T00:00:{age:02}Z"
+        return {"metadata": {"name": name, "uid": name, "namespace": namespace, "creationTimestamp": created}}
+
+    def ask(self, name: str, namespace: str, age: int) -> str:
+        """What keeps it: "limit", "quota", or nothing."""
+        why, _ = self.admission.obstacle(self.body(name, namespace, age))
+        return "limit" if "maxRunningJobs" in why else "quota" if "quota" in why else why
+
+
+def test_a_job_that_its_quota_holds_back_keeps_no_other_namespace_waiting() -> None:
+    turns = Turns(most=2)
+    turns.active["a1"] = object()
+    turns.line.place(turns.body("a1", "a", 1)).refused("few")
+    assert turns.ask("a2", "a", 2) == "quota"
+    assert turns.ask("b1", "b", 3) == ""
+    turns.active["b1"] = object()
+    assert turns.ask("b2", "b", 4) == "limit"
+    assert turns.ask("a3", "a", 5) == "limit", "the limit comes first"
+    turns.woken.clear()
+    turns.active.pop("b1")
+    turns.admission.freed()
+    assert turns.woken == ["b2"], "who waits for a quota is not the one to be woken"
+
+
+def test_who_finds_itself_held_back_by_a_quota_wakes_those_behind() -> None:
+    turns = Turns(most=2)
+    turns.active |= {"a1": object(), "b1": object()}
+    turns.line.place(turns.body("a1", "a", 1)).refused("few")
+    assert (turns.ask("a2", "a", 2), turns.ask("b2", "b", 3)) == ("limit", "limit")
+    turns.active.pop("b1")
+    turns.admission.freed()
+    assert turns.woken == ["a2"]
+    assert turns.ask("a2", "a", 2) == "quota"
+    assert turns.woken[1:] == ["b2"]
+    assert turns.ask("b2", "b", 3) == ""
+
+
+def test_a_job_that_the_limit_holds_back_is_before_nobody_in_its_line() -> None:
+    turns = Turns(most=2)
+    turns.active["y"] = object()
+    y = turns.line.place(turns.body("y", "a", 5))
+    y.refused("few")
+    turns.admission.obstacle(turns.body("x", "a", 2))  # it stands in line, and is older than y
+    assert y.turn() is None
+    turns.active["z"] = object()
+    turns.woken.clear()
+    assert turns.ask("x", "a", 2) == "limit"
+    assert turns.woken == ["y"]
+    turns.now = 100.0
+    assert y.turn() == 0.0
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_who_was_begun_and_goes_wakes_those_that_wait(waiting: bool) -> None:
+    turns = Turns(most=1)
+    turns.under_way["x"] = object()
+    assert turns.ask("y", "a", 5) == "limit"
+    if not waiting:
+        turns.admission.forget("y")
+    turns.woken.clear()
+    turns.under_way.pop("x")
+    turns.admission.forget("x")
+    assert turns.woken == (["y"] if waiting else [])

@@ -1,5 +1,8 @@
 """Which jobs may begin: at most `most` at once, oldest first, and none where older ones wait for the namespace's quota.
 
+Who waits for one of the two stands in nobody's way at the other: a job that its namespace's quota holds back keeps no
+job of another namespace from beginning, and one that the limit holds back has no place in its namespace's line.
+
 A job that waits is Pending, says what it waits for, and has nothing in the cluster: no Secret, no pod, no start time. A
 job that was begun by an operator before this one is always taken up.
 
@@ -28,6 +31,8 @@ class Admission:
         self._active = active
         self._under_way = under_way
         self._waiting: dict[str, Age] = {}
+        self._held: set[str] = set()
+        """Of these, those that wait for a quota."""
 
     def obstacle(self, body: Object) -> tuple[str, float]:
         """Why a job may not begin now, "" where it may, and seconds until it is to ask again."""
@@ -35,25 +40,36 @@ class Admission:
         if uid in self._under_way:
             return "", 0.0
         age = self._waiting.setdefault(uid, age_of(body))
-        most = self.world.most_jobs
-        running = len(self._active.keys() | self._under_way.keys())
-        if most and running + sum(other < age for other in self._waiting.values()) >= most:
+        self._held.discard(uid)
+        most, place = self.world.most_jobs, self.world.line.place(body)
+        if most and self._running() + sum(other < age for other in self._candidates().values()) >= most:
+            place.leave()
             return f"waiting for its turn: {most} jobs run at a time (maxRunningJobs), the oldest first", AGAIN
-        place = self.world.line.place(body)
         wait = place.turn()
         if wait != 0:
+            self._held.add(uid)
+            self.freed()
             return f"waiting for its turn: {place.sentence}", AGAIN if wait is None else wait
         del self._waiting[uid]
         return "", 0.0
 
+    def _running(self) -> int:
+        return len(self._active.keys() | self._under_way.keys())
+
+    def _candidates(self) -> dict[str, Age]:
+        """Those that wait for the limit alone."""
+        return {uid: age for uid, age in self._waiting.items() if uid not in self._held}
+
     def forget(self, uid: str) -> None:
         """It is not to begin, or is gone: it stands in nobody's way."""
         self.world.line.forget(uid)
-        if self._waiting.pop(uid, None) is not None:
-            self.freed()
+        self._waiting.pop(uid, None)
+        self._held.discard(uid)
+        self.freed()
 
     def freed(self) -> None:
-        """A job that ran does no more, or one that waited: those whose turn may have come look again."""
-        room = self.world.most_jobs - len(self._active.keys() | self._under_way.keys())
-        for uid in sorted(self._waiting, key=lambda each: self._waiting[each])[: max(0, room)]:
+        """A job that ran or was begun does no more, or one stands in nobody's way now: those whose turn may have come
+        look again."""
+        waiting = self._candidates()
+        for uid in sorted(waiting, key=lambda each: waiting[each])[: max(0, self.world.most_jobs - self._running())]:
             self.world.wake(uid)

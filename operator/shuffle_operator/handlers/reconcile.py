@@ -98,7 +98,6 @@ class Reconciler:
         if active is None:
             if uid not in self.beginner.under_way:
                 self.admission.forget(uid)
-                self.admission.freed()
             return left
         return await self._guarded(active)
 
