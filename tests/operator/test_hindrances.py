@@ -111,6 +111,36 @@ async def test_a_machine_that_raises_is_given_up_and_its_output_removed(
     assert "Internal" in stage.events()
 
 
+async def test_a_machine_that_is_replaced_keeps_what_was_accepted_and_counted(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puppets.hold.clear()
+    body = await stage.submit(job())
+    await until_ready(stage)
+    operator = stage.operator
+    assert operator is not None
+    first = operator.reconciler.active[body["metadata"]["uid"]]
+    first.machine.lost += 3
+    await patch(stage, output={"path": "/elsewhere", "partitions": 9})
+    await stage.until(lambda: "acceptedSpec" in stage.status())
+    tick = Coordinator.tick
+
+    def raises(machine: Coordinator, now: float) -> Any:
+        if machine.generation == 0:
+            raise ZeroDivisionError("in the first one")
+        return tick(machine, now)
+
+    monkeypatch.setattr(Coordinator, "tick", raises)
+    await stage.until(lambda: first not in operator.reconciler.active.values())
+    (second,) = operator.reconciler.active.values()
+    assert second.spec["output"]["path"] == "/out"
+    assert "shuffle_workers_lost_total 3.0\n" in operator.metrics.page().decode()
+    puppets.hold.set()
+    await until_phase(stage, "Failed")
+    assert "acceptedSpec" in stage.status(), "another operator has to go by it too"
+    assert "shuffle_workers_lost_total 3.0\n" in operator.metrics.page().decode()
+
+
 @pytest.mark.parametrize("method", ["tick", "sync", "register"])
 async def test_a_machine_whose_successor_raises_too_is_ended_without_one(
     stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch, method: str

@@ -116,7 +116,6 @@ class Beginner:
                 return None
             way.generation = generation
         assert noted is not None
-        noted = {**noted, "spec": body["spec"]}
         await self._dismiss(noted, strangers, trust)
         if trust is None:
             trust = await self._new_trust(noted)
@@ -156,7 +155,8 @@ class Beginner:
         tell(noted, "TakenOver", f"operator {generation + 1} of this job took it over at {at} %: {waits}")
 
     async def note_intent(self, body: Object, generation: int) -> Object | None:
-        """The generation is written down before it is used. None where the job is gone."""
+        """The generation is written down before it is used. body: with the spec that was accepted, as has the resource
+        that is returned. None where the job is gone."""
         before = body.get("status") or {}
         status = {key: value for key, value in before.items() if key != "conditions"}
         status |= {"phase": "Pending", "epoch": generation * EPOCHS}
@@ -166,7 +166,8 @@ class Beginner:
         else:
             status["phase"] = before.get("phase", "Pending")
             status["message"] = f"{status['phase']}: a new operator takes the job over; its workers keep what they have"
-        return await self._writer.write(body, statuses.with_conditions(status, body, None, self.world.wall()))
+        noted = await self._writer.write(body, statuses.with_conditions(status, body, None, self.world.wall()))
+        return {**noted, "spec": body.get("spec") or {}} if noted is not None else None
 
     async def _hindered(self, body: Object, way: Beginning, error: CannotBegin) -> float | None:
         """Say what is in the way, and end it when the job's time to start is over."""
@@ -209,10 +210,8 @@ class Beginner:
         metadata = body["metadata"]
         uid, name, namespace = metadata["uid"], metadata["name"], metadata["namespace"]
         why = "whose seed is lost" if self.world.authority is not None else "which had TLS, as this one has not"
-        said = (
-            f"{len(strangers)} workers are replaced: they trust the certificates of an earlier operator, {why}; what "
-            "they had not written is done again"
-        )
+        who = f"{counted(len(strangers), 'worker')} {'is' if len(strangers) == 1 else 'are'} replaced"
+        said = f"{who}, having trusted the certificates of an earlier operator, {why}; unwritten work is done again"
         self.world.recorder.tell(body, "AuthorityLost", said, warning=True)
         past = {t.authority for p in strangers if (t := trust_of(p)) is not None}
         try:

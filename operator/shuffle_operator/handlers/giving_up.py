@@ -9,6 +9,7 @@ its deadline by more than minutes, and none is tried for ever.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from shuffle_operator.handlers import policies
@@ -38,6 +39,7 @@ class GivingUp:
         cleaner: Cleaner,
         beginner: Beginner,
         active: dict[str, ActiveJob],
+        let_go: Callable[[ActiveJob], None],
     ) -> None:
         self.world = world
         self._cache = cache
@@ -45,6 +47,7 @@ class GivingUp:
         self._cleaner = cleaner
         self._beginner = beginner
         self._active = active
+        self._let_go = let_go
 
     async def step(self, active: ActiveJob) -> float | None:
         """Part of every pass over a job that runs. None: nothing is wrong with its machine. Otherwise seconds until the
@@ -108,6 +111,7 @@ class GivingUp:
             made.cancel("Internal", said)
         except Exception as error:
             made.defect(error)
+        self._let_go(active)
         return 0.0
 
     async def _end(self, active: ActiveJob, outcome: Outcome) -> float:

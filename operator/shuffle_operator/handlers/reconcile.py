@@ -56,9 +56,11 @@ class Reconciler:
         self.beginner = Beginner(world, cache, self.writer, self.active)
         self.admission = Admission(world, self.active, self.beginner.under_way)
         self.cleaner = Cleaner(world, cache, self.writer)
-        self.giving_up = GivingUp(world, cache, self.writer, self.cleaner, self.beginner, self.active)
+        self.giving_up = GivingUp(
+            world, cache, self.writer, self.cleaner, self.beginner, self.active, lambda active: self.let_go(active)
+        )
         self.let_go: Callable[[ActiveJob], None] = lambda _: None
-        """Called once for each job that ran and does no more."""
+        """Called once for each job that ran and does no more, and for one whose machine is replaced."""
         self.superseded: Callable[[str], None] = lambda _: None
         """Called with a sentence when another operator turns out to be at work in this one's place."""
         self._closed = False
