@@ -328,6 +328,34 @@ def test_the_line_of_a_fault_beside_text_that_was_made_longer(read: Read) -> Non
     assert "0.json: line 31: column 'v': " in said.value.message
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"a":1,"b":1.5}{"a":2,"b":2.5}', "no JSON object: Extra data"),
+        ('{"a":"1","b":1.5}{"a":"2","b":2.5}', "holds more than one object"),
+        ('{"a":1,"b":1.5} {"a":"2","b":2.5}', "no JSON object: Extra data"),
+        ('{"a":1,"b":1.5} garbage', "no JSON object: Extra data"),
+        ('{"a":1 "b":1.5}', "no JSON object: Expecting ',' delimiter"),
+        ('{"a"=1,"b":1.5}', "no JSON object: Expecting ':' delimiter"),
+        ('{"a":1,"b":1.5,}', "no JSON object: "),
+        ('{"a":[1 2],"b":1.5}', "no JSON object: Expecting ',' delimiter"),
+        ('{"a":1,"b":1.5', "no JSON object: "),
+        ('{"a":1,"b":0.12345678901234567890123}', "column 'b': '0.12345678901234567890123' does not fit"),
+        ('{"a":1,"b":1.5,"c":2}', "has a field 'c' that is not in the first lines"),
+        ('{"a":1,"b":"x"}', "column 'b': 'x' does not fit"),
+    ],
+)
+@pytest.mark.usefixtures("short_look")
+def test_faults_of_lines_beside_a_declared_text(tmp_path: Path, line: str, said: str) -> None:
+    """The lines before become longer or shorter by what stands for their values."""
+    before = ['{"a": "x", "b": 1.5}'] * 20 + ['{"a":{"k":[ 1, 2, 3 ]},"b":1}'] * 15 + ['{"a" : 1 , "b" : 1}'] * 15
+    put(tmp_path, "\n".join([*before, line, *before]).encode())
+    with pytest.raises(DataError) as refused:
+        read_all(plan_of(job(tmp_path, schema=[ResultColumn("a", "string")])))
+    assert "a.json: line 51: " in refused.value.message
+    assert said in refused.value.message
+
+
 # -- lines ------------------------------------------------------------------------------------------------------------
 
 

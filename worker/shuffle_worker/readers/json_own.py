@@ -112,7 +112,7 @@ def members(line: str) -> dict[str, str]:
 
 def own_texts(block: bytes, schema: pa.Schema) -> bytes:
     """The same lines, in which what stands where the schema has text is text: numbers, true and false in quotes, lists
-    and objects as their JSON. Lines that are no objects stay as they are."""
+    and objects as their JSON. Lines that are not one whole object of JSON stay as they are, for Arrow to refuse."""
     kinds = {field.name: field.type for field in schema}
     return b"\n".join(_own_line(line, kinds) for line in block.split(b"\n"))
 
@@ -120,6 +120,7 @@ def own_texts(block: bytes, schema: pa.Schema) -> bytes:
 def _own_line(line: bytes, kinds: dict[str, pa.DataType]) -> bytes:
     try:
         text = line.decode()
+        json.loads(text)  # what follows looks for values, and takes on trust what stands between and behind them
         begin = _past_blanks(text, 0)
         return _object(text, begin, kinds).text.encode() if text[begin : begin + 1] == "{" else line
     except (ValueError, IndexError):

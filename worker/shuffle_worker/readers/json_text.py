@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.json as pj
@@ -70,10 +71,16 @@ class JsonText:
     def _found(self, block: bytes) -> list[Field]:
         """The fields that nobody declared, with the types of these lines."""
         said = pa.schema([parsed_as(field) for field in self._declared])
-        batch, block = self._checked(block, said if len(said) else None)
+        batch, own = self._checked(block, said if len(said) else None)
         text = pa.schema([parsed_as(field) for field in batch.schema])
-        if not text.equals(batch.schema):
-            batch, block = self._checked(block, text)
+        with lines_of(block, own):
+            if text.equals(batch.schema):
+                return self._found_in(batch, own)
+            batch, again = self._checked(own, text)
+            with lines_of(own, again):
+                return self._found_in(batch, again)
+
+    def _found_in(self, batch: pa.RecordBatch, block: bytes) -> list[Field]:
         mine = [at for at, field in enumerate(batch.schema) if field.name not in self._declared_names]
         fields = {
             batch.schema.field(at).name: found_field(batch.schema.field(at).name, batch.column(at)) for at in mine
@@ -107,18 +114,23 @@ class JsonText:
         if not block.strip(BLANKS):
             return pa.RecordBatch.from_pylist([], schema=pa.schema([types.field(name) for name in wanted]))
         asked = pa.schema([parsed_as(field) for field in types])
-        batch, block = self._checked(block, asked, types)
+        batch, own = self._checked(block, asked, types)
+        with lines_of(block, own):
+            self._check_fields(batch, own, asked, types)
+            self._no_quotes(own, asked, types)
+            for lost in lost_numbers(own, self._inferred(batch, types)):
+                if lost.path[0] in wanted:
+                    raise Fault(lost.begin, misfit(lost.path[0], lost.text, pa.float64(), DIGITS))
+        return batch.select(list(wanted))
+
+    def _check_fields(self, batch: pa.RecordBatch, block: bytes, asked: pa.Schema, types: pa.Schema) -> None:
+        """Raises Fault where a line has a field that the types do not have."""
         for field in batch.schema:
             known = asked.field(field.name) if field.name in asked.names else None
             if known is None and (not self._strict or field.name in self._ignored):
                 continue
             if known is None or (types.field(field.name).type != field.type):
                 raise self._unknown_field(block, asked)
-        self._no_quotes(block, asked, types)
-        for lost in lost_numbers(block, self._inferred(batch, types)):
-            if lost.path[0] in wanted:
-                raise Fault(lost.begin, misfit(lost.path[0], lost.text, pa.float64(), DIGITS))
-        return batch.select(list(wanted))
 
     def _no_quotes(self, block: bytes, asked: pa.Schema, types: pa.Schema) -> None:
         """Raises Fault where a number is in quotes in a column that was found to be of decimals."""
@@ -131,21 +143,25 @@ class JsonText:
     ) -> tuple[pa.RecordBatch, bytes]:
         """asked: the types that the parser is asked for; types: those that they are to become, None for the same. With
         the lines that were parsed: where a column is declared as text, its values may have been put in quotes."""
-        lines = _objects(block)
+        lines, own = _objects(block), block
         try:
             batch = self._made(block, asked, types)
         except Misfits as error:
             own = self._own_texts(block, asked)
             if own == block:
                 raise self._fault(block, asked, types, error) from error
-            try:
-                batch, block = self._made(own, asked, types), own
-            except Misfits as again:
-                fault = self._fault(own, asked, types, again)
-                raise Fault(_same_line(own, fault.at, block), fault.message) from again
+            with lines_of(block, own):
+                batch = self._second(own, asked, types)
         if batch.num_rows != lines:
-            raise self._several(block)
-        return batch, block
+            with lines_of(block, own):
+                raise self._several(own)
+        return batch, own
+
+    def _second(self, own: bytes, asked: pa.Schema | None, types: pa.Schema | None) -> pa.RecordBatch:
+        try:
+            return self._made(own, asked, types)
+        except Misfits as error:
+            raise self._fault(own, asked, types, error) from error
 
     def _own_texts(self, block: bytes, asked: pa.Schema | None) -> bytes:
         declared = [field for field in asked or [] if field.name in self._declared_names]
@@ -286,6 +302,17 @@ def why_of(error: Exception) -> str:
 def one_break(block: bytes) -> bytes:
     """The same lines, of the same length, with LF at their ends: CR is blank in JSON, and a line's end by itself."""
     return block.replace(b"\r\n", b" \n").replace(b"\r", b"\n") if b"\r" in block else block
+
+
+@contextmanager
+def lines_of(block: bytes, own: bytes) -> Iterator[None]:
+    """A Fault in lines with other texts in them (`own_texts`) is one in the same line of the block."""
+    try:
+        yield
+    except Fault as fault:
+        if own is block:
+            raise
+        raise Fault(_same_line(own, fault.at, block), fault.message) from fault
 
 
 def _same_line(own: bytes, at: int, block: bytes) -> int:
