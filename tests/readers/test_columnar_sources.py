@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +15,12 @@ import pyarrow.orc
 import pytest
 from tests.plan.jobs import job, plan_of, read_all
 
-from shuffle_worker.errors import DataError, OutOfMemory
+from shuffle_worker.errors import DataError, JobError, OutOfMemory
 from shuffle_worker.readers import orc
 from shuffle_worker.readers.feather import FeatherSource
 from shuffle_worker.readers.orc import OrcSource
 from shuffle_worker.storage import storage_for
+from shuffle_worker.storage.local import LocalStorage
 
 MIB = 1 << 20
 
@@ -146,3 +150,68 @@ def test_what_looks_like_an_old_stream_and_is_none(tmp_path: Path, content: byte
     path = put(tmp_path, "a.arrow", content)
     with pytest.raises(DataError, match=path):
         plan_of(job(tmp_path))
+
+
+class Faulty(io.FileIO):
+    """A file whose bytes in the middle cannot be read."""
+
+    number = errno.EIO
+
+    def readinto(self, buffer: Any) -> int | None:
+        middle = os.fstat(self.fileno()).st_size // 2
+        if self.tell() <= middle < self.tell() + len(buffer):
+            raise OSError(self.number, os.strerror(self.number))
+        return super().readinto(buffer)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        buffer = bytearray(size if size is not None and size >= 0 else os.fstat(self.fileno()).st_size)
+        return bytes(buffer[: self.readinto(buffer)])
+
+
+class FaultyStorage(LocalStorage):
+    def native(self, path: str) -> None:  # type: ignore[override]
+        return None
+
+    def open(self, path: str) -> Any:
+        return Faulty(path)
+
+
+def three_columns(folder: Path, kind: str) -> tuple[str, type[OrcSource | FeatherSource]]:
+    """Of which the one in the middle fills most of the file."""
+    rows = 200_000
+    users = [f"user-{n}" for n in np.random.default_rng(0).integers(0, rows, rows)]
+    made = pa.table({"a": [n % 7 for n in range(rows)], "b": users, "c": [n % 5 for n in range(rows)]})
+    path = str(folder / f"in.{kind}")
+    if kind == "orc":
+        pyarrow.orc.write_table(made, path, compression="zstd")
+        return path, OrcSource
+    pyarrow.feather.write_feather(made, path, compression="zstd")
+    return path, FeatherSource
+
+
+@pytest.mark.parametrize("kind", ["orc", "feather"])
+def test_damage_in_one_column_is_no_matter_of_its_type(tmp_path: Path, kind: str) -> None:
+    path, source = three_columns(tmp_path, kind)
+    data = bytearray(Path(path).read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(one ^ 0xFF for one in data[middle : middle + 64])
+    Path(path).write_bytes(data)
+    storage = LocalStorage()
+    with pytest.raises(DataError) as said, source(storage, storage.info(path)) as opened:
+        list(opened.batches(range(opened.groups), ["a", "b", "c"], 65_536))
+    assert "the file is damaged" in said.value.message
+    assert "another type" not in said.value.message
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+@pytest.mark.parametrize("kind", ["orc", "feather"])
+def test_storage_that_fails_in_one_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, number: int
+) -> None:
+    path, source = three_columns(tmp_path, kind)
+    monkeypatch.setattr(Faulty, "number", number)
+    storage = FaultyStorage()
+    with pytest.raises(JobError) as said, source(storage, storage.info(path)) as opened:
+        list(opened.batches(range(opened.groups), ["a", "b", "c"], 65_536))
+    assert os.strerror(number) in said.value.message
+    assert "another type" not in said.value.message

@@ -107,7 +107,8 @@ class FeatherSource:
 
     def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         wanted = [name for name in self.schema.names if name in set(names)]
-        which = f"record batch {groups[0]}" if groups else ""
+        group = groups[0] if groups else 0
+        which = f"record batch {group}"
         try:
             reader = self._reader(wanted)
             if isinstance(reader, pa.ipc.RecordBatchStreamReader):
@@ -121,18 +122,21 @@ class FeatherSource:
         except (JobError, MemoryError):
             raise
         except (OSError, pa.ArrowException, ValueError) as error:
-            bad = [] if self._streamed else bad_columns(wanted, self._alone)
-            if not bad and NESTED in str(error):
-                bad = [field.name for field in self.schema if holds(field.type, pa.types.is_dictionary)]
+            bad = self._unreadable(wanted, group, error)
             if bad:
                 raise unreadable(self.path, which, bad, self.schema, error) from error
             raise self._damaged(error, which) from error
 
-    def _alone(self, name: str) -> None:
-        """Read one column, batch by batch. Raises as Arrow does."""
-        reader = cast("pa.ipc.RecordBatchFileReader", self._reader([name]))
-        for group in range(len(self._batches)):
-            reader.get_batch(group)
+    def _unreadable(self, wanted: list[str], group: int, error: Exception) -> list[str]:
+        """The columns to blame for the error, where it is not the file."""
+
+        def alone(name: str) -> None:
+            cast("pa.ipc.RecordBatchFileReader", self._reader([name])).get_batch(group)
+
+        bad = [] if self._streamed else bad_columns(error, NESTED, wanted, alone)
+        if not bad and NESTED in str(error):
+            bad = [field.name for field in self.schema if holds(field.type, pa.types.is_dictionary)]
+        return bad
 
     def _reader(self, names: Sequence[str] | None) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
         native = self._storage.native(self.path)

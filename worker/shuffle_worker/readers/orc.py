@@ -134,7 +134,9 @@ class OrcSource:
         """The columns to blame for the error, where it is not the file."""
         bad: list[str] = []
         if not self._streamed:
-            bad = bad_columns(wanted, lambda name: self._file.read_stripe(stripe, columns=self._asked([name])))
+            bad = bad_columns(
+                error, BEYOND, wanted, lambda name: self._file.read_stripe(stripe, columns=self._asked([name]))
+            )
         if not bad and BEYOND in str(error):
             bad = [name for name in wanted if holds(self.schema.field(name).type, pa.types.is_timestamp)]
         return bad

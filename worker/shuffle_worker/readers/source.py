@@ -81,16 +81,24 @@ class Source(Protocol):
     ) -> None: ...
 
 
-def bad_columns(names: Sequence[str], read: Callable[[str], object]) -> list[str]:
-    """Those that cannot be read where others can: their types are to blame, and not the file. Nothing where all or none
-    of them can be read."""
+def bad_columns(error: Exception, words: str, names: Sequence[str], read: Callable[[str], object]) -> list[str]:
+    """The columns whose types are to blame for an error; nothing where the file is, or its storage, and where all or
+    none of them can be read alone. words: in what Arrow says of a type that it cannot read, where it raises no error of
+    that kind."""
+    if not _of_types(error, words):
+        return []
     bad: list[str] = []
     for name in names:
         try:
             read(name)
-        except (OSError, pa.ArrowException, ValueError):
-            bad.append(name)
+        except (OSError, pa.ArrowException, ValueError) as alone:
+            if _of_types(alone, words):
+                bad.append(name)
     return bad if len(bad) < len(names) else []
+
+
+def _of_types(error: Exception, words: str) -> bool:
+    return isinstance(error, pa.ArrowNotImplementedError) or words in str(error)
 
 
 def unreadable(path: str, where: str, names: Sequence[str], schema: pa.Schema, error: Exception) -> DataError:
