@@ -104,6 +104,31 @@ def test_what_people_write(text: str, kind: pa.DataType) -> None:
     assert parse_type(text, "here") == kind
 
 
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("list<" * 31 + "int8" + ">" * 31, 32),
+        ("list<" * 32 + "int8" + ">" * 32, 33),
+        ("int" + "[]" * 31, 32),
+        ("int" + "[]" * 32, 33),
+        ("int" + "[]" * 400, 401),
+        ("int" + "[]" * 100_000, 100_001),
+        ("list<int" + "[]" * 20 + ">" + "[]" * 10, 32),
+        ("list<int" + "[]" * 20 + ">" + "[]" * 11, 33),
+        ("list<" * 20 + "int" + "[]" * 11 + ">" * 20, 32),
+        ("list<" * 20 + "int" + "[]" * 12 + ">" * 20, 33),
+        ("struct<" + ", ".join(f"a{n}: int[][]" for n in range(100)) + ">", 4),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_how_deep_a_type_may_be(text: str, levels: int) -> None:
+    if levels <= 32:
+        assert parse_type(text, "here")
+    else:
+        with pytest.raises(InvalidSpec, match="it is nested more than 32 deep"):
+            parse_type(text, "here")
+
+
 NONE = [
     "", " ", "strin", "int64]", "decimal128(400, 2)", "decimal(0, 0)", "list<", "struct<a>", "timestamp[min]",
     "time32[ns]", "time64[s]", "decimal", "decimal128(10, 99)", "timestamp[us, tz=Mars/Base]", "list<>",

@@ -82,6 +82,10 @@ class _Wrong(Exception):
     pass
 
 
+def _levels(kind: Kind) -> int:
+    return 1 + max((_levels(child.kind) for child in kind.children), default=0)
+
+
 class _Reader:
     """Reads one type from the beginning of what is left. word: the last one that was read as a type's."""
 
@@ -93,13 +97,18 @@ class _Reader:
 
     def type(self) -> Kind:
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise _Wrong(f"it is nested more than {DEEPEST} deep")
+        self._check_depth(1)
         kind = self._one()
         while self._take(r"\[\]"):  # int[], as PostgreSQL and DuckDB write lists
+            self._check_depth(1 + _levels(kind))
             kind = Kind("list", children=(Child("item", kind),))
         self._depth -= 1
         return kind
+
+    def _check_depth(self, levels: int) -> None:
+        """levels: of the type that is being read, itself included."""
+        if self._depth - 1 + levels > DEEPEST:
+            raise _Wrong(f"it is nested more than {DEEPEST} deep")
 
     def end(self) -> None:
         rest = self._text[self._at :].strip()
