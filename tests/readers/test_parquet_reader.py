@@ -216,6 +216,20 @@ def test_a_remote_row_group_is_fetched_ahead_while_it_fits(big: Path, budget: in
         assert most < 16 << 20
 
 
+@pytest.mark.parametrize(("wanted", "most"), [(None, 16 << 20), ({"x", "t"}, 8 << 20), ({"x"}, 1 << 20)])
+def test_a_look_at_int96_fetches_pages(tmp_path: Path, wanted: set[str] | None, most: int) -> None:
+    """Of two columns of 8 MiB in each of two row groups, read in two units."""
+    times = pa.array(np.random.default_rng(0).integers(10**18, 2 * 10**18, 1 << 20) // 1000 * 1000, pa.timestamp("ns"))
+    path = str(tmp_path / "f.parquet")
+    table = pa.table({"t": times, "u": times, "x": pa.array(range(len(times)))})
+    options: dict[str, Any] = {"use_deprecated_int96_timestamps": True, "use_dictionary": False}
+    pq.write_table(table, path, row_group_size=len(times) // 2, compression="none", **options)
+    storage = Remote()
+    with ParquetSource(storage, path, wanted=wanted) as source:
+        assert source.schema.field("t").type == pa.timestamp("us")
+    assert sum(storage.reads) <= most
+
+
 def test_very_wide_tables_have_small_buffers(tmp_path: Path) -> None:
     table = pa.table({f"c{n}": [n] * 10 for n in range(1200)})
     folder = write(tmp_path, {"f": table})

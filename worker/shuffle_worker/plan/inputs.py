@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from shuffle_worker.readers.function import Calls
 
 THREADS = 16
+"""Footers read at once: they are small and mostly waiting for the store."""
+
 FETCHED = 4 << 20
 """Stored bytes that are fetched ahead of a file of which only some rows are looked at; decoded they are as many again.
 Several files are looked at at once."""
-"""Footers read at once: they are small and mostly waiting for the store."""
 
 MOST_SCHEMAS = 8
 """Different schemas that are looked for again in further files; more than these are rarely shared."""
@@ -266,10 +267,11 @@ def _footer(
     types: pa.Schema | None,
     bounded: Sequence[str],
 ) -> Found:
+    wanted = None if selected is None else {*selected, *filtered, *keys, *bounded}
     try:
         with (
             trail.at(f"reading the schema of {one.info.path}"),
-            opening.open(storage, one.info, types=types, hive=one.hive) as source,
+            opening.open(storage, one.info, types=types, hive=one.hive, wanted=wanted) as source,
         ):
             names = source.schema.names if selected is None else [n for n in source.schema.names if n in selected]
             read = list(dict.fromkeys([*names, *filtered]))

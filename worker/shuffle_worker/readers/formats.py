@@ -6,10 +6,10 @@ Called by the plan (`plan/inputs.py`, and through `Found.open` by probe and samp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -156,12 +156,15 @@ class Opening(NamedTuple):
         hive: Iterable[str] = (),
         budget: int = BUDGET,
         footer: object = None,
+        wanted: Container[str] | None = None,
     ) -> Source:
-        """types: what the columns are by the plan, None while it is being made; for files that do not say."""
+        """types: what the columns are by the plan, None while it is being made; for files that do not say. wanted: the
+        columns that the plan is about, None for all; the types of others may be told less well."""
         if self.format == "Parquet":
             from shuffle_worker.readers.parquet_file import ParquetSource
 
-            return ParquetSource(storage, info.path, metadata=footer, budget=budget, types=types)  # type: ignore[arg-type]
+            parsed: Any = footer
+            return ParquetSource(storage, info.path, metadata=parsed, budget=budget, types=types, wanted=wanted)
         if self.format == "Feather":
             from shuffle_worker.readers.feather import FeatherSource
 

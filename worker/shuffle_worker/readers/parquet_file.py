@@ -11,7 +11,7 @@ ones) fetch a whole run of row groups ahead while its stored bytes are within `b
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -51,8 +51,10 @@ class ParquetSource:
         metadata: pq.FileMetaData | None = None,
         budget: int = BUDGET,
         types: pa.Schema | None = None,
+        wanted: Container[str] | None = None,
     ) -> None:
-        """types: what the columns are by the plan, None while it is being made; it decides the unit of INT96."""
+        """types: what the columns are by the plan, None while it is being made; it decides the unit of INT96. Without
+        types the first values of such columns are looked at; wanted: only of these, None for all."""
         self.path = path
         self._storage = storage
         self._budget = budget
@@ -74,7 +76,7 @@ class ParquetSource:
             self._encrypted = self._encrypted_columns() if metadata is None else Encrypted(path)
             # Arrow cannot read a dictionary inside of a nested column over the end of a row group
             self._alone = {field.name for field in self.schema if _dictionary_inside(field.type)}
-            self._int96 = self._int96_of(types)
+            self._int96 = self._int96_of(types, wanted)
         except BaseException:
             self.close()
             raise
@@ -142,15 +144,20 @@ class ParquetSource:
         alone = any(name in self._alone for name in names)
         for run in [[group] for group in groups] if alone else [list(groups)]:
             stored = sum(self._stored(group, leaves) for group in run)
-            file = self._reader(stored, len(leaves), unit)
-            try:
-                yield from file.reader.iter_batches(rows, row_groups=run, column_indices=leaves, use_threads=False)
-            except (JobError, MemoryError):
-                raise
-            except pa.ArrowNotImplementedError as error:
-                raise self._unreadable(error, names) from error
-            except (OSError, pa.ArrowException, ValueError) as error:
-                raise self._corrupt(error, run) from error
+            yield from self._run(self._reader(stored, len(leaves), unit), run, names, rows)
+
+    def _run(
+        self, file: pq.ParquetFile, groups: Sequence[int], names: Sequence[str], rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        leaves = self.leaves(names)
+        try:
+            yield from file.reader.iter_batches(rows, row_groups=groups, column_indices=leaves, use_threads=False)  # type: ignore[arg-type]
+        except (JobError, MemoryError):
+            raise
+        except pa.ArrowNotImplementedError as error:
+            raise self._unreadable(error, names) from error
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise self._corrupt(error, groups) from error
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -165,13 +172,13 @@ class ParquetSource:
             self._streamed[unit] = (file, leaves)
         return file
 
-    def _int96_of(self, types: pa.Schema | None) -> Int96 | None:
+    def _int96_of(self, types: pa.Schema | None, wanted: Container[str] | None) -> Int96 | None:
         """How INT96 columns are read, which gives them their types; None where there are none."""
         names = self._encrypted.without(int96_columns(self.metadata, self.schema, self._leaves))
         if not names:
             return None
         if types is None:
-            fine = finer_columns(self._decoded, names, self.groups)
+            fine = self._finer([name for name in names if wanted is None or name in wanted])
         else:
             known = [name for name in names if types.get_field_index(name) >= 0]
             fine = {name for name in known if wants_fine(self.schema.field(name).type, types.field(name).type)}
@@ -180,6 +187,19 @@ class ParquetSource:
             for name in fine:
                 self.schema = self.schema.set(self.schema.get_field_index(name), finest.field(name))
         return Int96(self.path, names, fine, self._decoded)
+
+    def _finer(self, names: Sequence[str]) -> set[str]:
+        """Looks at a page of each of these columns at a time, however large their row groups are: many files are looked
+        at at once."""
+        if not names:
+            return set()
+        least = self._budget // LEAST_STREAM
+        files = {unit: self._open(self.metadata, ahead=False, leaves=least, unit=unit) for unit in (WIDE, FINE)}
+
+        def decoded(unit: str, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+            return self._run(files[unit], groups, names, rows)
+
+        return finer_columns(decoded, names, self.groups)
 
     def _open(self, metadata: pq.FileMetaData | None, *, ahead: bool, leaves: int, unit: str = WIDE) -> pq.ParquetFile:
         stream = max(LEAST_STREAM, min(STREAM, self._budget // max(leaves, 1)))
