@@ -165,3 +165,77 @@ def test_backoff_limits_below_the_attempts_count_first(limit: int) -> None:
     cause = p.machine.cause
     assert cause is not None
     assert "/in/bad.parquet" in cause.message
+
+
+def ready_to_write(p: Play, puppets: list[Puppet]) -> None:
+    """Every split has arrived; no group is being written."""
+    settle(p, puppets)
+    for _ in range(20):
+        if p.machine.phase is Phase.WRITING:
+            return
+        for puppet in puppets:
+            for lease in puppet.sync(free=0).leases or puppet.sync(free=1).leases:
+                puppet.holding = [lease.id]
+                puppet.sync([Done(lease.id, rows_read=10, rows_moved=10)], free=0)
+    raise AssertionError(p.machine.phase)
+
+
+def writes(leases: list[LeaseId]) -> list[int]:
+    return [lease.item for lease in leases if lease.kind is Kind.WRITE]
+
+
+def in_hand(puppet: Puppet, free: int = 2) -> list[LeaseId]:
+    return [lease.id for lease in puppet.sync(free=free).leases]
+
+
+def test_a_group_that_a_worker_crashed_over_is_written_alone() -> None:
+    """One of two that were written at once is to blame: each is tried by itself, so that the other is cleared."""
+    p, (one, two) = transferring(backoff_limit=50)
+    ready_to_write(p, [one, two])
+    first, second = writes(in_hand(one))
+    crash(p, one)
+    assert p.machine.crashes.times == {(Kind.WRITE, first): 1, (Kind.WRITE, second): 1}
+    one = again(p, one)
+    suspects = p.machine.crashes.suspected(Kind.WRITE)
+    bad, crashed = first, 0
+    for _ in range(60):
+        if p.machine.cause is not None:
+            break
+        for puppet in (one, two):
+            held = in_hand(puppet)
+            tried = suspects & set(writes(held)) & p.machine.crashes.suspected(Kind.WRITE)
+            assert not tried or len(held) == 1, f"{tried} with {held}"
+            assert in_hand(puppet) == held or not tried, "and nothing comes beside it"
+            if tried == {bad}:
+                crashed += 1
+                crash(p, puppet)
+                if p.machine.cause is None and puppet is one:
+                    one = again(p, puppet)
+                elif p.machine.cause is None:
+                    two = again(p, puppet)
+                break
+            if held:
+                puppet.finish(held[0])
+    assert crashed == ATTEMPTS - 1, "once with another one beside it"
+    assert p.machine.crashes.times[Kind.WRITE, bad] == ATTEMPTS
+    assert {item for kind, item in p.machine.crashes.times if kind is Kind.WRITE} <= {bad, second}
+    assert p.machine.cause is not None
+    assert "while they wrote the same group" in p.machine.cause.message
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSFER, Kind.WRITE])
+def test_an_idle_worker_helps_while_there_are_suspects(kind: Kind) -> None:
+    """Groups of a slow owner change hands although some lease is suspected."""
+    p, (one, two) = transferring(backoff_limit=50, move_after=2.0, move_split=0.0)
+    ready_to_write(p, [one, two])
+    for group in list(p.machine.ledger.owners.unwritten_of(1)) if p.machine.ledger is not None else []:
+        lease = two.sync(free=1).leases[0].id
+        assert lease.item == group
+        two.finish(lease)
+    p.machine.crashes.times[kind, 99] = 1
+    for _ in range(6):
+        p.later(2.0)
+        one.sync(free=0)
+        two.sync(free=1)
+    assert p.machine.ledger is not None
+    assert 1 in {p.machine.ledger.owner[g] for g in range(4) if not p.machine.ledger.written[g]}

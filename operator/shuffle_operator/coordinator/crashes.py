@@ -49,8 +49,9 @@ class Crashes:
     def suspect(self, lease: LeaseId) -> bool:
         return (lease.kind, lease.item) in self.times
 
-    def suspected_splits(self) -> frozenset[int]:
-        return frozenset(item for kind, item in self.times if kind is Kind.TRANSFER)
+    def suspected(self, kind: Kind) -> frozenset[int]:
+        """The splits, or groups, of suspects of this kind."""
+        return frozenset(item for each, item in self.times if each is kind)
 
 
 _DOING = {

@@ -36,19 +36,24 @@ class Grants:
             return None if live.leaving else self.core.singles.grant(Kind.COMMIT, live.worker)
         if not self.core.epochs.knows(live):
             return None  # first the view, then work in terms of it
+        if self.core.crashes.times:
+            return self._grant_with_care(ledger, live, now)
         if live.leaving:
             return ledger.grant_transfer(live.worker, reads=False)
-        suspects = self.core.crashes.suspected_splits() if self.core.crashes.times else NONE
-        if suspects:
-            return self._grant_with_care(ledger, live.worker, suspects)
         return ledger.grant_write(live.worker) or ledger.grant_transfer(live.worker) or self._help(live, now)
 
-    def _grant_with_care(self, ledger: Ledger, worker: int, suspects: frozenset[int]) -> LeaseId | None:
-        """A suspect is given out alone, see `crashes.py`; who is about to become free for one gets nothing else."""
+    def _grant_with_care(self, ledger: Ledger, live: Live, now: float) -> LeaseId | None:
+        """A suspect, whether it is read, sent or written, is given out alone, see `crashes.py`: only to a worker with
+        nothing in hand, which gets nothing beside it."""
+        worker, crashes = live.worker, self.core.crashes
         mine = self.core.leases_of(worker)
-        if any(self.core.crashes.suspect(lease) for lease in mine):
+        if any(crashes.suspect(lease) for lease in mine):
             return None
-        return ledger.grant_write(worker) or ledger.grant_transfer(worker, avoided=suspects if mine else NONE)
+        splits, groups = (crashes.suspected(Kind.TRANSFER), crashes.suspected(Kind.WRITE)) if mine else (NONE, NONE)
+        if live.leaving:
+            return ledger.grant_transfer(worker, reads=False, avoided=splits)
+        lease = ledger.grant_write(worker, avoided=groups) or ledger.grant_transfer(worker, avoided=splits)
+        return lease or (None if mine else self._help(live, now))
 
     def _help(self, live: Live, now: float) -> LeaseId | None:
         """Nothing is due for this worker: what it can take off others, see `pace.py`."""
@@ -58,7 +63,8 @@ class Grants:
         lease = ledger.steal(live.worker, sender) if sender is not None else None
         if lease is None:
             late = self.core.pace.to_spare(ledger, live.worker, now)
-            lease = ledger.grant_spare(live.worker, late) if late is not None else None
+            if late is not None and not self.core.crashes.suspect(late):  # one worker at a time is risked for a suspect
+                lease = ledger.grant_spare(live.worker, late)
         movable = self.core.phase is Phase.WRITING and live.able and not ledger.shared
         if lease is None and movable and self.core.barrier_at is not None:
             groups = self.core.pace.to_move(ledger, self.core.barrier_at, self.core.members, live.worker, now)

@@ -244,11 +244,11 @@ class Ledger:
 
     def grant_transfer(self, worker: int, *, reads: bool = True, avoided: frozenset[int] = NONE) -> LeaseId | None:
         """The next split that is due, of the oldest tranche whose groups all have owners: one that this worker can send
-        from what it has, else one to be read (if it `reads`). avoided: splits that it must not read now."""
+        from what it has, else one to be read (if it `reads`). avoided: splits that it must not be given now."""
         for tranche in self.tranches.values():
             if not tranche.remaining or tranche.number in self._orphaned:
                 continue
-            lease = self._grant_sending(tranche, worker)
+            lease = self._grant_sending(tranche, worker, avoided)
             if lease is None and reads:
                 split = tranche.next_waiting(avoided)
                 lease = self._grant_read(tranche, split, worker) if split is not None else None
@@ -256,9 +256,10 @@ class Ledger:
                 return lease
         return None
 
-    def _grant_sending(self, tranche: Tranche, worker: int) -> LeaseId | None:
+    def _grant_sending(self, tranche: Tranche, worker: int, avoided: frozenset[int]) -> LeaseId | None:
         def ready(split: int) -> bool:
-            return self._sender(tranche, split) == worker or not self.leases.is_reading(worker, split)
+            reads_it = self._sender(tranche, split) != worker and self.leases.is_reading(worker, split)
+            return split not in avoided and not reads_it
 
         while (split := tranche.next_held(worker, ready)) is not None:
             sender = self._sender(tranche, split)
@@ -309,12 +310,13 @@ class Ledger:
         lease = LeaseId(Kind.TRANSFER, first.number, split, attempt)
         return self.leases.grant(lease, worker, Errand(along, errand.again, errand.stored))
 
-    def grant_write(self, worker: int) -> LeaseId | None:
-        """A group of this worker's whose barrier is reached; of anybody's where shards are shared."""
-        found = next((g for g in self.owners.first(worker) if self._ready(g)), None)
+    def grant_write(self, worker: int, *, avoided: frozenset[int] = NONE) -> LeaseId | None:
+        """A group of this worker's whose barrier is reached; of anybody's where shards are shared. avoided: groups that
+        it must not be given now; those behind one wait too."""
+        found = next(filter(self._ready, self.owners.first(worker)), None)
         if found is None and self.shared and self.writing.count(1) < self.unwritten:
-            found = next((g for g in self.owners.of_others(worker) if self._ready(g)), None)
-        if found is None:
+            found = next(filter(self._ready, self.owners.of_others(worker)), None)
+        if found is None or found in avoided:
             return None
         self.writing[found] = 1
         return self.leases.grant(LeaseId(Kind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
@@ -416,8 +418,7 @@ class Ledger:
 
     def _end_losers(self, split: int) -> None:
         """Attempts at what is done by now are void."""
-        doubled = [key for key in self._doubled if key[1] == split]
-        if not doubled:
+        if not (doubled := [key for key in self._doubled if key[1] == split]):
             return
         for key in doubled:
             tranche = self.tranches.get(key[0])
