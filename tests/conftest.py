@@ -6,3 +6,14 @@ import os
 
 # Jobs start hundreds of processes. Those that may keep their bytecode start in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # the tests of the Flyte plugin have an environment of their own, without it
+    pass
+else:
+    # What a test proves must not depend on how busy the machine is, nor on the day: no deadline an example, and the
+    # same examples every time. `pytest --hypothesis-profile=search` looks at others.
+    settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("search", settings.get_profile("same"), derandomize=False)
+    settings.load_profile("same")
