@@ -72,7 +72,7 @@ format: $(READY) ## Put the code in format
 	@$(BIN)/ruff format
 
 crds: $(READY) ## Generate crds/, the chart's copy and docs/reference/shufflejob.md from the models
-	@$(BIN)/python -m shuffle_operator.api.schema .
+	@$(BIN)/python -m shuffle_operator.api.generate .
 
 docs: crds ## Generate the reference and check the links between pages
 	@$(BIN)/python tools/check_links.py

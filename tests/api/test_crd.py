@@ -13,8 +13,9 @@ import yaml
 
 from shuffle_operator.api import rules
 from shuffle_operator.api.fields import by_name
+from shuffle_operator.api.generate import generated
 from shuffle_operator.api.problems import InvalidJob
-from shuffle_operator.api.schema import crd, crd_yaml, generated
+from shuffle_operator.api.schema import crd, crd_yaml
 from shuffle_operator.api.spec import Spec
 from shuffle_operator.api.status import REASONS, Status
 from shuffle_operator.api.validation import check_job

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.plan.schema import restore, transport_schema
-from shuffle_worker.writers.base import WriterOptions, output_format
+from shuffle_worker.writers.base import WriterOptions
+from shuffle_worker.writers.formats import output_format
 from shuffle_worker.writers.json_text import lines
 from shuffle_worker.writers.storable import storable
 
@@ -219,7 +220,7 @@ class BytesSink:
 def written(case: Case, groups: list[pa.RecordBatch], options: WriterOptions) -> bytes:
     sink = BytesSink()
     schema = stored(case.name)
-    writer = output_format(case.name).open(sink, schema, options)
+    writer = output_format(case.name)(sink, schema, options)
     for group in groups:
         writer.write(restore(group.select(schema.names), schema))
     writer.close()
@@ -304,7 +305,7 @@ def test_a_dictionary_of_feather_grows_over_row_groups() -> None:
     kind = pa.dictionary(pa.int8(), pa.string())
     schema = pa.schema([("d", kind)])
     sink = BytesSink()
-    writer = output_format("Feather").open(sink, schema, WriterOptions("Zstd", []))
+    writer = output_format("Feather")(sink, schema, WriterOptions("Zstd", []))
     columns = [["b", "a", None], ["c", "a", "a"], [None, None, "d"], ["b", "b", "b"]]
     for column in columns:
         writer.write(pa.record_batch([pa.array(column).dictionary_encode().cast(kind)], schema=schema))
@@ -332,7 +333,7 @@ def test_only_the_chosen_columns_get_dictionaries() -> None:
 def test_abort_writes_nothing_more(case: Case) -> None:
     sink = BytesSink()
     schema = stored(case.name)
-    writer = output_format(case.name).open(sink, schema, WriterOptions(case.codecs[-1], []))
+    writer = output_format(case.name)(sink, schema, WriterOptions(case.codecs[-1], []))
     writer.write(restore(rows(10).select(schema.names), schema))
     before = sink.size
     writer.abort()
@@ -349,7 +350,7 @@ def test_a_sink_that_fails_is_heard(case: Case) -> None:
     writer = None
     with pytest.raises(OSError, match="No space left"):
         try:
-            writer = output_format(case.name).open(Full(), schema, WriterOptions("None", []))
+            writer = output_format(case.name)(Full(), schema, WriterOptions("None", []))
             writer.write(restore(rows(10).select(schema.names), schema))
             writer.close()
         finally:

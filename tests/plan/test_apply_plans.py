@@ -14,7 +14,7 @@ from tests.functions.users import module
 from shuffle_worker.errors import InvalidSpec, JobError, UserFunctionFailed
 from shuffle_worker.plan.apply import ApplyPlanning
 from shuffle_worker.plan.keyed import Keyed
-from shuffle_worker.plan.operations import Size
+from shuffle_worker.plan.planned import Size
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Apply, CodeSource, Functions, Job, Output, ResultColumn, SortKey
 

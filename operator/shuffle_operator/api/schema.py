@@ -1,18 +1,13 @@
-"""The CustomResourceDefinition, generated from the models and the rules: `python -m shuffle_operator.api.schema`.
+"""The CustomResourceDefinition, made from the models and the rules. `api/generate.py` writes it to its files.
 
 Kubernetes accepts less than JSON schema: a *structural* schema has a type everywhere, no references, no alternatives of
 types. So references are put in place here, "or null" is dropped (an absent field is absent), and what the models say
 beyond the schema (unique lists, rules over several fields) becomes the list types and CEL rules of Kubernetes.
-
-Writes crds/shufflejobs.yaml, the chart's copy of it and docs/reference/shufflejob.md below the folder given, by default
-the current one; `make crds` calls it, a test compares, and `shuffle crd` prints the first.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,9 +22,6 @@ from shuffle_operator.api.workers import Workers
 
 Schema = dict[str, Any]
 
-CRD_PATH = "crds/shufflejobs.yaml"
-CHART_PATH = "charts/shuffle-operator/crds/shufflejobs.yaml"
-REFERENCE_PATH = "docs/reference/shufflejob.md"
 HEADER = "# Generated from operator/shuffle_operator/api by `make crds`; change the models instead.\n"
 
 UNSEEN = {
@@ -197,21 +189,3 @@ def _at(job: Schema, scope: str) -> Schema:
         if step.endswith("[]"):
             schema = schema["items"]
     return schema
-
-
-def generated() -> dict[str, str]:
-    """Every generated file: its path below the project's folder, and its text."""
-    from shuffle_operator.api.reference import reference_page
-
-    return {CRD_PATH: crd_yaml(), CHART_PATH: crd_yaml(), REFERENCE_PATH: reference_page()}
-
-
-def write(folder: Path) -> None:
-    for path, text in generated().items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "."))

@@ -23,8 +23,9 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import meaning_schema, restore
 from shuffle_worker.protocol.messages import SortKey
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.base import FileWriter, WriterOptions, output_format
+from shuffle_worker.writers.base import FileWriter, WriterOptions
 from shuffle_worker.writers.folders import check_name, file_schema
+from shuffle_worker.writers.formats import output_format
 from shuffle_worker.writers.storable import storable
 
 
@@ -58,7 +59,7 @@ class PartitionFiles:
         self._meaning = file_schema(meaning_schema(declared), self._by)
         self._uuids = [field.name for field in declared if field.name in self._by and is_uuid(values_of(field.type))]
         self._row_group_rows = plan.row_group_rows
-        self._open = output_format(output.format).open
+        self._open = output_format(output.format)
         self._options = WriterOptions(output.compression, [n for n in plan.dictionary if n not in self._by])
         self._keys = list(keys)
         self._in_order = in_order

@@ -15,8 +15,9 @@ import msgspec
 
 from shuffle_worker.errors import JobError
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan.planned import Planned
 from shuffle_worker.plan.record import Split
-from shuffle_worker.plan.table import Planned, splits_of
+from shuffle_worker.plan.table import splits_of
 from shuffle_worker.writers.commit import MANIFEST_FORMAT, Manifest
 from shuffle_worker.writers.output import MANIFEST, part_name
 

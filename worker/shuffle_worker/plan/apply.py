@@ -30,7 +30,8 @@ from shuffle_worker.plan.arrow import parts
 from shuffle_worker.plan.calls import Calls, Timed, calls_of_groups, calls_of_partitions
 from shuffle_worker.plan.grouping import expected_groups
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
-from shuffle_worker.plan.operations import Columns, Planning, Size
+from shuffle_worker.plan.planned import Columns, Size
+from shuffle_worker.plan.planning import Planning
 from shuffle_worker.plan.probe import few_values, guessed_bytes, sample_rows
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.plan.type_names import schema_of_names
@@ -38,7 +39,7 @@ from shuffle_worker.protocol.messages import Apply, Job
 from shuffle_worker.writers.commit import Partitioning
 
 if TYPE_CHECKING:
-    from shuffle_worker.plan.table import Planned
+    from shuffle_worker.plan.planned import Planned
 
 SAMPLE_GROUPS = 8
 MOST_GROUPS = 20_000

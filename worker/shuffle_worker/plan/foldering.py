@@ -19,8 +19,8 @@ from shuffle_worker.partitioning.codes import dense
 from shuffle_worker.partitioning.columns import Array
 from shuffle_worker.plan.keyed import seen_keys
 from shuffle_worker.plan.kinds import is_uuid, values_of
+from shuffle_worker.plan.planned import Planned
 from shuffle_worker.plan.probe import sample_rows
-from shuffle_worker.plan.table import Planned
 from shuffle_worker.plan.uuids import uuid_texts
 from shuffle_worker.protocol.messages import Distinct, GroupBy, Job, Repartition, Sort
 from shuffle_worker.readers.shape import Shaper

@@ -12,7 +12,8 @@ from shuffle_worker.plan.aggregations import KEEP_VALUES, result_field
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.inputs import check_column
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
-from shuffle_worker.plan.operations import Columns, Planning, Size
+from shuffle_worker.plan.planned import Columns, Size
+from shuffle_worker.plan.planning import Planning
 from shuffle_worker.protocol.messages import Distinct, GroupBy, Job
 from shuffle_worker.writers.commit import Partitioning
 

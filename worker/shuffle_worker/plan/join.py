@@ -21,9 +21,9 @@ from shuffle_worker.plan.aligned import Aligned, aligned
 from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.join_units import check_holds
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
-from shuffle_worker.plan.operations import Columns, Planning, Size
+from shuffle_worker.plan.planned import Columns, Planned, Size
+from shuffle_worker.plan.planning import Planning
 from shuffle_worker.plan.record import Hot, Plan
-from shuffle_worker.plan.table import Planned
 from shuffle_worker.plan.ways import Broadcast, HotKeys, broadcast, hot_keys, told
 from shuffle_worker.protocol.messages import TARGET_BYTES, Job, Join
 from shuffle_worker.writers.commit import Partitioning

@@ -23,12 +23,14 @@ from shuffle_worker.plan.aligned import splits_by_file
 from shuffle_worker.plan.foldering import check_values
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.method import OBJECTS, choose
-from shuffle_worker.plan.operations import Planning, Size, planning_for
+from shuffle_worker.plan.operations import planning_for
 from shuffle_worker.plan.persist import with_fingerprint
+from shuffle_worker.plan.planned import Planned, Size
+from shuffle_worker.plan.planning import Planning
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.sample import boundaries as sampled_boundaries
 from shuffle_worker.plan.seconds import expected_seconds
-from shuffle_worker.plan.table import Planned, compiled, find, make_splits, measure
+from shuffle_worker.plan.table import compiled, find, make_splits, measure
 from shuffle_worker.plan.tree import tree_of
 from shuffle_worker.protocol.messages import TARGET_BYTES, Job, PlanSummary
 from shuffle_worker.storage.base import Storage

@@ -7,7 +7,7 @@ can be judged together; `measure` reads some rows. What one input is does not de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -16,12 +16,12 @@ from shuffle_worker.plan import metadata, sizing
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.dictionaries import settled
 from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
-from shuffle_worker.plan.inputs import Found, InputFiles, check_apart, check_carried, check_column, read_inputs, select
-from shuffle_worker.plan.operations import Columns, Planning, Size
-from shuffle_worker.plan.probe import GroupOf, Probe, probe, read_through
-from shuffle_worker.plan.record import File, Piece, Split, Table
+from shuffle_worker.plan.inputs import Found, check_apart, check_carried, check_column, read_inputs, select
+from shuffle_worker.plan.planned import FoundTable, Needs, Planned
+from shuffle_worker.plan.probe import GroupOf, probe, read_through
+from shuffle_worker.plan.record import Piece, Split
 from shuffle_worker.plan.schema import transport_schema
-from shuffle_worker.protocol.messages import Input, Job
+from shuffle_worker.protocol.messages import Job
 from shuffle_worker.readers.formats import FUNCTION
 from shuffle_worker.storage.base import Storage
 
@@ -29,94 +29,7 @@ if TYPE_CHECKING:
     from shuffle_worker.readers.function import Calls
 
 
-class FoundTable(NamedTuple):
-    """What footers say of an input. kept: the columns that the user selected. filtered: those that the filter names."""
-
-    number: int
-    source: Input
-    storage: Storage
-    found: InputFiles
-    kept: pa.Schema
-    filtered: list[str]
-
-    @property
-    def columns(self) -> Columns:
-        return Columns(self.found.schema, self.kept)
-
-
-class Planned(NamedTuple):
-    """An input with all that is decided about it. schema: of the columns that are read and sent, with the types that
-    the output declares; extra: of those that only the filter reads; target: the transport schema of both. groups: the
-    row groups that may hold rows that pass the filter; rows, stored: of them, before the filter. columns: how many the
-    input has. notes: what a person may want to know of the files."""
-
-    number: int
-    source: Input
-    storage: Storage
-    files: list[Found]
-    schema: pa.Schema
-    extra: pa.Schema
-    target: pa.Schema
-    where: Filter | None
-    groups: list[GroupOf]
-    look: Probe
-    rows: int
-    stored: int
-    columns: int
-    format: str
-    strict: bool
-    notes: list[str]
-
-    @property
-    def decoded(self) -> float:
-        """Arrow bytes of the largest group that its format decodes at once."""
-        largest = self._largest
-        return self.files[largest.file].groups[largest.group].rows * self.look.read_bytes if largest else 0.0
-
-    @property
-    def decoded_of(self) -> str:
-        """The file that has it."""
-        return self.files[self._largest.file].info.path if self._largest else ""
-
-    @property
-    def _largest(self) -> GroupOf | None:
-        whole = (one for one in self.groups if self.files[one.file].groups[one.group].whole)
-        return max(whole, key=lambda one: self.files[one.file].groups[one.group].rows, default=None)
-
-    @property
-    def size(self) -> Size:
-        return Size(
-            self.rows * self.look.selectivity,
-            self.look.row_bytes,
-            self.stored * self.look.selectivity,
-            [name for name in self.schema.names if name in self.look.few],
-            self.look.keyed,
-        )
-
-    @property
-    def table(self) -> Table:
-        return Table(
-            name=self.source.name,
-            schema=self.schema.serialize().to_pybytes(),
-            row_bytes=self.look.row_bytes,
-            rows=int(self.rows * self.look.selectivity),
-            filter_columns=self.extra.serialize().to_pybytes() if self.extra.names else None,
-            format=self.format,
-            strict=self.strict,
-        )
-
-    @property
-    def records(self) -> list[File]:
-        out: list[File] = []
-        first = 0
-        for file in self.files:
-            info = file.info
-            out.append(File(info.path, info.size, info.tag, file.rows, first, self.number, file.hive))
-            first += file.span
-        return out
-
-
-def find(job: Job, index: int, operation: Planning, storage: Storage, calls: Calls | None = None) -> FoundTable:
+def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Calls | None = None) -> FoundTable:
     """calls: of the input's reader function. Raises the JobErrors of bad input."""
     source = job.inputs[index]
     filtered = columns_of(source.filter, index) if source.filter else []
@@ -160,7 +73,7 @@ def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
     return compile_filter(text, schema, one.number)
 
 
-def measure(one: FoundTable, operation: Planning, where: Filter | None) -> Planned:
+def measure(one: FoundTable, operation: Needs, where: Filter | None) -> Planned:
     schema = one.kept
     needed = operation.needed(one.number)
     if needed is not None:

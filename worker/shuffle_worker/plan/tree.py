@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.method import OBJECTS, Method
-from shuffle_worker.plan.operations import Planning, Size
-from shuffle_worker.plan.table import Planned
+from shuffle_worker.plan.planned import Planned, Size
+from shuffle_worker.plan.planning import Planning
 from shuffle_worker.protocol.messages import Figures, Job, PlanNode
 from shuffle_worker.units import readable
 

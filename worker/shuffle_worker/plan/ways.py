@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.join_keys import JoinKeys
+from shuffle_worker.plan.planned import Planned
 from shuffle_worker.plan.probe import first_batches, spread
 from shuffle_worker.plan.record import Hot
-from shuffle_worker.plan.table import Planned
 from shuffle_worker.protocol.messages import Join
 from shuffle_worker.units import readable
 

@@ -6,14 +6,12 @@ bytes, or `LEAST_PART` in a small worker. Parts grow where there would be too ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from shuffle_worker.errors import JobError
 from shuffle_worker.pressure import limit
+from shuffle_worker.storage.base import Info
 from shuffle_worker.storage.hashing import HashingSink
-
-if TYPE_CHECKING:
-    from shuffle_worker.storage.s3 import S3Storage
 
 PART = 8 << 20
 LEAST_PART = 5 << 20
@@ -24,8 +22,24 @@ GROW_EVERY = 1000
 """Parts after which the next are twice as large: S3 allows 10,000 parts, so a file may have 2 TiB and more."""
 
 
+class Requests(Protocol):
+    """What a sink asks of the store that its file is in: `storage/s3.py`."""
+
+    def call(self, path: str, doing: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """One request, retried."""
+        ...
+
+    def start(self, method: str, **parameters: Any) -> Any:
+        """One request in the background, not retried: a future."""
+        ...
+
+    def info(self, path: str) -> Info: ...
+
+    def abort_upload(self, path: str, upload: str) -> None: ...
+
+
 class S3Sink(HashingSink):
-    def __init__(self, storage: S3Storage, path: str) -> None:
+    def __init__(self, storage: Requests, path: str) -> None:
         super().__init__(path)
         self._storage = storage
         bucket, _, key = path.partition("://")[2].partition("/")

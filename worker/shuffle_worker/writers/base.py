@@ -11,14 +11,9 @@ Contract, run by the conformance suite in tests/conformance/test_writers.py:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
-
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.formats import WRITABLE
-from shuffle_worker.storage import Sink
 
 
 class WriterOptions(NamedTuple):
@@ -38,37 +33,3 @@ class FileWriter(Protocol):
     def abort(self) -> None:
         """Let go of the file as it is: nothing more is written to the sink, now or when the writer is collected."""
         ...
-
-
-Open = Callable[[Sink, pa.Schema, WriterOptions], FileWriter]
-
-
-class Format(NamedTuple):
-    """An output format: how to open a file of it. Files' names: `protocol/formats.py`; types: `storable.py`."""
-
-    open: Open
-
-
-def output_format(name: str) -> Format:
-    """The format that a job names. Raises InvalidSpec for one that cannot be written."""
-    if name == "Parquet":
-        from shuffle_worker.writers.parquet import ParquetFile
-
-        return Format(ParquetFile)
-    if name == "CSV":
-        from shuffle_worker.writers.csv_file import csv_file
-
-        return Format(csv_file)
-    if name == "JSON":
-        from shuffle_worker.writers.json_file import JsonFile
-
-        return Format(JsonFile)
-    if name == "Feather":
-        from shuffle_worker.writers.feather_file import FeatherFile
-
-        return Format(FeatherFile)
-    if name == "ORC":
-        from shuffle_worker.writers.orc_file import OrcFile
-
-        return Format(OrcFile)
-    raise InvalidSpec(f"output.format: {name} cannot be written; formats are {', '.join(WRITABLE)}")
