@@ -205,6 +205,21 @@ def test_a_value_is_taken_if_the_plan_would_have_taken_it(sample: str, late: str
         assert said.value.row == 2
 
 
+@pytest.mark.parametrize(
+    "late", [*LATE, "+5", "-5", "00", "18446744073709551615", "18446744073709551616", "-9223372036854775808"]
+)
+def test_whole_numbers_of_two_kinds_are_as_strict_as_each(late: str) -> None:
+    """Where some files have `int64` and others `uint64` the column is of decimals."""
+    kind = infer(pa.array([late])).type
+    column = pa.array([None, "1", late, late])
+    if kind in (pa.int64(), pa.uint64()):
+        assert typed(column, pa.decimal128(38, 0)).to_pylist() == [None, 1, int(late), int(late)]
+        return
+    with pytest.raises(Unfit) as said:
+        typed(column, pa.decimal128(38, 0))
+    assert said.value.row == 2
+
+
 @pytest.mark.parametrize("late", LATE)
 def test_a_number_is_the_one_that_stands_there(late: str) -> None:
     """Whatever the type: as many digits, the same exponent."""
@@ -328,6 +343,20 @@ def test_unsigned_numbers_in_one_file_and_negative_ones_in_another(tmp_path: Pat
     (tmp_path / "in" / "2.csv").write_text("id\n-1\n")
     table, _ = read_all(plan_of(job(tmp_path)))
     assert table.column("id").to_pylist() == [18446744073709551615, -1]
+
+
+@pytest.mark.parametrize("late", ["007", "+5", "1e3", "1.0", "-0", "18446744073709551616"])
+def test_numbers_behind_the_first_rows_of_such_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    monkeypatch.setattr(formats, "LOOK", 64)
+    monkeypatch.setattr(formats, "MOST_LOOK", 64)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.csv").write_text("id\n18446744073709551615\n")
+    (tmp_path / "in" / "2.csv").write_text("id\n" + "-1\n" * 100 + f"{late}\n")
+    with pytest.raises(DataError) as said:
+        read_all(plan_of(job(tmp_path)))
+    assert f"2.csv: line 102: column 'id': '{late}' does not fit: expected decimal128(38, 0)" in said.value.message
 
 
 def test_explain_says_why_numbers_are_text(tmp_path: Path) -> None:

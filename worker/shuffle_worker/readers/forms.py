@@ -11,6 +11,7 @@ docs/formats.md has the table. A column at a time. Pure.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
 
@@ -28,6 +29,10 @@ DIGITS = "more digits than a double holds"
 
 WORD = r"(?i)^[+-]?(nan|inf|infinity)$"
 """The doubles that have no digits."""
+
+BARE = r"^(0|-?[1-9][0-9]{0,19})$"
+LEAST, MOST = -(1 << 63), (1 << 64) - 1
+"""Whole numbers of `int64` and `uint64`: how they are written, in no more digits than these have; the ends of both."""
 
 TINY = 1e-300
 """Near where doubles end; smaller ones have fewer digits."""
@@ -149,6 +154,8 @@ def _typed(text: Array, kind: pa.DataType, declared: bool) -> Array:
         return _whole(text, kind, declared)
     if types.is_floating(kind):
         return _fractions(text, kind, declared)
+    if types.is_decimal(kind) and not declared:
+        return _found_decimals(text, kind)
     if types.is_boolean(kind):
         return _flags(text, declared)
     if types.is_time(kind):
@@ -202,6 +209,19 @@ def _whole(text: Array, kind: pa.DataType, declared: bool) -> Array:
     wrong = chars.hexadecimal() if declared else chars.zero_led(whole=True)
     if len(wrong):
         raise Unfit(int(wrong[0]))
+    return values
+
+
+def _found_decimals(text: Array, kind: pa.DataType) -> Array:
+    """Found only where some files have `int64` and others `uint64`, so each value is of one of the two."""
+    bare = call("if_else", call("match_substring_regex", text, pattern=BARE), text, scalar(None, pa.string()))
+    values: Array = call("cast", bare, kind)
+    least, most = (scalar(Decimal(end), kind) for end in (LEAST, MOST))
+    fits = call("and", call("greater_equal", values, least), call("less_equal", values, most))
+    wrong = call("and", call("is_valid", text), call("invert", call("fill_null", fits, scalar(False, pa.bool_()))))
+    rows = np.flatnonzero(bools(wrong))
+    if len(rows):
+        raise Unfit(int(rows[0]))
     return values
 
 
