@@ -63,7 +63,8 @@ DIGITS: list[tuple[list[str], str]] = [
     (["0.30000000000000004", "1e300", "-1.5e-7", "2.2250738585072014E-308", "5e-324"], "double"),
     (["123456789012345.67", "0.123456789012345000"], "double"),
     (["12345678901234567.89", "1", "1.125"], "decimal128(38, 3)"),
-    (["0.12345678901234567890", "100000000000000000000.01"], "decimal256(76, 20)"),
+    (["0.12345678901234567890", "100000000000000000000.01"], "decimal256(76, 19)"),
+    (["18446744073709551616", "1.0", "10e-1", "0.00"], "decimal128(38, 0)"),
     (["1234567890123456789e-3", "1E2"], "decimal128(38, 3)"),
     (["-0.10000000000000001"], "decimal128(38, 17)"),
     (["1e-400"], "refused"),
@@ -134,6 +135,44 @@ def test_numbers_that_the_plan_would_have_read_otherwise(read: Read, sample: str
         read([shape.format(sample)] * 100 + [shape.format(late)])
     assert "0.json: line 101: " in said.value.message
     assert late.strip('"') in said.value.message.lower()
+
+
+DIGITS_BEHIND = [
+    "1",
+    "1.0",
+    "10e-1",
+    "1e3",
+    "2.50",
+    "0.125",
+    "0.00",
+    "18446744073709551616",
+    "1e400",
+    "NaN",
+    '"1"',
+    "true",
+]
+
+
+@pytest.mark.parametrize("late", DIGITS_BEHIND)
+@pytest.mark.parametrize("sample", ["18446744073709551616", "18446744073709551617.5", "12345678901234567.89"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_decimal_takes_what_it_would_have_been_found_from(
+    read: Read, monkeypatch: pytest.MonkeyPatch, sample: str, late: str, shape: str
+) -> None:
+    rows = [shape.format(sample)] * 20
+    try:
+        seen = read([*rows, shape.format(late)])
+    except DataError:
+        seen = None
+    kind = read(rows).schema.field("v").type
+    for name in ("LOOK", "MOST_LOOK"):
+        monkeypatch.setattr(formats, name, 64)
+    if seen is not None and seen.schema.field("v").type == kind:
+        assert values(read([*rows, shape.format(late)])) == values(seen)
+        return
+    with pytest.raises(DataError) as said:
+        read([*rows, shape.format(late)])
+    assert "0.json: line 21: " in said.value.message
 
 
 @pytest.mark.usefixtures("short_look")

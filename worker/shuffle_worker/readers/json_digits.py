@@ -78,15 +78,17 @@ def exact_type(texts: Sequence[str]) -> pa.DataType | None:
     """The type that holds all of these numbers: uint64, else a decimal; None where there is none."""
     if all(text.isdigit() for text in texts) and max(int(text) for text in texts) < 1 << 64:
         return pa.uint64()
-    whole = scale = 0
+    whole, scale = 1, 0
     for text in texts:
         number = Decimal(text)
         if not number.is_finite():
             return None
         _, digits, exponent = number.as_tuple()
         assert isinstance(exponent, int)
-        scale = max(scale, -exponent)
-        whole = max(whole, len(digits) + exponent, 1)
+        if number:  # zeros at the end are no digits: a decimal takes them, however many there are
+            kept_digits = len("".join(map(str, digits)).rstrip("0"))
+            exponent += len(digits) - kept_digits
+            scale, whole = max(scale, -exponent), max(whole, kept_digits + exponent)
     try:
         return decimal_for(whole, scale)
     except Conflict:
