@@ -8,12 +8,14 @@ that nobody knows is kept where all files agree on it.
     agreed     of an input's files: one set of notes (called by `plan/inputs.py`)
     settled    of the inputs: the notes of the output (called by the planner)
 
-A kind is a module here with `merge` (the notes of several files in one) and `fit` (to the output's columns).
+A kind is a module here with `merge` (the notes of several files in one), `fit` (to the output's columns) and `lean`
+(without what holds for one file alone). Their calls are guarded: a malformed note is left out with a word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from functools import partial
 
 import pyarrow as pa
 
@@ -25,7 +27,8 @@ from shuffle_worker.plan.metadata.base import Fitting, Kind, Notes, Told
 KINDS: dict[bytes, Kind] = {pandas.KEY: pandas.KIND, geo.KEY: geo.KIND, **others.KINDS}
 """By the note's key."""
 
-MOST_NAMED = 5
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What a kind raises where a note is not built as its readers have it: a list for an object, a number for a name."""
 
 
 def agreed(
@@ -69,7 +72,7 @@ def _merged(key: bytes, found: Sequence[tuple[bytes | None, str]], told: Told) -
         told.dropped(key, f"{without} has none")
         return None
     if kind is not None:
-        return kind.merge(there, told)
+        return _guarded(key, partial(kind.merge, there, told), told)
     first, *rest = there
     other = next((path for value, path in rest if value != first[0]), None)
     if other is None:
@@ -102,7 +105,7 @@ def settled(
         kind = _kind(key)
         if kind is not None:
             fitting = Fitting(output, inputs, values, stored)
-            value = kind.fit(fitting, told)
+            value = _guarded(key, partial(kind.fit, fitting, told), told)
         elif same and all(one == values[0] for one in values):
             value = values[0]
         else:
@@ -118,9 +121,28 @@ def _kind(key: bytes) -> Kind | None:
     return KINDS.get(key) or (others.STALE if others.is_stale(key) else None)
 
 
+def _guarded(key: bytes, work: Callable[[], bytes | None], told: Told) -> bytes | None:
+    """What a kind makes of its notes; None, with a word, where one is malformed."""
+    try:
+        return work()
+    except MALFORMED:
+        told.dropped(key, "it is malformed, so nothing can be taken from it")
+        return None
+
+
 def lean(schema: pa.Schema) -> pa.Schema:
-    """A file's schema without what is different in each of them and holds for no other: so files share one."""
+    """A file's schema without what its notes say of that file alone, so that thousands of files share one. What is left
+    out with a word later leaves a trace."""
     notes = schema.metadata
-    if not notes or pandas.KEY not in notes:
+    if not notes:
         return schema
-    return schema.with_metadata({**notes, pandas.KEY: pandas.lean(notes[pandas.KEY])})
+    found = {key: _lean(key, text) for key, text in notes.items()}
+    return schema if found == notes else schema.with_metadata(found)
+
+
+def _lean(key: bytes, text: bytes) -> bytes:
+    kind = _kind(key)
+    try:
+        return text if kind is None else kind.lean(text)
+    except MALFORMED:
+        return text  # said where it is merged

@@ -58,11 +58,19 @@ class Fitting(NamedTuple):
         ]
 
 
+def as_it_is(text: bytes) -> bytes:
+    return text
+
+
 class Kind(NamedTuple):
-    """merge: one note for all files, or None, with a word, where there is none. fit: to the output's columns."""
+    """merge: one note for all files, or None, with a word, where there is none. fit: to the output's columns. lean: a
+    file's note without what holds for that file alone.
+
+    A note may be anything: what these raise of one that is not as it should be is caught where they are called."""
 
     merge: Callable[[Found, Told], bytes | None]
     fit: Callable[[Fitting, Told], bytes | None]
+    lean: Callable[[bytes], bytes] = as_it_is
 
 
 def parsed(text: bytes | None) -> dict[str, Any] | None:

@@ -26,6 +26,15 @@ def _columns(note: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {str(name): one for name, one in found.items() if isinstance(one, dict)} if isinstance(found, dict) else {}
 
 
+def lean(text: bytes) -> bytes:
+    """The extent is that of one file; that there was one is still said."""
+    note = parsed(text)
+    if note is None or not any(column.get("bbox") for column in _columns(note).values()):
+        return text
+    columns = {name: {**one, "bbox": []} if "bbox" in one else one for name, one in _columns(note).items()}
+    return encoded({**note, "columns": columns})
+
+
 def merge(found: Found, told: Told) -> bytes | None:
     notes = [(parsed(text), path) for text, path in found]
     known = [(note, path) for note, path in notes if note is not None and _columns(note)]
@@ -112,4 +121,4 @@ def _covered(column: dict[str, Any], fitting: Fitting) -> dict[str, Any]:
     return {key: value for key, value in column.items() if key != "covering"}
 
 
-KIND = Kind(merge, fit)
+KIND = Kind(merge, fit, lean)

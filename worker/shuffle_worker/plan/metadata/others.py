@@ -20,14 +20,15 @@ SCHEMAS = (
     b"iceberg.schema",
     b"writer.model.name",
     b"org.apache.spark.sql.hive.schema",
+    b"gdal:schema",
     b"r",
 )
 """Whole schemas, by which their readers go. They hold while the columns are the same."""
 
 OTHER_COLUMNS = "it describes columns, and those of the output are others"
 
-_STALE_PREFIXES = (b"hoodie_", b"hoodie.", b"org.apache.hudi.")
-_STALE = (b"ARROW:schema", b"iceberg.delete-file", b"delta.rowIndex", b"geo:bbox", b"sorting_columns")
+_STALE_PREFIXES = (b"hoodie_", b"hoodie.", b"org.apache.hudi.", b"com.uber.hoodie.")
+_STALE = (b"ARROW:schema", b"iceberg.delete-file", b"delta.rowIndex", b"geo:bbox", b"sorting_columns", b"deephaven")
 
 
 def is_stale(key: bytes) -> bool:
@@ -44,7 +45,12 @@ def _nothing(_: Fitting, __: Told) -> bytes | None:
     return None
 
 
-STALE = Kind(_never, _nothing)
+def _trace(_: bytes) -> bytes:
+    """A filter of keys may be a MiB in each file, and only that it was there is said."""
+    return b""
+
+
+STALE = Kind(_never, _nothing, _trace)
 
 
 def _kind(key: bytes) -> Kind:
@@ -82,8 +88,15 @@ def _fit_spark(fitting: Fitting, told: Told) -> bytes | None:
     return encoded({**note, "fields": [known[name] for name in fitting.stored]})
 
 
+def _lean_hugging_face(text: bytes) -> bytes:
+    """Its fingerprint is that of the table that the file was, and goes."""
+    note = parsed(text)
+    if note is None or "fingerprint" not in note:
+        return text
+    return encoded({key: value for key, value in note.items() if key != "fingerprint"})
+
+
 def _fit_hugging_face(fitting: Fitting, told: Told) -> bytes | None:
-    """Its fingerprint is that of another table, and goes."""
     note = parsed(fitting.only)
     info = note.get("info") if note is not None else None
     known = info.get("features") if isinstance(info, dict) else None
@@ -99,6 +112,6 @@ def _all_known(fitting: Fitting, known: dict[str, Any]) -> bool:
 
 KINDS: dict[bytes, Kind] = {
     SPARK: Kind(_equal(SPARK), _fit_spark),
-    HUGGING_FACE: Kind(_equal(HUGGING_FACE), _fit_hugging_face),
+    HUGGING_FACE: Kind(_equal(HUGGING_FACE), _fit_hugging_face, _lean_hugging_face),
     **{key: _kind(key) for key in SCHEMAS},
 }

@@ -6,6 +6,7 @@ only counts rows it has begin and end, which hold for one file alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from shuffle_worker.plan.metadata.base import Fitting, Found, Kind, Told, encoded, parsed, quoted
@@ -14,12 +15,28 @@ KEY = b"pandas"
 
 
 def lean(text: bytes) -> bytes:
-    """Without an index that counts the rows from 0, which reading gives anyway."""
+    """Without an index that counts the rows from 0, which reading gives anyway, without where another one begins and
+    ends, and without the number of a column's categories."""
     note = parsed(text)
     if note is None or not isinstance(note.get("index_columns"), list):
         return text
-    kept = [one for one in note["index_columns"] if not _counts_rows(one)]
-    return encoded({**note, "index_columns": kept}) if len(kept) < len(note["index_columns"]) else text
+    index = [_lean_index(one) for one in note["index_columns"] if not _counts_rows(one)]
+    lean = {**note, "index_columns": index}
+    if isinstance(note.get("columns"), list):
+        lean["columns"] = [_lean_entry(one) for one in note["columns"]]
+    return encoded(lean) if lean != note else text
+
+
+def _lean_index(index: Any) -> Any:
+    return {"kind": "range"} if isinstance(index, dict) and index.get("kind") == "range" else index
+
+
+def _lean_entry(entry: Any) -> Any:
+    return {**entry, "metadata": None} if isinstance(entry, dict) and _is_categorical(entry) else entry
+
+
+def _is_categorical(entry: dict[str, Any]) -> bool:
+    return entry.get("pandas_type") == "categorical"
 
 
 def _counts_rows(index: Any) -> bool:
@@ -34,7 +51,14 @@ def _entry_name(entry: dict[str, Any]) -> str:
 
 def _entries(note: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found = note.get("columns")
-    return {_entry_name(one): one for one in found if isinstance(one, dict)} if isinstance(found, list) else {}
+    return {_entry_name(one): one for one in found if _is_entry(one)} if isinstance(found, list) else {}
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether Arrow can read it, which goes by its name, which may be null, and by both names of the type."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("name", 0), str | None):
+        return False
+    return all(isinstance(entry.get(key), str) for key in ("pandas_type", "numpy_type"))
 
 
 def merge(found: Found, told: Told) -> bytes | None:
@@ -50,20 +74,20 @@ def merge(found: Found, told: Told) -> bytes | None:
         index = []
     if any(isinstance(one, dict) and not _counts_rows(one) for note in known for one in note["index_columns"]):
         told.say("pandas' index of row numbers is left out: rows are numbered anew in each file")
-    columns = _common_entries(known, told)
+    columns = _common_entries(known, index, told)
     return encoded(
         {
             **first,
             "index_columns": index,
             "columns": columns,
-            "column_indexes": _same(known, "column_indexes", []),
+            "column_indexes": [one for one in _same(known, "column_indexes", []) if _is_entry(one)],
             "attributes": _same(known, "attributes", {}),
             "partition_columns": [],
         }
     )
 
 
-def _common_entries(notes: list[dict[str, Any]], told: Told) -> list[dict[str, Any]]:
+def _common_entries(notes: list[dict[str, Any]], index: Sequence[str], told: Told) -> list[dict[str, Any]]:
     """What is said of each column by all files that have it. Of categories only their number is said, and wrongly for
     other files: Arrow's type says the rest."""
     entries: dict[str, dict[str, Any]] = {}
@@ -72,11 +96,12 @@ def _common_entries(notes: list[dict[str, Any]], told: Told) -> list[dict[str, A
         for name, entry in _entries(note).items():
             if entries.setdefault(name, entry) != entry:
                 unlike[name] = None
-    categories = [name for name, entry in entries.items() if entry.get("pandas_type") == "categorical"]
+    categories = [name for name, entry in entries.items() if _is_categorical(entry)]
     differing = [name for name in unlike if name not in categories]
     if differing:
         told.say(f"pandas' types of {quoted(differing)} are left out: they differ between files")
-    return [entry for name, entry in entries.items() if name not in unlike and name not in categories]
+    left_out = {*unlike, *(name for name in categories if name not in index)}  # Arrow needs the entries of an index
+    return [entry for name, entry in entries.items() if name not in left_out]
 
 
 def _same(notes: list[dict[str, Any]], key: str, otherwise: Any) -> Any:
@@ -91,10 +116,14 @@ def fit(fitting: Fitting, told: Told) -> bytes | None:
         return None
     kept = fitting.kept()
     entries = _entries(note)
-    index = [name for name in note["index_columns"] if name in kept]
+    index = [name for name in note["index_columns"] if name in kept and name in entries]
     if len(index) < len(note["index_columns"]):
         gone = [name for name in note["index_columns"] if name not in kept]
-        told.say(f"pandas' index is left out: the output does not have {quoted(gone)}")
+        told.say(
+            f"pandas' index is left out: the output does not have {quoted(gone)}"
+            if gone
+            else "pandas' index is left out: the files do not say the same of its columns"
+        )
         index = []
     columns = [entries[name] for name in kept if name in entries]
     if not columns and not index:
@@ -102,4 +131,4 @@ def fit(fitting: Fitting, told: Told) -> bytes | None:
     return encoded({**note, "index_columns": index, "columns": columns})
 
 
-KIND = Kind(merge, fit)
+KIND = Kind(merge, fit, lean)
