@@ -177,7 +177,7 @@ def test_an_index_of_categories(tmp_path: Path) -> None:
 def test_an_index_whose_types_differ(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for at, kind in enumerate(("int64", "Int64")):
-        frame = pd.DataFrame({"k": pd.array([1, 2], dtype=kind), "v": [1, 2]}).set_index("k")
+        frame = pd.DataFrame({"k": pd.array([1, 5, 2], dtype=kind), "v": [1, 2, 3]}).set_index("k")
         pq.write_table(pa.Table.from_pandas(frame), tmp_path / "in" / f"{at}.parquet")
     plan = plan_of(job(tmp_path))
     assert plan.arrow_schema().empty_table().to_pandas().columns.tolist() == ["v", "k"]
