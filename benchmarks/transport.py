@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.tls.authority import SEED_SIZE, Authority
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.frames import Frame, FrameHeader
 from shuffle_worker.protocol.messages import Attempt, Member
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, PeerServer
 from shuffle_worker.transfer.tls import Tls

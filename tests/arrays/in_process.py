@@ -13,8 +13,8 @@ import zarr
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.work import ArrayTasks
 from shuffle_worker.memory import Budgets
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Input, Job, Output, Rechunk
+from shuffle_worker.protocol.shards import Shard, StoredShard
 from shuffle_worker.work import Committed
 
 MIB = 1 << 20

@@ -16,9 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.shards import Shard, StoredShard
 from shuffle_worker.store.base import CorruptBlock, Store
 from shuffle_worker.store.spillstore import SpillStore
 

@@ -13,10 +13,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from shuffle_worker.errors import OutOfDisk
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.frames import Frame, FrameHeader, first_corrupt
 from shuffle_worker.protocol.messages import Attempt, Member
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, PeerTransport, Unreachable

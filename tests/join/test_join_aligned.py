@@ -14,7 +14,7 @@ from tests.join.joining import carried_out, in_duckdb, job_of, join, planned, ro
 
 from shuffle_worker.partitioning.hash import NAME, cells_of
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.writers.commit import MANIFEST_FORMAT, FileRecord, Manifest, Partitioning
+from shuffle_worker.writers.manifest import MANIFEST_FORMAT, FileRecord, Manifest, Partitioning
 
 FILES = 4
 

@@ -17,9 +17,9 @@ from memory_shards import MemoryFiles, MemorySink, MemorySource, map_rows, plan_
 
 from shuffle_worker.heap import keep_freed_memory
 from shuffle_worker.operations import operation_for
-from shuffle_worker.operations.base import StoredShard
 from shuffle_worker.partitioning.columns import buffer_of
 from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
+from shuffle_worker.protocol.shards import StoredShard
 from shuffle_worker.readers.base import Rows
 
 MIB = 1 << 20

@@ -16,10 +16,10 @@ from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_al
 from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
 
 from shuffle_worker.operations import operation_for
-from shuffle_worker.operations.base import FileResult
 from shuffle_worker.partitioning.hash import cells_of
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.protocol.messages import Repartition, SortKey
+from shuffle_worker.writers.manifest import FileResult
 
 MIB = 1 << 20
 on_disk = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

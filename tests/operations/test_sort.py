@@ -15,10 +15,10 @@ from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travel
 
 from shuffle_worker.errors import OutOfDisk, OutOfMemory
 from shuffle_worker.operations import external_sort, operation_for
-from shuffle_worker.operations.base import FileResult
 from shuffle_worker.operations.sorting import Sorter
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.protocol.messages import Sort, SortKey
+from shuffle_worker.writers.manifest import FileResult
 
 MIB = 1 << 20
 one_key = st.builds(SortKey, key_columns, st.booleans(), st.booleans())

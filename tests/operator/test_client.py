@@ -18,7 +18,8 @@ from shuffle_operator.cli.main import execute
 from shuffle_operator.client import Client, JobFailed
 from shuffle_operator.client.sync import Client as SyncClient
 from shuffle_operator.kube import CRDS, JOBS, PODS, ApiKube, KubeError, Resource
-from shuffle_worker.check import VARIABLE, Finding, check
+from shuffle_worker.check import check
+from shuffle_worker.protocol.findings import VARIABLE, Finding
 from shuffle_worker.protocol.messages import Input, Job, Output, Repartition
 from tests.operator.api_server import ApiServer, serving
 from tests.operator.conftest import sort_job

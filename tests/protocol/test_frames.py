@@ -11,7 +11,6 @@ import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol import frames
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.frames import (
@@ -28,6 +27,7 @@ from shuffle_worker.protocol.frames import (
     first_corrupt,
 )
 from shuffle_worker.protocol.messages import VERSION, Attempt
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.protocol.verdict import Verdict
 
 u32 = st.integers(0, 2**32 - 1)

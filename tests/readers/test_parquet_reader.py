@@ -15,9 +15,10 @@ import pytest
 from tests.plan.jobs import job, numbers, plan_of, read_all, write
 
 from shuffle_worker.errors import DataError, InputNotFound
+from shuffle_worker.memory import LEAST_STREAM
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.files import KEPT_FOOTERS, RUN, FileReader
-from shuffle_worker.readers.parquet_file import LEAST_STREAM, STREAM, ParquetSource
+from shuffle_worker.readers.parquet_file import STREAM, ParquetSource
 from shuffle_worker.storage import LocalStorage, storage_for
 
 LOCAL = LocalStorage()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import xxhash
 
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.shards import Shard, StoredShard
 from shuffle_worker.store.base import CorruptBlock, StoreStats
 from shuffle_worker.store.spill import Piece, SpillLog
 

@@ -14,9 +14,10 @@ import numpy as np
 import xxhash
 
 from shuffle_worker.errors import StorageUnavailable
-from shuffle_worker.operations.base import Shard, ShardSource
 from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.storage.base import Range
+from shuffle_worker.store.base import ShardSource
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
 

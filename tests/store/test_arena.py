@@ -88,7 +88,7 @@ RESIDENT = """
 import sys
 from pathlib import Path
 from shuffle_worker.store.spillstore import SpillStore
-from shuffle_worker.operations.base import Shard
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.protocol.messages import Attempt
 
 def anonymous():

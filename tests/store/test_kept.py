@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shuffle_worker.operations.base import Shard
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.store.base import CorruptBlock
 from shuffle_worker.store.kept import KeptShards, Record
 from shuffle_worker.store.spill import SpillLog

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.store.base import CorruptBlock
 from shuffle_worker.store.spill import IOV_MAX, Piece, SpillLog
 from shuffle_worker.store.spillstore import SpillStore
@@ -259,7 +259,7 @@ LIMITED = """
 import errno, resource, sys
 from pathlib import Path
 from shuffle_worker.store.spillstore import SpillStore
-from shuffle_worker.operations.base import Shard
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.messages import Attempt
 

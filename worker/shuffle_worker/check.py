@@ -13,23 +13,14 @@ import sys
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import Struct
 
 from shuffle_worker.errors import JobError
+from shuffle_worker.protocol.findings import VARIABLE, Finding
 from shuffle_worker.protocol.messages import Input, Job, Output
 from shuffle_worker.storage import storage_for
 from shuffle_worker.units import counted, readable
 
-VARIABLE = "SHUFFLE_CHECK"
 PROBE = b"written by shuffle doctor; may be removed\n"
-
-
-class Finding(Struct, frozen=True):
-    """what: was tried. said: what came of it."""
-
-    what: str
-    ok: bool
-    said: str
 
 
 def check(job: Job) -> Iterator[Finding]:

@@ -18,6 +18,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 MIB = 1 << 20
+LEAST_STREAM = 64 << 10
+"""The least buffer of one column of a Parquet file that is read, in bytes."""
+
 MINIMUM = 256 * MIB
 """The least memory a worker can be given; below it the interpreter and the libraries leave no room for data."""
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from shuffle_worker import trail
 from shuffle_worker.memory import Budgets
 from shuffle_worker.operations import operation_for
-from shuffle_worker.operations.base import FileResult, Operation, ShardSource, in_pieces
+from shuffle_worker.operations.base import Operation, in_pieces
 from shuffle_worker.operations.splitter import batch_rows
 from shuffle_worker.owner import Owner
 from shuffle_worker.plan.method import OBJECTS
@@ -25,10 +25,13 @@ from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.base import Reader
 from shuffle_worker.scratch import Scratch
 from shuffle_worker.storage import Sink, Storage, Storages
+from shuffle_worker.store.base import ShardSource
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.claim import claim
-from shuffle_worker.writers.commit import GroupRecord, Partitioning, abort, commit, record_group, undo, written_groups
+from shuffle_worker.writers.commit import abort, commit, record_group, undo
+from shuffle_worker.writers.groups import written_groups
+from shuffle_worker.writers.manifest import FileResult, GroupRecord, Partitioning
 from shuffle_worker.writers.output import part_name, shards_folder, staging
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from shuffle_worker.operations.base import Shard, ShardSource
 from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.protocol.shards import Shard
+from shuffle_worker.store.base import ShardSource
 from shuffle_worker.transfer.objects import SharedShards
 
 

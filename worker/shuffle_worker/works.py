@@ -13,10 +13,10 @@ from threading import Lock
 
 from shuffle_worker.errors import InvalidSpec, JobError
 from shuffle_worker.memory import Budgets
-from shuffle_worker.operations.base import ShardSource
 from shuffle_worker.owner import Owner
 from shuffle_worker.pressure import give_back
 from shuffle_worker.protocol.messages import Job, PlanSummary, Rechunk
+from shuffle_worker.store.base import ShardSource
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Work, Written
 

@@ -17,7 +17,7 @@ from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube import PODS, Kube, Object
 from shuffle_operator.launchers.pod import PodSettings, Trust, worker_pod
 from shuffle_operator.launchers.pod_state import hindrance, is_over
-from shuffle_worker.check import VARIABLE, Finding
+from shuffle_worker.protocol.findings import VARIABLE, Finding
 
 MEMORY = 256 << 20
 WITHIN = 120.0

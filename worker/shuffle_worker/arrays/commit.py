@@ -26,7 +26,7 @@ from shuffle_worker.protocol.messages import Job
 from shuffle_worker.storage import Storage
 from shuffle_worker.work import Committed
 from shuffle_worker.writers.claim import Other, begin_replacing, check_others, in_order, others_in, sweep
-from shuffle_worker.writers.commit import every_group
+from shuffle_worker.writers.groups import every_group
 from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
 
 MANIFEST_FORMAT = "shuffle-zarr-manifest/1"

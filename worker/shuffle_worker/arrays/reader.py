@@ -27,8 +27,8 @@ from shuffle_worker.arrays.record import ArrayPlan, Plan, tag_digest
 from shuffle_worker.arrays.slabs import cut, encode, octets
 from shuffle_worker.arrays.store import Codecs, StorageStore
 from shuffle_worker.errors import DataError, InputNotFound
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.operations.readback import Buffers
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.storage import LocalStorage, Storage, urls
 from shuffle_worker.work import Step
 

@@ -19,7 +19,7 @@ import xxhash
 
 from shuffle_worker.arrays.coding import Array, carrier, is_variable
 from shuffle_worker.arrays.grid import Box, elements, shape_of
-from shuffle_worker.operations.base import Shard
+from shuffle_worker.protocol.shards import Shard
 
 PLAIN, MISSING, VARIABLE = 0, 1, 2
 

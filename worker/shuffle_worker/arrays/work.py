@@ -18,17 +18,17 @@ from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import GroupRecord, Writer
 from shuffle_worker.memory import Budgets
-from shuffle_worker.operations.base import ShardSource
 from shuffle_worker.owner import Owner
 from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Job, PlanSummary
 from shuffle_worker.scratch import Scratch
 from shuffle_worker.storage import Storage, Storages
+from shuffle_worker.store.base import ShardSource
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.work import Committed, Step, Written
 from shuffle_worker.writers.claim import claim
-from shuffle_worker.writers.commit import written_groups
+from shuffle_worker.writers.groups import written_groups
 from shuffle_worker.writers.output import shards_folder
 
 ROOM = 8

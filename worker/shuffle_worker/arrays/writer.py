@@ -27,8 +27,9 @@ from shuffle_worker.arrays.record import ArrayPlan, Plan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.errors import Internal
-from shuffle_worker.operations.base import ShardSource, StoredShard
 from shuffle_worker.operations.readback import Buffers
+from shuffle_worker.protocol.shards import StoredShard
+from shuffle_worker.store.base import ShardSource
 
 READ_BYTES = 8 << 20
 """Slabs that are read back from the store at once."""

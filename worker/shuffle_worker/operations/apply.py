@@ -24,7 +24,7 @@ from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.shapes import STREAMED, Shape
 from shuffle_worker.functions.sources import prepare
 from shuffle_worker.operations.assign import HashAssign
-from shuffle_worker.operations.base import FileResult, Shard, ShardSource, Splitter
+from shuffle_worker.operations.base import Splitter
 from shuffle_worker.operations.files import Files, PartitionFiles
 from shuffle_worker.operations.grouping import Large, Load, Loads
 from shuffle_worker.operations.readback import Buffers
@@ -37,7 +37,10 @@ from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.protocol.messages import Apply
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.readers.base import Rows
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 LOAD_BYTES = 2 << 20
 MOST_LOAD_ROWS = 1 << 16

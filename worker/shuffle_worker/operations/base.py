@@ -6,27 +6,13 @@ halves are shards, whose payload only the operation understands: transfer and st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from shuffle_worker.readers.base import Rows
-
-Buffer = bytes | bytearray | memoryview
-
-
-class Shard(NamedTuple):
-    """Rows of one split for one bucket. checksum: xxh3-64 of the payload (its buffers one after the other).
-
-    sequence: rises with every shard that a split emits for any bucket, in input order; (split, sequence) orders the
-    shards of a bucket, and does not depend on timing."""
-
-    bucket: int
-    sequence: int
-    rows: int
-    checksum: int
-    payload: list[Buffer]
-    length: int
+from shuffle_worker.protocol.shards import Shard
+from shuffle_worker.readers.base import Rows
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 
 class Splitter(Protocol):
@@ -50,53 +36,6 @@ def in_pieces(splitter: Splitter, rows: Rows) -> Iterator[list[Shard]]:
         yield from splitter.pieces(rows)
     else:
         yield splitter.add(rows)
-
-
-class StoredShard(NamedTuple):
-    """A shard that the store holds. `handle` is the store's own."""
-
-    split: int
-    sequence: int
-    rows: int
-    length: int
-    checksum: int
-    handle: int
-
-
-class ShardSource(Protocol):
-    """The shards of one group, as the reduce side sees them (given by the store, void attempts left out)."""
-
-    def shards(self, bucket: int) -> Sequence[StoredShard]:
-        """In (split, sequence) order."""
-        ...
-
-    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
-        """Copy the payloads one after the other into `into` (their lengths add up to its size) and verify each
-        checksum. Raises CorruptBlock with the shard where one does not match, OSError where the disk fails."""
-        ...
-
-    def at(self, share: float) -> None:
-        """The write has come so far, in parts of one, and goes on: for what takes its time when the shards are read.
-        To be called several times a second. Raises where the lease was taken away."""
-        ...
-
-
-class FileResult(NamedTuple):
-    """One output file as the manifest lists it. checksum: xxh3-64 of its bytes, hexadecimal.
-    keys: for range layouts the smallest and largest key, as JSON-ready values, else None. parts: where a partition is
-    not one file but one for each of its folders (`output.partitionBy`), these; what stands beside is their sum."""
-
-    partition: int
-    name: str
-    rows: int
-    bytes: int
-    checksum: str
-    keys: tuple[list[object], list[object]] | None
-    parts: list[FileResult] | None = None
-
-    @property
-    def files(self) -> list[FileResult]:
-        return [self] if self.parts is None else self.parts
 
 
 class Operation(Protocol):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.operations.base import FileResult, Shard, ShardSource, Splitter
+from shuffle_worker.operations.base import Splitter
 from shuffle_worker.operations.files import Files, PartitionFiles
 from shuffle_worker.operations.join_step import JoinStep, Put
 from shuffle_worker.operations.reduce import Reduce
@@ -30,7 +30,10 @@ from shuffle_worker.partitioning.matching import WANTED, Wanted
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.protocol.messages import Join
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.readers.base import Reader, Rows
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 BATCH_ROWS = 1 << 16
 MOST_RUN = 4096

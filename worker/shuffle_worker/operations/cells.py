@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.operations.base import ShardSource
 from shuffle_worker.operations.cutter import copied
 from shuffle_worker.operations.readback import Buffers, ReadBack
 from shuffle_worker.operations.reduce import cells_of, of_cell, portions
@@ -26,6 +25,7 @@ from shuffle_worker.partitioning.scatter import Scattered, scatter
 from shuffle_worker.plan.record import Plan, Split
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.readers.base import Reader
+from shuffle_worker.store.base import ShardSource
 
 Stream = Callable[[], Iterator[pa.RecordBatch]]
 """Gives the rows from the first on, in input order, each time it is called; a batch is valid until the next one."""

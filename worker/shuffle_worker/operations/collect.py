@@ -25,7 +25,6 @@ import pyarrow as pa
 
 from shuffle_worker.errors import OutOfMemory
 from shuffle_worker.operations.aggregate.keys import said_key
-from shuffle_worker.operations.base import FileResult, ShardSource, StoredShard
 from shuffle_worker.operations.collectors import REDUCED, Collector, Form, decode
 from shuffle_worker.operations.files import PartitionFiles
 from shuffle_worker.operations.readback import Buffers, ReadBack, check_rows
@@ -36,7 +35,10 @@ from shuffle_worker.partitioning.order import order_by
 from shuffle_worker.partitioning.words import Ready
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
+from shuffle_worker.protocol.shards import StoredShard
+from shuffle_worker.store.base import ShardSource
 from shuffle_worker.units import readable
+from shuffle_worker.writers.manifest import FileResult
 
 _HALF = np.uint64(32)
 _MOST_PARTS = 64

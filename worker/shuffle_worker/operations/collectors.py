@@ -16,8 +16,8 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.operations.base import Buffer, Shard
 from shuffle_worker.partitioning.columns import Array
+from shuffle_worker.protocol.shards import Buffer, Shard
 
 RAW, REDUCED = 0, 1
 _MARKS = [mark.to_bytes(8, "little") for mark in (RAW, REDUCED)]

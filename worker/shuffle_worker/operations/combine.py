@@ -24,7 +24,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shuffle_worker.operations.aggregate.sizes import rows_bytes
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.operations.collectors import RAW, REDUCED, Collector, Form, encode
 from shuffle_worker.operations.cutter import Cutter
 from shuffle_worker.operations.splitter import batch_rows
@@ -32,6 +31,7 @@ from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.hash import cells_of
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.layout import Layout
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.readers.base import Rows
 
 MIB = 1 << 20

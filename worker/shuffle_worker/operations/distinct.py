@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shuffle_worker.operations.aggregate.sizes import rows_bytes
-from shuffle_worker.operations.base import FileResult, ShardSource, Splitter
+from shuffle_worker.operations.base import Splitter
 from shuffle_worker.operations.collect import Collect
 from shuffle_worker.operations.collectors import Form
 from shuffle_worker.operations.combine import Combiner, Sender
@@ -23,6 +23,8 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.protocol.messages import Distinct
 from shuffle_worker.readers.base import Rows
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 
 class DistinctOperation:

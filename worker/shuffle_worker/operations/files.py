@@ -13,7 +13,6 @@ from typing import Protocol, runtime_checkable
 import pyarrow as pa
 
 from shuffle_worker.memory import Budgets
-from shuffle_worker.operations.base import FileResult
 from shuffle_worker.operations.cutter import Cutter
 from shuffle_worker.operations.folders import in_folders
 from shuffle_worker.operations.sorting import Sorter
@@ -26,6 +25,7 @@ from shuffle_worker.storage import Sink
 from shuffle_worker.writers.base import FileWriter, WriterOptions
 from shuffle_worker.writers.folders import check_name, file_schema
 from shuffle_worker.writers.formats import output_format
+from shuffle_worker.writers.manifest import FileResult
 from shuffle_worker.writers.storable import storable
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from shuffle_worker.operations.aggregate.functions import Aggregates
 from shuffle_worker.operations.aggregate.grouped import Grouped
 from shuffle_worker.operations.aggregate.pieces import array_of
-from shuffle_worker.operations.base import FileResult, ShardSource, Splitter
+from shuffle_worker.operations.base import Splitter
 from shuffle_worker.operations.collect import Collect
 from shuffle_worker.operations.collectors import Form
 from shuffle_worker.operations.combine import Combiner, Sender
@@ -27,6 +27,8 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.protocol.messages import GroupBy
 from shuffle_worker.readers.base import Rows
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 _POSITION = pa.field("position", pa.uint64(), nullable=False)
 """Travels with rows whose place in the input matters to a function: a sample. The last column, told by its place."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.operations.base import FileResult, Shard, ShardSource, Splitter
+from shuffle_worker.operations.base import Splitter
 from shuffle_worker.operations.cells import Cells, of_splits
 from shuffle_worker.operations.destinations import Destinations
 from shuffle_worker.operations.files import Files, PartitionFiles
@@ -27,7 +27,10 @@ from shuffle_worker.plan.join import LEFT_KEPT, RIGHT_KEPT, SEMI
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.pressure import relieve
 from shuffle_worker.protocol.messages import Join
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.readers.base import Reader, Rows
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 
 class JoinOperation:

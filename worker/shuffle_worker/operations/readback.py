@@ -13,10 +13,11 @@ from itertools import accumulate
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.operations.base import ShardSource, StoredShard
 from shuffle_worker.operations.shards import Counts, Decoded, decode
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
+from shuffle_worker.protocol.shards import StoredShard
+from shuffle_worker.store.base import ShardSource
 
 
 class Buffers:

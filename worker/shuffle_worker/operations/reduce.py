@@ -17,7 +17,6 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.operations.base import FileResult, ShardSource
 from shuffle_worker.operations.cutter import copied
 from shuffle_worker.operations.readback import Buffers, ReadBack
 from shuffle_worker.operations.shards import Counts, Decoded
@@ -27,6 +26,8 @@ from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.pressure import relieve
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 Stream = Iterator[pa.RecordBatch | None]
 """Batches in order; None where the memory of those before it is about to be used again."""

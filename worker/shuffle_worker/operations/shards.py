@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.operations.base import Buffer, Shard
 from shuffle_worker.partitioning.columns import view
+from shuffle_worker.protocol.shards import Buffer, Shard
 
 Counts = npt.NDArray[np.int64]
 

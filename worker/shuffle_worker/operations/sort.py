@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shuffle_worker.operations.assign import RangeAssign, plan_ranges
-from shuffle_worker.operations.base import FileResult, ShardSource, Splitter
+from shuffle_worker.operations.base import Splitter
 from shuffle_worker.operations.files import Files, PartitionFiles
 from shuffle_worker.operations.reduce import Reduce
 from shuffle_worker.operations.sorting import Sorter
 from shuffle_worker.operations.splitter import BatchSplitter
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.protocol.messages import Sort
+from shuffle_worker.store.base import ShardSource
+from shuffle_worker.writers.manifest import FileResult
 
 
 class SortOperation:

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.operations.shards import encode
 from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.layout import Layout
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.readers.base import Rows
 
 Cells = npt.NDArray[np.int32]

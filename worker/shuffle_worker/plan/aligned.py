@@ -18,7 +18,7 @@ from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.planned import Planned
 from shuffle_worker.plan.record import Split
 from shuffle_worker.plan.table import splits_of
-from shuffle_worker.writers.commit import MANIFEST_FORMAT, Manifest
+from shuffle_worker.writers.manifest import MANIFEST_FORMAT, Manifest
 from shuffle_worker.writers.output import MANIFEST, part_name
 
 

@@ -28,7 +28,6 @@ from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.arrow import parts
 from shuffle_worker.plan.calls import Calls, Timed, calls_of_groups, calls_of_partitions
-from shuffle_worker.plan.grouping import expected_groups
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.plan.planned import Columns, Size
 from shuffle_worker.plan.planning import Planning
@@ -36,7 +35,7 @@ from shuffle_worker.plan.probe import few_values, guessed_bytes, sample_rows
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.plan.type_names import schema_of_names
 from shuffle_worker.protocol.messages import Apply, Job
-from shuffle_worker.writers.commit import Partitioning
+from shuffle_worker.writers.manifest import Partitioning
 
 if TYPE_CHECKING:
     from shuffle_worker.plan.planned import Planned
@@ -174,8 +173,8 @@ class ApplyPlanning(Planning):
         rows = inputs[0]
         moved = rows.rows * rows.row_bytes
         if self._apply.per == "Partition":
-            return sizing.busy_partitions(count, expected_groups(rows), math.inf, moved, CALLED_BYTES)
-        return sizing.busy_partitions(count, expected_groups(rows), MOST_GROUPS, moved, MOST_FILE_BYTES)
+            return sizing.busy_partitions(count, rows.groups, math.inf, moved, CALLED_BYTES)
+        return sizing.busy_partitions(count, rows.groups, MOST_GROUPS, moved, MOST_FILE_BYTES)
 
     def called_seconds(self, inputs: Sequence[Size], partitions: int) -> float:
         return self._calls(inputs[0], partitions).total
@@ -187,7 +186,7 @@ class ApplyPlanning(Planning):
     def _calls(self, rows: Size, partitions: int) -> Calls:
         if self._apply.per == "Partition":
             return calls_of_partitions(self._shape, rows.rows, partitions, self._sampled)
-        return calls_of_groups(self._shape, rows.rows, expected_groups(rows), self._sampled)
+        return calls_of_groups(self._shape, rows.rows, rows.groups, self._sampled)
 
     def partitioning(self, partitions: int) -> Partitioning:
         """The function may return other keys than it was given, or none, so nothing is claimed of where they are."""

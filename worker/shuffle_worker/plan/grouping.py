@@ -10,18 +10,12 @@ from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan.aggregations import KEEP_VALUES, result_field
 from shuffle_worker.plan.arrow import schema_of
-from shuffle_worker.plan.inputs import check_column
 from shuffle_worker.plan.keys import Key, check_key, check_sort_within, refuse_twice
+from shuffle_worker.plan.names import check_column
 from shuffle_worker.plan.planned import Columns, Size
 from shuffle_worker.plan.planning import Planning
 from shuffle_worker.protocol.messages import Distinct, GroupBy, Job
-from shuffle_worker.writers.commit import Partitioning
-
-
-def expected_groups(rows: Size) -> float:
-    """The keys that so many rows are expected to have."""
-    return rows.rows if rows.keyed is None else rows.keyed.expected(rows.rows)
-
+from shuffle_worker.writers.manifest import Partitioning
 
 _WHERE = "operation.groupBy"
 
@@ -81,7 +75,7 @@ class GroupByPlanning(Planning):
 
     def size(self, inputs: Sequence[Size]) -> Size:
         rows = inputs[0]
-        groups = expected_groups(rows)
+        groups = rows.groups
         # a key takes what an input row takes, at most; a result a few words, but for lists, which have all rows
         row_bytes = rows.row_bytes + 8.0 * len(self._aggregations)
         lists = sum(one.function == "list" for one in self._aggregations)
@@ -118,7 +112,7 @@ class DistinctPlanning(Planning):
 
     def size(self, inputs: Sequence[Size]) -> Size:
         rows = inputs[0]
-        groups = expected_groups(rows)
+        groups = rows.groups
         return rows._replace(rows=groups, stored=rows.stored * groups / max(rows.rows, 1.0))
 
     def keys(self) -> list[Key]:

@@ -8,7 +8,6 @@ that tens of thousands of files cost some hundred bytes a row group.
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +21,7 @@ from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.hive import Spelled
 from shuffle_worker.plan.kinds import is_carried
 from shuffle_worker.plan.listing import Listed, list_files, literal_paths
+from shuffle_worker.plan.names import check_column
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.plan.text_types import cut_short, plain, text_field
 from shuffle_worker.plan.unify import unify
@@ -206,20 +206,6 @@ def select(schema: pa.Schema, columns: Sequence[str] | None, index: int = 0) -> 
     for at, name in enumerate(columns):
         check_column(name, schema.names, f"inputs[{index}].columns[{at}]")
     return schema_of([schema.field(name) for name in columns], schema.metadata)
-
-
-def check_column(name: str, names: Sequence[str], where: str, what: str = "the input") -> None:
-    """Raises InvalidSpec with the nearest name where there is no such column."""
-    if name in names:
-        return
-    folded = {known.lower(): known for known in names}
-    near = folded.get(name.lower())
-    if near is None:
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        near = close[0] if close else None
-    shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
-    hint = f"did you mean {near!r}?" if near is not None else f"its columns are {shown}"
-    raise InvalidSpec(f"{where}: {what} has no column {name!r}; {hint}")
 
 
 def check_carried(fields: Iterable[Field], files: Sequence[Found], index: int) -> None:

@@ -26,7 +26,7 @@ from shuffle_worker.plan.planning import Planning
 from shuffle_worker.plan.record import Hot, Plan
 from shuffle_worker.plan.ways import Broadcast, HotKeys, broadcast, hot_keys, told
 from shuffle_worker.protocol.messages import TARGET_BYTES, Job, Join
-from shuffle_worker.writers.commit import Partitioning
+from shuffle_worker.writers.manifest import Partitioning
 
 SEMI = ("LeftSemi", "LeftAnti")
 LEFT_KEPT = ("Left", "Full")

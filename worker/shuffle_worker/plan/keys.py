@@ -10,7 +10,7 @@ import pyarrow as pa
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import can_hash
 from shuffle_worker.partitioning.order import can_order
-from shuffle_worker.plan.inputs import check_column
+from shuffle_worker.plan.names import check_column
 from shuffle_worker.protocol.messages import Job
 
 

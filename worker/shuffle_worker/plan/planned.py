@@ -37,6 +37,11 @@ class Size(NamedTuple):
     few: Sequence[str] = ()
     keyed: Keyed | None = None
 
+    @property
+    def groups(self) -> float:
+        """The keys that so many rows are expected to have."""
+        return self.rows if self.keyed is None else self.keyed.expected(self.rows)
+
 
 class Needs(Protocol):
     """What an operation wants of its inputs, before they are looked at: `plan/planning.py` says it in full."""

@@ -36,7 +36,7 @@ from shuffle_worker.protocol.messages import TARGET_BYTES, Job, PlanSummary
 from shuffle_worker.storage.base import Storage
 from shuffle_worker.units import readable
 from shuffle_worker.writers.claim import Other, check_others, notes_on, others_in
-from shuffle_worker.writers.commit import check_replaceable, committed, is_output
+from shuffle_worker.writers.existing import check_replaceable, committed, is_output
 from shuffle_worker.writers.folders import check_folders
 from shuffle_worker.writers.output import SUCCESS, relative, staging
 from shuffle_worker.writers.storable import storable

@@ -17,7 +17,7 @@ from shuffle_worker.plan.keys import Key, check_key
 from shuffle_worker.plan.planned import Columns, Planned, Size
 from shuffle_worker.plan.record import Hot, Plan
 from shuffle_worker.protocol.messages import Job, SortKey
-from shuffle_worker.writers.commit import Partitioning
+from shuffle_worker.writers.manifest import Partitioning
 
 
 class Planning:

@@ -10,10 +10,9 @@ import math
 from collections.abc import Collection
 
 from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.memory import MIB, MINIMUM, Budgets
+from shuffle_worker.memory import LEAST_STREAM, MIB, MINIMUM, Budgets
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.protocol.formats import TEXT
-from shuffle_worker.readers.parquet_file import LEAST_STREAM
 from shuffle_worker.units import readable
 
 SPLIT_BYTES = 64 * MIB

@@ -9,7 +9,7 @@ from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.plan.planned import Columns
 from shuffle_worker.plan.planning import Planning
 from shuffle_worker.protocol.messages import Job, Sort, SortKey
-from shuffle_worker.writers.commit import Partitioning
+from shuffle_worker.writers.manifest import Partitioning
 
 
 class SortPlanning(Planning):

@@ -45,10 +45,10 @@ from shuffle_worker.plan.expression import (
     Not,
     Or,
 )
-from shuffle_worker.plan.inputs import check_column
 from shuffle_worker.plan.kinds import is_uuid, values_of
 from shuffle_worker.plan.literals import NotThatType, as_nanos, as_time, cast_literal
 from shuffle_worker.plan.moments import are_alike, compared, with_nanos
+from shuffle_worker.plan.names import check_column
 from shuffle_worker.plan.sql_names import SUPPORTED, called, named_type
 from shuffle_worker.plan.uuids import uuid_scalar
 

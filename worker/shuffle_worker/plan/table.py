@@ -16,7 +16,8 @@ from shuffle_worker.plan import metadata, sizing
 from shuffle_worker.plan.arrow import schema_of
 from shuffle_worker.plan.dictionaries import settled
 from shuffle_worker.plan.filter import Filter, columns_of, compile_filter
-from shuffle_worker.plan.inputs import Found, check_apart, check_carried, check_column, read_inputs, select
+from shuffle_worker.plan.inputs import Found, check_apart, check_carried, read_inputs, select
+from shuffle_worker.plan.names import check_column
 from shuffle_worker.plan.planned import FoundTable, Needs, Planned
 from shuffle_worker.plan.probe import GroupOf, probe, read_through
 from shuffle_worker.plan.record import Piece, Split

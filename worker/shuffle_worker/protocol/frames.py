@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from shuffle_worker.operations.base import Buffer, Shard
 from shuffle_worker.protocol.checksum import checksum
 from shuffle_worker.protocol.messages import VERSION, Attempt
+from shuffle_worker.protocol.shards import Buffer, Shard
 
 MAGIC = b"SHFL"
 

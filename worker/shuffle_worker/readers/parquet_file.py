@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shuffle_worker.errors import DataError, JobError
+from shuffle_worker.memory import LEAST_STREAM
 from shuffle_worker.plan.arrow import children, parts
 from shuffle_worker.plan.kinds import is_extension
 from shuffle_worker.plan.statistics import ColumnRange, column_range
@@ -29,8 +30,6 @@ from shuffle_worker.storage.failures import failure, said
 
 STREAM = 1 << 20
 """Bytes of buffer of one column stream."""
-
-LEAST_STREAM = 64 << 10
 
 BUDGET = 32 << 20
 """Stored bytes that may be held for one open file where the caller does not say."""

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.shards import Shard, StoredShard
 
 
 class StoreStats(NamedTuple):
@@ -65,4 +65,22 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Forget everything and remove what is on scratch."""
+        ...
+
+
+class ShardSource(Protocol):
+    """The shards of one group, as the reduce side sees them (given by the store, void attempts left out)."""
+
+    def shards(self, bucket: int) -> Sequence[StoredShard]:
+        """In (split, sequence) order."""
+        ...
+
+    def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+        """Copy the payloads one after the other into `into` (their lengths add up to its size) and verify each
+        checksum. Raises CorruptBlock with the shard where one does not match, OSError where the disk fails."""
+        ...
+
+    def at(self, share: float) -> None:
+        """The write has come so far, in parts of one, and goes on: for what takes its time when the shards are read.
+        To be called several times a second. Raises where the lease was taken away."""
         ...

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Job, PlanSummary
+from shuffle_worker.protocol.shards import Shard, StoredShard
 from shuffle_worker.store.base import CorruptBlock
 from shuffle_worker.store.spill import Piece, SpillLog
 

@@ -33,8 +33,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.shards import Shard, StoredShard
 from shuffle_worker.store.arena import Arena, Chain, block_size
 from shuffle_worker.store.base import CorruptBlock, StoreStats
 from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches

@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.messages import Attempt, Done, Lease
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.store.base import CorruptBlock, Store
 from shuffle_worker.store.kept import KeptShards, Record
 from shuffle_worker.transfer.budget import ByteBudget

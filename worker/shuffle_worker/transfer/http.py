@@ -29,7 +29,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from shuffle_worker.errors import JobError
-from shuffle_worker.operations.base import Buffer
 from shuffle_worker.protocol.frames import (
     MAX_HEADER,
     MAX_PAYLOAD,
@@ -42,6 +41,7 @@ from shuffle_worker.protocol.frames import (
     encode,
 )
 from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
+from shuffle_worker.protocol.shards import Buffer
 from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer import wire
 from shuffle_worker.transfer.door import Door

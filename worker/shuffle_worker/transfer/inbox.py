@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.frames import FrameHeader, first_corrupt
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.shards import Shard, StoredShard
 from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.store.base import Store
 from shuffle_worker.store.failures import memory_failure, scratch_failure

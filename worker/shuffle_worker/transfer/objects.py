@@ -22,8 +22,8 @@ import numpy.typing as npt
 import xxhash
 
 from shuffle_worker.errors import InputNotFound, Internal
-from shuffle_worker.operations.base import Shard, StoredShard
 from shuffle_worker.protocol.messages import Attempt
+from shuffle_worker.protocol.shards import Shard, StoredShard
 from shuffle_worker.storage.base import Range, Sink
 from shuffle_worker.store.base import CorruptBlock
 from shuffle_worker.transfer.source import Source

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shuffle_worker.errors import Internal
-from shuffle_worker.operations.base import Shard
 from shuffle_worker.protocol.frames import Frame
 from shuffle_worker.protocol.messages import Attempt, Member
+from shuffle_worker.protocol.shards import Shard
 from shuffle_worker.protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox

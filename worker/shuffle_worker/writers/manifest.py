@@ -1,0 +1,78 @@
+"""What is recorded of output: each file, the files of a group, the manifest of a whole output."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+MANIFEST_FORMAT = "shuffle-manifest/1"
+
+Binary = bytes
+"""In a record that has a field named `bytes` its annotations mean that field by the name."""
+
+
+class FileResult(NamedTuple):
+    """One output file as the manifest lists it. checksum: xxh3-64 of its bytes, hexadecimal.
+    keys: for range layouts the smallest and largest key, as JSON-ready values, else None. parts: where a partition is
+    not one file but one for each of its folders (`output.partitionBy`), these; what stands beside is their sum."""
+
+    partition: int
+    name: str
+    rows: int
+    bytes: int
+    checksum: str
+    keys: tuple[list[object], list[object]] | None
+    parts: list[FileResult] | None = None
+
+    @property
+    def files(self) -> list[FileResult]:
+        return [self] if self.parts is None else self.parts
+
+
+class FileRecord(Struct, frozen=True):
+    """One output file in the manifest. checksum: xxh3-64 of its bytes. smallest, largest: of the range or sort keys."""
+
+    name: str
+    rows: int
+    bytes: int
+    checksum: str
+    smallest: list[object] | None = None
+    largest: list[object] | None = None
+
+
+class GroupRecord(Struct, frozen=True):
+    """What was written for a group: kept in the staging folder, so that it outlives the worker that wrote it."""
+
+    plan: str
+    group: int
+    rows: int
+    files: list[FileRecord]
+
+
+class Partitioning(Struct, frozen=True):
+    """How rows were told apart: a later job that wants them so needs no shuffle. method: hash, range, sort, roundRobin;
+    hash: name and version of the hash function."""
+
+    method: str
+    keys: list[str]
+    count: int
+    hash: str = ""
+
+
+class Manifest(Struct, frozen=True):
+    """`_manifest.json`. schema: the Arrow schema as an IPC message, base64; columns: the same for people. partition_by:
+    the columns that the folders of the files spell out, the last ones of the schema."""
+
+    format: str
+    job: str
+    uid: str
+    plan: str
+    partitioning: Partitioning
+    columns: list[tuple[str, str]]
+    schema: Binary
+    rows: int
+    bytes: int
+    files: list[FileRecord]
+    partition_by: list[str] = msgspec.field(name="partitionBy", default_factory=list)
