@@ -134,6 +134,9 @@ def test_an_index_that_holds_a_column_is_told() -> None:
 
 NOON = datetime.datetime(2026, 1, 1, 12, 0, 0, 7)  # noqa: DTZ001
 ZONED = NOON.replace(tzinfo=datetime.UTC)
+OSLO = datetime.timezone(datetime.timedelta(hours=1))
+NANO = pd.Timestamp("2026-01-01 00:00:00.123456789")
+TICK = pd.Timedelta(7, "ns")
 KEPT: list[tuple[list[Any], pa.DataType, list[Any]]] = [
     ([1, None], pa.float64(), [1.0, None]),
     ([1.0, None], pa.int64(), [1, None]),
@@ -149,6 +152,29 @@ KEPT: list[tuple[list[Any], pa.DataType, list[Any]]] = [
     ([[("a", 1)]], pa.map_(pa.string(), pa.int64()), [[("a", 1)]]),
     ([None, float("nan")], pa.string(), [None, None]),
     ([pd.Timestamp(7), None], pa.timestamp("ns"), [pd.Timestamp(7), None]),
+    ([NOON, NANO], pa.timestamp("ns"), [pd.Timestamp(NOON), NANO]),
+    ([pd.Timestamp(7, tz="Europe/Oslo")], pa.timestamp("ns", "UTC"), [pd.Timestamp(7, tz="UTC")]),
+    ([ZONED, ZONED.astimezone(OSLO)], pa.timestamp("us", "UTC"), [ZONED, ZONED]),
+    ([datetime.timedelta(1), TICK, pd.NaT], pa.duration("ns"), [pd.Timedelta(1, "D"), TICK, None]),
+    ([np.datetime64(7, "ns")], pa.timestamp("ns"), [pd.Timestamp(7)]),
+    ([[NANO, None], []], pa.list_(pa.timestamp("ns")), [[NANO, None], []]),
+    ([[TICK]], pa.list_(pa.duration("ns")), [[TICK]]),
+    ([np.array([7], "M8[ns]")], pa.list_(pa.timestamp("ns")), [[pd.Timestamp(7)]]),
+    ([[[NANO]]], pa.list_(pa.list_(pa.timestamp("ns"))), [[[NANO]]]),
+    ([{"a": NANO}], pa.struct({"a": pa.timestamp("ns")}), [{"a": NANO}]),
+    ([[{"a": TICK}]], pa.list_(pa.struct({"a": pa.duration("ns")})), [[{"a": TICK}]]),
+    ([{"a": NANO}], pa.map_(pa.string(), pa.timestamp("ns")), [[("a", NANO)]]),
+    ([datetime.datetime(9999, 1, 1), NOON], pa.timestamp("us"), [datetime.datetime(9999, 1, 1), NOON]),  # noqa: DTZ001
+    ([NOON.date(), pd.NaT, None], pa.date32(), [NOON.date(), None, None]),
+    ([NOON.time()], pa.time64("us"), [NOON.time()]),
+    ([b"a", bytearray(b"b")], pa.binary(), [b"a", b"b"]),
+    ([2**63], pa.uint64(), [2**63]),
+    ([pd.NA, "a"], pa.string(), [None, "a"]),
+    ([pd.NA, NOON], pa.timestamp("us"), [None, NOON]),
+    ([[pd.NA, NANO]], pa.list_(pa.timestamp("ns")), [[None, NANO]]),
+    ([{"a": pd.NA}, pd.NA], pa.struct({"a": pa.int64(), "b": pa.string()}), [{"a": None, "b": None}, None]),
+    ([{"a": pd.NA}], pa.map_(pa.string(), pa.int64()), [[("a", None)]]),
+    ([pd.NA, Decimal("1.5"), Decimal("NaN")], pa.decimal128(5, 2), [None, Decimal("1.50"), None]),
 ]
 LOST: list[tuple[list[Any], pa.DataType]] = [
     ([1.5], pa.int64()),
@@ -172,6 +198,37 @@ LOST: list[tuple[list[Any], pa.DataType]] = [
     ([{"a": 1, "c": 2}], pa.struct({"a": pa.int64(), "b": pa.string()})),
     ([{"a": 1.5}], pa.map_(pa.string(), pa.int64())),
     ([1, "a"], pa.string()),
+    ([NOON.date(), NOON], pa.date32()),
+    ([NOON.date(), NANO], pa.date32()),
+    ([pd.NaT, NOON.date(), NOON], pa.date32()),
+    ([NOON.date(), np.datetime64(7, "ns")], pa.date32()),
+    ([NOON.date(), NOON], pa.timestamp("us")),
+    ([NOON, NOON.date()], pa.timestamp("us")),
+    ([NOON, ZONED], pa.timestamp("us")),
+    ([ZONED, NOON], pa.timestamp("us", "UTC")),
+    ([NOON, NANO], pa.timestamp("us")),
+    ([datetime.timedelta(1), TICK], pa.duration("us")),
+    ([TICK], pa.duration("s")),
+    ([[NOON.date(), NOON]], pa.list_(pa.date32())),
+    ([[NOON.date()], [NOON]], pa.list_(pa.date32())),
+    ([[NANO]], pa.list_(pa.timestamp("us"))),
+    ([[TICK]], pa.list_(pa.duration("us"))),
+    ([np.array([NOON.date(), NOON], object)], pa.list_(pa.date32())),
+    ([{"a": NOON.date()}, {"a": NOON}], pa.struct({"a": pa.date32()})),
+    ([{"a": NANO}], pa.struct({"a": pa.timestamp("us")})),
+    ([{"a": NANO}], pa.map_(pa.string(), pa.timestamp("us"))),
+    ([NOON.time().replace(tzinfo=datetime.UTC)], pa.time64("us")),
+    ([[NOON.time().replace(tzinfo=datetime.UTC)]], pa.list_(pa.time64("us"))),
+    ([NOON.time()], pa.time32("ms")),
+    ([pd.DateOffset(months=1)], pa.month_day_nano_interval()),
+    (["a", b"a"], pa.binary()),
+    ([b"a", "a"], pa.binary()),
+    (["a", b"a"], pa.string()),
+    ([0.5, True], pa.float64()),
+    ([{"a": True}], pa.struct({"a": pa.int64(), "b": pa.string()})),
+    ([{"a": np.int64(2**53 + 1)}], pa.struct({"a": pa.float64(), "b": pa.string()})),
+    ([2**64], pa.uint64()),
+    ([-1], pa.uint64()),
 ]
 
 
@@ -188,3 +245,66 @@ def test_objects_that_would_lose_something_are_refused(values: list[Any], kind: 
     frame = pd.DataFrame({"x": pd.Series(values, dtype=object)})
     with pytest.raises(Differs, match="'x'"):
         held_to(frame, pa.schema({"x": kind}), "returned")
+
+
+def test_what_would_be_lost_is_shown() -> None:
+    frame = pd.DataFrame({"x": pd.Series([NOON.date(), NOON], dtype=object)})
+    with pytest.raises(Differs) as caught:
+        held_to(frame, pa.schema({"x": pa.date32()}), "returned")
+    assert str(caught.value) == (
+        "'x' holds Python objects, expected date32[day]: 2026-01-01 12:00:00.000007 would become 2026-01-01"
+    )
+    with pytest.raises(Differs, match=r"2026-01-01 \(date\) is no timestamp\[us\]$"):
+        held_to(frame, pa.schema({"x": pa.timestamp("us")}), "returned")
+    with pytest.raises(Differs, match=r"'x' holds Python objects: 2026-01-01 12:00:00.000007 would become 2026-01-01$"):
+        held_to(frame, None, "returned")
+
+
+def test_objects_whose_comparison_raises_are_refused() -> None:
+    class Odd(bytes):
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no comparison")
+
+        __hash__ = bytes.__hash__
+
+    frame = pd.DataFrame({"x": pd.Series([Odd(b"a")], dtype=object)})
+    with pytest.raises(Differs, match="'x' holds Python objects, expected binary"):
+        held_to(frame, pa.schema({"x": pa.binary()}), "returned")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([NOON.date(), NOON], pa.date32()),
+        ([NOON, NOON.date()], pa.timestamp("us")),
+        ([NOON, ZONED], pa.timestamp("us")),
+        ([NOON, NANO], pa.timestamp("us")),
+        ([b"a", "a"], pa.binary()),
+        ([[NOON.date()], [NOON]], pa.list_(pa.date32())),
+        ([{"a": NOON}, {"a": NANO}], pa.struct({"a": pa.timestamp("us")})),
+    ],
+)
+def test_a_group_whose_objects_are_of_another_type_is_named(values: list[Any], kind: pa.DataType) -> None:
+    frames = [pd.DataFrame({"x": pd.Series([value], dtype=object)}) for value in values]
+    with pytest.raises(Differs, match="'x'") as caught:
+        gathered([frames[0]] * 5 + [frames[1]] + [frames[0]] * 5, pa.schema({"x": kind}))
+    assert caught.value.group == 5
+
+
+def test_groups_of_finer_times_are_what_they_were() -> None:
+    frames = [pd.DataFrame({"x": pd.Series([value], dtype=object)}) for value in (NOON, NANO, None, NOON)]
+    table, _ = gathered(frames, pa.schema({"x": pa.timestamp("ns")}))
+    assert table.column("x").to_pylist() == [pd.Timestamp(NOON), NANO, None, pd.Timestamp(NOON)]
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.dictionary(pa.int32(), pa.date32())])
+def test_categories_are_objects_too(kind: pa.DataType) -> None:
+    def frame(values: list[Any]) -> pd.DataFrame:
+        return pd.DataFrame({"x": pd.Categorical([*values, None], categories=pd.Index(values, dtype=object))})
+
+    day, other = NOON.date(), datetime.date(2027, 1, 1)
+    table = held_to(frame([day, other]), pa.schema({"x": kind}), "returned")
+    assert table.column("x").type == kind
+    assert table.column("x").to_pylist() == [day, other, None]
+    with pytest.raises(Differs, match=r"2026-01-01 12:00:00.000007 would become 2026-01-01"):
+        held_to(frame([other, NOON]), pa.schema({"x": kind}), "returned")

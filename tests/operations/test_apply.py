@@ -78,6 +78,13 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         def keeps(table):
             return table
+
+        def days(table):
+            import datetime, pandas as pd
+            day = datetime.datetime(2026, 1, 1, 12)
+            if table["key"][0].as_py() != 1:
+                day = day.date()
+            return pd.DataFrame({"day": pd.Series([day], dtype=object)})
         """,
     )
     return folder
@@ -252,6 +259,17 @@ def test_another_table_than_declared(applied: Applying) -> None:
     assert "key key = 7, 1 row, partition" in caught.value.message
     with pytest.raises(UserFunctionFailed, match="than it returned for a sample"):
         applied(plain([7]), "other")
+
+
+def test_a_value_that_would_be_cut_is_named_with_its_group_and_column(applied: Applying) -> None:
+    with pytest.raises(UserFunctionFailed) as caught:
+        applied(plain([0, 1, 1, 2]), "days", partitions=1, buckets=1, returns=pa.schema({"day": pa.date32()}))
+    lines = caught.value.message.splitlines()
+    assert lines[0] == (
+        "operation.groupBy.apply: mine:days returned another table than it returned for a sample: 'day' holds Python "
+        "objects, expected date32[day]: 2026-01-01 12:00:00 (datetime) is no date32[day]"
+    )
+    assert lines[1].startswith("key key = 1, 2 rows, partition 0")
 
 
 def test_time_and_memory(applied: Applying) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from shuffle_worker.functions.objects import NotThese, array_of
+from shuffle_worker.functions.objects import NotThese, array_of, first_not
 from shuffle_worker.functions.returned import index_advice, is_frame, no_table
 from shuffle_worker.plan.arrow import call, children, parts
 from shuffle_worker.plan.schema import convert
@@ -193,10 +193,25 @@ def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
         series = frame.iloc[:, at]
         kind = wanted.field(name).type if wanted is not None and wanted.names.count(name) == 1 else None
         try:
-            made = array_of(series, kind) if series.dtype == object else pa.array(series, from_pandas=True)
+            made = _of_series(series, kind)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, NotThese) as error:
             held = "Python objects" if series.dtype == object else str(series.dtype)
             expected = f", expected {kind}" if kind is not None else ""
             raise Differs(f"{name!r} holds {held}{expected}: {str(error).splitlines()[0][:200]}") from error
         columns.append(made)
     return pa.Table.from_arrays(columns, names=names)
+
+
+def _of_series(series: Any, kind: pa.DataType | None) -> Any:
+    """A column of a data frame as Arrow; kind: what it is cast to afterwards. Raises NotThese and Arrow's errors."""
+    if series.dtype == object:
+        objects = array_of(series, kind)
+        if kind is not None and not keeps(objects.type, kind):
+            raise NotThese(first_not(series, kind))
+        return objects
+    made: Any = pa.array(series, from_pandas=True)
+    if isinstance(made, pa.DictionaryArray) and series.cat.categories.dtype == object:
+        values = parts(kind).value_type if kind is not None and pa.types.is_dictionary(kind) else kind
+        categories = array_of(series.cat.categories, values)
+        return parts(pa).DictionaryArray.from_arrays(made.indices, categories, ordered=series.cat.ordered)
+    return made
