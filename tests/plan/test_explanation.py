@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 import pytest
+import yaml
 from rich.console import Console
 from tests.plan.jobs import MEMORY, job, numbers, plan_of, write
 
@@ -16,6 +17,8 @@ from shuffle_operator.cli.plan_tree import Actual, actual_in, show
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan.explain import describe, explain
 from shuffle_worker.plan.explained import Explanation
+from shuffle_worker.plan.planned import Size
+from shuffle_worker.plan.repartition import RepartitionPlanning
 from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.units import readable
 
@@ -110,3 +113,62 @@ def test_operations_in_words(tmp_path: Path) -> None:
 )
 def test_sizes_for_people(size: int, text: str) -> None:
     assert readable(size) == text
+
+
+def steps_of(folder: Path, operation: Repartition, **output: object) -> list[str]:
+    days = [day for day in range(20) for _ in range(2)]
+    for at in range(5):
+        table = pa.table({"day": days, "key": [at] * 40, "a b": [at] * 40, "text": ["x" * 9] * 40})
+        write(folder, {f"{at}.parquet": table})
+    tree = plan_of(job(folder, operation, workers=4, **output)).summary.tree
+    assert tree is not None
+    assert tree.inputs[0].step == "Repartition"
+    return tree.inputs[0].why
+
+
+@pytest.mark.parametrize("folders", [["day"], ["day", "a b"]])
+def test_folders_that_one_worker_would_write_come_with_the_job_that_shares_them_out(
+    tmp_path: Path, folders: list[str]
+) -> None:
+    (line,) = steps_of(tmp_path, Repartition(), partition_by=folders)
+    said, _, advised = line.rstrip("`").partition("`")
+    assert said == "only 1 worker of 4 can write; 4 can, with one file in each folder, where the job has "
+    assert yaml.safe_load(advised) == {"operation": {"repartition": {"by": folders}}}
+    assert plan_of(job(tmp_path, Repartition(by=folders), workers=4, partition_by=folders)).layout.partitions >= 20
+
+
+@pytest.mark.parametrize(
+    ("operation", "output"),
+    [
+        (Repartition(), {}),
+        (Repartition(), {"partition_by": ["day"], "partitions": 1}),
+        (Repartition(), {"partition_by": ["key"], "filter": "key = 1"}),
+        (Repartition(), {"partition_by": ["day"], "target_bytes": 1000}),
+        (Repartition(by=["day"]), {"partition_by": ["day"]}),
+        (Repartition(by=["key"]), {"partition_by": ["day"]}),
+        (Repartition(range=["key"]), {"partition_by": ["day"]}),
+    ],
+    ids=[
+        "no folders",
+        "partitions are set",
+        "one folder",
+        "small files",
+        "shared out",
+        "a little, by",
+        "a little, range",
+    ],
+)
+def test_advice_stays_away_where_it_would_not_help(
+    tmp_path: Path, operation: Repartition, output: dict[str, object]
+) -> None:
+    assert steps_of(tmp_path, operation, **output) == []
+
+
+@pytest.mark.parametrize("operation", [Repartition(by=["key"]), Repartition(range=["key"])], ids=["by", "range"])
+def test_folders_of_other_keys_are_shared_out_by_the_number_of_files(operation: Repartition) -> None:
+    planning = RepartitionPlanning(job("in", operation, workers=8, partition_by=["day"]), operation)
+    (line,) = planning.steps([Size(rows=1e6, row_bytes=100.0, stored=100 << 20)], 1)
+    assert line == (
+        "only 1 worker of 8 can write; 6 can, with several files in a folder, where the job has "
+        "`output: {partitions: 6}`"
+    )

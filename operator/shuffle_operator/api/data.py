@@ -149,8 +149,8 @@ class Output(ApiModel):
     partition_by: Annotated[UniqueColumns, Field(min_length=1, max_length=16)] | None = Field(
         default=None,
         description="Columns whose values name folders, as in country=DE/part-00000.parquet, and are left out of the "
-        "files. Each partition gives a file for each of its folders; to have one for each value, repartition by the "
-        "same columns.",
+        "files. Each partition gives a file for each of its folders; to have one for each value, and the folders "
+        "shared out among the workers, repartition by the same columns.",
     )
     sort_within: Annotated[UniqueColumns, Field(min_length=1, max_length=64)] | None = Field(
         default=None,
