@@ -1,5 +1,9 @@
 """Bytes, times and counts for people. Imports nothing, for the command line shows sizes without loading Arrow."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 def readable(size: float) -> str:
     """512 B, 1.5 MiB."""
@@ -13,6 +17,16 @@ def readable(size: float) -> str:
 def counted(count: int, thing: str) -> str:
     """1 file, 1,200 files."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def some(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """The first of many, and how many more there are. a, b; a, b and 1,200 more. between: where each is a sentence,
+    `; `: a; b; and 3 more."""
+    shown = between.join(names[:most])
+    left = len(names) - most
+    if left <= 0:
+        return shown
+    return f"{shown}{' ' if between == ', ' else between}and {left:,} more"
 
 
 def duration(seconds: float) -> str:

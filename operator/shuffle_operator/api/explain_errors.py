@@ -13,6 +13,10 @@ from shuffle_operator.api.problems import Path, Problem, found, nearest, path_te
 from shuffle_operator.api.quantities import parse
 from shuffle_operator.api.spec import MAX_NAME
 from shuffle_operator.api.synonyms import meant
+from shuffle_worker.units import some
+
+FIELDS = 8
+"""Fields of a mapping that an error lists."""
 
 _PATTERNS = {
     "metadata.name": f"a name begins with a lower-case letter, holds lower-case letters, digits and -, ends with a "
@@ -158,7 +162,7 @@ def _as_list(path: Path, value: object) -> str:
             key = "column" if "column" in names else "name"
             parts = [f"{{{key}: {part}}}" for part in parts]
         elif names:
-            return f" of mappings with {', '.join(names[:8])}"
+            return f" of mappings with {some(names, FIELDS)}"
         return f"; write [{', '.join(parts)}]"
     if isinstance(value, Mapping):
         return "; put a dash before each entry"
@@ -172,7 +176,7 @@ def _mapping_wanted(path: Path, value: object) -> str:
         return f"found {found(value)}, expected a mapping; write {{column: {shorten(value)}}}"
     if isinstance(value, str) and path[-1] == "secretRef":
         return f"found {found(value)}, expected a mapping; write {{name: {shorten(value)}}}"
-    known = f" with {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}" if names else ""
+    known = f" with {some(names, FIELDS)}" if names else ""
     return f"found {found(value)}, expected a mapping{known}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.units import some
 
 Path = tuple[str | int, ...]
 """Where a value is in a job: ("spec", "inputs", 0, "path")."""
@@ -40,10 +41,8 @@ class InvalidJob(InvalidSpec):
         if len(self.problems) == 1:
             text = f"{name}: {self.problems[0]}"
         else:
-            shown = [f"  {problem}" for problem in self.problems[:MAX_SHOWN]]
-            if len(self.problems) > MAX_SHOWN:
-                shown.append(f"  and {len(self.problems) - MAX_SHOWN} more")
-            text = "\n".join([f"{name}: {len(self.problems)} problems", *shown])
+            shown = some([str(problem) for problem in self.problems], MAX_SHOWN, "\n  ")
+            text = f"{name}: {len(self.problems)} problems\n  {shown}"
         super().__init__(text)
 
 

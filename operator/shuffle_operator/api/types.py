@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from shuffle_operator.api.problems import shorten
 from shuffle_operator.api.quantities import BYTES_FORMS, PATTERN, BadQuantity, parse_bytes, parse_cpu
+from shuffle_worker.units import some
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 INT32_MAX = (1 << 31) - 1
@@ -83,10 +84,14 @@ FreeObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kube
 """An object whose fields are not checked one by one."""
 
 
+REPEATED = 5
+"""Names that an error lists."""
+
+
 def _unique(values: list[str]) -> list[str]:
     twice = sorted({value for value in values if values.count(value) > 1}) if len(set(values)) < len(values) else []
     if twice:
-        names = ", ".join(f'"{shorten(name)}"' for name in twice[:5])
+        names = some([f'"{shorten(name)}"' for name in twice], REPEATED)
         raise PydanticCustomError("repeated", "{names} listed more than once; name each once", {"names": names})
     return values
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shuffle_operator.cli.exits import INVALID
-from shuffle_worker.units import counted
+from shuffle_worker.units import counted, some
 
 if TYPE_CHECKING:
     from shuffle_operator.api.problems import Problem
@@ -65,7 +65,7 @@ def describe(job: ShuffleJob) -> str:
     else:
         what = "rechunk"
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
-    source = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    source = some(paths, 1)
     output = spec.output
     if operation.rechunk is not None:
         return f"{what}, from {source} to a Zarr store in {output.path}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from shuffle_worker.arrays.source import Source, source_of
 from shuffle_worker.errors import JobError
+from shuffle_worker.units import some
 
 _TOLD = 5
 """Arrays that a note names."""
@@ -50,9 +51,8 @@ def differences(folder: str, copies: Mapping[str, Copy], arrays: Sequence[Source
     told += [said for said in changed if said]
     if not told:
         return ()
-    more = f"; and {len(told) - _TOLD:,} more" if len(told) > _TOLD else ""
     return (
-        f"the consolidated metadata of {folder} is stale: {'; '.join(told[:_TOLD])}{more}. The arrays' own documents "
+        f"the consolidated metadata of {folder} is stale: {some(told, _TOLD, '; ')}. The arrays' own documents "
         "are read instead, and the output is consolidated anew",
     )
 

@@ -13,7 +13,7 @@ from shuffle_worker.arrays.record import ArrayPlan, Plan
 from shuffle_worker.memory import Budgets
 from shuffle_worker.plan.seconds import expected_seconds
 from shuffle_worker.protocol.messages import Figures, PlanNode, Rechunk
-from shuffle_worker.units import readable
+from shuffle_worker.units import counted, readable
 
 ARRAYS_SHOWN = 12
 
@@ -171,10 +171,10 @@ def tree_of(plan: Plan) -> PlanNode:
         "Read",
         job.inputs[0].paths[0],
         [
-            f"{_count(summary.input_files, 'chunk file')}, {readable(summary.input_bytes)}; each is read once",
-            f"{_count(pieces, 'piece')} of up to {readable(facts.piece_bytes)} or one chunk",
-            f"the documents of {_count(len(arrays), 'array')}, each its own: {_count(facts.requests, 'request')} while "
-            "planning",
+            f"{counted(summary.input_files, 'chunk file')}, {readable(summary.input_bytes)}; each is read once",
+            f"{counted(pieces, 'piece')} of up to {readable(facts.piece_bytes)} or one chunk",
+            f"the documents of {counted(len(arrays), 'array')}, each its own: "
+            f"{counted(facts.requests, 'request')} while planning",
         ],
         Figures(rows=elements, bytes=summary.input_bytes, files=summary.input_files),
     )
@@ -183,8 +183,8 @@ def tree_of(plan: Plan) -> PlanNode:
         "Shuffle",
         f"{summary.method}: {summary.method_reason}",
         [
-            f"{_count(facts.parts, 'part')} of arrays that exchange nothing with each other{together}",
-            f"written in {_count(len(plan.groups) - 1, 'lease')}; the worker with most to write has "
+            f"{counted(facts.parts, 'part')} of arrays that exchange nothing with each other{together}",
+            f"written in {counted(len(plan.groups) - 1, 'lease')}; the worker with most to write has "
             f"{facts.balance:.2f} times the mean",
         ],
         Figures(rows=elements, bytes=facts.moved_bytes, spilled=summary.scratch_needed),
@@ -194,13 +194,13 @@ def tree_of(plan: Plan) -> PlanNode:
     if len(moved) > ARRAYS_SHOWN:
         lines.append(f"and {len(moved) - ARRAYS_SHOWN:,} more")
     if kept:
-        lines.append(f"{_count(kept, 'other array')} as {'it is' if kept == 1 else 'they are'}")
-    rechunk = PlanNode("Rechunk", _count(len(moved), "array"), lines, Figures(rows=elements), [shuffle])
+        lines.append(f"{counted(kept, 'other array')} as {'it is' if kept == 1 else 'they are'}")
+    rechunk = PlanNode("Rechunk", counted(len(moved), "array"), lines, Figures(rows=elements), [shuffle])
     compression = job.operation.compression
     codecs = "codecs as in the input" if compression == "Keep" else f"compression: {compression}"
     return PlanNode(
         "Write",
-        f"{_count(summary.partitions, 'chunk file')} to {job.output.path}, Zarr format {plan.zarr_format}, {codecs}",
+        f"{counted(summary.partitions, 'chunk file')} to {job.output.path}, Zarr format {plan.zarr_format}, {codecs}",
         ["each is written once, by one worker; those of nothing but the fill value are left out"],
         Figures(rows=elements, files=summary.partitions),
         [rechunk],
@@ -218,7 +218,3 @@ def _line(array: ExplainedArray) -> str:
 
 def _shape(lengths: list[int]) -> str:
     return f"({', '.join(f'{length:,}' for length in lengths)})"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

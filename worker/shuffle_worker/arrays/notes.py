@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from shuffle_worker.arrays.grid import Axis, shared_cut
 from shuffle_worker.arrays.record import ArrayPlan
+from shuffle_worker.units import some
 
 WASTE = 1.5
 """Elements read for every element kept, from which it is worth a word."""
@@ -20,9 +21,8 @@ def fill_notes(arrays: Sequence[ArrayPlan], zarr_format: int) -> list[str]:
     found = [array.path or "the array" for array in arrays if array.refilled]
     if not found:
         return []
-    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
     return [
-        f"{', '.join(found[:NAMED])}{more}: the fill value masks elements in format {zarr_format}, so the output has "
+        f"{some(found, NAMED)}: the fill value masks elements in format {zarr_format}, so the output has "
         "the one that masks what was masked, or none; chunks that the input does not store are written"
     ]
 

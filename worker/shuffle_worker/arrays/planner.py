@@ -37,8 +37,11 @@ from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.sizing import scratch_needed
 from shuffle_worker.protocol.messages import Input, Job, PlanSummary, Rechunk
 from shuffle_worker.storage import Storage, urls
-from shuffle_worker.units import readable
+from shuffle_worker.units import readable, some
 from shuffle_worker.writers.claim import notes_on
+
+NAMED = 20
+"""Arrays that an error lists."""
 
 MOST_LISTED = 100_000
 """Files of all arrays together up to which they are listed."""
@@ -182,7 +185,7 @@ def chosen(found: Hierarchy, asked: Rechunk) -> list[Source]:
         path = name.strip("/")
         if path not in known:
             near = difflib.get_close_matches(path, list(known), n=1, cutoff=0.5)
-            names = ", ".join(sorted(known)[:20]) or "none: the store is one array, leave variables out"
+            names = some(sorted(known), NAMED) or "none: the store is one array, leave variables out"
             hint = f"did you mean {near[0]!r}?" if near and path else f"arrays are {names}"
             raise InvalidSpec(f"operation.rechunk.variables[{at}]: the store has no array {name!r}; {hint}")
         kept[path] = known[path]

@@ -19,6 +19,7 @@ from shuffle_worker.functions.objects import NotThese, array_of, first_not
 from shuffle_worker.functions.returned import index_advice, is_frame, no_table
 from shuffle_worker.plan.arrow import call, children, parts
 from shuffle_worker.plan.schema import convert
+from shuffle_worker.units import some
 
 MOST_TOLD = 5
 
@@ -78,8 +79,7 @@ def conformed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
         except Differs as error:
             problems.append(f"{field.name!r} is {column.type}, expected {field.type}{error}")
     if problems:
-        more = f"; and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
-        raise Differs("; ".join(problems[:MOST_TOLD]) + more)
+        raise Differs(some(problems, MOST_TOLD, "; "))
     return pa.Table.from_arrays(columns, schema=wanted)
 
 

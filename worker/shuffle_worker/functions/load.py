@@ -20,6 +20,7 @@ from typing import Any
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.functions.sources import Place
 from shuffle_worker.functions.tracebacks import told
+from shuffle_worker.units import some
 
 MOST_NAMES = 12
 
@@ -106,7 +107,7 @@ def _contents(folder: str) -> str:
     names = _modules_in(folder)
     if not names:
         return "which has no modules" if os.path.isdir(folder) else "which is not there"  # noqa: PTH112
-    return f"which has {', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''}"
+    return f"which has {some(names, MOST_NAMES)}"
 
 
 def _close(missing: str, places: Sequence[Place]) -> str:
@@ -129,7 +130,7 @@ def _instead(part: str, value: Any) -> str:
         return f"did you mean {close[0]!r}?"
     if not names:
         return "it has no functions at all"
-    return f"it has {', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''}"
+    return f"it has {some(names, MOST_NAMES)}"
 
 
 def _kind(value: Any) -> str:

@@ -35,12 +35,16 @@ from shuffle_worker.plan.probe import few_values, guessed_bytes, sample_rows
 from shuffle_worker.plan.schema import transport_schema
 from shuffle_worker.plan.type_names import schema_of_names
 from shuffle_worker.protocol.messages import Apply, Job
+from shuffle_worker.units import some
 from shuffle_worker.writers.manifest import Partitioning
 
 if TYPE_CHECKING:
     from shuffle_worker.plan.planned import Planned
 
 SAMPLE_GROUPS = 8
+DIFFERING = 5
+"""Columns that an error lists."""
+
 MOST_GROUPS = 20_000
 """Calls for one file: half a minute of pandas."""
 
@@ -237,7 +241,7 @@ def _common(schemas: Sequence[pa.Schema], function: str) -> pa.Schema:
             differing = sorted(set(other.names) ^ set(first.names))
             raise InvalidSpec(
                 f"{FIELD}: {function} returned tables of different columns for two groups of a sample: "
-                f"{', '.join(repr(name) for name in differing[:5])} is in one of them only"
+                f"{some([repr(name) for name in differing], DIFFERING)} is in one of them only"
             )
     fields = []
     for name in first.names:

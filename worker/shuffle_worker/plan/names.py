@@ -6,6 +6,10 @@ import difflib
 from collections.abc import Sequence
 
 from shuffle_worker.errors import InvalidSpec
+from shuffle_worker.units import some
+
+SHOWN = 20
+"""Columns that an error lists."""
 
 
 def check_column(name: str, names: Sequence[str], where: str, what: str = "the input") -> None:
@@ -17,6 +21,5 @@ def check_column(name: str, names: Sequence[str], where: str, what: str = "the i
     if near is None:
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         near = close[0] if close else None
-    shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
-    hint = f"did you mean {near!r}?" if near is not None else f"its columns are {shown}"
+    hint = f"did you mean {near!r}?" if near is not None else f"its columns are {some(names, SHOWN)}"
     raise InvalidSpec(f"{where}: {what} has no column {name!r}; {hint}")

@@ -34,7 +34,7 @@ from shuffle_worker.plan.table import compiled, find, make_splits, measure
 from shuffle_worker.plan.tree import tree_of
 from shuffle_worker.protocol.messages import TARGET_BYTES, Job, PlanSummary
 from shuffle_worker.storage.base import Storage
-from shuffle_worker.units import readable
+from shuffle_worker.units import readable, some
 from shuffle_worker.writers.claim import Other, check_others, notes_on, others_in
 from shuffle_worker.writers.existing import check_replaceable, committed, is_output
 from shuffle_worker.writers.folders import check_folders
@@ -181,8 +181,7 @@ def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name
         for field, kept in zip(schema, stored, strict=True)
         if field.type != kept.type and not pa.types.is_dictionary(field.type)
     ]
-    more = f" and {len(changed) - TYPES_SHOWN} more" if len(changed) > TYPES_SHOWN else ""
-    types = [f"{name} has no such types, so these are written: {', '.join(changed[:TYPES_SHOWN])}{more}"]
+    types = [f"{name} has no such types, so these are written: {some(changed, TYPES_SHOWN)}"]
     return [note for one in inputs for note in one.notes] + (types if changed else [])
 
 

@@ -17,7 +17,7 @@ from shuffle_worker.plan.method import OBJECTS, Method
 from shuffle_worker.plan.planned import Planned, Size
 from shuffle_worker.plan.planning import Planning
 from shuffle_worker.protocol.messages import Figures, Job, PlanNode
-from shuffle_worker.units import readable
+from shuffle_worker.units import counted, readable, some
 
 COLUMNS_SHOWN = 12
 PATHS_SHOWN = 3
@@ -53,15 +53,15 @@ def tree_of(
     within = [key.column for key in output.sort_within]
     why = [
         _files(job, size, layout),
-        f"columns: {_some(schema.names)}",
+        f"columns: {some(schema.names, COLUMNS_SHOWN)}",
         f"in folders by {', '.join(output.partition_by)}" if output.partition_by else "",
         f"sorted within each file by {', '.join(within)}" if within else "",
         f"row groups of up to {row_group_rows:,} rows" if output.format == "Parquet" else "",
-        f"dictionaries for {_some(dictionary)}" if dictionary and output.format == "Parquet" else "",
+        f"dictionaries for {some(dictionary, COLUMNS_SHOWN)}" if dictionary and output.format == "Parquet" else "",
     ]
     return PlanNode(
         "Write",
-        f"{_count(layout.partitions, 'file')} to {output.path}, {output.format}, {output.compression or 'None'}",
+        f"{counted(layout.partitions, 'file')} to {output.path}, {output.format}, {output.compression or 'None'}",
         [line for line in why if line],
         Figures(rows=round(size.rows), bytes=round(size.stored), files=layout.partitions),
         [done],
@@ -81,7 +81,7 @@ def _files(job: Job, size: Size, layout: Layout) -> str:
 
 
 def _cut(layout: Layout) -> str:
-    groups = f"written in {_count(layout.groups, 'lease')}"
+    groups = f"written in {counted(layout.groups, 'lease')}"
     if layout.buckets > layout.partitions:
         return f"each file in {layout.buckets // layout.partitions:,} parts, so that each fits in memory; {groups}"
     if layout.buckets < layout.partitions:
@@ -95,14 +95,14 @@ def _source(one: Planned, named: bool) -> PlanNode:
     kept = {group.file for group in one.groups}
     every = sum(len(file.groups) for file in one.files)
     columns = f"{len(one.schema)} of {one.columns} columns: " if one.columns > len(one.schema) else "columns: "
-    also = f"; for the filter also {_some(one.extra.names)}" if one.extra.names else ""
-    paths = _some(source.paths, PATHS_SHOWN)
+    also = f"; for the filter also {some(one.extra.names, COLUMNS_SHOWN)}" if one.extra.names else ""
+    paths = some(source.paths, PATHS_SHOWN)
     read = PlanNode(
         "Read",
         f"{source.name}: {paths}" if named and source.name else paths,
         [
-            f"{_count(len(one.files), 'file')}, {readable(sum(file.info.size for file in one.files))}, {_kind(one)}",
-            f"{columns}{_some(one.schema.names)}{also}",
+            f"{counted(len(one.files), 'file')}, {readable(sum(file.info.size for file in one.files))}, {_kind(one)}",
+            f"{columns}{some(one.schema.names, COLUMNS_SHOWN)}{also}",
         ],
         Figures(
             rows=one.rows,
@@ -113,9 +113,9 @@ def _source(one: Planned, named: bool) -> PlanNode:
     if not source.filter:
         return read
     left_out = every - len(one.groups)
-    found = f"statistics leave out {left_out:,} of {_count(every, 'row group')}" if left_out else ""
+    found = f"statistics leave out {left_out:,} of {counted(every, 'row group')}" if left_out else ""
     if found and len(kept) < len(one.files):
-        found += f", and {len(one.files) - len(kept):,} of {_count(len(one.files), 'file')} as a whole"
+        found += f", and {len(one.files) - len(kept):,} of {counted(len(one.files), 'file')} as a whole"
     share = f"{one.look.selectivity:.0%} of the rows in the others pass, as far as a sample shows" if one.rows else ""
     why = [line for line in (found, share) if line]
     return PlanNode("Filter", source.filter, why, Figures(rows=round(one.size.rows)), [read])
@@ -123,16 +123,7 @@ def _source(one: Planned, named: bool) -> PlanNode:
 
 def _kind(one: Planned) -> str:
     """The format; how many parts the files can be read in, where that is what keeps workers idle."""
-    counted = all(file.counted for file in one.files)
-    about = "" if counted else "; rows are an estimate by the first ones"
+    exact = all(file.counted for file in one.files)
+    about = "" if exact else "; rows are an estimate by the first ones"
     name = one.source.reader or one.format
-    return f"{name}, {_count(len(one.groups), 'part')}{about}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def _some(names: Sequence[str], most: int = COLUMNS_SHOWN) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return f"{name}, {counted(len(one.groups), 'part')}{about}"

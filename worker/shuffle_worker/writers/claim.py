@@ -23,6 +23,7 @@ from shuffle_worker.errors import InputNotFound, JobError, OutputExists
 from shuffle_worker.owner import Owner, is_alive, is_held
 from shuffle_worker.protocol.messages import Job, Rechunk
 from shuffle_worker.storage import Storage
+from shuffle_worker.units import some
 from shuffle_worker.writers.output import REPLACING, SUCCESS, owner_path, relative, replacing_path, staging
 
 _STAGING = re.compile(r"_shuffle-([^/]+)/(.+)")
@@ -116,9 +117,8 @@ def notes_on(job: Job, others: Sequence[Other]) -> list[str]:
     ]
     kept = [staging(path, one.uid) for one in others if not one.removable(arrays)]
     if kept:
-        more = f" and {len(kept) - NAMED} more" if len(kept) > NAMED else ""
         notes.append(
-            f"{', '.join(kept[:NAMED])}{more}: left by another run, or in use by one; this run leaves it alone, remove "
+            f"{some(kept, NAMED)}: left by another run, or in use by one; this run leaves it alone, remove "
             "it if nothing writes there any more"
         )
     return notes

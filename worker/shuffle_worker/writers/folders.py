@@ -17,6 +17,7 @@ from shuffle_worker.plan.arrow import Array, schema_of
 from shuffle_worker.plan.hive import HIVE_NULL, unescaped
 from shuffle_worker.plan.kinds import is_uuid, values_of
 from shuffle_worker.storage import urls
+from shuffle_worker.units import some
 
 MOST_FOLDERS = 10_000
 """Of one partition: more files than these are a mistake in the choice of the column."""
@@ -26,6 +27,9 @@ MOST_NAME = 255
 
 MOST_KEY = 1024
 """Bytes of a key in S3 and in Google's store; Azure takes as many characters."""
+
+NAMED = 20
+"""Columns that an error lists."""
 
 SHOWN = 40
 """Characters of a value in a message."""
@@ -43,7 +47,9 @@ def check_folders(names: Sequence[str], schema: pa.Schema) -> None:
     for at, name in enumerate(names):
         where = f"output.partitionBy[{at}]"
         if schema.get_field_index(name) < 0:
-            raise InvalidSpec(f"{where}: the output has no column {name!r}; its columns are {', '.join(schema.names)}")
+            raise InvalidSpec(
+                f"{where}: the output has no column {name!r}; its columns are {some(schema.names, NAMED)}"
+            )
         if name[:1] in ("_", "."):
             raise InvalidSpec(
                 f"{where}: {name!r} would name folders that readers pass over as hidden; rename the column before"

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from shuffle_worker.units import some
+
 Notes = dict[bytes, bytes]
 Found = Sequence[tuple[bytes, str]]
 """A note's text in each file, with the file's path."""
@@ -87,5 +89,4 @@ def encoded(note: dict[str, Any]) -> bytes:
 
 
 def quoted(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(repr(name) for name in names[:most]) + more
+    return some([repr(name) for name in names], most)
