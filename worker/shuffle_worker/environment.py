@@ -76,7 +76,7 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
 
 
 def listening(advertised: str) -> str:
-    """All addresses of the family that peers are told of."""
+    """The wildcard address of the family (IPv6 or IPv4) of the address that other workers connect to."""
     return "::" if ":" in advertised else "0.0.0.0"  # noqa: S104 - peers are other pods; they need the token
 
 

@@ -139,7 +139,7 @@ def _is_day(text: str) -> bool:
 
 
 def _check_case(files: Sequence[Spelled], names: Iterable[str]) -> None:
-    """`Day=1/` beside `day=2/` is one column to whoever made them, and would be two of half the values each."""
+    """`Day=1/` beside `day=2/` was meant as one column. Read as two, each would be null in half of the files."""
     folded: dict[str, str] = {}
     for name in names:
         other = folded.setdefault(name.lower(), name)
