@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_operator.handlers.admission import Admission
+from shuffle_operator.handlers.admission import AGAIN, Admission
 from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers.line import Line, exceeded, too_large
 from tests.operator.conftest import NAMESPACE, Stage
@@ -161,6 +162,41 @@ async def test_jobs_that_were_begun_are_taken_up_whatever_the_limit(full: tuple[
     puppets.hold.set()
     for name in names:
         await until_phase(stage, "Complete", name)
+
+
+@pytest.mark.parametrize("way", ["delete", "finalizer", "suspend", "elsewhere", "refused", "answer lost"])
+async def test_who_is_being_begun_and_goes_makes_room_for_the_next(
+    full: tuple[Stage, Puppets, Quota], way: str
+) -> None:
+    """Whatever ends it, the one behind it is woken at once, and does not wait until it looks again by itself."""
+    stage, _, kube = full
+    operator = stage.operator
+    assert operator is not None
+    operator.reconciler.world.most_jobs = 1
+    kube.refusals["create", SECRETS] = KubeError(403, "Forbidden", "exceeded quota: few-secrets")
+    first, second = await submitted(stage, 2)
+    await stage.until(lambda: "few-secrets" in str(stage.status(first).get("message")))
+    await stage.until(lambda: "maxRunningJobs" in str(stage.status(second).get("message")))
+
+    def lose(_: int, done: bool) -> None:
+        if done and stage.status(first).get("phase") == "Failed":
+            kube.fault = lambda *_: None
+            raise KubeError(0, "Unreachable", "the API server does not answer: the answer was lost")
+
+    if way == "delete":
+        await kube.delete(JOBS, NAMESPACE, first)
+    elif way == "finalizer":
+        body = copy.deepcopy(stage.job(first))
+        body["metadata"] |= {"deletionTimestamp": "2026-01-01T01:00:00Z", "finalizers": ["example.com/slow"]}
+        kube._put((JOBS, NAMESPACE, first), body, "MODIFIED")
+    elif way in ("suspend", "elsewhere"):
+        spec = {"suspend": True} if way == "suspend" else {"managedBy": "someone.else/x"}
+        await kube.patch(JOBS, NAMESPACE, first, {"spec": spec})
+    else:
+        if way == "answer lost":
+            kube.fault = lose
+        await kube.patch(JOBS, NAMESPACE, first, {"spec": {"startupDeadlineSeconds": 1}})
+    await stage.until(lambda: "few-secrets" in str(stage.status(second).get("message")), within=AGAIN / 2)
 
 
 # -- what Kubernetes says --------------------------------------------------------------------------------------------

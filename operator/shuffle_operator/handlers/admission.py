@@ -60,9 +60,14 @@ class Admission:
         """Those that wait for the limit alone."""
         return {uid: age for uid, age in self._waiting.items() if uid not in self._held}
 
+    def knows(self, uid: str) -> bool:
+        """It waits, or is being begun."""
+        return uid in self._waiting or uid in self._under_way
+
     def forget(self, uid: str) -> None:
         """It is not to begin, or is gone: it stands in nobody's way."""
         self.world.line.forget(uid)
+        self._under_way.pop(uid, None)
         self._waiting.pop(uid, None)
         self._held.discard(uid)
         self.freed()

@@ -78,11 +78,12 @@ class Reconciler:
             return await self._undo(uid, active)
         if policies.managed_elsewhere(body):
             self._drop(uid)
-            self.admission.forget(uid)
             return None
         if active is not None:
             return await self._guarded(active)
         if policies.is_finished(body) or uid in self.finished_here:
+            if self.admission.knows(uid):  # it was refused, and the answer to that write was lost
+                self.admission.forget(uid)
             return await self.cleaner.after(body)
         if policies.wants_suspension(body) and self._has_nothing(body):
             return await self._suspended(body)
@@ -123,10 +124,9 @@ class Reconciler:
     def _drop(self, uid: str) -> None:
         active = self.active.pop(uid, None)
         self.world.server.jobs.pop(uid, None)
-        self.beginner.forget(uid)
+        self.admission.forget(uid)
         if active is not None:
             active.launcher.finish()
-            self.admission.freed()
             self.let_go(active)
 
     def _has_nothing(self, body: Object) -> bool:
@@ -274,7 +274,6 @@ class Reconciler:
         """It is to stay as it is."""
         if policies.condition(body, "Suspended") != "True":
             await self._note_suspension(body, "it has not been started")
-        self.beginner.forget(body["metadata"]["uid"])
         self.admission.forget(body["metadata"]["uid"])
         return None
 
@@ -297,9 +296,8 @@ class Reconciler:
         if self.cache.job(uid) is None:
             self.finished_here.pop(uid, None)
             self.cleaner.authorities.pop(uid, None)
-            self.beginner.forget(uid)
-            self.admission.forget(uid)
         if active is None:
+            self.admission.forget(uid)  # at once, however long a finalizer keeps its resource
             self.world.recorder.forget(uid)
             return None
         now = self.world.clock()
