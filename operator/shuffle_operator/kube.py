@@ -49,6 +49,10 @@ CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
 
 
+UNANSWERED = frozenset({0, 408, 502, 503, 504})
+"""Not reached, or answered by what stands before the API server, or by one that gave up on the request."""
+
+
 class KubeError(Exception):
     """The API refused, or could not be reached (status 0). reason: Kubernetes' word for it: NotFound, AlreadyExists,
     Forbidden, Invalid, Conflict, ... message: Kubernetes' sentence."""
@@ -58,6 +62,17 @@ class KubeError(Exception):
         self.status = status
         self.reason = reason
         self.message = message
+
+    @property
+    def unanswered(self) -> bool:
+        """The API server has not judged the request: it says nothing about the object, and may have carried it out."""
+        return self.status in UNANSWERED
+
+    @property
+    def may_mend(self) -> bool:
+        """The same request may be taken later: unanswered, too many at a time, or a failure of the server's or of a
+        webhook's."""
+        return self.unanswered or self.status == 429 or self.status >= 500
 
 
 class Kube(Protocol):

@@ -50,6 +50,23 @@ async def test_a_secret_that_cannot_be_created_has_a_deadline(
     assert stage.kube.requests["create", "secrets"] < 12
 
 
+async def test_time_in_which_nothing_answers_is_not_time_to_start(stage: Stage, puppets: Puppets) -> None:
+    """And the request that was not answered has the lists read soon, as any other."""
+    gone = KubeError(504, "Timeout", "the server was unable to return a response in the time allotted")
+    stage.kube.refusals["create", SECRETS] = gone
+    await stage.submit(job(startupDeadlineSeconds=3))
+    operator = stage.operator
+    assert operator is not None
+    await stage.until(lambda: operator.watch.trouble == gone.message)
+    began = operator.reconciler.world.clock()
+    await stage.until(lambda: operator.reconciler.world.clock() - began > 3.5)
+    stage.kube.refusals["create", SECRETS] = WEBHOOK
+    await stage.until(lambda: "failed calling webhook" in message(stage))
+    assert stage.status()["phase"] == "Pending"
+    del stage.kube.refusals["create", SECRETS]
+    await until_phase(stage, "Complete")
+
+
 async def test_a_secret_that_can_be_created_at_last_lets_the_job_run(stage: Stage, puppets: Puppets) -> None:
     stage.kube.refusals["create", SECRETS] = WEBHOOK
     await stage.submit(job())
@@ -287,7 +304,7 @@ async def test_a_crash_right_after_complete_leaks_nothing(stage: Stage, puppets:
     stage.tls = True
     operator = await stage.start(kubelet=False)
     await stage.until(lambda: not secrets_of_jobs(stage) and not stage.pods())
-    assert not [key for key in stage.kube.objects if key[0] == NETWORK_POLICIES]
+    await stage.until(lambda: not [key for key in stage.kube.objects if key[0] == NETWORK_POLICIES])
     await stage.until(lambda: "cleaningUp" not in stage.status())
     assert stage.status()["workers"]["ready"] == 0
     await stage.until(lambda: operator.queue.depth == 0)

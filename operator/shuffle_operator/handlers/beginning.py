@@ -52,15 +52,15 @@ class CannotBegin(Exception):
     def __init__(self, what: str, error: KubeError) -> None:
         super().__init__(f"{what}: {error.message}")
         self.message = f"{what}: {error.message}"
-        self.reached = error.status != 0
-        """The API server answered."""
+        self.error = error
 
 
 @dataclass(slots=True)
 class Beginning:
-    """A job on its way. since: when this operator first tried. generation: what was noted, -1 before that."""
+    """A job on its way. since: when it was first refused, None before that and while the API server does not answer.
+    generation: what was noted, -1 before that."""
 
-    since: float
+    since: float | None = None
     generation: int = -1
     pauses: Pauses = field(default_factory=Pauses)
     defects: Defects = field(default_factory=Defects)
@@ -80,7 +80,7 @@ class Beginner:
         """Returns seconds until the next pass; 0.0 where the job runs, or is over. Raises KubeError."""
         uid = body["metadata"]["uid"]
         now = self.world.clock()
-        way = self.under_way.setdefault(uid, Beginning(now))
+        way = self.under_way.setdefault(uid, Beginning())
         if way.pauses.left(now) > 0:
             return way.pauses.left(now)
         try:
@@ -88,6 +88,9 @@ class Beginner:
         except InvalidJob as error:
             return await self._refuse(body, "InvalidSpec", error.message)
         except CannotBegin as error:
+            if error.error.unanswered:
+                way.since = None  # no trouble of the job's: its time to start has not begun
+                raise error.error from error
             return await self._hindered(body, way, error)
         except KubeError:
             raise
@@ -174,16 +177,16 @@ class Beginner:
         now = self.world.clock()
         body = self._cache.job(body["metadata"]["uid"]) or body
         limit = policies.settings_of(body, self.world.settings).startup_deadline
-        if now - way.since > limit and error.reached:
+        since = way.since = now if way.since is None else way.since
+        if now - since > limit:
             said = f"the job could not be started within startupDeadlineSeconds, {limit:.0f} s: {error.message}"
             return await self._refuse(body, "StartupDeadlineExceeded", said)
         pause = way.pauses.failed(now)
         self.world.line.forget(body["metadata"]["uid"])  # others need not wait for what is wrong here
         log.warning("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], error.message)
-        if error.reached:
-            self.world.recorder.tell(body, "CannotStart", error.message, warning=True)
-            await self._writer.say(body, error.message)
-        return min(pause, max(0.1, way.since + limit - now))
+        self.world.recorder.tell(body, "CannotStart", error.message, warning=True)
+        await self._writer.say(body, error.message)
+        return min(pause, max(0.1, since + limit - now))
 
     async def _refuse(self, body: Object, reason: str, message: str) -> float | None:
         """It is over before it began; what an earlier operator started for it goes."""

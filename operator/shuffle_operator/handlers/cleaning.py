@@ -13,7 +13,6 @@ from typing import Any
 from shuffle_operator.handlers import accepted, policies
 from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.cache import Cache
-from shuffle_operator.handlers.recorder import may_mend
 from shuffle_operator.handlers.writer import StatusWriter
 from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import isolation
@@ -114,7 +113,7 @@ class Cleaner:
             try:
                 await self.world.kube.delete(SECRETS, namespace, secret_name(name, uid, authority))
             except KubeError as error:
-                if may_mend(error):
+                if error.may_mend:
                     raise
                 said = f"its Secret stays until the job is removed: {error.message}"
                 self.world.recorder.tell(body, "SecretStays", said, warning=True)
@@ -127,7 +126,7 @@ class Cleaner:
         try:
             await active.launcher.settle(keep)
         except KubeError as error:
-            if error.status == 0:
+            if error.unanswered:
                 raise
             said = f"its pods cannot be deleted: {error.message}"
             self.world.recorder.tell(active.body, "PodsStay", said, warning=True)

@@ -64,7 +64,7 @@ class Watch:
 
     def unanswered(self, error: KubeError) -> None:
         """A request of ours came to nothing. The lists are read soon, which shows how things are."""
-        if error.status not in (0, 502, 503, 504):
+        if not error.unanswered:
             return
         self.trouble = error.message
         if self._silent_since is None:
