@@ -8,7 +8,7 @@ import itertools
 import aiohttp
 import pytest
 
-from shuffle_operator.handlers import queue, watch
+from shuffle_operator.handlers import queue, recorder, watch
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.watch import Backoffs
@@ -100,6 +100,31 @@ def test_kopf_is_given_pauses_without_end() -> None:
     assert not hasattr(Backoffs(), "__len__")
 
 
+@pytest.mark.parametrize(
+    ("status", "unanswered", "may_mend"),
+    [
+        (0, True, True),
+        (400, False, False),
+        (403, False, False),
+        (404, False, False),
+        (408, True, True),
+        (409, False, False),
+        (422, False, False),
+        (429, False, True),
+        (500, False, True),
+        (502, True, True),
+        (503, True, True),
+        (504, True, True),
+    ],
+)
+async def test_which_errors_are_no_answer(status: int, unanswered: bool, may_mend: bool) -> None:
+    error = KubeError(status, "Reason", "said")
+    assert (error.unanswered, error.may_mend) == (unanswered, may_mend)
+    seen = watch.Watch(Cache(lambda _: None), FakeKube(), ["a"])
+    seen.unanswered(error)
+    assert bool(seen.trouble) == unanswered
+
+
 # -- events ----------------------------------------------------------------------------------------------------------
 
 
@@ -115,33 +140,33 @@ def told(kube: FakeKube) -> list[str]:
 @pytest.mark.parametrize("error", [AWAY, BUSY, KubeError(429, "TooManyRequests", "slow down")], ids=str)
 async def test_events_come_after_an_outage_and_in_order(error: KubeError) -> None:
     kube, now = FakeKube(), [0.0]
-    recorder = Recorder(kube, clock=lambda: now[0])
-    running = asyncio.create_task(recorder.run())
+    made = Recorder(kube, clock=lambda: now[0])
+    running = asyncio.create_task(made.run())
     kube.refusals["create", EVENTS] = error
     for reason in ("First", "Second", "Third"):
-        recorder.tell(about("a"), reason, "said")
+        made.tell(about("a"), reason, "said")
     await asyncio.sleep(0.05)
     assert told(kube) == []
     del kube.refusals["create", EVENTS]
     now[0] = 60.0
-    recorder.tell(about("a"), "Fourth", "said")  # which wakes it; in life the pause ends
+    made.tell(about("a"), "Fourth", "said")  # which wakes it; in life the pause ends
     await asyncio.sleep(0.05)
     assert told(kube) == ["First", "Second", "Third", "Fourth"]
-    assert recorder.dropped == 0
+    assert made.dropped == 0
     running.cancel()
 
 
 async def test_events_that_are_refused_for_good_are_counted_and_may_be_told_again() -> None:
     kube = FakeKube()
-    recorder = Recorder(kube)
-    running = asyncio.create_task(recorder.run())
+    made = Recorder(kube)
+    running = asyncio.create_task(made.run())
     kube.refusals["create", EVENTS] = KubeError(403, "Forbidden", "events is forbidden")
-    recorder.tell(about("a"), "First", "said")
+    made.tell(about("a"), "First", "said")
     await asyncio.sleep(0.05)
-    assert (recorder.dropped, recorder.waiting) == (1, 0)
+    assert (made.dropped, made.waiting) == (1, 0)
     del kube.refusals["create", EVENTS]
-    recorder.tell(about("a"), "First", "said")
-    recorder.tell(about("a"), "First", "said")
+    made.tell(about("a"), "First", "said")
+    made.tell(about("a"), "First", "said")
     await asyncio.sleep(0.05)
     assert told(kube) == ["First"]
     running.cancel()
@@ -149,15 +174,15 @@ async def test_events_that_are_refused_for_good_are_counted_and_may_be_told_agai
 
 async def test_an_outage_that_does_not_end_drops_events_after_a_while() -> None:
     kube, now = FakeKube(), [0.0]
-    recorder = Recorder(kube, clock=lambda: now[0])
-    running = asyncio.create_task(recorder.run())
+    made = Recorder(kube, clock=lambda: now[0])
+    running = asyncio.create_task(made.run())
     kube.refusals["create", EVENTS] = BUSY
-    recorder.tell(about("a"), "First", "said")
+    made.tell(about("a"), "First", "said")
     await asyncio.sleep(0.05)
     now[0] = 2000.0
-    recorder.tell(about("b"), "Second", "said")
+    made.tell(about("b"), "Second", "said")
     await asyncio.sleep(0.05)
-    assert (recorder.dropped, recorder.waiting) == (1, 1)
+    assert (made.dropped, made.waiting) == (1, 1)
     running.cancel()
 
 
@@ -169,14 +194,60 @@ async def test_a_namespace_that_takes_no_events_does_not_keep_those_of_others() 
             return await super().create(resource, namespace, body)
 
     kube = Half()
-    recorder = Recorder(kube)
-    running = asyncio.create_task(recorder.run())
-    recorder.tell(about("a", "bad"), "Kept", "said")
-    recorder.tell(about("b"), "Told", "said")
+    made = Recorder(kube)
+    running = asyncio.create_task(made.run())
+    made.tell(about("a", "bad"), "Kept", "said")
+    made.tell(about("b"), "Told", "said")
     await asyncio.sleep(0.05)
     assert told(kube) == ["Told"]
-    assert recorder.waiting == 1
+    assert made.waiting == 1
     running.cancel()
+
+
+class Slow(FakeKube):
+    """Namespaces that begin with `slow` do not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = self.most = 0
+
+    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
+        if not namespace.startswith("slow"):
+            return await super().create(resource, namespace, body)
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.open -= 1
+        raise AssertionError
+
+
+async def test_a_namespace_that_is_slow_does_not_hold_up_the_others() -> None:
+    kube = Slow()
+    made = Recorder(kube)
+    running = asyncio.create_task(made.run())
+    made.tell(about("a", "slow"), "Kept", "said")
+    await asyncio.sleep(0.02)
+    for reason in ("First", "Second", "Third"):
+        made.tell(about("b"), reason, "said")
+    await asyncio.sleep(0.05)
+    assert told(kube) == ["First", "Second", "Third"]
+    assert made.waiting == 1
+    running.cancel()
+
+
+async def test_events_are_written_for_so_many_namespaces_at_a_time() -> None:
+    kube = Slow()
+    made = Recorder(kube)
+    running = asyncio.create_task(made.run())
+    for number in range(3 * recorder.AT_ONCE):
+        made.tell(about(str(number), f"slow-{number}"), "Kept", "said")
+    await asyncio.sleep(0.05)
+    assert kube.most == recorder.AT_ONCE
+    running.cancel()
+    await asyncio.wait([running])
+    assert kube.open == 0
 
 
 async def test_an_event_whose_answer_was_lost_is_told_once(stage: Stage, puppets: Puppets) -> None:
@@ -189,12 +260,12 @@ async def test_an_event_whose_answer_was_lost_is_told_once(stage: Stage, puppets
 
     kube.fault = fault
     now = [0.0]
-    recorder = Recorder(kube, clock=lambda: now[0])
-    running = asyncio.create_task(recorder.run())
-    recorder.tell(about("a"), "First", "said")
+    made = Recorder(kube, clock=lambda: now[0])
+    running = asyncio.create_task(made.run())
+    made.tell(about("a"), "First", "said")
     await asyncio.sleep(0.05)
     now[0] = 60.0
-    recorder.tell(about("a"), "Second", "said")
+    made.tell(about("a"), "Second", "said")
     await asyncio.sleep(0.05)
     assert told(kube) == ["First", "Second"]
     running.cancel()

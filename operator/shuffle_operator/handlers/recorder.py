@@ -25,6 +25,8 @@ from shuffle_operator.launchers.pauses import Pauses
 log = logging.getLogger("shuffle.operator")
 
 COMPONENT = "shuffle-operator"
+AT_ONCE = 16
+"""Namespaces for which an event is being written at a time: one that is slow takes as long as a request may."""
 WAITING = 5000
 """Events that wait to be written, a kilobyte each; more are not recorded (and counted): the log has them."""
 KEPT = 900.0
@@ -45,10 +47,11 @@ class _Event:
 
 @dataclass(slots=True)
 class _Lane:
-    """The events of one namespace, oldest first."""
+    """The events of one namespace, oldest first. busy: they are being written, or wait for their turn at that."""
 
     events: deque[_Event] = field(default_factory=deque)
     pauses: Pauses = field(default_factory=lambda: Pauses(1.0, 30.0))
+    busy: bool = False
 
 
 class Recorder:
@@ -120,32 +123,44 @@ class Recorder:
         return sum(len(lane.events) for lane in self._lanes.values())
 
     async def run(self) -> None:
-        while True:
-            self._news.clear()
-            ready = [name for name, lane in self._lanes.items() if lane.pauses.left(self._clock()) <= 0]
-            for namespace in ready:
-                await self._write(namespace)
-            if not ready:
-                pauses = [lane.pauses.left(self._clock()) for lane in self._lanes.values()]
+        room = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as writers:
+            while True:
+                self._news.clear()
+                pauses: list[float] = []
+                for namespace, lane in self._lanes.items():
+                    left = lane.pauses.left(self._clock())
+                    if left > 0 and not lane.busy:
+                        pauses.append(left)
+                    elif not lane.busy:
+                        lane.busy = True
+                        writers.create_task(self._write_all(namespace, lane, room))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), min(pauses, default=None))
 
-    async def _write(self, namespace: str) -> None:
+    async def _write_all(self, namespace: str, lane: _Lane, room: asyncio.Semaphore) -> None:
+        """A namespace's, until there are no more or one is not taken. Each takes its turn among those of others."""
+        while lane.events and lane.pauses.left(self._clock()) <= 0:
+            async with room:
+                await self._write(namespace, lane)
+        lane.busy = False
+        if not lane.events:
+            del self._lanes[namespace]
+        self._news.set()
+
+    async def _write(self, namespace: str, lane: _Lane) -> None:
         """The oldest of a namespace's."""
-        lane = self._lanes[namespace]
         event = lane.events[0]
         try:
             await self._kube.create(EVENTS, namespace, event.body)
         except KubeError as error:
-            if may_mend(error) and self._clock() - event.since < KEPT:
+            if error.may_mend and self._clock() - event.since < KEPT:
                 lane.pauses.failed(self._clock())
                 return
             if error.reason != "AlreadyExists":  # taken, and the answer was lost
                 self._drop(event, error.message)
         lane.events.popleft()
         lane.pauses.worked()
-        if not lane.events:
-            del self._lanes[namespace]
 
     def _drop(self, event: _Event, why: str) -> None:
         self.dropped += 1
@@ -157,8 +172,3 @@ class Recorder:
         end = self._clock() + within
         while self._lanes and self._clock() < end:  # noqa: ASYNC110 - at the end of the process, for a moment
             await asyncio.sleep(0.01)
-
-
-def may_mend(error: KubeError) -> bool:
-    """Whether it may be taken later: not reached, busy, or a failure of the server's."""
-    return error.status in (0, 408, 429) or error.status >= 500
