@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
 
 from shuffle_worker.errors import AccessDenied, DataError, InputNotFound, InvalidSpec, JobError
 from shuffle_worker.protocol.messages import Storage as Settings
-from shuffle_worker.storage import LocalStorage, Storage, storage_for, urls
+from shuffle_worker.storage import LocalStorage, Storage, storage_for, urls, walk
 from shuffle_worker.storage import s3 as s3_module
 from shuffle_worker.storage.walk import files_below
 
@@ -339,3 +339,96 @@ def test_links_to_elsewhere_are_followed(tmp_path: Path) -> None:
     (root / "dt=1").symlink_to(tmp_path / "far" / "deep")
     (root / "b").symlink_to(tmp_path / "far" / "b")
     assert [info.path for info in LocalStorage().find(str(root))] == [f"{root}/b", f"{root}/dt=1/a"]
+
+
+Made = Callable[[str], Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Made:
+    """`name` makes a file, `name -> target` a link; folders come with them."""
+
+    def made(line: str) -> Path:
+        name, _, target = line.partition(" -> ")
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if target:
+            path.symlink_to(tmp_path / target)
+        else:
+            path.write_bytes(b"x")
+        return path
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("lines", "pattern", "expected"),
+    [
+        (["r/dt=1/a", "r/latest -> r/dt=1"], "r/**/latest/*", ["r/latest/a"]),
+        (["r/dt=1/a", "r/latest -> r/dt=1"], "r/**/latest", ["r/latest/a"]),
+        (["r/dt=1/a", "r/latest -> r/dt=1"], "r/l*", ["r/latest/a"]),
+        (["r/dt=1/a", "r/latest -> r/dt=1"], "r/*/a", ["r/dt=1/a"]),
+        (["r/dt=1/a", "r/aaa -> r/dt=1", "r/zzz -> r/dt=1"], "r/*", ["r/dt=1/a"]),
+        (["r/dt=1/a", "r/aaa -> r/dt=1", "r/zzz -> r/dt=1"], "r/**", ["r/dt=1/a"]),
+        (["r/dt=1/a", "r/b -> r/dt=1/a"], "r/**/b", ["r/b"]),
+        (["r/dt=1/a", "r/b -> r/dt=1/a"], "r/b*", ["r/b"]),
+        (["r/dt=1/a.csv", "r/sub/b.parquet -> r/dt=1/a.csv"], "r/**/*.parquet", ["r/sub/b.parquet"]),
+        (["far/a", "far/b.csv", "r/x -> far", "r/y -> far"], "r/**/y/*", ["r/y/a", "r/y/b.csv"]),
+        (["far/a", "far/b.csv", "r/x -> far", "r/y -> far"], "r/**", ["r/x/a", "r/x/b.csv"]),
+        (["far/a", "far/b.csv", "r/x -> far", "r/y -> far"], "r/*", ["r/x/a", "r/x/b.csv"]),
+        (["far/a", "r/deep/x -> far", "r/y -> far"], "r/**", ["r/deep/x/a"]),
+        (["far/a", "far/more -> further", "further/b", "r/x -> far"], "r/**/b", ["r/x/more/b"]),
+        # round in circles
+        (["r/dt=1/a", "r/dt=1/up -> r"], "r/**", ["r/dt=1/a"]),
+        (["r/dt=1/a", "r/dt=1/up -> r", "r/dt=1/up2 -> r/dt=1"], "r/*/*", ["r/dt=1/a"]),
+        (["r/one/a", "r/two/b", "r/one/x -> r/two", "r/two/x -> r/one"], "r/**", ["r/one/a", "r/two/b"]),
+        (["r/one/a", "r/two/b", "r/one/x -> r/two", "r/two/x -> r/one"], "r/**/x/*", ["r/one/x/b", "r/two/x/a"]),
+        (["r/a", "r/self -> r/self"], "r/**/a", ["r/a"]),
+        (["far/a", "far/back -> far", "r/x -> far"], "r/**", ["r/x/a"]),
+        (["top/r/a", "top/r/up -> top", "top/b"], "top/r/**", ["top/r/a", "top/r/up/b"]),
+    ],
+)
+def test_patterns_and_links(tmp_path: Path, make: Made, lines: list[str], pattern: str, expected: list[str]) -> None:
+    for line in lines:
+        make(line)
+    found = LocalStorage().find(f"{tmp_path}/{pattern}")
+    assert [info.path for info in found] == [f"{tmp_path}/{name}" for name in expected]
+
+
+def test_hard_links_are_files_of_their_own(tmp_path: Path, make: Made) -> None:
+    make("far/a")
+    os.link(tmp_path / "far" / "a", tmp_path / "far" / "b")
+    make("r/x -> far")
+    os.link(tmp_path / "far" / "a", tmp_path / "r" / "c")
+    for pattern in ("r", "r/*", "r/**"):
+        found = LocalStorage().find(f"{tmp_path}/{pattern}")
+        assert [info.path for info in found] == [f"{tmp_path}/r/{name}" for name in ("c", "x/a", "x/b")]
+
+
+def test_folders_with_links_to_each_other_come_to_an_end(
+    tmp_path: Path, make: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "MOST_LINKS", 1000)
+    names = [f"n{at}" for at in range(8)]
+    for one in names:
+        make(f"r/{one}/a")
+        for other in names:
+            if other != one:
+                make(f"r/{one}/{other} -> r/{other}")
+    with pytest.raises(InvalidSpec, match="links lead from folder to folder in more than 1,000 ways; remove some"):
+        LocalStorage().find(f"{tmp_path}/r")
+
+
+def test_what_no_pattern_asks_for_may_be_anything(tmp_path: Path, make: Made) -> None:
+    make("r/sub/a.parquet")
+    os.mkfifo(tmp_path / "r" / "sub" / "pipe")
+    socket.socket(socket.AF_UNIX).bind(str(tmp_path / "r" / "socket"))
+    make("r/loop -> r/loop")
+    (tmp_path / "r" / "device").symlink_to("/dev/null")
+    with open(os.fsencode(tmp_path) + b"/r/\xe9.csv", "wb") as file:  # noqa: PTH123
+        file.write(b"x")
+    found = LocalStorage().find(f"{tmp_path}/r/**/*.parquet")
+    assert [info.path for info in found] == [f"{tmp_path}/r/sub/a.parquet"]
+    make("r/dt=2 -> absent")  # it may have been a folder of what is asked for
+    with pytest.raises(InputNotFound, match=r"dt=2: is a link to .*absent, which does not exist"):
+        LocalStorage().find(f"{tmp_path}/r/**/*.parquet")

@@ -16,6 +16,7 @@ import os
 import secrets
 import stat
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -25,7 +26,7 @@ from shuffle_worker.storage.base import Info, Range, Sink, Survey
 from shuffle_worker.storage.failures import failure
 from shuffle_worker.storage.hashing import HashingSink
 from shuffle_worker.storage.tables import Marker
-from shuffle_worker.storage.walk import data_file, files_below, tag_of
+from shuffle_worker.storage.walk import Walk, data_file, files_below, tag_of
 
 BUFFER = 1 << 20
 """Bytes of writes gathered before they go to the file."""
@@ -234,24 +235,17 @@ class LocalStorage:
 def _matching(pattern: str) -> list[Info]:
     """The files that a pattern names, and those below the folders that it names. Raises OSError, JobError."""
     base = urls.glob_base(pattern) or "/"
-    if "**" in pattern:
-        below = files_below(base, data=True) if os.path.isdir(base) else []
-        return [info for info in below if urls.matches(info.path, pattern)]
     urls.glob_pattern(pattern)  # refuses what is none
-    found: dict[str, Info] = {}
+    if "**" in pattern:
+        wanted = partial(urls.matches, pattern=pattern)
+        return files_below(base, data=True, wanted=wanted) if os.path.isdir(base) else []
+    walk = Walk(base, data=True)
     for name in glob.iglob(pattern, include_hidden=True):
         path = name.rstrip("/")
-        folders = os.path.isdir(path)
         relative = path[len(base) :].lstrip("/")
-        if urls.is_hidden(f"{relative}/x" if folders else relative):
-            continue
-        if folders:
-            found.update((info.path, info) for info in files_below(path, data=True))
-        else:
-            info = data_file(path)
-            if info is not None:
-                found[path] = info
-    return sorted(found.values())
+        if not urls.is_hidden(f"{relative}/x" if os.path.isdir(path) else relative):
+            walk.one(path)
+    return walk.found()
 
 
 def _is_temporary(path: str) -> bool:

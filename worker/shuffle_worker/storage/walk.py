@@ -3,7 +3,7 @@
 Memory: a record for each file, and one for each folder.
 """
 
-# ruff: noqa: PTH112, PTH114, PTH116, PTH119, PTH115
+# ruff: noqa: PTH112, PTH114, PTH116, PTH119, PTH115, PTH120
 # Plain strings and os calls: a listing has a hundred thousand names, and each would become a Path.
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec, JobError
 from shuffle_worker.storage import urls
@@ -25,26 +27,32 @@ _LOST = "lost+found"
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
+Wanted = Callable[[str], bool]
+Identity = tuple[int, int]
+"""What says that two names are one file or folder."""
+
+MOST_LINKS = 100_000
+"""Links to folders that are followed: a dozen folders with links to each other have more ways than can be walked."""
+
+LAST = sys.maxsize
+
+
 def tag_of(found: os.stat_result) -> str:
     """What `Info` calls a file's tag."""
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
-def files_below(folder: str, *, data: bool) -> list[Info]:
-    """Sorted. Links to folders are followed; every folder counts once, by its own path before that of a link.
+def files_below(folder: str, *, data: bool, wanted: Wanted | None = None) -> list[Info]:
+    """Sorted. Links to folders are followed; every file counts once, by its own path before those through links. A link
+    to a folder that it is in leads nowhere new, and is passed over.
 
     data: hidden files and folders are left out, and so are links to files that are there too. What is no file, or
     cannot be looked at, is refused by name: a job that left it out would seem to be whole. Otherwise every file that
-    can be seen. Raises JobError; OSError where the folder itself cannot be read."""
-    walk = _Walk(data)
+    can be seen. wanted: whether a path is asked for; others may be anything. Raises JobError; OSError where the folder
+    itself cannot be read."""
+    walk = Walk(folder, data=data, wanted=wanted)
     walk.below(folder)
-    if data and walk.linked:
-        seen = {_identity(os.stat(info.path)) for info in walk.files}
-        for info, identity in sorted(walk.linked):
-            if identity not in seen:
-                seen.add(identity)
-                walk.files.append(info)
-    return sorted(walk.files)
+    return walk.found()
 
 
 def data_file(path: str) -> Info | None:
@@ -69,47 +77,104 @@ def data_file(path: str) -> Info | None:
     return Info(path, found.st_size, tag_of(found))
 
 
-class _Walk:
-    """files: those that are no links; linked: those that are, with what says that two names are one file."""
+class _Folder(NamedTuple):
+    """A folder to look into. links: how many links its path leads through; above: the folder that it was found in."""
 
-    def __init__(self, data: bool) -> None:
-        self.files: list[Info] = []
-        self.linked: list[tuple[Info, tuple[int, int]]] = []
+    path: str
+    identity: Identity
+    links: int = 0
+    above: _Folder | None = None
+
+    def is_inside(self, identity: Identity) -> bool:
+        at: _Folder | None = self
+        while at is not None and at.identity != identity:
+            at = at.above
+        return at is not None
+
+
+class _Linked(NamedTuple):
+    """A file that a link led to. place: the identity of its folder and its name there; of a link to a file alone that
+    of the file, and "". links: as of `_Folder`; those to files alone come last."""
+
+    links: int
+    info: Info
+    place: tuple[Identity, str]
+
+
+class Walk:
+    """Files below a folder: all of them, or those that are named and those below the folders that are. data, wanted: as
+    of `files_below`."""
+
+    def __init__(self, base: str, *, data: bool, wanted: Wanted | None = None) -> None:
+        self._base = base
+        self._files: list[Info] = []
+        self._linked: list[_Linked] = []
         self._data = data
-        self._seen: set[tuple[int, int]] = set()
-        self._waiting: list[str] = []
+        self._wanted = wanted
+        self._own: set[Identity] = set()
+        self._followed = 0
+
+    def one(self, path: str) -> None:
+        """A file that is named, or all below a folder. Raises the JobErrors of what is neither; OSError."""
+        info = data_file(path)
+        if info is None:
+            self.below(path)
+        else:
+            folder = os.path.dirname(path)
+            at = _Folder(folder, _identity(os.stat(folder)), self._links_to(folder))
+            self._add(info, at, alone=os.path.islink(path))
 
     def below(self, folder: str) -> None:
-        self._folders(folder)
-        while self._waiting:  # folders by their own paths first, whatever order links come in
-            links, self._waiting = sorted(self._waiting), []
-            for link in links:
-                self._folders(link)
-
-    def _folders(self, first: str) -> None:
-        stack = [first]
+        stack = [_Folder(folder, _identity(os.stat(folder)), self._links_to(folder))]
         while stack:
             at = stack.pop()
-            if not self._is_new(at, first):
-                continue
-            for entry in self._entries(at, first):
+            for entry in self._entries(at.path, folder):
                 if self._data and self._is_passed(entry):
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    stack.append(entry.path)
+                if self._is_folder(entry):
+                    inner = self._inner(entry, at)
+                    stack += [] if inner is None else [inner]
                 else:
-                    self._take(entry)
+                    self._take(entry, at)
 
-    def _is_new(self, folder: str, first: str) -> bool:
+    def _links_to(self, folder: str) -> int:
+        """How many links its path leads through, below the base."""
+        links, at = 0, folder
+        while len(at) > len(self._base) and at != os.path.dirname(at):
+            links, at = links + os.path.islink(at), os.path.dirname(at)
+        return links
+
+    def found(self) -> list[Info]:
+        if not self._linked:
+            return sorted(self._files)
+        found = list(self._files)
+        seen = set(_places(found))
+        for linked in sorted(self._linked):
+            if linked.place not in seen:
+                found.append(linked.info)
+                seen.update([linked.place, (_identity(os.stat(linked.info.path)), "")])
+        return sorted(found)
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
+
+    def _inner(self, entry: os.DirEntry[str], above: _Folder) -> _Folder | None:
+        """A folder in a folder; None where it is one of those that it is in, or gone."""
         try:
-            identity = _identity(os.stat(folder))
+            identity = _identity(os.stat(entry.path))
         except FileNotFoundError:
-            if folder == first:
-                raise
-            return False  # removed while we listed
-        known = identity in self._seen
-        self._seen.add(identity)
-        return not known
+            return None  # removed while we listed
+        links = above.links + entry.is_symlink()
+        if above.is_inside(identity) or (not links and identity in self._own):
+            return None
+        self._own.update([] if links else [identity])
+        self._followed += entry.is_symlink()
+        if self._followed > MOST_LINKS:
+            raise InvalidSpec(
+                f"{entry.path}: links lead from folder to folder in more than {MOST_LINKS:,} ways; remove some, or "
+                "name the folders that are to be read"
+            )
+        return _Folder(entry.path, identity, links, above)
 
     def _entries(self, folder: str, first: str) -> Iterator[os.DirEntry[str]]:
         try:
@@ -127,19 +192,17 @@ class _Walk:
     def _is_passed(self, entry: os.DirEntry[str]) -> bool:
         """Whether its name says that it is no data."""
         name = entry.name
-        if not name.isascii():
-            _check_text(entry.path)
         if name[:1] in ("_", "."):
             return urls.hive_pair(name) is None or not entry.is_dir()
         return urls.hidden_file(name) and not entry.is_dir()
 
-    def _take(self, entry: os.DirEntry[str]) -> None:
-        """A file, or a link to a file or a folder."""
+    def _take(self, entry: os.DirEntry[str], folder: _Folder) -> None:
         path = entry.path
         try:
-            if entry.is_symlink() and os.path.isdir(path):
-                self._waiting.append(path)
+            if self._wanted is not None and not self._wanted(path) and not _leads_nowhere(entry):
                 return
+            if self._data and not path.isascii():
+                _check_text(path)
             if self._data and not entry.is_file(follow_symlinks=False):
                 info = data_file(path)
             else:
@@ -155,13 +218,35 @@ class _Walk:
             raise _unseen(path, error) from error
         if info is None or (not info.size and is_named_marker(path)):
             return
-        if self._data and entry.is_symlink():
-            self.linked.append((info, _identity(os.stat(path))))
+        self._add(info, folder, alone=self._data and entry.is_symlink())
+
+    def _add(self, info: Info, folder: _Folder, *, alone: bool) -> None:
+        """alone: it is a link to a file."""
+        if alone:
+            self._linked.append(_Linked(LAST, info, (_identity(os.stat(info.path)), "")))
+        elif folder.links:
+            self._linked.append(_Linked(folder.links, info, (folder.identity, os.path.basename(info.path))))
         else:
-            self.files.append(info)
+            self._files.append(info)
 
 
-def _identity(found: os.stat_result) -> tuple[int, int]:
+def _places(files: list[Info]) -> Iterator[tuple[Identity, str]]:
+    """As of `_Linked`, by both of their names."""
+    folders: dict[str, Identity] = {}
+    for info in files:
+        folder, name = os.path.split(info.path)
+        if folder not in folders:
+            folders[folder] = _identity(os.stat(folder))
+        yield folders[folder], name
+        yield _identity(os.stat(info.path)), ""
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to what is not there, of which nobody can say whether it was a folder of files."""
+    return entry.is_symlink() and not os.path.lexists(os.path.realpath(entry.path))
+
+
+def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
