@@ -15,7 +15,7 @@ import pytest
 from tests.functions.users import called, calling, module
 
 from shuffle_worker.functions.conform import Differs, held_to
-from shuffle_worker.functions.results import FEW_ROWS, MOST_FRAMES, Results
+from shuffle_worker.functions.results import FEW_ROWS, MOST_HELD, SEND_BYTES, Results
 from shuffle_worker.functions.wire import HEAD, Frame, Kind, rows_in
 
 X = pa.schema({"x": pa.int64()})
@@ -66,7 +66,7 @@ def test_small_results_travel_together_in_order_whatever_they_are() -> None:
 
 
 def test_more_frames_than_are_held() -> None:
-    count = 2 * MOST_FRAMES + 100
+    count = 2 * MOST_HELD + 100
     table, _ = gathered([pd.DataFrame({"x": [at]}) for at in range(count)])
     assert table.column("x").to_pylist() == list(range(count))
 
@@ -308,3 +308,82 @@ def test_categories_are_objects_too(kind: pa.DataType) -> None:
     assert table.column("x").to_pylist() == [day, other, None]
     with pytest.raises(Differs, match=r"2026-01-01 12:00:00.000007 would become 2026-01-01"):
         held_to(frame([other, NOON]), pa.schema({"x": kind}), "returned")
+
+
+class Weighed:
+    """What goes to the worker, weighed and forgotten. rows, sizes: of each frame."""
+
+    def __init__(self, row_bytes: int) -> None:
+        self.row_bytes = row_bytes
+        self.rows: list[int] = []
+        self.sizes: list[int] = []
+
+    def __call__(self, parts: list[memoryview]) -> None:
+        kind, _, body = HEAD.unpack(parts[0][: HEAD.size])
+        if Kind(kind) is Kind.ROWS:
+            self.sizes.append(body)
+            self.rows.append(body // self.row_bytes)
+
+
+def test_however_many_results_of_one_row_few_of_them_wait() -> None:
+    sent = Weighed(8)
+    held = Results(sent, X)
+    one = pa.table({"x": [7]})
+    before = pa.total_allocated_bytes()
+    most = 0
+    for group in range(200_000):
+        held.add(one, group)
+        if group % 1000 == 999:
+            most = max(most, pa.total_allocated_bytes() - before)
+    held.flush()
+    assert len(sent.sizes) == -(-200_000 // MOST_HELD)
+    assert max(sent.sizes) < MOST_HELD * 8 + 1000
+    assert most < SEND_BYTES
+
+
+WIDE = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text: pa.table({"x": [text]}),
+        lambda text: pd.DataFrame({"x": [text]}),
+        lambda text: pd.DataFrame({"x": pd.Series([text], dtype=object)}),
+        lambda text: pd.DataFrame({"x": pd.Categorical([text])}),
+    ],
+    ids=["tables", "frames", "objects", "categories"],
+)
+def test_results_that_grow_wide_are_not_taken_for_narrow_ones(make: Any) -> None:
+    sent = Weighed(1)
+    held = Results(sent, pa.schema({"x": pa.string()}))
+    for group in range(2 * MOST_HELD):
+        held.add(make("x"), group)
+    for group in range(200):
+        held.add(make(WIDE), group)
+    assert sum(sent.sizes) > 200 * len(WIDE) - SEND_BYTES - 2 * len(WIDE)
+    held.flush()
+    assert max(sent.sizes) < SEND_BYTES + 2 * len(WIDE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["x" * 100] * 1000, {"a": "x" * 100_000}, np.array(["x" * 100] * 1000, object), [np.zeros(100_000 // 8)]],
+    ids=["list", "dict", "array", "list of arrays"],
+)
+def test_what_is_inside_of_objects_is_counted(value: Any) -> None:
+    sizes: list[int] = []
+    kind = pa.array([value]).type
+    held = Results(lambda parts: sizes.append(sum(part.nbytes for part in parts)), pa.schema({"x": kind}))
+    for group in range(100):
+        held.add(pd.DataFrame({"x": pd.Series([value], dtype=object)}), group)
+    assert sum(sizes) > 100 * 100_000 - SEND_BYTES - 200_000
+
+
+def test_a_table_whose_last_rows_have_most_of_the_bytes_is_sent_in_pieces() -> None:
+    sent = Weighed(1)
+    held = Results(sent, None)
+    held.add(pa.table({"x": ["x"] * 100_000 + [WIDE] * 100}), 0)
+    held.flush()
+    assert sum(sent.sizes) > 100 * len(WIDE)
+    assert max(sent.sizes) < SEND_BYTES + 10_000

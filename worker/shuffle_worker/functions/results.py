@@ -7,16 +7,18 @@ other values in it.
 Data frames of the same columns and types are gathered as they are and converted together, which takes a hundredth of
 the time. If that fails they are converted one by one, so that an error names its group.
 
-Memory: `SEND_BYTES` of results, one result where that is larger, and up to `MOST_FRAMES` small data frames (about 3 KB
-each beside their rows).
+Memory: `SEND_BYTES` of results, and one result more; and no more than `MOST_HELD` results, however small, for a table
+or a data frame takes some 3 KB beside its rows. While they are put together and sent there are two copies of them.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.functions.conform import Differs, held_to, pieces_of
@@ -29,11 +31,12 @@ SEND_BYTES = 2 << 20
 """Results are gathered up to this size, and larger ones cut to it."""
 
 FEW_ROWS = 64
-"""Results of fewer rows are taken to be as wide as those before: to measure each would cost more than all the rest."""
+"""Data frames of fewer rows are gathered as they are."""
 
-MOST_FRAMES = 1024
-FIRST_FRAMES = 16
-"""Of the first ones, whose width is not known yet."""
+MOST_HELD = 1024
+"""Results that wait, tables or data frames."""
+
+_OBJECT = np.dtype(object)
 
 Send = Callable[[list[memoryview]], None]
 
@@ -46,18 +49,17 @@ class Results:
         self._wanted = wanted
         self._sent: pa.Schema | None = None
         self._held: list[pa.Table] = []
-        self._held_bytes = 0.0
-        self._row_bytes = 256.0  # of the results that were sent last
+        self._held_bytes = 0
         self._frames = Frames(wanted) if wanted is not None else None
 
     def add(self, result: object, group: int) -> None:
         """What the call for a group returned. Raises Differs, and whatever an iterator of the function's does."""
         for piece, verb in pieces_of(result):
-            if self._frames is not None and is_frame(piece) and len(piece) < FEW_ROWS:  # type: ignore[arg-type]
+            if self._frames is not None and is_small_frame(piece):
                 if not self._frames.take(piece, group):
                     self._settle()
                     self._frames.take(piece, group)
-                if self._frames.full(self._row_bytes):
+                if self._frames.full:
                     self._settle()
                 continue
             self._settle()
@@ -87,16 +89,20 @@ class Results:
             self._send(schema_pieces(table.schema))
         if not table.num_rows:
             return
-        few = table.num_rows < FEW_ROWS
-        self._held_bytes += table.num_rows * self._row_bytes if few else table.nbytes
-        if self._held_bytes < SEND_BYTES:
-            try:
-                self._held.append(_own(table))
-                return
-            except pa.ArrowNotImplementedError:  # a type that Arrow does not concatenate: sent before the next call
-                pass
+        if table.num_rows >= FEW_ROWS and self._held_bytes + table.nbytes >= SEND_BYTES:
+            self._held.append(table)
+            self._flush()
+            return
+        try:
+            table = _own(table)
+        except pa.ArrowNotImplementedError:  # a type that Arrow does not concatenate: sent before the next call
+            self._held.append(table)
+            self._flush()
+            return
         self._held.append(table)
-        self._flush()
+        self._held_bytes += table.get_total_buffer_size()
+        if self._held_bytes >= SEND_BYTES or len(self._held) >= MOST_HELD:
+            self._flush()
 
     def _flush(self) -> None:
         if not self._held:
@@ -104,14 +110,14 @@ class Results:
         table = pa.concat_tables(self._held)
         self._held.clear()
         self._held_bytes = 0
-        self._row_bytes = table.nbytes / table.num_rows
-        rows = max(1, int(SEND_BYTES / max(self._row_bytes, 1)))
+        rows = max(1, int(SEND_BYTES * table.num_rows / max(table.nbytes, 1)))
         plain = transport_schema(table.schema)
         for at in range(0, table.num_rows, rows):
             part = table.slice(at, rows).combine_chunks()
             for batch in part.to_batches():
                 columns = [convert(column, field.type) for column, field in zip(batch.columns, plain, strict=True)]
-                self._send(rows_pieces(pa.RecordBatch.from_arrays(columns, schema=plain)))
+                for piece in _cut(pa.RecordBatch.from_arrays(columns, schema=plain)):
+                    self._send(rows_pieces(piece))
 
 
 class Frames:
@@ -122,31 +128,36 @@ class Frames:
         self.held: list[Any] = []
         self._groups: list[int] = []
         self._types: tuple[Any, ...] = ()
-        self._rows = 0
-        self._most = FIRST_FRAMES
+        self._row_bytes = 0  # of the columns of one width
+        self._measured: list[Any] = []  # the columns whose values differ in width
+        self._bytes = 0
 
     def take(self, frame: Any, group: int) -> bool:
         """False where it is of another kind than those that are held."""
         types = tuple(frame.dtypes.array)
         if self.held and not (types == self._types and frame.columns.equals(self.held[0].columns)):
             return False
-        self._types = types
+        if not self.held:
+            self._types = types
+            widths = [_width(kind) for kind in types]
+            self._row_bytes = sum(width or 0 for width in widths)
+            self._measured = [name for name, width in zip(frame.columns, widths, strict=True) if width is None]
         self.held.append(frame.copy())
         self._groups.append(group)
-        self._rows += len(frame)
+        self._bytes += len(frame) * self._row_bytes + sum(_bytes_of(frame[name]) for name in self._measured)
         return True
 
-    def full(self, row_bytes: float) -> bool:
-        return len(self.held) >= self._most or self._rows * row_bytes >= SEND_BYTES
+    @property
+    def full(self) -> bool:
+        return len(self.held) >= MOST_HELD or self._bytes >= SEND_BYTES
 
     def drop(self) -> None:
-        self.held, self._groups, self._rows = [], [], 0
+        self.held, self._groups, self._bytes = [], [], 0
 
     def converted(self) -> list[pa.Table]:
         """What is held, as tables of the wanted columns. Raises Differs with the group whose frame it is."""
         frames, groups = self.held, self._groups
         self.drop()
-        self._most = MOST_FRAMES
         if len(frames) > 1:
             try:
                 return [self._table(importlib.import_module("pandas").concat(frames, ignore_index=True))]
@@ -170,3 +181,36 @@ class Frames:
 def _own(table: pa.Table) -> pa.Table:
     """The rows in memory that nobody else has."""
     return pa.Table.from_batches([copied(table.to_batches())], schema=table.schema)
+
+
+def is_small_frame(result: Any) -> bool:
+    """Whether it is a data frame of few rows, whose names are each that of one column."""
+    return is_frame(result) and len(result) < FEW_ROWS and result.columns.is_unique
+
+
+def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """In pieces of up to `SEND_BYTES`, for few rows may have most of the bytes; a row is not cut."""
+    if batch.num_rows > 1 and batch.nbytes > SEND_BYTES:
+        half = batch.num_rows // 2
+        yield from _cut(batch.slice(0, half))
+        yield from _cut(batch.slice(half))
+    else:
+        yield batch
+
+
+def _width(kind: Any) -> int | None:
+    """Bytes of each value of a type of pandas' or NumPy's; None where they differ."""
+    return int(kind.itemsize) if isinstance(kind, np.dtype) and kind != _OBJECT else None
+
+
+def _bytes_of(values: Any) -> int:
+    """About what a column holds, or an object."""
+    kind = getattr(values, "dtype", None)
+    if kind is not None and kind != _OBJECT:
+        return int(values.nbytes)
+    if isinstance(values, Mapping):
+        return sys.getsizeof(values) + sum(map(_bytes_of, values.keys())) + sum(map(_bytes_of, values.values()))
+    if kind is not None or isinstance(values, list | tuple | set | frozenset):
+        inside = values.ravel() if isinstance(values, np.ndarray) else values
+        return 8 * len(inside) + sum(map(_bytes_of, inside))
+    return sys.getsizeof(values)
