@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +256,61 @@ def test_the_operator_makes_policies_for_jobs_where_they_are_enabled(render: Ren
 def test_values_that_mean_nothing_are_refused(render: Render, values: dict[str, Any], about: str) -> None:
     with pytest.raises(Refused, match=about):
         render(values)
+
+
+def numbers(part: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The values that may be numbers, each with a large one that is allowed."""
+    for one in (part, *part.get("anyOf", ()), *part.get("oneOf", ())):
+        if one.get("type") in ("integer", "number"):
+            yield path, min(one.get("maximum", 2_592_000), 2_592_000)
+    for name, child in part.get("properties", {}).items():
+        yield from numbers(child, (*path, name))
+
+
+NUMBERS = dict(numbers(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))))
+FREE: dict[tuple[str, ...], Any] = {
+    ("podSecurityContext", "runAsUser"): 1_000_650_000,
+    ("tolerations",): [{"operator": "Exists", "tolerationSeconds": 2_592_000}],
+}
+"""In values that are Kubernetes' own, which go in as they are."""
+
+
+def scalars(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from scalars(one)
+    else:
+        yield value
+
+
+@pytest.mark.parametrize(
+    ("path", "number"), [*NUMBERS.items(), *FREE.items()], ids=lambda v: ".".join(v) if isinstance(v, tuple) else ""
+)
+def test_a_large_number_is_written_in_digits(render: Render, path: tuple[str, ...], number: Any) -> None:
+    """Helm's numbers are floats, and Go writes a million as 1e+06."""
+    values: Any = number
+    for name in reversed(path):
+        values = {name: values}
+    if path[0] == "podDisruptionBudget":
+        values["podDisruptionBudget"]["enabled"] = True
+    found = list(scalars(render(values)))
+    assert [one for one in found if isinstance(one, float)] == []
+    assert [one for one in found if isinstance(one, str) and re.search(r"\de\+?\d", one)] == []
+    for wanted in scalars(number):
+        assert str(wanted) in map(str, found)
+
+
+def test_the_operator_reads_what_the_chart_writes_of_numbers(render: Render) -> None:
+    values = {"workers": {"orphanedAfterSeconds": 2_592_000}, "maxRunningJobs": 100_000}
+    variables = {k: v for k, v in environment(render(values)).items() if v is not None}
+    settings = from_environment(variables | POD)
+    assert (settings.orphaned, settings.max_running_jobs) == (2_592_000, 100_000)
+
+
+@pytest.mark.parametrize(("least", "written"), [(0, 0), (1, 1), ("50%", "50%")])
+def test_a_budget_in_pods_or_in_percent(render: Render, least: int | str, written: int | str) -> None:
+    budget = one(render({"podDisruptionBudget": {"enabled": True, "minAvailable": least}}), "PodDisruptionBudget")
+    assert budget["spec"]["minAvailable"] == written
 
 
 def test_the_schema_knows_every_value_and_no_other() -> None:
