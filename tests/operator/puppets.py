@@ -32,11 +32,13 @@ SUMMARY = PlanSummary("plan", [100] * 3, [1] * 2, 2, 1, 300, 30, 0, 0)
 
 
 class Puppets:
-    """A kubelet whose pods are tasks. hold: they wait before they work; they are registered all the same."""
+    """A kubelet whose pods are tasks. hold: they wait before they work; they are registered all the same. trouble: what
+    they wait for while they hold their leases, "" where they work."""
 
     def __init__(self, kube: FakeKube, address: str, secure: str) -> None:
         self.hold = asyncio.Event()
         self.hold.set()
+        self.trouble = ""
         self.started: list[str] = []
         self.carried_out: list[Kind] = []
         self._kube = kube
@@ -107,7 +109,17 @@ class Puppets:
                             raise Refused(reply.message)
                         registered = True
                     orders: Orders = await control.sync(
-                        Sync(worker, incarnation, epoch, holding, list(done.values()), [], Counters(), free=1)
+                        Sync(
+                            worker,
+                            incarnation,
+                            epoch,
+                            holding,
+                            list(done.values()),
+                            [],
+                            Counters(),
+                            free=1,
+                            trouble=self.trouble,
+                        )
                     )
                     if orders.stop:
                         return
@@ -116,6 +128,10 @@ class Puppets:
                         done.pop(lease, None)
                     if orders.view is not None:
                         epoch = orders.view.epoch
+                    if self.trouble:
+                        holding = [given.id for given in orders.leases]
+                        await asyncio.sleep(0.05)
+                        continue
                     await self.hold.wait()
                     self.carried_out += [given.id.kind for given in orders.leases]
                     for given in orders.leases:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from shuffle_operator.api.schema import UNSEEN
+from shuffle_operator.coordinator import waits
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.handlers import beginning, giving_up, reconcile, statuses
-from shuffle_operator.kube import JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
+from shuffle_operator.kube import EVENTS, JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import kubernetes
 from shuffle_worker.protocol.messages import Kind
 from tests.operator.conftest import NAMESPACE, Stage
@@ -239,6 +240,36 @@ async def test_a_deadline_holds_where_the_machine_does_not_keep_it(
     await until_phase(stage, "Failed")
     assert message(stage).startswith("DeadlineExceeded: the job took longer than its activeDeadlineSeconds, 1 s")
     assert "may be left in /out" in message(stage)
+
+
+# -- the store -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_store_that_is_away_is_an_event_and_its_return_another(
+    stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits, "CALM", 1.5)
+    said = "reading s3://a/b: http://s3:9000 does not answer"
+    puppets.trouble = said
+    await stage.submit(job())
+    await stage.until(lambda: f"waiting: {said}" in message(stage))
+    await stage.until(lambda: "WaitingForStorage" in stage.events())
+    puppets.trouble = f"{said} (tried again for 10 s)"
+    await stage.until(lambda: "(tried again for 10 s)" in message(stage))
+    puppets.trouble = ""
+    puppets.hold.clear()
+    await stage.until(lambda: "waiting" not in message(stage))
+    await stage.until(lambda: "StorageAnswers" in stage.events())
+    puppets.hold.set()
+    await until_phase(stage, "Complete")
+    await stage.until(lambda: "Completed" in stage.events())
+    events = [body for (kind, _, _), body in stage.kube.objects.items() if kind == EVENTS]
+    found = [body for body in events if body["reason"] in ("WaitingForStorage", "StorageAnswers")]
+    assert [(body["type"], body["reason"]) for body in found] == [
+        ("Warning", "WaitingForStorage"),
+        ("Normal", "StorageAnswers"),
+    ]
+    assert said in found[0]["message"]
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------

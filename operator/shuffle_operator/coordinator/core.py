@@ -23,6 +23,7 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.singles import Singles
 from shuffle_operator.coordinator.survivors import Survivors
 from shuffle_operator.coordinator.undoing import Undoing
+from shuffle_operator.coordinator.waits import Waits
 from shuffle_worker.protocol.messages import (
     Job,
     LeaseId,
@@ -83,6 +84,7 @@ class Core:
     survivors: Survivors = field(default_factory=Survivors)
     earlier: Earlier = field(default_factory=Earlier)
     setback: Setback = field(default_factory=Setback)
+    waits: Waits = field(default_factory=Waits)
     had_workers: bool = False
     epochs: Epochs = field(init=False)
     pace: Pace = field(init=False)
@@ -164,6 +166,13 @@ class Core:
             if not self.had_workers:
                 self.started_at = now
         return self.drain()
+
+    def follow(self, now: float) -> None:
+        """As far as it is now, and what it waits for."""
+        if self.ledger is not None:
+            self.pace.keep_only(self.ledger.out)
+            self.setback.follow(self.percent)
+        self.actions += self.waits.follow(self.members.values(), (self.planned_at, self.barrier_at), now)
 
     @property
     def percent(self) -> float:

@@ -67,7 +67,8 @@ class Grants:
                 lease = ledger.grant_spare(live.worker, late)
         movable = self.core.phase is Phase.WRITING and live.able and not ledger.shared
         if lease is None and movable and self.core.barrier_at is not None:
-            groups = self.core.pace.to_move(ledger, self.core.barrier_at, self.core.members, live.worker, now)
+            since = self.core.barrier_at + self.core.waits.between(self.core.barrier_at, None)
+            groups = self.core.pace.to_move(ledger, since, self.core.members, live.worker, now)
             if groups:
                 self.handing.move(groups, ledger.owner[groups[0]], [live.worker])
         return lease

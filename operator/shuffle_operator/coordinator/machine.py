@@ -188,9 +188,7 @@ class Coordinator(Core):
         if s.active_deadline is not None and started is not None and now - started > s.active_deadline:
             why = f"the job took longer than its activeDeadlineSeconds, {s.active_deadline:.0f} s"
             self.fail(Cause("DeadlineExceeded", why), now)
-        if self.ledger is not None:
-            self.pace.keep_only(self.ledger.out)
-            self.setback.follow(self.percent)
+        self.follow(now)
         self._advance(now)
         return self.drain()
 

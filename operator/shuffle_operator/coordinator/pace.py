@@ -92,7 +92,7 @@ class Pace:
 
     def to_move(self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float) -> list[int]:
         """Half of the groups of the other owner that will be writing longest, if that is worth it: those it comes to
-        last."""
+        last. barrier_at: later by what was waited for the store since."""
         worst, longest = [], max(self.settings.move_after, self.settings.move_split * ledger.splits)
         if now - self._looked < min(1.0, longest):
             return []  # asked by every idle worker, and it goes through all groups

@@ -197,16 +197,17 @@ def _taken_over(machine: Coordinator) -> str:
 
 
 def _remaining(machine: Coordinator, now: float) -> str:
-    """', about 4 min left' once there is enough to judge by."""
-    since, summary = machine.planned_at, machine.summary
-    if since is None or summary is None or now - since < LEAST_SECONDS:
+    """', about 4 min left' once there is enough to judge by. Time in which its store was away is no time of work."""
+    since, summary, waits = machine.planned_at, machine.summary, machine.waits
+    if since is None or summary is None or now - since - waits.between(since, None) < LEAST_SECONDS:
         return ""
     barrier = machine.barrier_at if machine.phase is Phase.WRITING else None
+    writing = now - barrier - waits.between(barrier, None) if barrier is not None else None
     left = seconds_left(
         read=machine.read_share,
         wrote=machine.written_share,
-        reading=(barrier or now) - since,
-        writing=now - barrier if barrier is not None else None,
+        reading=(barrier or now) - since - waits.between(since, barrier),
+        writing=writing,
         write_share=summary.write_share,
         expected=summary.seconds_after,
     )
