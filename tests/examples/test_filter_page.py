@@ -57,7 +57,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize(("text", "rows"), EXAMPLES, ids=[text for text, _ in EXAMPLES])
 def test_an_example(text: str, rows: str) -> None:
-    mask = compile_filter(text, TABLE.schema).mask(TABLE.to_batches()[0])
+    mask = compile_filter(text, TABLE.schema).mask(TABLE.to_batches()[0], "a.parquet")
     found = TABLE["id"].filter(mask).to_pylist()
     assert found == [int(number) for number in rows.partition("--")[0].split()]
 

@@ -127,9 +127,9 @@ def test_a_value_that_cannot_be_worked_out_is_a_data_error(text: str) -> None:
     batch = pa.RecordBatch.from_pylist([{"amount": 5, "country": "DE"}], schema=SCHEMA)
     compiled = compile_filter(text, SCHEMA)
     with pytest.raises(DataError, match=r"inputs\[0\]\.filter.*cannot be worked out"):
-        compiled.mask(batch)
+        compiled.mask(batch, "a.parquet")
 
 
 def test_a_nested_column_can_be_null() -> None:
     batch = pa.RecordBatch.from_pylist([{"tags": ["x"]}, {"tags": None}], schema=SCHEMA)
-    assert compile_filter("tags IS NULL", SCHEMA).mask(batch).to_pylist() == [False, True]
+    assert compile_filter("tags IS NULL", SCHEMA).mask(batch, "a.parquet").to_pylist() == [False, True]

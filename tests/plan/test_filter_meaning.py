@@ -65,7 +65,7 @@ TABLE = pa.Table.from_pylist(ROWS, SCHEMA)
 
 def kept(condition: str, table: pa.Table = TABLE) -> list[int]:
     batch = table.combine_chunks().to_batches()[0]
-    mask = compile_filter(condition, table.schema).mask(batch)
+    mask = compile_filter(condition, table.schema).mask(batch, "a.parquet")
     assert len(mask) == table.num_rows
     return [row for row, yes in enumerate(mask.to_pylist()) if yes]
 

@@ -95,8 +95,8 @@ class ApplyPlanning(Planning):
             host.start()
             self._shape = host.shape
             if self._schema is None:
-                found = sample_rows(one.files, one.groups, one.target, one.where, one.storage)
-                self._declare(self._inferred(host, found.select(rows.names), memory))
+                found = sample_rows(one.files, one.groups, rows.names, one.target, one.where, one.storage)
+                self._declare(self._inferred(host, found, memory))
         except Trouble as trouble:
             nothing = pa.RecordBatch.from_pylist([], schema=rows)
             raise told_to_people(trouble, _of_sample([], nothing), self._apply, memory) from trouble

@@ -34,14 +34,13 @@ class Filter:
         self._expression = expression
         self._schema = schema
 
-    def mask(self, batch: pa.RecordBatch, path: str = "") -> pa.BooleanArray:
+    def mask(self, batch: pa.RecordBatch, path: str) -> pa.BooleanArray:
         """Which rows pass: true, or not (false and null are the same here). path: of their file, for errors."""
         try:
             found = self._expression.values(batch)
         except (pa.ArrowException, ValueError) as error:
-            where = f"{path}: " if path else ""
             raise DataError(
-                f"{where}inputs[{self._index}].filter: {self.text}: cannot be worked out for every row: {said(error)}"
+                f"{path}: inputs[{self._index}].filter: {self.text}: cannot be worked out for every row: {said(error)}"
             ) from error
         if isinstance(found, pa.Scalar):
             found = repeated(scalar(found.as_py() is True, pa.bool_()), batch.num_rows)

@@ -20,7 +20,7 @@ from shuffle_worker.partitioning.columns import Array
 from shuffle_worker.plan.keyed import seen_keys
 from shuffle_worker.plan.kinds import is_uuid, values_of
 from shuffle_worker.plan.planned import Planned
-from shuffle_worker.plan.probe import sample_rows
+from shuffle_worker.plan.probe import needed, sample_rows
 from shuffle_worker.plan.uuids import uuid_texts
 from shuffle_worker.protocol.messages import Distinct, GroupBy, Job, Repartition, Sort
 from shuffle_worker.readers.shape import Shaper
@@ -36,7 +36,7 @@ def check_values(job: Job, inputs: Sequence[Planned], partitions: int) -> list[s
     if not by or not _are_the_inputs(job, by, inputs[0]):
         return []
     one = inputs[0]
-    rows = sample_rows(one.files, one.groups, one.target, one.where, one.storage)
+    rows = sample_rows(one.files, one.groups, by, one.target, one.where, one.storage)
     if not rows.num_rows:
         return []
     columns = _columns(one, rows, by)
@@ -81,7 +81,7 @@ def _count(one: Planned, by: Sequence[str], most: int) -> int:
     many."""
     seen: set[int] = set()
     looked = 0
-    for batch in _batches(one):
+    for batch in _batches(one, by):
         columns = _columns(one, batch, by)
         seen.update(hash(folder_of(by, columns, row)) for row in _firsts(columns))
         looked += batch.num_rows
@@ -97,12 +97,13 @@ def _firsts(columns: Sequence[Array]) -> list[int]:
     return firsts
 
 
-def _batches(one: Planned) -> Iterator[pa.RecordBatch]:
-    """Rows that pass the filter, of all groups that may have some."""
+def _batches(one: Planned, by: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """These columns of the rows that pass the filter, of all groups that may have some; and what the filter needs."""
+    read = needed(one.target, by, one.where)
     for group in one.groups:
         file = one.files[group.file]
-        with file.open(one.storage, one.target) as source:
-            shaper = Shaper(file.info.path, source.schema, one.target, file.hive)
+        with file.open(one.storage, read, some=len(read) < len(one.target)) as source:
+            shaper = Shaper(file.info.path, source.schema, read, file.hive)
             for batch in source.batches([group.group], shaper.wanted, BATCH):
                 shaped = shaper.shape(batch)
-                yield shaped if one.where is None else shaped.filter(one.where.mask(shaped))
+                yield shaped if one.where is None else shaped.filter(one.where.mask(shaped, file.info.path))

@@ -112,9 +112,12 @@ def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
     return [groups[at * len(groups) // count] for at in range(count)]
 
 
-def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage: Storage) -> Iterator[pa.RecordBatch]:
-    """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide."""
-    with file.open(storage, target) as source:
+def first_batches(
+    file: Found, group: int, target: pa.Schema, rows: int, storage: Storage, *, some: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide.
+    some: these are not all of the columns that the job reads."""
+    with file.open(storage, target, some=some) as source:
         shaper = Shaper(file.info.path, source.schema, target, file.hive)
         first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
         if first is None:
@@ -128,15 +131,36 @@ def first_batches(file: Found, group: int, target: pa.Schema, rows: int, storage
             return
 
 
+def needed(target: pa.Schema, names: Sequence[str], where: Filter | None) -> pa.Schema:
+    """What is read for some columns of the rows that pass the filter. target: all that the job reads."""
+    filtered = where.columns if where is not None else []
+    return pa.schema([target.field(name) for name in dict.fromkeys([*names, *filtered])])
+
+
+def first_kept(
+    file: Found, group: int, names: Sequence[str], target: pa.Schema, where: Filter | None, rows: int, storage: Storage
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of those of the first rows of a row group that pass the filter; no other column is read. target: as
+    of `needed`."""
+    read = needed(target, names, where)
+    some = len(read) < len(target)
+    for batch in first_batches(file, group, read, rows, storage, some=some):
+        yield (batch if where is None else batch.filter(where.mask(batch, file.info.path))).select(list(names))
+
+
 def sample_rows(
-    files: Sequence[Found], groups: Sequence[GroupOf], target: pa.Schema, where: Filter | None, storage: Storage
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    names: Sequence[str],
+    target: pa.Schema,
+    where: Filter | None,
+    storage: Storage,
 ) -> pa.RecordBatch:
-    """The rows of such a look that pass the filter, in input order."""
+    """Some columns of the rows of such a look that pass the filter, in input order. target: as of `needed`."""
     chosen = spread(groups, GROUPS)
-    seen = [pa.RecordBatch.from_pylist([], schema=target)]
+    seen = [pa.RecordBatch.from_pylist([], schema=pa.schema([target.field(name) for name in names]))]
     for one in chosen:
-        batches = first_batches(files[one.file], one.group, target, ROWS // len(chosen), storage)
-        seen += [batch if where is None else batch.filter(where.mask(batch)) for batch in batches]
+        seen += first_kept(files[one.file], one.group, names, target, where, ROWS // len(chosen), storage)
     return concat(seen)
 
 

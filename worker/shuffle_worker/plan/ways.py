@@ -21,7 +21,7 @@ import pyarrow as pa
 from shuffle_worker.partitioning.columns import concat
 from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.plan.planned import Planned
-from shuffle_worker.plan.probe import first_batches, spread
+from shuffle_worker.plan.probe import first_kept, spread
 from shuffle_worker.plan.record import Hot
 from shuffle_worker.protocol.messages import Join
 from shuffle_worker.units import readable
@@ -115,15 +115,10 @@ def _of_side(one: Planned, at: int, keys: JoinKeys, average: float, partitions: 
 
 def _sample(one: Planned, names: Sequence[str]) -> pa.RecordBatch | None:
     """The keys of the first rows of evenly spread row groups, those that the filter keeps."""
-    filtered = one.where.columns if one.where is not None else []
-    target = pa.schema([one.target.field(name) for name in dict.fromkeys([*names, *filtered])])
 
     def of(group: int) -> list[pa.RecordBatch]:
-        chosen = groups[group]
-        batches = list(first_batches(one.files[chosen.file], chosen.group, target, SAMPLED_ROWS, one.storage))
-        if one.where is not None:
-            batches = [batch.filter(one.where.mask(batch)) for batch in batches]
-        return [batch.select(list(names)) for batch in batches]
+        at = groups[group]
+        return list(first_kept(one.files[at.file], at.group, names, one.target, one.where, SAMPLED_ROWS, one.storage))
 
     groups = spread(one.groups, SAMPLED_GROUPS)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="skew") as pool:
