@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.functions.given import MOST_PATTERNS, Frames, groups_of, shaped
+from shuffle_worker.functions.given import MOST_PATTERNS, Frames, NotGiven, groups_of, shaped
 from shuffle_worker.functions.shapes import Shape
 
 DAY = datetime.date(2026, 1, 1)
@@ -120,3 +120,11 @@ def test_pandas_own_notes_in_a_file_change_nothing() -> None:
     assert [list(one.columns) for one in found] == [["n", "key"]] * 3
     assert [str(one.dtypes["n"]) for one in found] == ["int64"] * 3
     assert list(found[2].index) == [0, 1, 2]
+
+
+def test_a_group_that_pandas_cannot_hold_is_no_matter_of_those_before_it() -> None:
+    times = pa.array([0, 1000, 0, 7, 0, 0], pa.int64()).cast(pa.time64("ns"))
+    groups = groups_of(Shape.FRAME, pa.schema({"t": times.type}), [pa.record_batch({"t": times})], BEGINS, ENDS)
+    assert [len(next(groups)), len(next(groups))] == [2, 1]
+    with pytest.raises(NotGiven, match=r"pandas cannot hold its rows: .*non-zero nanoseconds"):
+        next(groups)

@@ -85,6 +85,15 @@ def test_what_it_raises_is_told_in_its_own_frames_and_the_process_goes_on(bad: P
         assert host.pid == pid
 
 
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_rows_that_cannot_be_given_are_those_of_their_own_group(tmp_path: Path, at: int) -> None:
+    module(tmp_path, "frames", "import pandas as pd\ndef same(frame: pd.DataFrame): return frame\n")
+    rows = pa.record_batch({"t": pa.array([7 if at == one else 0 for one in range(3)]).cast(pa.time64("ns"))})
+    with calling(tmp_path, "frames:same", rows=rows.schema) as host, pytest.raises(Trouble) as caught:
+        called(host, rows, [1, 2, 3])
+    assert (caught.value.kind, caught.value.group) == ("given", at)
+
+
 def test_a_cause_is_told_too(bad: Path) -> None:
     with calling(bad, "bad:arrows") as host:
         assert "caused by KeyError: 'x'" in trouble(host).message

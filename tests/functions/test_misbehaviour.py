@@ -64,6 +64,43 @@ HARMFUL: dict[str, tuple[str, str, str]] = {
         "raised",
         "E",
     ),
+    "raises what leaves when it is shown": (
+        "class E(Exception):\n        def __str__(self): sys.exit(3)\n    raise E",
+        "raised",
+        "E",
+    ),
+    "raises text that is none": ("raise ValueError('half \\ud800')", "raised", "ValueError: half ?"),
+    "raises what cannot be pickled": (
+        "class E(Exception):\n        def __init__(self, a, b): self.call = lambda: a\n"
+        "        def __reduce__(self): raise TypeError('no')\n    raise E(1, 2)",
+        "raised",
+        "E",
+    ),
+    "raises from what cannot be shown": (
+        "class E(Exception):\n        def __str__(self): raise KeyboardInterrupt\n    raise ValueError('no') from E()",
+        "raised",
+        "ValueError: no",
+    ),
+    "raises what has no cause to tell": (
+        "class E(Exception):\n        __cause__ = property(lambda self: sys.exit(3))\n    raise E('no')",
+        "raised",
+        "E",
+    ),
+    "raises many at once": (
+        "raise ExceptionGroup('both', [ValueError('no'), KeyError('k')])",
+        "raised",
+        "ExceptionGroup: both",
+    ),
+    "raises what ends a generator": ("raise GeneratorExit('no')", "raised", "GeneratorExit: no"),
+    "raises a MemoryError of its own": ("raise MemoryError('mine')", "memory", "MemoryError: mine"),
+    "is interrupted in a generator": (
+        "yield t\n    raise KeyboardInterrupt('stop')",
+        "raised",
+        "KeyboardInterrupt: stop",
+    ),
+    "leaves in a generator": ("yield t\n    sys.exit('enough')", "raised", "SystemExit: enough"),
+    "goes too deep in a generator": ("yield t\n    yield from f(t)", "raised", "RecursionError"),
+    "returns text that is none": ("return 'half \\ud800'", "differs", "it returned a str"),
     "an assertion fails": ("assert t is None", "raised", "AssertionError"),
     "goes too deep": ("return f(t)", "raised", "RecursionError"),
     "stops an iteration": ("raise StopIteration", "raised", "StopIteration"),

@@ -69,7 +69,7 @@ class Child:
             except Failed as failure:
                 self._results.drop()
                 group = self._progress.group if failure.group is None else failure.group
-                said = {"kind": failure.kind, "message": str(failure), "group": group}
+                said = {"kind": failure.kind, "message": _plain(str(failure)), "group": group}
                 self._line.send(pieces(Kind.RAISED, said))
             self._progress.end()  # not where the process is about to end: the worker asks where it was
             if frame.kind in (Kind.CALL, Kind.STREAM):
@@ -122,13 +122,12 @@ class Child:
         """The rows that came are groups, one after the other."""
         begins = [0, *ends[:-1].tolist()]
         groups = groups_of(self._shape, self._schema, self._rows, begins, ends.tolist())
-        try:
-            for group, rows in enumerate(groups):
-                self._progress.begin(group)
-                self._run(self._function, rows, group=group)
-                del rows
-        except NotGiven as error:
-            raise Failed("given", str(error)) from error
+        for group in range(len(ends)):
+            self._progress.begin(group)  # before its rows are made ready, which may fail too
+            with self._failures():
+                rows = next(groups)
+            self._run(self._function, rows, group=group)
+            del rows
         self._finish()
 
     def _stream(self) -> None:
@@ -178,12 +177,26 @@ class Child:
         except Gone:
             raise
         except Differs as error:
-            raise Failed("differs", str(error), error.group) from error
+            raise Failed("differs", str(error), self._results.group) from error
+        except NotGiven as error:
+            raise Failed("given", str(error)) from error
         except MemoryError as error:  # Arrow's too
-            raise Failed("memory", told(error, self._places, self._package)) from error
+            raise Failed("memory", self._told(error), self._results.group) from error
         except BaseException as error:  # sys.exit() is no way out of here either
             self._line.end_forked()
-            raise Failed("raised", told(error, self._places, self._package)) from error
+            raise Failed("raised", self._told(error), self._results.group) from error
+
+    def _told(self, error: BaseException) -> str:
+        """Whatever the error is: it is the user's, and what it says of itself is the user's code too."""
+        try:
+            return told(error, self._places, self._package)
+        except BaseException:
+            return type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """Text that can be sent: half of a surrogate pair cannot."""
+    return text.encode("utf-8", "replace").decode()
 
 
 # -- the process -----------------------------------------------------------------------------------------------------

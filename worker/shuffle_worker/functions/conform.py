@@ -30,10 +30,7 @@ else:
 
 
 class Differs(Exception):
-    """A result that is not what was declared; the message says how. group: which one's it is, where it is not that of
-    the last call."""
-
-    group: int | None = None
+    """A result that is not what was declared; the message says how."""
 
 
 def pieces_of(result: object) -> Iterator[tuple[object, str]]:

@@ -98,7 +98,12 @@ class Frames:
         if whole is None:
             if len(self._made) == MOST_PATTERNS:
                 return None
-            whole = self._made[pattern] = self._converted(pattern)
+            try:
+                whole = self._made[pattern] = self._converted(pattern)
+            except (NotGiven, MemoryError):  # of which group? Each by itself will show
+                self._together = False
+                self._made.clear()
+                return None
         frame = whole.iloc[begin:end]
         if self._copies:
             frame = frame.copy()

@@ -37,8 +37,18 @@ Check = Callable[[], None]
 
 
 class Trouble(Exception):
-    """A call that gave no result. kind: load, raised, differs, memory, time, crashed or killed. message: what happened,
-    a sentence and perhaps frames. group: which of the call's groups it was in; -1 where that is not known."""
+    """A call that gave no result. message: what happened, a sentence and perhaps frames. group: which of the call's
+    groups it was in; -1 where that is not known. kind:
+
+        load      the function could not be imported, or cannot be called with a table
+        given     a group cannot be had in the shape that the function wants
+        raised    it raised, sys.exit() included
+        differs   what it returned is not what was declared
+        memory    it or its rows take more than there is
+        time      a call took too long
+        crashed   its process ended by itself, or by a signal of its own
+        killed    its process was ended from outside
+    """
 
     def __init__(self, kind: str, message: str, group: int = -1) -> None:
         super().__init__(message)

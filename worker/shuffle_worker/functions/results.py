@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.functions.conform import Differs, held_to, pieces_of
+from shuffle_worker.functions.conform import held_to, pieces_of
 from shuffle_worker.functions.returned import is_frame
 from shuffle_worker.functions.wire import rows_pieces, schema_pieces
 from shuffle_worker.operations.cutter import copied
@@ -51,6 +51,11 @@ class Results:
         self._held: list[pa.Table] = []
         self._held_bytes = 0
         self._frames = Frames(wanted) if wanted is not None else None
+
+    @property
+    def group(self) -> int | None:
+        """The group whose result could not be taken, where that is not the one that was added last."""
+        return self._frames.group if self._frames is not None else None
 
     def add(self, result: object, group: int) -> None:
         """What the call for a group returned. Raises Differs, and whatever an iterator of the function's does."""
@@ -126,6 +131,7 @@ class Frames:
     def __init__(self, wanted: pa.Schema) -> None:
         self._wanted = wanted
         self.held: list[Any] = []
+        self.group: int | None = None  # whose frame is converted by itself
         self._groups: list[int] = []
         self._types: tuple[Any, ...] = ()
         self._row_bytes = 0  # of the columns of one width
@@ -152,10 +158,10 @@ class Frames:
         return len(self.held) >= MOST_HELD or self._bytes >= SEND_BYTES
 
     def drop(self) -> None:
-        self.held, self._groups, self._bytes = [], [], 0
+        self.held, self._groups, self._bytes, self.group = [], [], 0, None
 
     def converted(self) -> list[pa.Table]:
-        """What is held, as tables of the wanted columns. Raises Differs with the group whose frame it is."""
+        """What is held, as tables of the wanted columns. Raises Differs; `group` is then the one whose frame it is."""
         frames, groups = self.held, self._groups
         self.drop()
         if len(frames) > 1:
@@ -168,11 +174,11 @@ class Frames:
         return [self._of_group(frame, group) for frame, group in zip(frames, groups, strict=True)]
 
     def _of_group(self, frame: Any, group: int) -> pa.Table:
-        try:
-            return self._table(frame)
-        except Differs as error:
-            error.group = group
-            raise
+        """Whatever goes wrong here is of this group."""
+        self.group = group
+        table = self._table(frame)
+        self.group = None
+        return table
 
     def _table(self, frame: Any) -> pa.Table:
         return held_to(frame, self._wanted, "returned")

@@ -51,7 +51,7 @@ def dumped(text: str, places: Sequence[Place] = (), package: str = "") -> list[s
 def _sentence(error: BaseException) -> str:
     try:
         text = str(error).strip()
-    except Exception:  # a stranger's exception
+    except BaseException:  # a stranger's exception, which may raise what it likes
         text = ""
     if isinstance(error, SystemExit):
         text = f"{text}; a function ends with `return`".removeprefix("; ")
