@@ -12,10 +12,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from shuffle_worker import cgroup
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.settings import WorkerConfig
-
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 TERMINATION_LOG = "/dev/termination-log"
 """What Kubernetes shows as a container's last words."""
@@ -50,6 +49,7 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
     memory = number("SHUFFLE_MEMORY", 0)
     if memory <= 0:
         raise InvalidSpec("SHUFFLE_MEMORY: is not set; it is the worker's memory in bytes")
+    limit = cgroup.limit()
     scratch = tempfile.mkdtemp(prefix="worker-", dir=environment.get("SHUFFLE_SCRATCH") or None)
     return WorkerConfig(
         coordinator=coordinator,
@@ -58,7 +58,7 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
         token=token,
         worker=number("SHUFFLE_WORKER", -1),
         incarnation=text("SHUFFLE_INCARNATION").replace("-", ""),  # a pod's uid
-        memory=min(memory, container_limit()),
+        memory=memory if limit is None else min(memory, limit),  # it may be less than was asked for
         functions=number("SHUFFLE_FUNCTIONS_MEMORY", 0),
         scratch=scratch,
         slots=max(1, number("SHUFFLE_SLOTS", 1)),
@@ -78,16 +78,6 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
 def listening(advertised: str) -> str:
     """The wildcard address of the family (IPv6 or IPv4) of the address that other workers connect to."""
     return "::" if ":" in advertised else "0.0.0.0"  # noqa: S104 - peers are other pods; they need the token
-
-
-def container_limit(files: tuple[str, ...] = CGROUP_LIMITS) -> int:
-    """What the container may really use, should it be less than was asked for."""
-    for name in files:
-        try:
-            return int(Path(name).read_text())
-        except (OSError, ValueError):
-            continue
-    return 1 << 62
 
 
 def in_container() -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
+from shuffle_worker import cgroup
 from shuffle_worker.units import counted, readable
 
 MIB = 1 << 20
@@ -50,22 +49,11 @@ def warnings(workers: int, memory: int) -> list[str]:
 
 def _limit() -> int:
     """Bytes of memory that the machine, or the container, has in all."""
-    most = psutil.virtual_memory().total
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            most = min(most, int(Path(limit).read_text()))
-    return most
+    whole, limit = psutil.virtual_memory().total, cgroup.limit()
+    return whole if limit is None else min(whole, limit)
 
 
 def _available() -> int:
-    """Free memory, or what the container's limit leaves of it."""
-    free = psutil.virtual_memory().available
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):
-            continue
-    return max(free, 0)
+    """Bytes of memory that are free, or what the container's limit leaves of them."""
+    whole, free = psutil.virtual_memory().available, cgroup.free()
+    return whole if free is None else min(whole, free)

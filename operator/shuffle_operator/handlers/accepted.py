@@ -26,7 +26,6 @@ Object = dict[str, Any]
 _FIELDS = [str(field.alias) for field in Spec.model_fields.values()]
 FOLLOWED = tuple(name for name in _FIELDS if name not in (*FROZEN, "workers"))
 """Fields of the spec that may be changed at any time."""
-FOLLOWED_WORKERS = FROZEN_WORKERS_BUT
 LONGEST = 65_536
 """Characters of a spec that are written down."""
 IGNORED = "SpecChangeIgnored"
@@ -36,7 +35,7 @@ def frozen(spec: Object) -> Object:
     """The part of a spec that holds from the beginning of a job to its end."""
     part = {key: value for key, value in spec.items() if key not in FOLLOWED}
     if isinstance(part.get("workers"), dict):
-        part["workers"] = {k: v for k, v in part["workers"].items() if k not in FOLLOWED_WORKERS}
+        part["workers"] = {k: v for k, v in part["workers"].items() if k not in FROZEN_WORKERS_BUT}
     return {key: value for key, value in part.items() if value not in (None, {})}
 
 
@@ -68,8 +67,8 @@ def effective(accepted: Object, given: Object) -> Object:
     """What a running job goes by: the accepted spec, with what may be changed as it is now given."""
     result = {key: value for key, value in accepted.items() if key not in FOLLOWED}
     result |= {key: given[key] for key in FOLLOWED if key in given}
-    workers = {k: v for k, v in (accepted.get("workers") or {}).items() if k not in FOLLOWED_WORKERS}
-    workers |= {k: v for k, v in (given.get("workers") or {}).items() if k in FOLLOWED_WORKERS}
+    workers = {k: v for k, v in (accepted.get("workers") or {}).items() if k not in FROZEN_WORKERS_BUT}
+    workers |= {k: v for k, v in (given.get("workers") or {}).items() if k in FROZEN_WORKERS_BUT}
     return {**result, "workers": workers} if workers or "workers" in accepted else result
 
 
