@@ -17,6 +17,7 @@ from shuffle_operator.handlers.active import ActiveJob, World, take_up
 from shuffle_operator.handlers.beginning import Beginner
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.cleaning import STOP_WITHIN, Cleaner
+from shuffle_operator.handlers.policies import EVERY
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.handlers.writer import StatusWriter
 from shuffle_worker.protocol.messages import Phase
@@ -25,7 +26,6 @@ log = logging.getLogger("shuffle.operator")
 
 Object = dict[str, Any]
 
-EVERY = 1.0
 OVERDUE = 60.0
 """Seconds for a machine beyond what it sets itself to stop its workers and have their output removed."""
 

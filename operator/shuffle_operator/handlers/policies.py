@@ -14,6 +14,8 @@ from shuffle_operator.coordinator.settings import Settings
 
 Object = dict[str, Any]
 
+EVERY = 1.0
+"""Seconds between passes over a running job for which nothing happens."""
 CONTROLLER = f"{GROUP}/operator"
 """What `managedBy` is where this operator is meant, if it is set at all."""
 

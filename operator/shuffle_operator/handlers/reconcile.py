@@ -26,6 +26,7 @@ from shuffle_operator.handlers.beginning import Beginner
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.cleaning import STOP_WITHIN, Cleaner
 from shuffle_operator.handlers.giving_up import GivingUp
+from shuffle_operator.handlers.policies import EVERY
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.handlers.writer import StatusWriter
 from shuffle_operator.kube import KubeError
@@ -36,8 +37,6 @@ log = logging.getLogger("shuffle.operator")
 
 Object = dict[str, Any]
 
-EVERY = 1.0
-"""Seconds between passes over a running job for which nothing happens."""
 STATUS_EVERY = 2.0
 """Seconds between writes of a status, but for what people wait for (`statuses.is_urgent`)."""
 UNDO_WITHIN = 60.0
