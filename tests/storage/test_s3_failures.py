@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from tests.storage.s3_server import BUCKET, ENVIRONMENT, Answer, failing, s3_error, s3_server
 
 from shuffle_worker.errors import AccessDenied, DataError, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
@@ -89,6 +91,24 @@ def test_no_credentials(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     with pytest.raises(AccessDenied, match="no credentials were found: set AWS_ACCESS_KEY_ID"):
         S3Storage(Settings(endpoint=address)).find(FOLDER)
+
+
+def test_a_profile_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    with pytest.raises(AccessDenied, match=r"no credentials: .*\(nobodys\) could not be found"):
+        S3Storage(Settings(endpoint=address, options={"profile": "nobodys"})).find(FOLDER)
+
+
+def test_descriptions_of_services_are_read_once_in_a_process(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    plain = JSONFileLoader.load_file
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: (read.append(path), plain(self, path))[1])
+    s3._loader.cache_clear()
+    for _ in range(2):
+        S3Storage(Settings(endpoint=address)).put(f"{FOLDER}/file", b"x")
+    found = [path for path in read if "/s3/" in path.replace(os.sep, "/")]
+    assert found
+    assert len(found) == len(set(found))
 
 
 def test_an_endpoint_where_nobody_listens() -> None:

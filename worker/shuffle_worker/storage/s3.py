@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import s3fs  # type: ignore[import-untyped]
+from aiobotocore.session import AioSession  # type: ignore[import-untyped]
+from botocore.loaders import Loader, create_loader  # type: ignore[import-untyped]
 from fsspec.asyn import sync  # type: ignore[import-untyped]
 
 from shuffle_worker.errors import AccessDenied, InvalidSpec
@@ -163,8 +166,10 @@ class S3Storage(FsspecStorage):
         return translated(path, doing, error, self._endpoint())
 
     def _connect(self) -> Any:
+        options = dict(self._options)
+        session = _session(options.pop("profile", None))
         try:
-            fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, **self._options)
+            fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, session=session, **options)
         except (TypeError, ValueError) as error:
             raise InvalidSpec(f"storage.options: do not fit s3: {said(error)}") from error
         fs.retries = 1  # ours are the only ones
@@ -221,6 +226,19 @@ class S3Storage(FsspecStorage):
             if not page.get("IsTruncated"):
                 return
             after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def _session(profile: str | None) -> AioSession:
+    """What s3fs would make itself, but for what it costs: the descriptions of services are read once for a process."""
+    session = AioSession(profile=profile)
+    session.lazy_register_component("data_loader", lambda: _loader(session.get_config_variable("data_path")))
+    return session
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    """Reads and keeps botocore's descriptions of services; as with the clients of one session, all may share it."""
+    return create_loader(data_path)
 
 
 def split(path: str) -> tuple[str, str]:
