@@ -21,14 +21,19 @@ HIDDEN = {"_FillValue", "_ARRAY_DIMENSIONS"}
 
 
 def views(store: Path, group: str | None = None) -> list[xr.Dataset | str]:
-    """What xarray makes of a group, decoded in every way; the kind of error where it refuses."""
-    return [_view(store, group, how) for how in DECODINGS]
-
-
-def _view(store: Path, group: str | None, how: dict[str, Any]) -> xr.Dataset | str:
+    """What xarray makes of a group, decoded in every way; the kind of error where it refuses. The store is opened and
+    read once: to decode it then is what `open_zarr` does too."""
     try:
-        return xr.open_zarr(store, group=group, **how).load()
+        stored = xr.open_zarr(store, group=group, decode_cf=False).load()
     except Exception as error:  # the input's own fault: the output may be no better
+        return [type(error).__name__] * len(DECODINGS)
+    return [_view(stored, how) for how in DECODINGS]
+
+
+def _view(stored: xr.Dataset, how: dict[str, Any]) -> xr.Dataset | str:
+    try:
+        return xr.decode_cf(stored, **how).load()
+    except Exception as error:
         return type(error).__name__
 
 
