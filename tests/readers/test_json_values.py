@@ -385,10 +385,11 @@ def test_the_line_of_a_fault_beside_text_that_was_made_longer(read: Read) -> Non
     ],
 )
 @pytest.mark.usefixtures("short_look")
-def test_faults_of_lines_beside_a_declared_text(tmp_path: Path, line: str, said: str) -> None:
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_faults_of_lines_beside_a_declared_text(tmp_path: Path, line: str, said: str, end: str) -> None:
     """The lines before become longer or shorter by what stands for their values."""
     before = ['{"a": "x", "b": 1.5}'] * 20 + ['{"a":{"k":[ 1, 2, 3 ]},"b":1}'] * 15 + ['{"a" : 1 , "b" : 1}'] * 15
-    put(tmp_path, "\n".join([*before, line, *before]).encode())
+    put(tmp_path, end.join([*before, line, *before]).encode())
     with pytest.raises(DataError) as refused:
         read_all(plan_of(job(tmp_path, schema=[ResultColumn("a", "string")])))
     assert "a.json: line 51: " in refused.value.message
