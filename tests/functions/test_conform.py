@@ -39,6 +39,13 @@ def taken(values: list[object], found: pa.DataType, kind: pa.DataType) -> list[o
         ([5], pa.timestamp("s", "UTC"), pa.timestamp("ms", "Europe/Berlin")),
         ([5], pa.duration("s"), pa.duration("ns")),
         ([5], pa.date32(), pa.date64()),
+        ([[1.5, None], None, []], pa.list_(pa.float64()), pa.list_(pa.float32())),
+        ([[1.5, 2.5], None], pa.list_(pa.float64()), pa.list_(pa.float32(), 2)),
+        ([{"x": 1.5}, None], pa.struct({"x": pa.float64()}), pa.struct({"x": pa.float16()})),
+        ([[("a", 1.5)], None], pa.map_(pa.string(), pa.float64()), pa.map_(pa.string(), pa.float32())),
+        ([1.5, None], pa.float64(), pa.dictionary(pa.int32(), pa.float32())),
+        ([2048, None], pa.int32(), pa.float16()),
+        ([None], pa.null(), pa.list_(pa.float32())),
     ],
 )
 def test_casts_that_keep_every_value(values: list[object], found: pa.DataType, kind: pa.DataType) -> None:
@@ -49,6 +56,9 @@ def test_not_a_number_may_be_narrowed() -> None:
     made = taken([math.nan, 1.5, None], pa.float64(), pa.float32())
     assert math.isnan(made[0])  # type: ignore[arg-type]
     assert made[1:] == [1.5, None]
+    (inside,) = taken([[math.nan, 1.5, None]], pa.list_(pa.float64()), pa.list_(pa.float32()))
+    assert math.isnan(inside[0])  # type: ignore[index]
+    assert inside[1:] == [1.5, None]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,19 @@ def test_not_a_number_may_be_narrowed() -> None:
         ([2**53 + 1], pa.int64(), pa.float64()),
         ([1.5], pa.float64(), pa.int64()),
         ([0.1], pa.float64(), pa.float32()),
+        ([1e300], pa.float64(), pa.float32()),
+        ([65505.0], pa.float64(), pa.float16()),
+        ([2049], pa.int32(), pa.float16()),
+        ([[1.5, 0.1]], pa.list_(pa.float64()), pa.list_(pa.float32())),
+        ([None, [0.1, 1.5]], pa.list_(pa.float64()), pa.list_(pa.float32(), 2)),
+        ([[[0.1]]], pa.list_(pa.list_(pa.float64())), pa.large_list(pa.list_(pa.float32()))),
+        ([[2049]], pa.list_(pa.int64()), pa.list_(pa.float16())),
+        ([{"x": 0.1}], pa.struct({"x": pa.float64()}), pa.struct({"x": pa.float32()})),
+        ([[{"x": 0.1}]], pa.list_(pa.struct({"x": pa.float64()})), pa.list_(pa.struct({"x": pa.float32()}))),
+        ([[("a", 0.1)]], pa.map_(pa.string(), pa.float64()), pa.map_(pa.string(), pa.float32())),
+        ([[(0.1, "a")]], pa.map_(pa.float64(), pa.string()), pa.map_(pa.float32(), pa.string())),
+        ([0.1], pa.dictionary(pa.int32(), pa.float64()), pa.float32()),
+        ([0.1], pa.float64(), pa.dictionary(pa.int32(), pa.float32())),
         (["1"], pa.string(), pa.int64()),
         ([1], pa.int64(), pa.string()),
         ([True], pa.bool_(), pa.int8()),
@@ -100,3 +123,14 @@ def test_a_result_without_rows_needs_the_columns_too() -> None:
         conformed(pa.table({}), pa.schema({"a": pa.int8()}))
     empty = pa.table({"a": pa.array([], pa.null())})
     assert conformed(empty, pa.schema({"a": pa.int8()})).num_rows == 0
+
+
+def test_a_value_that_would_be_rounded_is_shown() -> None:
+    with pytest.raises(Differs, match=r": 0\.1 would become 0\.10000000149011612$"):
+        taken([[1.5], [None, 0.1]], pa.list_(pa.float64()), pa.list_(pa.float32()))
+
+
+def test_fields_are_compared_by_name() -> None:
+    found = pa.struct({"x": pa.float64(), "y": pa.float64()})
+    kind = pa.struct({"y": pa.float32(), "x": pa.float64()})
+    assert taken([{"x": 0.1, "y": 1.5}], found, kind) == [{"y": 1.5, "x": 0.1}]
