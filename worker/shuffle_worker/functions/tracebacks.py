@@ -17,7 +17,8 @@ from shuffle_worker.functions.sources import Place
 
 MOST_FRAMES = 10
 MOST_TEXT = 400
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with frames' own text
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - frames have text
+"""The package's folder, this very one: a user may have a folder of the same name."""
 _LIBRARIES = sorted(
     {sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}, key=len
 )
