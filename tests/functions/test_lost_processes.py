@@ -13,7 +13,7 @@ import pytest
 from tests.functions.users import MIB, called, calling, module
 
 from shuffle_worker.functions.host import Host, Trouble
-from shuffle_worker.functions.process import cpu_of_all
+from shuffle_worker.functions.process import Process, cpu_of_all
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +255,31 @@ def test_its_processor_time_is_known_while_it_lives_and_after(tmp_path: Path) ->
     assert cpu_of_all() == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - ended.ru_utime - ended.ru_stime >= 0.95
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("broken", ["subprocess.Popen", "mmap.mmap", "os.ftruncate", "threading.Thread.start"])
+def test_one_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    Process("warm:up").end()  # the thread that starts them is there from here on
+    before = open_files()
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError("no more of it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, fails)
+        with pytest.raises(OSError, match="no more of it"):
+            Process("not:there")
+    assert open_files() == before
+
+
+def test_one_that_was_ended_leaves_nothing_open() -> None:
+    Process("warm:up").end()
+    before = open_files()
+    process = Process("not:there")
+    process.end()
+    process._output.ended()
+    assert open_files() == before

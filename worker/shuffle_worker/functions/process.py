@@ -20,6 +20,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 from shuffle_worker.functions.limits import PROGRESS, memory_of
 
@@ -55,7 +56,7 @@ def _cpu_of(pid: int) -> float:
 class Output:
     """What a process prints, line by line to the log. Its last lines are kept to say why it ended."""
 
-    def __init__(self, pipe: int, function: str) -> None:
+    def __init__(self, pipe: TextIO, function: str) -> None:
         self.tail: deque[str] = deque(maxlen=KEPT_LINES)
         self._function = function
         self._thread = threading.Thread(target=self._drain, args=(pipe,), name="function-output", daemon=True)
@@ -65,9 +66,9 @@ class Output:
         """Wait for its last words; a process of its own that the function left may hold the pipe open longer."""
         self._thread.join(timeout=0.5)
 
-    def _drain(self, pipe: int) -> None:
+    def _drain(self, pipe: TextIO) -> None:
         lines = 0
-        with open(pipe, encoding="utf-8", errors="replace") as file:
+        with pipe as file:
             while line := file.readline(MOST_LINE):
                 text = line.rstrip()
                 self.tail.append(text)
@@ -82,36 +83,37 @@ class Process:
     """One that lives until `end`. socket: the worker's end, which does not block."""
 
     def __init__(self, function: str) -> None:
-        mine, its = socket.socketpair()
-        page, self._faults = os.memfd_create("progress"), os.memfd_create("faults")
-        os.ftruncate(page, mmap.PAGESIZE)
-        reading, writing = os.pipe()
-        try:
+        with contextlib.ExitStack() as mine, contextlib.ExitStack() as its:
+            self.socket, far = socket.socketpair()
+            mine.callback(self.socket.close)
+            its.callback(far.close)
+            page = os.memfd_create("progress")
+            its.callback(os.close, page)
+            self._faults = os.memfd_create("faults")
+            mine.callback(os.close, self._faults)
+            reading, writing = os.pipe()
+            its.callback(os.close, writing)
+            file = mine.enter_context(os.fdopen(reading, encoding="utf-8", errors="replace"))
+            os.ftruncate(page, mmap.PAGESIZE)
+            self._page = mmap.mmap(page, mmap.PAGESIZE)
+            mine.callback(self._page.close)
             self._process: subprocess.Popen[bytes] = _spawner.submit(
                 subprocess.Popen,
                 [sys.executable, "-P", "-m", "shuffle_worker.functions.child"]
-                + [str(number) for number in (its.fileno(), page, self._faults, os.getpid())],
+                + [str(number) for number in (far.fileno(), page, self._faults, os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
-                pass_fds=(its.fileno(), page, self._faults),
+                pass_fds=(far.fileno(), page, self._faults),
                 env=_environment(),
                 start_new_session=True,
             ).result()
-            self._page = mmap.mmap(page, mmap.PAGESIZE)
-        except BaseException:
-            os.close(reading)
-            mine.close()
-            raise
-        finally:
-            its.close()
-            os.close(page)
-            os.close(writing)
-        with _changing:
-            _living.add(self._process.pid)
-        mine.setblocking(False)
-        self.socket = mine
-        self._output = Output(reading, function)
+            with _changing:
+                _living.add(self._process.pid)
+            mine.callback(self._kill)
+            self.socket.setblocking(False)
+            self._output = Output(file, function)
+            mine.pop_all()  # what is left open is closed by `end`, and the pipe by its reader
 
     @property
     def pid(self) -> int:
