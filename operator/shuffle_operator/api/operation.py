@@ -18,6 +18,7 @@ from shuffle_operator.api.types import (
     UniqueColumns,
     byte_quantity,
 )
+from shuffle_worker.plan.names import first_twice
 
 Keys = Annotated[UniqueColumns, Field(min_length=1, max_length=64)]
 
@@ -48,10 +49,9 @@ class SortKey(ApiModel):
 
 
 def _columns_once(keys: list[SortKey]) -> list[SortKey]:
-    names = [key.column for key in keys]
-    for name in names:
-        if names.count(name) > 1:
-            raise PydanticCustomError("repeated", '"{name}" is a key more than once; keep the first', {"name": name})
+    twice = first_twice([key.column for key in keys])
+    if twice is not None:
+        raise PydanticCustomError("repeated", '"{name}" is a key more than once; keep the first', {"name": twice})
     return keys
 
 

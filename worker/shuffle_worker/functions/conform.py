@@ -10,6 +10,7 @@ Called in `child.py`; nothing here imports pandas.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -59,16 +60,15 @@ def conformed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     if table.schema.equals(wanted):
         return table
     names = table.schema.names
-    problems = [f"{name!r} is missing" for name in wanted.names if name not in names]
+    times, expected = Counter(names), frozenset(wanted.names)
+    problems = [f"{name!r} is missing" for name in wanted.names if name not in times]
     problems += [
-        f"{name!r} ({table.schema.types[at]}) is not expected"
-        for at, name in enumerate(names)
-        if name not in wanted.names
+        f"{name!r} ({table.schema.types[at]}) is not expected" for at, name in enumerate(names) if name not in expected
     ]
-    problems += [f"{name!r} is there more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
+    problems += [f"{name!r} is there more than once" for name, count in times.items() if count > 1]
     columns: list[Any] = []
     for field in wanted:
-        if names.count(field.name) != 1:
+        if times[field.name] != 1:
             continue
         column = table.column(field.name)
         try:

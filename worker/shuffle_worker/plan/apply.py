@@ -29,6 +29,7 @@ from shuffle_worker.plan import sizing
 from shuffle_worker.plan.arrow import parts
 from shuffle_worker.plan.calls import Calls, Timed, calls_of_groups, calls_of_partitions
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
+from shuffle_worker.plan.names import first_twice
 from shuffle_worker.plan.planned import Columns, Size
 from shuffle_worker.plan.planning import Planning
 from shuffle_worker.plan.probe import few_values, guessed_bytes, sample_rows
@@ -233,9 +234,9 @@ def _common(schemas: Sequence[pa.Schema], function: str) -> pa.Schema:
     """The columns of all results, in the order of the first. A column of nulls gets the type that it has elsewhere, and
     numbers the wider of their types."""
     first = schemas[0]
-    for name in first.names:
-        if first.names.count(name) > 1:
-            raise InvalidSpec(f"{FIELD}: {function} returned a table in which {name!r} is there more than once")
+    twice = first_twice(first.names)
+    if twice is not None:
+        raise InvalidSpec(f"{FIELD}: {function} returned a table in which {twice!r} is there more than once")
     for other in schemas[1:]:
         if set(other.names) != set(first.names):
             differing = sorted(set(other.names) ^ set(first.names))

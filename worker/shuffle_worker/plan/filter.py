@@ -9,7 +9,7 @@ Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -47,13 +47,11 @@ class Filter:
         assert isinstance(found, pa.BooleanArray)
         return found
 
-    def may_match(
-        self, ranges: Mapping[str, ColumnRange], hive: Mapping[str, str | None], names: Sequence[str]
-    ) -> bool:
-        """Whether some row of a row group may pass, by its statistics; names: the columns that its file has."""
+    def may_match(self, ranges: Mapping[str, ColumnRange], hive: Mapping[str, str | None], file: pa.Schema) -> bool:
+        """Whether some row of a row group may pass, by its statistics; file: the columns that its file has."""
         known = dict(ranges)
         for name in self.columns:
-            if name in names:
+            if file.get_field_index(name) >= 0:
                 continue
             known[name] = self._constant_range(name, hive.get(name))
         return self._expression.outcomes(known).true

@@ -17,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError
+from shuffle_worker.plan.arrow import Field
 from shuffle_worker.storage import urls
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -74,23 +75,22 @@ def unescaped(text: str) -> str:
         return text
 
 
-def with_columns(schema: pa.Schema, files: Sequence[Spelled], declared: pa.Schema | None = None) -> pa.Schema:
-    """The schema of the files with the columns of their folders behind it. declared: types that the job says. Raises
-    DataError where the names of folders differ in case only."""
+def columns_of(names: Iterable[str], files: Sequence[Spelled], declared: pa.Schema) -> list[Field]:
+    """The columns of the files' folders that are not in the files themselves. names: of those that are. declared: types
+    that the job says. Raises DataError where the names of folders differ in case only."""
     values: dict[str, list[str | None]] = {}
     for file in files:
         for name, value in file.values.items():
             values.setdefault(name, []).append(value)
     _check_case(files, values)
+    for name in names:
+        values.pop(name, None)
+    columns: list[Field] = []
     for name, found in values.items():
-        if schema.get_field_index(name) >= 0:
-            continue
         known = [value for value in found if value is not None]
-        kind = type_of(known)
-        if declared is not None and declared.get_field_index(name) >= 0:
-            kind = declared.field(name).type
-        schema = schema.append(pa.field(name, kind, nullable=len(known) < len(files)))
-    return schema
+        kind = declared.field(name).type if declared.get_field_index(name) >= 0 else type_of(known)
+        columns.append(pa.field(name, kind, nullable=len(known) < len(files)))
+    return columns
 
 
 def notes(names: Sequence[str], files: Sequence[Spelled], above: Mapping[str, str]) -> list[str]:

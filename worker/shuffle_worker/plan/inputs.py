@@ -21,7 +21,7 @@ from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.hive import Spelled
 from shuffle_worker.plan.kinds import is_carried
 from shuffle_worker.plan.listing import Listed, list_files, literal_paths
-from shuffle_worker.plan.names import check_column
+from shuffle_worker.plan.names import check_column, first_twice
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.plan.text_types import cut_short, plain, text_field
 from shuffle_worker.plan.unify import unify
@@ -153,28 +153,33 @@ def read_inputs(
             files += list(pool.map(lambda one: footer(one, first), listed[1:]))
     schema = unify(((file.schema, file.info.path) for file in files if file.info.size), **_rules(opening))
     spelled = [Spelled(file.info.path, file.hive) for file in files]
-    whole = hive.with_columns(schema, spelled, opening.declared)
-    if not whole.names:
+    folders = hive.columns_of(schema.names, spelled, opening.declared)
+    names = [*schema.names, *(column.name for column in folders)]
+    if not names:
         raise DataError(f"{files[0].info.path}: has no columns, and the input has no file that has any")
     for at, name in enumerate(opening.declared.names):
-        check_column(name, whole.names, f"inputs[{index}].schema[{at}].name")
+        check_column(name, names, f"inputs[{index}].schema[{at}].name")
     notes = _lacking(schema, files) + hive.notes(schema.names, spelled, listing.above)[:MOST_NOTES]
     if opening.format in TEXT:
         notes += [*_without_rows(files), *cut_short(schema)][:MOST_NOTES]
-        whole = hive.with_columns(plain(schema), spelled, opening.declared)
+        schema = plain(schema)
     else:
         schema, said = metadata.agreed(schema, ((file.schema, file.info.path) for file in files), selected)
-        whole = hive.with_columns(schema, spelled, opening.declared)
         notes += said[:MOST_NOTES]
+    whole = schema_of([*schema, *folders], schema.metadata)
     return InputFiles(files, whole, opening, notes, listing.literal)
 
 
 def _lacking(schema: pa.Schema, files: Sequence[Found]) -> list[str]:
     """Columns that some files do not have, and that are null there."""
+    schemas = {id(file.schema): file.schema for file in files}  # thousands of files share one
     notes: list[str] = []
     for name in schema.names:
-        without = [file for file in files if file.schema.get_field_index(name) < 0 and name not in file.hive]
-        if without and len(notes) < MOST_NOTES:
+        short = {key for key, one in schemas.items() if one.get_field_index(name) < 0}
+        without = [file for file in files if id(file.schema) in short and name not in file.hive] if short else []
+        if len(notes) == MOST_NOTES:
+            break
+        if without:
             notes.append(
                 f"column {name!r} is not in {len(without):,} of {len(files):,} files ({without[0].info.path}, ...): "
                 "it is null there"
@@ -200,11 +205,14 @@ def select(schema: pa.Schema, columns: Sequence[str] | None, index: int = 0) -> 
         raise InvalidSpec(
             f"inputs[{index}].columns: is empty; name the columns to keep, or leave the field out to keep all"
         )
-    twice = next((name for name in columns if list(columns).count(name) > 1), None)
+    twice = first_twice(columns)
     if twice is not None:
         raise InvalidSpec(f"inputs[{index}].columns: {twice!r} is named twice")
+    names = schema.names
+    known = frozenset(names)
     for at, name in enumerate(columns):
-        check_column(name, schema.names, f"inputs[{index}].columns[{at}]")
+        if name not in known:
+            check_column(name, names, f"inputs[{index}].columns[{at}]")
     return schema_of([schema.field(name) for name in columns], schema.metadata)
 
 

@@ -21,6 +21,7 @@ from shuffle_worker.plan.aligned import Aligned, aligned
 from shuffle_worker.plan.arrow import Field, schema_of
 from shuffle_worker.plan.join_units import check_holds
 from shuffle_worker.plan.keys import Key, check_sort_within, refuse_twice
+from shuffle_worker.plan.names import first_twice
 from shuffle_worker.plan.planned import Columns, Planned, Size
 from shuffle_worker.plan.planning import Planning
 from shuffle_worker.plan.record import Hot, Plan
@@ -94,8 +95,7 @@ def output_columns(join: Join, left: pa.Schema, right: pa.Schema) -> list[Output
             name = field.name + (join.suffixes[1] if field.name in shared else "")
             nullable = field.nullable or join.how in LEFT_KEPT
             columns.append(OutputColumn(field.with_name(name).with_nullable(nullable), "right", right=field.name))
-    names = [column.field.name for column in columns]
-    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    twice = first_twice([column.field.name for column in columns])
     if twice is not None:
         raise InvalidSpec(
             f"operation.join.suffixes: {join.suffixes[0]!r} and {join.suffixes[1]!r} would give two columns of the "

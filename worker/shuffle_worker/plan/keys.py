@@ -10,7 +10,7 @@ import pyarrow as pa
 from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import can_hash
 from shuffle_worker.partitioning.order import can_order
-from shuffle_worker.plan.names import check_column
+from shuffle_worker.plan.names import check_column, first_twice
 from shuffle_worker.protocol.messages import Job
 
 
@@ -50,6 +50,6 @@ def check_sort_within(job: Job, output: pa.Schema, found: pa.Schema | None = Non
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:
-    twice = next((name for name in names if list(names).count(name) > 1), None)
+    twice = first_twice(names)
     if twice is not None:
         raise InvalidSpec(f"{where}: {twice!r} is named twice")

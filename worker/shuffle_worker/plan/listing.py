@@ -50,7 +50,8 @@ def list_files(source: Input, storage: Storage, index: int = 0) -> Listing:
         if not survey.single:
             _check_tables(path, survey)
             folders.setdefault(survey.folder, path)
-        if survey.single or all(_is_in(info.path, urls.canonical(path)) for info in survey.files):
+        place = urls.canonical(path)
+        if survey.single or all(_is_in(info.path, place) for info in survey.files):
             literal.add(path)
         root = base or hive.root_of(survey.folder)
         if not base:

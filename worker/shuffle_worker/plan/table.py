@@ -53,8 +53,8 @@ def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Calls 
     if kept.names != found.schema.names:
         kept, said = metadata.narrowed(kept)
         found = found._replace(notes=[*found.notes, *said])
-    read = kept.names if needed is None else needed
-    check_carried([field for field in found.schema if field.name in (*read, *filtered)], found.files, index)
+    carried = frozenset([*(kept.names if needed is None else needed), *filtered])
+    check_carried([field for field in found.schema if field.name in carried], found.files, index)
     return FoundTable(index, source, storage, found, kept, filtered)
 
 
@@ -78,7 +78,8 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> Planned:
     schema = one.kept
     needed = operation.needed(one.number)
     if needed is not None:
-        schema = schema_of([field for field in schema if field.name in needed], schema.metadata)
+        used = frozenset(needed)
+        schema = schema_of([field for field in schema if field.name in used], schema.metadata)
     extra = pa.schema([one.found.schema.field(name) for name in one.filtered if schema.get_field_index(name) < 0])
     files = one.found.files
     groups = kept_groups(files, where)
@@ -113,7 +114,7 @@ def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:
     first = 0
     for at, file in enumerate(files):
         for number, group in enumerate(file.groups):
-            if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema.names)):
+            if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema)):
                 out.append(GroupOf(at, number, first))
             first += group.positions
     return out

@@ -26,6 +26,7 @@ from shuffle_worker.plan.arrow import (
     timestamp,
 )
 from shuffle_worker.plan.kinds import values_of
+from shuffle_worker.plan.names import check_once
 from shuffle_worker.plan.zones import same_zone
 
 _SIGNED = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
@@ -59,7 +60,7 @@ def unify(schemas: Iterable[tuple[pa.Schema, str]], common: Common | None = None
             metadata = schema.metadata
         if last is not None and schema.equals(last, check_metadata=noted):
             continue  # the common case: thousands of files with one schema
-        _refuse_duplicates(schema, file)
+        check_once(schema.names, file)
         for field in schema:
             known = fields.get(field.name)
             if known is None:
@@ -87,13 +88,6 @@ def _unify_column(known: Field, field: Field, origin: dict[str, str], file: str,
     if found.type != known.type:
         origin[field.name] = file if found.type == field.type else f"{origin[field.name]} (with {file})"
     return found
-
-
-def _refuse_duplicates(schema: pa.Schema, file: str) -> None:
-    if len(set(schema.names)) == len(schema.names):
-        return
-    twice = next(name for name in schema.names if schema.names.count(name) > 1)
-    raise DataError(f"{file}: two columns are called {twice!r}; rename one of them")
 
 
 def common_field(left: Field, right: Field) -> Field:

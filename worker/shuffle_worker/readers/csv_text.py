@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from shuffle_worker.plan.arrow import Array, Field, call, scalar
+from shuffle_worker.plan.names import first_twice
 from shuffle_worker.plan.text_types import field_of
 from shuffle_worker.protocol.messages import Csv
 from shuffle_worker.readers.forms import Unfit, infer, typed
@@ -62,8 +63,8 @@ class CsvText:
         if b"\0" in first:
             raise Fault(at, f"the header has NUL bytes, so this is no text: {_shown(first)}")
         names = self._values(first)
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+        twice = first_twice(names)
+        if twice is not None:
             raise Fault(at, f"two columns are called {twice!r}; rename one of them")
         return at + len(first), names
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from shuffle_worker.errors import DataError, JobError
 from shuffle_worker.plan.kinds import holds
+from shuffle_worker.plan.names import check_once
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.readers.source import STREAM_SPAN, bad_columns, sliced, unreadable
 from shuffle_worker.storage.base import Info, Storage
@@ -62,9 +63,7 @@ class FeatherSource:
             self.close()
             raise self._damaged(error, "its footer") from error
         self.counted = not self._streamed
-        twice = next((name for name in self.schema.names if self.schema.names.count(name) > 1), None)
-        if twice is not None:
-            raise DataError(f"{self.path}: two columns are called {twice!r}; rename one of them")
+        check_once(self.schema.names, self.path)
 
     def __enter__(self) -> Self:
         return self

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from shuffle_worker.plan.arrow import Array, Field
+from shuffle_worker.plan.names import first_twice
 from shuffle_worker.readers.csv_text import SHOWN, misfit
 from shuffle_worker.readers.forms import DIGITS, Unfit
 from shuffle_worker.readers.json_columns import bare_numbers, brought, found_field, holds_text, parsed_as
@@ -363,8 +364,7 @@ def _no_object(line: bytes) -> str:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    names = [name for name, _ in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_twice([name for name, _ in pairs])
     if twice is not None:
         raise ValueError(f"{twice!r} is in the object twice")
     return dict(pairs)

@@ -19,6 +19,7 @@ import pyarrow.orc as po
 
 from shuffle_worker.errors import DataError, JobError
 from shuffle_worker.plan.kinds import holds
+from shuffle_worker.plan.names import check_once
 from shuffle_worker.plan.statistics import ColumnRange
 from shuffle_worker.readers.source import bad_columns, sliced, unreadable
 from shuffle_worker.storage.base import Info, Storage
@@ -65,9 +66,7 @@ class OrcSource:
         self._stripes = int(self._file.nstripes)
         self._streamed = self._stripes > 0 and self._size / self._stripes > MOST_STRIPE
         self.counted = self.groups <= 1
-        twice = next((name for name in self.schema.names if self.schema.names.count(name) > 1), None)
-        if twice is not None:
-            raise DataError(f"{self.path}: two columns are called {twice!r}; rename one of them")
+        check_once(self.schema.names, self.path)
 
     def __enter__(self) -> Self:
         return self
