@@ -34,7 +34,7 @@ import pyarrow as pa
 import xxhash
 
 from shuffle_worker.partitioning.columns import U64, Array, Bytes, bits, plain, rows_of_bytes, valid, values, view, word
-from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.arrow import NANOS, parts
 from shuffle_worker.plan.kinds import compares_as_stored, is_extension
 
 NAME = "shuffle-hash/1"
@@ -49,7 +49,6 @@ SHORT = 64
 _BLOCK = 8192
 """Rows hashed at once: arrays of 64 KiB stay in the cache, and below the size that the C library maps afresh."""
 _MASK = (1 << 64) - 1
-_NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
 def can_hash(kind: pa.DataType) -> bool:
@@ -192,7 +191,7 @@ def _integer_words(array: Array) -> U64:
         return days.view(np.uint64)
     width = np.int32 if t.is_time32(kind) else np.int64
     words: U64 = values(array, width).astype(np.int64).view(np.uint64)
-    factor = _NANOS[kind.unit]
+    factor = NANOS[kind.unit]
     if factor != 1:
         words *= np.uint64(factor)
     return words

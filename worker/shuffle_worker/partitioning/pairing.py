@@ -18,12 +18,10 @@ import pyarrow as pa
 
 from shuffle_worker.partitioning.columns import U64, Array, bits, plain, valid, values, view
 from shuffle_worker.partitioning.hash import is_bytes
-from shuffle_worker.plan.arrow import parts
+from shuffle_worker.plan.arrow import NANOS, parts
 from shuffle_worker.plan.kinds import is_extension, values_of
 
 _NAN = np.uint64(0x7FF8000000000000)
-_UNITS = ("s", "ms", "us", "ns")
-_IN_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class Pairing(NamedTuple):
@@ -128,7 +126,7 @@ def _times(left: pa.DataType, right: pa.DataType) -> Pairing | None:
         return None
     if left.unit == right.unit:
         return Pairing((None, None), _integer_words, left)
-    finer = left if _UNITS.index(left.unit) > _UNITS.index(right.unit) else right
+    finer = left if NANOS[left.unit] < NANOS[right.unit] else right
     common = pa.timestamp(finer.unit, left.tz) if t.is_timestamp(left) else finer
     return Pairing((None, None), _time_words, common)
 
@@ -231,10 +229,11 @@ def _time_words(array: Array) -> list[U64]:
     """Seconds and nanoseconds."""
     if pa.types.is_null(array.type):
         return _nothing(array) * 2
-    each = _IN_SECOND[array.type.unit]
+    nanos = NANOS[array.type.unit]
+    each = NANOS["s"] // nanos
     counts = _signed(array)
     seconds = counts // each
-    return [seconds.view(np.uint64), ((counts - seconds * each) * (1_000_000_000 // each)).view(np.uint64)]
+    return [seconds.view(np.uint64), ((counts - seconds * each) * nanos).view(np.uint64)]
 
 
 def _day_words(array: Array) -> list[U64]:

@@ -6,6 +6,7 @@ Used by everything in `plan` and `readers` that handles columns of whatever type
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ Values = Array | Scalar
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+"""Of each unit of time."""
+
 _pa: Any = pa
 _pc: Any = pc
 
@@ -36,6 +40,11 @@ def call(function: str, *arguments: object, **options: object) -> Any:
 def parts(of: object) -> Any:
     """A type, an array or its class with what only that class has: value_type, values, offsets, from_arrays, ..."""
     return of
+
+
+def finest(units: Iterable[str]) -> str:
+    """Of units of time."""
+    return min(units, key=NANOS.__getitem__)
 
 
 def timestamp(unit: str, zone: str | None = None) -> pa.DataType:

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError, InvalidSpec
-from shuffle_worker.plan.arrow import Array, Field
+from shuffle_worker.plan.arrow import NANOS, Array, Field
 from shuffle_worker.plan.convert import convert
 from shuffle_worker.plan.planned import Planned
-from shuffle_worker.plan.statistics import NANOS
 from shuffle_worker.storage.failures import said
 
 CURE = (

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Scalar, call, scalar, time_of_day, timestamp
+from shuffle_worker.plan.arrow import NANOS, Scalar, call, finest, scalar, time_of_day, timestamp
 
 _OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?")
 _FRACTION = re.compile(r"\.(\d+)")
-STEPS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-"""The nanoseconds of a unit."""
-
 _NAME = "write it as 2026-01-31 or 2026-01-31 12:00:00.000, with an offset such as +02:00 or Z if need be"
+
+
+T = TypeVar("T")
+_Reader = Callable[[str, pa.DataType], T]
 
 
 class NotThatType(ValueError):
@@ -49,14 +51,25 @@ def cast_literal(value: Decimal, kind: pa.DataType | None) -> Scalar:
 def as_time(text: str, kind: pa.DataType) -> Scalar:
     """Text as a date, time of day or timestamp that compares with `kind`: of its own unit, or a finer one where the
     text says more than the unit holds. Without an offset it is in the zone of `kind`."""
-    text = text.strip()
+    return _read(text, kind, _date, _time_of_day, _timestamp)
+
+
+def as_nanos(text: str, kind: pa.DataType) -> int:
+    """The same as a number of nanoseconds since the epoch (of a time of day: since midnight), which may be more than
+    any type holds."""
+    return _read(text, kind, _nanos, _nanos_of_day, _nanos)
+
+
+def _read(text: str, kind: pa.DataType, date: _Reader[T], time: _Reader[T], moment: _Reader[T]) -> T:
+    """By the reader for such a type. Raises NotThatType."""
+    text, types = text.strip(), pa.types
     try:
-        if pa.types.is_date(kind):
-            return _date(text, kind)
-        if pa.types.is_time(kind):
-            return _time_of_day(text, kind)
-        if pa.types.is_timestamp(kind):
-            return _timestamp(text, kind)
+        if types.is_date(kind):
+            return date(text, kind)
+        if types.is_time(kind):
+            return time(text, kind)
+        if types.is_timestamp(kind):
+            return moment(text, kind)
     except NotThatType:
         raise
     except (pa.ArrowException, ValueError):
@@ -70,27 +83,15 @@ def _time_of_day(text: str, kind: Any) -> Scalar:
     if found is None or int(found[1]) > 23 or int(found[2]) > 59 or int(found[3] or 0) > 59:
         raise NotThatType("write it as 09:30:00 or 09:30:00.000")
     seconds = (int(found[1]) * 60 + int(found[2])) * 60 + int(found[3] or 0)
-    moment = seconds * 10**9 + int((found[4] or "").ljust(9, "0"))
-    unit = next(unit for unit, size in STEPS.items() if size <= STEPS[kind.unit] and moment % size == 0)
-    count = scalar(moment // STEPS[unit], pa.int32() if unit in ("s", "ms") else pa.int64())
+    moment = seconds * NANOS["s"] + int((found[4] or "").ljust(9, "0"))
+    unit = next(unit for unit, size in NANOS.items() if size <= NANOS[kind.unit] and moment % size == 0)
+    count = scalar(moment // NANOS[unit], pa.int32() if unit in ("s", "ms") else pa.int64())
     return count.cast(time_of_day(unit))
 
 
-def as_nanos(text: str, kind: pa.DataType) -> int:
-    """The same as a number of nanoseconds since the epoch (of a time of day: since midnight), which may be more than
-    any type holds."""
-    text = text.strip()
-    try:
-        if pa.types.is_time(kind):
-            clock = _time_of_day(text, pa.time64("ns"))
-            return whole(clock) * STEPS[clock.type.unit]
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            return _nanos(text, kind)
-    except NotThatType:
-        raise
-    except (pa.ArrowException, ValueError):
-        raise NotThatType(_NAME) from None
-    raise NotThatType(f"a {kind} cannot be written as text")
+def _nanos_of_day(text: str, kind: pa.DataType) -> int:  # noqa: ARG001
+    clock = _time_of_day(text, pa.time64("ns"))
+    return whole(clock) * NANOS[clock.type.unit]
 
 
 def _nanos(text: str, kind: pa.DataType) -> int:
@@ -124,9 +125,8 @@ def _timestamp(text: str, kind: Any) -> Scalar:
     digits = len(fraction.group(1).rstrip("0")) if fraction else 0
     if digits > 9:
         raise ValueError(text)
-    finest = "s" if digits == 0 else "ms" if digits <= 3 else "us" if digits <= 6 else "ns"
-    units = ("s", "ms", "us", "ns")
-    unit = max(kind.unit, finest, key=units.index)
+    told = "s" if digits == 0 else "ms" if digits <= 3 else "us" if digits <= 6 else "ns"
+    unit = finest([kind.unit, told])
     # an offset only counts behind a time of day: 2026-01-31 ends in what looks like one
     offset = _OFFSET.search(text) if ":" in text or text[-1:] in "zZ" else None
     if offset is None:

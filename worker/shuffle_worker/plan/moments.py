@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Scalar, Values, call, scalar
+from shuffle_worker.plan.arrow import NANOS, Scalar, Values, call, scalar
 from shuffle_worker.plan.expression import COMPARE, FLIPPED, Call, Compare, Constant, Expression, Known
 from shuffle_worker.plan.literals import in_zone, whole
-from shuffle_worker.plan.statistics import NANOS
 
 DAY = 86_400 * NANOS["s"]
 

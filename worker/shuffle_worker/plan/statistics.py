@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shuffle_worker.plan.arrow import Scalar
+from shuffle_worker.plan.arrow import NANOS, Scalar
 
 Comparable = int | float | str | bool
 
-NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _PARQUET_UNITS = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 
 

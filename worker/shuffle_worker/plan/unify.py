@@ -18,6 +18,7 @@ from shuffle_worker.plan.arrow import (
     Field,
     dictionary,
     duration,
+    finest,
     fixed_size_list,
     map_of,
     parts,
@@ -31,7 +32,6 @@ from shuffle_worker.plan.zones import same_zone
 
 _SIGNED = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _UNSIGNED = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
-_UNITS = ("s", "ms", "us", "ns")
 
 
 class Conflict(Exception):
@@ -199,7 +199,7 @@ def _times(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
 
 
 def _finest(*units: str) -> str:
-    return max(units, key=_UNITS.index)
+    return finest(units)
 
 
 def _lists(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from shuffle_worker.errors import DataError
-from shuffle_worker.plan.arrow import Array, Scalar, children, parts
-from shuffle_worker.plan.kinds import is_text
+from shuffle_worker.plan.arrow import Array, Scalar, parts
+from shuffle_worker.plan.kinds import holds, is_text
 
 
 def told_text(value: Scalar) -> str:
@@ -41,10 +41,6 @@ def _is_utf8(column: Array) -> bool:
         return all(_is_utf8(of.field(at)) for at in range(kind.num_fields))
     if pa.types.is_map(kind):
         return _is_utf8(of.keys) and _is_utf8(of.items)
-    if pa.types.is_nested(kind) and any(_holds_text(field.type) for field in children(kind)):
+    if pa.types.is_nested(kind) and holds(kind, is_text):
         return _is_utf8(of.values)
     return True
-
-
-def _holds_text(kind: pa.DataType) -> bool:
-    return is_text(kind) or (pa.types.is_nested(kind) and any(_holds_text(field.type) for field in children(kind)))

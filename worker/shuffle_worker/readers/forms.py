@@ -11,6 +11,7 @@ docs/formats.md has the table. A column at a time. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
@@ -162,17 +163,29 @@ def _typed(text: Array, kind: pa.DataType, declared: bool) -> Array:
         return _times_of_day(_trimmed(text) if declared else text, kind)
     if types.is_null(kind):
         return _nulls(text)
+    return _parsed(text, kind, declared, _trimmed)[1]
+
+
+def _parsed(text: Array, kind: pa.DataType, declared: bool, cleaned: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """The values, behind the text that they are of: cleaned where a declared type does not take it as it is."""
     try:
-        return text.cast(kind)
+        return text, text.cast(kind)
     except pa.ArrowInvalid:
         if not declared:
             raise
-        return _trimmed(text).cast(kind)
+        text = cleaned(text)
+        return text, text.cast(kind)
+
+
+def _check_none(rows: I64) -> None:
+    """Raises Unfit for the first of some rows."""
+    if len(rows):
+        raise Unfit(int(rows[0]))
 
 
 def _nulls(text: Array) -> Array:
     if text.null_count < len(text):
-        raise Unfit(int(np.flatnonzero(_Chars(text).valid)[0]))
+        _check_none(np.flatnonzero(_Chars(text).valid))
     return nulls(len(text), pa.null())
 
 
@@ -180,35 +193,23 @@ def _flags(text: Array, declared: bool) -> Array:
     if declared:
         return _trimmed(text).cast(pa.bool_())
     values = text.cast(pa.bool_())
-    digit = np.flatnonzero(_Chars(text).lengths == 1)  # Arrow takes 1 and 0 too
-    if len(digit):
-        raise Unfit(int(digit[0]))
+    _check_none(np.flatnonzero(_Chars(text).lengths == 1))  # Arrow takes 1 and 0 too
     return values
 
 
 def _times_of_day(text: Array, kind: pa.DataType) -> Array:
     """Arrow reads them from text only as a part of a day."""
     lengths = _Chars(text).lengths
-    short = np.flatnonzero((lengths > 0) & (lengths < len("00:00")))
-    if len(short):
-        raise Unfit(int(short[0]))
+    _check_none(np.flatnonzero((lengths > 0) & (lengths < len("00:00"))))
     day = call("binary_join_element_wise", scalar("1970-01-01T", pa.string()), text, scalar("", pa.string()))
     times: Array = day.cast(timestamp(parts(kind).unit)).cast(kind)
     return times
 
 
 def _whole(text: Array, kind: pa.DataType, declared: bool) -> Array:
-    try:
-        values = text.cast(kind)
-    except pa.ArrowInvalid:
-        if not declared:
-            raise
-        text = _without_plus(_trimmed(text))
-        values = text.cast(kind)
+    text, values = _parsed(text, kind, declared, lambda text: _without_plus(_trimmed(text)))
     chars = _Chars(text)
-    wrong = chars.hexadecimal() if declared else chars.zero_led(whole=True)
-    if len(wrong):
-        raise Unfit(int(wrong[0]))
+    _check_none(chars.hexadecimal() if declared else chars.zero_led(whole=True))
     return values
 
 
@@ -226,17 +227,9 @@ def _found_decimals(text: Array, kind: pa.DataType) -> Array:
 
 
 def _fractions(text: Array, kind: pa.DataType, declared: bool) -> Array:
-    try:
-        values = text.cast(kind)
-    except pa.ArrowInvalid:
-        if not declared:
-            raise
-        text = _trimmed(text)
-        values = text.cast(kind)
+    text, values = _parsed(text, kind, declared, _trimmed)
     chars = _Chars(text)
-    wrong = _no_words(chars, values) if declared else _misspelled(chars, values)
-    if len(wrong):
-        raise Unfit(int(wrong[0]))
+    _check_none(_no_words(chars, values) if declared else _misspelled(chars, values))
     if not declared:
         _keep_digits(chars, values)
     return values

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from shuffle_worker.errors import DataError
 from shuffle_worker.plan.arrow import Array, call, children, parts
+from shuffle_worker.plan.kinds import holds
 
 WIDE, FINE = "us", "ns"
 
@@ -33,7 +34,7 @@ def int96_columns(metadata: pq.FileMetaData, schema: pa.Schema, leaves: Mapping[
     return [
         field.name
         for field in schema
-        if _has_timestamps(field.type)
+        if holds(field.type, pa.types.is_timestamp)
         and any(stored.column(leaf).physical_type == "INT96" for leaf in leaves[field.name])
     ]
 
@@ -148,9 +149,3 @@ def _ends(wide: Array) -> tuple[str, str]:
     ends = call("min_max", wide)
     texts = [call("cast", ends[which], pa.string()).as_py() for which in ("min", "max")]
     return texts[0] or "", texts[1] or ""
-
-
-def _has_timestamps(kind: pa.DataType) -> bool:
-    if pa.types.is_timestamp(kind):
-        return True
-    return pa.types.is_nested(kind) and any(_has_timestamps(field.type) for field in children(kind))

@@ -53,13 +53,6 @@ def _bare_numbers(kind: pa.DataType) -> pa.DataType:
     return pa.list_(bare_numbers(parts(kind).value_field)) if pa.types.is_list(kind) else kind
 
 
-def holds_text(kind: pa.DataType) -> bool:
-    """Whether there is text in values of the type, at any depth."""
-    if pa.types.is_nested(kind):
-        return any(holds_text(field.type) for field in children(kind))
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
 def found_field(name: str, column: Array) -> Field:
     """The type of a column that was parsed as `parsed_as` says, with what is noted beside it."""
     kind, types = column.type, pa.types

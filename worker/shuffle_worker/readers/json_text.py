@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from shuffle_worker.plan.arrow import Array, Field
+from shuffle_worker.plan.kinds import holds, is_text
 from shuffle_worker.plan.names import first_twice
 from shuffle_worker.readers.csv_text import SHOWN, misfit
 from shuffle_worker.readers.forms import DIGITS, Unfit
-from shuffle_worker.readers.json_columns import bare_numbers, brought, found_field, holds_text, parsed_as
+from shuffle_worker.readers.json_columns import bare_numbers, brought, found_field, parsed_as
 from shuffle_worker.readers.json_digits import exact_type, lost_numbers, with_type
 from shuffle_worker.readers.json_own import (
     MOST_DEEP,
@@ -166,7 +167,7 @@ class JsonText:
 
     def _own_texts(self, block: bytes, asked: pa.Schema | None) -> bytes:
         declared = [field for field in asked or [] if field.name in self._declared_names]
-        return own_texts(block, pa.schema(declared)) if any(holds_text(field.type) for field in declared) else block
+        return own_texts(block, pa.schema(declared)) if any(holds(field.type, is_text) for field in declared) else block
 
     def _made(self, block: bytes, asked: pa.Schema | None, types: pa.Schema | None) -> pa.RecordBatch:
         return brought(self._read(block, asked), types, self._declared_names)
