@@ -208,16 +208,16 @@ def test_a_store_that_is_away_for_three_minutes(
     three_run(job)
     with faults.store_away():
         end = time.monotonic() + OUTAGE
-        until("the outage is told", lambda: "waiting: " in job.status.get("message", ""), seconds=60, said=job.told)
-        print(f"told {OUTAGE - (end - time.monotonic()):.0f} s after it began")
+        until("the outage is said", lambda: "waiting: " in job.status.get("message", ""), seconds=60, said=job.told)
+        print(f"in the message {OUTAGE - (end - time.monotonic()):.0f} s after it began")
         while time.monotonic() < end:
             assert job.phase in ("Transferring", "Writing", "Committing"), job.told()
             time.sleep(5)
-        assert "waiting: " in job.status["message"], "it is told until the end"
+        assert "waiting: " in job.status["message"], "the message says so until the end"
     status = job.complete(seconds=400)
     as_local(job)
-    told = [message for message in watch.messages("patient") if "waiting: " in message]
-    assert all("10.200.0.1" in message or "s3://" in message for message in told), told
+    waiting = [message for message in watch.messages("patient") if "waiting: " in message]
+    assert all("10.200.0.1" in message or "s3://" in message for message in waiting), waiting
     assert status.get("failures", 0) == 0, job.told()
 
 
