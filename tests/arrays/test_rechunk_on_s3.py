@@ -14,7 +14,7 @@ import s3fs
 import xarray as xr
 import zarr
 from tests.arrays.in_process import HeldShards, read_all
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, failing, s3_error, s3_server
+from tests.storage.s3_server import BUCKET, failing, open_s3, s3_error
 
 from shuffle_worker.arrays.work import ArrayTasks
 from shuffle_worker.errors import AccessDenied, InputNotFound
@@ -24,9 +24,7 @@ from shuffle_worker.protocol.messages import Input, Job, Output, Rechunk, Storag
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
+    with open_s3() as address:
         yield address
 
 

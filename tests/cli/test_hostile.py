@@ -8,17 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.jobs import JOB
 
 from shuffle_operator.cli.main import COMMANDS
 
-JOB = """apiVersion: shuffle-operator.dev/v1alpha1
-kind: ShuffleJob
-metadata: {name: events}
-spec:
-  operation: {repartition: {}}
-  inputs: [{path: in.csv}]
-  output: {path: out}
-"""
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
 )

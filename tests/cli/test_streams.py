@@ -8,21 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.jobs import JOB
 
 PROGRAM = f"{sys.executable} -c 'from shuffle_operator.cli.main import main; main()'"
-JOB = """apiVersion: shuffle-operator.dev/v1alpha1
-kind: ShuffleJob
-metadata: {name: events}
-spec:
-  operation: {repartition: {}}
-  inputs: [{path: in.csv}]
-  output: {path: out, onExisting: Overwrite}
-"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "job.yaml").write_text(JOB)
+    (tmp_path / "job.yaml").write_text(JOB.replace("path: out", "path: out, onExisting: Overwrite"))
     (tmp_path / "in.csv").write_text("é,b\n1,2\n")
     return tmp_path
 

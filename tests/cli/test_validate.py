@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-JOB = """apiVersion: shuffle-operator.dev/v1alpha1
-kind: ShuffleJob
-metadata: {name: events}
-spec:
-  operation: {OPERATION}
-  inputs: [{path: data/in}]
-  output: {path: data/out}
-"""
+from tests.cli.jobs import JOB
 
 
 def job(operation: str = "repartition: {by: [id]}", output: str = "path: data/out") -> str:
-    return JOB.replace("OPERATION", operation).replace("path: data/out", output)
+    text = JOB.replace("path: in.csv", "path: data/in").replace("path: out", output)
+    return text.replace("repartition: {}", operation)
 
 
 @pytest.mark.parametrize(

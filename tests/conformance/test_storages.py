@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
+from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_worker.errors import InputNotFound
 from shuffle_worker.protocol.messages import Storage as Settings
@@ -299,9 +299,7 @@ class TestFsspecMemory(StorageContract):
 
 @pytest.fixture(scope="module")
 def s3_storage() -> Iterator[Storage]:
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
+    with open_s3() as address:
         yield storage_for(f"s3://{BUCKET}", Settings(endpoint=address))
 
 

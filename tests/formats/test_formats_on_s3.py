@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.formats.one_process import carry_out, job_of, refused
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
+from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_worker.errors import OutputExists
 from shuffle_worker.protocol.messages import Storage
@@ -22,9 +22,7 @@ VALUES = ["DE", "a b/c", "100%", "ünï=1", ""]
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
+    with open_s3() as address:
         yield address
 
 

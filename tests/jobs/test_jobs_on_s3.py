@@ -14,7 +14,7 @@ import boto3
 import pytest
 from tests.jobs import data
 from tests.jobs.harness import MIB, Bench, Watched, run_watched, sums, wait_until
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, failing, s3_error, s3_server
+from tests.storage.s3_server import BUCKET, failing, open_s3, s3_error
 
 from shuffle_worker.protocol.messages import Phase
 
@@ -57,9 +57,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(local: Path) -> Iterator[Store]:
     """With the input below `in/`."""
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
+    with open_s3() as address:
         store = Store(address)
         for file in local.iterdir():
             store.put(f"in/{file.name}", file.read_bytes())

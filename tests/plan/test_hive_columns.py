@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.plan.jobs import job, plan_of, read_all, write
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
+from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_worker.errors import DataError, InvalidSpec
 from shuffle_worker.plan import hive
 from shuffle_worker.protocol.messages import ResultColumn, Storage
-from shuffle_worker.storage import s3 as s3_module
 from shuffle_worker.storage import storage_for
 
 ONE = pa.table({"x": [1]})
@@ -54,10 +53,7 @@ SPELLINGS: list[tuple[list[str], list[dict[str, Any]]]] = [
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[tuple[str, Storage]]:
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
-        environment.setattr(s3_module, "FIRST_ANSWER", 60.0)  # a busy machine is no store that does not answer
+    with open_s3() as address:
         settings = Storage(endpoint=address)
         sink = pa.BufferOutputStream()
         pq.write_table(ONE, sink)

@@ -3,19 +3,16 @@ files are not their rows."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.plan.jobs import job, plan_of
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
+from tests.storage.places import Place
+from tests.storage.s3_server import open_s3
 
 from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.messages import Storage as Settings
-from shuffle_worker.storage import Storage, storage_for
-from shuffle_worker.storage import s3 as s3_module
 from shuffle_worker.storage.s3 import S3Storage
 
 LOGS = {
@@ -36,14 +33,9 @@ def parquet() -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-class Place:
-    def __init__(self, folder: str, settings: Settings) -> None:
-        self.folder, self.settings = folder, settings
-        self.storage: Storage = storage_for(folder, settings)
-
-    def put(self, *names: str) -> None:
-        for name in names:
-            self.storage.put(f"{self.folder}/{name}", parquet())
+class Lake(Place):
+    def put(self, *names: str, data: bytes | None = None) -> None:
+        super().put(*names, data=parquet() if data is None else data)
 
     def files(self, *paths: str) -> int:
         """How many the plan has."""
@@ -53,23 +45,19 @@ class Place:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
-        environment.setattr(s3_module, "FIRST_ANSWER", 60.0)  # a busy machine is no store that does not answer
+    with open_s3() as address:
         yield address
 
 
 @pytest.fixture(params=["local", "s3"])
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> Lake:
     if request.param == "local":
-        return Place(f"{request.getfixturevalue('tmp_path')}/lake", Settings())
-    settings = Settings(endpoint=request.getfixturevalue("address"))
-    return Place(f"s3://{BUCKET}/{uuid.uuid4().hex}", settings)
+        return Lake.on_disk(request.getfixturevalue("tmp_path"))
+    return Lake.on_s3(request.getfixturevalue("address"))
 
 
 @pytest.mark.parametrize(("kind", "log"), KINDS, ids=LOGS)
-def test_a_table_is_refused_however_it_is_named(place: Place, kind: str, log: list[str]) -> None:
+def test_a_table_is_refused_however_it_is_named(place: Lake, kind: str, log: list[str]) -> None:
     place.put(*(f"t/{name}" for name in [*DATA, *log]), "plain/k=1/a.parquet")
     everything = ["t", "t/", "", "*"]
     below = ["t/data/", "t/data/k=1", "t/k=1", "t/k=1/sub/"]
@@ -107,7 +95,7 @@ def test_a_table_is_refused_however_it_is_named(place: Place, kind: str, log: li
         "versions/a.parquet",
     ],
 )
-def test_names_that_are_like_those_of_tables(place: Place, name: str) -> None:
+def test_names_that_are_like_those_of_tables(place: Lake, name: str) -> None:
     place.put(f"t/{name}", "t/a.parquet")
     assert place.files("t/a.parquet", f"t/{name}") == 2
     hidden = name.startswith("_")
@@ -115,7 +103,7 @@ def test_names_that_are_like_those_of_tables(place: Place, name: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["base_0000005", "delta_0000001_0000001_0000", "delete_delta_0000002_0000002"])
-def test_transactional_tables_of_hive(place: Place, folder: str) -> None:
+def test_transactional_tables_of_hive(place: Lake, folder: str) -> None:
     place.put(f"t/k=1/{folder}/bucket_00000")
     for path in ("t", "t/k=1", f"t/k=1/{folder}", "t/*/*/bucket*"):
         with pytest.raises(InvalidSpec, match=f"is a transactional Hive table, shown by {folder}/bucket_00000"):
@@ -123,18 +111,18 @@ def test_transactional_tables_of_hive(place: Place, folder: str) -> None:
     assert place.files(f"t/k=1/{folder}/bucket_00000") == 1
 
 
-def test_a_partition_of_hudi_alone(place: Place) -> None:
+def test_a_partition_of_hudi_alone(place: Lake) -> None:
     place.put("t/k=1/a.parquet", "t/k=1/.hoodie_partition_metadata")
     with pytest.raises(InvalidSpec, match=r"is a Hudi table, shown by \.hoodie_partition_metadata"):
         place.files("t")
 
 
-def test_the_log_itself_may_be_read(place: Place) -> None:
+def test_the_log_itself_may_be_read(place: Lake) -> None:
     place.put("t/a.parquet", "t/_delta_log/1.checkpoint.parquet")
     assert place.files("t/_delta_log") == place.files("t/_delta_log/*.parquet") == 1
 
 
-def test_several_tables_and_a_folder_beside_them(place: Place) -> None:
+def test_several_tables_and_a_folder_beside_them(place: Lake) -> None:
     place.put("a/x.parquet", "a/_delta_log/0.json", "b/x.parquet", "c/x.parquet", "c/metadata/version-hint.text")
     assert place.files("b") == place.files("[b]") == 1
     with pytest.raises(InvalidSpec, match=r"/a is a Delta Lake table, shown by _delta_log/ \(it is in "):
@@ -145,7 +133,7 @@ def test_several_tables_and_a_folder_beside_them(place: Place) -> None:
 
 def test_it_costs_some_requests_and_no_listing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the folders above hold: none of them is listed."""
-    place = Place(f"s3://{BUCKET}/{uuid.uuid4().hex}", Settings(endpoint=address))
+    place = Lake.on_s3(address)
     place.put(*(f"deep/er/t/k={n}/a.parquet" for n in range(20)), *(f"deep/f{n}" for n in range(20)))
     seen: list[str] = []
     call: Callable[..., dict[str, object]] = S3Storage.call

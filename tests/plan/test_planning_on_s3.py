@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.plan.jobs import job, numbers, plan_of, read_all, write
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
+from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_worker.errors import OutputExists
 from shuffle_worker.plan.persist import load, save
@@ -19,9 +19,7 @@ from shuffle_worker.storage import storage_for
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Storage]:
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
+    with open_s3() as address:
         yield Storage(endpoint=address)
 
 

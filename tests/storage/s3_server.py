@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 from moto.server import ThreadedMotoServer
+
+from shuffle_worker.storage import s3
 
 BUCKET = "test-bucket"
 ENVIRONMENT = {
@@ -41,6 +44,16 @@ def s3_server() -> Iterator[str]:
     finally:
         connection.close()
         server.stop()
+
+
+@contextmanager
+def open_s3() -> Iterator[str]:
+    """The same, with the credentials in the environment. A busy machine is no store that does not answer."""
+    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
+        for name, value in ENVIRONMENT.items():
+            environment.setenv(name, value)
+        environment.setattr(s3, "FIRST_ANSWER", 60.0)
+        yield address
 
 
 Answer = Callable[[str, str], tuple[int, bytes] | None]

@@ -5,52 +5,32 @@ from __future__ import annotations
 
 import os
 import socket
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.storage.s3_server import BUCKET, ENVIRONMENT, s3_server
+from tests.storage.places import Place
+from tests.storage.s3_server import open_s3
 
 from shuffle_worker.errors import AccessDenied, DataError, InputNotFound, InvalidSpec, JobError
-from shuffle_worker.protocol.messages import Storage as Settings
 from shuffle_worker.storage import LocalStorage, Storage, storage_for, urls, walk
-from shuffle_worker.storage import s3 as s3_module
 from shuffle_worker.storage.walk import files_below
-
-
-class Place:
-    """A store with an empty folder."""
-
-    def __init__(self, storage: Storage, folder: str) -> None:
-        self.storage, self.folder = storage, folder
-
-    def put(self, *names: str, data: bytes = b"data") -> None:
-        for name in names:
-            self.storage.put(f"{self.folder}/{name}", data)
-
-    def find(self, path: str) -> list[str]:
-        found = self.storage.find(f"{self.folder}/{path}")
-        return [info.path[len(self.folder) + 1 :] for info in found]
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with s3_server() as address, pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
-            environment.setenv(name, value)
-        environment.setattr(s3_module, "FIRST_ANSWER", 60.0)  # a busy machine is no store that does not answer
+    with open_s3() as address:
         yield address
 
 
 @pytest.fixture
 def s3(address: str) -> Place:
-    return Place(storage_for(f"s3://{BUCKET}", Settings(endpoint=address)), f"s3://{BUCKET}/{uuid.uuid4().hex}")
+    return Place.on_s3(address)
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> Place:
-    return Place(LocalStorage(), str(tmp_path / "root"))
+    return Place.on_disk(tmp_path)
 
 
 @pytest.fixture(params=["local", "s3"])
