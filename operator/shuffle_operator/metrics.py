@@ -1,4 +1,4 @@
-"""What Prometheus is told: the names that controllers use by convention, and what is ours.
+"""What Prometheus reads: the names that controllers use by convention, and what is ours.
 
 Counters of finished jobs stay when the jobs are gone; gauges are worked out when they are asked for. Nothing here has
 a label that grows with jobs or workers.

@@ -46,7 +46,7 @@ nobody to talk to until it answers."""
 
 
 class Operator:
-    """`run` returns when it was told to stop; raises when it cannot go on, to be started anew."""
+    """`run` returns when it is to stop; raises when it cannot go on, to be started anew."""
 
     def __init__(self, settings: OperatorSettings, kube: Kube, machine_settings: Settings | None = None) -> None:
         self.settings = settings
@@ -93,12 +93,12 @@ class Operator:
 
     async def run(self, stop: asyncio.Event) -> None:
         address = await self.server.start(self.settings.host, self.settings.port)
-        log.info("answering at %s; workers are told %s", address, self.settings.tls_address or self.settings.address)
+        log.info("answering at %s; workers call %s", address, self.settings.tls_address or self.settings.address)
         tasks: list[asyncio.Task[Any]] = []
         try:
             if self.settings.tls_address:
                 await self._persistently("the seed of certificates cannot be had", self._secure)
-            # Before anything is decided, and before workers are told that a job is unknown: all that there is.
+            # All that there is, before anything is decided, and before an answer says that a job is unknown.
             await self._persistently("the jobs cannot be listed", self.watch.relist)
             tasks = [
                 asyncio.create_task(self.recorder.run(), name="recorder"),

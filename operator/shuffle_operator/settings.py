@@ -1,4 +1,4 @@
-"""What the operator is told when it starts: environment variables, as the chart sets them."""
+"""What the operator is given when it starts: environment variables, as the chart sets them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whether an output lies in, on or around an input, by their texts alone, before anything is opened.
 
 The plan checks again with the files that it found. This check needs no storage, so a mistake that would make a job read
-its own output, or replace its own input, is told by `shuffle validate` already.
+its own output, or replace its own input, is reported by `shuffle validate` already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wrong with a job, where, and how it is told: every problem at once, in the order of the file's lines."""
+"""What is wrong with a job, where, and how it is shown: every problem at once, in the order of the file's lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`operation.rechunk`: what of a job does not go with arrays, and what the workers are told. Called by resolve.py."""
+"""`operation.rechunk`: what of a job does not go with arrays, and what the workers get. Called by resolve.py."""
 
 from __future__ import annotations
 

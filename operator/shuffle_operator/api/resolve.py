@@ -47,7 +47,7 @@ def resolve(
     memory: int,
     local: bool = True,
 ) -> messages.Job:
-    """What the workers are told. `workers` and `memory` (bytes each) are the caller's decision: see `declared_workers`
+    """What the workers get. `workers` and `memory` (bytes each) are the caller's decision: see `declared_workers`
     and `declared_memory` for what the job says itself. Raises InvalidJob where this version cannot carry it out."""
     problems = unsupported(job, local=local) or list(_memory_problems(job.spec, memory))
     if problems:

@@ -4,8 +4,8 @@
 than 1.25 ignore CEL. A test runs both forms of each rule over the same jobs. The CEL keeps to what every server
 understands: has, size, matches, startsWith, all, self, oldSelf.
 
-A check sees plain data that may have any shape, since all problems of a file are told at once: what has not the
-expected type counts as absent here and is told by the field's own type. Names that are words of CEL are written as
+A check sees plain data that may have any shape, since all problems of a file are reported at once: what has not the
+expected type counts as absent here and is reported by the field's own type. Names that are words of CEL are written as
 Kubernetes escapes them: `__function__`.
 """
 
@@ -23,7 +23,7 @@ OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "rechunk")
 
 class Rule(NamedTuple):
     """scope: the object it is about, by its path, `[]` for each item of a list, "" for the whole resource.
-    field: the field below the scope that the message is told at. holds: whether an object keeps the rule."""
+    field: the field below the scope that the message is shown at. holds: whether an object keeps the rule."""
 
     scope: str
     field: str

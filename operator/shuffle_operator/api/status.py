@@ -73,7 +73,7 @@ class ByteCounts(StatusModel):
 
     read: Count | None = Field(default=None, description="Fetched from the input's store.")
     sent: Count | None = Field(default=None, description="Sent from worker to worker.")
-    spilled: Count | None = Field(default=None, description="Written to scratch, for they did not fit in memory.")
+    spilled: Count | None = Field(default=None, description="Written to scratch, because they did not fit in memory.")
     written: Count | None = Field(default=None, description="In output files.")
 
 

@@ -1,8 +1,8 @@
 """From a job file, or a resource of the cluster, to a checked `ShuffleJob`: or to every problem that it has.
 
 `shuffle validate`, `shuffle run` and the operator call `load_job` or `check_job`. Three kinds of checks, whose problems
-are told together, in the order of the file: the text (document.py), the type and limits of each field (the models), and
-what concerns several fields (rules.py, paths.py, and the columns below). Nothing is opened or listed here.
+are reported together, in the order of the file: the text (document.py), the type and limits of each field (the models),
+and what concerns several fields (rules.py, paths.py, and the columns below). Nothing is opened or listed here.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def _placed(problems: Iterable[Problem], document: documents.Document) -> list[P
 
 
 def _is_meant(data: Mapping[str, Any]) -> bool:
-    """Whether this is a ShuffleJob all the same. Another kind of object is told alone: its fields would only give
-    noise."""
+    """Whether this is a ShuffleJob all the same. For another kind of object only its kind is reported: its
+    fields would only give noise."""
     spec = rules.mapping(data.get("spec"))
     return any(name in spec for name in ("operation", "inputs", "output"))
 
@@ -149,7 +149,7 @@ def _kind_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _without_nulls(value: object, path: Path, problems: list[Problem]) -> object:
-    """The value without empty fields, which are told: the API server refuses or drops them, so they mean nothing."""
+    """The value without empty fields, which are reported: the API server refuses or drops them; they mean nothing."""
     if isinstance(value, Mapping):
         result: dict[str, object] = {}
         for key, item in value.items():

@@ -1,4 +1,4 @@
-"""What the commands for a cluster share: their options, a connection, and how its errors are told."""
+"""What the commands for a cluster share: their options, a connection, and how its errors are shown."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A command is a module here with a function of the same name, listed in `COMMANDS
 was asked for is imported: `shuffle --help` starts no engine, and `shuffle validate` needs no network library.
 
 Exit codes: 0 complete, 1 the job failed, 2 invalid input, 130 interrupted. A `JobError` is for the person at the
-terminal, so it is told as its reason and message, without a traceback; anything else that escapes is a defect of ours.
+terminal, so it is shown as its reason and message, without a traceback; anything else that escapes is a defect of ours.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def execute(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        streams.give_up()  # whoever read our output has gone (`shuffle crd | head`)
+        streams.give_up()  # the program that read the output has ended (`shuffle crd | head`)
         return FAILED
     except OSError as error:
         if not streams.is_of_output(error):

@@ -115,8 +115,8 @@ def _close(log: TextIO) -> None:
 
 
 class Interrupt:
-    """The first time, the job is stopped in order. Whoever cannot wait for that (the store that holds the output may be
-    away) says it again."""
+    """The first time, the job is stopped in order. A person who cannot wait for that (the store that holds the
+    output may be away) says it again."""
 
     def __init__(self, local: LocalRun) -> None:
         self._local = local

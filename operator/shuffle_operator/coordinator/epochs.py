@@ -33,7 +33,7 @@ class Epochs:
         self.joining.clear()
 
     def rename(self) -> None:
-        """The next process in a slot gets another name, for it carries the epoch."""
+        """The next process in a slot gets another name: it carries the epoch."""
         self.number += 1
 
     def join(self, live: Live) -> None:

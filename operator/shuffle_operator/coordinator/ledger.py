@@ -56,7 +56,7 @@ class Ledger:
     rows_of: SplitRows = field(default_factory=SplitRows)
     keeper: array[int] = field(default_factory=lambda: array("i"))  # split -> who kept what it sent of it
     written: bytearray = field(default_factory=bytearray)
-    written_bits: bytearray = field(default_factory=bytearray)  # the same, a bit each, as workers are told
+    written_bits: bytearray = field(default_factory=bytearray)  # the same, a bit each, as workers get them
     writing: bytearray = field(default_factory=bytearray)
     unwritten: int = 0
     _doubled: set[tuple[int, int]] = field(default_factory=set)  # (tranche, split) that is out more than once
@@ -116,7 +116,7 @@ class Ledger:
         return keeper
 
     def queue_all(self) -> None:
-        """After the tranches were made from what others remember: every due split waits for whoever can bring it."""
+        """After the tranches were made from what others remember: every due split waits for who can bring it."""
         for tranche in self.tranches.values():
             for split in range(self.splits):
                 if tranche.state[split] == DUE:
@@ -201,7 +201,7 @@ class Ledger:
         """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands.
 
         They become a tranche of their own, for within a tranche a group never changes its owner: a transfer that
-        somebody reports as done, however late, is then done for whoever owns the tranche's groups."""
+        somebody reports as done, however late, is then done for the owners of the tranche's groups."""
         fair = self.unwritten // max(1, len(workers))
         fresh = {
             t.number
@@ -227,7 +227,7 @@ class Ledger:
         return bool(taken)
 
     def handing(self) -> list[tuple[int, int]]:
-        """(tranche, worker): whoever hands over keeps what it has stored until that is done."""
+        """(tranche, worker): a worker that hands over keeps what it has stored until that is done."""
         return [(t.number, t.handover.worker) for t in self.tranches.values() if t.handover is not None and t.remaining]
 
     def hands_over(self, worker: int) -> bool:
@@ -456,7 +456,7 @@ class Ledger:
             self._close(tranche)
 
     def found_written(self, group: int, rows: int, size: int) -> None:
-        """It was written under another coordinator, whoever owns it now: nobody needs to bring it anything."""
+        """It was written under another coordinator: nobody needs to bring it anything, even if it has an owner now."""
         if 0 <= group < self.groups and not self.written[group]:
             self.mark_written(group, rows, size)
             self.tranche[group] = NO_TRANCHE

@@ -12,7 +12,7 @@ class Live:
     """A worker that has registered and not been lost.
 
     epoch: of the view that it has. holding: leases that it said it has, and those given to it since. idle: it asked for
-    work and there was none. leaving: it was told to go, or is to be let go (surplus). full: why its scratch cannot be
+    work and there was none. leaving: it is asked to go, or is to be let go (surplus). full: why its scratch cannot be
     used, "" where it can. trouble: what it waits for, "" where nothing. released: it was leaving, and nothing of it is
     needed any more. joined: the epoch as of which others know it. beats, beat_at: its steps, and when they
     last became more; stored_calls, stored_at: the same of what it stores. behind_since: when it last had the newest

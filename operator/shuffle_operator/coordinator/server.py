@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 PIECE = 64 << 10
 """An answer larger than this is sent in pieces, each when the one before has gone: views are large and many workers
-are told of them at once, and what waits to be sent is memory."""
+get them at once, and what waits to be sent is memory."""
 
 ANSWERS_AT_ONCE = 256
 """Answers larger than a piece that are being sent at a time."""
@@ -91,8 +91,8 @@ class Hosted:
     """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events).
 
     digest: SHA-256 of the job's token, all that is needed to know it. secure: it is answered with TLS only.
-    may_stop: whether workers may be told that the job is over; held back by whoever must write that down first.
-    raised: called with what the machine raised over a worker's message; its worker is told to come again."""
+    may_stop: whether answers may say that the job is over; False until the status says so.
+    raised: called with what the machine raised over a worker's message; the answer asks that worker to come again."""
 
     machine: Coordinator
     digest: bytes
@@ -115,7 +115,7 @@ class Hosted:
         return made
 
     def encode(self, orders: Orders, deflate: bool) -> Body:
-        """As JSON. deflate: whoever asked takes it deflated, which is done where it is large."""
+        """As JSON. deflate: the caller takes it deflated, which is done where it is large."""
         if orders.view is None:
             return Body([msgspec.json.encode(orders)])
         frame = msgspec.json.encode(msgspec.structs.replace(orders, view=_PLACE))
@@ -286,7 +286,7 @@ class CoordinatorServer:
         hosted = self._authorised(request)
         message = _decode(await self._body(request), Sync)
         deadline = self._clock() + min(message.wait, hosted.machine.settings.poll)
-        news = hosted.news.get(message.worker) or asyncio.Event()  # one that has not registered is told so at once
+        news = hosted.news.get(message.worker) or asyncio.Event()  # one that has not registered hears so at once
         news.clear()
         while True:
             orders = hosted.ask(hosted.machine.sync, message, self._clock())

@@ -83,5 +83,5 @@ class Settings:
     replaced: it hangs, and nobody would know. Longer than a pod takes that was starting just then."""
 
     drain: float = 60.0
-    """How long a worker that is one too many may take to hand over what it has. Who is told to go by somebody else has
-    the grace that it is given there."""
+    """How long a worker that is one too many may take to hand over what it has. A worker that somebody else asks to go
+    has the grace that it is given there."""

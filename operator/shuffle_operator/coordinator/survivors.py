@@ -17,7 +17,7 @@ from shuffle_worker.protocol.messages import Done, Held, Kind, View
 @dataclass(slots=True)
 class Survivors:
     """since: when the waiting began; None where nobody is waited for. missing: slots of which nothing was heard yet,
-    since when: whoever is there may hang, and is replaced in the end, long after the job went on without it."""
+    since when: a worker that is there may hang, and is replaced in the end, long after the job went on without it."""
 
     since: float | None = None
     missing: dict[int, float] = field(default_factory=dict)

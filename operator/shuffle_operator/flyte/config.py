@@ -1,6 +1,6 @@
 """The configuration of a Flyte task that is a ShuffleJob: the job's spec, and where it runs.
 
-It is checked when the workflow is defined, as far as it does not depend on inputs, so a mistake is told by
+It is checked when the workflow is defined, as far as it does not depend on inputs, so a mistake is reported by
 `pyflyte register` and not by a cluster an hour later. It travels to the connector as the task template's `custom`, a
 protobuf Struct, which knows no integers: `from_custom` makes them of whole numbers again.
 """

@@ -56,7 +56,7 @@ def phase_of(job: SubmittedJob) -> int:
 
 
 def resource_of(job: SubmittedJob) -> Resource:
-    """What Flyte is told about a job."""
+    """What Flyte shows of a job."""
     return Resource(
         phase=phase_of(job),
         message=job.message,
@@ -66,7 +66,7 @@ def resource_of(job: SubmittedJob) -> Resource:
 
 
 def gone(namespace: str, name: str) -> Resource:
-    """What Flyte is told where the job is not there any more: someone has deleted it, and means it."""
+    """What Flyte shows where the job is not there any more: someone has deleted it, and means it."""
     message = (
         f"ShuffleJob {namespace}/{name} was deleted before its end was seen; run the task again if that was not meant"
     )

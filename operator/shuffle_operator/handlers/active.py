@@ -36,8 +36,8 @@ log = logging.getLogger("shuffle.operator")
 
 Object = dict[str, Any]
 
-TOLD_LATER = frozenset({str(Phase.COMPLETE), str(Phase.FAILED)})
-"""Notes of a machine that say how it ended: people are told when the status says so (`writer.py`)."""
+SAID_LATER = frozenset({str(Phase.COMPLETE), str(Phase.FAILED)})
+"""Notes of a machine that say how it ended: the event for it comes when the status says so (`writer.py`)."""
 
 DEFAULT_WORKERS = 3
 """Where a job leaves the number open: its input's size is known only to its workers, when they plan."""
@@ -80,7 +80,7 @@ class World:
 class ActiveJob:
     """body: the resource as last seen, with the spec that it goes by. spec: that was accepted; note: the same where it
     must be written down. orphaned: when its resource was found to be gone. outcome_written: the status
-    says how it ended. suspending: its machine was told to stop and undo, not to fail. last_patch: of the status.
+    says how it ended. suspending: its machine stops and undoes, and does not fail. last_patch: of the status.
     replacement: its machine is there to undo what one that raised had begun; first_defect: what that one raised.
     given_up: how it ends without its machine.
     """
@@ -138,7 +138,7 @@ class ActiveJob:
         elif isinstance(action, StopWorker):
             if self.machine.phase not in (Phase.COMPLETE, Phase.FAILED):
                 self.launcher.stop(action.worker, now=action.now)
-        elif isinstance(action, Note) and action.reason not in TOLD_LATER:
+        elif isinstance(action, Note) and action.reason not in SAID_LATER:
             self.world.recorder.tell(self.body, action.reason, action.message, warning=action.warning)
         self.world.wake(self.uid)
 

@@ -81,7 +81,7 @@ def settings_of(job: Object, base: Settings) -> Settings:
 
 def keeps_pod(job: Object, pod: Object, *, failed: bool) -> bool:
     """podRetention: whether a pod that ended stays for its logs. OnFailure: its own, or that of the job; but not of a
-    worker that was told to end because the job is complete, however it took that."""
+    worker that ended, however it did, after the job was complete."""
     retention = _spec(job).get("podRetention", "OnFailure")
     if retention == "OnFailure":
         return failed or (pod.get("status", {}).get("phase") == "Failed" and not _ended_after(pod, job))

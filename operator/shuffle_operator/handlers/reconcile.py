@@ -104,7 +104,7 @@ class Reconciler:
         return await self._guarded(active)
 
     def unhosted(self, uid: str) -> Unhosted:
-        """What workers of a job that is not hosted are told."""
+        """The answer to workers of a job that is not hosted."""
         if not self.cache.loaded:
             return Unhosted.AWAITED
         body = self.cache.job(uid)
@@ -205,7 +205,7 @@ class Reconciler:
         await self.writer.write(active.body, status)
 
     async def _complete(self, active: ActiveJob) -> float | None:
-        """First the status says so, then the workers are told."""
+        """First the status says so, then the workers learn it."""
         if not active.outcome_written:
             now, wall = self.world.clock(), self.world.wall()
             before = active.body.get("status") or {}

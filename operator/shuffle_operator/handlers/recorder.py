@@ -1,8 +1,8 @@
 """Kubernetes events: what a person reads under `kubectl describe`. Written in the background, never waited for.
 
 What is not taken is tried again, in order and with pauses that grow, for `KEPT` seconds; then it is dropped, counted
-and may be told again. Bounded: at most `WAITING` events wait, further ones are dropped; the same sentence about the
-same job is told once, `MOST_PER_JOB` in all. Namespaces do not wait for each other.
+and may be recorded again. Bounded: at most `WAITING` events wait, further ones are dropped; the same sentence about the
+same job is recorded once, `MOST_PER_JOB` in all. Namespaces do not wait for each other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LONGEST = 1024
 
 @dataclass(slots=True)
 class _Event:
-    """uid, digest: what it is known by. since: when it was told."""
+    """uid, digest: what it is known by. since: when `tell` was called with it."""
 
     uid: str
     digest: str

@@ -1,7 +1,7 @@
 """What a launcher is. Contract, run by the conformance suite in tests/conformance/test_launchers.py:
 
 - `start` for a slot whose process runs is no error and starts nothing; every process gets an incarnation of its own;
-- `on_exit` is called once for each process that ended, whoever ended it, with its incarnation, a sentence that says
+- `on_exit` is called once for each process that ended, by itself or not, with its incarnation, a sentence that says
   why, whether it failed by itself (an exit code, a crash) or was taken away (any other signal), and whether it crashed
   (a signal that a process brings upon itself, `crashes.py`);
 - `stop` ends a slot's process: politely, or at once; it tolerates that there is none;

@@ -83,7 +83,7 @@ class KubernetesLauncher:
     _pods: dict[str, Object] = field(default_factory=dict)
     _created: dict[str, float] = field(default_factory=dict)  # name -> when, until it is observed
     _seen: set[str] = field(default_factory=set)
-    _told: set[str] = field(default_factory=set)  # names of pods whose end was told
+    _told: set[str] = field(default_factory=set)  # names of pods whose end is known to `on_exit`
     _deleted: set[str] = field(default_factory=set)  # names whose deletion was asked for
     _kill: set[str] = field(default_factory=set)
     _since: dict[str, float] = field(default_factory=dict)  # name -> when it was first seen

@@ -1,7 +1,7 @@
 """Who may create pods where a namespace's quota is full: the oldest job, one pod at a time, with pauses that grow.
 
-Without this every job of hundreds would ask again and again, and whoever asked at the right moment would go first. Jobs
-stand in line from the moment that a quota refuses a pod of theirs, or that they come to a namespace where one did.
+Without this every job of hundreds would ask again and again, and the one that asked at the right moment would go first.
+Jobs stand in line from the moment that a quota refuses a pod of theirs, or that they come to a namespace where one did.
 Nothing is asked for those behind the first. A pod of ours that goes is a reason for the first to ask at once.
 
 Bounded: an entry for each job that waits.

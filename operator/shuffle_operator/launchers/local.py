@@ -28,7 +28,7 @@ from shuffle_worker import trail
 from shuffle_worker.settings import WorkerConfig
 
 GRACE = 5.0
-"""Seconds that a worker which was told to stop may take before it is killed."""
+"""Seconds that a worker that is to stop may take before it is killed."""
 
 KEPT_LINES = 40
 """Lines of a worker's standard error that are kept to say why it failed."""

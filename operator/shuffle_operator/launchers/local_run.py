@@ -30,7 +30,7 @@ from shuffle_worker.settings import WorkerConfig
 TICK = 0.25
 
 GRACE = 4.0
-"""Seconds that a worker which is told to go may take to hand over what it has; below what a launcher waits."""
+"""Seconds that a worker may take when it is to go to hand over what it has; below what a launcher waits."""
 
 
 @dataclass(frozen=True, slots=True)

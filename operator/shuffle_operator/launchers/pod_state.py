@@ -27,7 +27,7 @@ container's state says so (OOMKilled)."""
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """reason: one word, as Kubernetes has it. why: a sentence. going: it was told to go and may still run."""
+    """reason: one word, as Kubernetes has it. why: a sentence. going: it is to go and may still run."""
 
     reason: str
     why: str

@@ -4,7 +4,7 @@ An operator that starts anew has the same seed, so it answers the workers of run
 authority that they trust, although it can read no job's Secret. An authority vouches for its job and for no other. Its
 private key never leaves this process, and nothing that is worked out here is logged.
 
-Certificates are good for longer than any job runs (`LIFETIME`): there is nothing to renew, for they go with their job.
+Certificates are good for longer than any job runs (`LIFETIME`): there is nothing to renew: they go with their job.
 """
 
 from __future__ import annotations

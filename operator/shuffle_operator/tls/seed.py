@@ -1,7 +1,7 @@
 """The seed of all authorities, in one Secret of the operator's own namespace: made by the first operator, read by each.
 
-It is the only Secret that an operator may read, by its name. Whoever can read it can pass for any coordinator and any
-worker of any job. When it is lost, a new one is made, and workers that trust the old one are replaced
+It is the only Secret that an operator may read, by its name. Anybody who can read it can pass for any coordinator and
+any worker of any job. When it is lost, a new one is made, and workers that trust the old one are replaced
 (handlers/reconcile.py).
 """
 
