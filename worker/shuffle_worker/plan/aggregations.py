@@ -16,7 +16,7 @@ from shuffle_worker.errors import InvalidSpec
 from shuffle_worker.partitioning.hash import can_hash
 from shuffle_worker.partitioning.order import can_order
 from shuffle_worker.plan.arrow import Field
-from shuffle_worker.plan.kinds import compares_as_stored, is_extension, values_of
+from shuffle_worker.plan.kinds import compares_as_stored, is_extension, is_number, values_of
 from shuffle_worker.plan.schema import transport_type
 from shuffle_worker.protocol.messages import Aggregation
 
@@ -34,16 +34,12 @@ class Fits(NamedTuple):
     gives: Callable[[pa.DataType], pa.DataType]
 
 
-def is_numeric(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
 def _summable(kind: pa.DataType) -> bool:
     return _averaged(kind) or pa.types.is_duration(kind)
 
 
 def _averaged(kind: pa.DataType) -> bool:
-    return is_numeric(kind) or pa.types.is_boolean(kind)
+    return is_number(kind) or pa.types.is_boolean(kind)
 
 
 def _anything(kind: pa.DataType) -> bool:  # noqa: ARG001
@@ -81,7 +77,7 @@ def _list(declared: pa.DataType) -> pa.DataType:
 
 _NUMBERS = "numbers"
 _AVERAGED = Fits(_averaged, "numbers and booleans", _float)
-_QUANTILE = Fits(is_numeric, _NUMBERS, _float)
+_QUANTILE = Fits(is_number, _NUMBERS, _float)
 _ORDERED = Fits(can_order, "numbers, text, bytes, times and booleans", _same)
 _HASHED = Fits(can_hash, "numbers, text, bytes, times and booleans", _count)
 _PICKED = Fits(_anything, "any", _same)
@@ -149,7 +145,7 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
         if aggregation.other is None:
             raise InvalidSpec(f"{where}.with: missing: the column that {name!r} is correlated with")
         other = schema.field(aggregation.other).type
-        if is_extension(values_of(other)) or not is_numeric(transport_type(other)):
+        if is_extension(values_of(other)) or not is_number(transport_type(other)):
             raise InvalidSpec(f"{where}.with: corr takes columns of numbers, but {aggregation.other!r} is {other}")
     if function in NEED_QUANTILE and aggregation.quantile is None:
         raise InvalidSpec(f"{where}.quantile: missing: which quantile of {name!r}, from 0 to 1")

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from shuffle_worker.plan.arrow import Values, call, scalar
 from shuffle_worker.plan.expression import Call, Constant, Expression
+from shuffle_worker.plan.kinds import is_number
 
 
 def comparable(left: Expression, right: Expression) -> tuple[Expression, Expression] | None:
@@ -90,10 +91,6 @@ def wide_decimal(scale: int) -> pa.DataType:
     """A decimal that every whole number fits in; Arrow makes decimals of whole numbers only by way of one."""
     precision = 20 + scale
     return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(min(precision, 76), scale)
-
-
-def is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def is_text(kind: pa.DataType) -> bool:

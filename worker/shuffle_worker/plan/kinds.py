@@ -37,6 +37,10 @@ def is_text(kind: pa.DataType) -> bool:
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
+def is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
 def is_list_view(kind: pa.DataType) -> bool:
     return pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
 

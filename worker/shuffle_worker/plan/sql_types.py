@@ -24,7 +24,6 @@ from shuffle_worker.plan.coercion import (
     comparable,
     comparing_type,
     divided,
-    is_number,
     is_text,
     remainder,
     wide_decimal,
@@ -45,7 +44,7 @@ from shuffle_worker.plan.expression import (
     Not,
     Or,
 )
-from shuffle_worker.plan.kinds import is_uuid, values_of
+from shuffle_worker.plan.kinds import is_number, is_uuid, values_of
 from shuffle_worker.plan.literals import NotThatType, as_nanos, as_time, cast_literal
 from shuffle_worker.plan.moments import are_alike, compared, with_nanos
 from shuffle_worker.plan.names import check_column
