@@ -1,9 +1,13 @@
 """Arrays: chunks of one shape become chunks of another, by the same workers, store and recovery as tables.
 
 grid.py      where chunks lie and which of them meet: integers only
-record.py    the plan
+record.py    the plan; persist.py: as a file
 chunking.py  what a job's `chunks`, `shards` and `select` mean for an array
-metadata.py  Zarr's documents: read from the input, edited, written at the end
+hierarchy.py what a store says of itself: every array's own document
+source.py    an array of the input as that document describes it
+metadata.py  Zarr's documents as the output has them
+conversion.py an array's document in the other format of Zarr; fills.py: its fill values
+consolidated.py  what is stale in consolidated metadata
 planner.py   from a job and its input to the plan
 layout.py    pieces, boxes, splits and groups; who owns what
 slabs.py     what travels: a box of elements with its place
