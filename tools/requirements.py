@@ -3,7 +3,7 @@
 `make lock` compiles constraints.txt from them, without the extra `flyte`, which most people do not want and newer
 Pythons cannot have, and without `gcs` and `azure`, which bring some thirty packages for a few tests.
 With `--image`: those of the container image, which has the program and its extras for Kubernetes and Zarr.
-With `--clouds`: those of the tests over Google's and Azure's protocols, for constraints-clouds.txt.
+With `--clouds`: the extras `gcs` and `azure` and what else their tests need, for constraints-clouds.txt.
 With `--flyte`: those of the program with the extra `flyte` and what its tests need, for constraints-flyte.txt.
 """
 
@@ -19,10 +19,9 @@ def requirements(pyproject: Path, *, image: bool = False, flyte: bool = False, c
     project, build = content["project"], content["build-system"]["requires"]
     extras = dict(project.get("optional-dependencies", {}))
     for_flyte = extras.pop("flyte", [])
+    for_clouds = [requirement for name in ("gcs", "azure") for requirement in extras.pop(name, [])]
     if clouds:
-        return sorted(content["dependency-groups"]["clouds"])
-    for name in ("gcs", "azure"):
-        extras.pop(name, None)
+        return sorted({*for_clouds, *content["dependency-groups"]["clouds"]})
     if flyte:
         groups = [for_flyte, content["dependency-groups"]["flyte"], build]
     elif image:

@@ -47,6 +47,24 @@ def test_every_requirement_is_locked_to_one_version_that_satisfies_it(file: str,
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), text
 
 
+def test_what_the_extras_for_clouds_need_is_said_once_and_locked() -> None:
+    from packaging.requirements import Requirement
+
+    project = pyproject()
+    extras = [
+        *project["project"]["optional-dependencies"]["gcs"],
+        *project["project"]["optional-dependencies"]["azure"],
+    ]
+    found = tool("requirements").requirements(PROJECT / "pyproject.toml", clouds=True)
+    assert set(extras) < set(found)
+    assert not {Requirement(text).name for text in project["dependency-groups"]["clouds"]} & {
+        Requirement(text).name for text in extras
+    }
+    versions = locked("constraints-clouds.txt")
+    for text in found:
+        assert Requirement(text).specifier.contains(versions[Requirement(text).name]), text
+
+
 def test_what_flyte_is_tested_with_is_what_everything_is_tested_with() -> None:
     here, there = locked(), locked("constraints-flyte.txt")
     assert "flytekit" in there
