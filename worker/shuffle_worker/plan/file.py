@@ -43,7 +43,7 @@ class PlanFile(Generic[P]):
     kind: type[P]
 
     def fingerprint(self, plan: P) -> str:
-        """xxh3-64 of what the plan says, whoever's job it is. Workers count only where the plan itself goes by them."""
+        """xxh3-64 of what the plan says, of any job. Workers count only where the plan itself goes by them."""
         replace = msgspec.structs.replace
         job = replace(
             plan.job,

@@ -39,7 +39,7 @@ def check_key(key: Key, found: pa.Schema, kept: pa.Schema) -> None:
 
 def check_sort_within(job: Job, output: pa.Schema, found: pa.Schema | None = None) -> None:
     """output.sortWithin against the columns of the output. found: every column of the input, where the output's columns
-    are the input's, so that one that was not selected is told from one that is not there."""
+    are the input's, so that the error says whether a column is absent or was not selected."""
     names = [key.column for key in job.output.sort_within]
     for at, name in enumerate(names):
         where = f"output.sortWithin[{at}]"

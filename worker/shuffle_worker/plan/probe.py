@@ -86,8 +86,8 @@ def probe(
 
 
 def read_through(files: Sequence[Found], groups: Sequence[GroupOf], target: pa.Schema, storage: Storage) -> None:
-    """Read a small input to its end, as the job will, and keep nothing: what is damaged in it is told while planning.
-    Of a large one only the job itself can tell.
+    """Read a small input to its end, as the job will, and keep nothing, so that damage in it fails the plan. Damage in
+    a large one is found by the job itself.
 
     Memory: one batch."""
     every = [files[one.file].groups[one.group] for one in groups]

@@ -156,7 +156,7 @@ def _long_suspects(block: bytes, doubles: F64) -> Iterator[int]:
         values = text.cast(pa.float64())
     made = np.frombuffer(parts(values.buffers()[1] or b""), np.float64)[: len(values)]
     finite = doubles[np.isfinite(doubles)]
-    if len(finite):  # most numbers of other columns are told by their size
+    if len(finite):  # most numbers of other columns can be left out by their size
         near = np.flatnonzero((made >= finite.min()) & (made <= finite.max()))
         lost = near[~equal_text(text, values, near)]
         lost = lost[np.isin(made[lost], finite)] if len(lost) else lost
