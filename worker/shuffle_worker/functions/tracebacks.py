@@ -19,9 +19,13 @@ MOST_FRAMES = 10
 MOST_TEXT = 400
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - frames have text
 """The package's folder, this very one: a user may have a folder of the same name."""
+_INSTALLED = ("site-packages", "dist-packages")
 _LIBRARIES = sorted(
-    {sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}, key=len
+    {sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    | {entry.rstrip(os.sep) + os.sep for entry in sys.path if entry.rstrip(os.sep).endswith(_INSTALLED)},
+    key=len,
 )
+"""What is installed, for a user alone or by the system's own tools too."""
 
 
 def told(error: BaseException, places: Sequence[Place] = (), package: str = "") -> str:
