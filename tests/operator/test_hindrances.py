@@ -126,7 +126,7 @@ async def test_a_machine_that_raises_is_given_up_and_its_output_removed(
     assert Kind.ABORT in puppets.carried_out
     assert not any(pod["status"]["phase"] == "Running" for pod in stage.pods().values())
     assert not secrets_of_jobs(stage)
-    assert "Internal" in stage.events()
+    await stage.until(lambda: "Internal" in stage.events())
 
 
 async def test_a_machine_that_is_replaced_keeps_what_was_accepted_and_counted(

@@ -56,7 +56,7 @@ async def test_a_finished_job_removes_itself_after_its_ttl(stage: Stage, puppets
     await stage.submit(job(ttlSecondsAfterFinished=0))
     await stage.until(lambda: not stage.kube.objects.keys() & {(JOBS, NAMESPACE, "sorted")})
     await stage.until(lambda: not stage.pods())
-    assert "Completed" in stage.events()
+    await stage.until(lambda: "Completed" in stage.events())
 
 
 async def test_pods_of_a_complete_job_stay_where_they_are_wanted(stage: Stage, puppets: Puppets) -> None:
@@ -98,7 +98,7 @@ async def test_failures_of_the_jobs_own_have_a_limit(stage: Stage, puppets: Pupp
     assert stage.status()["message"].startswith("BackoffLimitExceeded: 2 workers failed (backoffLimit 1)")
     assert stage.status()["lastFailure"]["reason"] == "OOMKilled"
     assert "raise workers.resources.limits.memory" in stage.status()["lastFailure"]["message"]
-    assert "OOMKilled" in stage.events()
+    await stage.until(lambda: "OOMKilled" in stage.events())
 
 
 async def test_evictions_do_not_count_as_failures(stage: Stage, puppets: Puppets) -> None:
@@ -155,7 +155,7 @@ async def test_workers_are_added_and_taken_away_while_it_runs(stage: Stage, pupp
     puppets.hold.set()
     await until_phase(stage, "Complete")
     assert (stage.status()["failures"], stage.status()["disruptions"]) == (0, 0)
-    assert "Resized" in stage.events()
+    await stage.until(lambda: "Resized" in stage.events())
 
 
 async def test_a_job_that_is_submitted_suspended_waits(stage: Stage, puppets: Puppets) -> None:

@@ -49,7 +49,7 @@ async def test_an_api_server_that_is_away_is_no_reason_to_restart(stage: Stage, 
     await until_phase(stage, "Complete")
     await stage.until(lambda: operator.watch.silent == 0)
     assert (await probe(stage, "/readyz"))[0] == 200
-    assert {"Started", "Transferring", "Writing", "Completed"} <= set(stage.events())
+    await stage.until(lambda: {"Started", "Transferring", "Writing", "Completed"} <= set(stage.events()))
 
 
 async def test_a_slow_pass_is_not_a_stuck_one() -> None:

@@ -153,7 +153,7 @@ async def test_an_operator_without_tls_replaces_workers_with_it(stage: Stage, pu
     await stage.start(kubelet=False)
     await stage.until(lambda: not before & set(stage.pods()) and len(stage.pods()) == 2)
     assert secure(stage) == {False}
-    assert "AuthorityLost" in stage.events()
+    await stage.until(lambda: "AuthorityLost" in stage.events())
     await until_complete(stage, puppets)
 
 

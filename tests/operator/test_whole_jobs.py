@@ -41,7 +41,7 @@ async def test_a_job_is_carried_out_and_says_so(stage: Stage, events: Path, tmp_
     assert len(keys) == 4000
     secrets = (SECRETS, NAMESPACE)
     await stage.until(lambda: not [key for key in stage.kube.objects if key[:2] == secrets])  # nobody needs them now
-    assert {"Started", "Transferring", "Completed"} <= set(stage.events())
+    await stage.until(lambda: {"Started", "Transferring", "Completed"} <= set(stage.events()))
     assert stage.operator is not None
     assert "shuffle_barrier_wait_seconds_count 1.0" in stage.operator.metrics.page().decode()
 
