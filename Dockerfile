@@ -11,8 +11,10 @@ FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /source
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-COPY operator operator
+COPY protocol protocol
 COPY worker worker
+COPY operator operator
+COPY local local
 # The locked versions; compiled now, for nothing can be written later.
 RUN python -m venv /opt/shuffle \
     && /opt/shuffle/bin/pip install --constraint constraints.txt '.[kubernetes,zarr]' \

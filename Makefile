@@ -60,9 +60,11 @@ $(FLYTE)/.ready: constraints-flyte.txt pyproject.toml tools/python.sh
 		install --no-deps --editable .
 	@touch $@
 
-lint: $(READY) ## Check style and format
+lint: $(READY) ## Check style, format, and that imports point downwards
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-cache >$(VENV)/layers.txt || { cat $(VENV)/layers.txt; exit 1; }
+	@$(BIN)/python tools/circles.py
 
 types: $(READY) ## Check types
 	@$(BIN)/mypy

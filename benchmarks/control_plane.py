@@ -26,8 +26,8 @@ import msgspec
 
 from benchmarks.control_server import JOB, TOKEN, Cost, machine_for, peak
 from benchmarks.control_workers import Crowd, Talker
-from shuffle_operator.coordinator.server import Hosted
-from shuffle_worker.protocol.messages import Phase, Register, Sync
+from shuffle_operator.server.http import Hosted
+from shuffle_protocol.messages import Phase, Register, Sync
 
 
 @dataclass

@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_operator.coordinator.server import CoordinatorServer
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.protocol.messages import Input, Job, Output, Phase, Repartition
+from shuffle_operator.server.http import CoordinatorServer
+from shuffle_protocol.messages import Input, Job, Output, Phase, Repartition
 
 JOB, TOKEN = "uid", "token"
 

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from shuffle_worker.protocol.messages import (
+from shuffle_protocol import wire
+from shuffle_protocol.messages import (
     VERSION,
     Counters,
     Done,
@@ -29,7 +30,6 @@ from shuffle_worker.protocol.messages import (
     Registered,
     Sync,
 )
-from shuffle_worker.transfer import wire
 
 ROWS = 10
 TRIES = 20

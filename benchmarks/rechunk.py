@@ -181,7 +181,7 @@ def _ours(case: Case, task: RechunkTask, python: Path, folder: Path) -> list[str
     file = folder / "job.yaml"
     file.write_text(json.dumps(job, indent=2))
     memory = f"{task.memory // task.cores // shuffle_run.MIB}Mi"
-    program = [str(python), "-c", "from shuffle_operator.cli.main import main; main()"]
+    program = [str(python), "-c", "from shuffle_local.cli.main import main; main()"]
     options = ["--workers", str(task.cores), "--memory", memory, "--scratch", task.scratch, "--json"]
     return [*program, "run", str(file), *options, "--log", str(folder / WORKERS_LOG)]
 

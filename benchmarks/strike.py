@@ -16,9 +16,9 @@ import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shuffle_local.run import LocalOptions, LocalRun
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
-from shuffle_worker.protocol.messages import Input, Job, Output, Phase, Repartition
+from shuffle_protocol.messages import Input, Job, Output, Phase, Repartition
 
 VICTIM = 1
 POINTS = ("25", "50", "75", "95", "write")

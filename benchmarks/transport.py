@@ -24,13 +24,13 @@ from typing import NamedTuple
 
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.tls.authority import SEED_SIZE, Authority
-from shuffle_worker.protocol.checksum import checksum
-from shuffle_worker.protocol.frames import Frame, FrameHeader
-from shuffle_worker.protocol.messages import Attempt, Member
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.checksum import checksum
+from shuffle_protocol.frames import Frame, FrameHeader
+from shuffle_protocol.messages import Attempt, Member
+from shuffle_protocol.shards import Shard
+from shuffle_protocol.tls import Tls
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, PeerServer
-from shuffle_worker.transfer.tls import Tls
 
 JOB, TOKEN = "benchmark", secrets.token_urlsafe(16)
 FRAME = 8 << 20

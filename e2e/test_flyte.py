@@ -24,7 +24,7 @@ from e2e.harness.kubectl import Kubectl
 from e2e.harness.s3 import Bucket
 from e2e.harness.waiting import until
 from shuffle_operator.flyte import ShuffleJobConnector, ShuffleJobMetadata
-from shuffle_operator.kube import ApiKube, Kube
+from shuffle_operator.kube.api import ApiKube, Kube
 
 
 class Calls:

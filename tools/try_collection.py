@@ -36,11 +36,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from shuffle_operator.cli.local_job import local_job
+from shuffle_local.cli.local_job import local_job
+from shuffle_local.run import LocalOptions, LocalRun
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
-from shuffle_worker.errors import JobError
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.errors import JobError
+from shuffle_protocol.messages import Phase
 
 SUFFIXES = {
     ".parquet": "Parquet",

@@ -7,10 +7,10 @@ import gc
 import logging
 import sys
 
-from shuffle_operator.kube import KubeError
+from shuffle_operator.kube.api import KubeError
 from shuffle_operator.settings import from_environment
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.logs import log_as_json
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.logs import log_as_json
 
 
 def main() -> int:

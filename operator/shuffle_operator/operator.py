@@ -19,7 +19,6 @@ from typing import Any
 
 from aiohttp import web
 
-from shuffle_operator.coordinator.server import CoordinatorServer, passing
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.handlers.active import ActiveJob, World
@@ -28,9 +27,10 @@ from shuffle_operator.handlers.queue import WorkQueue
 from shuffle_operator.handlers.reconcile import Reconciler
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.watch import Watch
-from shuffle_operator.kube import ApiKube, Kube, KubeError
+from shuffle_operator.kube.api import ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import PodSettings
 from shuffle_operator.metrics import Metrics, Work
+from shuffle_operator.server.http import CoordinatorServer, passing
 from shuffle_operator.settings import OperatorSettings
 from shuffle_operator.tls.authority import Authority
 from shuffle_operator.tls.contexts import JobContexts

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from shuffle_operator.api.quantities import BadQuantity, parse_bytes
 from shuffle_operator.api.restrictions import ANY, UNRESTRICTED, Restrictions
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 _PROTOCOL = re.compile(r"[a-z][a-z0-9+.-]*")
 

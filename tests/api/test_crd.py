@@ -19,8 +19,8 @@ from shuffle_operator.api.schema import crd, crd_yaml
 from shuffle_operator.api.spec import Spec
 from shuffle_operator.api.status import REASONS, Status
 from shuffle_operator.api.validation import check_job
-from shuffle_worker.errors import REASONS as ERRORS
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.errors import REASONS as ERRORS
+from shuffle_protocol.messages import Phase
 
 PROJECT = Path(__file__).parents[2]
 

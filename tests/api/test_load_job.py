@@ -10,7 +10,7 @@ import yaml
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job, load_job
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 HEAD = "apiVersion: shuffle-operator.dev/v1alpha1\nkind: ShuffleJob\nmetadata: {name: events}\n"
 GOOD = (

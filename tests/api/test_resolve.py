@@ -9,7 +9,7 @@ import pytest
 from shuffle_operator.api.problems import InvalidJob, path_text
 from shuffle_operator.api.resolve import NOT_YET, declared_memory, declared_workers, resolve, unsupported
 from shuffle_operator.api.validation import check_job
-from shuffle_worker.protocol import messages
+from shuffle_protocol import messages
 
 GIB = 1 << 30
 

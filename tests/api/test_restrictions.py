@@ -11,7 +11,7 @@ import yaml
 from shuffle_operator.api.problems import path_text
 from shuffle_operator.api.restrictions import Restrictions, protocols_of, restriction_problems
 from shuffle_operator.api.validation import check_job, load_job
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 PROJECT = Path(__file__).parents[2]
 STORES = Restrictions(frozenset({"s3", "gs", "https"}))

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from shuffle_operator.api.status import REASONS, PhaseName
-from shuffle_operator.kube import JOBS, Object, Resource
-from shuffle_worker.protocol.messages import Phase
+from shuffle_operator.kube.api import JOBS, Object, Resource
+from shuffle_protocol.messages import Phase
 from tests.argo.conditions import VALUE, parse, verdict
 from tests.argo.conftest import WORKFLOWS, steps
 from tests.operator.conftest import NAMESPACE, Stage, sort_job

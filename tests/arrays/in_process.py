@@ -10,12 +10,12 @@ import numpy as np
 import xxhash
 import zarr
 
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Input, Job, Output, Rechunk
+from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.work import ArrayTasks
-from shuffle_worker.memory import Budgets
-from shuffle_worker.protocol.messages import Input, Job, Output, Rechunk
-from shuffle_worker.protocol.shards import Shard, StoredShard
-from shuffle_worker.work import Committed
+from shuffle_worker.transfer.work import Committed
 
 MIB = 1 << 20
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.arrays.in_process import MIB, make, rechunk, rechunk_job
 
+from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec, JobError, OutOfMemory, OutputExists
+from shuffle_protocol.messages import Rechunk
 from shuffle_worker.arrays.chunking import chunk_lengths, selection, shard_lengths
-from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec, JobError, OutOfMemory, OutputExists
-from shuffle_worker.protocol.messages import Rechunk
 
 DIMS = ["time", "y", "x"]
 SHAPE = (8760, 72, 144)
@@ -158,8 +158,8 @@ def test_memory_that_cannot_hold_is_refused_with_what_would(
 
 
 def test_a_chunk_that_goes_away_is_noticed(tmp_path: Path) -> None:
+    from shuffle_protocol.memory import Budgets
     from shuffle_worker.arrays.work import ArrayTasks
-    from shuffle_worker.memory import Budgets
 
     make(tmp_path / "in", np.arange(20), (5,))
     job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 4}))
@@ -173,8 +173,8 @@ def test_a_chunk_that_goes_away_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sharded", [False, True])
 def test_a_chunk_that_is_written_again_is_noticed(tmp_path: Path, sharded: bool) -> None:
     """Whole chunks, and shards too large to be read whole: as long as before, but other bytes."""
+    from shuffle_protocol.memory import Budgets
     from shuffle_worker.arrays.work import ArrayTasks
-    from shuffle_worker.memory import Budgets
 
     data = np.zeros((32, 1 << 17), np.int32) + 1
     options = {"shards": (16, 1 << 17)} if sharded else {}

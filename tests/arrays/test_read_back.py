@@ -21,8 +21,8 @@ from tests.arrays.read_back import assert_reads_as_before, views
 from tests.arrays.test_rechunk_properties import folder, fresh
 from zarr.dtype import VariableLengthBytes
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.messages import Rechunk
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import Rechunk
 
 __all__ = ["folder"]
 

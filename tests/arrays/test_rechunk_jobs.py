@@ -16,7 +16,7 @@ from tests.jobs.harness import Bench, Watched, run_watched, watched
 
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 
 def job(bench: Bench, rechunk: dict[str, Any], source: Path, output: dict[str, Any] | None = None) -> Path:

@@ -13,11 +13,11 @@ import xarray as xr
 import zarr
 from tests.arrays.in_process import MIB, HeldShards, make, read_all, rechunk, rechunk_job
 
+from shuffle_protocol.errors import Internal, OutputExists
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Job, Rechunk
 from shuffle_worker.arrays.persist import decode, encode
 from shuffle_worker.arrays.work import ArrayTasks
-from shuffle_worker.errors import Internal, OutputExists
-from shuffle_worker.memory import Budgets
-from shuffle_worker.protocol.messages import Job, Rechunk
 
 
 def test_variables_come_with_their_coordinates(weather: Path, tmp_path: Path) -> None:

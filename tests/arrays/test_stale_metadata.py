@@ -15,9 +15,9 @@ import zarr
 from tests.arrays.in_process import rechunk, rechunk_job
 from tests.arrays.read_back import members
 
+from shuffle_protocol.errors import DataError, InputNotFound
+from shuffle_protocol.messages import Rechunk
 from shuffle_worker.arrays.hierarchy import read_hierarchy
-from shuffle_worker.errors import DataError, InputNotFound
-from shuffle_worker.protocol.messages import Rechunk
 from shuffle_worker.storage import LocalStorage
 
 FORMATS = [2, 3]

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.works import need_zarr
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_worker.worker.works import need_zarr
 
 
 def test_a_worker_does_not_load_zarr_before_it_has_to() -> None:
-    program = "import shuffle_worker.__main__, shuffle_worker.process, sys; print('zarr' in sys.modules)"
+    program = "import shuffle_worker.__main__, shuffle_worker.worker.process, sys; print('zarr' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from shuffle_operator.cli.main import execute
+from shuffle_local.cli.main import execute
 
 
 class Outcome(NamedTuple):

@@ -11,9 +11,9 @@ import pytest
 import typer
 import yaml
 
+from shuffle_local.cli import main, validate
 from shuffle_operator.api.schema import crd
-from shuffle_operator.cli import main, validate
-from shuffle_worker.errors import InvalidSpec, JobError, UserFunctionFailed
+from shuffle_protocol.errors import InvalidSpec, JobError, UserFunctionFailed
 
 
 def test_help_names_every_command(shuffle: Any) -> None:
@@ -102,7 +102,7 @@ def test_the_resource_definition_is_printed(shuffle: Any) -> None:
 
 def test_a_reader_that_goes_away_causes_no_traceback() -> None:
     program = subprocess.Popen(
-        [sys.executable, "-c", "from shuffle_operator.cli.main import main; main()", "crd"],
+        [sys.executable, "-c", "from shuffle_local.cli.main import main; main()", "crd"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -124,7 +124,7 @@ def test_a_reader_that_goes_away_causes_no_traceback() -> None:
 )
 def test_nothing_is_imported_that_is_not_needed(tmp_path: Path, arguments: list[str], heavy: set[str]) -> None:
     code = (
-        "import sys; from shuffle_operator.cli.main import execute; execute(sys.argv[1:]); "
+        "import sys; from shuffle_local.cli.main import execute; execute(sys.argv[1:]); "
         "print('loaded', *sorted(sys.modules))"
     )
     result = subprocess.run(

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shuffle_local.cli.init import job_name, word
 from shuffle_operator.api.document import read
 from shuffle_operator.api.spec import MAX_NAME, NAME_PATTERN
 from shuffle_operator.api.validation import load_job
-from shuffle_operator.cli.init import job_name, word
 
 
 def test_the_file_says_what_was_asked(shuffle: Any) -> None:

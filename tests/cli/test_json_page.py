@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from shuffle_operator.coordinator.status import Snapshot
+from shuffle_protocol.messages import PlanNode
 from shuffle_worker.arrays.explain import Explanation as ArraysExplanation
 from shuffle_worker.plan.explained import Explanation
-from shuffle_worker.protocol.messages import PlanNode
 
 PAGE = (Path(__file__).parents[2] / "docs/json.md").read_text()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shuffle_operator.cli import machine
-from shuffle_worker import cgroup
+from shuffle_local.cli import machine
+from shuffle_worker.runtime import cgroup
 
 GIB = 1 << 30
 

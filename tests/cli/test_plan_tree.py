@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from shuffle_operator.cli.plan_tree import show
-from shuffle_worker.protocol.messages import PlanNode
+from shuffle_local.cli.plan_tree import show
+from shuffle_protocol.messages import PlanNode
 
 LONG = "kind IN (" + ", ".join(f"'value number {n}'" for n in range(60)) + ")"
 TREE = PlanNode(

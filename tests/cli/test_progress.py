@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from shuffle_operator.cli import progress
-from shuffle_operator.cli.bar import Bar
-from shuffle_operator.cli.progress import Display, facts
+from shuffle_local.cli import progress
+from shuffle_local.cli.bar import Bar
+from shuffle_local.cli.progress import Display, facts
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 
 def snapshot(**values: Any) -> Snapshot:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.cli.jobs import JOB
 
-PROGRAM = f"{sys.executable} -c 'from shuffle_operator.cli.main import main; main()'"
+PROGRAM = f"{sys.executable} -c 'from shuffle_local.cli.main import main; main()'"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What any launcher must do, run against each implementation; the contract is in `shuffle_operator.launchers.base`.
+"""What any launcher must do, run against each implementation; the contract is in `shuffle_operator.launchers.launcher`.
 
 A launcher is given as a stage: a way to open it with workers that find no coordinator and keep looking for one, and to
 see and hurt them from outside. Add one to `STAGES` and it runs all of this.
@@ -19,10 +19,10 @@ from typing import NamedTuple, Protocol
 import psutil
 import pytest
 
-from shuffle_operator.coordinator.server import CoordinatorServer
-from shuffle_operator.launchers.base import Launcher
-from shuffle_operator.launchers.local import LocalLauncher
-from shuffle_worker.settings import WorkerConfig
+from shuffle_local.processes import LocalLauncher
+from shuffle_operator.launchers.launcher import Launcher
+from shuffle_operator.server.http import CoordinatorServer
+from shuffle_worker.runtime.settings import WorkerConfig
 
 PATIENCE = 60.0
 """Seconds after which something that must happen counts as never happening."""

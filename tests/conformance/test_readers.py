@@ -1,4 +1,4 @@
-"""What any reader must do, run against each; the contract is `shuffle_worker.readers.base`.
+"""What any reader must do, run against each; the contract is `shuffle_worker.readers.reader`.
 
 A new reader is added by a subclass of `ReaderContract` that says how a table becomes a file. What a format cannot hold
 (its `refuses`) is left out.
@@ -23,14 +23,14 @@ import pyarrow.parquet as pq
 import pytest
 from tests.plan.jobs import job, numbers, plan_of, read_all
 
-from shuffle_worker.errors import DataError, InputNotFound
+from shuffle_protocol.errors import DataError, InputNotFound
+from shuffle_protocol.messages import ResultColumn
+from shuffle_worker.columns.schema import transport_schema
+from shuffle_worker.output.storable import storable
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.plan.schema import transport_schema
-from shuffle_worker.protocol.messages import ResultColumn
 from shuffle_worker.readers import reader_for
 from shuffle_worker.storage import Storage, storage_for
 from shuffle_worker.writers.json_text import lines
-from shuffle_worker.writers.storable import storable
 
 D = decimal.Decimal
 NESTED = pa.struct([("a", pa.list_(pa.int32())), ("m", pa.map_(pa.string(), pa.float64()))])

@@ -1,6 +1,7 @@
 """What any storage must do, run against each: local files, S3 over HTTP, another fsspec store.
 
-The contract is `shuffle_worker.storage.base`. A new storage is added by a subclass of `StorageContract` with a `place`.
+The contract is `shuffle_worker.storage.storage`. A new storage is added by a subclass of `StorageContract` with
+a `place`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import pytest
 import xxhash
 from tests.storage.s3_server import BUCKET, open_s3
 
-from shuffle_worker.errors import InputNotFound
-from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_protocol.errors import InputNotFound
+from shuffle_protocol.messages import Storage as Settings
 from shuffle_worker.storage import Info, Range, Storage, storage_for
 
 

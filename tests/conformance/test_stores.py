@@ -1,4 +1,4 @@
-"""What any store must do, run against each implementation; the contract is in `shuffle_worker.store.base`.
+"""What any store must do, run against each implementation; the contract is in `shuffle_worker.store.store`.
 
 A store is given as a factory of (budget, folder); add one to `STORES` and it runs all of this.
 """
@@ -16,11 +16,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shuffle_worker.protocol.checksum import checksum
-from shuffle_worker.protocol.messages import Attempt
-from shuffle_worker.protocol.shards import Shard, StoredShard
-from shuffle_worker.store.base import CorruptBlock, Store
+from shuffle_protocol.checksum import checksum
+from shuffle_protocol.messages import Attempt
+from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.spillstore import SpillStore
+from shuffle_worker.store.store import CorruptBlock, Store
 
 Factory = Callable[[int, Path], Store]
 

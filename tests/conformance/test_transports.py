@@ -12,12 +12,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from shuffle_worker.errors import OutOfDisk
-from shuffle_worker.protocol.checksum import checksum
-from shuffle_worker.protocol.frames import Frame, FrameHeader, first_corrupt
-from shuffle_worker.protocol.messages import Attempt, Member
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.checksum import checksum
+from shuffle_protocol.errors import OutOfDisk
+from shuffle_protocol.frames import Frame, FrameHeader, first_corrupt
+from shuffle_protocol.messages import Attempt, Member
+from shuffle_protocol.shards import Shard
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, PeerTransport, Unreachable
 

@@ -1,4 +1,4 @@
-"""What every output format must do (the contract of `writers/base.py`), run for each of them."""
+"""What every output format must do (the contract of `writers/writer.py`), run for each of them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.plan.schema import restore, transport_schema
-from shuffle_worker.writers.base import WriterOptions
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_worker.columns.schema import restore, transport_schema
+from shuffle_worker.output.storable import storable
 from shuffle_worker.writers.formats import output_format
 from shuffle_worker.writers.json_text import lines
-from shuffle_worker.writers.storable import storable
+from shuffle_worker.writers.writer import WriterOptions
 
 
 class Case(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from shuffle_operator.coordinator.events import Action, Note, StartWorker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.protocol.messages import (
+from shuffle_protocol.messages import (
     VERSION,
     Counters,
     Done,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shuffle_operator.coordinator.events import StopWorker
-from shuffle_worker.protocol.messages import Kind, Phase
+from shuffle_protocol.messages import Kind, Phase
 from tests.coordinator.builders import play, transferring
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.protocol.messages import Done, Kind, LeaseId, Phase
+from shuffle_protocol.messages import Done, Kind, LeaseId, Phase
 
 from .builders import Play, Puppet, play, transferring
 

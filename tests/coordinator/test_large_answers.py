@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from aiohttp import hdrs
 
-from shuffle_operator.coordinator import server as module
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_operator.coordinator.server import CoordinatorServer
-from shuffle_worker.protocol.messages import Counters, Done, Kind, Orders, Run, Sync
-from shuffle_worker.transfer import wire
+from shuffle_operator.server import http as module
+from shuffle_operator.server.http import CoordinatorServer
+from shuffle_protocol import wire
+from shuffle_protocol.messages import Counters, Done, Kind, Orders, Run, Sync
 from shuffle_worker.transfer.http import HttpControl, HttpSettings
 from tests.coordinator.builders import Play, job, summary
 

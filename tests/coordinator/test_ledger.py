@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shuffle_operator.coordinator.ledger import Ledger
-from shuffle_worker.protocol.messages import Attempt, Done, Kind, LeaseId
+from shuffle_protocol.messages import Attempt, Done, Kind, LeaseId
 
 
 def ledger(splits: int = 4, groups: int = 4, workers: int = 2) -> Ledger:

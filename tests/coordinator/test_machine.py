@@ -10,7 +10,7 @@ import pytest
 from shuffle_operator.coordinator.events import StopWorker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.phases import TRANSITIONS
-from shuffle_worker.protocol.messages import VERSION, Done, Failure, Held, Kind, LeaseId, Phase
+from shuffle_protocol.messages import VERSION, Done, Failure, Held, Kind, LeaseId, Phase
 
 from .builders import Play, Puppet, job, play, summary, transferring
 

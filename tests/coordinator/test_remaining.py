@@ -10,7 +10,7 @@ import pytest
 
 from shuffle_operator.coordinator.remaining import seconds_left
 from shuffle_operator.coordinator.status import snapshot
-from shuffle_worker.protocol.messages import Counters, Kind, Phase
+from shuffle_protocol.messages import Counters, Kind, Phase
 
 from .builders import summary, transferring
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shuffle_operator.coordinator import server as module
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_operator.coordinator.server import CoordinatorServer
 from shuffle_operator.coordinator.status import snapshot
-from shuffle_worker.protocol.messages import (
+from shuffle_operator.server import http as module
+from shuffle_operator.server.http import CoordinatorServer
+from shuffle_protocol.messages import (
     MAX_CONTROL_BODY,
     VERSION,
     Counters,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from shuffle_operator.coordinator.events import StartWorker, StopWorker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.protocol.messages import Counters, Held, Phase
+from shuffle_protocol.messages import Counters, Held, Phase
 
 from .builders import Play, Puppet, job, summary, transferring
 

@@ -8,8 +8,8 @@ import pytest
 
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.views import REMEMBERED, Views
-from shuffle_worker.protocol.messages import Member
-from shuffle_worker.protocol.runs import BLOCK, runs_of, spread
+from shuffle_protocol.messages import Member
+from shuffle_protocol.runs import BLOCK, runs_of, spread
 from shuffle_worker.transfer.membership import Membership
 
 GROUPS = 3 * BLOCK + 7

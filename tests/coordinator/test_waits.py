@@ -9,7 +9,7 @@ import pytest
 from shuffle_operator.coordinator.events import Note
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.coordinator.waits import CALM, MOST
-from shuffle_worker.protocol.messages import Kind, Phase
+from shuffle_protocol.messages import Kind, Phase
 
 from .builders import Play, Puppet, transferring
 

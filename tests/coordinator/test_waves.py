@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shuffle_operator.coordinator.ledger import Ledger
-from shuffle_worker.protocol.messages import Done, Kind, LeaseId
+from shuffle_protocol.messages import Done, Kind, LeaseId
 
 
 def two_waves() -> Ledger:

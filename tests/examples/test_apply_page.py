@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shuffle_operator.cli.main import execute
+from shuffle_local.cli.main import execute
 
 PAGE = (Path(__file__).parents[2] / "docs/apply.md").read_text()
 JOB, SESSIONS = (re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[0] for kind in ("yaml", "python"))

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from shuffle_local.cli.main import execute
 from shuffle_operator.api.resolve import unsupported
 from shuffle_operator.api.validation import load_job
-from shuffle_operator.cli.main import execute
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLES = sorted(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.plan.filter import compile_filter
-from shuffle_worker.plan.sql_names import CASTS, SUPPORTED
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_worker.expressions.filter import compile_filter
+from shuffle_worker.expressions.sql_names import CASTS, SUPPORTED
 
 PAGE = (Path(__file__).parents[2] / "docs/filters.md").read_text()
 NOON = datetime(2026, 1, 31, 12)  # noqa: DTZ001 - a time without a zone is meant

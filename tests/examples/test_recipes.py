@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from shuffle_operator.cli.main import execute
+from shuffle_local.cli.main import execute
 
 PAGE = (Path(__file__).parents[2] / "docs/recipes.md").read_text()
 JOBS = {yaml.safe_load(text)["metadata"]["name"]: text for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)}

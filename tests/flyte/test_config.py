@@ -11,7 +11,7 @@ import pytest
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.flyte import ShuffleJobConfig, ShuffleJobTask
 from shuffle_operator.flyte.values import values_of
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 from tests.flyte.executions import SPEC, template
 
 

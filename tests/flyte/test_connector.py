@@ -25,7 +25,7 @@ from shuffle_operator.api.validation import check_job
 from shuffle_operator.flyte import ShuffleJobConnector, ShuffleJobMetadata
 from shuffle_operator.flyte.config import TTL
 from shuffle_operator.flyte.connector import EXECUTION
-from shuffle_operator.kube import JOBS, KubeError, Object
+from shuffle_operator.kube.api import JOBS, KubeError, Object
 from tests.flyte.executions import SPEC, context, template, texts
 from tests.operator.api_server import ApiServer
 

@@ -18,7 +18,7 @@ from flytekit.types.structured.structured_dataset import StructuredDataset
 
 from shuffle_operator.flyte import ShuffleJobConfig, ShuffleJobTask
 from shuffle_operator.flyte.local import local_job
-from shuffle_operator.kube import JOBS
+from shuffle_operator.kube.api import JOBS
 from tests.flyte.executions import SPEC, template
 from tests.operator.api_server import ApiServer
 

@@ -16,11 +16,11 @@ from tests.operations.memory_shards import MemorySource
 
 from shuffle_operator.api.resolve import resolve
 from shuffle_operator.api.validation import load_job
-from shuffle_worker.errors import JobError
-from shuffle_worker.memory import Budgets
-from shuffle_worker.protocol.messages import Job
-from shuffle_worker.tasks import Tasks
-from shuffle_worker.work import Committed
+from shuffle_protocol.errors import JobError
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Job
+from shuffle_worker.tables.work import Tasks
+from shuffle_worker.transfer.work import Committed
 
 MIB = 1 << 20
 MEMORY = 512 * MIB

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 
-from shuffle_worker.errors import DataError, InvalidSpec
-from shuffle_worker.memory import Budgets
+from shuffle_protocol.errors import DataError, InvalidSpec
+from shuffle_protocol.memory import Budgets
 from shuffle_worker.readers import formats, text
-from shuffle_worker.tasks import Tasks
+from shuffle_worker.tables.work import Tasks
 
 Put = Callable[..., Path]
 Run = Callable[..., Any]

@@ -16,7 +16,7 @@ import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 from tests.plan.jobs import job, plan_of, read_all
 
-from shuffle_worker.errors import DataError
+from shuffle_protocol.errors import DataError
 
 COLUMNS: list[pa.Array] = [
     pa.array([1, None, 3]),
@@ -70,7 +70,7 @@ def plain(value: str | None) -> str | None:
 
 
 def ours(folder: Path, schema: list[tuple[str, str]]) -> list[Any]:
-    from shuffle_worker.protocol.messages import ResultColumn
+    from shuffle_protocol.messages import ResultColumn
 
     declared = [ResultColumn(*one) for one in schema]
     found, _ = read_all(plan_of(job(folder, paths=[f"{folder}/out/*.csv"], schema=declared, out=f"{folder}/again")))

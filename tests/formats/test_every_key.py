@@ -12,7 +12,7 @@ import pytest
 from tests.formats.every_type import COLUMNS, values
 from tests.formats.one_process import carry_out, job_of, refused
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 NOT_KEYS = {name for name in COLUMNS if name.split(" ")[-1] in {"interval", "list", "struct", "map", "union"}}
 NOT_KEYS |= {"list_", "large_list", "list_view", "large_list_view", "struct of nothing", "map of numbers", "tensor"}

@@ -23,8 +23,8 @@ import pytest
 from tests.formats.every_type import COLUMNS, SHAPES, values
 from tests.formats.one_process import carry_out, job_of, refused
 
-from shuffle_worker.errors import DataError, InvalidSpec
-from shuffle_worker.writers.storable import form
+from shuffle_protocol.errors import DataError, InvalidSpec
+from shuffle_worker.output.storable import form
 
 UNREADABLE = ["dictionary of uuid", "dictionary of dictionaries"]
 """What Arrow writes to its own format and cannot read."""

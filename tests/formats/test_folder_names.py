@@ -15,9 +15,10 @@ import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 from tests.plan.jobs import job, plan_of
 
-from shuffle_worker.errors import DataError, InvalidSpec
-from shuffle_worker.plan import foldering, hive
-from shuffle_worker.writers import folders
+from shuffle_protocol.errors import DataError, InvalidSpec
+from shuffle_worker.columns import hive
+from shuffle_worker.output import folders
+from shuffle_worker.planning import foldering
 
 HIVE = [*map(chr, range(1, 32)), *"\"#%'*/:=?\\\x7f{[]^"]
 """Of Hive's FileUtils and Spark's ExternalCatalogUtils."""
@@ -143,7 +144,7 @@ def test_keys_of_a_store_are_longer() -> None:
 
 def test_a_value_that_no_sample_shows_fails_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foldering, "check_values", lambda *_: [])
-    monkeypatch.setattr("shuffle_worker.plan.planner.check_values", lambda *_: [])
+    monkeypatch.setattr("shuffle_worker.planning.planner.check_values", lambda *_: [])
     table(tmp_path, ["a", "x" * 300])
     output = {"path": str(tmp_path / "out"), "partitionBy": ["k"]}
     with refused(DataError, "output.partitionBy: column 'k' has a value of 300 characters"):

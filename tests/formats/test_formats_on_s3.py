@@ -12,8 +12,8 @@ import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 from tests.storage.s3_server import BUCKET, open_s3
 
-from shuffle_worker.errors import OutputExists
-from shuffle_worker.protocol.messages import Storage
+from shuffle_protocol.errors import OutputExists
+from shuffle_protocol.messages import Storage
 from shuffle_worker.readers import text
 from shuffle_worker.storage import storage_for
 

@@ -15,8 +15,8 @@ import pytest
 from tests.formats.one_process import MIB, carry_out, job_of, refused
 from tests.jobs.harness import manifest, sums
 
-from shuffle_worker.errors import InvalidSpec, OutputExists
-from shuffle_worker.writers import folders
+from shuffle_protocol.errors import InvalidSpec, OutputExists
+from shuffle_worker.output import folders
 
 COUNTRIES = ["DE", "FR", None, "", "a b", "x/y=z", "100%", "ünï", "it's", "..", "a#b?c&d"]
 
@@ -133,8 +133,8 @@ def test_output_that_was_there_is_replaced_whole(tmp_path: Path, run: Run) -> No
 
 
 def test_a_job_that_fails_leaves_no_folders(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shuffle_worker.errors import DataError
-    from shuffle_worker.operations import folders as sorting
+    from shuffle_protocol.errors import DataError
+    from shuffle_worker.steps import folders as sorting
 
     monkeypatch.setattr(sorting, "MOST_FOLDERS", 5)
     with refused(

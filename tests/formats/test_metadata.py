@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.memory import Budgets
-from shuffle_worker.plan.planner import make_plan
+from shuffle_protocol.errors import DataError
+from shuffle_protocol.memory import Budgets
+from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.storage import LocalStorage
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.formats.one_process import carry_out, job_of, refused, rows_of
 
-from shuffle_worker.errors import DataError, InvalidSpec, UserFunctionFailed
+from shuffle_protocol.errors import DataError, InvalidSpec, UserFunctionFailed
 
 MODULE = """
 import pyarrow as pa

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 
-from shuffle_worker.errors import DataError
+from shuffle_protocol.errors import DataError
 
 VALUES = [b"a\xff", b"ok", b"\xc3(", None, b"a\xff"]
 

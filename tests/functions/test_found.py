@@ -12,12 +12,12 @@ import fsspec
 import pytest
 from tests.functions.users import calling, module
 
-from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
+from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec
+from shuffle_protocol.messages import CodeSource
 from shuffle_worker.functions import sources
 from shuffle_worker.functions.host import Trouble
 from shuffle_worker.functions.load import find_in, load_function
 from shuffle_worker.functions.sources import Place, prepare
-from shuffle_worker.protocol.messages import CodeSource
 
 
 @pytest.fixture(autouse=True)

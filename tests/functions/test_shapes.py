@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.functions.shapes import Shape, shape_of
 
 TEXT = """

@@ -21,7 +21,7 @@ def raised_in(path: Path) -> BaseException:
     return caught.value
 
 
-@pytest.mark.parametrize("name", ["functions/child.py", "plan/schema.py", "operations/cutter.py", "heap.py"])
+@pytest.mark.parametrize("name", ["functions/child.py", "columns/schema.py", "partitioning/cutter.py", "heap.py"])
 def test_no_frame_of_the_package_is_told(name: str) -> None:
     assert told(raised_in(OURS / name)) == "ValueError: no"
     assert dumped(f'  File "{OURS / name}", line 3 in f\n') == []

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.operations.memory_shards import MemoryFiles, MemorySource
 
-from shuffle_worker.memory import MIB, Budgets
+from shuffle_protocol.memory import MIB, Budgets
+from shuffle_protocol.messages import Aggregation, AnyOperation, Input, Job, Output, SortKey
 from shuffle_worker.operations import operation_for
 from shuffle_worker.plan.layout import Layout
-from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Aggregation, AnyOperation, Input, Job, Output, SortKey
+from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.readers import reader_for
 from shuffle_worker.storage import storage_for
 

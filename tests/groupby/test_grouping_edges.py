@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from in_process import Cut, aggregation, asked, carried_out, job_of, planned, table_of, write_table
 
-from shuffle_worker.errors import DataError, OutOfMemory
+from shuffle_protocol.errors import DataError, OutOfMemory
+from shuffle_protocol.messages import Aggregation, Distinct, GroupBy
 from shuffle_worker.partitioning.hash import cells_of
-from shuffle_worker.protocol.messages import Aggregation, Distinct, GroupBy
 
 SIZE = Aggregation("size", None, "n")
 

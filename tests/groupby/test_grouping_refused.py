@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from in_process import aggregation, job_of, planned, write_table
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.messages import Aggregation, AnyOperation, Distinct, GroupBy, SortKey
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import Aggregation, AnyOperation, Distinct, GroupBy, SortKey
 
 TABLE = pa.table(
     {

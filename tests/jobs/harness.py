@@ -25,15 +25,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from shuffle_operator.cli.local_job import local_job
+from shuffle_local.cli.local_job import local_job
+from shuffle_local.run import LocalOptions, LocalRun
 from shuffle_operator.coordinator.events import Note
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
-from shuffle_worker.protocol.messages import Job, Phase
+from shuffle_protocol.messages import Job, Phase
 
 MARK = "SHUFFLE_TEST"
-PROGRAM = [sys.executable, "-c", "from shuffle_operator.cli.main import main; main()"]
+PROGRAM = [sys.executable, "-c", "from shuffle_local.cli.main import main; main()"]
 MIB = 1 << 20
 PATIENCE = 60.0
 """Seconds after which a state that a test waits for counts as never coming; far more than it ever takes."""

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from tests.jobs.harness import PROGRAM, Bench, Watched, processes, run_watched, sums, tables, wait_until
 
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 MIB = 1 << 20
 MEMORY = "400Mi"

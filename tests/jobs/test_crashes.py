@@ -100,7 +100,7 @@ def test_while_the_plan_is_made(bench: Bench, source: Path) -> None:
 
 
 def test_explain(bench: Bench, source: Path) -> None:
-    inject(bench, PLANNING, program="shuffle_worker.explaining")
+    inject(bench, PLANNING, program="shuffle_worker.worker.explaining")
     program = bench.start([*PROGRAM, "explain", str(bench.job(HASH, source))])
     out, err = program.communicate(timeout=PATIENCE)
     assert program.returncode == 2
@@ -137,7 +137,7 @@ def test_a_crash_that_does_not_come_again(bench: Bench, source: Path) -> None:
 SCRIPT = """
 import os, sys, threading
 from pathlib import Path
-from shuffle_worker import trail
+from shuffle_protocol import trail
 trail.keep(Path(sys.argv[1]))
 here, there = threading.Event(), threading.Event()
 def other():
@@ -157,7 +157,7 @@ with trail.at("making the plan"), trail.at("reading /in/bad\\n\\tname"):
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE])
 @pytest.mark.parametrize("threads", [False, True])
 def test_the_trail_of_a_process_that_died(tmp_path: Path, number: signal.Signals, threads: bool) -> None:
-    from shuffle_worker import trail
+    from shuffle_protocol import trail
 
     path = tmp_path / "new" / "trail"
     code = textwrap.dedent(SCRIPT).format(number=int(number), threads=threads)
@@ -169,7 +169,7 @@ def test_the_trail_of_a_process_that_died(tmp_path: Path, number: signal.Signals
 MANY_THREADS = """
 import os, sys, threading
 from pathlib import Path
-from shuffle_worker import trail
+from shuffle_protocol import trail
 trail.keep(Path(sys.argv[1]), stacks=False)
 begun = threading.Semaphore(0)
 def deep(left):
@@ -187,7 +187,7 @@ with trail.at("making the plan"), trail.at("reading /in/003.parquet"):
 
 def test_the_end_of_a_trail_is_enough_in_a_container(tmp_path: Path) -> None:
     """Kubernetes keeps the last 4,096 bytes of it; the stacks of all threads are far more."""
-    from shuffle_worker import trail
+    from shuffle_protocol import trail
 
     path = tmp_path / "trail"
     ended = subprocess.run([sys.executable, "-c", MANY_THREADS, str(path)], check=False, capture_output=True)
@@ -218,6 +218,6 @@ def test_the_end_of_a_trail_is_enough_in_a_container(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_trail_says(text: str, expected: str) -> None:
-    from shuffle_worker import trail
+    from shuffle_protocol import trail
 
     assert trail.said(text) == expected

@@ -19,7 +19,7 @@ from tests.jobs import data
 from tests.jobs.harness import PATIENCE, Bench, Meddle, Outcome, Watched, run_watched, sums
 
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 12}
@@ -174,7 +174,7 @@ def test_memory_that_is_not_given(bench: Bench, source: Path) -> None:
     """The limit around the workers is lower than what they were promised."""
     bench.inject(
         """
-from shuffle_worker.tasks import Tasks
+from shuffle_worker.tables.work import Tasks
 def write(*_):
     raise MemoryError("malloc of size 8388608 failed")
 Tasks.write = write

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.jobs.harness import Bench, Watched, manifest, run_watched, sums, tables
 
-from shuffle_worker.protocol.messages import Kind
+from shuffle_protocol.messages import Kind
 
 GROUPED: dict[str, Any] = {
     "groupBy": {

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wait_until
 
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 300, "sortWithin": ["score"]}

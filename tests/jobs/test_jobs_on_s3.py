@@ -16,7 +16,7 @@ from tests.jobs import data
 from tests.jobs.harness import MIB, Bench, Watched, run_watched, sums, wait_until
 from tests.storage.s3_server import BUCKET, failing, open_s3, s3_error
 
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 SORT: dict[str, Any] = {"sort": {"by": [{"column": "score"}, {"column": "name", "order": "Descending"}]}}
 OUTPUT = {"partitions": 4}

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from tests.jobs.harness import PATIENCE, Bench, Meddle, Watched, processes, run_watched, sums, wait_until
 
+from shuffle_local.processes import LocalLauncher
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_operator.launchers.local import LocalLauncher
-from shuffle_worker.protocol.messages import Kind, Phase
+from shuffle_protocol.messages import Kind, Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 24, "sortWithin": ["score"]}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.jobs.harness import Bench, Watched, parts, run_watched, sums
 
-from shuffle_worker.protocol.messages import Kind, Phase
+from shuffle_protocol.messages import Kind, Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 SORT: dict[str, Any] = {"sort": {"by": [{"column": "score"}]}}

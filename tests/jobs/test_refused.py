@@ -17,7 +17,7 @@ import yaml
 from tests.jobs import data
 from tests.jobs.harness import Bench, Outcome, sums
 
-from shuffle_operator.cli.main import execute
+from shuffle_local.cli.main import execute
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 

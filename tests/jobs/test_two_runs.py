@@ -16,7 +16,7 @@ import pytest
 from tests.jobs.harness import Bench, processes, sums, wait_until
 from tests.jobs.test_interrupted import HASH, OUTPUT, planned, until, workers, writing
 
-from shuffle_worker.owner import this_process
+from shuffle_worker.runtime.owner import this_process
 
 REPLACE = {**OUTPUT, "onExisting": "Overwrite"}
 

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from tests.operations.memory_shards import MemoryFiles, MemorySource
 
-from shuffle_worker.memory import Budgets
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Input, Job, Join, Output, SortKey
 from shuffle_worker.operations import operation_for
-from shuffle_worker.operations.base import in_pieces
-from shuffle_worker.plan import ways
+from shuffle_worker.operations.join import strategy as ways
 from shuffle_worker.plan.layout import Layout
-from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Input, Job, Join, Output, SortKey
+from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.readers import reader_for
+from shuffle_worker.steps.operation import in_pieces
 from shuffle_worker.storage import LocalStorage
 
 MEMORY = 512 << 20

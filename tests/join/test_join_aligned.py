@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from tests.join.joining import carried_out, in_duckdb, job_of, join, planned, rows_of
 
+from shuffle_worker.output.manifest import MANIFEST_FORMAT, FileRecord, Manifest, Partitioning
 from shuffle_worker.partitioning.hash import NAME, cells_of
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.writers.manifest import MANIFEST_FORMAT, FileRecord, Manifest, Partitioning
 
 FILES = 4
 

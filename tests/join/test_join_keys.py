@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from tests.join.joining import job_of, join, joined, planned, written
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.partitioning.pairing import pairing
 

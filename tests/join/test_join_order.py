@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from tests.join.joining import Joined, carried_out, in_duckdb, job_of, join, joined, planned, rows_of, written
 
+from shuffle_protocol.messages import Join
 from shuffle_worker.partitioning.places import places_of
-from shuffle_worker.protocol.messages import Join
 
 HOW = ("Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti")
 

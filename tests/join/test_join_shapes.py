@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from tests.join.joining import carried_out, in_duckdb, job_of, join, joined, planned, rows_of, written
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.messages import Join
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import Join
 
 HOW = {"Inner": "INNER", "Left": "LEFT", "Right": "RIGHT", "Full": "FULL", "LeftSemi": "SEMI", "LeftAnti": "ANTI"}
 

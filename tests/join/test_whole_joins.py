@@ -12,7 +12,7 @@ import pytest
 from tests.jobs.harness import MIB, Bench, Watched, manifest, run_watched, sums, tables
 from tests.join.joining import in_duckdb, rows_of, written
 
-from shuffle_worker.protocol.messages import Job, Phase
+from shuffle_protocol.messages import Job, Phase
 
 ROWS = 60_000
 

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from shuffle_worker.operations.base import Operation
+from shuffle_protocol.messages import Job, Output, PlanSummary, Repartition, Sort, SortKey
+from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan, Table
-from shuffle_worker.protocol.messages import Job, Output, PlanSummary, Repartition, Sort, SortKey
-from shuffle_worker.protocol.shards import Shard, StoredShard
-from shuffle_worker.readers.base import Rows
-from shuffle_worker.writers.manifest import FileResult
+from shuffle_worker.readers.reader import Rows
+from shuffle_worker.steps.operation import Operation
 
 
 class MemorySource:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from shuffle_worker.plan.schema import to_transport, transport_schema
+from shuffle_worker.columns.schema import to_transport, transport_schema
 
 DECLARED = pa.schema(
     [

@@ -13,12 +13,12 @@ from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_al
 from random_rows import SCHEMA, cut, input_rows, travelling
 from tests.functions.users import module
 
-from shuffle_worker.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.messages import Apply, CodeSource, Functions, ResultColumn, SortKey
 from shuffle_worker.functions.failures import Killed
 from shuffle_worker.operations import operation_for
-from shuffle_worker.operations.apply import ApplyOperation
+from shuffle_worker.operations.apply.rows import ApplyOperation
 from shuffle_worker.partitioning.hash import cells_of, hash_rows
-from shuffle_worker.protocol.messages import Apply, CodeSource, Functions, ResultColumn, SortKey
 
 MIB = 1 << 20
 COUNTED = pa.schema({"key": pa.int32(), "rows": pa.list_(pa.int64()), "batches": pa.list_(pa.int64())})

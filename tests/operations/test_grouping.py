@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shuffle_worker.operations.grouping import Large, Load, Loads
+from shuffle_worker.steps.grouping import Large, Load, Loads
 
 
 def rows_of(sizes: Sequence[int]) -> pa.RecordBatch:

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 import pytest
 from memory_shards import MemoryFiles, MemorySink, MemorySource, map_rows, plan_of
 
-from shuffle_worker.heap import keep_freed_memory
+from shuffle_protocol.messages import Repartition, Sort, SortKey
+from shuffle_protocol.shards import StoredShard
+from shuffle_worker.columns.arrays import buffer_of
 from shuffle_worker.operations import operation_for
-from shuffle_worker.partitioning.columns import buffer_of
-from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
-from shuffle_worker.protocol.shards import StoredShard
-from shuffle_worker.readers.base import Rows
+from shuffle_worker.readers.reader import Rows
+from shuffle_worker.runtime.heap import keep_freed_memory
 
 MIB = 1 << 20
 ROWS = 400_000

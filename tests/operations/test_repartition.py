@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_all
 from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
 
+from shuffle_protocol.messages import Repartition, SortKey
 from shuffle_worker.operations import operation_for
+from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.hash import cells_of
 from shuffle_worker.partitioning.order import sort_indices
-from shuffle_worker.protocol.messages import Repartition, SortKey
-from shuffle_worker.writers.manifest import FileResult
 
 MIB = 1 << 20
 on_disk = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -236,7 +236,7 @@ def test_a_shard_with_other_rows_than_announced_stops_the_write() -> None:
     operation = operation_for(plan, files, None, MIB)
     source = MemorySource()
     splitter = operation.splitter(None)
-    from shuffle_worker.readers.base import Rows
+    from shuffle_worker.readers.reader import Rows
 
     shards = splitter.add(Rows(travelling(input_rows(50, 1)), 0, None, 0)) + splitter.flush()
     source.put(0, [shard._replace(rows=49) for shard in shards])

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_rows import comparable, input_rows, travelling
 
-from shuffle_worker.operations.readback import Buffers, ReadBack
-from shuffle_worker.operations.shards import decode, encode
-from shuffle_worker.operations.splitter import BatchSplitter, batch_rows
 from shuffle_worker.plan.layout import Layout
-from shuffle_worker.readers.base import Rows
+from shuffle_worker.readers.reader import Rows
+from shuffle_worker.steps.readback import Buffers, ReadBack
+from shuffle_worker.steps.shards import decode, encode
+from shuffle_worker.steps.splitter import BatchSplitter, batch_rows
 
 
 @settings(max_examples=40, deadline=None)

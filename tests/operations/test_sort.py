@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_all
 from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
 
-from shuffle_worker.errors import OutOfDisk, OutOfMemory
-from shuffle_worker.operations import external_sort, operation_for
-from shuffle_worker.operations.sorting import Sorter
+from shuffle_protocol.errors import OutOfDisk, OutOfMemory
+from shuffle_protocol.messages import Sort, SortKey
+from shuffle_worker.operations import operation_for
+from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.order import sort_indices
-from shuffle_worker.protocol.messages import Sort, SortKey
-from shuffle_worker.writers.manifest import FileResult
+from shuffle_worker.steps import external_sort
+from shuffle_worker.steps.sorting import Sorter
 
 MIB = 1 << 20
 one_key = st.builds(SortKey, key_columns, st.booleans(), st.booleans())

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from aiohttp import web
 
-from shuffle_operator.kube import ACCESS_REVIEWS, CRDS, EVENTS, JOBS, PODS, SECRETS, KubeError, Object, Resource
+from shuffle_operator.kube.api import ACCESS_REVIEWS, CRDS, EVENTS, JOBS, PODS, SECRETS, KubeError, Object, Resource
 from tests.operator.fake_kube import FakeKube
 
 RESOURCES = {resource.plural: resource for resource in (JOBS, PODS, SECRETS, EVENTS, CRDS, ACCESS_REVIEWS)}

@@ -18,7 +18,7 @@ import pytest
 
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.handlers.watch import Watch
-from shuffle_operator.kube import EVENTS, JOBS, PODS, Object, Resource
+from shuffle_operator.kube.api import EVENTS, JOBS, PODS, Object, Resource
 from shuffle_operator.launchers.pod import SELECTOR
 from shuffle_operator.operator import Operator
 from shuffle_operator.settings import OperatorSettings

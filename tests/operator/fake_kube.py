@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shuffle_operator.kube import JOBS, PODS, KubeError, Object, Resource
+from shuffle_operator.kube.api import JOBS, PODS, KubeError, Object, Resource
 
 Key = tuple[Resource, str, str]
 Listener = Callable[[str, Resource, Object], None]

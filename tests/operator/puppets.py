@@ -9,21 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from shuffle_operator.kube import PODS, SECRETS, Object, Resource
-from shuffle_worker.protocol.messages import (
-    VERSION,
-    Counters,
-    Done,
-    Kind,
-    Lease,
-    LeaseId,
-    Orders,
-    PlanSummary,
-    Register,
-    Sync,
-)
+from shuffle_operator.kube.api import PODS, SECRETS, Object, Resource
+from shuffle_protocol.messages import VERSION, Counters, Done, Kind, Lease, LeaseId, Orders, PlanSummary, Register, Sync
+from shuffle_protocol.tls import Tls
 from shuffle_worker.transfer.http import HttpControl
-from shuffle_worker.transfer.tls import Tls
 from shuffle_worker.transfer.transport import Over, Refused, Unreachable
 from tests.operator.fake_kube import FakeKube
 

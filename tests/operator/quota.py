@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shuffle_operator.kube import PODS, KubeError, Object, Resource
+from shuffle_operator.kube.api import PODS, KubeError, Object, Resource
 from shuffle_operator.launchers.pod_state import is_over
 from tests.operator.fake_kube import FakeKube
 

@@ -9,7 +9,7 @@ import pytest
 from shuffle_operator.api.rules import FROZEN, FROZEN_WORKERS_BUT
 from shuffle_operator.api.spec import Spec
 from shuffle_operator.handlers import accepted
-from shuffle_operator.kube import EVENTS
+from shuffle_operator.kube.api import EVENTS
 from tests.operator.conftest import Stage
 from tests.operator.puppets import Puppets
 from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready

@@ -12,15 +12,15 @@ import msgspec
 import pytest
 import yaml
 
+from shuffle_local.cli.main import execute
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.schema import crd
-from shuffle_operator.cli.main import execute
 from shuffle_operator.client import Client, JobFailed
 from shuffle_operator.client.sync import Client as SyncClient
-from shuffle_operator.kube import CRDS, JOBS, PODS, ApiKube, KubeError, Resource
-from shuffle_worker.check import check
-from shuffle_worker.protocol.findings import VARIABLE, Finding
-from shuffle_worker.protocol.messages import Input, Job, Output, Repartition
+from shuffle_operator.kube.api import CRDS, JOBS, PODS, ApiKube, KubeError, Resource
+from shuffle_protocol.findings import VARIABLE, Finding
+from shuffle_protocol.messages import Input, Job, Output, Repartition
+from shuffle_worker.worker.check import check
 from tests.operator.api_server import ApiServer, serving
 from tests.operator.conftest import sort_job
 from tests.operator.fake_kube import FakeKube

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shuffle_operator.kube import JOBS, NETWORK_POLICIES, PODS, SECRETS, Object, Resource
+from shuffle_operator.kube.api import JOBS, NETWORK_POLICIES, PODS, SECRETS, Object, Resource
 from shuffle_operator.launchers.pod import LABEL_WORKER
 from shuffle_operator.launchers.pod_state import is_live
 from tests.operator.conftest import Stage, sort_job

@@ -11,9 +11,9 @@ from shuffle_operator.api.schema import UNSEEN
 from shuffle_operator.coordinator import waits
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.handlers import beginning, giving_up, reconcile, statuses
-from shuffle_operator.kube import EVENTS, JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
+from shuffle_operator.kube.api import EVENTS, JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import kubernetes
-from shuffle_worker.protocol.messages import Kind
+from shuffle_protocol.messages import Kind
 from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
 from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready

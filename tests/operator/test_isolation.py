@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shuffle_operator.handlers.rbac import ISOLATION
-from shuffle_operator.kube import JOBS, NETWORK_POLICIES, KubeError, Object
+from shuffle_operator.kube.api import JOBS, NETWORK_POLICIES, KubeError, Object
 from shuffle_operator.launchers.isolation import policy_name
 from shuffle_operator.launchers.pod import LABEL_UID, is_owned
 from tests.operator.conftest import NAMESPACE, Stage, sort_job

@@ -10,11 +10,11 @@ import pytest
 
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
-from shuffle_worker.environment import config_from, listening
-from shuffle_worker.process import run_worker
-from shuffle_worker.protocol.messages import VERSION, Counters, Register, Sync
-from shuffle_worker.settings import WorkerConfig
-from shuffle_worker.transfer.door import Door
+from shuffle_protocol.connections import Door
+from shuffle_protocol.messages import VERSION, Counters, Register, Sync
+from shuffle_worker.runtime.environment import config_from, listening
+from shuffle_worker.runtime.settings import WorkerConfig
+from shuffle_worker.worker.process import run_worker
 from tests.coordinator.builders import job as message
 from tests.operator.test_pod import pod
 

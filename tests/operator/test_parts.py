@@ -17,7 +17,7 @@ from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.queue import WorkQueue
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.settings import from_environment
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 from tests.coordinator.builders import job as message
 
 WALL = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -15,8 +15,8 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.rbac import ROLE
-from shuffle_operator.kube import JOBS, PODS, KubeError, Resource
-from shuffle_worker.protocol.messages import Kind
+from shuffle_operator.kube.api import JOBS, PODS, KubeError, Resource
+from shuffle_protocol.messages import Kind
 from tests.operator.conftest import NAMESPACE, Stage, sort_job
 from tests.operator.puppets import Puppets
 

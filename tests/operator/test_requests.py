@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shuffle_operator.kube import JOBS
+from shuffle_operator.kube.api import JOBS
 from tests.operator.conftest import Stage
 from tests.operator.puppets import Puppets
 from tests.operator.test_policies import job, puppets, until_phase

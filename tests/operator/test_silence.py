@@ -12,7 +12,7 @@ from shuffle_operator.handlers import queue, recorder, watch
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.watch import Backoffs
-from shuffle_operator.kube import EVENTS, JOBS, KubeError, Object, Resource
+from shuffle_operator.kube.api import EVENTS, JOBS, KubeError, Object, Resource
 from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.fake_kube import FakeKube
 from tests.operator.puppets import Puppets

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.handlers import policies
-from shuffle_operator.kube import PODS, KubeError
+from shuffle_operator.kube.api import PODS, KubeError
 from shuffle_operator.launchers.kubernetes import has_its_scratch
 from shuffle_operator.launchers.pod import PodSettings
 from shuffle_worker.storage.s3_errors import translated

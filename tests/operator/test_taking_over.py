@@ -11,8 +11,8 @@ from shuffle_operator.coordinator.earlier import Earlier, Setback
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import snapshot
-from shuffle_operator.kube import EVENTS, JOBS, PODS
-from shuffle_worker.protocol.messages import Counters
+from shuffle_operator.kube.api import EVENTS, JOBS, PODS
+from shuffle_protocol.messages import Counters
 from tests.coordinator.builders import Play
 from tests.coordinator.builders import job as message
 from tests.operator.conftest import NAMESPACE, Stage

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shuffle_operator.kube import SECRETS
+from shuffle_operator.kube.api import SECRETS
 from shuffle_operator.launchers.pod import AUTHORITY_DIGEST, Trust, trust_of
 from tests.operator.conftest import NAMESPACE, OPERATORS, Stage, sort_job
 from tests.operator.puppets import Puppets

@@ -12,7 +12,7 @@ import pytest
 
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.handlers.admission import AGAIN, Admission
-from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
+from shuffle_operator.kube.api import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers.line import Line, exceeded, too_large
 from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets

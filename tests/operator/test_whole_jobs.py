@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from shuffle_operator.kube import JOBS, SECRETS
+from shuffle_operator.kube.api import JOBS, SECRETS
 from tests.operator.conftest import NAMESPACE, Stage, sort_job
 
 

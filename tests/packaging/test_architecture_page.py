@@ -1,4 +1,4 @@
-"""docs/architecture.md names every folder and module of the operator and the worker, and none that is not there."""
+"""docs/architecture.md and CONTRIBUTING.md name every room of the code, and none that is not there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 OPERATOR, WORKER = PROJECT / "operator" / "shuffle_operator", PROJECT / "worker" / "shuffle_worker"
-DIAGRAM = PAGE.partition("    operator/shuffle_operator")[2].partition("    worker/shuffle_worker")[0]
+ROOTS = (PROJECT, OPERATOR, WORKER, PROJECT / "protocol" / "shuffle_protocol", PROJECT / "local" / "shuffle_local")
+DIAGRAM = PAGE.partition("    operator/shuffle_operator")[2].partition("    protocol/shuffle_protocol")[0]
 TABLES = PAGE.partition("\n## The worker\n")[2].partition("\n## ")[0]
 
 
@@ -33,9 +35,9 @@ def test_the_tables_have_all_of_the_worker() -> None:
     assert parts(WORKER) <= named
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:\w+/)*\w+(?:/|\.py))`", PAGE))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:\w+/)*\w+(?:/|\.py))`", PAGE + CONTRIBUTING))))
 def test_what_the_page_names_is_there(name: str) -> None:
-    assert [path for root in (PROJECT, OPERATOR, WORKER) for path in root.glob(f"**/{name}")], name
+    assert [path for root in ROOTS for path in root.glob(f"**/{name}")], name
 
 
 def test_the_list_of_arrays_is_whole() -> None:

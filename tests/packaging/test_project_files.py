@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shuffle_operator.cli import main
+from shuffle_local.cli import main
 
 PROJECT = Path(__file__).parents[2]
 
@@ -150,7 +150,7 @@ def test_every_option_is_on_the_page(name: str) -> None:
     page = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
     shown = subprocess.run(
-        [sys.executable, "-c", "from shuffle_operator.cli.main import main; main()", name, "--help"],
+        [sys.executable, "-c", "from shuffle_local.cli.main import main; main()", name, "--help"],
         capture_output=True, text=True, check=True, env={"COLUMNS": "200"},
     ).stdout  # fmt: skip
     options = set(re.findall(r"--[a-z-]+", shown)) - {"--help"}
@@ -177,7 +177,7 @@ def test_a_python_without_what_is_needed_is_told_what_to_install(tmp_path: Path)
 
 def test_the_distribution_says_what_it_is() -> None:
     project = pyproject()["project"]
-    program = "shuffle_operator.cli.main:main"
+    program = "shuffle_local.cli.main:main"
     assert project["scripts"] == {"shuffle": program, "kubectl-shuffle": program}
     assert "Apache License" in (PROJECT / "LICENSE").read_text(encoding="utf-8")
     assert project["license"] == "Apache-2.0"

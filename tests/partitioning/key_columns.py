@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from shuffle_worker.plan.schema import to_transport
+from shuffle_worker.columns.schema import to_transport
 
 _TEXT = st.one_of(
     st.sampled_from(

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from key_columns import COLUMNS
 
-from shuffle_worker.partitioning.columns import take
+from shuffle_protocol.messages import SortKey
+from shuffle_worker.columns.arrays import take
+from shuffle_worker.columns.schema import to_transport
 from shuffle_worker.partitioning.groups import begins, without_nulls
 from shuffle_worker.partitioning.hash import hash_rows
 from shuffle_worker.partitioning.order import hash_order, sort_indices
-from shuffle_worker.plan.schema import to_transport
-from shuffle_worker.protocol.messages import SortKey
 
 
 @settings(max_examples=200, deadline=None)

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shuffle_worker.memory import Budgets
-from shuffle_worker.plan.planner import make_plan
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Input, Job, Output, Repartition, Sort, Storage
+from shuffle_worker.columns.schema import restore
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.plan.schema import restore
-from shuffle_worker.protocol.messages import Input, Job, Output, Repartition, Sort, Storage
+from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.readers import reader_for
 from shuffle_worker.storage import storage_for
 

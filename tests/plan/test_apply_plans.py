@@ -11,12 +11,12 @@ import pytest
 from jobs import job, plan_of, write
 from tests.functions.users import module
 
-from shuffle_worker.errors import InvalidSpec, JobError, UserFunctionFailed
-from shuffle_worker.plan.apply import ApplyPlanning
-from shuffle_worker.plan.keyed import Keyed
-from shuffle_worker.plan.planned import Size
+from shuffle_protocol.errors import InvalidSpec, JobError, UserFunctionFailed
+from shuffle_protocol.messages import Apply, CodeSource, Functions, Job, Output, ResultColumn, SortKey
+from shuffle_worker.inputs.keyed import Keyed
+from shuffle_worker.inputs.planned import Size
+from shuffle_worker.operations.apply.plan import ApplyPlanning
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Apply, CodeSource, Functions, Job, Output, ResultColumn, SortKey
 
 ROWS = pa.table({"user": [1, 1, 2, None, 3, 3, 3], "amount": [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]})
 CODE = """

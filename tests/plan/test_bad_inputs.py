@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from tests.plan.jobs import job, numbers, plan_of, write
 
-from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec, JobError, OutOfMemory, OutputExists
-from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
+from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec, JobError, OutOfMemory, OutputExists
+from shuffle_protocol.messages import Repartition, Sort, SortKey
 
 NAMED = pa.table({"user_id": [1, 2], "amount": [1.5, 2.5], "tags": [["a"], ["b"]]})
 

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.jobs import job, plan_of, read_all, write
 
-from shuffle_worker.memory import Budgets
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Repartition, Sort, SortKey
+from shuffle_worker.inputs import sample
+from shuffle_worker.operations.planning import planning_for
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.partitioning.ranges import Ranges
-from shuffle_worker.plan import sample
-from shuffle_worker.plan.operations import planning_for
-from shuffle_worker.plan.planner import make_plan
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
+from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.storage import storage_for
 
 ROWS = 40_000

@@ -12,15 +12,15 @@ import yaml
 from rich.console import Console
 from tests.plan.jobs import MEMORY, job, numbers, plan_of, write
 
+from shuffle_local.cli.plan_tree import Actual, actual_in, show
 from shuffle_operator.api.status import Status
-from shuffle_operator.cli.plan_tree import Actual, actual_in, show
-from shuffle_worker.memory import Budgets
-from shuffle_worker.plan.explain import describe, explain
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Repartition, Sort, SortKey
+from shuffle_protocol.units import readable
+from shuffle_worker.inputs.planned import Size
+from shuffle_worker.operations.repartition.plan import RepartitionPlanning
 from shuffle_worker.plan.explained import Explanation
-from shuffle_worker.plan.planned import Size
-from shuffle_worker.plan.repartition import RepartitionPlanning
-from shuffle_worker.protocol.messages import Repartition, Sort, SortKey
-from shuffle_worker.units import readable
+from shuffle_worker.planning.explain import describe, explain
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from tests.plan.jobs import job, plan_of
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan import foldering, planner
-from shuffle_worker.plan.filter import compile_filter
-from shuffle_worker.plan.inputs import InputFiles, read_inputs
-from shuffle_worker.plan.planned import Planned
-from shuffle_worker.plan.probe import GroupOf, first_kept, sample_rows
-from shuffle_worker.protocol.messages import Job
+from shuffle_protocol.errors import DataError
+from shuffle_protocol.messages import Job
+from shuffle_worker.expressions.filter import compile_filter
+from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.probe import GroupOf, first_kept, sample_rows
+from shuffle_worker.inputs.reading import InputFiles, read_inputs
+from shuffle_worker.planning import foldering, planner
 from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.readers.text import TextSource
 from shuffle_worker.storage import LocalStorage

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.errors import DataError, InvalidSpec
-from shuffle_worker.plan.filter import columns_of, compile_filter
+from shuffle_protocol.errors import DataError, InvalidSpec
+from shuffle_worker.expressions.filter import columns_of, compile_filter
 
 SCHEMA = pa.schema(
     [

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shuffle_worker.plan.filter import columns_of, compile_filter
+from shuffle_worker.expressions.filter import columns_of, compile_filter
 
 D = decimal.Decimal
 NOON = datetime.datetime(2026, 1, 1, 12)  # noqa: DTZ001 (a time without a zone is meant)

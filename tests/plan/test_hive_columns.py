@@ -15,9 +15,9 @@ import pytest
 from tests.plan.jobs import job, plan_of, read_all, write
 from tests.storage.s3_server import BUCKET, open_s3
 
-from shuffle_worker.errors import DataError, InvalidSpec
-from shuffle_worker.plan import hive
-from shuffle_worker.protocol.messages import ResultColumn, Storage
+from shuffle_protocol.errors import DataError, InvalidSpec
+from shuffle_protocol.messages import ResultColumn, Storage
+from shuffle_worker.columns import hive
 from shuffle_worker.storage import storage_for
 
 ONE = pa.table({"x": [1]})

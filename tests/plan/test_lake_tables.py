@@ -12,7 +12,7 @@ from tests.plan.jobs import job, plan_of
 from tests.storage.places import Place
 from tests.storage.s3_server import open_s3
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.storage.s3 import S3Storage
 
 LOGS = {
@@ -144,8 +144,8 @@ def test_it_costs_some_requests_and_no_listing(address: str, monkeypatch: pytest
 
     monkeypatch.setattr(S3Storage, "call", counted)
     root = place.folder.rsplit("/", 1)[-1]
-    from shuffle_worker.plan.listing import list_files
-    from shuffle_worker.protocol.messages import Input
+    from shuffle_protocol.messages import Input
+    from shuffle_worker.inputs.listing import list_files
 
     paths = [f"{place.folder}/deep/er/t/k={n}" for n in range(20)]
     assert len(list_files(Input(paths), place.storage).files) == 20

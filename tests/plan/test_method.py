@@ -8,8 +8,8 @@ import pytest
 
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.workers import Workers
+from shuffle_protocol.messages import Input, Job, Output, Repartition
 from shuffle_worker.plan.method import choose
-from shuffle_worker.protocol.messages import Input, Job, Output, Repartition
 
 GIB = 1 << 30
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.listing import list_files
-from shuffle_worker.plan.names import check_once, first_twice
-from shuffle_worker.protocol.messages import Input
+from shuffle_protocol.errors import DataError
+from shuffle_protocol.messages import Input
+from shuffle_protocol.names import check_once, first_twice
+from shuffle_worker.inputs.listing import list_files
 from shuffle_worker.storage import LocalStorage, urls
-from shuffle_worker.storage.base import Info, Survey
+from shuffle_worker.storage.storage import Info, Survey
 
 
 @pytest.mark.parametrize(

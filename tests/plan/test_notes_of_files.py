@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.plan.jobs import job, plan_of
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan import metadata
-from shuffle_worker.plan.inputs import read_inputs
-from shuffle_worker.plan.metadata import others
+from shuffle_protocol.errors import DataError
+from shuffle_worker.inputs import metadata
+from shuffle_worker.inputs.metadata import others
+from shuffle_worker.inputs.reading import read_inputs
 from shuffle_worker.storage import storage_for
 
 FIELDS = [pa.field("a", pa.int64()), pa.field("g", pa.binary())]

@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.test_readers import COLUMNS
 from tests.plan.jobs import job, plan_of, read_all, write
 
-from shuffle_worker.plan.schema import convert, restore, to_transport, transport_schema, transport_type
+from shuffle_worker.columns.schema import convert, restore, to_transport, transport_schema, transport_type
 
 DICT = pa.dictionary(pa.int32(), pa.int64())
 TEXT_DICT = pa.dictionary(pa.int16(), pa.large_string(), ordered=True)
@@ -115,7 +115,7 @@ def test_a_narrow_index_is_widened_where_they_do_not(tmp_path: Path) -> None:
 
 
 def test_a_narrow_index_too_big_to_count_is_widened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shuffle_worker.plan import dictionaries
+    from shuffle_worker.inputs import dictionaries
 
     monkeypatch.setattr(dictionaries, "MOST_STORED", 10)
     write(tmp_path, {"a": letters("x", 5)})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.plan.names import check_column
-from shuffle_worker.units import some
-from shuffle_worker.writers.folders import check_folders
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.names import check_column
+from shuffle_protocol.units import some
+from shuffle_worker.output.folders import check_folders
 
 
 @pytest.mark.parametrize(

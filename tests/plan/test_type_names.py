@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.plan.type_names import parse_type, schema_of_names
-from shuffle_worker.plan.type_words import INSTEAD, SAME
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.type_words import INSTEAD, SAME
+from shuffle_worker.columns.type_names import parse_type, schema_of_names
 
 TYPES = [
     pa.null(),

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.schema import convert, unify
-from shuffle_worker.plan.unify import Conflict, common_type
+from shuffle_protocol.errors import DataError
+from shuffle_worker.columns.schema import convert, unify
+from shuffle_worker.columns.unify import Conflict, common_type
 
 DICT8 = pa.dictionary(pa.int8(), pa.string())
 DICT32 = pa.dictionary(pa.int32(), pa.string())

@@ -11,9 +11,9 @@ import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shuffle_worker.protocol import frames
-from shuffle_worker.protocol.checksum import checksum
-from shuffle_worker.protocol.frames import (
+from shuffle_protocol import frames
+from shuffle_protocol.checksum import checksum
+from shuffle_protocol.frames import (
     INDEX,
     MAX_PAYLOAD,
     MAX_SHARDS,
@@ -26,9 +26,9 @@ from shuffle_worker.protocol.frames import (
     encode,
     first_corrupt,
 )
-from shuffle_worker.protocol.messages import VERSION, Attempt
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.messages import VERSION, Attempt
+from shuffle_protocol.shards import Shard
+from shuffle_protocol.verdict import Verdict
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)

@@ -15,7 +15,7 @@ import pyarrow.orc
 import pytest
 from tests.plan.jobs import job, plan_of, read_all
 
-from shuffle_worker.errors import DataError, JobError, OutOfMemory
+from shuffle_protocol.errors import DataError, JobError, OutOfMemory
 from shuffle_worker.readers import orc
 from shuffle_worker.readers.feather import FeatherSource
 from shuffle_worker.readers.orc import OrcSource

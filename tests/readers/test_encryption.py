@@ -16,7 +16,7 @@ import pyarrow.parquet.encryption as pe
 import pytest
 from tests.plan.jobs import job, numbers, plan_of, read_all, write
 
-from shuffle_worker.errors import DataError
+from shuffle_protocol.errors import DataError
 from shuffle_worker.readers.encryption import encrypted_leaves, footer_length
 from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.storage import storage_for

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.arrow import parts
+from shuffle_protocol.errors import DataError
+from shuffle_worker.columns.arrow import parts
 
 FAR = dt.datetime.fromisoformat("9999-12-31T23:59:59.999999")
 NEAR = dt.datetime.fromisoformat("2020-01-01T01:00:00")

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 from tests.plan.jobs import job, plan_of, read_all
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.type_names import parse_type
-from shuffle_worker.protocol.messages import ResultColumn
+from shuffle_protocol.errors import DataError
+from shuffle_protocol.messages import ResultColumn
+from shuffle_worker.columns.type_names import parse_type
 from shuffle_worker.readers import formats
 from shuffle_worker.readers.forms import Unfit, infer, typed
 
@@ -368,7 +368,7 @@ def test_explain_says_why_numbers_are_text(tmp_path: Path) -> None:
 
 
 def _notes(folder: Path) -> list[str]:
-    from shuffle_worker.plan.inputs import read_inputs
+    from shuffle_worker.inputs.reading import read_inputs
     from shuffle_worker.storage import storage_for
 
     source = job(folder).inputs[0]

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.plan.jobs import job, numbers, plan_of, read_all, write
 
-from shuffle_worker.errors import DataError, InputNotFound
-from shuffle_worker.memory import LEAST_STREAM
+from shuffle_protocol.errors import DataError, InputNotFound
+from shuffle_protocol.memory import LEAST_STREAM
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.files import KEPT_FOOTERS, RUN, FileReader
 from shuffle_worker.readers.parquet_file import STREAM, ParquetSource
@@ -270,8 +270,8 @@ def test_pandas_is_not_loaded(tmp_path: Path) -> None:
     program = f"""
 import sys
 from tests.plan.jobs import *
-from shuffle_worker.protocol.messages import SortKey
-from shuffle_worker.plan.explain import explain
+from shuffle_protocol.messages import SortKey
+from shuffle_worker.planning.explain import explain
 condition = "id > 10.5 AND text LIKE 't%' AND id IN (11, 12, 13) OR text IS NULL OR id / 2 = 7"
 for operation in (Repartition(by=["id"]), Sort(by=[SortKey("text")]), Repartition(range=["id"])):
     plan = plan_of(job({str(tmp_path)!r}, operation, partitions=3, filter=condition))

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.plan.arrow import Array
-from shuffle_worker.plan.text_types import plain
-from shuffle_worker.protocol.messages import Csv
+from shuffle_protocol.messages import Csv
+from shuffle_worker.columns.arrow import Array
 from shuffle_worker.readers.csv_text import CsvText
 from shuffle_worker.readers.json_text import JsonText
 from shuffle_worker.readers.text import Dialect, Fault
+from shuffle_worker.readers.text_types import plain
 
 NOTHING = pa.schema([])
 

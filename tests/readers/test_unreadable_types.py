@@ -14,7 +14,7 @@ import pytest
 from tests.formats.every_type import COLUMNS
 from tests.formats.one_process import carry_out, job_of, refused
 
-from shuffle_worker.errors import DataError, InvalidSpec
+from shuffle_protocol.errors import DataError, InvalidSpec
 
 ORC = {
     "int": (  # int

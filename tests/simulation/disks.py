@@ -10,10 +10,10 @@ from pathlib import Path
 
 import xxhash
 
-from shuffle_worker.protocol.messages import Attempt
-from shuffle_worker.protocol.shards import Shard, StoredShard
-from shuffle_worker.store.base import CorruptBlock, StoreStats
+from shuffle_protocol.messages import Attempt
+from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.spill import Piece, SpillLog
+from shuffle_worker.store.store import CorruptBlock, StoreStats
 
 
 @dataclass

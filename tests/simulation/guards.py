@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import shuffle_worker.transfer.inbox as inbox_module
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.inbox import GroupSource, Inbox
 
 from .disks import DiskStore

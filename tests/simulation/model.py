@@ -13,13 +13,13 @@ from functools import cached_property
 import numpy as np
 import xxhash
 
-from shuffle_worker.errors import StorageUnavailable
-from shuffle_worker.protocol.messages import Job, PlanSummary
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.storage.base import Range
-from shuffle_worker.store.base import ShardSource
+from shuffle_protocol.errors import StorageUnavailable
+from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.shards import Shard
+from shuffle_worker.storage.storage import Range
+from shuffle_worker.store.store import ShardSource
 from shuffle_worker.transfer.objects import SharedShards
-from shuffle_worker.work import Committed, Step, Written
+from shuffle_worker.transfer.work import Committed, Step, Written
 
 ROW = np.dtype("<u4")
 

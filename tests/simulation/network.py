@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shuffle_worker.protocol.frames import Frame, FrameHeader, decode_header, encode
-from shuffle_worker.protocol.messages import Member, Orders, Register, Registered, Sync
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.frames import Frame, FrameHeader, decode_header, encode
+from shuffle_protocol.messages import Member, Orders, Register, Registered, Sync
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Control:
 
 
 def _name(lease: object) -> str:
-    from shuffle_worker.protocol.messages import LeaseId
+    from shuffle_protocol.messages import LeaseId
 
     assert isinstance(lease, LeaseId)
     return f"{lease.kind} {lease.tranche}/{lease.item} attempt {lease.attempt}"

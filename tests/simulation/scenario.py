@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from multiprocessing import get_context
 
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 from .guards import GUARDS, without
 from .model import Shape

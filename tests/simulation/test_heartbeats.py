@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from shuffle_worker.errors import StorageUnavailable
+from shuffle_protocol.errors import StorageUnavailable
 
 from .model import Shape
 from .virtual import run_virtual

@@ -18,13 +18,13 @@ from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopW
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.agent import Agent, AgentSettings
-from shuffle_worker.protocol.messages import Input, Job, Output, Repartition
-from shuffle_worker.store.kept import KeptShards
+from shuffle_protocol.messages import Input, Job, Output, Repartition
+from shuffle_worker.store.retained import KeptShards
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.transport import Unreachable
+from shuffle_worker.worker.agent import Agent, AgentSettings
 
 from .disks import Disk, DiskLog, DiskStore
 from .model import ObjectStore, Shape, SimulatedWork

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from shuffle_protocol.errors import AccessDenied, JobError, OutputExists, StorageUnavailable
+from shuffle_protocol.messages import Input, Job, Output, Rechunk, Repartition
 from shuffle_worker.arrays import commit as arrays_commit
-from shuffle_worker.errors import AccessDenied, JobError, OutputExists, StorageUnavailable
-from shuffle_worker.owner import Owner, hold, is_alive, this_process
-from shuffle_worker.plan.planner import check_output
-from shuffle_worker.protocol.messages import Input, Job, Output, Rechunk, Repartition
+from shuffle_worker.output.claim import Mark, begin_replacing, check_others, claim, notes_on, others_in, sweep
+from shuffle_worker.planning.planner import check_output
+from shuffle_worker.runtime.owner import Owner, hold, is_alive, this_process
 from shuffle_worker.storage import LocalStorage, storage_for
-from shuffle_worker.writers.claim import Mark, begin_replacing, check_others, claim, notes_on, others_in, sweep
-from shuffle_worker.writers.commit import undo
+from shuffle_worker.tables.commit import undo
 
 HERE = this_process()
 
@@ -64,7 +64,7 @@ def test_a_process_that_ended_is_gone_also_before_it_is_collected() -> None:
 
 def test_a_machine_that_was_started_again_runs_nothing_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
     before = msgspec.structs.replace(HERE, boot="another", machine="m")
-    monkeypatch.setattr("shuffle_worker.owner.this_process", lambda: msgspec.structs.replace(HERE, machine="m"))
+    monkeypatch.setattr("shuffle_worker.runtime.owner.this_process", lambda: msgspec.structs.replace(HERE, machine="m"))
     assert is_alive(before) is False
 
 
@@ -204,7 +204,7 @@ def test_a_mark_that_cannot_be_read_is_no_mark(tmp_path: Path) -> None:
 def test_what_a_killed_run_wrote_under_final_names_goes(tmp_path: Path, arrays: bool) -> None:
     """Of a run that found the folder empty, everything in it is its own."""
     from shuffle_worker.arrays import commit as of_arrays
-    from shuffle_worker.plan.planner import check_output
+    from shuffle_worker.planning.planner import check_output
 
     staged(tmp_path, "dead", None, "plan")
     mark = Mark("theirs", False, arrays, other(started=1))

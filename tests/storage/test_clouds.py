@@ -13,12 +13,12 @@ import pytest
 from tests.formats.one_process import carry_out, job_of
 from tests.storage.cloud_servers import BUCKET, NOBODY, azure_server, google_server, new_container
 
-from shuffle_worker.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
+from shuffle_protocol.messages import Storage as Settings
+from shuffle_worker.output.names import relative
 from shuffle_worker.storage import Storages, storage_for, urls
 from shuffle_worker.storage.clouds import AzureStorage, GoogleStorage
 from shuffle_worker.storage.retry import Transient
-from shuffle_worker.writers.output import relative
 
 HOST = "account.dfs.core.windows.net"
 

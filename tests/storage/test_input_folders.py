@@ -12,7 +12,7 @@ import pytest
 from tests.storage.places import Place
 from tests.storage.s3_server import open_s3
 
-from shuffle_worker.errors import AccessDenied, DataError, InputNotFound, InvalidSpec, JobError
+from shuffle_protocol.errors import AccessDenied, DataError, InputNotFound, InvalidSpec, JobError
 from shuffle_worker.storage import LocalStorage, Storage, storage_for, urls, walk
 from shuffle_worker.storage.walk import files_below
 

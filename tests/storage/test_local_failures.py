@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shuffle_worker.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk
+from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk
 from shuffle_worker.storage import LocalStorage
 from shuffle_worker.storage.failures import failure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shuffle_worker.errors import AccessDenied, StorageUnavailable
+from shuffle_protocol.errors import AccessDenied, StorageUnavailable
 from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, bounds, retried
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fsspec.registry import _registry  # type: ignore[import-untyped]
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import Storage as Settings
 from shuffle_worker.storage import FsspecStorage, LocalStorage, storage_for, urls
 from shuffle_worker.storage.s3_errors import shown
 from shuffle_worker.storage.s3_settings import client_options

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shuffle_worker.errors import StorageUnavailable
+from shuffle_protocol.errors import StorageUnavailable
 from shuffle_worker.storage import retry
 from shuffle_worker.storage.retry import FIRST, STEADY, Transient, Weather, bounds, retried
 

@@ -88,8 +88,8 @@ RESIDENT = """
 import sys
 from pathlib import Path
 from shuffle_worker.store.spillstore import SpillStore
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.protocol.messages import Attempt
+from shuffle_protocol.shards import Shard
+from shuffle_protocol.messages import Attempt
 
 def anonymous():
     status = Path("/proc/self/status").read_text()

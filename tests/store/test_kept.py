@@ -12,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.store.base import CorruptBlock
-from shuffle_worker.store.kept import KeptShards, Record
+from shuffle_protocol.shards import Shard
+from shuffle_worker.store.retained import KeptShards, Record
 from shuffle_worker.store.spill import SpillLog
+from shuffle_worker.store.store import CorruptBlock
 
 GROUPS = 4
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shuffle_worker.protocol.checksum import checksum
-from shuffle_worker.protocol.messages import Attempt
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.store.base import CorruptBlock
+from shuffle_protocol.checksum import checksum
+from shuffle_protocol.messages import Attempt
+from shuffle_protocol.shards import Shard
 from shuffle_worker.store.spill import IOV_MAX, Piece, SpillLog
 from shuffle_worker.store.spillstore import SpillStore
+from shuffle_worker.store.store import CorruptBlock
 
 KIB = 1 << 10
 
@@ -259,9 +259,9 @@ LIMITED = """
 import errno, resource, sys
 from pathlib import Path
 from shuffle_worker.store.spillstore import SpillStore
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.protocol.checksum import checksum
-from shuffle_worker.protocol.messages import Attempt
+from shuffle_protocol.shards import Shard
+from shuffle_protocol.checksum import checksum
+from shuffle_protocol.messages import Attempt
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 store = SpillStore(100_000, Path(sys.argv[1]), 4, block=4096)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shuffle_operator.tls.authority import Authority
-from shuffle_worker.transfer.tls import Tls
+from shuffle_protocol.tls import Tls
 
 SEED = bytes(range(32))
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from shuffle_operator.kube import SECRETS, KubeError
+from shuffle_operator.kube.api import SECRETS, KubeError
 from shuffle_operator.tls.authority import Authority, is_uid
 from shuffle_operator.tls.contexts import KEPT, JobContexts
 from shuffle_operator.tls.seed import load_seed

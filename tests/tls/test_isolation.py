@@ -15,14 +15,14 @@ import msgspec
 import pytest
 
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_operator.coordinator.server import CoordinatorServer, Hosted, Unhosted
+from shuffle_operator.server.http import CoordinatorServer, Hosted, Unhosted
 from shuffle_operator.tls.authority import Authority
 from shuffle_operator.tls.contexts import JobContexts
-from shuffle_worker.protocol.frames import encode
-from shuffle_worker.protocol.messages import VERSION, Counters, Register, Sync
-from shuffle_worker.transfer import wire
+from shuffle_protocol import wire
+from shuffle_protocol.frames import encode
+from shuffle_protocol.messages import VERSION, Counters, Register, Sync
+from shuffle_protocol.tls import coordinator_name, worker_name
 from shuffle_worker.transfer.http import PeerServer
-from shuffle_worker.transfer.tls import coordinator_name, worker_name
 from tests.coordinator.builders import job as message
 from tests.tls.certificates import SEED, issued
 from tests.transfer.test_http_frames import FRAME, QUICK, Handler

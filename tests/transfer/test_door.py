@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import hdrs, web
 
-from shuffle_worker.transfer import wire
-from shuffle_worker.transfer.door import Door
+from shuffle_protocol import wire
+from shuffle_protocol.connections import Door
 
 TOKEN = "the-token"
 SOON = 60.0

@@ -9,9 +9,9 @@ import pytest
 from tests.simulation.disks import Disk, DiskStore
 from tests.simulation.model import ObjectStore, Shape, SimulatedWork
 
-from shuffle_worker.protocol.frames import Frame
-from shuffle_worker.protocol.messages import Attempt, Kind, Lease, LeaseId, Member, Run, View
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.frames import Frame
+from shuffle_protocol.messages import Attempt, Kind, Lease, LeaseId, Member, Run, View
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.carry import Absent, Carrier
 from shuffle_worker.transfer.inbox import Inbox

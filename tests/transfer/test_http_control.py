@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from shuffle_worker.protocol.messages import (
+from shuffle_protocol import wire
+from shuffle_protocol.messages import (
     VERSION,
     Counters,
     Kind,
@@ -23,7 +24,7 @@ from shuffle_worker.protocol.messages import (
     Sync,
     View,
 )
-from shuffle_worker.transfer import http, wire
+from shuffle_worker.transfer import http
 from shuffle_worker.transfer.http import HttpControl, HttpSettings
 from shuffle_worker.transfer.transport import Refused, Unreachable
 

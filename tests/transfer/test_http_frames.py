@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 import pytest
 import xxhash
 
-from shuffle_worker.protocol.checksum import checksum
-from shuffle_worker.protocol.frames import MAX_HEADER, MAX_PAYLOAD, Frame, FrameHeader, encode
-from shuffle_worker.protocol.messages import VERSION, Attempt, Member
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.checksum import checksum
+from shuffle_protocol.frames import MAX_HEADER, MAX_PAYLOAD, Frame, FrameHeader, encode
+from shuffle_protocol.messages import VERSION, Attempt, Member
+from shuffle_protocol.shards import Shard
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 

@@ -11,11 +11,11 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shuffle_worker.errors import Internal
-from shuffle_worker.protocol.messages import Attempt
-from shuffle_worker.protocol.shards import Shard
+from shuffle_protocol.errors import Internal
+from shuffle_protocol.messages import Attempt
+from shuffle_protocol.shards import Shard
 from shuffle_worker.storage import LocalStorage, Range
-from shuffle_worker.store.base import CorruptBlock
+from shuffle_worker.store.store import CorruptBlock
 from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.transfer.source import Revoked
 

@@ -12,11 +12,11 @@ import pytest
 from tests.tls.certificates import issued
 from tests.transfer.test_http_frames import DATA, FRAME, JOB, PATIENT, QUICK, TOKEN, WHOLE, Handler, large
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.messages import VERSION, Member, Register
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import VERSION, Member, Register
+from shuffle_protocol.tls import Tls, server_side
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
-from shuffle_worker.transfer.tls import Tls, server_side
 from shuffle_worker.transfer.transport import Unreachable
 
 OTHER_SEED = bytes(32)

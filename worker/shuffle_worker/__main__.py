@@ -12,8 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from shuffle_worker import trail
-from shuffle_worker.heap import share_one_allocator
+from shuffle_protocol import trail
+from shuffle_worker.runtime.heap import share_one_allocator
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
@@ -32,12 +32,12 @@ def main() -> int:
     _import_all()
     import msgspec
 
-    from shuffle_worker.environment import config_from, in_container
-    from shuffle_worker.errors import InvalidSpec
-    from shuffle_worker.logs import log_as_json
-    from shuffle_worker.process import REFUSED_EXIT as CONFIGURATION_EXIT
-    from shuffle_worker.process import run_worker
-    from shuffle_worker.settings import WorkerConfig
+    from shuffle_protocol.errors import InvalidSpec
+    from shuffle_protocol.logs import log_as_json
+    from shuffle_worker.runtime.environment import config_from, in_container
+    from shuffle_worker.runtime.settings import WorkerConfig
+    from shuffle_worker.worker.process import REFUSED_EXIT as CONFIGURATION_EXIT
+    from shuffle_worker.worker.process import run_worker
 
     try:
         config = config_from(os.environ) if in_container() else msgspec.json.decode(_line(), type=WorkerConfig)
@@ -62,7 +62,7 @@ def _import_all() -> None:
     share_one_allocator()
     asked = BLAS_THREADS in os.environ
     os.environ.setdefault(BLAS_THREADS, "1")
-    import shuffle_worker.process  # noqa: F401
+    import shuffle_worker.worker.process  # noqa: F401
 
     if not asked:
         del os.environ[BLAS_THREADS]

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from shuffle_operator.api.problems import shorten
 from shuffle_operator.api.types import ApiModel, Column
-from shuffle_worker.plan.type_syntax import NoType, read
+from shuffle_protocol.type_syntax import NoType, read
 
 
 def _type(text: str) -> str:

@@ -13,7 +13,7 @@ from shuffle_operator.api.problems import Path, Problem, found, nearest, path_te
 from shuffle_operator.api.quantities import parse
 from shuffle_operator.api.spec import MAX_NAME
 from shuffle_operator.api.synonyms import meant
-from shuffle_worker.units import some
+from shuffle_protocol.units import some
 
 FIELDS = 8
 """Fields of a mapping that an error lists."""

@@ -8,17 +8,8 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from shuffle_operator.api.columns import DeclaredColumns
-from shuffle_operator.api.types import (
-    INT32_MAX,
-    KIB,
-    TIB,
-    ApiModel,
-    Column,
-    FunctionName,
-    UniqueColumns,
-    byte_quantity,
-)
-from shuffle_worker.plan.names import first_twice
+from shuffle_operator.api.types import INT32_MAX, KIB, TIB, ApiModel, Column, FunctionName, UniqueColumns, byte_quantity
+from shuffle_protocol.names import first_twice
 
 Keys = Annotated[UniqueColumns, Field(min_length=1, max_length=64)]
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.units import some
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.units import some
 
 Path = tuple[str | int, ...]
 """Where a value is in a job: ("spec", "inputs", 0, "path")."""

@@ -8,7 +8,7 @@ from shuffle_operator.api.operation import Rechunk
 from shuffle_operator.api.problems import Problem
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.api.spec import Spec
-from shuffle_worker.protocol import messages
+from shuffle_protocol import messages
 
 DEFAULT_TARGET_BYTES = 64 << 20
 """Of a chunk with lengths that are left open."""

@@ -17,8 +17,8 @@ from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import format_bytes, parse_bytes
 from shuffle_operator.api.rechunk import rechunk, rechunk_problems
 from shuffle_operator.api.spec import ShuffleJob, Spec
-from shuffle_worker.memory import MINIMUM
-from shuffle_worker.protocol import formats, messages
+from shuffle_protocol import formats, messages
+from shuffle_protocol.memory import MINIMUM
 
 DEFAULT_TARGET_BYTES = messages.TARGET_BYTES
 """Of an output file, where neither partitions nor targetPartitionSize is given."""

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from shuffle_operator.api.problems import shorten
 from shuffle_operator.api.quantities import BYTES_FORMS, PATTERN, BadQuantity, parse_bytes, parse_cpu
-from shuffle_worker.units import some
+from shuffle_protocol.units import some
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 INT32_MAX = (1 << 31) - 1

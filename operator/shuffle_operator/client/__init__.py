@@ -1,7 +1,7 @@
 """ShuffleJobs from Python: submit, look, wait, cancel, logs.
 
-    from shuffle_operator.client import Client            # async
-    from shuffle_operator.client.sync import Client       # the same, for code without an event loop
+    from shuffle_operator.client import Client  # async
+    from shuffle_operator.client.sync import Client  # the same, for code without an event loop
 
 The command line, Flyte's connector and everyone else use this.
 """

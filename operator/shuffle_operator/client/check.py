@@ -14,10 +14,10 @@ import msgspec
 
 from shuffle_operator.api.resolve import resolve
 from shuffle_operator.api.spec import ShuffleJob
-from shuffle_operator.kube import PODS, Kube, Object
+from shuffle_operator.kube.api import PODS, Kube, Object
 from shuffle_operator.launchers.pod import PodSettings, Trust, worker_pod
 from shuffle_operator.launchers.pod_state import hindrance, is_over
-from shuffle_worker.protocol.findings import VARIABLE, Finding
+from shuffle_protocol.findings import VARIABLE, Finding
 
 MEMORY = 256 << 20
 WITHIN = 120.0
@@ -54,7 +54,7 @@ def check_pod(job: ShuffleJob, image: str) -> Object:
     spec["volumes"] = [each for each in spec["volumes"] if each["name"] != "token"]
     for container in spec["containers"]:
         if container["name"] == "worker":
-            container["command"] = ["python", "-m", "shuffle_worker.check"]
+            container["command"] = ["python", "-m", "shuffle_worker.worker.check"]
             container["env"].append({"name": VARIABLE, "value": msgspec.json.encode(message).decode()})
             container["volumeMounts"] = [each for each in container["volumeMounts"] if each["name"] != "token"]
     spec.pop("topologySpreadConstraints", None)

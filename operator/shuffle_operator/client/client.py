@@ -13,7 +13,7 @@ from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job, load_job
 from shuffle_operator.client.followed import Followed
 from shuffle_operator.client.job import JobFailed, SubmittedJob
-from shuffle_operator.kube import JOBS, PODS, ApiKube, Kube, KubeError
+from shuffle_operator.kube.api import JOBS, PODS, ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import LABEL_JOB
 
 LOOK_EVERY = 1.0

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 
 from shuffle_operator.client.job import SubmittedJob
-from shuffle_operator.kube import JOBS, PODS, Kube, KubeError, Object
+from shuffle_operator.kube.api import JOBS, PODS, Kube, KubeError, Object
 from shuffle_operator.launchers.pod import LABEL_JOB, LABEL_WORKER
 
 LOOK_EVERY = 1.0

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from shuffle_operator.api.status import (
-    Barrier,
-    ByteCounts,
-    OutputSummary,
-    PartitionCounts,
-    RowCounts,
-    WorkerCounts,
-)
+from shuffle_operator.api.status import Barrier, ByteCounts, OutputSummary, PartitionCounts, RowCounts, WorkerCounts
 from shuffle_operator.client.job import SubmittedJob
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 
 def snapshot_of(job: SubmittedJob) -> Snapshot:

@@ -13,24 +13,19 @@ from shuffle_operator.coordinator.crashes import Crashes
 from shuffle_operator.coordinator.earlier import Earlier, Setback
 from shuffle_operator.coordinator.epochs import Epochs
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
+from shuffle_operator.coordinator.job_leases import Singles
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.losses import Cause, Losses
 from shuffle_operator.coordinator.members import Live, Past
-from shuffle_operator.coordinator.pace import Pace
 from shuffle_operator.coordinator.phases import TERMINAL, TRANSITIONS
 from shuffle_operator.coordinator.rebuild import EPOCHS
+from shuffle_operator.coordinator.rollback import Undoing
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_operator.coordinator.singles import Singles
+from shuffle_operator.coordinator.stragglers import Pace
 from shuffle_operator.coordinator.survivors import Survivors
-from shuffle_operator.coordinator.undoing import Undoing
 from shuffle_operator.coordinator.waits import Waits
-from shuffle_worker.protocol.messages import (
-    Job,
-    LeaseId,
-    Phase,
-    PlanSummary,
-)
-from shuffle_worker.units import counted
+from shuffle_protocol.messages import Job, LeaseId, Phase, PlanSummary
+from shuffle_protocol.units import counted
 
 NEARLY = 99.0
 """Percent of a job of which only the commit is left."""

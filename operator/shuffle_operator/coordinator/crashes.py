@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.protocol.messages import Kind, LeaseId
+from shuffle_protocol.messages import Kind, LeaseId
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.views import Views
-from shuffle_worker.protocol.messages import View
+from shuffle_protocol.messages import View
 
 
 @dataclass(slots=True)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shuffle_operator.coordinator.core import Core
-from shuffle_operator.coordinator.handing import Handing
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
+from shuffle_operator.coordinator.migration import Handing
 from shuffle_operator.coordinator.tranches import NONE
-from shuffle_worker.protocol.messages import (
-    Kind,
-    LeaseId,
-    Phase,
-)
+from shuffle_protocol.messages import Kind, LeaseId, Phase
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_worker.protocol.messages import Attempt, Kind, LeaseId
+from shuffle_protocol.messages import Attempt, Kind, LeaseId
 
 
 @dataclass(frozen=True, slots=True)

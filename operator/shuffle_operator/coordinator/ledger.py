@@ -24,7 +24,7 @@ from shuffle_operator.coordinator.leases import PLAIN, Errand, Leases, parts_of
 from shuffle_operator.coordinator.owners import UNOWNED, Owners
 from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
 from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, NONE, OUT, Handover, Tranche
-from shuffle_worker.protocol.messages import Attempt, Done, Kind, Lease, LeaseId
+from shuffle_protocol.messages import Attempt, Done, Kind, Lease, LeaseId
 
 __all__ = ["UNOWNED", "Inconsistent", "Ledger", "Totals"]
 

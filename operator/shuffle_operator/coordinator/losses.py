@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_worker.units import counted
+from shuffle_protocol.units import counted
 
 
 @dataclass(frozen=True, slots=True)

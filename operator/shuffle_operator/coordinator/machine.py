@@ -19,13 +19,13 @@ import msgspec
 from shuffle_operator.coordinator.core import Core
 from shuffle_operator.coordinator.events import Action, Note, StopWorker, Wake
 from shuffle_operator.coordinator.grants import Grants
-from shuffle_operator.coordinator.handing import Handing
 from shuffle_operator.coordinator.ledger import Inconsistent
 from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.members import Live
+from shuffle_operator.coordinator.migration import Handing
 from shuffle_operator.coordinator.rebuild import new_ledger, nonsense, rebuild
 from shuffle_operator.coordinator.size import workers_for
-from shuffle_worker.protocol.messages import (
+from shuffle_protocol.messages import (
     VERSION,
     Done,
     Failure,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_worker.protocol.messages import Counters, Kind, LeaseId, Member
+from shuffle_protocol.messages import Counters, Kind, LeaseId, Member
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.PLANNING, Phase.TRANSFERRING, Phase.FAILED}),

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 from shuffle_operator.coordinator.ledger import NO_TRANCHE, Ledger
 from shuffle_operator.coordinator.tranches import DUE, Tranche
-from shuffle_worker.protocol.messages import Held, PlanSummary
-from shuffle_worker.protocol.runs import spread
+from shuffle_protocol.messages import Held, PlanSummary
+from shuffle_protocol.runs import spread
 
 EPOCHS = 1 << 16
 """Epochs and tranches that are set aside for one generation."""

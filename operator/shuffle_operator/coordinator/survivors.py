@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from shuffle_operator.coordinator.members import Live
-from shuffle_worker.protocol.messages import Done, Held, Kind, View
+from shuffle_protocol.messages import Done, Held, Kind, View
 
 
 @dataclass(slots=True)

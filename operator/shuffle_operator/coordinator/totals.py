@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
-from shuffle_worker.protocol.messages import Done
+from shuffle_protocol.messages import Done
 
 UNKNOWN = -1
 

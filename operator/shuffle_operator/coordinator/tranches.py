@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shuffle_worker.protocol.messages import Attempt
+from shuffle_protocol.messages import Attempt
 
 DUE, OUT, DONE = 0, 1, 2
 NOBODY = -1

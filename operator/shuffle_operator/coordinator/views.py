@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.ledger import Ledger
-from shuffle_worker.protocol.messages import Member, View
-from shuffle_worker.protocol.runs import changed, runs_of
+from shuffle_protocol.messages import Member, View
+from shuffle_protocol.runs import changed, runs_of
 
 REMEMBERED = 1024
 """Changes that are kept: who has an older view than that is sent a whole one."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.events import Note
 from shuffle_operator.coordinator.members import Live
-from shuffle_worker.units import duration
+from shuffle_protocol.units import duration
 
 CALM = 10.0
 MOST = 20

@@ -24,7 +24,7 @@ from shuffle_operator.client.client import Client
 from shuffle_operator.flyte.config import TTL, ShuffleJobConfig
 from shuffle_operator.flyte.phases import gone, resource_of
 from shuffle_operator.flyte.values import values_of
-from shuffle_operator.kube import ApiKube, Kube, KubeError
+from shuffle_operator.kube.api import ApiKube, Kube, KubeError
 
 TASK_TYPE = "shuffle_job"
 

@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from shuffle_local.cli.local_job import with_local_paths
+from shuffle_local.cli.machine import default_memory, default_workers
+from shuffle_local.run import LocalOptions, LocalRun
 from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job
-from shuffle_operator.cli.local_job import with_local_paths
-from shuffle_operator.cli.machine import default_memory, default_workers
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_operator.flyte.config import ShuffleJobConfig
 from shuffle_operator.flyte.placeholders import Value
-from shuffle_operator.launchers.local_run import LocalOptions, LocalRun
-from shuffle_worker.protocol.messages import Job
+from shuffle_protocol.messages import Job
 
 
 def run_here(config: ShuffleJobConfig, values: Mapping[str, Value]) -> Snapshot:

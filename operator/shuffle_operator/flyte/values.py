@@ -14,7 +14,7 @@ from flytekit.models.literals import (
 from flytekit.models.types import StructuredDatasetType
 
 from shuffle_operator.flyte.placeholders import Value
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 OUTPUT = "output"
 """The task's one output: a StructuredDataset of Parquet files at the job's output path."""

@@ -1,4 +1,4 @@
-"""The operator proper: from what the API server says to what it is told.
+"""The operator proper: from what the API server says to what is started, written and removed.
 
 watch       kopf: events of ShuffleJobs and of worker pods            -> cache, queue
 cache       the last that is known of every job and its pods

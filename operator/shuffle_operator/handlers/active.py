@@ -18,19 +18,19 @@ from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.workers import DEFAULT_MEMORY
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker
 from shuffle_operator.coordinator.machine import Coordinator
-from shuffle_operator.coordinator.server import CoordinatorServer, Hosted
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.defects import Defects
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.statuses import Loss, Outcome
-from shuffle_operator.kube import Kube
+from shuffle_operator.kube.api import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
 from shuffle_operator.launchers.line import Line
 from shuffle_operator.launchers.pod import PodSettings, Trust
 from shuffle_operator.launchers.pod_state import ended
+from shuffle_operator.server.http import CoordinatorServer, Hosted
 from shuffle_operator.tls.authority import Authority
-from shuffle_worker.protocol.messages import Job, Phase
+from shuffle_protocol.messages import Job, Phase
 
 log = logging.getLogger("shuffle.operator")
 

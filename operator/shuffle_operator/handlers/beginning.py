@@ -17,14 +17,13 @@ from shuffle_operator.api.restrictions import Restrictions, restriction_problems
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.coordinator.rebuild import EPOCHS
-from shuffle_operator.coordinator.server import digest_of
 from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of, take_up
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.defects import Defects
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.handlers.writer import StatusWriter
-from shuffle_operator.kube import PODS, SECRETS, KubeError
+from shuffle_operator.kube.api import PODS, SECRETS, KubeError
 from shuffle_operator.launchers.kubernetes import KILL_GRACE
 from shuffle_operator.launchers.pauses import Pauses
 from shuffle_operator.launchers.pod import (
@@ -38,8 +37,9 @@ from shuffle_operator.launchers.pod import (
     worker_pod,
 )
 from shuffle_operator.launchers.pod_state import is_live
-from shuffle_worker.protocol.messages import Job
-from shuffle_worker.units import counted, readable
+from shuffle_operator.server.http import digest_of
+from shuffle_protocol.messages import Job
+from shuffle_protocol.units import counted, readable
 
 log = logging.getLogger("shuffle.operator")
 

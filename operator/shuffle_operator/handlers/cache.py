@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable
 
-from shuffle_operator.kube import Object
+from shuffle_operator.kube.api import Object
 from shuffle_operator.launchers.pod import LABEL_UID
 
 YOUNG = 30.0

@@ -14,7 +14,7 @@ from shuffle_operator.handlers import accepted, policies
 from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.writer import StatusWriter
-from shuffle_operator.kube import JOBS, PODS, SECRETS, KubeError
+from shuffle_operator.kube.api import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import isolation
 from shuffle_operator.launchers.kubernetes import EXIT_PATIENCE
 from shuffle_operator.launchers.pod import is_owned, secret_name, trust_of

@@ -20,7 +20,7 @@ from shuffle_operator.handlers.cleaning import STOP_WITHIN, Cleaner
 from shuffle_operator.handlers.policies import EVERY
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.handlers.writer import StatusWriter
-from shuffle_worker.protocol.messages import Phase
+from shuffle_protocol.messages import Phase
 
 log = logging.getLogger("shuffle.operator")
 

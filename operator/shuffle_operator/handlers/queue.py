@@ -153,6 +153,6 @@ def _level(error: Exception) -> int:
 
 
 def _is_defect(error: Exception) -> bool:
-    from shuffle_operator.kube import KubeError
+    from shuffle_operator.kube.api import KubeError
 
     return not isinstance(error, KubeError)

@@ -18,7 +18,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from shuffle_operator.coordinator.server import Unhosted
 from shuffle_operator.handlers import policies, statuses
 from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.admission import Admission
@@ -29,9 +28,10 @@ from shuffle_operator.handlers.giving_up import GivingUp
 from shuffle_operator.handlers.policies import EVERY
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.handlers.writer import StatusWriter
-from shuffle_operator.kube import KubeError
+from shuffle_operator.kube.api import KubeError
 from shuffle_operator.launchers.pod import is_owned
-from shuffle_worker.protocol.messages import Phase
+from shuffle_operator.server.http import Unhosted
+from shuffle_protocol.messages import Phase
 
 log = logging.getLogger("shuffle.operator")
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shuffle_operator.api.spec import API_VERSION, KIND
-from shuffle_operator.kube import EVENTS, Kube, KubeError
+from shuffle_operator.kube.api import EVENTS, Kube, KubeError
 from shuffle_operator.launchers.pauses import Pauses
 
 log = logging.getLogger("shuffle.operator")

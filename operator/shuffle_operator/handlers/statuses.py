@@ -18,7 +18,7 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.handlers.policies import time_of
 from shuffle_operator.launchers.pod_state import Ended
-from shuffle_worker.protocol.messages import Phase, PlanNode
+from shuffle_protocol.messages import Phase, PlanNode
 
 Object = dict[str, Any]
 

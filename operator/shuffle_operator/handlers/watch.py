@@ -18,7 +18,7 @@ import kopf
 
 from shuffle_operator.api.spec import GROUP, PLURAL, VERSION
 from shuffle_operator.handlers.cache import Cache
-from shuffle_operator.kube import JOBS, PODS, Kube, KubeError, Object
+from shuffle_operator.kube.api import JOBS, PODS, Kube, KubeError, Object
 from shuffle_operator.launchers.pauses import Pauses
 from shuffle_operator.launchers.pod import OWN_LABELS, SELECTOR
 

@@ -8,7 +8,7 @@ from shuffle_operator.handlers import statuses
 from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.statuses import Outcome
-from shuffle_operator.kube import JOBS
+from shuffle_operator.kube.api import JOBS
 
 Object = dict[str, Any]
 

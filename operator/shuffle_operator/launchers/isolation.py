@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from shuffle_operator.kube import NETWORK_POLICIES, Kube, KubeError
+from shuffle_operator.kube.api import NETWORK_POLICIES, Kube, KubeError
 from shuffle_operator.launchers.pod import LABEL_JOB, LABEL_UID, OWN_LABELS, PORT, owner_reference
 
 Object = dict[str, Any]

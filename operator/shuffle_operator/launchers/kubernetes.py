@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.spec import ShuffleJob
-from shuffle_operator.kube import PODS, Kube, KubeError, Object
+from shuffle_operator.kube.api import PODS, Kube, KubeError, Object
 from shuffle_operator.launchers import isolation
-from shuffle_operator.launchers.base import OnExit
+from shuffle_operator.launchers.launcher import OnExit
 from shuffle_operator.launchers.line import Line, Place, exceeded, too_large
 from shuffle_operator.launchers.pauses import Pauses
 from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, Trust, is_owned, pod_name, trust_of, worker_pod

@@ -19,7 +19,7 @@ from shuffle_operator.api.resolve import functions_memory
 from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
 from shuffle_operator.api.workers import Workers
 from shuffle_operator.launchers.overlay import danger_problems, merge, scratch_problems, shape_problems
-from shuffle_worker.memory import MINIMUM
+from shuffle_protocol.memory import MINIMUM
 
 Object = dict[str, Any]
 
@@ -130,7 +130,7 @@ def is_owned(body: Object, uid: str) -> bool:
 def token_secret(
     job: str, uid: str, token: str, authority: str = "", certificates: dict[str, str] | None = None
 ) -> Object:
-    """certificates: by name, as a worker finds them in files (transfer/tls.py)."""
+    """certificates: by name, as a worker finds them in files (protocol/tls.py)."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -12,8 +12,8 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from shuffle_operator.launchers.crashes import CRASHES, crash
-from shuffle_worker import trail
+from shuffle_protocol import trail
+from shuffle_protocol.crashes import CRASHES, crash
 
 Object = dict[str, Any]
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from shuffle_worker.transfer.tls import AUTHORITY, CERTIFICATE, KEY, coordinator_name, worker_name
+from shuffle_protocol.tls import AUTHORITY, CERTIFICATE, KEY, coordinator_name, worker_name
 
 LIFETIME = timedelta(days=3650)
 BACKDATED = timedelta(hours=1)

@@ -11,7 +11,7 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 
-from shuffle_worker.transfer.tls import coordinator_name, server_side
+from shuffle_protocol.tls import coordinator_name, server_side
 
 KEPT = 256
 """Jobs whose context is kept."""

@@ -11,7 +11,7 @@ import base64
 import binascii
 import secrets
 
-from shuffle_operator.kube import SECRETS, Kube, KubeError, Object
+from shuffle_operator.kube.api import SECRETS, Kube, KubeError, Object
 from shuffle_operator.tls.authority import SEED_SIZE
 
 ENTRY = "seed"

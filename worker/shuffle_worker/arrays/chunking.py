@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 AUTO = "Auto"
 WHOLE = -1

@@ -23,9 +23,9 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.errors import UnstableSpecificationWarning
 
+from shuffle_protocol.errors import DataError
 from shuffle_worker.arrays.steady import steady_pipeline
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.errors import DataError
 
 # what has no specification in format 3 yet is the input's type; whoever wrote it was told
 warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)

@@ -19,15 +19,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from shuffle_protocol.errors import InputNotFound, Internal, InvalidSpec, JobError, OutputExists
+from shuffle_protocol.messages import Job
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.writer import ArrayRecord, GroupRecord, merged
-from shuffle_worker.errors import InputNotFound, Internal, InvalidSpec, JobError, OutputExists
-from shuffle_worker.protocol.messages import Job
+from shuffle_worker.output.claim import Other, begin_replacing, check_others, in_order, others_in, sweep
+from shuffle_worker.output.groups import every_group
+from shuffle_worker.output.names import MANIFEST, SUCCESS, group_path, relative, staging
 from shuffle_worker.storage import Storage
-from shuffle_worker.work import Committed
-from shuffle_worker.writers.claim import Other, begin_replacing, check_others, in_order, others_in, sweep
-from shuffle_worker.writers.groups import every_group
-from shuffle_worker.writers.output import MANIFEST, SUCCESS, group_path, relative, staging
+from shuffle_worker.transfer.work import Committed
 
 MANIFEST_FORMAT = "shuffle-zarr-manifest/1"
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from shuffle_protocol.errors import JobError
+from shuffle_protocol.units import some
 from shuffle_worker.arrays.source import Source, source_of
-from shuffle_worker.errors import JobError
-from shuffle_worker.units import some
 
 _TOLD = 5
 """Arrays that a note names."""

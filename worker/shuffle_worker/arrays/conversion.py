@@ -20,10 +20,10 @@ from zarr.core.metadata import ArrayV2Metadata
 from zarr.registry import get_codec_class
 from zarr.storage import MemoryStore
 
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.source import Source, documents_of
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.errors import InvalidSpec
 
 Config = dict[str, Any]
 

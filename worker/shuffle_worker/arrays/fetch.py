@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from shuffle_worker.errors import DataError, InputNotFound
-from shuffle_worker.operations.readback import Buffers
+from shuffle_protocol.errors import DataError, InputNotFound
+from shuffle_worker.steps.readback import Buffers
 from shuffle_worker.storage import LocalStorage, Storage
 from shuffle_worker.storage.failures import failure
 from shuffle_worker.storage.walk import tag_of

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.arrays.source import Source
-from shuffle_worker.errors import InvalidSpec
 
 MASK = "_FillValue"
 _MASKABLE = "biufc"

@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any, NamedTuple
 
+from shuffle_protocol.errors import DataError, InputNotFound
 from shuffle_worker.arrays.consolidated import copies_in, differences
 from shuffle_worker.arrays.source import Hierarchy, Source, source_of
 from shuffle_worker.arrays.store import folders, read_file
-from shuffle_worker.errors import DataError, InputNotFound
 from shuffle_worker.storage import Storage
 
 _READERS = 16

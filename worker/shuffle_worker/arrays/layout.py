@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from shuffle_protocol.memory import MIB
 from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.grid import Axis
 from shuffle_worker.arrays.record import ArrayPlan, Bucket, Run, Split
-from shuffle_worker.memory import MIB
 
 PIECE_BYTES = 32 * MIB
 LEAST_PIECE_BYTES = 1 * MIB

@@ -17,10 +17,10 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.arrays.conversion import converted, inner_codecs, recompressed
 from shuffle_worker.arrays.fills import mask_in_v2, mask_in_v3
 from shuffle_worker.arrays.source import DIMENSIONS, Source
-from shuffle_worker.errors import InvalidSpec
 
 KEEP = "Keep"
 

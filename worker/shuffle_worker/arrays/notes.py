@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shuffle_protocol.units import some
 from shuffle_worker.arrays.grid import Axis, shared_cut
 from shuffle_worker.arrays.record import ArrayPlan
-from shuffle_worker.units import some
 
 WASTE = 1.5
 """Elements read for every element kept, from which it is worth a word."""

@@ -17,6 +17,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from shuffle_protocol.errors import Internal, InvalidSpec, OutOfMemory
+from shuffle_protocol.memory import MIB, MINIMUM, Budgets
+from shuffle_protocol.messages import Input, Job, PlanSummary, Rechunk
+from shuffle_protocol.units import readable, some
 from shuffle_worker.arrays import chunking, grid, layout
 from shuffle_worker.arrays.coding import Coding, element_bytes, fills_differ, is_variable
 from shuffle_worker.arrays.commit import check_output
@@ -31,14 +35,10 @@ from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries, tag_digest
 from shuffle_worker.arrays.source import Hierarchy, Source
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import READ_BYTES
-from shuffle_worker.errors import Internal, InvalidSpec, OutOfMemory
-from shuffle_worker.memory import MIB, MINIMUM, Budgets
+from shuffle_worker.output.claim import notes_on
 from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.sizing import scratch_needed
-from shuffle_worker.protocol.messages import Input, Job, PlanSummary, Rechunk
 from shuffle_worker.storage import Storage, urls
-from shuffle_worker.units import readable, some
-from shuffle_worker.writers.claim import notes_on
 
 NAMED = 20
 """Arrays that an error lists."""

@@ -19,6 +19,8 @@ import numpy as np
 from zarr.core.array import AsyncArray
 from zarr.storage import StorePath
 
+from shuffle_protocol.errors import DataError, InputNotFound
+from shuffle_protocol.shards import Shard
 from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Fetcher
@@ -26,11 +28,9 @@ from shuffle_worker.arrays.grid import Box
 from shuffle_worker.arrays.record import ArrayPlan, Plan, tag_digest
 from shuffle_worker.arrays.slabs import cut, encode, octets
 from shuffle_worker.arrays.store import Codecs, StorageStore
-from shuffle_worker.errors import DataError, InputNotFound
-from shuffle_worker.operations.readback import Buffers
-from shuffle_worker.protocol.shards import Shard
+from shuffle_worker.steps.readback import Buffers
 from shuffle_worker.storage import LocalStorage, Storage, urls
-from shuffle_worker.work import Step
+from shuffle_worker.transfer.work import Step
 
 STEP_BYTES = 8 << 20
 """Slabs that are handed on together: what is being sent while the next ones are cut."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import xxhash
 from msgspec import Struct
 
+from shuffle_protocol.messages import Job, PlanSummary
 from shuffle_worker.arrays.grid import Axis
-from shuffle_worker.protocol.messages import Job, PlanSummary
 
 Binary = bytes
 

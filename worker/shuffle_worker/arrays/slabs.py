@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
+from shuffle_protocol.shards import Shard
 from shuffle_worker.arrays.coding import Array, carrier, is_variable
 from shuffle_worker.arrays.grid import Box, elements, shape_of
-from shuffle_worker.protocol.shards import Shard
 
 PLAIN, MISSING, VARIABLE = 0, 1, 2
 

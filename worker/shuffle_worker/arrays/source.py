@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 
-from shuffle_worker.errors import DataError, InvalidSpec
+from shuffle_protocol.errors import DataError, InvalidSpec
 
 DIMENSIONS = "_ARRAY_DIMENSIONS"
 """Xarray's attribute for the names of an array's dimensions in format 2."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
-from shuffle_worker.errors import InputNotFound
+from shuffle_protocol.errors import InputNotFound
 from shuffle_worker.storage import FsspecStorage, LocalStorage, Storage, urls
 
 T = TypeVar("T")

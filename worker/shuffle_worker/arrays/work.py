@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from shuffle_worker import trail
+from shuffle_protocol import trail
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Job, PlanSummary
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.fetch import Fetcher
@@ -17,19 +19,17 @@ from shuffle_worker.arrays.reader import Reader, group_numbers
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import GroupRecord, Writer
-from shuffle_worker.memory import Budgets
-from shuffle_worker.owner import Owner
+from shuffle_worker.output.claim import claim
+from shuffle_worker.output.groups import written_groups
+from shuffle_worker.output.names import shards_folder
 from shuffle_worker.plan.method import OBJECTS
-from shuffle_worker.pressure import relieve
-from shuffle_worker.protocol.messages import Job, PlanSummary
-from shuffle_worker.scratch import Scratch
+from shuffle_worker.runtime.owner import Owner
+from shuffle_worker.runtime.pressure import relieve
+from shuffle_worker.runtime.scratch import Scratch
 from shuffle_worker.storage import Storage, Storages
-from shuffle_worker.store.base import ShardSource
+from shuffle_worker.store.store import ShardSource
 from shuffle_worker.transfer.objects import SharedShards
-from shuffle_worker.work import Committed, Step, Written
-from shuffle_worker.writers.claim import claim
-from shuffle_worker.writers.groups import written_groups
-from shuffle_worker.writers.output import shards_folder
+from shuffle_worker.transfer.work import Committed, Step, Written
 
 ROOM = 8
 """The part of a lease's memory that chunks on their way from or to a store of requests may take: one in so many."""

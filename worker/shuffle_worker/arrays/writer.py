@@ -20,16 +20,16 @@ import pyarrow as pa
 import xxhash
 from msgspec import Struct
 
+from shuffle_protocol.errors import Internal
+from shuffle_protocol.shards import StoredShard
 from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Writes
 from shuffle_worker.arrays.record import ArrayPlan, Plan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.errors import Internal
-from shuffle_worker.operations.readback import Buffers
-from shuffle_worker.protocol.shards import StoredShard
-from shuffle_worker.store.base import ShardSource
+from shuffle_worker.steps.readback import Buffers
+from shuffle_worker.store.store import ShardSource
 
 READ_BYTES = 8 << 20
 """Slabs that are read back from the store at once."""

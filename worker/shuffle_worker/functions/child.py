@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.functions.conform import Differs
 from shuffle_worker.functions.given import NotGiven, groups_of
 from shuffle_worker.functions.limits import OUT_OF_MEMORY, Progress, end_with, last_to_live, limit_memory
@@ -37,7 +37,7 @@ from shuffle_worker.functions.shapes import Shape, shape_of
 from shuffle_worker.functions.sources import Place
 from shuffle_worker.functions.tracebacks import told
 from shuffle_worker.functions.wire import Frame, Kind, pieces, rows_in, schema_in
-from shuffle_worker.heap import keep_freed_memory
+from shuffle_worker.runtime.heap import keep_freed_memory
 
 
 class Failed(Exception):

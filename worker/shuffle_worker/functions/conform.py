@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from shuffle_protocol.units import some
+from shuffle_worker.columns.arrow import call, children, parts
+from shuffle_worker.columns.schema import convert, to_transport
 from shuffle_worker.functions.objects import NotThese, array_of, first_not
 from shuffle_worker.functions.returned import index_advice, is_frame, no_table
-from shuffle_worker.plan.arrow import call, children, parts
-from shuffle_worker.plan.schema import convert, to_transport
-from shuffle_worker.units import some
 
 MOST_TOLD = 5
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from shuffle_worker.errors import Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.errors import Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.messages import Apply
+from shuffle_protocol.units import readable
 from shuffle_worker.functions.host import Host, Trouble
-from shuffle_worker.protocol.messages import Apply
-from shuffle_worker.units import readable
 
 FIELD = "operation.groupBy.apply"
 MOST_VALUE = 60

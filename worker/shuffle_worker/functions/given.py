@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shuffle_worker.columns.arrays import concat
 from shuffle_worker.functions.shapes import Shape
-from shuffle_worker.partitioning.columns import concat
 
 MOST_PATTERNS = 4
 

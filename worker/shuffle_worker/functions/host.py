@@ -4,7 +4,7 @@ Called in compute threads: every call blocks until the process has answered, was
 While it waits it looks, every `LOOK` seconds, whether the process keeps to its memory and its time, and whether the
 lease is still wanted. One that does not is ended, and the next call starts another.
 
-Buffers: one frame that is sent (a load of rows, see `operations/grouping.py`) and one that came (`results.SEND_BYTES`,
+Buffers: one frame that is sent (a load of rows, see `steps/grouping.py`) and one that came (`results.SEND_BYTES`,
 one row where that is larger).
 """
 
@@ -19,14 +19,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from shuffle_protocol.units import readable
+from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.functions.limits import OUT_OF_MEMORY
 from shuffle_worker.functions.process import Process
 from shuffle_worker.functions.shapes import Shape
 from shuffle_worker.functions.sources import Place
 from shuffle_worker.functions.tracebacks import dumped
 from shuffle_worker.functions.wire import HEAD, Frame, Kind, pieces, rows_in, rows_pieces, schema_in, schema_pieces
-from shuffle_worker.plan.schema import transport_schema
-from shuffle_worker.units import readable
 
 LOOK = 0.05
 START_SECONDS = 120.0

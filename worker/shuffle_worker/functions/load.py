@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.units import some
 from shuffle_worker.functions.sources import Place
 from shuffle_worker.functions.tracebacks import told
-from shuffle_worker.units import some
 
 MOST_NAMES = 12
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import children, parts
+from shuffle_worker.columns.arrow import children, parts
 
 _REFUSED = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError)
 _MISSING = ("NAType", "NaTType")

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from shuffle_worker.columns.schema import convert, transport_schema
 from shuffle_worker.functions.conform import held_to, pieces_of
 from shuffle_worker.functions.returned import is_frame
 from shuffle_worker.functions.wire import rows_pieces, schema_pieces
-from shuffle_worker.operations.cutter import copied
-from shuffle_worker.plan.schema import convert, transport_schema
+from shuffle_worker.partitioning.cutter import copied
 
 SEND_BYTES = 2 << 20
 """Results are gathered up to this size, and larger ones cut to it."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 
 class Shape(StrEnum):

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec
-from shuffle_worker.protocol.messages import CodeSource
+from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec
+from shuffle_protocol.messages import CodeSource
+from shuffle_protocol.units import readable
 from shuffle_worker.storage import storage_for, urls
-from shuffle_worker.units import readable
 
 MOST_BYTES = 1 << 30
 """Unpacked, of one zip or wheel: more is a mistake, or a bomb."""

@@ -1,15 +1,7 @@
 """What is done with the rows: the map side that makes shards, the reduce side that makes files.
 
-base.py         the contract, and what a shard is
-splitter.py     map side: rows in, shards out              assign.py   which cell a row goes to
-shards.py       the bytes of a shard                       readback.py shards back from the store
-reduce.py       reduce side: buckets in, files out         cutter.py   row groups of one size
-sorting.py      a bucket in order                          external_sort.py  one that does not fit in memory
-files.py        one output file
-collectors.py   one row of all with equal keys: combine.py before they are sent, collect.py when they have come
-aggregate/      what groupBy collects of a group
-repartition.py, sort.py, groupby.py, distinct.py   the operations
-apply.py        a function of the user's, by group; grouping.py: rows cut into what it is called with
+A folder an operation: `plan.py` has what it decides while a job is planned, the others what it does with rows. What
+several of them are made of is in `steps/`; what groupBy collects of a group, in `aggregation/`.
 """
 
 from __future__ import annotations
@@ -18,15 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shuffle_worker.errors import Internal
-from shuffle_worker.heap import keep_freed_memory
-from shuffle_worker.operations.base import Operation
-from shuffle_worker.protocol.messages import Apply, Distinct, GroupBy, Join, Repartition, Sort
+from shuffle_protocol.errors import Internal
+from shuffle_protocol.messages import Apply, Distinct, GroupBy, Join, Repartition, Sort
+from shuffle_worker.runtime.heap import keep_freed_memory
+from shuffle_worker.steps.operation import Operation
 
 if TYPE_CHECKING:  # what moves bytes needs `base.py` only, and is to start without the rest
-    from shuffle_worker.operations.files import Files
     from shuffle_worker.plan.record import Plan
-    from shuffle_worker.readers.base import Reader
+    from shuffle_worker.readers.reader import Reader
+    from shuffle_worker.steps.files import Files
 
 __all__ = ["operation_for"]
 
@@ -45,31 +37,31 @@ def operation_for(
     by itself (the small side of a join)."""
     keep_freed_memory()
     if isinstance(plan.job.operation, Sort):
-        from shuffle_worker.operations.sort import SortOperation
+        from shuffle_worker.operations.sort.rows import SortOperation
 
         return SortOperation(plan, files, scratch, batch_bytes)
     if isinstance(plan.job.operation, Repartition):
-        from shuffle_worker.operations.repartition import RepartitionOperation
+        from shuffle_worker.operations.repartition.rows import RepartitionOperation
 
         return RepartitionOperation(plan, files, scratch, batch_bytes)
     if isinstance(plan.job.operation, GroupBy):
-        from shuffle_worker.operations.groupby import GroupByOperation
+        from shuffle_worker.operations.group_by.rows import GroupByOperation
 
         return GroupByOperation(plan, files, scratch, batch_bytes)
     if isinstance(plan.job.operation, Distinct):
-        from shuffle_worker.operations.distinct import DistinctOperation
+        from shuffle_worker.operations.distinct.rows import DistinctOperation
 
         return DistinctOperation(plan, files, scratch, batch_bytes)
     if isinstance(plan.job.operation, Join):
         if plan.broadcast is not None:
-            from shuffle_worker.operations.broadcast import BroadcastJoin
+            from shuffle_worker.operations.join.broadcast import BroadcastJoin
 
             return BroadcastJoin(plan, files, scratch, batch_bytes, readers)
-        from shuffle_worker.operations.join import JoinOperation
+        from shuffle_worker.operations.join.reduce import JoinOperation
 
         return JoinOperation(plan, files, scratch, batch_bytes, readers)
     if isinstance(plan.job.operation, Apply):
-        from shuffle_worker.operations.apply import ApplyOperation
+        from shuffle_worker.operations.apply.rows import ApplyOperation
 
         return ApplyOperation(plan, files, scratch, batch_bytes, function_memory)
     raise Internal(f"there is no operation for {type(plan.job.operation).__name__}")

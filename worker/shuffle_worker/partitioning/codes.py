@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, U64, Array, bits, buffer_of, plain, valid, values
-from shuffle_worker.plan.arrow import call, parts
+from shuffle_worker.columns.arrays import I64, U64, Array, bits, buffer_of, plain, valid, values
+from shuffle_worker.columns.arrow import call, parts
 
 _WORD = 63
 """Bits of a packed word: it is looked up as a signed integer that is never negative."""

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, Array, concat, plain
+from shuffle_protocol.messages import SortKey
+from shuffle_worker.columns.arrays import I64, Array, concat, plain
+from shuffle_worker.columns.kinds import is_text
+from shuffle_worker.columns.utf8 import told_text
 from shuffle_worker.partitioning.order import key_columns
-from shuffle_worker.partitioning.words import Word, key_words
-from shuffle_worker.plan.kinds import is_text
-from shuffle_worker.plan.utf8 import told_text
-from shuffle_worker.protocol.messages import SortKey
+from shuffle_worker.partitioning.sort_keys import Word, key_words
 
 
 class Extremes:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.partitioning.columns import Array, Bools, bits, plain, take, valid
+from shuffle_worker.columns.arrays import Array, Bools, bits, plain, take, valid
 
 _pc: Any = pc
 

@@ -33,9 +33,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.partitioning.columns import U64, Array, Bytes, bits, plain, rows_of_bytes, valid, values, view, word
-from shuffle_worker.plan.arrow import NANOS, parts
-from shuffle_worker.plan.kinds import compares_as_stored, is_extension
+from shuffle_worker.columns.arrays import U64, Array, Bytes, bits, plain, rows_of_bytes, valid, values, view, word
+from shuffle_worker.columns.arrow import NANOS, parts
+from shuffle_worker.columns.kinds import compares_as_stored, is_extension
 
 NAME = "shuffle-hash/1"
 NULL = 0x9AE16A3B2F90404F

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import U64, Array
+from shuffle_worker.columns.arrays import U64, Array
 from shuffle_worker.partitioning.hash import hash_rows
 from shuffle_worker.partitioning.matching import Side
 from shuffle_worker.partitioning.pairing import Keys, Pairing

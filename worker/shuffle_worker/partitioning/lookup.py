@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shuffle_worker.partitioning.columns import I64, U64
+from shuffle_worker.columns.arrays import I64, U64
 from shuffle_worker.partitioning.matching import (
     NONE,
     Matches,

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, U64, Array, Bools, indices, values
+from shuffle_worker.columns.arrays import I64, U64, Array, Bools, indices, values
+from shuffle_worker.columns.arrow import bools, call, scalar
 from shuffle_worker.partitioning.order import stable_argsort
 from shuffle_worker.partitioning.pairing import Keys
-from shuffle_worker.plan.arrow import bools, call, scalar
 
 NONE = -1
 """In the place of a row's number: there is no such row."""

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, U64, Array, Bools
+from shuffle_protocol.messages import SortKey
+from shuffle_worker.columns.arrays import I64, U64, Array, Bools
 from shuffle_worker.partitioning.hash import hash_rows
-from shuffle_worker.partitioning.words import Ready, Word, can_order, key_words
-from shuffle_worker.protocol.messages import SortKey
+from shuffle_worker.partitioning.sort_keys import Ready, Word, can_order, key_words
 
 __all__ = ["Order", "can_order", "hash_order", "key_columns", "order_of", "sort_indices", "stable_argsort"]
 

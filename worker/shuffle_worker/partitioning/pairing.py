@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import U64, Array, bits, plain, valid, values, view
+from shuffle_worker.columns.arrays import U64, Array, bits, plain, valid, values, view
+from shuffle_worker.columns.arrow import NANOS, parts
+from shuffle_worker.columns.kinds import is_extension, values_of
 from shuffle_worker.partitioning.hash import is_bytes
-from shuffle_worker.plan.arrow import NANOS, parts
-from shuffle_worker.plan.kinds import is_extension, values_of
 
 _NAN = np.uint64(0x7FF8000000000000)
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shuffle_worker.partitioning.columns import U64, Array
+from shuffle_worker.columns.arrays import U64, Array
 from shuffle_worker.partitioning.hash import hash_rows
 
 _LOW = np.uint64(0xFFFFFFFF)

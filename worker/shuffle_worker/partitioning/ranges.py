@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import I64, U64, indices, plain, valid, values
+from shuffle_protocol.messages import SortKey
+from shuffle_worker.columns.arrays import I64, U64, indices, plain, valid, values
 from shuffle_worker.partitioning.order import key_columns
-from shuffle_worker.partitioning.words import Ranked, Ready, Word, key_words, ranks, value_words
-from shuffle_worker.protocol.messages import SortKey
+from shuffle_worker.partitioning.sort_keys import Ranked, Ready, Word, key_words, ranks, value_words
 
 Cells = npt.NDArray[np.int32]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.partitioning.columns import I64, Array, buffer_of, indices, take, values
+from shuffle_worker.columns.arrays import I64, Array, buffer_of, indices, take, values
 from shuffle_worker.partitioning.order import stable_argsort
 
 _COUNTED_BY_ARROW = 4096

@@ -1,1 +1,1 @@
-"""Working a job out before it moves a byte: inputs, one schema, filter, splits, layout, boundaries."""
+"""What a plan is: the record that every worker reads, its layout, its sizes. Made by `planning/`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from shuffle_worker.protocol.messages import PlanNode
+from shuffle_protocol.messages import PlanNode
 
 
 class ExplainedInput(Struct, frozen=True):

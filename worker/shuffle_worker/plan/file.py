@@ -14,10 +14,10 @@ import msgspec
 import pyarrow as pa
 import xxhash
 
-from shuffle_worker.errors import AccessDenied, InputNotFound, Internal, InvalidSpec
-from shuffle_worker.protocol.messages import Job, PlanSummary
-from shuffle_worker.storage.base import Storage
-from shuffle_worker.writers.output import plan_path
+from shuffle_protocol.errors import AccessDenied, InputNotFound, Internal, InvalidSpec
+from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_worker.output.names import plan_path
+from shuffle_worker.storage.storage import Storage
 
 _LENGTH = struct.Struct("<Q")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shuffle_worker.protocol.messages import Job
+from shuffle_protocol.messages import Job
+from shuffle_protocol.units import readable
 from shuffle_worker.storage import urls
-from shuffle_worker.units import readable
 
 PEERS = "PeerToPeer"
 OBJECTS = "ObjectStore"

@@ -12,8 +12,8 @@ from bisect import bisect_left
 import pyarrow as pa
 from msgspec import Struct, field
 
+from shuffle_protocol.messages import Job, PlanSummary
 from shuffle_worker.plan.layout import Layout
-from shuffle_worker.protocol.messages import Job, PlanSummary
 
 
 class File(Struct, frozen=True):
@@ -55,7 +55,7 @@ class Split(Struct, frozen=True):
 
 class Table(Struct, frozen=True):
     """One input as it is read and sent. schema: of the columns that the operation needs of it, with the types that the
-    output is to declare, as IPC bytes; what travels is its transport schema (`plan/schema.py`). filter_columns: the
+    output is to declare, as IPC bytes; what travels is its transport schema (`columns/schema.py`). filter_columns: the
     schema of the columns that only the filter reads, None where there are none. row_bytes: mean Arrow bytes of a row.
     rows: how many are expected to pass the filter. format: of its files. strict: all columns are read, so one that the
     plan does not know is an error."""

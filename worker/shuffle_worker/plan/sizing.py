@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.memory import LEAST_STREAM, MIB, MINIMUM, Budgets
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.formats import TEXT
+from shuffle_protocol.memory import LEAST_STREAM, MIB, MINIMUM, Budgets
+from shuffle_protocol.units import readable
 from shuffle_worker.plan.layout import Layout
-from shuffle_worker.protocol.formats import TEXT
-from shuffle_worker.units import readable
 
 SPLIT_BYTES = 64 * MIB
 """Arrow bytes that one transfer lease reads, where there is enough data."""

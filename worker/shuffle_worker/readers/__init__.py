@@ -12,8 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.readers.base import Reader
-from shuffle_worker.storage.base import Storage
+from shuffle_worker.readers.reader import Reader
+from shuffle_worker.storage.storage import Storage
 
 
 def reader_for(

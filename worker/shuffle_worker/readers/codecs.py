@@ -10,9 +10,9 @@ from typing import cast
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.protocol.formats import STREAM_SUFFIXES as SUFFIXES
-from shuffle_worker.storage.base import Storage
+from shuffle_protocol.errors import DataError
+from shuffle_protocol.formats import STREAM_SUFFIXES as SUFFIXES
+from shuffle_worker.storage.storage import Storage
 
 MAGIC = {
     "gzip": b"\x1f\x8b",

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from shuffle_worker.plan.arrow import Array, Field, call, scalar
-from shuffle_worker.plan.names import first_twice
-from shuffle_worker.plan.text_types import field_of
-from shuffle_worker.protocol.messages import Csv
+from shuffle_protocol.messages import Csv
+from shuffle_protocol.names import first_twice
+from shuffle_worker.columns.arrow import Array, Field, call, scalar
 from shuffle_worker.readers.forms import Unfit, infer, typed
 from shuffle_worker.readers.records import Lines, Quoted, Records
 from shuffle_worker.readers.text import BOM, Fault
+from shuffle_worker.readers.text_types import field_of
 
 BREAKS = b"\r\n"
 

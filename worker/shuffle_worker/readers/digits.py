@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array
+from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array
 
 SURE = 15
 """Digits that every double keeps."""

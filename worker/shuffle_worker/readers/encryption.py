@@ -13,8 +13,8 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.storage.base import Storage
+from shuffle_protocol.errors import DataError
+from shuffle_worker.storage.storage import Storage
 
 SIGNATURE = 28
 """Bytes of a signed footer's signature: a nonce of 12 and a tag of 16."""

@@ -16,13 +16,13 @@ from typing import NamedTuple, Self, cast
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError, JobError
-from shuffle_worker.plan.kinds import holds
-from shuffle_worker.plan.names import check_once
-from shuffle_worker.plan.statistics import ColumnRange
+from shuffle_protocol.errors import DataError, JobError
+from shuffle_protocol.names import check_once
+from shuffle_worker.columns.kinds import holds
+from shuffle_worker.expressions.statistics import ColumnRange
 from shuffle_worker.readers.source import STREAM_SPAN, bad_columns, sliced, unreadable
-from shuffle_worker.storage.base import Info, Storage
 from shuffle_worker.storage.failures import failure, said
+from shuffle_worker.storage.storage import Info, Storage
 
 FILE_MAGIC = b"ARROW1"
 V1_MAGIC = b"FEA1"

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from shuffle_worker import trail
-from shuffle_worker.errors import DataError, InputNotFound
-from shuffle_worker.memory import Budgets
-from shuffle_worker.plan.arrow import nulls, true_rows
+from shuffle_protocol import trail
+from shuffle_protocol.errors import DataError, InputNotFound
+from shuffle_protocol.memory import Budgets
+from shuffle_worker.columns.arrow import nulls, true_rows
+from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.plan.record import File, Piece, Plan, Split
-from shuffle_worker.plan.schema import transport_schema
-from shuffle_worker.readers.base import Rows
 from shuffle_worker.readers.formats import opening_of_plan
+from shuffle_worker.readers.reader import Rows
 from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.readers.source import Source
-from shuffle_worker.storage.base import Info, Storage
+from shuffle_worker.storage.storage import Info, Storage
 
 if TYPE_CHECKING:
-    from shuffle_worker.plan.filter import Filter
+    from shuffle_worker.expressions.filter import Filter
 
 RUN = 8 << 20
 """Stored bytes of consecutive small row groups that are read in one go, so that their rows come in whole batches."""
@@ -61,7 +61,9 @@ class FileReader:
         self._filter: Filter | None = None
         text = plan.job.inputs[index].filter
         if text:
-            from shuffle_worker.plan.filter import compile_filter  # the parser is only loaded where there is a filter
+            from shuffle_worker.expressions.filter import (
+                compile_filter,  # the parser is only loaded where there is a filter
+            )
 
             extra = table.filter_schema()
             self._target = pa.schema([*self._output, *transport_schema(extra)])

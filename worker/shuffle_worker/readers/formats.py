@@ -1,6 +1,6 @@
 """Which format a file is of, and opening it: the one place that knows every `Source`.
 
-Called by the plan (`plan/inputs.py`, and through `Found.open` by probe and sample) and by the reader, with the same
+Called by the plan (`inputs/reading.py`, and through `Found.open` by probe and sample) and by the reader, with the same
 `Opening`, so that both see the same groups.
 """
 
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.plan.arrow import children
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.formats import READABLE, TEXT, format_by_name
+from shuffle_protocol.messages import Csv, Input
+from shuffle_worker.columns.arrow import children
+from shuffle_worker.columns.type_names import schema_of_names
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.plan.type_names import schema_of_names
-from shuffle_worker.protocol.formats import READABLE, TEXT, format_by_name
-from shuffle_worker.protocol.messages import Csv, Input
 from shuffle_worker.readers.codecs import plain_name
 from shuffle_worker.readers.source import Source
-from shuffle_worker.storage.base import Info, Storage
+from shuffle_worker.storage.storage import Info, Storage
 
 if TYPE_CHECKING:
     from shuffle_worker.readers.function import Calls

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts, scalar, timestamp
-from shuffle_worker.plan.schema import convert
+from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array, nulls, parts, scalar, timestamp
+from shuffle_worker.columns.schema import convert
 from shuffle_worker.readers.digits import SURE, beyond, kept
 
 Bytes = npt.NDArray[np.uint8]

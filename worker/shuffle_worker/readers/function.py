@@ -21,16 +21,16 @@ from typing import Self
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError, Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.errors import DataError, Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.messages import Job
+from shuffle_protocol.units import readable
+from shuffle_worker.expressions.statistics import ColumnRange
 from shuffle_worker.functions.failures import Killed
 from shuffle_worker.functions.host import Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.sources import prepare
-from shuffle_worker.plan.statistics import ColumnRange
-from shuffle_worker.protocol.messages import Job
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
-from shuffle_worker.storage.base import Info
-from shuffle_worker.units import readable
+from shuffle_worker.storage.storage import Info
 
 FEW = 8
 """Batches of about 2 MiB that are taken to the end of a file where no more are wanted."""

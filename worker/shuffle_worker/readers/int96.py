@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.arrow import Array, call, children, parts
-from shuffle_worker.plan.kinds import holds
+from shuffle_protocol.errors import DataError
+from shuffle_worker.columns.arrow import Array, call, children, parts
+from shuffle_worker.columns.kinds import holds
 
 WIDE, FINE = "us", "ns"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Array, Field, call, children, parts
-from shuffle_worker.plan.schema import convert
-from shuffle_worker.plan.text_types import field_of
+from shuffle_worker.columns.arrow import Array, Field, call, children, parts
+from shuffle_worker.columns.schema import convert
 from shuffle_worker.readers.digits import beyond
 from shuffle_worker.readers.forms import MOMENTS, Inferred, infer_named, typed
+from shuffle_worker.readers.text_types import field_of
 
 NAMED: list[pa.DataType] = [pa.date32(), *MOMENTS]
 """The types that text is tried as, when types are found: what JSON writes without quotes says itself what it is."""

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import I64, Array, Field, bools, call, children, int64_array, parts
-from shuffle_worker.plan.text_types import decimal_for
-from shuffle_worker.plan.unify import Conflict
+from shuffle_worker.columns.arrow import I64, Array, Field, bools, call, children, int64_array, parts
+from shuffle_worker.columns.unify import Conflict
 from shuffle_worker.readers.digits import SURE, equal_text, kept, same_number
 from shuffle_worker.readers.json_own import ITEMS, Path, numbers
+from shuffle_worker.readers.text_types import decimal_for
 
 Raw = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import children, parts
+from shuffle_worker.columns.arrow import children, parts
 
 BLANKS = " \t\r\n"
 

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.json as pj
 
-from shuffle_worker.plan.arrow import Array, Field
-from shuffle_worker.plan.kinds import holds, is_text
-from shuffle_worker.plan.names import first_twice
+from shuffle_protocol.names import first_twice
+from shuffle_worker.columns.arrow import Array, Field
+from shuffle_worker.columns.kinds import holds, is_text
 from shuffle_worker.readers.csv_text import SHOWN, misfit
 from shuffle_worker.readers.forms import DIGITS, Unfit
 from shuffle_worker.readers.json_columns import bare_numbers, brought, found_field, parsed_as

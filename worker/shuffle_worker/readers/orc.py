@@ -17,13 +17,13 @@ from typing import Self, cast
 import pyarrow as pa
 import pyarrow.orc as po
 
-from shuffle_worker.errors import DataError, JobError
-from shuffle_worker.plan.kinds import holds
-from shuffle_worker.plan.names import check_once
-from shuffle_worker.plan.statistics import ColumnRange
+from shuffle_protocol.errors import DataError, JobError
+from shuffle_protocol.names import check_once
+from shuffle_worker.columns.kinds import holds
+from shuffle_worker.expressions.statistics import ColumnRange
 from shuffle_worker.readers.source import bad_columns, sliced, unreadable
-from shuffle_worker.storage.base import Info, Storage
 from shuffle_worker.storage.failures import failure, said
+from shuffle_worker.storage.storage import Info, Storage
 
 MOST_STRIPE = 16 << 20
 """Stored bytes of a stripe, on average over a file, up to which stripes are read one by one."""

@@ -18,15 +18,15 @@ from typing import Self, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shuffle_worker.errors import DataError, JobError
-from shuffle_worker.memory import LEAST_STREAM
-from shuffle_worker.plan.arrow import children, parts
-from shuffle_worker.plan.kinds import is_extension
-from shuffle_worker.plan.statistics import ColumnRange, column_range
+from shuffle_protocol.errors import DataError, JobError
+from shuffle_protocol.memory import LEAST_STREAM
+from shuffle_worker.columns.arrow import children, parts
+from shuffle_worker.columns.kinds import is_extension
+from shuffle_worker.expressions.statistics import ColumnRange, column_range
 from shuffle_worker.readers.encryption import Encrypted, TailKept
 from shuffle_worker.readers.int96 import FINE, WIDE, Int96, finer_columns, int96_columns, wants_fine
-from shuffle_worker.storage.base import Storage
 from shuffle_worker.storage.failures import failure, said
+from shuffle_worker.storage.storage import Storage
 
 STREAM = 1 << 20
 """Bytes of buffer of one column stream."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.arrow import Array, Field, Scalar, nulls, repeated, scalar
-from shuffle_worker.plan.schema import convert
+from shuffle_protocol.errors import DataError
+from shuffle_worker.columns.arrow import Array, Field, Scalar, nulls, repeated, scalar
+from shuffle_worker.columns.schema import convert
 from shuffle_worker.storage.failures import said
 
 

@@ -27,8 +27,8 @@ from typing import Protocol, Self
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.statistics import ColumnRange
+from shuffle_protocol.errors import DataError
+from shuffle_worker.expressions.statistics import ColumnRange
 from shuffle_worker.storage.failures import said
 
 STREAM_SPAN = 1 << 40

@@ -19,15 +19,15 @@ from typing import NamedTuple, Protocol, Self
 
 import pyarrow as pa
 
-from shuffle_worker.errors import DataError, JobError
-from shuffle_worker.plan.statistics import ColumnRange
+from shuffle_protocol.errors import DataError, JobError
+from shuffle_protocol.units import readable
+from shuffle_worker.expressions.statistics import ColumnRange
 from shuffle_worker.readers.codecs import Bytes, check_beginning, codec_of
 from shuffle_worker.readers.encodings import advice, wide_encoding
 from shuffle_worker.readers.records import FAR, Breaks, Records, line_breaks
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
-from shuffle_worker.storage.base import Info, Storage
 from shuffle_worker.storage.failures import failure, said
-from shuffle_worker.units import readable
+from shuffle_worker.storage.storage import Info, Storage
 
 PART = 8 << 20
 """Bytes of a range of a file that is not compressed."""

@@ -1,4 +1,4 @@
-"""Where files are: local folders, S3 and every other fsspec store behind one contract (`base.py`).
+"""Where files are: local folders, S3 and every other fsspec store behind one contract (`storage.py`).
 
 urls.py     what a path means: scheme, glob, folder; unknown schemes refused
 walk.py     the files below a local folder
@@ -19,11 +19,11 @@ from threading import Lock
 
 import msgspec
 
-from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_protocol.messages import Storage as Settings
 from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Info, Range, Sink, Storage
 from shuffle_worker.storage.local import LocalStorage
 from shuffle_worker.storage.remote import FsspecStorage
+from shuffle_worker.storage.storage import Info, Range, Sink, Storage
 from shuffle_worker.storage.urls import checked_scheme
 
 __all__ = ["FsspecStorage", "Info", "LocalStorage", "Range", "Sink", "Storage", "Storages", "storage_for"]

@@ -14,14 +14,14 @@ import re
 import time
 from typing import Any, NamedTuple
 
-from shuffle_worker.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
+from shuffle_protocol.messages import Storage as Settings
 from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Sink
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink
 from shuffle_worker.storage.remote import FsspecStorage
 from shuffle_worker.storage.retry import Transient
+from shuffle_worker.storage.storage import Sink
 
 _GRPC = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
 """What makes gcsfs ask for a bucket's kind by gRPC before anything else, which takes a second protocol, 40 MiB, and a

@@ -9,7 +9,7 @@ import errno
 import shutil
 from pathlib import Path
 
-from shuffle_worker.errors import AccessDenied, InputNotFound, InvalidSpec, JobError, OutOfDisk, StorageUnavailable
+from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, JobError, OutOfDisk, StorageUnavailable
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}

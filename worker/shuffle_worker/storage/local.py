@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from shuffle_worker.errors import InputNotFound, InvalidSpec
+from shuffle_protocol.errors import InputNotFound, InvalidSpec
 from shuffle_worker.storage import tables, urls
-from shuffle_worker.storage.base import Info, Range, Sink, Survey
 from shuffle_worker.storage.failures import failure
 from shuffle_worker.storage.hashing import HashingSink
+from shuffle_worker.storage.storage import Info, Range, Sink, Survey
 from shuffle_worker.storage.tables import Marker
 from shuffle_worker.storage.walk import Walk, data_file, files_below, tag_of
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from shuffle_worker.protocol.formats import format_by_name
+from shuffle_protocol.formats import format_by_name
 from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Info
+from shuffle_worker.storage.storage import Info
 
 SUFFIX = "_$folder$"
 

@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
-from shuffle_worker.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
-from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_protocol.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
+from shuffle_protocol.messages import Storage as Settings
 from shuffle_worker.storage import tables, urls
-from shuffle_worker.storage.base import Info, Range, Sink, Survey
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink
 from shuffle_worker.storage.markers import without_markers
 from shuffle_worker.storage.retry import FIRST, STEADY, RetryPolicy, Transient, bounds, retried
+from shuffle_worker.storage.storage import Info, Range, Sink, Survey
 from shuffle_worker.storage.tables import Marker
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from shuffle_worker.errors import StorageUnavailable
+from shuffle_protocol.errors import StorageUnavailable
 
 T = TypeVar("T")
 

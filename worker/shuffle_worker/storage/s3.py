@@ -18,15 +18,15 @@ from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 from botocore.loaders import Loader, create_loader  # type: ignore[import-untyped]
 from fsspec.asyn import sync  # type: ignore[import-untyped]
 
-from shuffle_worker.errors import AccessDenied, InvalidSpec
-from shuffle_worker.protocol.messages import Storage as Settings
-from shuffle_worker.storage.base import Info, Range, Sink
+from shuffle_protocol.errors import AccessDenied, InvalidSpec
+from shuffle_protocol.messages import Storage as Settings
 from shuffle_worker.storage.failures import said
 from shuffle_worker.storage.remote import RANGE, FsspecStorage
 from shuffle_worker.storage.retry import retried
 from shuffle_worker.storage.s3_errors import Missing, code_of, translated
 from shuffle_worker.storage.s3_settings import client_options
 from shuffle_worker.storage.s3_sink import S3Sink
+from shuffle_worker.storage.storage import Info, Range, Sink
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import aiohttp
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-from shuffle_worker.errors import (
+from shuffle_protocol.errors import (
     AccessDenied,
     DataError,
     InputNotFound,

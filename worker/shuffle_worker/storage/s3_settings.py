@@ -6,8 +6,8 @@ import difflib
 import re
 from typing import Any
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.messages import Storage as Settings
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import Storage as Settings
 
 CONNECT_TIMEOUT = 4.0
 READ_TIMEOUT = 20.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from shuffle_worker.errors import JobError
-from shuffle_worker.pressure import limit
-from shuffle_worker.storage.base import Info
+from shuffle_protocol.errors import JobError
+from shuffle_worker.runtime.pressure import limit
 from shuffle_worker.storage.hashing import HashingSink
+from shuffle_worker.storage.storage import Info
 
 PART = 8 << 20
 LEAST_PART = 5 << 20

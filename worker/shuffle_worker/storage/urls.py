@@ -1,6 +1,6 @@
 """What a path says before anything is opened: which store, whether it is a pattern, which folder it starts from.
 
-Called by `storage_for`, by the storages and by `plan/inputs.py`. Pure text.
+Called by `storage_for`, by the storages and by `inputs/reading.py`. Pure text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from shuffle_worker.errors import InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 
 LOCAL = ("file", "local")
 S3 = ("s3", "s3a", "s3n")

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from shuffle_worker.errors import DataError, InputNotFound, InvalidSpec, JobError
+from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec, JobError
 from shuffle_worker.storage import urls
-from shuffle_worker.storage.base import Info
 from shuffle_worker.storage.failures import failure
 from shuffle_worker.storage.markers import is_named_marker
+from shuffle_worker.storage.storage import Info
 
 _LOST = "lost+found"
 """What some file systems have in their first folder, for root's eyes only."""

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 
-from shuffle_worker.protocol.shards import Buffer
+from shuffle_protocol.shards import Buffer
 
 PAGE = 4096
 LARGEST_BLOCK = 256 << 10

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shuffle_worker.protocol.shards import StoredShard
+from shuffle_protocol.shards import StoredShard
 from shuffle_worker.store.arena import Chain
 
 RECORD = struct.Struct("<IIIIQ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from shuffle_worker.errors import OutOfDisk, OutOfMemory
+from shuffle_protocol.errors import OutOfDisk, OutOfMemory
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -33,12 +33,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from shuffle_worker.protocol.messages import Attempt
-from shuffle_worker.protocol.shards import Shard, StoredShard
+from shuffle_protocol.messages import Attempt
+from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.arena import Arena, Chain, block_size
-from shuffle_worker.store.base import CorruptBlock, StoreStats
 from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches
 from shuffle_worker.store.spill import Piece, SpillLog
+from shuffle_worker.store.store import CorruptBlock, StoreStats
 
 SPILL_AT_ONCE = 8 << 20
 """Bytes that one round of spilling moves, where the budget is large enough for an eighth of it to be more: long writes,

@@ -1,7 +1,7 @@
 """One transfer lease carried out: where its shards come from, to whom they go, what is kept of them.
 
     read     the split is read from the input (`work.Work`), once for every tranche that it is due for
-    again    what this worker kept when it read the split (`store/kept.py`)
+    again    what this worker kept when it read the split (`store/retained.py`)
     stored   what this worker has stored, as the owner of groups that it hands over
 
 Each way gives steps of shards; an outbox for each tranche brings them to the groups' owners. Sending again is an offer:
@@ -17,17 +17,17 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shuffle_worker.protocol.messages import Attempt, Done, Lease
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.store.base import CorruptBlock, Store
-from shuffle_worker.store.kept import KeptShards, Record
+from shuffle_protocol.messages import Attempt, Done, Lease
+from shuffle_protocol.shards import Shard
+from shuffle_worker.store.retained import KeptShards, Record
+from shuffle_worker.store.store import CorruptBlock, Store
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox, Run
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.objects import ShardWriter
 from shuffle_worker.transfer.outbox import Outbox
 from shuffle_worker.transfer.transport import PeerTransport
-from shuffle_worker.work import Step, Work
+from shuffle_worker.transfer.work import Step, Work
 
 T = TypeVar("T")
 

@@ -28,8 +28,10 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
-from shuffle_worker.errors import JobError
-from shuffle_worker.protocol.frames import (
+from shuffle_protocol import wire
+from shuffle_protocol.connections import Door
+from shuffle_protocol.errors import JobError
+from shuffle_protocol.frames import (
     MAX_HEADER,
     MAX_PAYLOAD,
     PREFIX_SIZE,
@@ -40,12 +42,10 @@ from shuffle_worker.protocol.frames import (
     decode_prefix,
     encode,
 )
-from shuffle_worker.protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
-from shuffle_worker.protocol.shards import Buffer
-from shuffle_worker.protocol.verdict import Verdict
-from shuffle_worker.transfer import wire
-from shuffle_worker.transfer.door import Door
-from shuffle_worker.transfer.tls import Tls
+from shuffle_protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
+from shuffle_protocol.shards import Buffer
+from shuffle_protocol.tls import Tls
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Over, Refused, Unreachable
 
 T = TypeVar("T")

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shuffle_worker.protocol.frames import FrameHeader, first_corrupt
-from shuffle_worker.protocol.messages import Attempt
-from shuffle_worker.protocol.shards import Shard, StoredShard
-from shuffle_worker.protocol.verdict import Verdict
-from shuffle_worker.store.base import Store
+from shuffle_protocol.frames import FrameHeader, first_corrupt
+from shuffle_protocol.messages import Attempt
+from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.store.failures import memory_failure, scratch_failure
+from shuffle_worker.store.store import Store
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.source import Source

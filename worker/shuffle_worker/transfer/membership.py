@@ -7,8 +7,8 @@ import asyncio
 import numpy as np
 import numpy.typing as npt
 
-from shuffle_worker.protocol.messages import Member, View
-from shuffle_worker.protocol.runs import runs_of
+from shuffle_protocol.messages import Member, View
+from shuffle_protocol.runs import runs_of
 
 
 class Membership:

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from shuffle_worker.errors import InputNotFound, Internal
-from shuffle_worker.protocol.messages import Attempt
-from shuffle_worker.protocol.shards import Shard, StoredShard
-from shuffle_worker.storage.base import Range, Sink
-from shuffle_worker.store.base import CorruptBlock
+from shuffle_protocol.errors import InputNotFound, Internal
+from shuffle_protocol.messages import Attempt
+from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_worker.storage.storage import Range, Sink
+from shuffle_worker.store.store import CorruptBlock
 from shuffle_worker.transfer.source import Source
 
 ENTRY = np.dtype(

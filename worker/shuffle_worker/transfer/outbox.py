@@ -15,11 +15,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shuffle_worker.errors import Internal
-from shuffle_worker.protocol.frames import Frame
-from shuffle_worker.protocol.messages import Attempt, Member
-from shuffle_worker.protocol.shards import Shard
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.errors import Internal
+from shuffle_protocol.frames import Frame
+from shuffle_protocol.messages import Attempt, Member
+from shuffle_protocol.shards import Shard
+from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership

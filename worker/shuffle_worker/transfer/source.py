@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shuffle_worker.protocol.shards import StoredShard
+from shuffle_protocol.shards import StoredShard
 
 
 class Revoked(Exception):

@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from shuffle_worker.protocol.frames import Frame, FrameHeader
-from shuffle_worker.protocol.messages import Member, Orders, Register, Registered, Sync
-from shuffle_worker.protocol.verdict import Verdict
+from shuffle_protocol.frames import Frame, FrameHeader
+from shuffle_protocol.messages import Member, Orders, Register, Registered, Sync
+from shuffle_protocol.verdict import Verdict
 
 
 class Unreachable(Exception):

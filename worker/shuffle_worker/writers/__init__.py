@@ -1,1 +1,1 @@
-"""Output: file formats, names, the manifest and the commit."""
+"""Output formats: record batches in, the bytes of a file out."""

@@ -11,12 +11,12 @@ import contextlib
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from shuffle_worker.errors import DataError
-from shuffle_worker.plan.arrow import Array, call, scalar
-from shuffle_worker.plan.utf8 import check_text
+from shuffle_protocol.errors import DataError
+from shuffle_worker.columns.arrow import Array, call, scalar
+from shuffle_worker.columns.utf8 import check_text
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.base import FileWriter, WriterOptions
 from shuffle_worker.writers.sinkfile import TextStream, data_of
+from shuffle_worker.writers.writer import FileWriter, WriterOptions
 
 ROWS = 16_384
 """Rows whose text is made at once, in a file of one column."""

@@ -12,11 +12,11 @@ import contextlib
 
 import pyarrow as pa
 
-from shuffle_worker.partitioning.columns import concat
-from shuffle_worker.plan.arrow import Array, call, parts
+from shuffle_worker.columns.arrays import concat
+from shuffle_worker.columns.arrow import Array, call, parts
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.sinkfile import SinkFile
+from shuffle_worker.writers.writer import WriterOptions
 
 CODECS = {"None": None, "Lz4": ("lz4", None), "Zstd": ("zstd", 1)}
 

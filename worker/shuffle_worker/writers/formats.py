@@ -1,6 +1,6 @@
 """Which writer an output format has. A format's writer is imported when a job asks for it.
 
-Files' names: `protocol/formats.py`; the types that a format can hold: `writers/storable.py`.
+Files' names: `protocol/formats.py`; the types that a format can hold: `output/storable.py`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from shuffle_worker.errors import InvalidSpec
-from shuffle_worker.protocol.formats import WRITABLE
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.formats import WRITABLE
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.base import FileWriter, WriterOptions
+from shuffle_worker.writers.writer import FileWriter, WriterOptions
 
 Open = Callable[[Sink, pa.Schema, WriterOptions], FileWriter]
 

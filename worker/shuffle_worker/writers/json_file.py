@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from shuffle_worker.plan.utf8 import check_text
+from shuffle_worker.columns.utf8 import check_text
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.json_text import lines
 from shuffle_worker.writers.sinkfile import TextStream, data_of
+from shuffle_worker.writers.writer import WriterOptions
 
 ROWS = 16_384
 """Rows whose text is made at once."""

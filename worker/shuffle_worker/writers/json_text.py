@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Array, call, children, parts, repeated, scalar
-from shuffle_worker.plan.schema import convert
+from shuffle_worker.columns.arrow import Array, call, children, parts, repeated, scalar
+from shuffle_worker.columns.schema import convert
 
 _SPECIAL = r'["\\\x00-\x1f]'
 _SHORT = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}

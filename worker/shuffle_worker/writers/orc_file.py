@@ -7,10 +7,10 @@ import contextlib
 import pyarrow as pa
 import pyarrow.orc as po
 
-from shuffle_worker.partitioning.columns import concat
+from shuffle_worker.columns.arrays import concat
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.sinkfile import SinkFile
+from shuffle_worker.writers.writer import WriterOptions
 
 CODECS = {"None": "uncompressed", "Snappy": "snappy", "Lz4": "lz4", "Zstd": "zstd", "Gzip": "zlib"}
 

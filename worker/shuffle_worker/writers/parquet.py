@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shuffle_worker.plan.arrow import parts
-from shuffle_worker.plan.kinds import is_extension
+from shuffle_worker.columns.arrow import parts
+from shuffle_worker.columns.kinds import is_extension
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.base import WriterOptions
 from shuffle_worker.writers.sinkfile import SinkFile
+from shuffle_worker.writers.writer import WriterOptions
 
 CODECS: dict[str, tuple[str, int | None]] = {
     "None": ("none", None),

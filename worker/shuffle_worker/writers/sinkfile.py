@@ -6,7 +6,7 @@ import io
 
 import pyarrow as pa
 
-from shuffle_worker.plan.arrow import Array
+from shuffle_worker.columns.arrow import Array
 from shuffle_worker.storage import Sink
 
 

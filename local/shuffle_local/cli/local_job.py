@@ -1,0 +1,47 @@
+"""What a job file means on this machine: how many workers, how much memory, and where relative paths lead."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from shuffle_local.cli.machine import default_memory, default_workers
+from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
+from shuffle_operator.api.validation import load_job
+from shuffle_protocol.messages import Apply, CodeSource, Functions, Job
+
+
+def local_job(file: Path, workers: int | None, memory: int | None) -> Job:
+    """The job of a file, as it runs here. workers, memory (bytes each): from the command line; where they are None the
+    file's own word counts, then what fits this machine. The uid is new: it names the run's staging folder."""
+    declared = load_job(file)
+    count = workers or declared_workers(declared, default_workers())
+    each = memory if memory is not None else declared_memory(declared, default_memory(count))
+    job = resolve(declared, uid=secrets.token_hex(8), workers=count, memory=each)
+    return with_local_paths(job, file.parent)
+
+
+def with_local_paths(job: Job, folder: Path | None = None) -> Job:
+    """Relative paths are meant from the current folder, as in any other program. folder: of the job file, the current
+    one where there is none; modules of functions are looked for there too."""
+    inputs = [msgspec.structs.replace(item, paths=[absolute(path) for path in item.paths]) for item in job.inputs]
+    output = msgspec.structs.replace(job.output, path=absolute(job.output.path))
+    return msgspec.structs.replace(job, inputs=inputs, output=output, functions=_local_functions(job, folder))
+
+
+def _local_functions(job: Job, folder: Path | None) -> Functions:
+    if not (isinstance(job.operation, Apply) or any(source.reader for source in job.inputs)):
+        return job.functions
+    sources = [msgspec.structs.replace(item, path=absolute(item.path)) for item in job.functions.sources]
+    beside = str((folder or Path()).absolute())
+    sources.append(CodeSource(beside, name=f"the folder of the job file, {beside}", last=True))
+    return msgspec.structs.replace(job.functions, sources=sources)
+
+
+def absolute(path: str) -> str:
+    if "://" in path or "::" in path:
+        return path
+    whole = str(Path(path).expanduser().absolute())
+    return whole + "/" if path.endswith("/") else whole

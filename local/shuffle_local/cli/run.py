@@ -1,0 +1,144 @@
+"""`shuffle run FILE`: the whole job on this machine, without a cluster.
+
+Exit codes: 0 complete, 1 failed while it ran, 2 refused before anything was moved, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import msgspec
+import typer
+from rich.console import Console
+
+from shuffle_local.cli import say
+from shuffle_local.cli.exits import COMPLETE, FAILED, INTERRUPTED, INVALID
+from shuffle_local.cli.local_job import local_job
+from shuffle_local.cli.machine import warnings
+from shuffle_local.cli.options import FileArgument, MemoryOption, WorkersOption
+from shuffle_local.cli.plan_tree import actual_of, show
+from shuffle_local.cli.progress import Display
+from shuffle_local.run import LocalOptions, LocalRun
+from shuffle_operator.coordinator.status import Snapshot
+from shuffle_protocol.messages import Job, Phase
+
+REDRAW = 0.2
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Ctrl-C, a system that goes down, a terminal that is closed, Ctrl-\\: each of them stops the run in order."""
+
+
+def run(
+    file: FileArgument,
+    workers: WorkersOption = None,
+    memory: MemoryOption = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            writable=True,
+            help="A folder that exists, for what does not fit in memory [default: the system's].",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a summary as one JSON object on standard output.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the plan at the end, with what was done beside what was expected.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log",
+            metavar="FILE",
+            dir_okay=False,
+            writable=True,
+            help="Write the workers' logs (a JSON object a line) to this file.",
+        ),
+    ] = None,
+) -> None:
+    """Run a job on this machine."""
+    end = asyncio.run(_run(local_job(file, workers, memory), scratch, log, quiet))
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
+        sys.stdout.buffer.flush()
+    elif explain and end.tree is not None and end.phase is Phase.COMPLETE:
+        show(Console(highlight=False), end.tree, actual_of(end))
+    raise typer.Exit(_report(end))
+
+
+async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) -> Snapshot:
+    stream = _opened(log) if log is not None else None
+    try:
+        with Display(quiet) as display:
+            for warning in warnings(job.workers, job.memory):
+                display.warn(warning)
+            options = LocalOptions(scratch=scratch, log=stream, log_level="INFO" if log is not None else "WARNING")
+            local = LocalRun(job, options, display.note)
+            loop = asyncio.get_running_loop()
+            running = asyncio.create_task(local.run())
+            interrupt = Interrupt(local)
+            for number in STOPS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
+                    loop.add_signal_handler(number, interrupt.signal)
+            while not running.done():
+                display.show(local.snapshot())
+                await asyncio.wait([running], timeout=REDRAW)
+            end = running.result()
+        display.summary(end)
+        return end
+    finally:
+        if stream is not None:
+            _close(stream)
+
+
+def _opened(log: Path) -> TextIO:
+    try:
+        return log.open("w", encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"{log} cannot be written: {error.strerror}", param_hint="--log") from None
+
+
+def _close(log: TextIO) -> None:
+    try:
+        log.close()
+    except OSError as error:
+        say.line(f"Warning: {log.name} could not be written: {error.strerror}", "yellow")
+
+
+class Interrupt:
+    """The first time, the job is stopped in order. A person who cannot wait for that (the store that holds the
+    output may be away) says it again."""
+
+    def __init__(self, local: LocalRun) -> None:
+        self._local = local
+        self._times = 0
+
+    def signal(self) -> None:
+        self._times += 1
+        if self._times == 1:
+            self._local.cancel()
+        else:
+            self._local.give_up()
+
+
+def _report(end: Snapshot) -> int:
+    """Say why it is not complete; returns the exit code."""
+    if end.phase is Phase.COMPLETE:
+        return COMPLETE
+    if end.reason == "Cancelled":
+        if end.phase is Phase.FAILED and not end.left_behind:
+            say.error("Interrupted", "workers stopped, nothing half-written was left.")
+        else:
+            say.error("Interrupted", f"workers stopped, but what was written is still in {end.output}.")
+        return INTERRUPTED
+    say.error(end.reason, end.cause)
+    return INVALID if end.refusal else FAILED

@@ -1,0 +1,83 @@
+"""`shuffle validate FILE`: everything that can be known of a job without reading its input."""
+
+from __future__ import annotations
+
+import json as jsons
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shuffle_local.cli.exits import INVALID
+from shuffle_protocol.units import counted, some
+
+if TYPE_CHECKING:
+    from shuffle_operator.api.problems import Problem
+    from shuffle_operator.api.spec import ShuffleJob
+
+
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The job file (YAML); - for standard input.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Check a job file: its fields, their values, and whether this version can carry it out.
+
+    Nothing is read, started or written. Exit code 0: valid; 2: not, with every problem and what to write instead.
+    """
+    from shuffle_operator.api.problems import InvalidJob
+    from shuffle_operator.api.resolve import unsupported
+    from shuffle_operator.api.validation import load
+
+    try:
+        loaded = load(file)
+        problems = loaded.placed(unsupported(loaded.job, local=False))
+        if problems:
+            raise InvalidJob(problems, str(file))
+    except InvalidJob as error:
+        if not json:
+            raise
+        typer.echo(jsons.dumps({"valid": False, "file": str(file), "problems": [_plain(p) for p in error.problems]}))
+        raise typer.Exit(INVALID) from None
+    if json:
+        typer.echo(jsons.dumps({"valid": True, "file": str(file), "name": loaded.job.metadata.name, "problems": []}))
+    else:
+        typer.echo(f"{file} is valid: {describe(loaded.job)}")
+
+
+def describe(job: ShuffleJob) -> str:
+    """The job as a sentence."""
+    spec = job.spec
+    operation = spec.operation
+    if operation.sort is not None:
+        what = f"sort by {', '.join(key.column for key in operation.sort.by)}"
+    elif operation.repartition is not None and operation.repartition.by:
+        what = f"repartition by {', '.join(operation.repartition.by)}"
+    elif operation.repartition is not None and operation.repartition.range:
+        what = f"repartition by ranges of {', '.join(operation.repartition.range)}"
+    elif operation.repartition is not None:
+        what = "repartition evenly"
+    elif operation.join is not None:
+        what = f"{operation.join.type} join of {operation.join.left} and {operation.join.right}"
+    elif operation.group_by is not None:
+        what = f"group by {', '.join(operation.group_by.by)}"
+    elif operation.distinct is not None:
+        what = f"distinct by {', '.join(operation.distinct.by)}" if operation.distinct.by else "distinct rows"
+    else:
+        what = "rechunk"
+    paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
+    source = some(paths, 1)
+    output = spec.output
+    if operation.rechunk is not None:
+        return f"{what}, from {source} to a Zarr store in {output.path}"
+    files = (
+        counted(output.partitions, "file")
+        if output.partitions
+        else f"files of {output.target_partition_size or '256Mi'}"
+    )
+    return f"{what}, from {source} to {files} in {output.path}"
+
+
+def _plain(problem: Problem) -> dict[str, object]:
+    from shuffle_operator.api.problems import path_text
+
+    return {"path": path_text(problem.path), "line": problem.line, "message": problem.message}

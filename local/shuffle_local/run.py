@@ -1,0 +1,161 @@
+"""A whole job on one machine: coordinator and launcher in this process, workers as its children.
+
+The command line, the Python client and Flyte's local execution all call `run_local`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from shuffle_local.processes import LocalLauncher
+from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker
+from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.status import Snapshot, snapshot
+from shuffle_operator.server.http import CoordinatorServer
+from shuffle_protocol.errors import OutOfDisk
+from shuffle_protocol.messages import Job
+from shuffle_worker.runtime.owner import hold, this_process
+from shuffle_worker.runtime.settings import WorkerConfig
+
+TICK = 0.25
+
+GRACE = 4.0
+"""Seconds that a worker may take when it is to go to hand over what it has; below what a launcher waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """scratch: a folder under which a temporary one is made; None: the system's. slots: leases a worker computes at
+    once. log: where workers' logs go."""
+
+    scratch: Path | None = None
+    slots: int = 1
+    log: TextIO | None = None
+    log_level: str = "WARNING"
+    settings: Settings = Settings(startup_deadline=60.0)  # noqa: RUF009 - frozen
+
+
+class LocalRun:
+    """A job that runs. `cancel` and `give_up` may be called from a signal handler of the event loop, at any time."""
+
+    def __init__(self, job: Job, options: LocalOptions, on_note: Callable[[Note], None] | None = None) -> None:
+        self.machine = Coordinator(job, options.settings)
+        self.launcher: LocalLauncher | None = None
+        self._options = options
+        self._on_note = on_note
+        self._over = asyncio.Event()
+        self._hosted_perform: Callable[[list[Action]], None] | None = None
+        self._cancelled: str | None = None
+        self._given_up = False
+
+    def snapshot(self) -> Snapshot:
+        return snapshot(self.machine, time.monotonic())
+
+    def cancel(self, message: str = "interrupted") -> None:
+        """Stop, and have removed what was written."""
+        self._cancelled = message
+        if self._hosted_perform is not None:
+            self._hosted_perform(self.machine.cancel("Cancelled", message, time.monotonic()))
+
+    def give_up(self) -> None:
+        """Stop without waiting for that: what was written so far stays where it is."""
+        self.cancel()
+        self._given_up = True
+        self._over.set()
+
+    async def run(self) -> Snapshot:
+        """Until the job is over and nothing of it is left but its output."""
+        job, options = self.machine.job, self._options
+        token = secrets.token_urlsafe(32)
+        server = CoordinatorServer()
+        address = await server.start("127.0.0.1")
+        scratch = _scratch_folder(options.scratch)
+        held = _held(job.uid)
+        template = WorkerConfig(
+            coordinator=address,
+            job=job.uid,
+            token=token,
+            worker=0,
+            incarnation="",
+            memory=job.memory,
+            functions=job.functions.memory,
+            scratch="",
+            slots=options.slots,
+            scratch_share=job.workers,
+            log_level=options.log_level,
+            grace=GRACE,
+            owner=this_process(held=held is not None),
+        )
+        keep = [held.fileno()] if held is not None else []
+        launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log, keep)
+        hosted = server.host(self.machine, token, self._act)
+        self._hosted_perform = hosted.perform
+        try:
+            if self._cancelled is not None:
+                self.cancel(self._cancelled)
+            else:
+                hosted.perform(self.machine.start(time.monotonic()))
+            while not self.machine.over and not self._given_up:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), TICK)
+                hosted.perform(self.machine.tick(time.monotonic()))
+            if self._given_up:
+                for worker in launcher.pids():
+                    launcher.stop(worker, now=True)
+            else:
+                await self._let_workers_read_the_end()
+            return self.snapshot()
+        finally:
+            await launcher.close()
+            await server.stop()
+            if held is not None:
+                held.close()
+
+    async def _let_workers_read_the_end(self) -> None:
+        """They exit by themselves once they have been told; waiting for that is shorter than a signal's grace."""
+        assert self.launcher is not None
+        await self.launcher.all_gone(within=2.0)
+
+    def _act(self, action: Action) -> None:
+        assert self.launcher is not None
+        if isinstance(action, StartWorker):
+            self.launcher.start(action.worker, action.epoch)
+        elif isinstance(action, StopWorker):
+            if not self.machine.over:
+                self.launcher.stop(action.worker, now=action.now)
+        elif isinstance(action, Note) and self._on_note is not None:
+            self._on_note(action)
+        if self.machine.over:
+            self._over.set()
+
+    def _exited(self, worker: int, incarnation: str | None, why: str, fault: bool, crashed: bool) -> None:
+        if self._hosted_perform is not None:
+            now = time.monotonic()
+            self._hosted_perform(self.machine.worker_gone(worker, incarnation, why, fault, now, crashed))
+
+
+def _held(uid: str) -> socket.socket | None:
+    """None where two runs have one uid, or where the system has no such addresses: the process id must do then."""
+    try:
+        return hold(uid)
+    except OSError:
+        return None
+
+
+def _scratch_folder(parent: Path | None) -> Path:
+    try:
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="shuffle-", dir=parent))
+    except OSError as error:
+        raise OutOfDisk(f"scratch cannot be made in {parent or tempfile.gettempdir()}: {error.strerror}") from error

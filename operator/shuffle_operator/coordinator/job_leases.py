@@ -1,0 +1,49 @@
+"""Leases of which there is one at a time in a job: to plan, to commit, to remove what was written.
+
+All others are the ledger's. Used by the machine alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shuffle_protocol.messages import Kind, LeaseId
+
+
+@dataclass(slots=True)
+class Singles:
+    """out: lease -> worker."""
+
+    out: dict[LeaseId, int] = field(default_factory=dict)
+    _attempts: dict[Kind, int] = field(default_factory=dict)
+
+    def grant(self, kind: Kind, worker: int) -> LeaseId | None:
+        """None where one of the kind is out already."""
+        if any(lease.kind is kind for lease in self.out):
+            return None
+        attempt = self._attempts[kind] = self._attempts.get(kind, -1) + 1
+        lease = LeaseId(kind, 0, 0, attempt)
+        self.out[lease] = worker
+        return lease
+
+    def granted(self, kind: Kind) -> bool:
+        """Whether there ever was one."""
+        return kind in self._attempts
+
+    def of(self, worker: int) -> list[LeaseId]:
+        return [lease for lease, holder in self.out.items() if holder == worker]
+
+    def end(self, lease: LeaseId, worker: int) -> bool:
+        """False where it was not out with this worker."""
+        if self.out.get(lease) != worker:
+            return False
+        del self.out[lease]
+        return True
+
+    def lose(self, worker: int) -> None:
+        for lease in self.of(worker):
+            del self.out[lease]
+
+    def void(self) -> None:
+        """None of them counts any more."""
+        self.out.clear()

@@ -1,0 +1,130 @@
+"""How fast workers are, and what the quick ones may take off the slow ones. Judges times; changes nothing by itself.
+
+An idle worker that finds nothing due is offered, in this order:
+
+    steal   a split that waits for the one worker that could send it without reading, and that worker gets nowhere
+    spare   a second attempt at a transfer that takes twice as long as they usually do; the first to finish counts
+    move    half of the groups of an owner that will still write for long, and has them stored: it hands them over
+
+The same clock tells a worker that is stuck: it holds a lease, answers, and makes no step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.members import Live
+from shuffle_operator.coordinator.settings import Settings
+from shuffle_protocol.messages import Kind, LeaseId
+
+SAMPLES = 64
+FEW = 256
+"""Leases that are out while it pays to look which of them is late: the last ones decide when all are done."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """since: when each lease that is out was given out; bounded by the leases that are out."""
+
+    settings: Settings
+    since: dict[LeaseId, float] = field(default_factory=dict)
+    last: dict[int, float] = field(default_factory=dict)  # worker -> when it last finished something
+    written: dict[int, int] = field(default_factory=dict)  # worker -> groups that it has written
+    _looked: float = float("-inf")
+    _sought: float = float("-inf")
+    _senders: list[int] = field(default_factory=list)
+    _took: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+
+    def granted(self, lease: LeaseId, now: float) -> None:
+        self.since[lease] = now
+
+    def finished(self, lease: LeaseId, worker: int, now: float) -> None:
+        started = self.since.pop(lease, None)
+        self.last[worker] = now
+        if lease.kind is Kind.WRITE:
+            self.written[worker] = self.written.get(worker, 0) + 1
+        elif lease.kind is Kind.TRANSFER and started is not None:
+            self._took.append(now - started)
+
+    def keep_only(self, out: Iterable[LeaseId]) -> None:
+        """Drop what is not out any more."""
+        kept = set(out)
+        for lease in [lease for lease in self.since if lease not in kept]:
+            del self.since[lease]
+
+    def forget(self, worker: int) -> None:
+        self.last.pop(worker, None)
+        self.written.pop(worker, None)
+
+    @property
+    def slow(self) -> float:
+        """Seconds after which a transfer counts as slow."""
+        return max(self.settings.spare_after, 2 * median(self._took) if self._took else 0.0)
+
+    def to_spare(self, ledger: Ledger, worker: int, now: float) -> LeaseId | None:
+        """The transfer that has been out the longest with another worker, if that is long and few are left."""
+        if len(ledger.out) > FEW:
+            return None
+        late = [
+            (self.since.get(lease, now), lease)
+            for lease, holder in ledger.out.items()
+            if lease.kind is Kind.TRANSFER and holder != worker
+        ]
+        since, lease = min(late, default=(now, None))
+        return lease if now - since > self.slow else None
+
+    def to_steal(self, ledger: Ledger, worker: int, now: float) -> int | None:
+        """A worker that has splits waiting for it alone, and has finished nothing for long."""
+        if now - self._sought >= min(1.0, self.settings.spare_after / 4):
+            self._sought = now  # asked by every idle worker, and it goes through all that hold something
+            tranches = [tranche for tranche in ledger.tranches.values() if tranche.remaining]
+            self._senders = sorted({w for t in tranches for w, queue in t.held.items() if queue})
+        for sender in self._senders:
+            if sender == worker:
+                continue
+            if now - self.last.setdefault(sender, now) > self.slow:
+                return sender
+        return None
+
+    def to_move(self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float) -> list[int]:
+        """Half of the groups of the other owner that will be writing longest, if that is worth it: those it comes to
+        last. barrier_at: later by what was waited for the store since."""
+        worst, longest = [], max(self.settings.move_after, self.settings.move_split * ledger.splits)
+        if now - self._looked < min(1.0, longest):
+            return []  # asked by every idle worker, and it goes through all groups
+        self._looked = now
+        for worker, live in members.items():
+            if worker == to or not live.able:
+                continue
+            waiting = [g for g in ledger.owners.unwritten_of(worker) if not ledger.writing[g]]
+            if len(waiting) < 2 or ledger.hands_over(worker):
+                continue
+            ready = [g for g in waiting if ledger.tranches[ledger.tranche[g]].remaining == 0]
+            each = (now - barrier_at) / max(1, self.written.get(worker, 0))
+            if len(ready) >= 2 and each * len(ready) > longest:
+                worst, longest = ready, each * len(ready)
+        return worst[-(len(worst) // 2) :] if worst else []
+
+    def stuck(self, live: Live, now: float) -> str:
+        """Why it is of no use, "" where it is: it holds a lease and has made no step for too long, or others wait for
+        it to store what they sent, or to learn what it owns. To be asked at every report of it. Who waits for a store
+        that is away is not stuck: a new worker would wait as well, and the wait has a bound of its own."""
+        counters = live.counters
+        if counters.beats != live.beats or not live.holding:
+            live.beats, live.beat_at = counters.beats, now
+        if counters.stored_calls != live.stored_calls or not counters.storing:
+            live.stored_calls, live.stored_at = counters.stored_calls, now
+        if live.trouble:
+            live.beat_at = live.behind_since = now
+        s = self.settings
+        if now - live.beat_at > s.stall:
+            return f"it made no progress for {s.stall:.0f} s"
+        if now - live.stored_at > s.owner_stall:
+            return f"it has stored nothing of what it was sent for {s.owner_stall:.0f} s"
+        if now - live.behind_since > s.owner_stall:
+            return f"it has not taken the view that it was sent for {s.owner_stall:.0f} s"
+        return ""

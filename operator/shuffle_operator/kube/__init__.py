@@ -1,0 +1,1 @@
+"""The Kubernetes API, as the operator and the commands use it."""

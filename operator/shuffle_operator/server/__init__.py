@@ -1,0 +1,1 @@
+"""The coordinator over HTTP: calls in, answers out, compression and TLS."""

@@ -1,0 +1,70 @@
+"""Groups and their states: rows and states in, states or results out. The one engine of both sides of a groupBy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from shuffle_protocol.messages import Aggregation
+from shuffle_worker.aggregation.functions import Aggregates
+from shuffle_worker.aggregation.pieces import Piece
+from shuffle_worker.aggregation.sizes import rows_bytes
+from shuffle_worker.columns.arrays import I64, U64, Array, concat, take
+from shuffle_worker.partitioning.codes import dense, first_rows
+
+
+class Groups:
+    """The keys of all groups so far, each with the number that it got when it first appeared."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.keys = pa.RecordBatch.from_pylist([], schema=schema)
+
+    @property
+    def count(self) -> int:
+        return self.keys.num_rows
+
+    def codes(self, keys: pa.RecordBatch) -> I64:
+        """The group of every row; keys not seen before become groups."""
+        known = self.count
+        both = concat([self.keys, keys]) if known else keys
+        codes, count = dense(both.columns)
+        if count > known:
+            self.keys = take(both, first_rows(codes, count))
+        return codes[known:]
+
+
+class Grouped:
+    """keys, columns: the schemas of the key columns and of those that are aggregated."""
+
+    def __init__(self, keys: pa.Schema, columns: pa.Schema, aggregations: Sequence[Aggregation]) -> None:
+        self._groups = Groups(keys)
+        self._aggregates = Aggregates(aggregations, columns)
+
+    @property
+    def keys(self) -> pa.RecordBatch:
+        """Of every group, in the order in which they first came."""
+        return self._groups.keys
+
+    @property
+    def count(self) -> int:
+        return self._groups.count
+
+    @property
+    def nbytes(self) -> int:
+        """About what keys and states hold in memory."""
+        return rows_bytes(self._groups.keys) + self._aggregates.nbytes
+
+    def update(self, keys: pa.RecordBatch, columns: Sequence[Array], positions: U64 | None = None) -> None:
+        codes = self._groups.codes(keys)
+        self._aggregates.update(Piece(codes, self._groups.count, columns, positions))
+
+    def merge(self, keys: pa.RecordBatch, states: Sequence[Array]) -> None:
+        codes = self._groups.codes(keys)
+        self._aggregates.merge(Piece(codes, self._groups.count, []), states)
+
+    def states(self) -> list[Array]:
+        return self._aggregates.give()
+
+    def results(self) -> list[Array]:
+        return self._aggregates.results(self.keys)

@@ -1,0 +1,112 @@
+"""One value of each group, of a column of any type: the first or the last, the smallest or the largest.
+
+Memory: one value a group; while rows are taken in, these once more together with the rows' values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_worker.aggregation.pieces import Column, Piece
+from shuffle_worker.aggregation.sizes import content_bytes
+from shuffle_worker.columns.arrays import I64, Array, Bools, buffer_of, indices, plain, valid
+from shuffle_worker.columns.arrow import nulls
+from shuffle_worker.partitioning.order import order_by
+from shuffle_worker.partitioning.sort_keys import Ready, value_words
+
+
+class Pick:
+    """What the kinds have in common: the values so far, null for groups that have none yet."""
+
+    def __init__(self, column: int, kind: pa.DataType) -> None:
+        self.types = [kind]
+        self._column = column
+        self.values = nulls(0, kind)
+
+    def update(self, piece: Piece) -> None:
+        self._choose(piece, piece.column(self._column))
+
+    def merge(self, piece: Piece, columns: list[Array]) -> None:
+        self._choose(piece, Column(columns[0], piece.codes, piece.counts))
+
+    def give(self) -> list[Array]:
+        return [self.values]
+
+    @property
+    def nbytes(self) -> int:
+        return content_bytes(self.values)
+
+    def _choose(self, piece: Piece, column: Column) -> None:
+        raise NotImplementedError
+
+    def _take(self, array: Array, rows: I64, groups: int) -> None:
+        """The value of each group is now that of a row of `array`; -1: the group's value stays what it is."""
+        fresh = rows >= 0
+        known = len(self.values)
+        if not known:
+            self.values = taken(array, rows, fresh)
+            return
+        both = pa.concat_arrays([self.values, array])
+        chosen = np.where(fresh, rows + known, np.arange(groups))
+        self.values = taken(both, chosen, fresh | (np.arange(groups) < known))
+
+
+class First(Pick):
+    """The first or the last value, in the order of the input. nulls: a null counts as a value."""
+
+    def __init__(self, column: int, kind: pa.DataType, last: bool, nulls: bool) -> None:
+        super().__init__(column, kind)
+        self._last = last
+        self._nulls = nulls
+
+    def _choose(self, piece: Piece, column: Column) -> None:
+        if self._nulls:
+            codes, numbers = piece.codes, np.arange(len(piece.codes))
+        else:
+            codes, numbers = column.codes, column.rows
+        rows = np.full(piece.groups, -1, np.int64)
+        if self._last:
+            rows[codes] = numbers
+        else:
+            rows[codes[::-1]] = numbers[::-1]
+            known = np.zeros(piece.groups, np.bool_)
+            present = None if self._nulls else valid(plain(self.values))
+            known[: len(self.values)] = True if present is None else present
+            rows[known] = -1
+        self._take(column.array, rows, piece.groups)
+
+
+class Best(Pick):
+    """The smallest or the largest value of types that `extremes.py` does not know: text, bytes, decimals."""
+
+    def __init__(self, column: int, kind: pa.DataType, largest: bool) -> None:
+        super().__init__(column, kind)
+        self._largest = largest
+
+    def _choose(self, piece: Piece, column: Column) -> None:
+        groups = piece.groups
+        known = len(self.values)
+        held = np.flatnonzero(_present(self.values))
+        array = pa.concat_arrays([self.values.take(indices(held)), column.valued]) if known else column.valued
+        codes = np.concatenate([held, column.codes]) if known else column.codes
+        rows = np.full(groups, -1, np.int64)
+        if len(codes):
+            words = [Ready(codes.astype(np.uint64)), *value_words(plain(array), self._largest, among_themselves=True)]
+            order = order_by(words, len(codes))
+            rows[codes[order[::-1]]] = order[::-1]
+        self.values = taken(array, rows, rows >= 0)
+
+
+def _present(array: Array) -> Bools:
+    found = valid(array)
+    return np.ones(len(array), np.bool_) if found is None else found
+
+
+def taken(array: Array, rows: I64, present: Bools) -> Array:
+    """Rows of an array in memory of their own, null where not present."""
+    if present.all():
+        return array.take(indices(rows))
+    bitmap = buffer_of(np.packbits(present, bitorder="little"))
+    chosen = pa.Array.from_buffers(pa.int64(), len(rows), [bitmap, buffer_of(np.where(present, rows, 0))])
+    return array.take(chosen)

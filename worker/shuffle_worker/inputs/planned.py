@@ -1,0 +1,142 @@
+"""What planning knows of an input: what its footers say, then all that is decided about it.
+
+`inputs/table.py` works it out; operations read it (`steps/planning.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from shuffle_protocol.messages import Input, SortKey
+from shuffle_worker.expressions.filter import Filter
+from shuffle_worker.inputs.keyed import Keyed
+from shuffle_worker.inputs.probe import GroupOf, Probe
+from shuffle_worker.inputs.reading import Found, InputFiles
+from shuffle_worker.plan.record import File, Table
+from shuffle_worker.storage.storage import Storage
+
+
+class Columns(NamedTuple):
+    """An input's schemas. found: every column that it has; kept: those that the user selected, in that order."""
+
+    found: pa.Schema
+    kept: pa.Schema
+
+
+class Size(NamedTuple):
+    """How much a table is expected to be: its rows (those that pass the filter), the Arrow bytes of a row, and the
+    bytes as files hold it. few: its columns of few distinct values. It depends on the data alone, for it decides how
+    many files there are. keyed: of what `Planning.grouped_by` names, where a row was seen."""
+
+    rows: float
+    row_bytes: float
+    stored: float
+    few: Sequence[str] = ()
+    keyed: Keyed | None = None
+
+    @property
+    def groups(self) -> float:
+        """The keys that so many rows are expected to have."""
+        return self.rows if self.keyed is None else self.keyed.expected(self.rows)
+
+
+class Needs(Protocol):
+    """What an operation wants of its inputs, before they are looked at: `steps/planning.py` says it in full."""
+
+    def needed(self, index: int) -> Sequence[str] | None: ...
+
+    def range_keys(self) -> list[SortKey]: ...
+
+    def bounded(self, index: int) -> Sequence[str]: ...
+
+    def grouped_by(self, names: Sequence[str]) -> Sequence[str]: ...
+
+
+class FoundTable(NamedTuple):
+    """What footers say of an input. kept: the columns that the user selected. filtered: those that the filter names."""
+
+    number: int
+    source: Input
+    storage: Storage
+    found: InputFiles
+    kept: pa.Schema
+    filtered: list[str]
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(self.found.schema, self.kept)
+
+
+class Planned(NamedTuple):
+    """An input with all that is decided about it. schema: of the columns that are read and sent, with the types that
+    the output declares; extra: of those that only the filter reads; target: the transport schema of both. groups: the
+    row groups that may hold rows that pass the filter; rows, stored: of them, before the filter. columns: how many the
+    input has. notes: what a person may want to know of the files."""
+
+    number: int
+    source: Input
+    storage: Storage
+    files: list[Found]
+    schema: pa.Schema
+    extra: pa.Schema
+    target: pa.Schema
+    where: Filter | None
+    groups: list[GroupOf]
+    look: Probe
+    rows: int
+    stored: int
+    columns: int
+    format: str
+    strict: bool
+    notes: list[str]
+
+    @property
+    def decoded(self) -> float:
+        """Arrow bytes of the largest group that its format decodes at once."""
+        largest = self._largest
+        return self.files[largest.file].groups[largest.group].rows * self.look.read_bytes if largest else 0.0
+
+    @property
+    def decoded_of(self) -> str:
+        """The file that has it."""
+        return self.files[self._largest.file].info.path if self._largest else ""
+
+    @property
+    def _largest(self) -> GroupOf | None:
+        whole = (one for one in self.groups if self.files[one.file].groups[one.group].whole)
+        return max(whole, key=lambda one: self.files[one.file].groups[one.group].rows, default=None)
+
+    @property
+    def size(self) -> Size:
+        return Size(
+            self.rows * self.look.selectivity,
+            self.look.row_bytes,
+            self.stored * self.look.selectivity,
+            [name for name in self.schema.names if name in self.look.few],
+            self.look.keyed,
+        )
+
+    @property
+    def table(self) -> Table:
+        return Table(
+            name=self.source.name,
+            schema=self.schema.serialize().to_pybytes(),
+            row_bytes=self.look.row_bytes,
+            rows=int(self.rows * self.look.selectivity),
+            filter_columns=self.extra.serialize().to_pybytes() if self.extra.names else None,
+            format=self.format,
+            strict=self.strict,
+        )
+
+    @property
+    def records(self) -> list[File]:
+        out: list[File] = []
+        first = 0
+        for file in self.files:
+            info = file.info
+            out.append(File(info.path, info.size, info.tag, file.rows, first, self.number, file.hive))
+            first += file.span
+        return out

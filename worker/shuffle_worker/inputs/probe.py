@@ -1,0 +1,181 @@
+"""A look at a few thousand rows, for what footers do not say: bytes of a row in memory, the share of rows that the
+filter keeps, columns of few values.
+
+Called by the planner. Reads the first rows of up to `GROUPS` row groups spread evenly over the input; so what it finds
+depends on the data alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shuffle_worker.columns.arrays import concat
+from shuffle_worker.inputs.keyed import Keyed, seen_keys
+from shuffle_worker.inputs.reading import FETCHED, Found
+from shuffle_worker.readers.shape import Shaper
+from shuffle_worker.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.expressions.filter import Filter
+
+ROWS = 16_384
+GROUPS = 3
+FIRST_ROWS = 16
+MOST_BYTES = 16 << 20
+"""Of one row group's rows: how wide they are is judged by the first few, before more of them are read."""
+
+FEW_VALUES = 0.2
+"""A text column with fewer distinct values than this share of the rows seen is worth a dictionary."""
+
+FEW_NUMBERS = 0.05
+
+
+class Probe(NamedTuple):
+    """row_bytes: mean Arrow bytes of a row as written; read_bytes: as read, with what only the filter needs.
+    selectivity: the share of rows that passed the filter. few: columns of few distinct values. keyed: see `probe`."""
+
+    row_bytes: float
+    read_bytes: float
+    selectivity: float
+    few: list[str]
+    keyed: Keyed | None = None
+
+
+class GroupOf(NamedTuple):
+    """A row group by its file's index and its own; `first`: the input position of its first row."""
+
+    file: int
+    group: int
+    first: int
+
+
+def probe(
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    output: pa.Schema,
+    target: pa.Schema,
+    where: Filter | None,
+    storage: Storage,
+    grouped_by: Sequence[str] = (),
+) -> Probe:
+    """output, target: transport schemas of what is written and of what is read for it. grouped_by: columns of whose
+    values together one wants to know how many there may be."""
+    chosen = spread(groups, GROUPS)
+    rows = ROWS // max(len(chosen), 1)
+    seen: list[pa.RecordBatch] = []
+    kept = 0
+    for one in chosen:
+        for batch in first_batches(files[one.file], one.group, target, rows, storage):
+            seen.append(batch)
+            path = files[one.file].info.path
+            kept += batch.num_rows if where is None else where.mask(batch, path).true_count
+    total = sum(batch.num_rows for batch in seen)
+    if not total:
+        return Probe(guessed_bytes(output), guessed_bytes(target), 1.0, [])
+    table = pa.Table.from_batches(seen, schema=target)
+    written = table.select(output.names)
+    few = [field.name for field in output if few_values(table.column(field.name), field.type)]
+    share = max(kept / total, 0.01)
+    keyed = seen_keys([pa.concat_arrays(table.column(name).chunks) for name in grouped_by]) if grouped_by else None
+    return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few, keyed)
+
+
+def read_through(files: Sequence[Found], groups: Sequence[GroupOf], target: pa.Schema, storage: Storage) -> None:
+    """Read a small input to its end, as the job will, and keep nothing, so that damage in it fails the plan. Damage in
+    a large one is found by the job itself.
+
+    Memory: one batch."""
+    every = [files[one.file].groups[one.group] for one in groups]
+    if (
+        len({one.file for one in groups}) > GROUPS
+        or sum(one.rows for one in every) > ROWS
+        or sum(one.bytes for one in every) > FETCHED
+    ):
+        return
+    for number, mine in itertools.groupby(groups, key=lambda one: one.file):
+        file = files[number]
+        with file.open(storage, target) as source:
+            shaper = Shaper(file.info.path, source.schema, target, file.hive)
+            for batch in source.batches([one.group for one in mine], shaper.wanted, ROWS):
+                shaper.shape(batch)
+
+
+def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
+    """Up to `count` of them at even distances, the first one always among them."""
+    if len(groups) <= count:
+        return list(groups)
+    return [groups[at * len(groups) // count] for at in range(count)]
+
+
+def first_batches(
+    file: Found, group: int, target: pa.Schema, rows: int, storage: Storage, *, some: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide.
+    some: these are not all of the columns that the job reads."""
+    with file.open(storage, target, some=some) as source:
+        shaper = Shaper(file.info.path, source.schema, target, file.hive)
+        first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
+        if first is None:
+            return
+        fitting = int(MOST_BYTES * first.num_rows / max(first.nbytes, 1))
+        if first.num_rows < FIRST_ROWS or fitting <= FIRST_ROWS:
+            yield shaper.shape(first)
+            return
+        for batch in source.batches([group], shaper.wanted, min(rows, fitting)):
+            yield shaper.shape(batch)
+            return
+
+
+def needed(target: pa.Schema, names: Sequence[str], where: Filter | None) -> pa.Schema:
+    """What is read for some columns of the rows that pass the filter. target: all that the job reads."""
+    filtered = where.columns if where is not None else []
+    return pa.schema([target.field(name) for name in dict.fromkeys([*names, *filtered])])
+
+
+def first_kept(
+    file: Found, group: int, names: Sequence[str], target: pa.Schema, where: Filter | None, rows: int, storage: Storage
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of those of the first rows of a row group that pass the filter; no other column is read. target: as
+    of `needed`."""
+    read = needed(target, names, where)
+    some = len(read) < len(target)
+    for batch in first_batches(file, group, read, rows, storage, some=some):
+        yield (batch if where is None else batch.filter(where.mask(batch, file.info.path))).select(list(names))
+
+
+def sample_rows(
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    names: Sequence[str],
+    target: pa.Schema,
+    where: Filter | None,
+    storage: Storage,
+) -> pa.RecordBatch:
+    """Some columns of the rows of such a look that pass the filter, in input order. target: as of `needed`."""
+    chosen = spread(groups, GROUPS)
+    seen = [pa.RecordBatch.from_pylist([], schema=pa.schema([target.field(name) for name in names]))]
+    for one in chosen:
+        seen += first_kept(files[one.file], one.group, names, target, where, ROWS // len(chosen), storage)
+    return concat(seen)
+
+
+def few_values(column: pa.ChunkedArray[Any], kind: pa.DataType) -> bool:
+    types = pa.types
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+    if types.is_nested(kind) or types.is_boolean(kind) or types.is_null(kind) or not len(column):
+        return False
+    try:
+        distinct = pc.count_distinct(column).as_py()
+    except pa.ArrowNotImplementedError:
+        return False
+    return bool(distinct <= max(len(column) * (FEW_VALUES if text else FEW_NUMBERS), 1))
+
+
+def guessed_bytes(schema: pa.Schema) -> float:
+    """Bytes of a row that was never seen."""
+    return max(sum(32.0 if pa.types.is_nested(field.type) else 16.0 for field in schema), 1.0)

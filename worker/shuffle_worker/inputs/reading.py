@@ -1,0 +1,299 @@
+"""What the input is: which files, what their footers say, one schema for all.
+
+Listing and footers are read once, in the plan lease, by a few threads; of every footer only what the plan needs is
+kept (row counts, stored bytes of the columns that will be read, statistics of the columns that the filter names), so
+that tens of thousands of files cost some hundred bytes a row group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from shuffle_protocol import trail
+from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec
+from shuffle_protocol.formats import TEXT
+from shuffle_protocol.messages import Input
+from shuffle_protocol.names import check_column, first_twice
+from shuffle_worker.columns import hive
+from shuffle_worker.columns.arrow import Field, schema_of
+from shuffle_worker.columns.hive import Spelled
+from shuffle_worker.columns.kinds import is_carried
+from shuffle_worker.columns.unify import unify
+from shuffle_worker.expressions.statistics import ColumnRange
+from shuffle_worker.inputs import metadata
+from shuffle_worker.inputs.listing import Listed, list_files, literal_paths
+from shuffle_worker.readers.formats import FUNCTION, Opening, opening_of
+from shuffle_worker.readers.source import Source
+from shuffle_worker.readers.text_types import cut_short, plain, text_field
+from shuffle_worker.storage import urls
+from shuffle_worker.storage.storage import Info, Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.readers.function import Calls
+
+THREADS = 16
+"""Footers read at once: they are small and mostly waiting for the store."""
+
+FETCHED = 4 << 20
+"""Stored bytes that are fetched ahead of a file of which only some rows are looked at; decoded they are as many again.
+Several files are looked at at once."""
+
+MOST_SCHEMAS = 8
+"""Different schemas that are looked for again in further files; more than these are rarely shared."""
+
+MOST_NOTES = 5
+
+
+class RowGroup(NamedTuple):
+    """A group (see `readers/source.py`). rows: exact or estimated; bytes: stored, of the columns that are read;
+    output_bytes: of those that are written; key_bytes: of those that a sample needs; ranges: what its statistics say of
+    the columns that the filter names, and of the first key. span: the positions that it takes up; -1 for its rows.
+    whole: it is decoded at once."""
+
+    rows: int
+    bytes: int
+    output_bytes: int
+    key_bytes: int
+    ranges: dict[str, ColumnRange]
+    span: int = -1
+    whole: bool = False
+
+    @property
+    def positions(self) -> int:
+        return self.rows if self.span < 0 else self.span
+
+
+class Found(NamedTuple):
+    """One input file and what its footer says. counted: rows are exact."""
+
+    info: Info
+    hive: dict[str, str | None]
+    schema: pa.Schema
+    groups: list[RowGroup]
+    counted: bool = True
+    opening: Opening | None = None
+
+    @property
+    def rows(self) -> int:
+        """-1 where the format does not say."""
+        return sum(group.rows for group in self.groups) if self.counted else -1
+
+    @property
+    def span(self) -> int:
+        return sum(group.positions for group in self.groups)
+
+    @contextlib.contextmanager
+    def open(self, storage: Storage, types: pa.Schema | None = None, *, some: bool = False) -> Iterator[Source]:
+        """To look at its rows. types: the columns' types by the plan, where they are known already; some: of some of
+        the columns only, so that the others are no news."""
+        assert self.opening is not None
+        opening = self.opening._replace(strict=False) if some else self.opening
+        with (
+            trail.at(f"looking at rows of {self.info.path}"),
+            opening.open(storage, self.info, types=types, hive=self.hive, budget=FETCHED) as source,
+        ):
+            yield source
+
+
+class InputFiles(NamedTuple):
+    """The input as a whole. schema: every column of it, hive ones last. notes: for people. literal: see `Listing`."""
+
+    files: list[Found]
+    schema: pa.Schema
+    opening: Opening
+    notes: list[str]
+    literal: set[str]
+
+
+def read_inputs(
+    source: Input,
+    storage: Storage,
+    filtered: Sequence[str],
+    keys: Sequence[str] = (),
+    *,
+    index: int = 0,
+    wanted: Sequence[str] | None = None,
+    strict: bool = True,
+    calls: Calls | None = None,
+    bounded: Sequence[str] = (),
+) -> InputFiles:
+    """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
+
+    filtered, keys: the columns that the filter names, and those that the boundaries are of. index: the input's.
+    wanted: the columns that are sent; None for all. strict, calls: see `Opening`. bounded:
+    see `Planning.bounded`."""
+    listing = list_files(source, storage, index)
+    listed = listing.files
+    opening = opening_of(source, index, [one.info.path for one in listed], strict=strict, calls=calls)
+    empty = next((one for one in listed if one.info.size == 0), None)
+    if empty is not None and not opening.empty_files:
+        raise DataError(f"{empty.info.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
+    selected = None if wanted is None else frozenset(wanted)
+
+    known: list[pa.Schema] = []
+
+    def footer(one: Listed, types: pa.Schema | None = None) -> Found:
+        found = _footer(one, storage, opening, selected, filtered, keys, types, bounded)
+        found = found._replace(schema=metadata.lean(found.schema))
+        same = next((schema for schema in known if schema.equals(found.schema, check_metadata=True)), None)
+        if same is not None:
+            return found._replace(schema=same)  # thousands of files share one object
+        if len(known) < MOST_SCHEMAS:
+            known.append(found.schema)
+        return found
+
+    files = [footer(listed[0])]
+    first = files[0].schema if opening.format == FUNCTION else None  # a function is asked once
+    if len(listed) > 1:
+        with ThreadPoolExecutor(min(THREADS, len(listed)), thread_name_prefix="footers") as pool:
+            files += list(pool.map(lambda one: footer(one, first), listed[1:]))
+    schema = unify(((file.schema, file.info.path) for file in files if file.info.size), **_rules(opening))
+    spelled = [Spelled(file.info.path, file.hive) for file in files]
+    folders = hive.columns_of(schema.names, spelled, opening.declared)
+    names = [*schema.names, *(column.name for column in folders)]
+    if not names:
+        raise DataError(f"{files[0].info.path}: has no columns, and the input has no file that has any")
+    for at, name in enumerate(opening.declared.names):
+        check_column(name, names, f"inputs[{index}].schema[{at}].name")
+    notes = _lacking(schema, files) + hive.notes(schema.names, spelled, listing.above)[:MOST_NOTES]
+    if opening.format in TEXT:
+        notes += [*_without_rows(files), *cut_short(schema)][:MOST_NOTES]
+        schema = plain(schema)
+    else:
+        schema, said = metadata.agreed(schema, ((file.schema, file.info.path) for file in files), selected)
+        notes += said[:MOST_NOTES]
+    whole = schema_of([*schema, *folders], schema.metadata)
+    return InputFiles(files, whole, opening, notes, listing.literal)
+
+
+def _lacking(schema: pa.Schema, files: Sequence[Found]) -> list[str]:
+    """Columns that some files do not have, and that are null there."""
+    schemas = {id(file.schema): file.schema for file in files}  # thousands of files share one
+    notes: list[str] = []
+    for name in schema.names:
+        short = {key for key, one in schemas.items() if one.get_field_index(name) < 0}
+        without = [file for file in files if id(file.schema) in short and name not in file.hive] if short else []
+        if len(notes) == MOST_NOTES:
+            break
+        if without:
+            notes.append(
+                f"column {name!r} is not in {len(without):,} of {len(files):,} files ({without[0].info.path}, ...): "
+                "it is null there"
+            )
+    return notes
+
+
+def _without_rows(files: Sequence[Found]) -> list[str]:
+    """Files of text that have bytes and no rows: a header alone, most often; line ends of some other kind, perhaps."""
+    found = [file for file in files if file.info.size and not any(group.rows for group in file.groups)]
+    if not found:
+        return []
+    return [f"{len(found):,} of {len(files):,} files have no rows behind the header ({found[0].info.path}, ...)"]
+
+
+def select(schema: pa.Schema, columns: Sequence[str] | None, index: int = 0) -> pa.Schema:
+    """The columns asked for, in the order asked for; all where none are. index: the input's."""
+    if columns is None:
+        if not schema.names:
+            raise DataError("the input has no columns")
+        return schema
+    if not columns:
+        raise InvalidSpec(
+            f"inputs[{index}].columns: is empty; name the columns to keep, or leave the field out to keep all"
+        )
+    twice = first_twice(columns)
+    if twice is not None:
+        raise InvalidSpec(f"inputs[{index}].columns: {twice!r} is named twice")
+    names = schema.names
+    known = frozenset(names)
+    for at, name in enumerate(columns):
+        if name not in known:
+            check_column(name, names, f"inputs[{index}].columns[{at}]")
+    return schema_of([schema.field(name) for name in columns], schema.metadata)
+
+
+def check_carried(fields: Iterable[Field], files: Sequence[Found], index: int) -> None:
+    """Raises InvalidSpec where a column that is read is of a type of which rows cannot be moved."""
+    for field in fields:
+        if not is_carried(field.type):
+            file = next((one.info.path for one in files if field.name in one.schema.names), files[0].info.path)
+            raise InvalidSpec(
+                f"inputs[{index}]: the column {field.name!r} of {file} is {field.type}, which cannot be carried (nor "
+                "can any union, or interval of months or of days alone); leave it out with `columns`, or write it in "
+                "another type, such as a struct of its parts"
+            )
+
+
+def check_apart(source: Input, found: InputFiles, output: str) -> None:
+    """Refuse an output folder inside the input or an input inside the output folder."""
+    files = found.files
+    target = _place(output)
+    for path, pattern in literal_paths(source, found.literal):
+        base = urls.glob_base(_place(path)) if pattern else _place(path)
+        if target == base:
+            raise InvalidSpec(f"output.path: {output} is the input itself; write to another folder")
+        inside_folder = target.startswith(base + "/") and not pattern
+        if inside_folder or (pattern and urls.matches(f"{target}/part-00000.parquet", _place(path))):
+            raise InvalidSpec(
+                f"output.path: {output} is inside the input {path}; a later run would read its own output; "
+                "write to another folder"
+            )
+    inside = next((file.info.path for file in files if _place(file.info.path).startswith(target + "/")), None)
+    if inside is not None:
+        raise InvalidSpec(f"output.path: the input file {inside} is inside {output}; write to another folder")
+
+
+def _place(path: str) -> str:
+    return urls.canonical(path).rstrip("/")
+
+
+def _footer(
+    one: Listed,
+    storage: Storage,
+    opening: Opening,
+    selected: frozenset[str] | None,
+    filtered: Sequence[str],
+    keys: Sequence[str],
+    types: pa.Schema | None,
+    bounded: Sequence[str],
+) -> Found:
+    wanted = None if selected is None else {*selected, *filtered, *keys, *bounded}
+    try:
+        with (
+            trail.at(f"reading the schema of {one.info.path}"),
+            opening.open(storage, one.info, types=types, hive=one.hive, wanted=wanted) as source,
+        ):
+            names = source.schema.names if selected is None else [n for n in source.schema.names if n in selected]
+            read = list(dict.fromkeys([*names, *filtered]))
+            sampled = list(dict.fromkeys([*keys, *filtered]))
+            groups = []
+            for at in range(source.groups):
+                ranges = {
+                    name: source.column_range(at, name) for name in dict.fromkeys([*filtered, *keys[:1], *bounded])
+                }
+                groups.append(
+                    RowGroup(
+                        rows=source.rows(at),
+                        bytes=source.stored_bytes(at, read),
+                        output_bytes=source.stored_bytes(at, names),
+                        key_bytes=source.stored_bytes(at, sampled),
+                        ranges={name: found for name, found in ranges.items() if found is not None},
+                        span=source.span(at),
+                        whole=source.whole_groups,
+                    )
+                )
+            return Found(one.info, one.hive, source.schema, groups, source.counted, opening)
+    except InputNotFound as error:
+        raise InputNotFound(
+            f"{one.info.path}: was listed, and is gone now: something removes files from the input"
+        ) from error
+
+
+def _rules(opening: Opening) -> dict[str, Any]:
+    """How the types of several files become one: those that were found from text are less certain."""
+    return {"common": text_field, "cure": "declare its type in `schema`"} if opening.format in TEXT else {}

@@ -1,0 +1,170 @@
+"""One input, worked out: its files, the columns that are read of it, its filter, how much of it there is.
+
+Called by the planner for each input, in two steps: `find` lists and reads footers, so that all schemas are known and
+can be judged together; `measure` reads some rows. What one input is does not depend on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import Job
+from shuffle_protocol.names import check_column
+from shuffle_worker.columns.arrow import schema_of
+from shuffle_worker.columns.schema import transport_schema
+from shuffle_worker.expressions.filter import Filter, columns_of, compile_filter
+from shuffle_worker.inputs import metadata
+from shuffle_worker.inputs.dictionaries import settled
+from shuffle_worker.inputs.planned import FoundTable, Needs, Planned
+from shuffle_worker.inputs.probe import GroupOf, probe, read_through
+from shuffle_worker.inputs.reading import Found, check_apart, check_carried, read_inputs, select
+from shuffle_worker.plan import sizing
+from shuffle_worker.plan.record import Piece, Split
+from shuffle_worker.readers.formats import FUNCTION
+from shuffle_worker.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.readers.function import Calls
+
+
+def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Calls | None = None) -> FoundTable:
+    """calls: of the input's reader function. Raises the JobErrors of bad input."""
+    source = job.inputs[index]
+    filtered = columns_of(source.filter, index) if source.filter else []
+    ranges = [key.column for key in operation.range_keys()]
+    needed = operation.needed(index)
+    wanted = source.columns if needed is None else needed
+    found = read_inputs(
+        source,
+        storage,
+        filtered,
+        ranges,
+        index=index,
+        wanted=wanted,
+        strict=wanted is None,
+        calls=calls,
+        bounded=operation.bounded(index),
+    )
+    check_apart(source, found, job.output.path)
+    kept = select(found.schema, source.columns, index)
+    if kept.names != found.schema.names:
+        kept, said = metadata.narrowed(kept)
+        found = found._replace(notes=[*found.notes, *said])
+    carried = frozenset([*(kept.names if needed is None else needed), *filtered])
+    check_carried([field for field in found.schema if field.name in carried], found.files, index)
+    return FoundTable(index, source, storage, found, kept, filtered)
+
+
+def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
+    """The input's filter. every: all inputs, for the advice that a filter on a column of another one gets."""
+    text, schema = one.source.filter, one.found.schema
+    if not text:
+        return None
+    for name in one.filtered:
+        elsewhere = next((other for other in every if name in other.found.schema.names), None)
+        if name not in schema.names and elsewhere is not None:
+            raise InvalidSpec(
+                f"inputs[{one.number}].filter: {name!r} is a column of the input {elsewhere.source.name!r}, and a "
+                f"filter sees only the rows of its own input; move the condition to inputs[{elsewhere.number}].filter"
+            )
+        check_column(name, schema.names, f"inputs[{one.number}].filter")
+    return compile_filter(text, schema, one.number)
+
+
+def measure(one: FoundTable, operation: Needs, where: Filter | None) -> Planned:
+    schema = one.kept
+    needed = operation.needed(one.number)
+    if needed is not None:
+        used = frozenset(needed)
+        schema = schema_of([field for field in schema if field.name in used], schema.metadata)
+    extra = pa.schema([one.found.schema.field(name) for name in one.filtered if schema.get_field_index(name) < 0])
+    files = one.found.files
+    groups = kept_groups(files, where)
+    schema = settled(schema, files, one.storage)
+    written = transport_schema(schema)
+    target = pa.schema([*written, *transport_schema(extra)])
+    if one.found.opening.format != FUNCTION:  # which is asked once
+        read_through(files, groups, target, one.storage)
+    return Planned(
+        number=one.number,
+        source=one.source,
+        storage=one.storage,
+        files=files,
+        schema=schema,
+        extra=extra,
+        target=target,
+        where=where,
+        groups=groups,
+        look=probe(files, groups, written, target, where, one.storage, operation.grouped_by(written.names)),
+        rows=sum(files[group.file].groups[group.group].rows for group in groups),
+        stored=sum(files[group.file].groups[group.group].output_bytes for group in groups),
+        columns=len(one.found.schema),
+        format=one.found.opening.format,
+        strict=one.found.opening.strict,
+        notes=one.found.notes,
+    )
+
+
+def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:
+    """The row groups that may hold rows that pass the filter, in input order. Positions count the others too."""
+    out: list[GroupOf] = []
+    first = 0
+    for at, file in enumerate(files):
+        for number, group in enumerate(file.groups):
+            if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema)):
+                out.append(GroupOf(at, number, first))
+            first += group.positions
+    return out
+
+
+def make_splits(inputs: Sequence[Planned]) -> list[Split]:
+    """The splits of all inputs, those of the first one first."""
+    target = sizing.split_target(sum(one.rows * one.look.read_bytes for one in inputs))
+    splits: list[Split] = []
+    before = 0
+    for one in inputs:
+        splits += splits_of(one.files, one.groups, one.look.read_bytes, target, one.number, before)
+        before += len(one.files)
+    return splits
+
+
+def splits_of(
+    files: Sequence[Found],
+    groups: Sequence[GroupOf],
+    row_bytes: float,
+    target: float,
+    index: int = 0,
+    before: int = 0,
+) -> list[Split]:
+    """Consecutive row groups of an input, gathered up to `target` Arrow bytes; small files share a split. before: the
+    files of the inputs before this one, for files are numbered through."""
+    splits: list[Split] = []
+    held: list[GroupOf] = []
+    size = 0.0
+    for group in groups:
+        each = files[group.file].groups[group.group].rows * row_bytes
+        if held and size + each / 2 > target:
+            splits.append(_split(files, held, index, before))
+            held, size = [], 0.0
+        held.append(group)
+        size += each
+    if held:
+        splits.append(_split(files, held, index, before))
+    return splits
+
+
+def _split(files: Sequence[Found], groups: Sequence[GroupOf], index: int, before: int) -> Split:
+    pieces: list[Piece] = []
+    for group in groups:
+        if not pieces or pieces[-1].file != before + group.file:
+            pieces.append(Piece(before + group.file, [], []))
+        pieces[-1].row_groups.append(group.group)
+        pieces[-1].first_rows.append(group.first)
+    found = [files[group.file].groups[group.group] for group in groups]
+    return Split(
+        pieces, bytes=sum(group.bytes for group in found), rows=sum(group.rows for group in found), input=index
+    )

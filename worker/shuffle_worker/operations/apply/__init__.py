@@ -1,0 +1,1 @@
+"""Apply: a function of the user's for each group or partition."""

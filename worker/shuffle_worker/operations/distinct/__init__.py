@@ -1,0 +1,1 @@
+"""Distinct: one row for each key."""

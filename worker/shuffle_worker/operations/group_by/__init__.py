@@ -1,0 +1,1 @@
+"""Group by: partial aggregation before rows are sent, final aggregation after."""

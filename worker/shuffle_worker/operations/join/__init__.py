@@ -1,0 +1,1 @@
+"""Join: what is planned, rows to their places, both sides matched."""

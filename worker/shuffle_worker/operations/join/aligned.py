@@ -1,0 +1,90 @@
+"""Inputs that earlier jobs have parted as a join would part them: file by file they can be joined without a shuffle.
+
+Called by `plan.py`. What counts is the manifest beside an input's files: parted by this project's hash, by the keys of
+the join in their order, into the same number of files; and the files there are those that the manifest lists, with the
+rows and bytes that it says. Anything else is no reason to fail: the sides come together in another way then,
+and `explain` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from shuffle_protocol.errors import JobError
+from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.table import splits_of
+from shuffle_worker.output.manifest import MANIFEST_FORMAT, Manifest
+from shuffle_worker.output.names import MANIFEST, part_name
+from shuffle_worker.partitioning.hash import NAME as HASH_NAME
+from shuffle_worker.plan.record import Split
+
+
+class Aligned(NamedTuple):
+    """files: how many each side has; 0 where they are not alike. reason: in words; "" where neither side is parted."""
+
+    files: int
+    reason: str
+
+
+def aligned(inputs: Sequence[Planned], keys: Sequence[Sequence[str]], asked: int) -> Aligned:
+    """keys: of each input, in the order of the join's. asked: the files that the output is to have, 0 for any."""
+    manifests = [_manifest(one) for one in inputs]
+    if any(manifest is None for manifest in manifests):
+        return Aligned(0, "")
+    counts = []
+    for one, manifest, names in zip(inputs, manifests, keys, strict=True):
+        assert manifest is not None
+        parted = manifest.partitioning
+        if parted.method != "hash" or parted.hash != HASH_NAME or parted.keys != list(names):
+            return Aligned(0, "")
+        if not _is_whole(one, manifest):
+            return Aligned(0, f"{_name(one)} has other files than its {MANIFEST} says")
+        counts.append(parted.count)
+    if counts[0] != counts[1]:
+        return Aligned(0, f"the sides are parted by their keys, but into {counts[0]:,} and {counts[1]:,} files")
+    if asked not in (0, counts[0]):
+        return Aligned(0, f"the sides have {counts[0]:,} files each, parted by their keys, and {asked:,} are asked for")
+    return Aligned(counts[0], f"no shuffle: both sides are parted by the hash of their keys into {counts[0]:,} files")
+
+
+def splits_by_file(inputs: Sequence[Planned]) -> list[list[Split]]:
+    """For each file of the output, what is read of each input: the file of that number, but for row groups that the
+    filter leaves out."""
+    found: list[list[Split]] = [[] for _ in inputs[0].files]
+    before = 0
+    for one in inputs:
+        for at in range(len(one.files)):
+            groups = [group for group in one.groups if group.file == at]
+            found[at] += splits_of(one.files, groups, 1.0, float("inf"), one.number, before)
+        before += len(one.files)
+    return found
+
+
+def _manifest(one: Planned) -> Manifest | None:
+    """The manifest of an input that is one folder."""
+    if len(one.source.paths) != 1:
+        return None
+    folder = one.source.paths[0].rstrip("/")
+    try:
+        found = msgspec.json.decode(one.storage.read(f"{folder}/{MANIFEST}"), type=Manifest)
+    except (JobError, msgspec.DecodeError):
+        return None
+    return found if found.format == MANIFEST_FORMAT and not found.partition_by else None
+
+
+def _is_whole(one: Planned, manifest: Manifest) -> bool:
+    names = [file.info.path.rsplit("/", 1)[-1] for file in one.files]
+    if len(manifest.files) != len(names) or len(names) != manifest.partitioning.count:
+        return False
+    return all(
+        name == record.name == part_name(at, name.partition(".")[2])
+        and (file.rows, file.info.size) == (record.rows, record.bytes)
+        for at, (name, file, record) in enumerate(zip(names, one.files, manifest.files, strict=True))
+    )
+
+
+def _name(one: Planned) -> str:
+    return one.source.name or f"inputs[{one.number}]"

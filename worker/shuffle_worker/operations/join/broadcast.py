@@ -1,0 +1,143 @@
+"""A join whose one side is small: every worker reads it whole, and joins the rows of the other as it reads them.
+
+Only joined rows travel. They are dealt out to the files in runs, by the position of the large side's row, so that all
+files are of one size whatever the keys are, and a file's rows are in the order of the large side. The small side is
+read by each worker when its first split begins, and kept to the end.
+
+Memory: the small side (`strategy.py` bounds it) and 40 bytes a row of it; a piece of joined rows; what `BatchSplitter`
+says.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_protocol.messages import Join
+from shuffle_protocol.shards import Shard
+from shuffle_worker.columns.arrays import I64, concat
+from shuffle_worker.columns.schema import transport_schema
+from shuffle_worker.operations.join.step import JoinStep, Put
+from shuffle_worker.output.manifest import FileResult
+from shuffle_worker.partitioning.lookup import Lookup
+from shuffle_worker.partitioning.matching import WANTED, Wanted
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.readers.reader import Reader, Rows
+from shuffle_worker.steps.files import Files, PartitionFiles
+from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.reduce import Reduce
+from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.splitter import BatchSplitter
+from shuffle_worker.steps.splitter import Cells as CellNumbers
+from shuffle_worker.store.store import ShardSource
+
+BATCH_ROWS = 1 << 16
+MOST_RUN = 4096
+"""Rows of the large side whose joined rows go to one file, before the next file has its turn."""
+
+RUNS_A_FILE = 8
+
+
+class Small:
+    """The small side. rows: all of it. lookup: by its keys."""
+
+    def __init__(self, rows: pa.RecordBatch, lookup: Lookup) -> None:
+        self.rows = rows
+        self.lookup = lookup
+
+
+class BroadcastJoin:
+    """`Operation` for a `join` that the plan broadcasts a side of. readers: of each input."""
+
+    def __init__(
+        self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, readers: Sequence[Reader]
+    ) -> None:
+        join = plan.job.operation
+        assert isinstance(join, Join)
+        assert plan.broadcast is not None
+        self._plan = plan
+        self._readers = readers
+        self._batch_bytes = batch_bytes
+        self._small_side = 0 if plan.broadcast == join.left else 1
+        wanted = WANTED[join.how]
+        self._wanted = wanted if self._small_side == 1 else Wanted(wanted.pairs, wanted.right, False)
+        self._step = JoinStep(plan, scratch)
+        self._small: Small | None = None
+        self._lock = threading.Lock()
+        within = plan.job.output.sort_within
+        sorter = Sorter(within, scratch) if within else None
+        self._reduce = Reduce(plan, PartitionFiles(plan, files), sorter, index=1 - plan.broadcast)
+
+    def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
+        plan = self._plan
+        rows = max(plan.inputs[index].rows, 1)
+        run = min(max(rows // (plan.layout.partitions * RUNS_A_FILE), 1), MOST_RUN)
+        assign = _Runs(plan.layout.cells, run)
+        inner = BatchSplitter(plan.layout, assign, wanted, plan.row_bytes, self._batch_bytes)
+        return BroadcastSplitter(self, inner, assign)
+
+    def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
+        return self._reduce.write(group, source, memory)
+
+    def joined(self, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, I64]]:
+        """The joined rows of some rows of the large side, in pieces, and which of these each is of."""
+        small = self.small()
+        found = small.lookup.match(self._step.side(1 - self._small_side, rows), self._wanted)
+        sides = (rows, small.rows) if self._small_side == 1 else (small.rows, rows)
+        put = Put(self._step.columns, self._step.output, *sides)
+        for outer, inner in found.pieces(put.rows_at_once(self._batch_bytes)):
+            pair = (outer, inner) if self._small_side == 1 else (inner, outer)
+            yield put.together(*pair), outer
+
+    def small(self) -> Small:
+        """The small side; the first that asks reads it."""
+        with self._lock:
+            if self._small is None:
+                assert self._plan.broadcast is not None
+                reader = self._readers[self._plan.broadcast]
+                batches = [rows.batch for split in self._plan.small for rows in reader.read(split, BATCH_ROWS)]
+                schema = transport_schema(self._plan.inputs[self._plan.broadcast].arrow_schema())
+                rows = concat(batches) if batches else pa.RecordBatch.from_pylist([], schema=schema)
+                self._small = Small(rows, Lookup(self._step.side(self._small_side, rows)))
+            return self._small
+
+
+class _Runs:
+    """One run of input rows after the other to one cell after the other."""
+
+    def __init__(self, cells: int, run: int) -> None:
+        self._cells = cells
+        self._run = run
+
+    def of(self, positions: I64) -> CellNumbers:
+        cells: CellNumbers = (positions // self._run % self._cells).astype(np.int32)
+        return cells
+
+    def __call__(self, rows: Rows) -> CellNumbers:
+        return self.of(rows.all_positions())
+
+
+class BroadcastSplitter:
+    """The map side of one split of the large side."""
+
+    def __init__(self, join: BroadcastJoin, inner: BatchSplitter, assign: _Runs) -> None:
+        self._join = join
+        self._inner = inner
+        self._assign = assign
+
+    def add(self, rows: Rows) -> list[Shard]:
+        return [shard for shards in self.pieces(rows) for shard in shards]
+
+    def pieces(self, rows: Rows) -> Iterator[list[Shard]]:
+        yield []  # the rows are counted, with or without a partner
+        if rows.batch.num_rows:
+            positions = rows.all_positions()
+            for joined, outer in self._join.joined(rows.batch):
+                yield self._inner.put(joined, self._assign.of(positions[outer]))
+
+    def flush(self) -> list[Shard]:
+        return self._inner.flush()

@@ -1,0 +1,140 @@
+"""Join: rows of both inputs go to files by the hash of their keys, and meet there.
+
+The map side is a repartition of each input by its keys (`destinations.py`), without the rows that can be known not to
+be in the result. The reduce side matches the rows of one cell after the other (`join_step.py`). A file's rows are in
+the order of their places (`partitioning/places.py`), then of the left rows, then of the right ones, or have that of
+`output.sortWithin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_protocol.messages import Join
+from shuffle_protocol.shards import Shard
+from shuffle_worker.columns.arrays import Bools, take
+from shuffle_worker.operations.join.map import Destinations
+from shuffle_worker.operations.join.plan import LEFT_KEPT, RIGHT_KEPT, SEMI
+from shuffle_worker.operations.join.step import JoinStep, first_of_each
+from shuffle_worker.output.manifest import FileResult
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.readers.reader import Reader, Rows
+from shuffle_worker.runtime.pressure import relieve
+from shuffle_worker.steps.cells import Cells, of_splits
+from shuffle_worker.steps.files import Files, PartitionFiles
+from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.readback import Buffers
+from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.splitter import BatchSplitter
+from shuffle_worker.store.store import ShardSource
+
+
+class JoinOperation:
+    """`Operation` for `join`. batch_bytes: see `BatchSplitter`. readers: of each input, for a plan whose inputs are
+    parted alike: nothing travels then, and their files are read when the output's are written."""
+
+    def __init__(
+        self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, readers: Sequence[Reader] = ()
+    ) -> None:
+        self._readers = readers
+        join = plan.job.operation
+        assert isinstance(join, Join)
+        self._plan = plan
+        self._join = join
+        self._batch_bytes = batch_bytes
+        self._step = JoinStep(plan, scratch)
+        self._files = PartitionFiles(plan, files)
+        within = plan.job.output.sort_within
+        self._sorter = Sorter(within, scratch) if within else None
+        self._buffers = Buffers()
+
+    def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
+        side = 0 if index == self._join.left else 1
+        row_bytes = self._plan.inputs[index].row_bytes
+        keys = self._step.keys[side]
+        destinations = Destinations(self._plan, keys, index)
+        inner = BatchSplitter(self._plan.layout, destinations, wanted, row_bytes, self._batch_bytes)
+        return JoinSplitter(
+            inner,
+            destinations,
+            drop_nulls=self._without_nulls(side),
+            once=side == 1 and self._join.how in SEMI,
+        )
+
+    def _without_nulls(self, side: int) -> bool:
+        """Whether rows with a null key cannot be in the result, nor have a say in it."""
+        how = self._join.how
+        kept = how in LEFT_KEPT or how == "LeftAnti" if side == 0 else how in RIGHT_KEPT
+        return not kept and not self._join.nulls_equal
+
+    def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
+        layout = self._plan.layout
+        partitions = layout.group_partitions(group)
+        if self._plan.aligned:
+            for partition in partitions:
+                yield self._file(partition, self._of_files(partition, memory), memory)
+            return
+        cells = Cells(self._plan, source, memory, self._buffers)
+        try:
+            if len(partitions) == 1:
+                yield self._file(partitions[0], self._joined(layout.group_buckets(group), cells), memory)
+            else:
+                for cell in cells.of(layout.group_buckets(group)[0]):
+                    yield self._file(partitions[cell.number], self._step.join(cell, cells.budget), memory)
+        finally:
+            cells.close()
+            relieve()
+
+    def _of_files(self, partition: int, memory: int) -> Iterator[pa.RecordBatch]:
+        relieve()
+        cell = of_splits(self._plan, self._plan.aligned[partition], self._readers, memory // 2)
+        yield from self._step.join(cell, memory // 2)
+
+    def _joined(self, buckets: range, cells: Cells) -> Iterator[pa.RecordBatch]:
+        for bucket in buckets:
+            relieve()
+            for cell in cells.of(bucket):
+                yield from self._step.join(cell, cells.budget)
+
+    def _file(self, partition: int, rows: Iterator[pa.RecordBatch], memory: int) -> FileResult:
+        if self._sorter is not None:
+            rows = self._sorter.sorted(([batch] for batch in rows), memory // 2)
+        return self._files.write(partition, rows, None)
+
+
+class JoinSplitter:
+    """The map side of one split. drop_nulls: rows with a null key stay behind. once: one row of a key is enough."""
+
+    def __init__(self, inner: BatchSplitter, destinations: Destinations, *, drop_nulls: bool, once: bool) -> None:
+        self._inner = inner
+        self._destinations = destinations
+        self._keys = destinations.keys
+        self._drop_nulls = drop_nulls
+        self._once = once
+
+    def add(self, rows: Rows) -> list[Shard]:
+        if self._drop_nulls:
+            there = self._keys.of(rows.batch).matchable
+            if there is not None:
+                rows = _some(rows, there)
+        if self._once and rows.batch.num_rows:
+            first = np.zeros(rows.batch.num_rows, np.bool_)
+            first[first_of_each(self._keys.of(rows.batch))] = True
+            rows = _some(rows, first)
+        if not rows.batch.num_rows:
+            return []
+        return self._inner.put(*self._destinations.of(rows))
+
+    def flush(self) -> list[Shard]:
+        return self._inner.flush()
+
+
+def _some(rows: Rows, kept: Bools) -> Rows:
+    if kept.all():
+        return rows
+    chosen = np.flatnonzero(kept)
+    return Rows(take(rows.batch, chosen), rows.first, rows.all_positions()[chosen], rows.bytes_read)

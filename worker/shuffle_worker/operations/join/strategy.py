@@ -1,0 +1,140 @@
+"""The strategy of a join, and its skewed keys: whether both sides are shuffled or every worker is given the small one
+whole; and which keys are so frequent that the rows of one of them are spread over several files. Called by `plan.py`.
+
+What is decided here shows in the output (which file a row is in), so it depends on the data and the job alone: on row
+counts, on the bytes of the rows that were looked at, never on workers or their memory.
+
+    broadcast   a side of up to `BROADCAST_BYTES`, whose own rows need not be kept when they have no partner
+    hot keys    more than `HOT_BYTES` and `HOT_TIMES` what a file has on average, of a side each of whose rows can be
+                judged by itself; the other side's rows of that key go to every file that has a part of them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_protocol.messages import Join
+from shuffle_protocol.units import readable
+from shuffle_worker.columns.arrays import concat
+from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.probe import first_kept, spread
+from shuffle_worker.partitioning.join_keys import JoinKeys
+from shuffle_worker.plan.record import Hot
+
+BROADCAST_BYTES = 8 << 20
+"""Arrow bytes of a side that every worker can hold beside its work, as many rows as its files have."""
+
+BROADCAST_TIMES = 4
+"""The other side is at least so many times as large; else there is nothing to gain."""
+
+HOT_BYTES = 32 << 20
+HOT_TIMES = 3
+HOT_PIECE = 8 << 20
+"""Bytes of a hot key's rows in one file, or half a file's average where that is more."""
+
+MOST_HOT = 64
+SAMPLED_GROUPS = 64
+SAMPLED_ROWS = 2048
+THREADS = 8
+
+_SPREAD_LEFT = ("Inner", "Left", "LeftSemi", "LeftAnti")
+_SPREAD_RIGHT = ("Inner", "Right")
+
+
+class Broadcast(NamedTuple):
+    """input: the side that every worker gets, None where both are shuffled; reason: why."""
+
+    input: int | None
+    reason: str
+
+
+def broadcast(join: Join, inputs: Sequence[Planned]) -> Broadcast:
+    able = [at for at, hows in ((join.right, _SPREAD_LEFT), (join.left, _SPREAD_RIGHT)) if join.how in hows]
+    if not able:
+        return Broadcast(None, "shuffled: a full join keeps the rows of both sides, so neither can be broadcast")
+    sizes = [one.rows * one.look.row_bytes for one in inputs]
+    small = min(able, key=lambda at: (sizes[at], at != join.right))
+    name, size, other = _name(inputs[small]), readable(sizes[small]), sizes[1 - small]
+    if any(one.rows < 0 for one in inputs):
+        return Broadcast(None, "shuffled: how many rows the files have is not known before they are read")
+    if sizes[small] > BROADCAST_BYTES:
+        return Broadcast(None, f"shuffled: {name} is about {size}, and {readable(BROADCAST_BYTES)} can be broadcast")
+    if sizes[small] * BROADCAST_TIMES > other:
+        return Broadcast(None, f"shuffled: {name} is small ({size}), and the other side not much larger")
+    return Broadcast(small, f"broadcast: {name} is about {size}, so every worker reads it whole; the other stays put")
+
+
+class HotKeys(NamedTuple):
+    """spread: those whose rows go to several files; kept: those that cannot be, for a row of the other side must see
+    all of them to know whether it has a partner."""
+
+    spread: list[Hot]
+    kept: list[Hot]
+
+
+def hot_keys(join: Join, inputs: Sequence[Planned], keys: Sequence[JoinKeys], partitions: int) -> HotKeys:
+    """keys: of each input."""
+    total = sum(one.size.rows * one.size.row_bytes for one in inputs)
+    spread_: dict[int, Hot] = {}
+    kept: dict[int, Hot] = {}
+    for at, hows in ((join.left, _SPREAD_LEFT), (join.right, _SPREAD_RIGHT)):
+        found = spread_ if join.how in hows else kept
+        for hot in _of_side(inputs[at], at, keys[at], total / partitions, partitions) if partitions > 1 else ():
+            if hot.hash not in found or found[hot.hash].bytes < hot.bytes:
+                found[hot.hash] = hot
+    return HotKeys(*(sorted(some.values(), key=_largest)[:MOST_HOT] for some in (spread_, kept)))
+
+
+def _largest(hot: Hot) -> tuple[int, int]:
+    return -hot.bytes, hot.hash
+
+
+def _of_side(one: Planned, at: int, keys: JoinKeys, average: float, partitions: int) -> list[Hot]:
+    size = one.size.rows * one.size.row_bytes
+    least = max(HOT_BYTES, HOT_TIMES * average)
+    if size <= least:
+        return []
+    rows = _sample(one, keys.names)
+    if rows is None:
+        return []
+    seen, first, counts = np.unique(keys.hashes(rows), return_index=True, return_counts=True)
+    found: list[Hot] = []
+    for number in np.flatnonzero(counts * (size / rows.num_rows) > least).tolist():
+        share = float(counts[number]) * size / rows.num_rows
+        pieces = min(partitions, int(np.ceil(share / max(HOT_PIECE, average / 2))))
+        if pieces > 1:
+            text = ", ".join(str(rows.column(name)[int(first[number])].as_py()) for name in keys.names)
+            found.append(Hot(int(seen[number]), at, pieces, text[:100], int(share)))
+    return found
+
+
+def _sample(one: Planned, names: Sequence[str]) -> pa.RecordBatch | None:
+    """The keys of the first rows of evenly spread row groups, those that the filter keeps."""
+
+    def of(group: int) -> list[pa.RecordBatch]:
+        at = groups[group]
+        return list(first_kept(one.files[at.file], at.group, names, one.target, one.where, SAMPLED_ROWS, one.storage))
+
+    groups = spread(one.groups, SAMPLED_GROUPS)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="skew") as pool:
+        found = [batch for batches in pool.map(of, range(len(groups))) for batch in batches if batch.num_rows]
+    return concat(found) if found else None
+
+
+def told(hot: Hot, join: Join, inputs: Sequence[Planned], spread_: bool) -> str:
+    """A hot key in words."""
+    names = join.left_on if hot.input == join.left else join.right_on
+    much = f"{', '.join(names)} = {hot.key}: about {readable(hot.bytes)} of {_name(inputs[hot.input])}"
+    if not spread_:
+        return f"{much}, all in one file: a {join.how} join cannot spread the rows of this side"
+    other = _name(inputs[1 - hot.input])
+    return f"{much}, spread over {hot.pieces} files; the rows of {other} with that key go to each of them"
+
+
+def _name(one: Planned) -> str:
+    return one.source.name or f"inputs[{one.number}]"

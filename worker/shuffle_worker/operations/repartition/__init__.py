@@ -1,0 +1,1 @@
+"""Repartition: rows by hash, by range or in turn."""

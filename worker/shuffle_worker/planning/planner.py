@@ -1,0 +1,282 @@
+"""Working a job out: from what the user wrote and what the input is to everything that the workers will follow.
+
+`make_plan` is the plan lease. It only reads; every way in which a job can be refused is met here, before anything is
+written. The same input and job give the same plan, byte for byte, so that a plan lease can be run again.
+
+    inputs/table.py        each input by itself: files, columns, filter, size
+    operations/planning.py   what the operation needs of them, and what comes out
+    here                 the two together: layout, splits, boundaries, the record
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from shuffle_protocol.errors import InputNotFound, InvalidSpec, OutOfMemory, OutputExists
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import TARGET_BYTES, Job, PlanSummary
+from shuffle_protocol.units import readable, some
+from shuffle_worker.inputs import metadata
+from shuffle_worker.inputs.planned import Planned, Size
+from shuffle_worker.inputs.sample import boundaries as sampled_boundaries
+from shuffle_worker.inputs.table import compiled, find, make_splits, measure
+from shuffle_worker.operations.join.aligned import splits_by_file
+from shuffle_worker.operations.planning import planning_for
+from shuffle_worker.output.claim import Other, check_others, notes_on, others_in
+from shuffle_worker.output.existing import check_replaceable, committed, is_output
+from shuffle_worker.output.folders import check_folders
+from shuffle_worker.output.names import SUCCESS, relative, staging
+from shuffle_worker.output.storable import storable
+from shuffle_worker.plan import sizing
+from shuffle_worker.plan.layout import Layout
+from shuffle_worker.plan.method import OBJECTS, choose
+from shuffle_worker.plan.persist import with_fingerprint
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.seconds import expected_seconds
+from shuffle_worker.planning.foldering import check_values
+from shuffle_worker.planning.tree import tree_of
+from shuffle_worker.steps.planning import Planning
+from shuffle_worker.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from shuffle_worker.readers.function import Calls
+
+TYPES_SHOWN = 5
+
+
+def make_plan(
+    job: Job,
+    budgets: Budgets,
+    storages: Sequence[Storage],
+    storage_out: Storage,
+    scratch: Path | None = None,
+    *,
+    timed: bool = False,
+) -> Plan:
+    """budgets: of each worker. storages: of each input. scratch: a folder for what is only needed here. timed:
+    estimates may go by how long things take here and now, so that no two plans are the same; for one that is only
+    looked at. Raises JobError where the job cannot be carried out as written."""
+    if not any(source.reader for source in job.inputs):
+        return _planned(job, budgets, storages, storage_out, scratch, [None] * len(job.inputs), timed)
+    from shuffle_worker.readers.function import calls_of
+
+    with calls_of(job, budgets.functions, scratch) as calls:
+        return _planned(job, budgets, storages, storage_out, scratch, calls, timed)
+
+
+def _planned(
+    job: Job,
+    budgets: Budgets,
+    storages: Sequence[Storage],
+    storage_out: Storage,
+    scratch: Path | None,
+    calls: Sequence[Calls | None],
+    timed: bool,
+) -> Plan:
+    operation = planning_for(job)
+    operation.timed = timed
+    if len(job.inputs) != operation.inputs:
+        raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
+    found = [find(job, index, operation, storage, calls[index]) for index, storage in enumerate(storages)]
+    operation.check([one.columns for one in found])
+    filters = [compiled(one, found) for one in found]
+    others = check_output(job, storage_out)
+    inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
+    operation.settle(inputs, budgets, scratch)
+    schema, said = _described(operation, inputs, job)
+    stored = storable(schema, job.output.format)
+    check_folders(job.output.partition_by, schema)
+    size = operation.size([one.size for one in inputs])
+    written = sizing.written_bytes(
+        size.stored,
+        size.rows * size.row_bytes,
+        {one.format for one in inputs},
+        job.output.format,
+        job.output.compression,
+    )
+    size = size._replace(stored=written)
+    arrow_bytes = sum(one.size.rows * one.size.row_bytes for one in inputs)
+    if operation.broadcast is not None:
+        arrow_bytes = size.rows * size.row_bytes
+    partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
+    sizes = [one.size for one in inputs]
+    if not job.output.partitions and job.output.target_bytes == TARGET_BYTES:
+        partitions = operation.files(partitions, sizes, size)
+    partitions = operation.aligned or partitions
+    crowded = check_values(job, inputs, partitions)
+    held = arrow_bytes * operation.weight(sizes)
+    layout = sizing.layout_for(partitions, held, in_ranges=operation.in_ranges, working=budgets.working)
+    every_split = make_splits(inputs)
+    splits = [split for split in every_split if split.input != operation.broadcast and not operation.aligned]
+    hot = operation.hot(inputs, partitions)
+    row_group_rows = sizing.row_group_rows(size.row_bytes)
+    needed = _memory_needed(budgets, inputs, size, row_group_rows)
+    files = [file for one in inputs for file in one.records]
+    method = choose(job, len(splits), layout.groups, int(arrow_bytes))
+    seconds = expected_seconds(
+        arrow_bytes,
+        operation.called_seconds(sizes, partitions),
+        workers=job.workers,
+        groups=layout.groups,
+        in_order=operation.in_ranges,
+    )
+    spilled = (
+        0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, min(job.workers, layout.groups), budgets)
+    )
+    dictionary = [field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)]
+    plan = Plan(
+        job=job,
+        inputs=[one.table for one in inputs],
+        schema=schema.serialize().to_pybytes(),
+        files=files,
+        splits=splits,
+        layout=layout,
+        summary=PlanSummary(
+            fingerprint="",
+            split_bytes=[split.bytes for split in splits],
+            group_partitions=[len(layout.group_partitions(group)) for group in range(layout.groups)],
+            partitions=layout.partitions,
+            input_files=len(files),
+            input_bytes=sum(file.size for file in files),
+            input_rows=-1 if any(file.rows < 0 for file in files) else sum(file.rows for file in files),
+            memory_needed=needed,
+            scratch_needed=spilled,
+            method=method.name,
+            method_reason=method.reason,
+            tree=tree_of(job, operation, inputs, schema, size, layout, method, spilled, row_group_rows, dictionary),
+            seconds=round(seconds.total, 1),
+            seconds_after=round(seconds.after, 1),
+            write_share=round(seconds.write_share, 3),
+            keeps_rows=operation.keeps_rows,
+            notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + said + crowded,
+        ),
+        row_bytes=size.row_bytes,
+        row_group_rows=row_group_rows,
+        dictionary=dictionary,
+        boundaries=_boundaries(operation, inputs[0], layout, budgets.working),
+        code=operation.code or next((one.code for one in calls if one is not None), []),
+        broadcast=operation.broadcast,
+        small=[split for split in every_split if split.input == operation.broadcast],
+        hot=hot,
+        aligned=splits_by_file(inputs) if operation.aligned else [],
+    )
+    return with_fingerprint(plan)
+
+
+def _described(operation: Planning, inputs: Sequence[Planned], job: Job) -> tuple[pa.Schema, list[str]]:
+    """The output's schema with the notes that hold for it, and what is to be said of those that do not."""
+    every = [one.schema for one in inputs]
+    schema = operation.output(every)
+    stored = [name for name in schema.names if name not in job.output.partition_by]
+    return metadata.settled(schema, operation.described_by(every), stored, same=operation.same_rows)
+
+
+def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name: str) -> list[str]:
+    """What a person may want to know of the input, and of what the output's format does to types."""
+    changed = [
+        f"{field.name} ({field.type} as {kept.type})"
+        for field, kept in zip(schema, stored, strict=True)
+        if field.type != kept.type and not pa.types.is_dictionary(field.type)
+    ]
+    types = [f"{name} has no such types, so these are written: {some(changed, TYPES_SHOWN)}"]
+    return [note for one in inputs for note in one.notes] + (types if changed else [])
+
+
+def _boundaries(operation: Planning, one: Planned, layout: Layout, working: int) -> bytes | None:
+    """Between the ranges of keys, for operations that part rows by them; these have one input."""
+    keys = operation.range_keys()
+    if not keys:
+        return None
+    return sampled_boundaries(
+        one.files,
+        one.groups,
+        keys,
+        one.target,
+        one.where,
+        layout,
+        one.storage,
+        selectivity=one.look.selectivity,
+        separate=operation.in_ranges,
+        working=working,
+    )
+
+
+def _memory_needed(budgets: Budgets, inputs: Sequence[Planned], size: Size, row_group_rows: int) -> int:
+    """Raises OutOfMemory where a worker has less."""
+    most = 0
+    for one in inputs:
+        row_bytes = max(size.row_bytes, one.look.row_bytes)
+        needed = sizing.memory_needed(row_bytes, row_group_rows, _leaves(one.target), one.decoded)
+        most = max(most, needed)
+        if budgets.limit >= needed:
+            continue
+        wide = sizing.memory_needed(row_bytes, row_group_rows, _leaves(one.target))
+        if budgets.limit >= wide:
+            part = "record batches" if one.format == "Feather" else "stripes"
+            raise OutOfMemory(
+                f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: the input "
+                f"has {part} of about {readable(one.decoded)}, which are decoded at once ({one.decoded_of}); give "
+                f"{readable(needed)}, or write the files again with smaller {part}"
+            )
+        raise OutOfMemory(
+            f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: rows of "
+            f"about {readable(row_bytes)} in {len(one.target)} columns need {readable(needed)}"
+        )
+    return most
+
+
+def check_output(job: Job, storage: Storage) -> list[Other]:
+    """The other runs that have files there. Raises OutputExists where the output holds anything and is not to be
+    replaced, or another run writes there."""
+    path = job.output.path.rstrip("/")
+    try:
+        storage.info(path)
+    except InputNotFound:
+        pass
+    else:
+        raise InvalidSpec(f"output.path: {path} is a file; the output is a folder")
+    paths = [info.path for info in storage.listing(path)]
+    others = others_in(storage, path, job.uid, (relative(one, path) for one in paths))
+    check_others(job, others)
+    if job.output.overwrite:
+        check_replaceable(paths, path)
+        return others
+    there = [one for one in paths if not _is_passing(one)]
+    if any(one.wrote_here(arrays=False) for one in others):
+        there = [one for one in there if not is_output(one, path)]
+    if there and not _is_ours(job, path, storage):
+        ended = any(other.endswith(f"/{SUCCESS}") for other in there)
+        left = "" if ended or not any(is_output(other, path) for other in there) else ", left by a run that did not end"
+        raise OutputExists(
+            f"output.path: {path} holds {len(there):,} file{'s' if len(there) > 1 else ''} already "
+            f"({there[0].rsplit('/', 1)[-1]}, ...){left}; choose another folder, or set output.onExisting: Overwrite"
+        )
+    return others
+
+
+def _is_passing(path: str) -> bool:
+    """Whether a file is no output but on its way: in a staging folder, or hidden."""
+    *folders, name = path.split("/")
+    return name.startswith(".") or any(folder.startswith("_shuffle-") for folder in folders)
+
+
+def _is_ours(job: Job, path: str, storage: Storage) -> bool:
+    """This very job wrote it: it is planned once more after all that knew of the first time are gone, because it was
+    suspended or its coordinator and all workers were lost at once. The same files come out again."""
+    staged = staging(path, job.uid)
+    return (
+        any(i.path.endswith("/plan") for i in storage.listing(staged)) or committed(storage, path, job.uid) is not None
+    )
+
+
+def _leaves(schema: pa.Schema) -> int:
+    def count(kind: pa.DataType) -> int:
+        if pa.types.is_nested(kind):
+            return max(sum(count(kind.field(at).type) for at in range(kind.num_fields)), 1)
+        return 1
+
+    return sum(count(field.type) for field in schema)

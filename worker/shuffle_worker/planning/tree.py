@@ -1,0 +1,129 @@
+"""The plan as people know it from databases: from what is written down to what is read, with estimates and reasons.
+
+Made by the planner while it still knows what it left out. Part of the plan's summary, so that the coordinator can
+show it, before a run and, with the figures of what was done, after it. Bounded: names beyond a few are counted.
+
+    Write <- Sort <- Shuffle <- Filter <- Read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from shuffle_protocol.messages import Figures, Job, PlanNode
+from shuffle_protocol.units import counted, readable, some
+from shuffle_worker.inputs.planned import Planned, Size
+from shuffle_worker.plan.layout import Layout
+from shuffle_worker.plan.method import OBJECTS, Method
+from shuffle_worker.steps.planning import Planning
+
+COLUMNS_SHOWN = 12
+PATHS_SHOWN = 3
+
+
+def tree_of(
+    job: Job,
+    operation: Planning,
+    inputs: Sequence[Planned],
+    schema: pa.Schema,
+    size: Size,
+    layout: Layout,
+    method: Method,
+    spilled: int,
+    row_group_rows: int,
+    dictionary: Sequence[str],
+) -> PlanNode:
+    output = job.output
+    sources = [_source(one, len(inputs) > 1) for one in inputs]
+    shuffle = PlanNode(
+        "Shuffle",
+        f"{method.name}: {method.reason}",
+        [_cut(layout), *operation.why(inputs)],
+        Figures(
+            rows=round(sum(one.size.rows for one in inputs)),
+            bytes=round(sum(one.size.rows * one.size.row_bytes for one in inputs)),
+            spilled=0 if method.name == OBJECTS else spilled,
+        ),
+        sources,
+    )
+    steps = operation.steps([one.size for one in inputs], layout.partitions)
+    done = PlanNode(operation.step, operation.describe(), steps, Figures(rows=round(size.rows)), [shuffle])
+    within = [key.column for key in output.sort_within]
+    why = [
+        _files(job, size, layout),
+        f"columns: {some(schema.names, COLUMNS_SHOWN)}",
+        f"in folders by {', '.join(output.partition_by)}" if output.partition_by else "",
+        f"sorted within each file by {', '.join(within)}" if within else "",
+        f"row groups of up to {row_group_rows:,} rows" if output.format == "Parquet" else "",
+        f"dictionaries for {some(dictionary, COLUMNS_SHOWN)}" if dictionary and output.format == "Parquet" else "",
+    ]
+    return PlanNode(
+        "Write",
+        f"{counted(layout.partitions, 'file')} to {output.path}, {output.format}, {output.compression or 'None'}",
+        [line for line in why if line],
+        Figures(rows=round(size.rows), bytes=round(size.stored), files=layout.partitions),
+        [done],
+    )
+
+
+def _files(job: Job, size: Size, layout: Layout) -> str:
+    if job.output.partitions:
+        few = (
+            "; some will be empty, for there are fewer rows" if job.output.partitions > max(round(size.rows), 1) else ""
+        )
+        return f"as many as output.partitions asks for{few}"
+    share = readable(size.stored / layout.partitions)
+    if size.stored / layout.partitions < job.output.target_bytes / 2 and layout.partitions > 1:
+        return f"of about {share} each, so that several workers have something to do"
+    return f"of about {share} each, for output.targetPartitionSize: {readable(job.output.target_bytes)}"
+
+
+def _cut(layout: Layout) -> str:
+    groups = f"written in {counted(layout.groups, 'lease')}"
+    if layout.buckets > layout.partitions:
+        return f"each file in {layout.buckets // layout.partitions:,} parts, so that each fits in memory; {groups}"
+    if layout.buckets < layout.partitions:
+        return f"{layout.partitions:,} files travel in {layout.buckets:,} buckets; {groups}"
+    return groups
+
+
+def _source(one: Planned, named: bool) -> PlanNode:
+    """Read, and the filter above it where there is one."""
+    source = one.source
+    kept = {group.file for group in one.groups}
+    every = sum(len(file.groups) for file in one.files)
+    columns = f"{len(one.schema)} of {one.columns} columns: " if one.columns > len(one.schema) else "columns: "
+    also = f"; for the filter also {some(one.extra.names, COLUMNS_SHOWN)}" if one.extra.names else ""
+    paths = some(source.paths, PATHS_SHOWN)
+    read = PlanNode(
+        "Read",
+        f"{source.name}: {paths}" if named and source.name else paths,
+        [
+            f"{counted(len(one.files), 'file')}, {readable(sum(file.info.size for file in one.files))}, {_kind(one)}",
+            f"{columns}{some(one.schema.names, COLUMNS_SHOWN)}{also}",
+        ],
+        Figures(
+            rows=one.rows,
+            bytes=sum(one.files[group.file].groups[group.group].bytes for group in one.groups),
+            files=len(kept),
+        ),
+    )
+    if not source.filter:
+        return read
+    left_out = every - len(one.groups)
+    found = f"statistics leave out {left_out:,} of {counted(every, 'row group')}" if left_out else ""
+    if found and len(kept) < len(one.files):
+        found += f", and {len(one.files) - len(kept):,} of {counted(len(one.files), 'file')} as a whole"
+    share = f"{one.look.selectivity:.0%} of the rows in the others pass, as far as a sample shows" if one.rows else ""
+    why = [line for line in (found, share) if line]
+    return PlanNode("Filter", source.filter, why, Figures(rows=round(one.size.rows)), [read])
+
+
+def _kind(one: Planned) -> str:
+    """The format; how many parts the files can be read in, where that is what keeps workers idle."""
+    exact = all(file.counted for file in one.files)
+    about = "" if exact else "; rows are an estimate by the first ones"
+    name = one.source.reader or one.format
+    return f"{name}, {counted(len(one.groups), 'part')}{about}"

@@ -1,0 +1,31 @@
+"""Whether what may be spilled has room on this worker's scratch. Asked by the plan lease of either kind of work."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from shuffle_protocol.errors import OutOfDisk
+from shuffle_protocol.units import readable
+
+
+class Scratch(NamedTuple):
+    """folder: this worker's. share: workers whose scratch is on the same disk. limit: bytes that it may hold where the
+    disk has more; 0: the disk decides."""
+
+    folder: Path
+    share: int = 1
+    limit: int = 0
+
+    def check(self, needed: int, workers: int) -> None:
+        """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""
+        here = needed * min(self.share, workers) // workers
+        free = shutil.disk_usage(self.folder).free
+        if self.limit:
+            free = min(free, self.limit)
+        if here > free:
+            raise OutOfDisk(
+                f"workers.scratch: about {readable(here)} may be spilled to {self.folder.parent}, where "
+                f"{readable(free)} are free; give it more room, more memory to the workers, or another folder"
+            )

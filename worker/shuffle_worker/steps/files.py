@@ -1,0 +1,127 @@
+"""The output files of a partition, mostly one: batches in any size in, committed files and their record out.
+
+Each operation's `write` ends here. The row groups are cut (`Cutter`), brought back to the output's schema and encoded;
+the rows are counted against what was announced, and only then is the sink committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import SortKey
+from shuffle_worker.columns.kinds import is_uuid, values_of
+from shuffle_worker.columns.schema import meaning_schema, restore
+from shuffle_worker.output.folders import check_name, file_schema
+from shuffle_worker.output.manifest import FileResult
+from shuffle_worker.output.storable import storable
+from shuffle_worker.partitioning.cutter import Cutter
+from shuffle_worker.partitioning.extremes import Extremes
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.steps.folders import in_folders
+from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.storage import Sink
+from shuffle_worker.writers.formats import output_format
+from shuffle_worker.writers.writer import FileWriter, WriterOptions
+
+
+class Files(Protocol):
+    """Where a worker's output files are made."""
+
+    def create(self, partition: int) -> tuple[str, Sink]:
+        """The file's name, as the manifest will have it, and a sink for its bytes."""
+        ...
+
+
+@runtime_checkable
+class FolderFiles(Protocol):
+    """The same where a partition is several files, in folders. scratch: for sorting rows by folder."""
+
+    scratch: Path | None
+
+    def create_in(self, folder: str, partition: int) -> tuple[str, Sink]: ...
+
+
+class PartitionFiles:
+    """Writes the files of a job. keys: those whose smallest and largest value the manifest says, in this order."""
+
+    def __init__(self, plan: Plan, files: Files, keys: Sequence[SortKey] = (), in_order: bool = False) -> None:
+        output = plan.job.output
+        self._files = files
+        self._by = output.partition_by
+        self._output = output.path
+        declared = plan.arrow_schema()
+        self._schema = file_schema(storable(declared, output.format), self._by)
+        self._meaning = file_schema(meaning_schema(declared), self._by)
+        self._uuids = [field.name for field in declared if field.name in self._by and is_uuid(values_of(field.type))]
+        self._row_group_rows = plan.row_group_rows
+        self._open = output_format(output.format)
+        self._options = WriterOptions(output.compression, [n for n in plan.dictionary if n not in self._by])
+        self._keys = list(keys)
+        self._in_order = in_order
+        self._memory = Budgets.for_limit(plan.job.memory).working // 2
+
+    def write(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int | None) -> FileResult:
+        """Write one partition. batches: of the transport schema; None says that the memory of the batches before it is
+        about to be used again. rows: how many there must be; None where that is not known beforehand."""
+        if self._by:
+            return self._in_folders(partition, batches, rows)
+        name, sink = self._files.create(partition)
+        return self._file(partition, name, sink, batches, rows)
+
+    def _in_folders(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int | None) -> FileResult:
+        assert isinstance(self._files, FolderFiles)
+        sorter = Sorter([SortKey(name) for name in self._by], self._files.scratch)
+        found: list[FileResult] = []
+        for folder, some in in_folders(batches, self._by, sorter, self._memory, self._uuids):
+            check_name(folder, self._by, self._output)
+            name, sink = self._files.create_in(folder, partition)
+            found.append(self._file(partition, name, sink, some, None))
+        written = sum(one.rows for one in found)
+        if rows is not None and written != rows:
+            raise ValueError(f"partition {partition} was to hold {rows} rows, but {written} were written")
+        return FileResult(partition, "", written, sum(one.bytes for one in found), "", None, found)
+
+    def _file(
+        self, partition: int, name: str, sink: Sink, batches: Iterable[pa.RecordBatch | None], rows: int | None
+    ) -> FileResult:
+        writer: FileWriter | None = None
+        try:
+            writer = self._open(sink, self._schema, self._options)
+            cutter = Cutter(self._row_group_rows)
+            extremes = Extremes(self._keys, self._in_order)
+            written = 0
+            for batch in batches:
+                if batch is None:
+                    cutter.own()
+                    continue
+                for group in cutter.add(batch):
+                    extremes.add(group)
+                    writer.write(self._stored(group))
+                    written += group.num_rows
+            last = cutter.rest()
+            if last is not None:
+                extremes.add(last)
+                writer.write(self._stored(last))
+                written += last.num_rows
+                del last
+            writer.close()
+            if rows is not None and written != rows:
+                raise ValueError(f"partition {partition} was to hold {rows} rows, but {written} were written")
+            sink.commit()
+        except BaseException:
+            if writer is not None:
+                writer.abort()
+            sink.abort()
+            raise
+        return FileResult(partition, name, written, sink.size, sink.checksum, extremes.found() if self._keys else None)
+
+    def _stored(self, group: pa.RecordBatch) -> pa.RecordBatch:
+        """A row group as the file holds it."""
+        if self._by:
+            group = group.select(self._schema.names)
+        return restore(restore(group, self._meaning), self._schema)

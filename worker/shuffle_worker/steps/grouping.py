@@ -1,0 +1,149 @@
+"""Rows that stand group by group, cut into what a function is called with: loads of whole groups.
+
+Most groups are small, and a call for each would cost more than what is done in it, so whole groups travel together, up
+to `rows` rows. A group that is larger comes alone, in batches of exactly `rows` rows. A function over batches sees
+which rows are in one batch, so that depends on the group alone, never on how much was sorted in memory at a time.
+
+Memory: what `stream` gives, the rows of one load that began in a batch before, and one batch of a larger group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_worker.columns.arrays import I64, concat
+from shuffle_worker.partitioning.cutter import Cutter, copied
+from shuffle_worker.partitioning.groups import begins
+
+
+class Load(NamedTuple):
+    """Whole groups one after the other. ends: the row after each."""
+
+    rows: pa.RecordBatch
+    ends: I64
+
+
+class Large(NamedTuple):
+    """One group of more rows than a load has. batches: to be taken to their end before the next load is asked for.
+    first: its first row."""
+
+    first: pa.RecordBatch
+    batches: Iterator[pa.RecordBatch]
+
+
+class Loads:
+    """keys: the columns whose equality makes a group; none: all rows are one. rows: of a load."""
+
+    def __init__(self, stream: Iterator[pa.RecordBatch], keys: Sequence[str], rows: int) -> None:
+        self._stream = stream
+        self._keys = list(keys)
+        self._rows = rows
+        self._open: list[pa.RecordBatch] = []  # of the group that may go on in the next batch; never a load's rows yet
+        self._rest: pa.RecordBatch | None = None  # of a batch whose beginning a large group took
+
+    def __iter__(self) -> Iterator[Load | Large]:
+        while (batch := self._next()) is not None:
+            starts = self._starts(batch)
+            if self._open:
+                end = int(starts[0]) if len(starts) else batch.num_rows
+                self._open.append(batch.slice(0, end))
+                if self._open_rows > self._rows:
+                    if end < batch.num_rows:
+                        self._rest = batch.slice(end)
+                    yield self._large(ended=end < batch.num_rows)
+                    continue
+                if not len(starts):
+                    self._own()
+                    continue
+                yield self._closed()
+            for first, end in self._cut(starts):
+                if int(starts[end]) - int(starts[first]) > self._rows:
+                    self._open = [batch.slice(int(starts[first]), int(starts[end] - starts[first]))]
+                    yield self._large(ended=True)
+                else:
+                    rows = batch.slice(int(starts[first]), int(starts[end] - starts[first]))
+                    yield Load(rows, starts[first + 1 : end + 1] - starts[first])
+            self._open = [batch.slice(int(starts[-1]))]
+            del batch
+            if self._open_rows > self._rows:
+                yield self._large(ended=False)
+            else:
+                self._own()
+        if self._open:
+            yield self._closed()
+
+    @property
+    def _open_rows(self) -> int:
+        return sum(batch.num_rows for batch in self._open)
+
+    def _next(self) -> pa.RecordBatch | None:
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            return rest
+        return next((batch for batch in self._stream if batch.num_rows), None)
+
+    def _starts(self, batch: pa.RecordBatch) -> I64:
+        """The rows of a batch that begin another group than the one that is open."""
+        if not self._keys:
+            first = [] if self._open else [0]
+            return np.array(first, np.int64)
+        starts = np.flatnonzero(begins(batch, self._keys))
+        if self._open:
+            last = self._open[-1]
+            seam = concat([last.slice(last.num_rows - 1), batch.slice(0, 1)])
+            if not begins(seam.select(self._keys), self._keys)[1]:
+                return starts[1:]
+        return starts
+
+    def _cut(self, starts: I64) -> Iterator[tuple[int, int]]:
+        """The groups that end in this batch, as runs of them that fit a load: (first, the one after the last)."""
+        at, count = 0, len(starts) - 1
+        while at < count:
+            end = int(np.searchsorted(starts, starts[at] + self._rows, "right")) - 1
+            end = min(max(end, at + 1), count)
+            yield at, end
+            at = end
+
+    def _own(self) -> None:
+        """Copy what waits, so that it does not keep the batch that it was a part of."""
+        self._open = [copied(self._open)]
+
+    def _closed(self) -> Load:
+        rows = self._open[0] if len(self._open) == 1 else concat(self._open)
+        self._open = []
+        return Load(rows, np.array([rows.num_rows], np.int64))
+
+    def _large(self, ended: bool) -> Large:
+        return Large(self._open[0].slice(0, 1), self._batches(ended))
+
+    def _batches(self, ended: bool) -> Iterator[pa.RecordBatch]:
+        """The open group, and what the stream has more of it."""
+        cutter = Cutter(self._rows)
+        while True:
+            for held in self._open:
+                yield from cutter.add(held)
+            if ended:
+                break
+            last = self._open[-1]
+            self._open = [copied([last.slice(last.num_rows - 1)])]  # for its key
+            del last
+            cutter.own()
+            batch = self._next()
+            if batch is None:
+                break
+            starts = self._starts(batch)
+            end = int(starts[0]) if len(starts) else batch.num_rows
+            ended = bool(len(starts))
+            if ended and end < batch.num_rows:
+                self._rest = batch.slice(end)
+            if not end:
+                break
+            self._open = [batch.slice(0, end)]
+        rest = cutter.rest()
+        if rest is not None:
+            yield rest
+        self._open = []

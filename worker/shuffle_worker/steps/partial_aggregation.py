@@ -1,0 +1,185 @@
+"""The map side of operations that make one row of all rows with equal keys: collect before sending, where it pays.
+
+A split's rows are collected in blocks of a fixed number of rows, and what was collected is sent, reduced, whenever the
+collector holds `HELD` bytes and at the end of the split. So a million rows of one key cost one row a split. Where keys
+repeat too rarely for that, rows are sent as they are, and it costs little more than a repartition.
+
+Which of the two is decided in the first blocks of the split, which are kept until then: rows go as they are where
+nearly every row has a key of its own, or where the reduced form is not half of the bytes by the time that the collector
+is full or `KEPT` bytes of rows are in it. The same is asked again each time the collector is full.
+
+All of this depends on the split's rows and on constants alone, never on memory, on batches or on what is wanted: the
+additions of a sum are then the same, in the same order, whoever does them and how often.
+
+Memory: the collector (`HELD`, and what one block adds to it), the first blocks (`KEPT`), and while rows go as they are
+what `BatchSplitter` needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shuffle_protocol.shards import Shard
+from shuffle_worker.aggregation.sizes import rows_bytes
+from shuffle_worker.columns.arrays import concat
+from shuffle_worker.partitioning.cutter import Cutter
+from shuffle_worker.partitioning.hash import cells_of
+from shuffle_worker.partitioning.scatter import scatter
+from shuffle_worker.plan.layout import Layout
+from shuffle_worker.readers.reader import Rows
+from shuffle_worker.steps.collectors import RAW, REDUCED, Collector, Form, encode
+from shuffle_worker.steps.splitter import batch_rows
+
+MIB = 1 << 20
+HELD = 4 * MIB
+KEPT = 6 * MIB
+BLOCK_BYTES = 2 * MIB
+BLOCK_ROWS = 1 << 16
+LEAST_BLOCK_ROWS = 64
+
+MOSTLY_DIFFERENT = 0.875
+"""Keys for every row from which on it is not worth a second look."""
+
+SENT_BYTES = 5 * MIB
+"""Rows that are sent as they are go so many bytes at a time: still in the cache, and few enough messages."""
+
+Prepare = Callable[[Rows], pa.RecordBatch]
+"""Gives the rows of a batch in the raw form."""
+
+
+def block_rows(row_bytes: float) -> int:
+    """Rows that are collected at once. row_bytes: as the plan has it, the same for all workers."""
+    return int(min(max(BLOCK_BYTES / max(row_bytes, 1.0), LEAST_BLOCK_ROWS), BLOCK_ROWS))
+
+
+class Combiner:
+    """A `Splitter`."""
+
+    def __init__(self, form: Form, prepare: Prepare, sender: Sender, row_bytes: float) -> None:
+        self._form = form
+        self._prepare = prepare
+        self._sender = sender
+        self._blocks = Cutter(block_rows(row_bytes))
+        self._collector: Collector | None = form.make()
+        self._taken_in = 0  # bytes of the rows that the collector has seen
+        self._rows = 0
+        self._kept: list[pa.RecordBatch] | None = []  # the first blocks; None when it is decided
+
+    def add(self, rows: Rows) -> list[Shard]:
+        batch = self._prepare(rows)
+        if self._collector is None:
+            return self._sender.add(batch)
+        shards: list[Shard] = []
+        for block in self._blocks.add(batch):
+            shards += self._collect(block)
+        if self._collector is None:
+            shards += self._rest()
+        return shards
+
+    def flush(self) -> list[Shard]:
+        shards = self._rest()
+        if self._collector is not None:
+            shards += self._send_collected()
+        return shards + self._sender.flush()
+
+    def _rest(self) -> list[Shard]:
+        rest = self._blocks.rest()
+        return [] if rest is None else self._collect(rest)
+
+    def _collect(self, block: pa.RecordBatch) -> list[Shard]:
+        if self._collector is None:
+            return self._sender.add(block)
+        self._collector.add(block)
+        self._taken_in += rows_bytes(block)
+        self._rows += block.num_rows
+        if self._kept is not None:
+            self._kept.append(block)
+            if self._collector.keys.num_rows > MOSTLY_DIFFERENT * self._rows:
+                return self._send_kept(self._kept)
+        if self._collector.nbytes >= HELD:
+            return self._send_collected()
+        if self._kept is not None and self._taken_in >= KEPT:
+            if 2 * rows_bytes(self._collector.reduced()) > self._taken_in:
+                return self._send_kept(self._kept)
+            self._kept = None
+        return []
+
+    def _send_collected(self) -> list[Shard]:
+        """In the reduced form, if that is worth it or rows are not there any more to be sent as they are."""
+        assert self._collector is not None
+        reduced = self._collector.reduced()
+        worth_it = 2 * rows_bytes(reduced) <= self._taken_in
+        if self._kept is not None and not worth_it:
+            return self._send_kept(self._kept)
+        self._collector = self._form.make() if worth_it else None
+        self._kept = None
+        self._taken_in = self._rows = 0
+        return self._sender.send(REDUCED, reduced)
+
+    def _send_kept(self, kept: list[pa.RecordBatch]) -> list[Shard]:
+        """From here on rows go as they are."""
+        self._collector = self._kept = None
+        return [shard for block in kept for shard in self._sender.add(block)]
+
+
+class Sender:
+    """Puts rows in the order of their buckets and serialises them. wanted: groups, None for all."""
+
+    def __init__(
+        self, form: Form, layout: Layout, wanted: frozenset[int] | None, row_bytes: float, batch_bytes: int
+    ) -> None:
+        self._form = form
+        self._cells = layout.cells
+        self._buckets = layout.buckets
+        self._bucket_of: npt.NDArray[np.int32] | None = None
+        if layout.cells > layout.buckets:
+            starts = np.array(layout.bucket_starts, np.int64)
+            self._bucket_of = np.repeat(np.arange(layout.buckets, dtype=np.int32), np.diff(starts))
+        self._wanted: npt.NDArray[np.bool_] | None = None
+        if wanted is not None and len(wanted) < layout.groups:
+            self._wanted = np.zeros(layout.buckets, np.bool_)
+            for group in wanted:
+                chosen = layout.group_buckets(group)
+                self._wanted[chosen.start : chosen.stop] = True
+        cached = int(min(SENT_BYTES, batch_bytes / 2) / max(row_bytes, 1.0))
+        self._target_rows = max(batch_rows(layout.buckets, row_bytes, batch_bytes), cached)
+        self._target_bytes = batch_bytes
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._bytes = 0
+        self._sequence = 0
+
+    def add(self, batch: pa.RecordBatch) -> list[Shard]:
+        """Rows as they are: sent when there are enough of them."""
+        if not batch.num_rows:
+            return []
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        return self.flush() if self._rows >= self._target_rows or self._bytes >= self._target_bytes else []
+
+    def flush(self) -> list[Shard]:
+        if not self._rows:
+            return []
+        rows = self._waiting[0] if len(self._waiting) == 1 else concat(self._waiting)
+        self._waiting, self._rows, self._bytes = [], 0, 0
+        return self.send(RAW, rows)
+
+    def send(self, mark: int, rows: pa.RecordBatch) -> list[Shard]:
+        """Rows in one of the two forms, at once."""
+        if not rows.num_rows:
+            return []
+        buckets = cells_of(self._form.keys_of(mark, rows), self._cells)
+        if self._bucket_of is not None:
+            buckets = self._bucket_of[buckets]
+        grouped, starts = scatter(rows, buckets, self._buckets, self._wanted)
+        shards: list[Shard] = []
+        for bucket in np.flatnonzero(np.diff(starts)).tolist():
+            first, last = int(starts[bucket]), int(starts[bucket + 1])
+            shards.append(encode(bucket, self._sequence, mark, grouped.slice(first, last - first)))
+            self._sequence += 1
+        return shards

@@ -1,0 +1,135 @@
+"""Shards back from the store: in order, through one buffer that is used again and again.
+
+A first touch of memory costs more than copying into memory that is warm, so the buffers outlive the leases
+(`Buffers`): one for each lease that was ever at work at the same time, each grown once to its budget. What is read is
+decoded without a copy and is valid only until the next piece is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_protocol.shards import StoredShard
+from shuffle_worker.columns.schema import transport_schema
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.steps.shards import Counts, Decoded, decode
+from shuffle_worker.store.store import ShardSource
+
+
+class Buffers:
+    """Read buffers that wait to be used again. Calls come from several threads."""
+
+    def __init__(self) -> None:
+        self._idle: list[pa.Buffer] = []  # append and pop are atomic
+
+    def take(self, size: int) -> pa.Buffer:
+        """A buffer of at least `size` bytes. A smaller idle one is let go of rather than kept beside it."""
+        try:
+            buffer = self._idle.pop()
+        except IndexError:
+            return pa.allocate_buffer(size)
+        return buffer if buffer.size >= size else self._fresh(buffer, size)
+
+    def give(self, buffer: pa.Buffer) -> None:
+        self._idle.append(buffer)
+
+    @staticmethod
+    def _fresh(small: pa.Buffer, size: int) -> pa.Buffer:
+        del small
+        return pa.allocate_buffer(size)
+
+
+class ReadBack:
+    """Reads the shards of buckets, `budget` bytes at a time (one shard where that is larger), each input's for itself:
+    their schemas differ. Close it."""
+
+    def __init__(self, source: ShardSource, plan: Plan, budget: int, buffers: Buffers) -> None:
+        self._buffers = buffers
+        self._source = source
+        self._layout = plan.layout
+        self._schemas = [transport_schema(plan.sent_schema(index)) for index in range(len(plan.inputs))]
+        self._first_splits = plan.first_splits
+        self._budget = budget
+        self._buffer: pa.Buffer | None = None
+
+    def close(self) -> None:
+        """Nothing that was read may be used any more."""
+        if self._buffer is not None:
+            self._buffers.give(self._buffer)
+            self._buffer = None
+
+    def shards(self, bucket: int, index: int = 0) -> Sequence[StoredShard]:
+        """The shards of a bucket that are of splits of one input, in (split, sequence) order."""
+        shards = self._source.shards(bucket)
+        if len(self._schemas) == 1:
+            return shards
+        first, end = self._first_splits[index], self._first_splits[index + 1]
+        return [shard for shard in shards if first <= shard.split < end]
+
+    def size(self, bucket: int, index: int = 0) -> int:
+        """Bytes of these shards."""
+        return sum(shard.length for shard in self.shards(bucket, index))
+
+    def pieces(self, bucket: int, index: int = 0) -> Iterator[list[Decoded]]:
+        """The rows of a bucket that are of one input, in (split, sequence, row) order, several shards at a time."""
+        cells = len(self._layout.bucket_cells(bucket))
+        for payloads in self.payloads(bucket, index):
+            piece: list[Decoded] = []
+            for shard, payload in payloads:
+                decoded = decode(payload, cells, self._schemas[index])
+                check_rows(bucket, shard, decoded.batch.num_rows)
+                piece.append(decoded)
+            yield piece
+
+    def payloads(self, bucket: int, index: int = 0) -> Iterator[list[tuple[StoredShard, pa.Buffer]]]:
+        """The shards that `pieces` would decode, as bytes."""
+        for shards in self._portions(self.shards(bucket, index)):
+            buffer = self._fill(bucket, shards)
+            starts = accumulate((shard.length for shard in shards), initial=0)
+            yield [(shard, buffer.slice(at, shard.length)) for shard, at in zip(shards, starts, strict=False)]
+
+    def measure(self, bucket: int, cells: int, index: int = 0) -> tuple[Counts, Counts]:
+        """Rows and bytes of each cell of a bucket of several, of one input: one reading of all its shards."""
+        rows, sizes = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
+        for piece in self.pieces(bucket, index):
+            for batch, counts in piece:
+                assert counts is not None
+                rows += counts
+                starts = np.cumsum(counts) - counts
+                for cell in np.flatnonzero(counts).tolist():
+                    sizes[cell] += batch.slice(int(starts[cell]), int(counts[cell])).nbytes
+        return rows, sizes
+
+    def _portions(self, shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
+        portion: list[StoredShard] = []
+        size = 0
+        for shard in shards:
+            if portion and size + shard.length > self._budget:
+                yield portion
+                portion, size = [], 0
+            portion.append(shard)
+            size += shard.length
+        if portion:
+            yield portion
+
+    def _fill(self, bucket: int, shards: list[StoredShard]) -> pa.Buffer:
+        size = sum(shard.length for shard in shards)
+        if self._buffer is not None and self._buffer.size < size:
+            self._buffer = None
+        if self._buffer is None:
+            self._buffer = self._buffers.take(size)
+        buffer = self._buffer.slice(0, size)
+        self._source.read(bucket, shards, memoryview(self._buffer).cast("B")[:size])
+        return buffer
+
+
+def check_rows(bucket: int, shard: StoredShard, found: int) -> None:
+    if found != shard.rows:
+        raise ValueError(
+            f"a shard of bucket {bucket} from split {shard.split} holds {found} rows, but was announced with "
+            f"{shard.rows}"
+        )

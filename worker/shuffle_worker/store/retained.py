@@ -1,0 +1,255 @@
+"""What a worker keeps of the shards it sent (`recovery.retainShards`), so that a repair need not read the input again.
+
+    transfer lease    begin(split, groups) -> keep(shards) ... -> finish        every shard for somebody else's groups
+    repair            covering(split, groups) -> shards, to be sent once more
+    groups written    drop(groups): their bytes are given back to the disk
+
+A record is what one transfer lease sent; it is of use for any set of groups that it covers. The bytes lie in one log on
+scratch, unlinked at once like the store's. Nothing here is needed for the job to succeed: where there is no room, or
+the disk fails, or a checksum does not match, the split is read again. So it gives way: before a store is told that the
+disk is full, all of this is thrown away (`clear`).
+
+Bounded: on disk by `limit`; in memory 32 bytes a shard. Calls come from the event loop and from store threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+
+from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_worker.store.spill import Piece, SpillLog
+from shuffle_worker.store.store import CorruptBlock
+
+RECORDS = np.dtype(
+    [("bucket", "<u4"), ("sequence", "<u4"), ("rows", "<u4"), ("length", "<u4"), ("checksum", "<u8"), ("offset", "<u8")]
+)
+
+
+class Entry(NamedTuple):
+    """One shard in the log."""
+
+    bucket: int
+    sequence: int
+    rows: int
+    length: int
+    checksum: int
+    offset: int
+
+
+READ_AT_ONCE = 4 << 20
+"""Bytes of shards that are read back in one go."""
+
+
+GroupOf = Callable[[int], int]
+"""Which group a bucket is in."""
+
+
+class Record:
+    """What was sent of one split: for these groups, and for None of those that were the sender's own."""
+
+    def __init__(self, split: int, groups: frozenset[int], generation: int) -> None:
+        self.split = split
+        self.groups = groups
+        self.generation = generation
+        self.rows = 0
+        self.index: list[np.ndarray[tuple[int], np.dtype[np.void]]] = []
+        self.whole = True  # nothing had to be left out
+
+    @property
+    def bytes(self) -> int:
+        return sum(int(part["length"].sum(dtype=np.int64)) for part in self.index)
+
+
+class KeptShards:
+    """limit: bytes on scratch at the most."""
+
+    def __init__(self, log: SpillLog, limit: int, group_of: GroupOf) -> None:
+        self._log = log
+        self._limit = limit
+        self._group_of = group_of
+        self._records: dict[int, Record] = {}
+        self._used = 0
+        self._dropped: set[int] = set()
+        self._generation = 0  # rises when everything is thrown away
+        self._closed = False
+        self._lock = Lock()
+
+    @property
+    def used(self) -> int:
+        """Bytes on scratch."""
+        return self._used
+
+    def begin(self, split: int, groups: Collection[int]) -> Record:
+        return Record(split, frozenset(groups), self._generation)
+
+    def keep(self, record: Record, shards: Sequence[Shard]) -> None:
+        """Blocks. Where it cannot be kept, the record is not whole, and of no use; that is no error."""
+        if not record.whole or not shards:
+            return
+        length = sum(shard.length for shard in shards)
+        with self._lock:
+            if self._closed or record.generation != self._generation or self._used + length > self._limit:
+                record.whole = False
+                return
+            offset = self._log.reserve(length)
+            self._used += length
+        try:
+            self._log.write(offset, [memoryview(part).cast("B") for s in shards for part in s.payload if len(part)])
+        except OSError:
+            record.whole = False
+            self.clear()
+            return
+        at = np.cumsum([0, *(shard.length for shard in shards)])[:-1] + offset
+        entries = [(s.bucket, s.sequence, s.rows, s.length, s.checksum, o) for s, o in zip(shards, at, strict=True)]
+        with self._lock:
+            if record.generation == self._generation:
+                record.index.append(np.array(entries, RECORDS))
+            else:
+                record.whole = False
+
+    def finish(self, record: Record, rows: int) -> bool:
+        """Everything was sent. rows: read from the split. Whether it can be sent again."""
+        with self._lock:
+            before = self._records.get(record.split)
+            record.whole = record.whole and record.generation == self._generation
+            if not record.whole or self._closed or (before is not None and before.groups >= record.groups):
+                keeps = record.whole and before is not None
+                self._forget(record)
+                return keeps
+            if before is not None:  # sent for other groups, it may be at the same time
+                self._shed(before, record.groups)
+                record.groups |= before.groups
+                record.index += [part for part in before.index if len(part)]
+            record.rows = rows
+            self._shed(record, self._dropped)
+            self._records[record.split] = record
+            return True
+
+    def cancel(self, record: Record) -> None:
+        """The lease came to nothing."""
+        with self._lock:
+            record.whole = False
+            self._forget(record)
+
+    def splits(self) -> list[int]:
+        with self._lock:
+            return sorted(self._records)
+
+    def covering(self, split: int, groups: Collection[int]) -> Record | None:
+        """What was kept of a split, where it holds all that these groups need.
+
+        As it is now: it may be given up while it is read. Then its bytes are gone, and the checksums tell."""
+        with self._lock:
+            record = self._records.get(split)
+            if record is None or not record.groups.issuperset(groups) or not self._dropped.isdisjoint(groups):
+                return None
+            found = Record(split, record.groups, record.generation)
+            found.rows, found.index = record.rows, list(record.index)
+            return found
+
+    def read(self, record: Record, groups: Collection[int]) -> Iterator[list[Shard]]:
+        """The shards for these groups, a few MiB at a time, verified. Raises CorruptBlock or OSError."""
+        wanted = set(groups)
+        for part in list(record.index):
+            chosen: list[Entry] = []
+            size = 0
+            for entry in map(Entry._make, part.tolist()):
+                if self._group_of(entry.bucket) in wanted:
+                    chosen.append(entry)
+                    size += entry.length
+                    if size >= READ_AT_ONCE:
+                        yield self._fetch(record, chosen)
+                        chosen, size = [], 0
+            if chosen:
+                yield self._fetch(record, chosen)
+
+    def _fetch(self, record: Record, entries: Sequence[Entry]) -> list[Shard]:
+        view = memoryview(bytearray(sum(entry.length for entry in entries)))
+        pieces: list[Piece] = []
+        shards: list[Shard] = []
+        at = 0
+        for bucket, sequence, rows, length, checksum, offset in entries:
+            payload = view[at : at + length]
+            if length:
+                pieces.append(Piece(offset, payload))
+            shards.append(Shard(bucket, sequence, rows, checksum, [payload], length))
+            at += length
+        self._log.read(pieces)
+        for shard in shards:
+            if xxhash.xxh3_64_intdigest(shard.payload[0]) != shard.checksum:
+                stored = StoredShard(record.split, shard.sequence, shard.rows, shard.length, shard.checksum, 0)
+                raise CorruptBlock(shard.bucket, stored)
+        return shards
+
+    def discard(self, split: int) -> None:
+        """A record turned out to be damaged."""
+        with self._lock:
+            record = self._records.pop(split, None)
+            if record is not None:
+                self._forget(record)
+
+    def drop(self, groups: Collection[int]) -> None:
+        """These groups are written: nobody will ask for their shards. Blocks."""
+        new = set(groups) - self._dropped
+        if not new:
+            return
+        with self._lock:
+            self._dropped |= new
+            for record in self._records.values():
+                self._shed(record, new)
+
+    def clear(self) -> int:
+        """Throw everything away, at once; what is being kept just now too. Returns the bytes that it was."""
+        with self._lock:
+            freed = self._used
+            self._generation += 1
+            self._records.clear()
+            self._used = 0
+            with contextlib.suppress(OSError):
+                self._log.truncate()
+        return freed
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._records.clear()
+            self._log.close()
+
+    def _shed(self, record: Record, groups: Collection[int]) -> None:
+        """Give up what a record has for these groups."""
+        if not groups:
+            return
+        for i, part in enumerate(record.index):
+            gone = np.fromiter((self._group_of(int(bucket)) in groups for bucket in part["bucket"]), bool, len(part))
+            if gone.any():
+                self._give_back(part[gone])
+                record.index[i] = part[~gone]
+
+    def _forget(self, record: Record) -> None:
+        for part in record.index:
+            if record.generation == self._generation:
+                self._give_back(part)
+        record.index.clear()
+
+    def _give_back(self, entries: np.ndarray[tuple[int], np.dtype[np.void]]) -> None:
+        """Stretches of the log are of no use any more; neighbours in one go."""
+        start = end = -1
+        for offset, length in zip(entries["offset"].tolist(), entries["length"].tolist(), strict=True):
+            self._used -= length
+            if offset != end:
+                if end > start:
+                    self._log.punch(start, end - start)
+                start = offset
+            end = offset + length
+        if end > start:
+            self._log.punch(start, end - start)
+
+
+OpenKept = Callable[[Job, PlanSummary, GroupOf], KeptShards]

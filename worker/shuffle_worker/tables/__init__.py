@@ -1,0 +1,1 @@
+"""Work on tables: the five kinds of lease, and the commit."""

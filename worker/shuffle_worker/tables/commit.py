@@ -1,0 +1,127 @@
+"""The last step of a job, either way: the commit makes the output whole and says so, the abort leaves nothing of it.
+
+Both can be run again after any crash, by another worker: every step of them is done or not done, and done again does no
+harm. Readers see whole files at any time; the manifest and `_SUCCESS` come last, so who honours one of them sees a
+whole output.
+
+    commit   records of all groups -> reconcile rows -> (older output goes, staged files move in) -> manifest
+             -> _SUCCESS -> staging goes
+    abort    staged and written files go, then the staging folder; output that was there before the job stays
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median_low
+
+import msgspec
+
+from shuffle_protocol.errors import Internal
+from shuffle_protocol.messages import Job
+from shuffle_worker.columns.arrow import schema_of
+from shuffle_worker.output.claim import begin_replacing, in_order, sweep
+from shuffle_worker.output.existing import committed, is_output
+from shuffle_worker.output.folders import file_schema
+from shuffle_worker.output.groups import every_group
+from shuffle_worker.output.manifest import MANIFEST_FORMAT, FileRecord, FileResult, GroupRecord, Manifest, Partitioning
+from shuffle_worker.output.names import MANIFEST, SUCCESS, group_path, relative, staging
+from shuffle_worker.output.storable import storable
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.storage import Storage
+from shuffle_worker.transfer.work import Committed
+
+_READERS = 16
+
+
+def record_group(plan: Plan, group: int, results: list[FileResult], storage: Storage) -> None:
+    files = [
+        FileRecord(r.name, r.rows, r.bytes, r.checksum, *(r.keys if r.keys is not None else (None, None)))
+        for r in results
+    ]
+    record = GroupRecord(plan.summary.fingerprint, group, sum(f.rows for f in files), files)
+    storage.put(group_path(plan.job.output.path, plan.job.uid, group), msgspec.json.encode(record))
+
+
+def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) -> Committed:
+    """rows: what was read from the input; -1: not known. Raises Internal where they are not all written."""
+    output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
+    before = committed(storage, output, uid)
+    if before is None:
+        files = _recorded(plan, storage)
+        written = sum(f.rows for f in files)
+        if rows not in (-1, written):
+            raise Internal(f"{rows} rows were read but {written} written: the output was not committed")
+        if plan.job.output.overwrite:
+            _replace(storage, output, uid, {f.name for f in files})
+        by = plan.job.output.partition_by
+        whole = storable(plan.arrow_schema(), plan.job.output.format)
+        schema = schema_of([*file_schema(whole, by), *(whole.field(name) for name in by)], whole.metadata)
+        before = Manifest(
+            format=MANIFEST_FORMAT,
+            job=plan.job.name,
+            uid=uid,
+            plan=plan.summary.fingerprint,
+            partitioning=partitioning,
+            columns=[(field.name, str(field.type)) for field in schema],
+            schema=schema.serialize().to_pybytes(),
+            rows=written,
+            bytes=sum(f.bytes for f in files),
+            files=files,
+            partition_by=by,
+        )
+        storage.put(f"{output}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(before), indent=1))
+        storage.put(f"{output}/{SUCCESS}", b"")
+    _remove_below(storage, staging(output, uid))
+    sweep(storage, output, uid)
+    sizes = [f.bytes for f in before.files]
+    return Committed(
+        manifest=f"{output}/{MANIFEST}",
+        files=len(sizes),
+        rows=before.rows,
+        bytes=before.bytes,
+        largest=max(sizes, default=0),
+        median=median_low(sizes) if sizes else 0,
+    )
+
+
+def abort(job: Job, storage: Storage) -> None:
+    """Files under their final names are the job's only where a plan was written: planning refuses a folder that holds
+    something, so without a plan nothing here is touched."""
+    undo(storage, job.output.path.rstrip("/"), job.uid, job.output.overwrite)
+
+
+def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
+    """The abort of the job that has this uid."""
+    staged = [info.path for info in storage.listing(staging(output, uid))]
+    if any(path.endswith("/plan") for path in staged) and not overwrite:
+        storage.remove([info.path for info in storage.listing(output) if is_output(info.path, output)])
+    for paths in in_order(staged):
+        storage.remove(paths)
+    sweep(storage, output, uid)
+
+
+def _recorded(plan: Plan, storage: Storage) -> list[FileRecord]:
+    """The files of all groups, by partition."""
+    job, fingerprint = plan.job, plan.summary.fingerprint
+    records = every_group(storage, job.output.path, job.uid, fingerprint, plan.layout.groups, GroupRecord)
+    files = [file for record in records for file in record.files]
+    if not plan.job.output.partition_by and len(files) != plan.layout.partitions:
+        raise Internal(f"{len(files)} files were written where there are {plan.layout.partitions} partitions")
+    return files
+
+
+def _replace(storage: Storage, output: str, uid: str, names: set[str]) -> None:
+    """Older output goes, the staged files take its place. From here to `_SUCCESS` the folder is in between: the older
+    `_SUCCESS` goes first, so nobody takes the mixture for whole."""
+    below = staging(output, uid)
+    there = begin_replacing(storage, output, uid)
+    storage.remove([f"{output}/{SUCCESS}", f"{output}/{MANIFEST}"])
+    storage.remove([path for path in there if is_output(path, output) and relative(path, output) not in names])
+    move: Callable[[str], None] = lambda name: storage.move(f"{below}/{name}", f"{output}/{name}")  # noqa: E731
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
+        list(pool.map(move, sorted(names)))
+
+
+def _remove_below(storage: Storage, folder: str) -> None:
+    storage.remove([info.path for info in storage.listing(folder)])

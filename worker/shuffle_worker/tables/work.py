@@ -1,0 +1,190 @@
+"""The work of a real worker: plan, read, write, commit, abort over object storage and Arrow. Implements `work.Work`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import structs
+
+from shuffle_protocol import trail
+from shuffle_protocol.formats import written_suffix
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.planning import planning_for
+from shuffle_worker.output.claim import claim
+from shuffle_worker.output.groups import written_groups
+from shuffle_worker.output.manifest import FileResult, GroupRecord, Partitioning
+from shuffle_worker.output.names import part_name, shards_folder, staging
+from shuffle_worker.plan.method import OBJECTS
+from shuffle_worker.plan.persist import load, save, saved
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.planning.planner import check_output, make_plan
+from shuffle_worker.readers import reader_for
+from shuffle_worker.readers.reader import Reader
+from shuffle_worker.runtime.owner import Owner
+from shuffle_worker.runtime.pressure import relieve
+from shuffle_worker.runtime.scratch import Scratch
+from shuffle_worker.steps.operation import Operation, in_pieces
+from shuffle_worker.steps.splitter import batch_rows
+from shuffle_worker.storage import Sink, Storage, Storages
+from shuffle_worker.store.store import ShardSource
+from shuffle_worker.tables.commit import abort, commit, record_group, undo
+from shuffle_worker.transfer.objects import SharedShards
+from shuffle_worker.transfer.work import Committed, Step, Written
+
+
+class OutputFiles:
+    """Where partitions go: under their final names, or into staging where they replace older output at commit."""
+
+    def __init__(self, plan: Plan, storage: Storage, scratch: Path | None = None) -> None:
+        output = plan.job.output
+        self.scratch = scratch
+        self._folder = staging(output.path, plan.job.uid) if output.overwrite else output.path.rstrip("/")
+        self._suffix = written_suffix(output.format, output.compression)
+        self._storage = storage
+
+    def create(self, partition: int) -> tuple[str, Sink]:
+        return self._create(part_name(partition, self._suffix))
+
+    def create_in(self, folder: str, partition: int) -> tuple[str, Sink]:
+        return self._create(f"{folder}/{part_name(partition, self._suffix)}")
+
+    def _create(self, name: str) -> tuple[str, Sink]:
+        return name, self._storage.create(f"{self._folder}/{name}")
+
+
+class Tasks:
+    """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
+
+    def __init__(
+        self,
+        budgets: Budgets,
+        scratch: Path,
+        scratch_share: int = 1,
+        scratch_limit: int = 0,
+        owner: Owner | None = None,
+    ) -> None:
+        self._owner = owner
+        self._budgets = budgets
+        self._scratch = scratch
+        self._batch_bytes = budgets.working // 6  # a splitter holds three times that, and the reader one batch
+        self._room = Scratch(scratch, scratch_share, scratch_limit)
+        self._plan: Plan | None = None
+        self._readers: list[Reader] = []
+        self._operation: Operation | None = None
+        self._storages = Storages()
+        self._output: Storage | None = None
+        self._shared: SharedShards | None = None
+
+    @property
+    def loaded(self) -> Plan:
+        assert self._plan is not None, "the plan is loaded before the work begins"
+        return self._plan
+
+    def prepare(self, job: Job) -> None:
+        """Nothing is left to do: whoever has this object has imported what it needs."""
+
+    def plan(self, job: Job) -> PlanSummary:
+        storage = self._storages.of(job.output.path, job.output.storage)
+        before = saved(storage, job)
+        if before is not None:
+            return before.summary  # by a worker that is gone: what was written goes by it
+        with trail.at("making the plan"):
+            plan = make_plan(job, self._budgets, self._inputs(job), storage, self._scratch)
+        self._room.check(plan.summary.scratch_needed, min(job.workers, plan.layout.groups))
+        claim(job, storage, self._owner, check_output, undo)
+        save(plan, storage)
+        return plan.summary
+
+    def load(self, job: Job, fingerprint: str) -> PlanSummary:
+        self._output = self._storages.of(job.output.path, job.output.storage)
+        plan = load(self._output, job, fingerprint)
+        self._readers = [
+            reader_for(plan, one, index, functions=self._budgets.functions, scratch=self._scratch)
+            for index, one in enumerate(self._inputs(job))
+        ]
+        files = OutputFiles(plan, self._output, self._scratch)
+        self._operation = operation_for(
+            plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers
+        )
+        if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
+            self._shared = SharedShards(
+                self._output,
+                shards_folder(job.output.path, job.uid),
+                len(plan.splits),
+                plan.layout.buckets,
+                hold=max(self._budgets.send, self._budgets.store // 2),
+                index=self._budgets.store // 4,
+            )
+        self._plan = plan
+        return plan.summary
+
+    def shared(self) -> SharedShards | None:
+        return self._shared
+
+    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+        storage = self._storages.of(job.output.path, job.output.storage)
+        found = written_groups(storage, job.output.path, job.uid, fingerprint, GroupRecord)
+        return [(record.group, record.rows, sum(file.bytes for file in record.files)) for record in found]
+
+    def buckets(self) -> int:
+        return self.loaded.layout.buckets
+
+    def group_of(self, bucket: int) -> int:
+        if not 0 <= bucket < self.loaded.layout.buckets:
+            raise IndexError(f"there is no bucket {bucket}")
+        return self.loaded.layout.bucket_group(bucket)
+
+    def buckets_of(self, group: int) -> range:
+        return self.loaded.layout.group_buckets(group)
+
+    def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
+        assert self._operation is not None
+        plan = self.loaded
+        one = plan.splits[split]
+        splitter = self._operation.splitter(wanted, one.input)
+        rows_at_once = batch_rows(plan.layout.buckets, plan.inputs[one.input].row_bytes, self._batch_bytes)
+        for rows in self._readers[one.input].read(one, rows_at_once):
+            read, fetched = rows.batch.num_rows, rows.bytes_read
+            for shards in in_pieces(splitter, rows):
+                yield Step(shards, read, fetched)
+                read = fetched = 0
+                relieve()
+        yield Step(splitter.flush(), 0, 0)
+
+    def write(self, group: int, source: ShardSource) -> Written:
+        assert self._operation is not None
+        assert self._output is not None
+        # rows that are sorted into folders have the other half
+        memory = self._budgets.working // (2 if self.loaded.job.output.partition_by else 1)
+        with trail.at(f"writing group {group} of {self.loaded.job.output.path}"):
+            results: list[FileResult] = [
+                file for partition in self._operation.write(group, source, memory) for file in partition.files
+            ]
+        record_group(self.loaded, group, results, self._output)
+        return Written(
+            files=len(results),
+            rows=sum(r.rows for r in results),
+            bytes=sum(r.bytes for r in results),
+            largest=max((r.bytes for r in results), default=0),
+        )
+
+    def commit(self, rows: int) -> Committed:
+        assert self._output is not None
+        return commit(self.loaded, partitioning(self.loaded), rows, self._output)
+
+    def abort(self, job: Job) -> None:
+        abort(job, self._storages.of(job.output.path, job.output.storage))
+
+    def _inputs(self, job: Job) -> list[Storage]:
+        return [self._storages.of(one.paths[0], one.storage) for one in job.inputs]
+
+
+def partitioning(plan: Plan) -> Partitioning:
+    """What the manifest says of how rows were told apart."""
+    found = planning_for(plan.job).partitioning_of(plan)
+    if found.method == "hash" and not found.keys:  # a distinct by all columns
+        found = structs.replace(found, keys=plan.arrow_schema().names)
+    return found

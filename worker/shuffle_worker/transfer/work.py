@@ -1,0 +1,91 @@
+"""What a worker can do, apart from talking: the five kinds of lease as plain blocking calls.
+
+The agent (`agent.py`) decides when, with whom and how often; this decides what the rows mean. The real implementation
+is `tasks.py`; the simulation in tests/simulation has one over a store in memory. All calls run in compute threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.shards import Shard
+from shuffle_worker.store.store import ShardSource
+from shuffle_worker.transfer.objects import SharedShards
+
+
+class Step(NamedTuple):
+    """What one step of reading a split brought: shards to send, rows and stored bytes read for them."""
+
+    shards: list[Shard]
+    rows: int
+    bytes_read: int
+
+
+class Written(NamedTuple):
+    """A group that was written: rows and bytes in its files, the largest file."""
+
+    files: int
+    rows: int
+    bytes: int
+    largest: int
+
+
+class Committed(NamedTuple):
+    manifest: str
+    files: int
+    rows: int
+    bytes: int
+    largest: int
+    median: int
+
+
+class Work(Protocol):
+    def prepare(self, job: Job) -> None:
+        """Import what the job needs, as soon as it is known and in any thread: workers that wait for the plan do it
+        meanwhile. Never raises; what is missing is for the calls below to tell."""
+        ...
+
+    def plan(self, job: Job) -> PlanSummary:
+        """Look at the input, decide everything, write the plan to the staging folder. Run again it gives the same plan.
+        Raises JobError before anything is written where the job cannot be carried out."""
+        ...
+
+    def load(self, job: Job, fingerprint: str) -> PlanSummary:
+        """Read the plan that a plan lease wrote. Needed before the calls below; doing it twice is harmless."""
+        ...
+
+    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+        """The groups that are written already by this plan, with their rows and bytes. After plan, perhaps on another
+        worker."""
+        ...
+
+    def buckets(self) -> int:
+        """How many buckets there are in all."""
+        ...
+
+    def group_of(self, bucket: int) -> int: ...
+
+    def buckets_of(self, group: int) -> range: ...
+
+    def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
+        """wanted: groups, None for all. Each `next` is one bounded piece of work."""
+        ...
+
+    def shared(self) -> SharedShards | None:
+        """Where shards go by way of object storage (`method: ObjectStore`); None where workers send them to each other.
+        Known once the plan is loaded, and the same for the whole job."""
+        ...
+
+    def write(self, group: int, source: ShardSource) -> Written:
+        """Write the group's files and the record of them (idempotent: the same bytes under the same names)."""
+        ...
+
+    def commit(self, rows: int) -> Committed:
+        """All groups are written: reconcile with the rows read, write manifest and `_SUCCESS`. Idempotent."""
+        ...
+
+    def abort(self, job: Job) -> None:
+        """Remove what the job wrote; whole output that was there before stays. Idempotent."""
+        ...

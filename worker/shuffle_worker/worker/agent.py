@@ -1,0 +1,518 @@
+"""The worker's protocol logic: register, sync, carry out leases, own groups, register again. No I/O of its own.
+
+    register -> sync -> sync -> ...                       with the coordinator, level-triggered (see protocol/messages)
+                 |- leases in, results out
+                 |- views in: membership, what to drop
+    transfer     work.read -> outbox -> peers' inboxes
+    write        inbox seals the group -> work.write
+    plan, commit, abort                                   work, as it is
+
+Transport, store, clock (the event loop's) and the work itself come as arguments: workers run it over HTTP and object
+storage, the simulation over virtual time. It keeps working while the coordinator is away, and keeps knocking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from shuffle_protocol.errors import OutOfDisk, StorageUnavailable
+from shuffle_protocol.messages import (
+    VERSION,
+    Attempt,
+    Counters,
+    Done,
+    Failure,
+    Held,
+    Job,
+    Kind,
+    Lease,
+    LeaseId,
+    Orders,
+    Phase,
+    PlanSummary,
+    Register,
+    Sync,
+    View,
+)
+from shuffle_worker.store.retained import OpenKept
+from shuffle_worker.store.store import CorruptBlock, Store
+from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.carry import Carrier, to_its_end
+from shuffle_worker.transfer.inbox import GroupSource, Inbox, Run
+from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.objects import SharedSource
+from shuffle_worker.transfer.source import Revoked
+from shuffle_worker.transfer.transport import ControlTransport, Orphaned, PeerTransport, Refused, Unreachable
+from shuffle_worker.transfer.work import Work, Written
+from shuffle_worker.worker.failures import failure_of
+
+T = TypeVar("T")
+
+log = logging.getLogger("shuffle.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """heartbeat: seconds between reports of a busy worker. poll: how long an idle one lets the coordinator hold its
+    answer. retry: longest pause between tries to reach a coordinator that is away. orphaned: seconds without a word of
+    any coordinator after which the worker ends, for it costs money. loads: tries to load the plan from a store that
+    does not answer, `load_pause` seconds apart; each is several of the storage's own."""
+
+    heartbeat: float = 1.0
+    poll: float = 10.0
+    retry: float = 2.0
+    orphaned: float = 86_400.0
+    frame_bytes: int = 8 << 20
+    loads: int = 20
+    load_pause: float = 5.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A lease that is being carried out. draining: its computing is over, it only waits for its shards to arrive."""
+
+    lease: Lease
+    task: asyncio.Task[None]
+    draining: bool = False
+    source: GroupSource | SharedSource | None = None
+    revoked: bool = False
+
+    def revoke(self) -> None:
+        """Let it end; once only, for a second time would tear it out of its tidying up."""
+        if not self.revoked and not self.task.done():
+            self.revoked = True
+            if self.source is not None:
+                self.source.revoked = True
+            self.task.cancel()
+
+
+@dataclass(slots=True)
+class Agent:
+    """One worker in one job. `run` returns when the coordinator says stop.
+
+    compute: runs the steps of leases, `slots` at a time; aside: runs what must not wait for them (loading the plan,
+    dropping shards)."""
+
+    job: str
+    worker: int
+    incarnation: str
+    address: str
+    slots: int
+    memory: int
+    control: ControlTransport
+    peers: PeerTransport
+    open_store: Callable[[int], Store]
+    inbox: Inbox
+    membership: Membership
+    work: Work
+    compute: Run
+    aside: Run
+    send_budget: ByteBudget
+    observe: Callable[[], Counters] = Counters
+    trouble: Callable[[], str] = str
+    """What the process waits for; "" where nothing."""
+    open_kept: OpenKept | None = None
+    """Makes the place where shards that were sent are kept, for a job that wants that."""
+    settings: AgentSettings = field(default_factory=AgentSettings)
+    phase: Phase = Phase.PENDING
+    aborting: bool = False
+    """The coordinator is having the job's output removed: a worker that is to leave waits for the end of that."""
+    released: bool = False
+    """It was to leave, and nothing that it has is needed any more."""
+    _spec: Job | None = None
+    _summary: PlanSummary | None = None
+    _running: dict[LeaseId, Running] = field(default_factory=dict)
+    _waiting: dict[LeaseId, Lease] = field(default_factory=dict)
+    _done: dict[LeaseId, Done] = field(default_factory=dict)
+    _failed: dict[LeaseId, Failure] = field(default_factory=dict)
+    _transferred: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    _written: dict[int, Done] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _leaving: bool = False
+    _preparing: asyncio.Future[None] | None = None
+    _known_written: int = 0
+    _heartbeat: float = 0.0
+    _heard: float = 0.0
+    _carrier: Carrier = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._heartbeat = self.settings.heartbeat
+        self._carrier = Carrier(
+            self.job,
+            self.membership,
+            self.inbox,
+            self.peers,
+            self.send_budget,
+            self.settings.frame_bytes,
+            self.work,
+            self.compute,
+            self.aside,
+        )
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Raises Refused where the coordinator will not have this worker, and Orphaned where there is none for long."""
+        self._heard = asyncio.get_running_loop().time()
+        try:
+            await self._register()
+            while True:
+                orders = await self._sync()
+                if orders is None:
+                    continue
+                if not orders.known and not orders.stop:
+                    if self._leaving:
+                        return  # its place is taken already
+                    await self._register()
+                    continue
+                if orders.stop:
+                    return
+                await self._obey(orders)
+                await self._pause()
+        finally:
+            await self._let_go()
+
+    def leave(self) -> None:
+        """The worker was asked to go: it finishes what it has begun, and hands over what it owns."""
+        self._leaving = True
+        self._waiting.clear()
+        self._news.set()
+
+    async def _register(self) -> None:
+        held = None
+        view = self.membership.view
+        if view is not None and self._summary is not None:
+            transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
+            written = [(g, done.rows_written, done.bytes_written) for g, done in self._written.items()]
+            kept = self._carrier.kept
+            held = Held(view, transferred, written, self._summary, kept.splits() if kept is not None else [])
+        message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
+        pause = 0.05
+        while True:
+            try:
+                reply = await self.control.register(message)
+                break
+            except Unreachable as error:
+                log.info("the coordinator is not there yet: %s", error)
+                self._missing(error)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, self.settings.retry)
+        if not reply.accepted:
+            raise Refused(reply.message)
+        self._heard = asyncio.get_running_loop().time()
+        log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
+        self._spec = reply.job
+        self._preparing = asyncio.ensure_future(self.aside(self.work.prepare, reply.job))
+        self._heartbeat = max(self.settings.heartbeat, reply.heartbeat)
+
+    async def _sync(self) -> Orders | None:
+        """One exchange. While an idle worker's call is held, news of its own ends the waiting. None: try again."""
+        self._news.clear()
+        self.membership.stale.clear()
+        free = self._free()
+        idle = free > 0 and not self._done and not self._failed
+        message = self._report(free, self._patience() if idle else 0.0)
+        call = asyncio.ensure_future(self.control.sync(message))
+        try:
+            if message.wait:
+                news = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self.membership.stale.wait())]
+                try:
+                    await asyncio.wait([call, *news], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for waiter in news:
+                        waiter.cancel()
+                if not call.done():
+                    return None
+            orders = await call
+            self._heard = asyncio.get_running_loop().time()
+            return orders
+        except Unreachable as error:
+            log.info("the coordinator does not answer: %s", error)
+            self._missing(error)
+            await asyncio.sleep(self.settings.retry * random.uniform(0.25, 0.5))
+            return None
+        finally:
+            call.cancel()
+
+    def _missing(self, error: Unreachable) -> None:
+        """No coordinator: it is waited for, but not for ever."""
+        silent = asyncio.get_running_loop().time() - self._heard
+        if silent > self.settings.orphaned:
+            raise Orphaned(f"no coordinator has been heard of for {silent:.0f} s, so this worker ends ({error})")
+
+    def _report(self, free: int, wait: float) -> Sync:
+        return Sync(
+            worker=self.worker,
+            incarnation=self.incarnation,
+            epoch=self.membership.epoch,
+            holding=[*self._running, *self._waiting],
+            done=list(self._done.values()),
+            failed=list(self._failed.values()),
+            counters=self._counters(),
+            free=free,
+            wait=wait,
+            leaving=self._leaving,
+            written=self._known_written,
+            full=self.inbox.full,
+            trouble=self.trouble(),
+        )
+
+    async def _beating(self, work: Awaitable[T]) -> T:
+        """Reports go on while something long holds up the loop: on a busy machine a worker must not look silent because
+        it loads its plan. What they are answered is left, for it is said again."""
+        working = asyncio.ensure_future(work)
+        while not (await asyncio.wait([working], timeout=self._heartbeat))[0]:
+            with suppress(Unreachable):
+                await self.control.sync(self._report(free=0, wait=0.0))
+        return working.result()
+
+    def _patience(self) -> float:
+        """How long the coordinator may hold an idle worker's call; who is to leave is in a hurry."""
+        return min(self.settings.poll, self.settings.heartbeat / 4) if self._leaving else self.settings.poll
+
+    def _counters(self) -> Counters:
+        sources = [running.source for running in self._running.values() if running.source is not None]
+        return msgspec.structs.replace(
+            self.observe(),
+            beats=self._carrier.steps + sum(one.reads for one in sources),
+            progress=sum(one.share for one in sources),
+            kept=self._carrier.kept_bytes,
+            storing=self.inbox.storing,
+            stored_calls=self.inbox.stored_calls,
+        )
+
+    async def _pause(self) -> None:
+        """Until there is something to say: a lease ended, our view is old, or a heartbeat is due."""
+        if self._free() > 0 or self._done or self._failed:
+            return
+        waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self.membership.stale.wait())]
+        try:
+            await asyncio.wait(waits, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waits:
+                waiter.cancel()
+
+    def _free(self) -> int:
+        busy = sum(1 for r in self._running.values() if not r.draining)
+        draining = len(self._running) - busy
+        return max(0, min(self.slots - busy - len(self._waiting), 2 * self.slots - busy - draining))
+
+    async def _obey(self, orders: Orders) -> None:
+        self.phase = orders.phase
+        self.aborting = orders.aborting
+        self.released = orders.released
+        for lease_id in orders.acknowledged:
+            self._done.pop(lease_id, None)
+            self._failed.pop(lease_id, None)
+        if orders.view is not None:
+            await self._take_view(orders.view)
+        wanted = {lease.id: lease for lease in orders.leases}
+        for lease_id, running in self._running.items():
+            if lease_id not in wanted and not running.revoked:
+                log.info("taken away", extra=self._about(lease_id))
+                running.revoke()
+        for lease_id in [x for x in self._waiting if x not in wanted]:
+            del self._waiting[lease_id]
+        for lease_id, lease in wanted.items():
+            if lease_id in self._running or lease_id in self._done or lease_id in self._failed:
+                continue
+            if not self._leaving or lease.again or lease.stored or lease_id.kind is Kind.ABORT:
+                self._waiting[lease_id] = lease
+        if orders.written and self._carrier.kept is not None:
+            written = _members(orders.written)
+            self._known_written = len(written)
+            await self.aside(self._carrier.kept.drop, written)
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Start what there is a free slot for."""
+        for lease_id in list(self._waiting):
+            if sum(1 for r in self._running.values() if not r.draining) >= self.slots:
+                return
+            lease = self._waiting.pop(lease_id)
+            task = asyncio.create_task(self._carry_out(lease))
+            self._running[lease_id] = Running(lease, task)
+
+    async def _take_view(self, view: View) -> None:
+        if view.plan and (self._summary is None or self._summary.fingerprint != view.plan):
+            assert self._spec is not None
+            summary = self._summary = await self._beating(self._load(self._spec, view.plan))
+            self.inbox.open(self.work, self.open_store(self.work.buckets()))
+            if self._spec.retain_shards:
+                self._keep_shards(summary)
+        gained = self.membership.update(view)
+        if gained is not None:
+            for key in [key for key in self._transferred if key[0] in gained]:
+                del self._transferred[key]  # done for fewer groups than are in the tranche now
+            gone = self.inbox.keep_only([*self.membership.owned(), *self.membership.handed()])
+            if gone:
+                await self.aside(self.inbox.store.drop, gone)
+
+    async def _load(self, spec: Job, plan: str) -> PlanSummary:
+        """A store that is away for a minute is weather here as everywhere: it is no reason for a worker to end."""
+        tries = self.settings.loads
+        while True:
+            try:
+                summary: PlanSummary = await self.aside(self.work.load, spec, plan)
+                return summary
+            except StorageUnavailable as error:
+                tries -= 1
+                if tries <= 0:
+                    raise
+                log.warning("the plan cannot be loaded yet: %s", error.message)
+            await asyncio.sleep(self.settings.load_pause * random.uniform(0.5, 1.0))
+
+    def _keep_shards(self, summary: PlanSummary) -> None:
+        if self.open_kept is not None and self._carrier.kept is None:
+            assert self._spec is not None
+            kept = self._carrier.kept = self.open_kept(self._spec, summary, self.work.group_of)
+            self.inbox.make_room = kept.clear
+
+    async def _let_go(self) -> None:
+        self._waiting.clear()  # or the end of one would begin another
+        for running in self._running.values():
+            running.revoke()
+        await asyncio.gather(*(r.task for r in self._running.values()), return_exceptions=True)
+
+    # -- leases ------------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, lease: Lease) -> None:
+        kind = lease.id.kind
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        try:
+            if kind is Kind.TRANSFER:
+                done = await self._transfer(lease)
+            elif kind is Kind.WRITE:
+                done = await self._write(lease)
+            elif kind is Kind.PLAN:
+                done = await self._plan(lease)
+            elif kind is Kind.COMMIT:
+                done = await self._commit(lease)
+            else:
+                done = await self._abort(lease)
+            self._done[lease.id] = done
+            log.info(
+                "done in %.2f s: %d rows read, %d moved, %d written",
+                clock() - since,
+                done.rows_read,
+                done.rows_moved,
+                done.rows_written,
+                extra=self._about(lease.id),
+            )
+        except (asyncio.CancelledError, Revoked):
+            pass
+        except BaseException as error:
+            self.inbox.corrupt += isinstance(error, CorruptBlock)
+            self._failed[lease.id] = failure_of(lease.id, error, self.worker, self.memory, self._about(lease.id))
+        finally:
+            self._running.pop(lease.id, None)
+            self._start_waiting()
+            self._news.set()
+
+    def _about(self, lease: LeaseId) -> dict[str, object]:
+        """For a line of the log."""
+        where = f"{lease.tranche}/{lease.item}" if lease.kind is Kind.TRANSFER else str(lease.item)
+        return {"lease": f"{lease.kind} {where} attempt {lease.attempt}", "epoch": self.membership.epoch}
+
+    async def _plan(self, lease: Lease) -> Done:
+        assert self._spec is not None
+        summary = await self.compute(self.work.plan, self._spec)
+        written = await self.compute(self.work.recorded, self._spec, summary.fingerprint)
+        return Done(lease.id, plan=summary, written=written)
+
+    async def _transfer(self, lease: Lease) -> Done:
+        def drained() -> None:
+            running = self._running.get(lease.id)
+            if running is not None:
+                running.draining = True
+                self._start_waiting()
+                self._news.set()
+
+        done = await self._carrier.carry_out(lease, drained)
+        attempts = [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]
+        for attempt in attempts:
+            self._transferred[attempt.tranche, attempt.split] = (attempt.attempt, done.rows_read)
+        return done
+
+    async def _write(self, lease: Lease) -> Done:
+        group = lease.id.item
+        if (
+            group in self._written
+        ):  # a coordinator that lost its memory asks again; the shards are gone, the files there
+            return msgspec.structs.replace(self._written[group], id=lease.id)
+        shared = self.work.shared()
+        if shared is not None:
+            found = shared.source(lease.counted)
+            self._running[lease.id].source = found
+            done = self._written[group] = await self._write_group(lease, found)
+            return done
+        self.inbox.seal(group)
+        source = self.inbox.source(group, lease.counted)
+        self._running[lease.id].source = source
+        try:
+            done = self._written[group] = await self._write_group(lease, source)
+        finally:
+            self.inbox.unseal(group, written=group in self._written)
+        await self.aside(self.inbox.store.drop, self.work.buckets_of(group))
+        return done
+
+    async def _write_group(self, lease: Lease, source: GroupSource | SharedSource) -> Done:
+        group = lease.id.item
+        writing = asyncio.ensure_future(self.compute(self._write_or_make_room, group, source))
+        try:
+            written = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            source.revoked = True
+            await asyncio.wait([writing])  # the thread stops at its next read; only then is the lease let go
+            if not writing.cancelled():
+                writing.exception()
+            raise
+        return Done(
+            lease.id,
+            rows_moved=source.rows,
+            bytes_moved=source.bytes,
+            rows_written=written.rows,
+            bytes_written=written.bytes,
+            files=written.files,
+            largest=written.largest,
+        )
+
+    def _write_or_make_room(self, group: int, source: GroupSource | SharedSource) -> Written:
+        """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
+        try:
+            return self.work.write(group, source)
+        except OutOfDisk:
+            if not self.inbox.make_room():
+                raise
+            return self.work.write(group, source)
+
+    async def _commit(self, lease: Lease) -> Done:
+        result = await to_its_end(self.compute(self.work.commit, lease.rows))
+        output: dict[str, str | int | float] = {
+            "manifest": result.manifest,
+            "files": result.files,
+            "rows": result.rows,
+            "bytes": result.bytes,
+            "largest": result.largest,
+            "median": result.median,
+        }
+        return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
+
+    async def _abort(self, lease: Lease) -> Done:
+        assert self._spec is not None
+        await to_its_end(self.compute(self.work.abort, self._spec))
+        return Done(lease.id)
+
+
+def _members(bits: bytes) -> list[int]:
+    """The numbers whose bits are set, the lowest bit of the first byte being 0."""
+    return [8 * i + bit for i, byte in enumerate(bits) for bit in range(8) if byte >> bit & 1]

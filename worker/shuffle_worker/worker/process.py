@@ -1,0 +1,292 @@
+"""A worker process: puts the parts together and runs the agent until the job is over.
+
+    main thread      event loop: server, sync loop, frames in and out
+    compute threads  the steps of leases, one thread a slot
+    store threads    checksums and copies of received frames, spilling, loading the plan
+
+Started by a launcher with a `WorkerConfig` (see `__main__.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from shuffle_protocol.memory import Budgets
+from shuffle_protocol.messages import Counters, Job, PlanSummary
+from shuffle_protocol.tls import Tls
+from shuffle_worker.functions.process import cpu_of_all
+from shuffle_worker.runtime.pressure import keep_below, resident
+from shuffle_worker.runtime.settings import WorkerConfig
+from shuffle_worker.storage.retry import PATIENCE, WEATHER
+from shuffle_worker.store.retained import GroupOf, KeptShards
+from shuffle_worker.store.spill import SpillLog
+from shuffle_worker.store.spillstore import SpillStore
+from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
+from shuffle_worker.transfer.inbox import Inbox
+from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.transport import Orphaned, Over, Refused
+from shuffle_worker.worker.agent import Agent, AgentSettings
+from shuffle_worker.worker.works import ChosenWork
+
+log = logging.getLogger("shuffle.worker")
+
+STORE_THREADS = 2
+LARGEST_FRAME = 8 << 20
+SMALLEST_FRAME = 256 << 10
+REFUSED_EXIT = 78
+"""Exit code when the coordinator will not have this worker (sysexits.h: EX_CONFIG)."""
+
+
+class Gauges:
+    """What the process measures of itself, for `Counters`."""
+
+    def __init__(self) -> None:
+        self.loop_lag = 0.0
+        self._cpu = 0.0
+
+    def cpu(self) -> float:
+        """Seconds of processor time, with the processes of functions, those that live and those that ended."""
+        usages = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        found = sum(usage.ru_utime + usage.ru_stime for usage in usages) + cpu_of_all()
+        self._cpu = max(self._cpu, found)  # one that ends just now may be in neither
+        return self._cpu
+
+    def memory(self) -> int:
+        return resident()
+
+    def memory_peak(self) -> int:
+        """Not `ru_maxrss`, which begins with what the process that started this one had."""
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return self.memory()
+
+    async def watch_loop(self, every: float = 0.25) -> None:
+        """Note the longest time that the event loop was held up."""
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(every)
+            self.loop_lag = max(self.loop_lag, time.perf_counter() - before - every)
+
+
+def runner(pool: ThreadPoolExecutor) -> Callable[..., Awaitable[Any]]:
+    """Runs a blocking function in the pool."""
+
+    async def run(function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+
+    return run
+
+
+async def run_worker(config: WorkerConfig) -> int:
+    """Returns the process's exit code."""
+    pa.set_cpu_count(max(1, config.slots))
+    pa.set_io_thread_count(2)
+    PATIENCE.seconds = config.storage_retry
+    keep_below(config.memory - config.functions)
+    budgets = Budgets.for_limit(config.memory, slots=config.slots, functions=config.functions)
+    gauges = Gauges()
+    compute_pool = ThreadPoolExecutor(config.slots, thread_name_prefix="compute")
+    store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+    aside = runner(store_pool)
+    membership = Membership(config.worker, config.incarnation)
+    inbox = Inbox(membership, aside, budgets.receive)
+    tls = Tls(config.tls, config.job) if config.tls else None
+    server = PeerServer(config.job, config.token, inbox, config.host, config.port, tls=tls)
+    address = await server.start()
+    if config.advertise:
+        named = f"[{config.advertise}]" if ":" in config.advertise else config.advertise
+        address = f"{named}:{address.rpartition(':')[2]}"
+    peers = HttpPeers(config.token, tls=tls)
+    control = HttpControl(config.coordinator, config.token, config.job, tls=tls)
+    scratch = made(Path(config.scratch))
+    stores: list[SpillStore] = []
+    kept: list[KeptShards] = []
+
+    def open_store(buckets: int) -> SpillStore:
+        stores.append(SpillStore(budgets.store, scratch, buckets))
+        return stores[0]
+
+    def open_kept(job: Job, summary: PlanSummary, group_of: GroupOf) -> KeptShards:
+        share = summary.scratch_needed // max(1, job.workers)
+        kept.append(KeptShards(SpillLog(scratch), room_to_keep(scratch, config, share), group_of))
+        return kept[0]
+
+    def observe() -> Counters:
+        held = stores[0].stats() if stores else None
+        return Counters(
+            spilled=held.spilled if held else 0,
+            stored=held.held if held else 0,
+            received=inbox.received,
+            memory=gauges.memory(),
+            memory_peak=gauges.memory_peak(),
+            refused=inbox.refused + server.unauthorized + server.malformed,
+            repeated=inbox.repeated,
+            corrupt=inbox.corrupt,
+            wait_send=send_budget.waited,
+            wait_store=inbox.waited,
+            loop_lag=gauges.loop_lag,
+            cpu=gauges.cpu(),
+        )
+
+    send_budget = ByteBudget(budgets.send)
+    agent = Agent(
+        job=config.job,
+        worker=config.worker,
+        incarnation=config.incarnation,
+        address=address,
+        slots=config.slots,
+        memory=config.memory,
+        control=control,
+        peers=peers,
+        open_store=open_store,
+        open_kept=open_kept,
+        inbox=inbox,
+        membership=membership,
+        work=ChosenWork(budgets, scratch, config.scratch_share, config.scratch_limit, config.owner),
+        compute=runner(compute_pool),
+        aside=aside,
+        send_budget=send_budget,
+        observe=observe,
+        trouble=lambda: WEATHER.said,
+        settings=AgentSettings(
+            frame_bytes=min(LARGEST_FRAME, max(SMALLEST_FRAME, budgets.send // 6)), orphaned=config.orphaned
+        ),
+    )
+    main = asyncio.current_task()
+    assert main is not None
+    loop = asyncio.get_running_loop()
+    leave = once(main.cancel)
+    farewell = Farewell(agent, leave, config.linger, config.grace)
+    loop.add_signal_handler(signal.SIGTERM, farewell.begin)
+    loop.add_signal_handler(signal.SIGINT, leave)
+    orphaned = threading.Event()
+
+    def orphan() -> None:
+        orphaned.set()
+        loop.call_soon_threadsafe(leave)
+
+    if config.watch_stdin:
+        watch_stdin(orphan)
+    watching = asyncio.create_task(gauges.watch_loop())
+    try:
+        await agent.run()
+        return 0
+    except Over as error:
+        log.info("%s", error)
+        return 0
+    except Orphaned as error:
+        log.error("%s", error)
+        return 0  # nobody's fault: a coordinator that comes after all starts another in its place
+    except Refused as error:
+        log.error("%s", error)
+        print(f"refused by the coordinator: {error}", file=sys.stderr)  # noqa: T201
+        return REFUSED_EXIT
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+    finally:
+        watching.cancel()
+        await server.stop()
+        await peers.close()
+        await control.close()
+        compute_pool.shutdown(wait=True, cancel_futures=True)
+        store_pool.shutdown(wait=True, cancel_futures=True)
+        for store in stores:
+            store.close()
+        for each in kept:
+            each.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+        if orphaned.is_set():
+            with contextlib.suppress(OSError):  # others are still in it: the last worker tidies up for the launcher
+                scratch.parent.rmdir()
+
+
+def room_to_keep(scratch: Path, config: WorkerConfig, spilled: int) -> int:
+    """Bytes of scratch for shards that were sent: half of what the workers of this disk leave free when all has been
+    spilled that is expected to be. The other half is for estimates that were wrong, and for sorting."""
+    free = shutil.disk_usage(scratch).free // max(1, config.scratch_share)
+    if config.scratch_limit:
+        free = min(free, config.scratch_limit)
+    return max(0, (free - spilled) // 2)
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def once(function: Callable[[], object]) -> Callable[[], None]:
+    """Told twice to leave, a worker must not be torn out of its tidying up."""
+    called = False
+
+    def call() -> None:
+        nonlocal called
+        if not called:
+            called = True
+            function()
+
+    return call
+
+
+class Farewell:
+    """What a worker does when it is told to go.
+
+    It hands over what it owns, and leaves when the coordinator says that nothing of it is needed any more, after
+    `grace` seconds at the latest. In a cluster the pods of a job that was deleted are told to go at the moment its
+    coordinator learns of it. Somebody must still remove what was written, so workers ask for `linger` seconds whether
+    that is so, and if it is they stay until it is done. Told twice, they leave at once."""
+
+    POLL = 0.05
+
+    def __init__(self, agent: Agent, leave: Callable[[], object], linger: float, grace: float) -> None:
+        self._agent = agent
+        self._leave = leave
+        self._linger = linger
+        self._grace = grace
+        self._told = False
+
+    def begin(self) -> None:
+        latest = max(self._grace, self._linger)
+        if self._told or latest <= 0:
+            self._leave()
+            return
+        self._told = True
+        self._agent.leave()
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._linger, self._look)
+        loop.call_later(latest, self._leave)
+
+    def _look(self) -> None:
+        if self._agent.released and not self._agent.aborting:
+            self._leave()
+        else:
+            asyncio.get_running_loop().call_later(self.POLL, self._look)
+
+
+def watch_stdin(gone: Callable[[], object]) -> None:
+    """Call `gone` when standard input ends."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while os.read(0, 1024):
+                pass
+        with contextlib.suppress(RuntimeError):
+            gone()
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
