@@ -16,11 +16,12 @@ from tests.operations.memory_shards import MemoryFiles, MemorySource
 
 from shuffle_protocol.memory import MIB, Budgets
 from shuffle_protocol.messages import Aggregation, AnyOperation, Input, Job, Output, SortKey
-from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.readers import reader_for
+from shuffle_worker.steps.operation import Given
 from shuffle_worker.storage import storage_for
 
 
@@ -70,7 +71,7 @@ def carried_out(
     if cut.buckets is not None:
         plan = msgspec.structs.replace(plan, layout=Layout(plan.layout.partitions, cut.buckets))
     files = MemoryFiles()
-    operation = operation_for(plan, files, scratch, cut.batch_bytes)
+    operation = operation_for(Given(plan, files, scratch, cut.batch_bytes))
     source = MemorySource()
     one = plan.job.inputs[0]
     reader = reader_for(plan, storage_for(one.paths[0], one.storage))

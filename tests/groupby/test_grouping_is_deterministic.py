@@ -114,13 +114,14 @@ def test_a_repair_sends_what_the_first_try_sent(tmp_path: Path) -> None:
     """For some of the groups only, and yet of all rows collected at the same places."""
     from tests.operations.memory_shards import MemoryFiles, MemorySource
 
-    from shuffle_worker.operations import operation_for
+    from shuffle_worker.operations.registry import operation_for
     from shuffle_worker.readers import reader_for
+    from shuffle_worker.steps.operation import Given
     from shuffle_worker.storage import storage_for
 
     folder = write_table(tmp_path / "in", events(30_000, 200), 1, 5000)
     plan = planned(job_of(folder, GroupBy(["k"], [aggregation("sum", "x")]), partitions=4))
-    operation = operation_for(plan, MemoryFiles(), None, MIB)
+    operation = operation_for(Given(plan, MemoryFiles(), None, MIB))
     sent: dict[bool, MemorySource] = {}
     for whole in (True, False):
         sent[whole] = MemorySource()
@@ -139,11 +140,12 @@ def test_a_repair_sends_what_the_first_try_sent(tmp_path: Path) -> None:
 def test_a_hot_key_costs_one_row_a_split(tmp_path: Path) -> None:
     from tests.operations.memory_shards import MemoryFiles, MemorySource, map_rows
 
-    from shuffle_worker.operations import operation_for
+    from shuffle_worker.operations.registry import operation_for
+    from shuffle_worker.steps.operation import Given
 
     folder = write_table(tmp_path / "in", random_table(100, 0, ["text"], ["f64"]))
     plan = planned(job_of(folder, GroupBy(["text"], [aggregation("sum", "f64")])))
-    operation = operation_for(plan, MemoryFiles(), None, 8 * MIB)
+    operation = operation_for(Given(plan, MemoryFiles(), None, 8 * MIB))
     hot = pa.record_batch({"text": pa.array(["hot"] * 200_000), "f64": pa.array([0.5] * 200_000)})
     source = MemorySource()
     map_rows(operation, [hot, hot, hot], source, batch_rows=30_000)

@@ -15,13 +15,13 @@ from tests.operations.memory_shards import MemoryFiles, MemorySource
 
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import Input, Job, Join, Output, SortKey
-from shuffle_worker.operations import operation_for
 from shuffle_worker.operations.join import strategy as ways
+from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.readers import reader_for
-from shuffle_worker.steps.operation import in_pieces
+from shuffle_worker.steps.operation import Given, in_pieces
 from shuffle_worker.storage import LocalStorage
 
 MEMORY = 512 << 20
@@ -102,7 +102,7 @@ def carried_out(
         plan = msgspec.structs.replace(plan, layout=Layout(plan.layout.partitions, buckets))
     files, source = MemoryFiles(), MemorySource()
     readers = [reader_for(plan, LOCAL, index) for index in range(len(plan.inputs))]
-    operation = operation_for(plan, files, scratch, batch_bytes, readers=readers)
+    operation = operation_for(Given(plan, files, scratch, batch_bytes, readers=readers))
     for number, split in enumerate(plan.splits):
         splitter = operation.splitter(None, split.input)
         for rows in readers[split.input].read(split, batch_rows):

@@ -16,9 +16,10 @@ from tests.functions.users import module
 from shuffle_protocol.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
 from shuffle_protocol.messages import Apply, CodeSource, Functions, ResultColumn, SortKey
 from shuffle_worker.functions.failures import Killed
-from shuffle_worker.operations import operation_for
 from shuffle_worker.operations.apply.rows import ApplyOperation
+from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.partitioning.hash import cells_of, hash_rows
+from shuffle_worker.steps.operation import Given
 
 MIB = 1 << 20
 COUNTED = pa.schema({"key": pa.int32(), "rows": pa.list_(pa.int64()), "batches": pa.list_(pa.int64())})
@@ -126,7 +127,7 @@ class Applying:
         job = msgspec.structs.replace(plan.job, functions=functions)
         plan = msgspec.structs.replace(plan, job=job, schema=returns.serialize().to_pybytes())
         files = MemoryFiles()
-        work = operation_for(plan, files, self._scratch, MIB, function_memory)
+        work = operation_for(Given(plan, files, self._scratch, MIB, function_memory))
         assert isinstance(work, ApplyOperation)
         self._made.append(work)
         source = MemorySource()

@@ -18,9 +18,10 @@ from memory_shards import MemoryFiles, MemorySink, MemorySource, map_rows, plan_
 from shuffle_protocol.messages import Repartition, Sort, SortKey
 from shuffle_protocol.shards import StoredShard
 from shuffle_worker.columns.arrays import buffer_of
-from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.runtime.heap import keep_freed_memory
+from shuffle_worker.steps.operation import Given
 
 MIB = 1 << 20
 ROWS = 400_000
@@ -90,7 +91,7 @@ def test_a_bucket_three_times_the_memory(kind: str, tmp_path: Path) -> None:
     by = Repartition(by=["k"])
     plan = plan_of(batch.schema, by, partitions, 1, sort_within=within, row_group_rows=20_000, row_bytes=70)
     files, source = WatchedFiles(), WatchedSource()
-    operation = operation_for(plan, files, tmp_path, 2 * MIB)
+    operation = operation_for(Given(plan, files, tmp_path, 2 * MIB))
     map_rows(operation, [batch], source, 20_000)
     assert sum(shard.length for shard in source.shards(0)) > 3 * MEMORY
     files.watch = source.watch = Watch()
@@ -105,7 +106,7 @@ def test_the_map_side_holds_three_batches() -> None:
     keys = pc.sort_indices(batch.column("k")).take(pa.array(range(0, ROWS, ROWS // 63))[:63])
     boundaries = batch.select(["k"]).take(keys).append_column("position", keys.cast(pa.int64()))
     plan = plan_of(batch.schema, Sort([SortKey("k")]), 64, 64, boundaries=boundaries, row_bytes=70)
-    splitter = operation_for(plan, MemoryFiles(), None, 3 * MIB).splitter(None)
+    splitter = operation_for(Given(plan, MemoryFiles(), None, 3 * MIB)).splitter(None)
     watch = Watch()
     for at in range(0, ROWS, 10_000):
         sent = splitter.add(Rows(batch.slice(at, 10_000), at, None, 0))

@@ -16,10 +16,11 @@ from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_al
 from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
 
 from shuffle_protocol.messages import Repartition, SortKey
-from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.hash import cells_of
 from shuffle_worker.partitioning.order import sort_indices
+from shuffle_worker.steps.operation import Given
 
 MIB = 1 << 20
 on_disk = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -45,7 +46,7 @@ def repartition(
         row_group_rows=row_group_rows, dictionary=["name"],
     )  # fmt: skip
     files = MemoryFiles()
-    work = operation_for(plan, files, scratch, MIB)
+    work = operation_for(Given(plan, files, scratch, MIB))
     source = MemorySource()
     map_rows(work, cut(travelling(rows), splits), source, batch_rows, backwards=backwards)
     assert source.rows == rows.num_rows
@@ -196,7 +197,7 @@ def test_tens_of_thousands_of_partitions_in_few_buckets() -> None:
     partitions, buckets, rows = 32_769, 16, 70_000
     schema = pa.schema([("row", pa.int64())])
     plan = plan_of(schema, Repartition(by=["row"]), partitions, buckets, row_bytes=8)
-    operation = operation_for(plan, MemoryFiles(), None, 32 * MIB)
+    operation = operation_for(Given(plan, MemoryFiles(), None, 32 * MIB))
     source = MemorySource()
     batch = pa.record_batch({"row": pa.array(range(rows), pa.int64())})
     map_rows(operation, [batch], source, rows)
@@ -215,7 +216,7 @@ def test_only_wanted_groups_are_sent(buckets: int) -> None:
     batch = input_rows(500, 9)
     plan = plan_of(SCHEMA, Repartition(by=["text"]), 6, buckets)
     everything, some = MemorySource(), MemorySource()
-    operation = operation_for(plan, MemoryFiles(), None, MIB)
+    operation = operation_for(Given(plan, MemoryFiles(), None, MIB))
     map_rows(operation, [travelling(batch)], everything, 90)
     map_rows(operation, [travelling(batch)], some, 90, wanted=frozenset({1}))
     for bucket in range(buckets):
@@ -233,7 +234,7 @@ def test_a_repartition_refuses_a_layout_that_would_lose_the_order() -> None:
 def test_a_shard_with_other_rows_than_announced_stops_the_write() -> None:
     plan = plan_of(SCHEMA, Repartition(by=["key"]), 1, 1)
     files = MemoryFiles()
-    operation = operation_for(plan, files, None, MIB)
+    operation = operation_for(Given(plan, files, None, MIB))
     source = MemorySource()
     splitter = operation.splitter(None)
     from shuffle_worker.readers.reader import Rows

@@ -15,10 +15,11 @@ from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travel
 
 from shuffle_protocol.errors import OutOfDisk, OutOfMemory
 from shuffle_protocol.messages import Sort, SortKey
-from shuffle_worker.operations import operation_for
+from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.steps import external_sort
+from shuffle_worker.steps.operation import Given
 from shuffle_worker.steps.sorting import Sorter
 
 MIB = 1 << 20
@@ -51,7 +52,7 @@ def sort(
     boundaries = boundaries_of(rows, keys, max(partitions, buckets), seed)
     plan = plan_of(SCHEMA, Sort(keys), partitions, buckets, boundaries=boundaries, row_group_rows=50)
     files = MemoryFiles()
-    operation = operation_for(plan, files, scratch, MIB)
+    operation = operation_for(Given(plan, files, scratch, MIB))
     source = MemorySource()
     map_rows(operation, cut(rows, splits), source, batch_rows, backwards=backwards)
     return files, write_all(operation, plan, source, memory)

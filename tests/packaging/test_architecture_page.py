@@ -9,7 +9,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
-CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+GUIDES = "".join((PROJECT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "docs/adding-an-operation.md"))
 OPERATOR, WORKER = PROJECT / "operator" / "shuffle_operator", PROJECT / "worker" / "shuffle_worker"
 ROOTS = (PROJECT, OPERATOR, WORKER, PROJECT / "protocol" / "shuffle_protocol", PROJECT / "local" / "shuffle_local")
 DIAGRAM = PAGE.partition("    operator/shuffle_operator")[2].partition("    protocol/shuffle_protocol")[0]
@@ -35,7 +35,7 @@ def test_the_tables_have_all_of_the_worker() -> None:
     assert parts(WORKER) <= named
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:\w+/)*\w+(?:/|\.py))`", PAGE + CONTRIBUTING))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:\w+/)*\w+(?:/|\.py))`", PAGE + GUIDES))))
 def test_what_the_page_names_is_there(name: str) -> None:
     assert [path for root in ROOTS for path in root.glob(f"**/{name}")], name
 

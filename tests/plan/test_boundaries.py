@@ -15,7 +15,7 @@ from tests.plan.jobs import job, plan_of, read_all, write
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.inputs import sample
-from shuffle_worker.operations.planning import planning_for
+from shuffle_worker.operations.registry import planning_for
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.partitioning.ranges import Ranges
 from shuffle_worker.plan.record import Plan

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import Job
-from shuffle_worker.operations.planning import planning_for
+from shuffle_worker.operations.registry import planning_for
 from shuffle_worker.plan.explained import ExplainedInput, ExplainedOutput, ExplainedWork, Explanation
 from shuffle_worker.plan.record import Plan
 

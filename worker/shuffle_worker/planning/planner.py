@@ -25,7 +25,7 @@ from shuffle_worker.inputs.planned import Planned, Size
 from shuffle_worker.inputs.sample import boundaries as sampled_boundaries
 from shuffle_worker.inputs.table import compiled, find, make_splits, measure
 from shuffle_worker.operations.join.aligned import splits_by_file
-from shuffle_worker.operations.planning import planning_for
+from shuffle_worker.operations.registry import planning_for
 from shuffle_worker.output.claim import Other, check_others, notes_on, others_in
 from shuffle_worker.output.existing import check_replaceable, committed, is_output
 from shuffle_worker.output.folders import check_folders

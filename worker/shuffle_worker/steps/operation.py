@@ -6,13 +6,18 @@ halves are shards, whose payload only the operation understands: transfer and st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from shuffle_protocol.shards import Shard
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.readers.reader import Rows
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.readers.reader import Reader, Rows
 from shuffle_worker.store.store import ShardSource
+
+if TYPE_CHECKING:  # what moves bytes is to start without writers
+    from shuffle_worker.steps.files import Files
 
 
 class Splitter(Protocol):
@@ -36,6 +41,22 @@ def in_pieces(splitter: Splitter, rows: Rows) -> Iterator[list[Shard]]:
         yield from splitter.pieces(rows)
     else:
         yield splitter.add(rows)
+
+
+class Given(NamedTuple):
+    """What an operation is made with."""
+
+    plan: Plan
+    files: Files
+    """Where its output files are made."""
+    scratch: Path | None
+    """A folder for what does not fit in memory; None for any."""
+    batch_bytes: int
+    """Bytes of rows that a splitter may hold; its working set is three times that."""
+    function_memory: int = 0
+    """Bytes for the process of a user's function, one for each lease."""
+    readers: Sequence[Reader] = ()
+    """Of each input, for what an operation reads by itself: the small side of a join."""
 
 
 class Operation(Protocol):

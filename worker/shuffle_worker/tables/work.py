@@ -11,8 +11,7 @@ from shuffle_protocol import trail
 from shuffle_protocol.formats import written_suffix
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import Job, PlanSummary
-from shuffle_worker.operations import operation_for
-from shuffle_worker.operations.planning import planning_for
+from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
 from shuffle_worker.output.manifest import FileResult, GroupRecord, Partitioning
@@ -26,7 +25,7 @@ from shuffle_worker.readers.reader import Reader
 from shuffle_worker.runtime.owner import Owner
 from shuffle_worker.runtime.pressure import relieve
 from shuffle_worker.runtime.scratch import Scratch
-from shuffle_worker.steps.operation import Operation, in_pieces
+from shuffle_worker.steps.operation import Given, Operation, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
 from shuffle_worker.store.store import ShardSource
@@ -107,7 +106,7 @@ class Tasks:
         ]
         files = OutputFiles(plan, self._output, self._scratch)
         self._operation = operation_for(
-            plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers
+            Given(plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers)
         )
         if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
             self._shared = SharedShards(

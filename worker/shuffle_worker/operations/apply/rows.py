@@ -33,9 +33,9 @@ from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.assign import HashAssign
-from shuffle_worker.steps.files import Files, PartitionFiles
+from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.grouping import Large, Load, Loads
-from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.readback import Buffers
 from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import Sorter
@@ -52,17 +52,17 @@ def load_rows(row_bytes: float) -> int:
 
 
 class ApplyOperation:
-    """`Operation` for `groupBy` with `apply`. batch_bytes: see `BatchSplitter`. function_memory: bytes for the process
-    of each lease."""
+    """`Operation` for `groupBy` with `apply`."""
 
-    def __init__(self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, function_memory: int) -> None:
+    def __init__(self, given: Given) -> None:
+        plan, files, scratch = given.plan, given.files, given.scratch
         operation = plan.job.operation
         assert isinstance(operation, Apply)
         self._plan = plan
         self._apply = operation
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = given.batch_bytes
         self._scratch = scratch
-        self._function_memory = function_memory
+        self._function_memory = given.function_memory
         self._files = PartitionFiles(plan, files)
         self._sorter = Sorter(hash_order(operation.by), scratch)
         self._buffers = Buffers()

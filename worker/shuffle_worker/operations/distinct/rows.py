@@ -6,7 +6,6 @@ What is collected of a key is the row that would be kept so far; reduced rows ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -16,25 +15,25 @@ from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.codes import dense, first_rows, last_rows
-from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.collectors import Form
-from shuffle_worker.steps.files import Files, PartitionFiles
+from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.final_aggregation import Collect
-from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.partial_aggregation import Combiner, Sender
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.store.store import ShardSource
 
 
 class DistinctOperation:
-    """`Operation` for `distinct`. batch_bytes: see `Sender`."""
+    """`Operation` for `distinct`."""
 
-    def __init__(self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> None:
+    def __init__(self, given: Given) -> None:
+        plan, files, scratch = given.plan, given.files, given.scratch
         operation = plan.job.operation
         assert isinstance(operation, Distinct)
         self._plan = plan
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = given.batch_bytes
         schema = transport_schema(plan.arrow_schema())
         by = operation.by or schema.names
         keys = [schema.get_field_index(name) for name in by]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Distinct, GroupBy, Job
+from shuffle_protocol.messages import GroupBy, Job
 from shuffle_protocol.names import check_column
 from shuffle_worker.aggregation.results import KEEP_VALUES, result_field
 from shuffle_worker.columns.arrow import schema_of
-from shuffle_worker.inputs.keys import Key, check_key, check_sort_within, refuse_twice
+from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
@@ -94,45 +94,3 @@ class GroupByPlanning(Planning):
     def describe(self) -> str:
         what = ", ".join(one.name for one in self._aggregations)
         return f"group by {', '.join(self._by)}: {what}"
-
-
-class DistinctPlanning(Planning):
-    step = "Distinct"
-    keeps_rows = False
-    in_ranges = True
-    shrinks = True
-
-    def __init__(self, job: Job, operation: Distinct) -> None:
-        super().__init__(job)
-        self._by = operation.by
-        self._keep = operation.keep
-
-    def grouped_by(self, names: Sequence[str]) -> Sequence[str]:
-        return self._by or names
-
-    def size(self, inputs: Sequence[Size]) -> Size:
-        rows = inputs[0]
-        groups = rows.groups
-        return rows._replace(rows=groups, stored=rows.stored * groups / max(rows.rows, 1.0))
-
-    def keys(self) -> list[Key]:
-        return [Key(0, name, f"operation.distinct.by[{at}]") for at, name in enumerate(self._by)]
-
-    def check(self, inputs: Sequence[Columns]) -> None:
-        super().check(inputs)
-        refuse_twice(self._by, "operation.distinct.by")
-        found, kept = inputs[0]
-        for name in [] if self._by else kept.names:
-            try:
-                check_key(Key(0, name, "operation.distinct"), found, kept)
-            except InvalidSpec as error:
-                message = f"{error.message}, or name the columns to compare with `by`"
-                raise InvalidSpec(message) from error
-        check_sort_within(self.job, kept, found=found)
-
-    def partitioning(self, partitions: int) -> Partitioning:
-        return Partitioning("hash", self._by, partitions, HASH_NAME)
-
-    def describe(self) -> str:
-        of = ", ".join(self._by) if self._by else "all columns"
-        return f"distinct by {of}, the {self._keep.lower()} row of each"

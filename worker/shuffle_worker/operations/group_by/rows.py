@@ -8,7 +8,6 @@ over all splits, so that sums of floats are the same whatever carried them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +19,11 @@ from shuffle_worker.aggregation.pieces import array_of
 from shuffle_worker.columns.arrays import U64, Bools, valid, values
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.collectors import Form
-from shuffle_worker.steps.files import Files, PartitionFiles
+from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.final_aggregation import Collect
-from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.partial_aggregation import Combiner, Sender
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.store.store import ShardSource
@@ -35,13 +33,14 @@ _POSITION = pa.field("position", pa.uint64(), nullable=False)
 
 
 class GroupByOperation:
-    """`Operation` for `groupBy`. batch_bytes: see `Sender`."""
+    """`Operation` for `groupBy`."""
 
-    def __init__(self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> None:
+    def __init__(self, given: Given) -> None:
+        plan, files, scratch = given.plan, given.files, given.scratch
         operation = plan.job.operation
         assert isinstance(operation, GroupBy)
         self._plan = plan
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = given.batch_bytes
         self._drop_nulls = operation.nulls == "Drop"
         self._shape = Shape(operation, transport_schema(plan.inputs[0].arrow_schema()))
         self._form = self._shape.form(transport_schema(plan.arrow_schema()))

@@ -1,1 +1,23 @@
-"""Join: what is planned, rows to their places, both sides matched."""
+"""Join: rows of two inputs side by side, where their keys agree."""
+
+from __future__ import annotations
+
+from shuffle_protocol.messages import Job, Join
+from shuffle_worker.steps.operation import Given, Operation
+from shuffle_worker.steps.planning import Planning
+
+
+def planning(job: Job, operation: Join) -> Planning:
+    from shuffle_worker.operations.join.plan import JoinPlanning
+
+    return JoinPlanning(job, operation)
+
+
+def operation(given: Given) -> Operation:
+    if given.plan.broadcast is not None:
+        from shuffle_worker.operations.join.broadcast import BroadcastJoin
+
+        return BroadcastJoin(given)
+    from shuffle_worker.operations.join.rows import JoinOperation
+
+    return JoinOperation(given)

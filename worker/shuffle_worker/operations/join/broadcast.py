@@ -11,8 +11,7 @@ says.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +24,9 @@ from shuffle_worker.operations.join.step import JoinStep, Put
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.lookup import Lookup
 from shuffle_worker.partitioning.matching import WANTED, Wanted
-from shuffle_worker.plan.record import Plan
-from shuffle_worker.readers.reader import Reader, Rows
-from shuffle_worker.steps.files import Files, PartitionFiles
-from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.readers.reader import Rows
+from shuffle_worker.steps.files import PartitionFiles
+from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.steps.splitter import BatchSplitter
@@ -51,17 +49,16 @@ class Small:
 
 
 class BroadcastJoin:
-    """`Operation` for a `join` that the plan broadcasts a side of. readers: of each input."""
+    """`Operation` for a `join` that the plan broadcasts a side of."""
 
-    def __init__(
-        self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, readers: Sequence[Reader]
-    ) -> None:
+    def __init__(self, given: Given) -> None:
+        plan, files, scratch = given.plan, given.files, given.scratch
         join = plan.job.operation
         assert isinstance(join, Join)
         assert plan.broadcast is not None
         self._plan = plan
-        self._readers = readers
-        self._batch_bytes = batch_bytes
+        self._readers = given.readers
+        self._batch_bytes = given.batch_bytes
         self._small_side = 0 if plan.broadcast == join.left else 1
         wanted = WANTED[join.how]
         self._wanted = wanted if self._small_side == 1 else Wanted(wanted.pairs, wanted.right, False)

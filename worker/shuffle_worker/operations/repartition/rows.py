@@ -6,14 +6,12 @@ Inside a file rows keep the order of the input, or have that of `output.sortWith
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from shuffle_protocol.messages import Repartition, SortKey
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps.assign import HashAssign, RangeAssign, RoundRobinAssign, plan_ranges
-from shuffle_worker.steps.files import Files, PartitionFiles
-from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.files import PartitionFiles
+from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.steps.splitter import Assign, BatchSplitter
@@ -21,14 +19,15 @@ from shuffle_worker.store.store import ShardSource
 
 
 class RepartitionOperation:
-    """`Operation` for `repartition`. batch_bytes: see `BatchSplitter`."""
+    """`Operation` for `repartition`."""
 
-    def __init__(self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> None:
+    def __init__(self, given: Given) -> None:
+        plan, files, scratch = given.plan, given.files, given.scratch
         operation = plan.job.operation
         assert isinstance(operation, Repartition)
         self._plan = plan
         self._by = operation
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = given.batch_bytes
         keys = [SortKey(column) for column in operation.range]
         within = plan.job.output.sort_within
         if plan.layout.buckets > plan.layout.partitions:

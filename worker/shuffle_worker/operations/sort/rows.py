@@ -9,14 +9,12 @@ travels: a bucket's shards come back in the order of the input.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from shuffle_protocol.messages import Sort
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps.assign import RangeAssign, plan_ranges
-from shuffle_worker.steps.files import Files, PartitionFiles
-from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.files import PartitionFiles
+from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.steps.splitter import BatchSplitter
@@ -24,13 +22,14 @@ from shuffle_worker.store.store import ShardSource
 
 
 class SortOperation:
-    """`Operation` for `sort`. batch_bytes: see `BatchSplitter`."""
+    """`Operation` for `sort`."""
 
-    def __init__(self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int) -> None:
+    def __init__(self, given: Given) -> None:
+        plan, files, scratch = given.plan, given.files, given.scratch
         operation = plan.job.operation
         assert isinstance(operation, Sort)
         self._plan = plan
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = given.batch_bytes
         self._ranges = plan_ranges(plan, operation.by)
         self._reduce = Reduce(
             plan, PartitionFiles(plan, files, operation.by, in_order=True), Sorter(operation.by, scratch)

@@ -8,8 +8,7 @@ the order of their places (`partitioning/places.py`), then of the left rows, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +20,11 @@ from shuffle_worker.operations.join.map import Destinations
 from shuffle_worker.operations.join.plan import LEFT_KEPT, RIGHT_KEPT, SEMI
 from shuffle_worker.operations.join.step import JoinStep, first_of_each
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.plan.record import Plan
-from shuffle_worker.readers.reader import Reader, Rows
+from shuffle_worker.readers.reader import Rows
 from shuffle_worker.runtime.pressure import relieve
 from shuffle_worker.steps.cells import Cells, of_splits
-from shuffle_worker.steps.files import Files, PartitionFiles
-from shuffle_worker.steps.operation import Splitter
+from shuffle_worker.steps.files import PartitionFiles
+from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.readback import Buffers
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.steps.splitter import BatchSplitter
@@ -34,18 +32,17 @@ from shuffle_worker.store.store import ShardSource
 
 
 class JoinOperation:
-    """`Operation` for `join`. batch_bytes: see `BatchSplitter`. readers: of each input, for a plan whose inputs are
-    parted alike: nothing travels then, and their files are read when the output's are written."""
+    """`Operation` for `join`. Where the inputs are partitioned alike nothing travels, and their files are read when the
+    output's are written."""
 
-    def __init__(
-        self, plan: Plan, files: Files, scratch: Path | None, batch_bytes: int, readers: Sequence[Reader] = ()
-    ) -> None:
-        self._readers = readers
+    def __init__(self, given: Given) -> None:
+        plan, files, scratch = given.plan, given.files, given.scratch
+        self._readers = given.readers
         join = plan.job.operation
         assert isinstance(join, Join)
         self._plan = plan
         self._join = join
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = given.batch_bytes
         self._step = JoinStep(plan, scratch)
         self._files = PartitionFiles(plan, files)
         within = plan.job.output.sort_within

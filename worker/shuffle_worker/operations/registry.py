@@ -1,0 +1,47 @@
+"""Every operation that a job can ask for, by its message. What one needs is imported when a job asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.messages import Apply, Distinct, GroupBy, Job, Join, Repartition, Sort
+from shuffle_worker.operations import apply, distinct, group_by, join, repartition, sort
+from shuffle_worker.runtime.heap import keep_freed_memory
+from shuffle_worker.steps.operation import Given, Operation
+from shuffle_worker.steps.planning import Planning
+
+
+class Entry(NamedTuple):
+    planning: Callable[[Job, Any], Planning]
+    """What it decides while the job is planned."""
+    operation: Callable[[Given], Operation]
+    """What it does with rows."""
+
+
+OPERATIONS: dict[type, Entry] = {
+    Apply: Entry(apply.planning, apply.operation),
+    Distinct: Entry(distinct.planning, distinct.operation),
+    GroupBy: Entry(group_by.planning, group_by.operation),
+    Join: Entry(join.planning, join.operation),
+    Repartition: Entry(repartition.planning, repartition.operation),
+    Sort: Entry(sort.planning, sort.operation),
+}
+
+
+def planning_for(job: Job) -> Planning:
+    """Raises InvalidSpec for an operation that this version does not know."""
+    return _entry(job).planning(job, job.operation)
+
+
+def operation_for(given: Given) -> Operation:
+    keep_freed_memory()
+    return _entry(given.plan.job).operation(given)
+
+
+def _entry(job: Job) -> Entry:
+    entry = OPERATIONS.get(type(job.operation))
+    if entry is None:
+        raise InvalidSpec(f"operation: {type(job.operation).__name__} cannot be carried out by this version")
+    return entry
