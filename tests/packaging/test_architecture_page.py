@@ -9,7 +9,9 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
-GUIDES = "".join((PROJECT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "docs/adding-an-operation.md"))
+GUIDES = "".join(
+    (PROJECT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "docs/adding-an-operation.md")
+)
 OPERATOR, WORKER = PROJECT / "operator" / "shuffle_operator", PROJECT / "worker" / "shuffle_worker"
 ROOTS = (PROJECT, OPERATOR, WORKER, PROJECT / "protocol" / "shuffle_protocol", PROJECT / "local" / "shuffle_local")
 DIAGRAM = PAGE.partition("    operator/shuffle_operator")[2].partition("    protocol/shuffle_protocol")[0]
