@@ -1,4 +1,4 @@
-"""Workers as processes of this machine. Implements `launchers.base.Launcher`.
+"""Workers as processes of this machine. Implements `launchers.launcher.Launcher`.
 
 Each process finds its configuration on standard input, which stays open: when the launcher goes, however it goes, the
 input ends and the worker leaves. Scratch is a folder of the launcher's, one below it for each process; the workers

@@ -97,13 +97,6 @@ def test_void_attempts_are_left_out(store: Store) -> None:
     assert len(contents(store, 0)) == 3
 
 
-def test_attempts_are_known_by_name(store: Store) -> None:
-    store.append(Attempt(0, 1, 0), [shard(0, 0, b"x")])
-    store.append(Attempt(1, 1, 3), [shard(1, 0, b"x")])
-    store.append(Attempt(0, 1, 0), [shard(1, 1, b"x")])
-    assert sorted(store.attempts()) == [Attempt(0, 1, 0), Attempt(1, 1, 3)]
-
-
 def test_some_of_the_shards_in_any_order(store: Store) -> None:
     data = [bytes([number]) * (number + 1) * 37 for number in range(40)]
     store.append(FIRST, [shard(0, number, data[number]) for number in range(40)])

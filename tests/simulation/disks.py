@@ -63,9 +63,6 @@ class DiskStore:
     def shards_of(self, bucket: int, attempts: Collection[Attempt]) -> list[StoredShard]:
         return sorted(stored for attempt, stored, _ in self._shards.get(bucket, []) if attempt in attempts)
 
-    def attempts(self) -> list[Attempt]:
-        return sorted({attempt for found in self._shards.values() for attempt, _, _ in found})
-
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         if shards and bucket not in self._shards:
             raise LookupError(bucket)

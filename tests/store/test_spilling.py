@@ -169,16 +169,6 @@ def test_the_file_has_no_name(log: Scripted, tmp_path: Path) -> None:
     store.close()
 
 
-def test_prefetching_is_harmless(log: Scripted) -> None:
-    store = made(log, 2 * KIB)
-    store.prefetch(0)
-    put(store, 0, 0, b"a" * 1500)
-    put(store, 0, 1, b"b" * 1500)
-    store.prefetch(0)
-    assert everything(store, 0) == b"a" * 1500 + b"b" * 1500
-    store.close()
-
-
 @given(st.integers(1, 700), st.lists(st.integers(0, 900), min_size=1, max_size=20))
 def test_disks_that_take_and_give_a_little_at_a_time(at_most: int, sizes: list[int]) -> None:
     log = Scripted(Path(os.environ.get("TMPDIR", "/tmp")))

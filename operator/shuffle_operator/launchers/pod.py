@@ -31,7 +31,6 @@ TOKEN_DIGEST = f"{GROUP}/token-sha256"
 without the right to read Secrets."""
 AUTHORITY_DIGEST = f"{GROUP}/authority-sha256"
 """On every pod that talks with TLS: the fingerprint of the authority that it trusts."""
-WORKER_IMAGE_FIELD = ("spec", "workers", "image")
 MANAGED_BY = "shuffle-operator"
 OWN_LABELS = {
     "app.kubernetes.io/name": "shuffle-operator",

@@ -114,13 +114,6 @@ def _grow_pieces(axes: Sequence[Axis], boxes: Sequence[int], itemsize: int, most
     return out
 
 
-class Wave(NamedTuple):
-    """Numbers of its splits and of its groups."""
-
-    splits: list[int]
-    groups: list[int]
-
-
 class Cut(NamedTuple):
     """All of a job. groups: the first bucket of each, and the number of buckets. waves: in the order of splits."""
 

@@ -48,7 +48,6 @@ SHORT = 64
 
 _BLOCK = 8192
 """Rows hashed at once: arrays of 64 KiB stay in the cache, and below the size that the C library maps afresh."""
-_MASK = (1 << 64) - 1
 
 
 def can_hash(kind: pa.DataType) -> bool:

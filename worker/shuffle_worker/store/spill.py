@@ -97,11 +97,6 @@ class SpillLog:
         if self.created:
             os.ftruncate(self._file, 0)
 
-    def prefetch(self, offset: int, length: int) -> None:
-        """Begin to read this into the page cache, where it is not there already."""
-        if self.created:
-            os.posix_fadvise(self._file, offset, length, os.POSIX_FADV_WILLNEED)
-
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)

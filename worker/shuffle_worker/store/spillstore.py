@@ -226,11 +226,6 @@ class SpillStore:
             numbers = [self._numbers[each] for each in named if each in self._numbers]
         return arranged(records, start, attempts, np.array(numbers, dtype=np.uint32), only=only)
 
-    def attempts(self) -> list[Attempt]:
-        """Every attempt that shards were ever appended for."""
-        with self._changed:
-            return list(self._numbers)
-
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         into = into.cast("B")
         wanted = stretches(shards)
@@ -253,16 +248,6 @@ class SpillStore:
                 for chain, _, _ in copies:
                     self._unpin(chain)
                 self._changed.notify_all()
-
-    def prefetch(self, bucket: int) -> None:
-        """Have the disk begin to read a bucket that will be asked for soon."""
-        with self._changed:
-            self._open()
-            found = self._buckets.get(bucket)
-            parts = found.logged() if found else []
-            with self._unlocked():
-                for part in parts:
-                    self._log.prefetch(part.offset, part.end - part.start)
 
     def _locate(
         self,

@@ -48,10 +48,6 @@ class Store(Protocol):
         """The same, of these attempts alone."""
         ...
 
-    def attempts(self) -> list[Attempt]:
-        """Every attempt that shards were ever appended for, so that the void ones among them can be named."""
-        ...
-
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         """Copy the payloads one after the other into `into` and verify them. Raises CorruptBlock; OSError where scratch
         fails; LookupError where the bucket was dropped; ValueError where `into` has not their size."""

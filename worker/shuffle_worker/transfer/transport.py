@@ -1,7 +1,7 @@
 """How workers reach each other and their coordinator: the interfaces between the protocol's logic and the network.
 
     outbox  --PeerTransport.send-->     ...  --FrameHandler.receive-->   inbox          shards, worker to worker
-    agent   --ControlTransport-->       ...  --ControlHandler-->         coordinator    register and sync
+    agent   --ControlTransport-->       ...                              coordinator    register and sync
 
 `transfer/http.py` has them over HTTP; the simulation has them in memory on virtual time. Contract, run by the
 conformance suite in tests/conformance/test_transports.py:
@@ -75,11 +75,3 @@ class ControlTransport(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-class ControlHandler(Protocol):
-    """The coordinator's side: what an HTTP application, or the simulation's network, calls."""
-
-    async def register(self, job: str, message: Register) -> Registered: ...
-
-    async def sync(self, job: str, message: Sync) -> Orders: ...
