@@ -1,10 +1,14 @@
-"""`shuffle-hash/1` against its definition, spelled out row by row, and against its promises."""
+"""`shuffle-hash/1` against docs/hash.md: its text, spelled out row by row, its test vectors, and its promises."""
 
 from __future__ import annotations
 
 import decimal
+import json
 import math
+import re
 import struct
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from key_columns import COLUMNS, TYPES, build, columns, meanings
 
+from shuffle_worker.columns.type_names import parse_type
 from shuffle_worker.partitioning import hash as shuffle_hash
 from shuffle_worker.partitioning.hash import can_hash, cells_of, hash_column, hash_rows
 
@@ -69,6 +74,13 @@ def of_value(value: Any, kind: pa.DataType) -> int:
     return mix(int(value) & M64)
 
 
+def combined(hashes: Sequence[int]) -> int:
+    h = hashes[0]
+    for other in hashes[1:]:
+        h = mix((h * M + other) & M64)
+    return h
+
+
 @pytest.mark.parametrize("kind", TYPES, ids=str)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
@@ -78,25 +90,45 @@ def test_every_type_hashes_as_documented(kind: pa.DataType, data: st.DataObject)
     assert hash_column(column).tolist() == [of_value(value, kind) for value in meanings(column)]
 
 
-def test_known_values_never_change() -> None:
-    """Recorded in manifests: a failure here is a broken promise, not a test to adapt."""
-    assert shuffle_hash.NAME == "shuffle-hash/1"
-    assert hash_column(pa.array([0, 1, -1, None])).tolist() == [
-        0x9CA066F1A4AB2EEA,
-        0xE5FDC025E13EEED5,
-        0x25B775FAECA8F520,
-        0x9AE16A3B2F90404F,
-    ]
-    texts = pa.array(["", "a", "shuffle", "x" * 64, "x" * 65])
-    assert hash_column(texts).tolist() == [
-        0x79CFC3DBE5BBFCAF,
-        0x904A78AE25BDDD19,
-        0xE498F3F9CBA1F000,
-        0x2E285359DA440066,
-        0x41EBC0F6DEA83F9D,
-    ]
-    keys = [pa.array(range(8)), texts.take(pa.array([0, 1, 2, 3, 4, 0, 1, 2]))]
-    assert cells_of(keys, 1000).tolist() == [993, 48, 476, 33, 124, 389, 864, 717]
+PAGE = Path(__file__).parents[2] / "docs" / "hash.md"
+
+
+def vectors() -> list[list[list[str]]]:
+    """The rows of docs/hash.md's tables of test vectors: for each of its cells, what stands between backticks."""
+    lines = PAGE.read_text(encoding="utf-8").partition("## Test vectors")[2].splitlines()
+    rows = [[re.findall(r"`([^`]*)`", cell) or [cell.strip()] for cell in line.split("|")[1:-1]] for line in lines]
+    return [row for row in rows if len(row) > 2 and re.fullmatch("[0-9a-f]{16}", row[2][0])]
+
+
+def column_of(name: str, text: str) -> pa.Array:
+    kind, value = parse_type(name, "docs/hash.md"), json.loads(text)
+    if value is not None and pa.types.is_floating(kind):
+        value = float(value)
+    if value is not None and pa.types.is_decimal(kind):
+        value = decimal.Decimal(value)
+    if value is not None and (pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+        value = bytes.fromhex(value)
+    return build(kind, [value])
+
+
+@pytest.mark.parametrize("row", vectors(), ids=lambda row: ", ".join(row[0] + row[1])[:60])
+def test_published_vectors_never_change(row: list[list[str]]) -> None:
+    """Manifests name this hash: a failure here is a broken promise, not a test to adapt."""
+    names, texts, (expected,), *rest = row
+    drawn = [column_of(name, text) for name, text in zip(names, texts, strict=True)]
+    assert f"{hash_rows(drawn)[0]:016x}" == expected
+    assert f"{combined([of_value(meanings(column)[0], column.type) for column in drawn]):016x}" == expected
+    for (cell,) in rest:
+        assert cells_of(drawn, 1000).tolist() == [int(cell)] == [(int(expected, 16) >> 32) * 1000 >> 32]
+
+
+def test_the_page_has_vectors_of_every_kind_of_type() -> None:
+    """So that no rule of the page is without one, and the page's name is the code's."""
+    assert shuffle_hash.NAME in PAGE.read_text(encoding="utf-8")
+    names = {re.split(r"[\[<(]", name)[0] for row in vectors() for name in row[0]}
+    assert names >= {"int64", "uint64", "bool", "double", "timestamp", "duration", "time32", "date32", "date64"}
+    assert names >= {"decimal128", "string", "binary", "fixed_size_binary", "dictionary", "null"}
+    assert sum(len(row) == 4 for row in vectors()) >= 5
 
 
 @settings(max_examples=30, deadline=None)
@@ -169,11 +201,8 @@ def test_several_columns_combine_in_order(data: st.DataObject) -> None:
     rows = data.draw(st.integers(0, 12))
     kinds = data.draw(st.lists(st.sampled_from(TYPES), min_size=2, max_size=3))
     drawn = [data.draw(columns(kind, rows)) for kind in kinds]
-    expected = hash_column(drawn[0]).tolist()
-    for column in drawn[1:]:
-        each = hash_column(column).tolist()
-        expected = [mix((h * M + other) & M64) for h, other in zip(expected, each, strict=True)]
-    assert hash_rows(drawn).tolist() == expected
+    each = zip(*(hash_column(column).tolist() for column in drawn), strict=True)
+    assert hash_rows(drawn).tolist() == [combined(hashes) for hashes in each]
 
 
 @pytest.mark.parametrize("cells", [1, 2, 7, 64, 127, 128, 129, 256, 32_768, 65_536, 100_000])

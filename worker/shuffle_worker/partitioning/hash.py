@@ -1,27 +1,9 @@
-"""`shuffle-hash/1`: a 64-bit hash of what a key *means*, and from it the cell that a row belongs to.
+"""`shuffle-hash/1`: a 64-bit hash of what a key means, and from it the cell of a row.
 
-The map side calls `cells_of`; the manifest records `NAME`, so that another program, or a later job, can say where a key
-went. Hence the rule: what is written here never changes. A better hash gets another name.
+docs/hash.md specifies it, with test vectors. It never changes: manifests name it (`NAME`), and a later job or another
+program relies on it to find a key's partition. Another hash gets another name.
 
-Equal keys hash alike whatever they are stored as:
-
-    integers, bool     mix(v), v as 64 bits two's complement
-    floats             integral and within int64: as that integer (so -0.0 = 0.0 = 0); NaN: mix(0x7FF8000000000000);
-                       else mix(bits of the float64)
-    timestamp,         mix(nanoseconds since the epoch, modulo 2**64), whatever the unit; a time zone does not move an
-    duration, time     instant
-    date32, date64     mix(days since the epoch)
-    decimals           mix(unscaled * 10**-scale modulo 2**61 - 1): the residue of the value does not depend on the
-    scale text and bytes     up to 64 bytes: h = mix(length); for every 8 bytes, little endian, padded with zeros:
-                       h = (h ^ word) * M, h = h ^ (h >> 32); then mix(h). Longer: mix(xxh3-64 of the bytes)
-    dictionary, views, run-end encoded, extension types: as the values they stand for
-    null               0x9AE16A3B2F90404F
-
-    mix(v): v += 0x9E3779B97F4A7C15, then MurmurHash3's 64-bit finaliser
-    several columns: h of the first; then for each further one h = mix(h * M + h of that column)
-    cell = ((h >> 32) * cells) >> 32
-
-All of it is numpy over whole columns, in blocks that stay in the cache.
+Steps call `cells_of`. Columns are hashed whole, with NumPy, in blocks that stay in the cache.
 """
 
 from __future__ import annotations
@@ -44,7 +26,7 @@ MULTIPLIER = 0xD6E8FEB86659FD93
 NAN_BITS = 0x7FF8000000000000
 PRIME = (1 << 61) - 1
 SHORT = 64
-"""Bytes of a text up to which it is hashed by words, all rows at once; a longer one by itself (bounds the rounds)."""
+"""Bytes of a value up to which it is hashed by words, all rows at once. Longer values are hashed one by one."""
 
 _BLOCK = 8192
 """Rows hashed at once: arrays of 64 KiB stay in the cache, and below the size that the C library maps afresh."""
@@ -82,7 +64,7 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def cells_of(columns: Sequence[Array], cells: int) -> npt.NDArray[np.int32]:
-    """The cell of every row, 0 .. cells-1, from its key columns: spread by a multiplication instead of a division."""
+    """The cell of every row, 0 .. cells-1, from its key columns. A multiplication is quicker than a division."""
     out = np.empty(len(columns[0]), np.int32)
     for start, hashes in _blocks(columns):
         hashes >>= np.uint64(32)
@@ -118,7 +100,7 @@ def _blocks(columns: Sequence[Array]) -> Iterator[tuple[int, U64]]:
 
 
 def _prepared(array: Array) -> Callable[[int], U64]:
-    """Gives the hashes of the block that begins at a row."""
+    """A function that hashes the block of rows that begins at a given row."""
     kind = array.type
     if is_extension(kind):
         return _prepared(array.storage)  # type: ignore[attr-defined]
@@ -160,7 +142,7 @@ def _hash_block(array: Array) -> U64:
 
 
 def mix(words: U64) -> U64:
-    """Scramble in place."""
+    """Mix every word in place, as docs/hash.md says."""
     high = np.empty_like(words)
     words += np.uint64(GOLDEN)
     np.right_shift(words, np.uint64(33), out=high)
@@ -175,7 +157,7 @@ def mix(words: U64) -> U64:
 
 
 def _integer_words(array: Array) -> U64:
-    """Integers, booleans and everything temporal as 64-bit words; a copy."""
+    """Copy integers, booleans and temporal values to 64-bit words."""
     kind = array.type
     t = pa.types
     if t.is_boolean(kind):
@@ -257,7 +239,7 @@ def _reduce(x: U64) -> U64:
 
 
 def _times(x: U64, factor: int) -> U64:
-    """x * factor modulo 2**61 - 1, by halves, so that nothing passes 64 bits."""
+    """x * factor modulo 2**61 - 1, by 32-bit halves, so that no product exceeds 64 bits."""
     low, high = np.uint64(factor & 0xFFFFFFFF), np.uint64(factor >> 32)
     x_low, x_high = x & np.uint64(0xFFFFFFFF), x >> np.uint64(32)
     middle = x_high * low + x_low * high
