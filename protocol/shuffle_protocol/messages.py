@@ -228,16 +228,10 @@ class Counters(Struct, frozen=True):
     """What a worker saw since it started; every one of them only grows, but for those marked (gauge)."""
 
     spilled: int = 0  # bytes written to scratch
-    stored: int = 0  # bytes of shards held (gauge)
-    received: int = 0  # bytes of shards taken over the network
-    memory: int = 0  # resident bytes of the process (gauge)
     memory_peak: int = 0
     refused: int = 0  # frames refused as stale, foreign or corrupt
     repeated: int = 0  # frames received again and ignored
     corrupt: int = 0  # blocks whose checksum did not match
-    wait_send: float = 0.0  # seconds a lease waited for a peer to take its shards
-    wait_store: float = 0.0  # seconds a frame waited for room in the store
-    loop_lag: float = 0.0  # the longest the event loop was held up, seconds
     cpu: float = 0.0  # seconds of processor time
     progress: float = 0.0  # groups being written, in parts of one: for smooth progress bars (gauge)
     beats: int = 0  # steps that leases have made: what shows that none of them is stuck

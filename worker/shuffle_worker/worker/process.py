@@ -18,7 +18,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,7 +56,6 @@ class Gauges:
     """What the process measures of itself, for `Counters`."""
 
     def __init__(self) -> None:
-        self.loop_lag = 0.0
         self._cpu = 0.0
 
     def cpu(self) -> float:
@@ -67,22 +65,12 @@ class Gauges:
         self._cpu = max(self._cpu, found)  # one that ends just now may be in neither
         return self._cpu
 
-    def memory(self) -> int:
-        return resident()
-
     def memory_peak(self) -> int:
         """Not `ru_maxrss`, which begins with what the process that started this one had."""
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-        return self.memory()
-
-    async def watch_loop(self, every: float = 0.25) -> None:
-        """Note the longest time that the event loop was held up."""
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(every)
-            self.loop_lag = max(self.loop_lag, time.perf_counter() - before - every)
+        return resident()
 
 
 def runner(pool: ThreadPoolExecutor) -> Callable[..., Awaitable[Any]]:
@@ -132,16 +120,10 @@ async def run_worker(config: WorkerConfig) -> int:
         held = stores[0].stats() if stores else None
         return Counters(
             spilled=held.spilled if held else 0,
-            stored=held.held if held else 0,
-            received=inbox.received,
-            memory=gauges.memory(),
             memory_peak=gauges.memory_peak(),
             refused=inbox.refused + server.unauthorized + server.malformed,
             repeated=inbox.repeated,
             corrupt=inbox.corrupt,
-            wait_send=send_budget.waited,
-            wait_store=inbox.waited,
-            loop_lag=gauges.loop_lag,
             cpu=gauges.cpu(),
         )
 
@@ -184,7 +166,6 @@ async def run_worker(config: WorkerConfig) -> int:
 
     if config.watch_stdin:
         watch_stdin(orphan)
-    watching = asyncio.create_task(gauges.watch_loop())
     try:
         await agent.run()
         return 0
@@ -201,7 +182,6 @@ async def run_worker(config: WorkerConfig) -> int:
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
     finally:
-        watching.cancel()
         await server.stop()
         await peers.close()
         await control.close()
