@@ -226,7 +226,7 @@ def test_a_group_that_a_worker_crashed_over_is_written_alone() -> None:
 @pytest.mark.parametrize("kind", [Kind.TRANSFER, Kind.WRITE])
 def test_an_idle_worker_helps_while_there_are_suspects(kind: Kind) -> None:
     """Groups of a slow owner change hands although some lease is suspected."""
-    p, (one, two) = transferring(backoff_limit=50, move_after=2.0, move_split=0.0)
+    p, (one, two) = transferring(backoff_limit=50, rebalance_after=2.0, rebalance_split=0.0)
     ready_to_write(p, [one, two])
     for group in list(p.machine.ledger.owners.unwritten_of(1)) if p.machine.ledger is not None else []:
         lease = two.sync(free=1).leases[0].id

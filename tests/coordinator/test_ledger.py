@@ -148,10 +148,10 @@ def test_of_two_attempts_the_first_counts() -> None:
     made = ledger(splits=1)
     slow = made.grant_transfer(0)
     assert slow is not None
-    quick = made.grant_spare(1, slow)
+    quick = made.grant_speculative(1, slow)
     assert quick is not None
     assert quick.attempt == 1
-    assert made.grant_spare(1, slow) is None
+    assert made.grant_speculative(1, slow) is None
     assert made.finish(Done(quick, rows_read=10), 1)
     assert made.out == {}
     assert not made.finish(Done(slow, rows_read=10), 0)
@@ -165,7 +165,7 @@ def test_of_two_attempts_one_may_fail(fails: int) -> None:
     made = ledger(splits=1)
     slow = made.grant_transfer(0)
     assert slow is not None
-    quick = made.grant_spare(1, slow)
+    quick = made.grant_speculative(1, slow)
     assert quick is not None
     two = [(slow, 0), (quick, 1)]
     made.give_back(two[fails][0])

@@ -21,7 +21,7 @@ from shuffle_operator.coordinator.phases import TERMINAL, TRANSITIONS
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.rollback import Undoing
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_operator.coordinator.stragglers import Pace
+from shuffle_operator.coordinator.stragglers import Stragglers
 from shuffle_operator.coordinator.survivors import Survivors
 from shuffle_operator.coordinator.waits import Waits
 from shuffle_protocol.messages import Job, LeaseId, Phase, PlanSummary
@@ -82,11 +82,11 @@ class Core:
     waits: Waits = field(default_factory=Waits)
     had_workers: bool = False
     epochs: Epochs = field(init=False)
-    pace: Pace = field(init=False)
+    stragglers: Stragglers = field(init=False)
 
     def __post_init__(self) -> None:
         self.epochs = Epochs(self.generation * EPOCHS)
-        self.pace = Pace(self.settings)
+        self.stragglers = Stragglers(self.settings)
 
     # -- what callers read -------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Core:
     def follow(self, now: float) -> None:
         """As far as it is now, and what it waits for."""
         if self.ledger is not None:
-            self.pace.keep_only(self.ledger.out)
+            self.stragglers.keep_only(self.ledger.out)
             self.setback.follow(self.percent)
         self.actions += self.waits.follow(self.members.values(), (self.planned_at, self.barrier_at), now)
 
@@ -244,7 +244,7 @@ class Core:
         self.singles.lose(live.worker)
         self.lost_incarnations.add(live.incarnation)
         self.past.add(live)
-        self.pace.forget(live.worker)
+        self.stragglers.forget(live.worker)
 
     def replace(self, live: Live, now: float, why: str, *, fault: bool = False) -> None:
         """It is there, and of no use: lost, stopped, and another one in its place."""

@@ -52,19 +52,19 @@ class Grants:
         return lease or (None if mine else self._help(live, now))
 
     def _help(self, live: Live, now: float) -> LeaseId | None:
-        """Nothing is due for this worker: what it can take off others, see `pace.py`."""
+        """Nothing is due for this worker: what it can take off others, see `stragglers.py`."""
         ledger = self.core.ledger
         assert ledger is not None
-        sender = self.core.pace.to_steal(ledger, live.worker, now)
+        sender = self.core.stragglers.to_steal(ledger, live.worker, now)
         lease = ledger.steal(live.worker, sender) if sender is not None else None
         if lease is None:
-            late = self.core.pace.to_spare(ledger, live.worker, now)
+            late = self.core.stragglers.to_speculate(ledger, live.worker, now)
             if late is not None and not self.core.crashes.suspect(late):  # one worker at a time is risked for a suspect
-                lease = ledger.grant_spare(live.worker, late)
+                lease = ledger.grant_speculative(live.worker, late)
         movable = self.core.phase is Phase.WRITING and live.able and not ledger.shared
         if lease is None and movable and self.core.barrier_at is not None:
             since = self.core.barrier_at + self.core.waits.between(self.core.barrier_at, None)
-            groups = self.core.pace.to_move(ledger, since, self.core.members, live.worker, now)
+            groups = self.core.stragglers.to_rebalance(ledger, since, self.core.members, live.worker, now)
             if groups:
                 self.handing.move(groups, ledger.owner[groups[0]], [live.worker])
         return lease

@@ -289,7 +289,7 @@ class Ledger:
                     return self._grant_split([tranche], split, worker, PLAIN)
         return None
 
-    def grant_spare(self, worker: int, lease: LeaseId) -> LeaseId | None:
+    def grant_speculative(self, worker: int, lease: LeaseId) -> LeaseId | None:
         """A second attempt at a transfer that is out with somebody else. The first of the two to finish counts."""
         numbers = [part.tranche for part in self.leases.parts(lease)]
         if self.leases.out.get(lease) in (None, worker) or any((n, lease.item) in self._doubled for n in numbers):

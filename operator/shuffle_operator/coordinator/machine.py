@@ -95,7 +95,7 @@ class Coordinator(Core):
         live.full, live.trouble = live.full or message.full, message.trouble
         if not live.able:
             self.burdened.add(live.worker)
-        stuck = self.pace.stuck(live, now)
+        stuck = self.stragglers.stuck(live, now)
         if stuck and not self.over:
             self.replace(live, now, stuck, fault=True)
             return self._unknown(message), self.drain()
@@ -119,7 +119,7 @@ class Coordinator(Core):
                 lease = self.grants.grant(live, now)
                 if lease is None:
                     break
-                self.pace.granted(lease, now)
+                self.stragglers.granted(lease, now)
         leases = [self._order(lease) for lease in self.leases_of(live.worker) if lease not in settled]
         if live.leaving and not live.released and not self.failing:
             self.handing.release(live, now, holds=bool(leases or message.holding))
@@ -333,7 +333,7 @@ class Coordinator(Core):
                 return
             if counted:
                 self.progress(done.id)
-                self.pace.finished(done.id, live.worker, now)
+                self.stragglers.finished(done.id, live.worker, now)
                 if kind is Kind.WRITE and self.ledger.keeps_rows and done.rows_written != done.rows_moved:
                     message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
                     self.fail(Cause("Internal", message, live.worker), now)

@@ -58,15 +58,15 @@ class Settings:
     poll: float = 10.0
     """The longest that an answer to an idle worker is held back. Below `silence`, so that waiting is not silence."""
 
-    spare_after: float = 5.0
+    speculate_after: float = 5.0
     """A transfer that has been out for so long, and for twice as long as they usually take, is given to an idle worker
     too; a worker that has finished nothing for so long loses what waits for it alone."""
 
-    move_after: float = 15.0
+    rebalance_after: float = 15.0
     """An owner that will go on writing for longer than this hands half of its groups to an idle worker: moving them
     costs the network and the disk about as much as sending them did."""
 
-    move_split: float = 0.01
+    rebalance_split: float = 0.01
     """And it costs its old owner a lease for each split, of this many seconds at least: so long must it go on too."""
 
     stall: float = 1800.0

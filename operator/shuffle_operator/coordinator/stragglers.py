@@ -2,9 +2,12 @@
 
 An idle worker that finds nothing due is offered, in this order:
 
-    steal   a split that waits for the one worker that could send it without reading, and that worker gets nowhere
-    spare   a second attempt at a transfer that takes twice as long as they usually do; the first to finish counts
-    move    half of the groups of an owner that will still write for long, and has them stored: it hands them over
+    work stealing         a split that waits for the one worker that could send it without reading, and that worker gets
+                          nowhere
+    speculative attempt   a second attempt at a transfer that takes twice as long as they usually do; the first to
+                          finish counts
+    rebalancing           half of the groups of an owner that will still write for long, and has them stored: they
+                          migrate
 
 The same clock tells a worker that is stuck: it holds a lease, answers, and makes no step.
 """
@@ -27,7 +30,7 @@ FEW = 256
 
 
 @dataclass(slots=True)
-class Pace:
+class Stragglers:
     """since: when each lease that is out was given out; bounded by the leases that are out."""
 
     settings: Settings
@@ -63,9 +66,9 @@ class Pace:
     @property
     def slow(self) -> float:
         """Seconds after which a transfer counts as slow."""
-        return max(self.settings.spare_after, 2 * median(self._took) if self._took else 0.0)
+        return max(self.settings.speculate_after, 2 * median(self._took) if self._took else 0.0)
 
-    def to_spare(self, ledger: Ledger, worker: int, now: float) -> LeaseId | None:
+    def to_speculate(self, ledger: Ledger, worker: int, now: float) -> LeaseId | None:
         """The transfer that has been out the longest with another worker, if that is long and few are left."""
         if len(ledger.out) > FEW:
             return None
@@ -79,7 +82,7 @@ class Pace:
 
     def to_steal(self, ledger: Ledger, worker: int, now: float) -> int | None:
         """A worker that has splits waiting for it alone, and has finished nothing for long."""
-        if now - self._sought >= min(1.0, self.settings.spare_after / 4):
+        if now - self._sought >= min(1.0, self.settings.speculate_after / 4):
             self._sought = now  # asked by every idle worker, and it goes through all that hold something
             tranches = [tranche for tranche in ledger.tranches.values() if tranche.remaining]
             self._senders = sorted({w for t in tranches for w, queue in t.held.items() if queue})
@@ -90,10 +93,10 @@ class Pace:
                 return sender
         return None
 
-    def to_move(self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float) -> list[int]:
+    def to_rebalance(self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float) -> list[int]:
         """Half of the groups of the other owner that will be writing longest, if that is worth it: those it comes to
         last. barrier_at: later by what was waited for the store since."""
-        worst, longest = [], max(self.settings.move_after, self.settings.move_split * ledger.splits)
+        worst, longest = [], max(self.settings.rebalance_after, self.settings.rebalance_split * ledger.splits)
         if now - self._looked < min(1.0, longest):
             return []  # asked by every idle worker, and it goes through all groups
         self._looked = now
