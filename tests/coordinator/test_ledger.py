@@ -119,7 +119,7 @@ def test_groups_that_are_handed_over_are_sent_by_their_owner() -> None:
     first = transfer(made, 0)
     assert made.hand_over([1], 1) == [1]
     made.assign([0])
-    assert made.handing() == [(made.tranche[1], 1)]
+    assert made.migrating() == [(made.tranche[1], 1)]
     lease = made.grant_transfer(1, reads=False)
     assert lease is not None
     assert made.order(lease).stored == Attempt(0, first.item, 0)

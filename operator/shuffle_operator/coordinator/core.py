@@ -1,7 +1,7 @@
 """What the state machine of a job knows, and the few moves that all else is made of: a worker starts or is lost, the
 phase goes on, the job fails.
 
-`machine.py` adds the events; `handing.py` and `grants.py` decide on top of this who owns what, and who does what.
+`machine.py` adds the events; `migration.py` and `grants.py` decide on top of this who owns what, and who does what.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shuffle_operator.coordinator.core import Core
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
-from shuffle_operator.coordinator.migration import Handing
+from shuffle_operator.coordinator.migration import Migration
 from shuffle_operator.coordinator.tranches import NONE
 from shuffle_protocol.messages import Kind, LeaseId, Phase
 
@@ -17,7 +17,7 @@ class Grants:
     """Looks for what is due; where nothing is, for what others can be relieved of."""
 
     core: Core
-    handing: Handing
+    migration: Migration
 
     def grant(self, live: Live, now: float) -> LeaseId | None:
         if self.core.failing:
@@ -66,5 +66,5 @@ class Grants:
             since = self.core.barrier_at + self.core.waits.between(self.core.barrier_at, None)
             groups = self.core.stragglers.to_rebalance(ledger, since, self.core.members, live.worker, now)
             if groups:
-                self.handing.move(groups, ledger.owner[groups[0]], [live.worker])
+                self.migration.move(groups, ledger.owner[groups[0]], [live.worker])
         return lease

@@ -226,7 +226,7 @@ class Ledger:
             self._note_orphans()
         return bool(taken)
 
-    def handing(self) -> list[tuple[int, int]]:
+    def migrating(self) -> list[tuple[int, int]]:
         """(tranche, worker): a worker that hands over keeps what it has stored until that is done."""
         return [(t.number, t.handover.worker) for t in self.tranches.values() if t.handover is not None and t.remaining]
 
@@ -487,7 +487,7 @@ class Ledger:
 
     @property
     def must_read(self) -> bool:
-        """Rows are missing that no owner is just handing over."""
+        """Rows are missing that no owner is just about to hand over."""
         return any(t.remaining and t.handover is None for t in self.tranches.values())
 
     @property

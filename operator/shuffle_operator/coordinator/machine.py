@@ -22,7 +22,7 @@ from shuffle_operator.coordinator.grants import Grants
 from shuffle_operator.coordinator.ledger import Inconsistent
 from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.members import Live
-from shuffle_operator.coordinator.migration import Handing
+from shuffle_operator.coordinator.migration import Migration
 from shuffle_operator.coordinator.rebuild import new_ledger, nonsense, rebuild
 from shuffle_operator.coordinator.size import workers_for
 from shuffle_protocol.messages import (
@@ -46,15 +46,15 @@ from shuffle_protocol.messages import (
 class Coordinator(Core):
     """One job. Its slots are kept filled with workers until it is over."""
 
-    handing: Handing = field(init=False)
+    migration: Migration = field(init=False)
     grants: Grants = field(init=False)
     _lease_failures: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
-    _handing: set[tuple[int, int]] = field(default_factory=set)
+    _migrating: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         Core.__post_init__(self)
-        self.handing = Handing(self)
-        self.grants = Grants(self, self.handing)
+        self.migration = Migration(self)
+        self.grants = Grants(self, self.migration)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -77,7 +77,7 @@ class Coordinator(Core):
             self._join(message, now)
             if message.held is not None and self.ledger is None:
                 self.survivors.report(message.worker, message.held, now)
-            self.handing.place_newcomer(message.worker, now)
+            self.migration.place_newcomer(message.worker, now)
         self._advance(now)
         return Registered(accepted=True, job=self.job, heartbeat=self._heartbeat()), self.drain()
 
@@ -111,7 +111,7 @@ class Coordinator(Core):
             return self._unknown(message), self.drain()
         settled = set(acknowledged)
         if live.leaving:
-            self.handing.give_back_unstarted(live, message)
+            self.migration.give_back_unstarted(live, message)
         if not self.over:
             mine = self.leases_of(live.worker)
             free = max(1, message.free) if self.failing else message.free  # who is leaving can still clean up
@@ -122,7 +122,7 @@ class Coordinator(Core):
                 self.stragglers.granted(lease, now)
         leases = [self._order(lease) for lease in self.leases_of(live.worker) if lease not in settled]
         if live.leaving and not live.released and not self.failing:
-            self.handing.release(live, now, holds=bool(leases or message.holding))
+            self.migration.release(live, now, holds=bool(leases or message.holding))
         self._note_holding(live, [*message.holding, *(x.id for x in leases if x.id not in message.holding)])
         live.idle = message.free > len({lease.id for lease in leases} - set(message.holding))
         view = self._view(message.epoch) if message.epoch != self.epoch else None
@@ -379,7 +379,7 @@ class Coordinator(Core):
                 ledger.redo(failure.corrupt)
             elif failure.corrupt >= 0 and lease.kind is Kind.WRITE:
                 others = [w for w in self.able() if w != live.worker]
-                self.handing.move([lease.item], live.worker, others or [live.worker])
+                self.migration.move([lease.item], live.worker, others or [live.worker])
         else:
             return
         if self.undoing is not None:
@@ -420,13 +420,13 @@ class Coordinator(Core):
         if self.survivors.awaited:
             return
         burdened = sorted(self.burdened if reporter is None else self.burdened & {reporter})
-        self.handing.unload(burdened, now)
+        self.migration.unload(burdened, now)
         for worker in burdened:
             if worker not in self.members:
                 continue
             live = self.members[worker]
             if live.surplus and not live.released:
-                self.handing.release(live, now, holds=bool(live.holding or self.leases_of(live.worker)))
+                self.migration.release(live, now, holds=bool(live.holding or self.leases_of(live.worker)))
         if self.phase is Phase.PENDING and self.members:
             self.go(Phase.PLANNING if self.ledger is None else Phase.TRANSFERRING, now)
         ledger = self.ledger
@@ -444,11 +444,11 @@ class Coordinator(Core):
             self.go(Phase.WRITING, now)
         elif self.phase is Phase.WRITING and ledger.must_read:
             self.go(Phase.TRANSFERRING, now)
-        handing = set(ledger.handing())
-        if self._handing - handing:
+        migrating = set(ledger.migrating())
+        if self._migrating - migrating:
             self.epochs.changed()  # who handed over need not keep it any longer
             self.actions.append(Wake(None))
-        self._handing = handing
+        self._migrating = migrating
         if self.phase in (Phase.WRITING, Phase.TRANSFERRING) and ledger.unwritten == 0:
             if ledger.keeps_rows and ledger.rows_known and ledger.totals.rows_read != ledger.totals.rows_written:
                 totals = ledger.totals

@@ -15,7 +15,7 @@ from shuffle_protocol.messages import Sync
 
 
 @dataclass(slots=True)
-class Handing:
+class Migration:
     """Changes who owns what, and lets go who owns nothing any more."""
 
     core: Core

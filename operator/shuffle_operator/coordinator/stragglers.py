@@ -93,7 +93,9 @@ class Stragglers:
                 return sender
         return None
 
-    def to_rebalance(self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float) -> list[int]:
+    def to_rebalance(
+        self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float
+    ) -> list[int]:
         """Half of the groups of the other owner that will be writing longest, if that is worth it: those it comes to
         last. barrier_at: later by what was waited for the store since."""
         worst, longest = [], max(self.settings.rebalance_after, self.settings.rebalance_split * ledger.splits)

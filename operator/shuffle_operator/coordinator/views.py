@@ -41,7 +41,7 @@ class Views:
     _members: dict[int, Member] = field(default_factory=dict)
     _owner: list[int] = field(default_factory=list)
     _tranche: list[int] = field(default_factory=list)
-    _handing: list[tuple[int, int]] = field(default_factory=list)
+    _migrating: list[tuple[int, int]] = field(default_factory=list)
     _changes: deque[Change] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _made: dict[int, View] = field(default_factory=dict)  # base -> what brings it to this epoch
 
@@ -57,7 +57,7 @@ class Views:
         self.plan, self.epoch = plan, epoch
         self._members = dict(members)
         self._owner, self._tranche = list(ledger.owner), list(ledger.tranche)
-        self._handing = ledger.handing()
+        self._migrating = ledger.migrating()
         self._made.clear()
 
     def since(self, base: int) -> View:
@@ -73,7 +73,7 @@ class Views:
     def _whole(self) -> View:
         members = [member for _, member in sorted(self._members.items())]
         runs = runs_of(range(len(self._owner)), self._owner, self._tranche)
-        return View(self.plan, self.epoch, len(self._owner), members, runs, self._handing)
+        return View(self.plan, self.epoch, len(self._owner), members, runs, self._migrating)
 
     def _over(self, base: int) -> View:
         touched: set[int] = set()
@@ -86,4 +86,4 @@ class Views:
         members = [self._members[w] for w in sorted(touched) if w in self._members]
         gone = sorted(w for w in touched if w not in self._members)
         runs = runs_of(sorted(moved), self._owner, self._tranche)
-        return View(self.plan, self.epoch, len(self._owner), members, runs, self._handing, base, gone)
+        return View(self.plan, self.epoch, len(self._owner), members, runs, self._migrating, base, gone)
