@@ -13,13 +13,13 @@ from shuffle_operator.coordinator.crashes import Crashes
 from shuffle_operator.coordinator.earlier import Earlier, Setback
 from shuffle_operator.coordinator.epochs import Epochs
 from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
-from shuffle_operator.coordinator.job_leases import Singles
+from shuffle_operator.coordinator.job_leases import JobLeases
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.losses import Cause, Losses
 from shuffle_operator.coordinator.members import Live, Past
 from shuffle_operator.coordinator.phases import TERMINAL, TRANSITIONS
 from shuffle_operator.coordinator.rebuild import EPOCHS
-from shuffle_operator.coordinator.rollback import Undoing
+from shuffle_operator.coordinator.rollback import Rollback
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.stragglers import Stragglers
 from shuffle_operator.coordinator.survivors import Survivors
@@ -66,7 +66,7 @@ class Core:
     """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
     left_behind: bool = False
     """What the job wrote could not be removed."""
-    undoing: Undoing | None = None
+    rollback: Rollback | None = None
     fail_later: Cause | None = None
     recounting: bool = False
     burdened: set[int] = field(default_factory=set)
@@ -75,7 +75,7 @@ class Core:
     lost_incarnations: set[str] = field(default_factory=set)
     dismissed: set[str] = field(default_factory=set)
     actions: list[Action] = field(default_factory=list)
-    singles: Singles = field(default_factory=Singles)
+    job_leases: JobLeases = field(default_factory=JobLeases)
     survivors: Survivors = field(default_factory=Survivors)
     earlier: Earlier = field(default_factory=Earlier)
     setback: Setback = field(default_factory=Setback)
@@ -107,7 +107,7 @@ class Core:
 
     @property
     def failing(self) -> bool:
-        return self.undoing is not None
+        return self.rollback is not None
 
     def quiet(self) -> bool:
         """Nobody holds a lease that could still write, so that an abort finds all there is to remove."""
@@ -127,7 +127,7 @@ class Core:
         return since is not None and now - since >= patience
 
     def leases_of(self, worker: int) -> list[LeaseId]:
-        held = self.singles.of(worker)
+        held = self.job_leases.of(worker)
         if self.ledger is not None and not self.failing:
             held += self.ledger.leases.of(worker)
         return held
@@ -241,7 +241,7 @@ class Core:
         self.burdened.discard(live.worker)
         self.epochs.left(live.worker)
         self.writers.discard(live.worker)
-        self.singles.lose(live.worker)
+        self.job_leases.lose(live.worker)
         self.lost_incarnations.add(live.incarnation)
         self.past.add(live)
         self.stragglers.forget(live.worker)
@@ -306,8 +306,8 @@ class Core:
         if self.failing or self.over:
             return
         self.cause = cause
-        self.undoing = Undoing(cause, now)
-        self.singles.void()
+        self.rollback = Rollback(cause, now)
+        self.job_leases.void()
         if self.ledger is not None:
             self.ledger.leases.void()
         self.actions.append(Wake(None))

@@ -21,15 +21,15 @@ class Grants:
 
     def grant(self, live: Live, now: float) -> LeaseId | None:
         if self.core.failing:
-            return self.core.singles.grant(Kind.ABORT, live.worker) if self.core.quiet() else None
+            return self.core.job_leases.grant(Kind.ABORT, live.worker) if self.core.quiet() else None
         ledger = self.core.ledger
         if ledger is None or self.core.recounting:
             planning = self.core.recounting or (self.core.phase is Phase.PLANNING and not self.core.survivors.awaited)
-            lease = self.core.singles.grant(Kind.PLAN, live.worker) if planning and not live.leaving else None
+            lease = self.core.job_leases.grant(Kind.PLAN, live.worker) if planning and not live.leaving else None
             if lease is not None or ledger is None:
                 return lease
         if self.core.phase is Phase.COMMITTING:
-            return None if live.leaving else self.core.singles.grant(Kind.COMMIT, live.worker)
+            return None if live.leaving else self.core.job_leases.grant(Kind.COMMIT, live.worker)
         if not self.core.epochs.knows(live):
             return None  # first the view, then work in terms of it
         if self.core.crashes.times:

@@ -11,7 +11,7 @@ from shuffle_protocol.messages import Kind, LeaseId
 
 
 @dataclass(slots=True)
-class Singles:
+class JobLeases:
     """out: lease -> worker."""
 
     out: dict[LeaseId, int] = field(default_factory=dict)

@@ -340,7 +340,7 @@ class Coordinator(Core):
             elif kind is Kind.WRITE and done.id.attempt < self.ledger.attempt_floor:
                 self.resume([(done.id.item, done.rows_written, done.bytes_written)])
             return
-        if not self.singles.end(done.id, live.worker):
+        if not self.job_leases.end(done.id, live.worker):
             return
         self.progress(done.id)
         if kind is Kind.PLAN and done.plan is not None:
@@ -348,8 +348,8 @@ class Coordinator(Core):
         elif kind is Kind.COMMIT:
             self.output = done.output or {}
             self.go(Phase.COMPLETE, now)
-        elif kind is Kind.ABORT and self.undoing is not None:
-            self.undoing.removed = True
+        elif kind is Kind.ABORT and self.rollback is not None:
+            self.rollback.removed = True
 
     def _planned(self, done: Done, summary: PlanSummary, now: float) -> None:
         """The plan is there, and it is known which groups were written by workers and under coordinators that are
@@ -368,7 +368,7 @@ class Coordinator(Core):
     def _failed_lease(self, live: Live, failure: Failure, now: float) -> None:
         lease = failure.id
         ledger = self.ledger
-        if self.singles.end(lease, live.worker):
+        if self.job_leases.end(lease, live.worker):
             pass
         elif ledger is not None and ledger.out.get(lease) == live.worker:
             if failure.absent:
@@ -382,9 +382,9 @@ class Coordinator(Core):
                 self.migration.move([lease.item], live.worker, others or [live.worker])
         else:
             return
-        if self.undoing is not None:
+        if self.rollback is not None:
             if lease.kind is Kind.ABORT:
-                self.undoing.failed(failure.message)
+                self.rollback.failed(failure.message)
             return
         if ledger is not None and failure.reason == "OutOfDisk" and lease.kind in (Kind.WRITE, Kind.TRANSFER):
             live.full = live.full or failure.message
@@ -463,24 +463,24 @@ class Coordinator(Core):
 
     def _advance_abort(self, now: float) -> None:
         """Failing: wait until nobody writes, have one worker remove what was written, then say Failed."""
-        undoing = self.undoing
-        assert undoing is not None
-        never_planned = self.generation == 0 and not self.singles.granted(Kind.PLAN)
+        rollback = self.rollback
+        assert rollback is not None
+        never_planned = self.generation == 0 and not self.job_leases.granted(Kind.PLAN)
         refused = self.cause is not None and self.cause.refusal
         nothing_written = self.ledger is None and (refused or never_planned)
-        if undoing.removed or nothing_written:
+        if rollback.removed or nothing_written:
             self.go(Phase.FAILED, now)
             return
-        if undoing.impatient(now, self.settings) and not self.quiet():
+        if rollback.impatient(now, self.settings) and not self.quiet():
             for worker in sorted(self.writers):
                 self.drop(self.members[worker])
                 self.actions.append(StopWorker(worker, now=True))
-        if undoing.given_up(now, self.settings):
+        if rollback.given_up(now, self.settings):
             self.left_behind = True
-            self.cause = undoing.left_behind(self.job.output.path)
+            self.cause = rollback.left_behind(self.job.output.path)
             self.go(Phase.FAILED, now)
         elif not self.members and not self.starting:
-            undoing.tries += 1
+            rollback.tries += 1
             self.start_worker(0, now)  # somebody must clean up
 
     def _rebuild(self, now: float) -> None:
@@ -492,7 +492,7 @@ class Coordinator(Core):
             self.ledger, self.summary = rebuild(here, self.generation)
             self.epochs.changed()
             self.planned_at = now
-            self.singles.void()
+            self.job_leases.void()
             self.resume(self.survivors.take_written())
             self.recounting = bool(self.ledger.unowned())
             self._grow(now)

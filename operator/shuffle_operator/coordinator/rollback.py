@@ -12,7 +12,7 @@ from shuffle_operator.coordinator.settings import Settings
 
 
 @dataclass(slots=True)
-class Undoing:
+class Rollback:
     """cause: why the job fails, once and for all: what follows from it does not replace it. since: when it began.
     tries: at removing the output. failure: of the last of them. removed: it is gone."""
 
