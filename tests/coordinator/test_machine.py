@@ -301,7 +301,7 @@ def test_a_coordinator_that_lost_its_memory_goes_on_where_it_was() -> None:
     assert one.view is not None
     tranche = one.tranche[0]
     again = Play(Coordinator(job(), generation=1))
-    again.machine.expect_survivors(0.0)
+    again.machine.expect_reports(0.0)
     again.did(again.machine.start(0.0))
     for number, (puppet, lease) in enumerate(zip((one, two), leases, strict=True)):
         assert lease is not None
@@ -339,7 +339,7 @@ def test_a_write_that_was_begun_under_a_lost_coordinator_counts(reported: str) -
     assert one.view is not None
     held = Held(one.view, [(one.tranche[0], lease.item, 0, 10) for lease in transfers], [], summary())
     again = Play(Coordinator(job(), generation=1))
-    again.machine.expect_survivors(0.0)
+    again.machine.expect_reports(0.0)
     again.did(again.machine.start(0.0))
     for puppet in (one, two):
         puppet.play, puppet.epoch, puppet.holding = again, -1, []

@@ -113,7 +113,7 @@ def test_who_does_not_come_back_to_the_next_coordinator_is_replaced() -> None:
     one.sync()
     assert one.view is not None
     again = Play(Coordinator(job(), generation=1))
-    again.machine.expect_survivors(0.0)
+    again.machine.expect_reports(0.0)
     again.did(again.machine.start(0.0))
     one.play, one.epoch = again, -1
     assert one.register(held=Held(one.view, [], [], summary())).accepted

@@ -94,7 +94,7 @@ async def test_after_everything_was_gone_the_job_goes_on_from_what_is_written(
     assert before.phase is Phase.WRITING
     again = watched(bench, msgspec.structs.replace(first, workers=2))
     again.local.machine = Coordinator(again.local.machine.job, Settings(patience=1.0), generation=1)
-    again.local.machine.expect_survivors(0.0)
+    again.local.machine.expect_reports(0.0)
     end = await again.local.run()
     assert end.phase is Phase.COMPLETE, end.cause
     assert sums(bench.out) == undisturbed

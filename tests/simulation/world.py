@@ -250,7 +250,7 @@ class World:
         self.say("the coordinator loses its memory")
         self.forgotten += 1
         self.machine = Coordinator(self.job, self.settings, self.machine.generation + 1)
-        self.machine.expect_survivors(self.now)
+        self.machine.expect_reports(self.now)
         self.machine.started_at = self.now
         for worker in range(self.job.workers):
             if worker not in self.processes:

@@ -21,8 +21,8 @@ from shuffle_operator.coordinator.phases import TERMINAL, TRANSITIONS
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.rollback import Rollback
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.state_recovery import StateRecovery
 from shuffle_operator.coordinator.stragglers import Stragglers
-from shuffle_operator.coordinator.survivors import Survivors
 from shuffle_operator.coordinator.waits import Waits
 from shuffle_protocol.messages import Job, LeaseId, Phase, PlanSummary
 from shuffle_protocol.units import counted
@@ -38,7 +38,7 @@ WRITE_SHARE = 0.45
 class Core:
     """generation: see `rebuild`; 0 for the first. Of `members`: burdened are those that are not able, or were not;
     writers hold a lease that could still write. Of incarnations: the lost ones must not take the place of their
-    successors; those that are dismissed are not wanted any more, and may go. recounting: a worker looks which groups
+    successors; those that are dismissed are not wanted any more, and may go. recovering: a worker looks which groups
     are written, before those that nobody holds are given out."""
 
     job: Job
@@ -68,7 +68,7 @@ class Core:
     """What the job wrote could not be removed."""
     rollback: Rollback | None = None
     fail_later: Cause | None = None
-    recounting: bool = False
+    recovering: bool = False
     burdened: set[int] = field(default_factory=set)
     writers: set[int] = field(default_factory=set)
     starting: dict[int, float] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Core:
     dismissed: set[str] = field(default_factory=set)
     actions: list[Action] = field(default_factory=list)
     job_leases: JobLeases = field(default_factory=JobLeases)
-    survivors: Survivors = field(default_factory=Survivors)
+    recovery: StateRecovery = field(default_factory=StateRecovery)
     earlier: Earlier = field(default_factory=Earlier)
     setback: Setback = field(default_factory=Setback)
     waits: Waits = field(default_factory=Waits)

@@ -23,8 +23,8 @@ class Grants:
         if self.core.failing:
             return self.core.job_leases.grant(Kind.ABORT, live.worker) if self.core.quiet() else None
         ledger = self.core.ledger
-        if ledger is None or self.core.recounting:
-            planning = self.core.recounting or (self.core.phase is Phase.PLANNING and not self.core.survivors.awaited)
+        if ledger is None or self.core.recovering:
+            planning = self.core.recovering or (self.core.phase is Phase.PLANNING and not self.core.recovery.awaited)
             lease = self.core.job_leases.grant(Kind.PLAN, live.worker) if planning and not live.leaving else None
             if lease is not None or ledger is None:
                 return lease

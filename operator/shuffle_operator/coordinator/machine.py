@@ -76,7 +76,7 @@ class Coordinator(Core):
         if message.worker not in self.members:
             self._join(message, now)
             if message.held is not None and self.ledger is None:
-                self.survivors.report(message.worker, message.held, now)
+                self.recovery.report(message.worker, message.held, now)
             self.migration.place_newcomer(message.worker, now)
         self._advance(now)
         return Registered(accepted=True, job=self.job, heartbeat=self._heartbeat()), self.drain()
@@ -152,7 +152,7 @@ class Coordinator(Core):
         """
         if self.over:
             return self.drain()
-        self.survivors.heard(worker)
+        self.recovery.heard(worker)
         live = self.members.get(worker)
         if live is not None and (incarnation is None or live.incarnation == incarnation):
             self.lose(live, now, why, fault=fault, crashed=crashed)
@@ -176,7 +176,7 @@ class Coordinator(Core):
             elif live.surplus and now - live.surplus_since > self.settings.drain:
                 self.lose(live, now, "it has not handed over what it had in time", counted=False)
                 self.actions.append(StopWorker(live.worker, now=True))
-        for worker in self.survivors.absent(now - self.settings.absent):
+        for worker in self.recovery.absent(now - self.settings.absent):
             self._replace_absent(worker, now)
         s = self.settings
         if not self.members and self.alone_since is not None and now - self.alone_since > s.startup_deadline:
@@ -207,10 +207,10 @@ class Coordinator(Core):
             self._advance(now)
         return self.drain()
 
-    def expect_survivors(self, now: float) -> None:
+    def expect_reports(self, now: float) -> None:
         """This coordinator follows one that died, and workers may be there that hold work: wait before planning."""
-        self.survivors.since = now
-        self.survivors.missing = dict.fromkeys(range(self.job.workers), now)
+        self.recovery.since = now
+        self.recovery.missing = dict.fromkeys(range(self.job.workers), now)
 
     def _replace_absent(self, worker: int, now: float) -> None:
         """It was to survive the last coordinator, and has not been heard of since: it hangs."""
@@ -251,7 +251,7 @@ class Coordinator(Core):
         live = Live(message.worker, message.incarnation, message.address, message.slots, message.memory, now)
         self.members[live.worker] = live
         self.starting.pop(live.worker, None)
-        self.survivors.heard(live.worker)
+        self.recovery.heard(live.worker)
         self.alone_since, self.had_workers = None, True
         self.epochs.join(live)
 
@@ -323,7 +323,7 @@ class Coordinator(Core):
         kind = done.id.kind
         if kind in (Kind.TRANSFER, Kind.WRITE):
             if self.ledger is None:
-                self.survivors.wrote(done)
+                self.recovery.wrote(done)
             if self.ledger is None or self.failing:
                 return
             try:
@@ -358,10 +358,10 @@ class Coordinator(Core):
             self.summary = summary
             self.planned_at = now
             self.ledger = new_ledger(summary, self.generation)
-            self.survivors.forget()
-        self.recounting = False
+            self.recovery.forget()
+        self.recovering = False
         if self.summary is not None and summary.fingerprint == self.summary.fingerprint:
-            self.resume([*done.written, *self.survivors.take_written()])
+            self.resume([*done.written, *self.recovery.take_written()])
         self._grow(now)
         self.actions.append(Wake(None))
 
@@ -417,7 +417,7 @@ class Coordinator(Core):
         if new:
             self.actions.append(Wake(new))
         self._rebuild(now)
-        if self.survivors.awaited:
+        if self.recovery.awaited:
             return
         burdened = sorted(self.burdened if reporter is None else self.burdened & {reporter})
         self.migration.unload(burdened, now)
@@ -432,7 +432,7 @@ class Coordinator(Core):
         ledger = self.ledger
         if ledger is None:
             return
-        if self.failing or self.recounting:
+        if self.failing or self.recovering:
             return
         if not ledger.owners.complete and self.members and self.settled(now) and ledger.assign(self.able()):
             self.epochs.changed()
@@ -484,15 +484,15 @@ class Coordinator(Core):
             self.start_worker(0, now)  # somebody must clean up
 
     def _rebuild(self, now: float) -> None:
-        """Once the survivors have reported, or have been waited for: know what they know."""
+        """Once the surviving workers have reported, or have been waited for: know what they know."""
         if self.ledger is not None:
             return
-        here = self.survivors.here(self.members, self.job.workers, now, self.settings.patience)
+        here = self.recovery.here(self.members, self.job.workers, now, self.settings.patience)
         if here:
             self.ledger, self.summary = rebuild(here, self.generation)
             self.epochs.changed()
             self.planned_at = now
             self.job_leases.void()
-            self.resume(self.survivors.take_written())
-            self.recounting = bool(self.ledger.unowned())
+            self.resume(self.recovery.take_written())
+            self.recovering = bool(self.ledger.unowned())
             self._grow(now)

@@ -191,7 +191,7 @@ def _taken_over(machine: Coordinator) -> str:
         return ""
     at = f"; a new operator took the job over at {machine.percent:.0f} %"
     expected = machine.earlier.workers
-    if machine.survivors.awaited and expected:
+    if machine.recovery.awaited and expected:
         return f"{at} and waits up to {machine.settings.patience:.0f} s for its {expected} workers to report"
     return f"{at}, and what is written is kept"
 

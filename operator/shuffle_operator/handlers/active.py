@@ -216,7 +216,7 @@ def take_up(
     now = world.clock()
     machine.restore(statuses.earlier(status, workers))
     if workers:
-        machine.expect_survivors(now)
+        machine.expect_reports(now)
     launcher = KubernetesLauncher(
         kube=world.kube,
         job=job,

@@ -15,7 +15,7 @@ from shuffle_protocol.messages import Done, Held, Kind, View
 
 
 @dataclass(slots=True)
-class Survivors:
+class StateRecovery:
     """since: when the waiting began; None where nobody is waited for. missing: slots of which nothing was heard yet,
     since when: a worker that is there may hang, and is replaced in the end, long after the job went on without it."""
 
