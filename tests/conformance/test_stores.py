@@ -40,9 +40,9 @@ def shard(bucket: int, sequence: int, data: bytes, rows: int = 1) -> Shard:
     return Shard(bucket, sequence, rows, checksum([data]), payload, len(data))
 
 
-def contents(store: Store, bucket: int, void: list[Attempt] | None = None) -> list[tuple[int, int, int, bytes]]:
+def contents(store: Store, bucket: int, superseded: list[Attempt] | None = None) -> list[tuple[int, int, int, bytes]]:
     """(split, sequence, rows, bytes) of every shard, read all at once."""
-    found = store.shards(bucket, void or [])
+    found = store.shards(bucket, superseded or [])
     into = bytearray(sum(each.length for each in found))
     store.read(bucket, found, memoryview(into))
     return list(cut(found, into))
@@ -92,8 +92,8 @@ def test_void_attempts_are_left_out(store: Store) -> None:
     store.append(Attempt(0, 1, 0), [shard(0, 0, b"first try")])
     store.append(Attempt(0, 1, 1), [shard(0, 0, b"second try")])
     store.append(Attempt(2, 4, 0), [shard(0, 0, b"other tranche")])
-    void = [Attempt(0, 1, 0), Attempt(9, 9, 9)]
-    assert [data for *_, data in contents(store, 0, void)] == [b"second try", b"other tranche"]
+    superseded = [Attempt(0, 1, 0), Attempt(9, 9, 9)]
+    assert [data for *_, data in contents(store, 0, superseded)] == [b"second try", b"other tranche"]
     assert len(contents(store, 0)) == 3
 
 
@@ -251,15 +251,15 @@ class AnyHistory(RuleBasedStateMachine):
             self.sequence += 1
         self.store.append(attempt, shards)
 
-    @rule(bucket=st.integers(0, 5), void=st.sets(st.builds(Attempt, st.just(0), st.integers(0, 3), st.just(1))))
-    def read(self, bucket: int, void: set[Attempt]) -> None:
+    @rule(bucket=st.integers(0, 5), superseded=st.sets(st.builds(Attempt, st.just(0), st.integers(0, 3), st.just(1))))
+    def read(self, bucket: int, superseded: set[Attempt]) -> None:
         assert self.store
         expected = [
             (attempt.split, sequence, 1, data)
             for (attempt, sequence), data in self.model.get(bucket, {}).items()
-            if attempt not in void
+            if attempt not in superseded
         ]
-        assert contents(self.store, bucket, list(void)) == sorted(expected)
+        assert contents(self.store, bucket, list(superseded)) == sorted(expected)
 
     @rule(buckets=st.sets(st.integers(0, 5)))
     def drop(self, buckets: set[int]) -> None:

@@ -57,8 +57,8 @@ class DiskStore:
             self._next += 1
             self._shards.setdefault(shard.bucket, []).append((attempt, stored, data))
 
-    def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]:
-        return sorted(stored for attempt, stored, _ in self._shards.get(bucket, []) if attempt not in void)
+    def shards(self, bucket: int, superseded: Collection[Attempt] = ()) -> list[StoredShard]:
+        return sorted(stored for attempt, stored, _ in self._shards.get(bucket, []) if attempt not in superseded)
 
     def shards_of(self, bucket: int, attempts: Collection[Attempt]) -> list[StoredShard]:
         return sorted(stored for attempt, stored, _ in self._shards.get(bucket, []) if attempt in attempts)

@@ -83,10 +83,10 @@ def test_what_was_written_comes_back(
 def test_only_the_attempt_that_counts(tmp_path: Path) -> None:
     shared = SharedShards(LocalStorage(), str(tmp_path), 2, 1, 100, 1000)
     write(shared, Attempt(0, 0, 0), [shard(0, 0, b"zero")])
-    write(shared, Attempt(0, 1, 0), [shard(0, 0, b"void"), shard(0, 1, b"void too")])
+    write(shared, Attempt(0, 1, 0), [shard(0, 0, b"superseded"), shard(0, 1, b"superseded too")])
     write(shared, Attempt(0, 1, 3), [shard(0, 0, b"counts")])
     assert everything(shared, 0, [Attempt(0, 1, 3)]) == [(0, 0, b"zero"), (1, 0, b"counts")]
-    assert everything(shared, 0)[1:] == [(1, 0, b"void"), (1, 1, b"void too")]
+    assert everything(shared, 0)[1:] == [(1, 0, b"superseded"), (1, 1, b"superseded too")]
 
 
 def test_a_bucket_of_a_split_is_one_range(tmp_path: Path) -> None:

@@ -307,9 +307,9 @@ class Core:
             return
         self.cause = cause
         self.rollback = Rollback(cause, now)
-        self.job_leases.void()
+        self.job_leases.revoke_all()
         if self.ledger is not None:
-            self.ledger.leases.void()
+            self.ledger.leases.revoke_all()
         self.actions.append(Wake(None))
 
     def drain(self) -> list[Action]:

@@ -44,6 +44,6 @@ class JobLeases:
         for lease in self.of(worker):
             del self.out[lease]
 
-    def void(self) -> None:
+    def revoke_all(self) -> None:
         """None of them counts any more."""
         self.out.clear()

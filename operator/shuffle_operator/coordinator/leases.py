@@ -54,7 +54,7 @@ class Leases:
         """What a worker has, in the order in which it was given out."""
         return list(self._with.get(worker, ()))
 
-    def void(self) -> None:
+    def revoke_all(self) -> None:
         """No lease counts any more."""
         self.out.clear()
         self._with.clear()

@@ -189,7 +189,7 @@ class Ledger:
                     self._close(old)
 
     def _close(self, tranche: Tranche) -> None:
-        """Nobody needs it any more: its leases are void, and what they carried along is due again."""
+        """Nobody needs it any more: its leases are superseded, and what they carried along is due again."""
         del self.tranches[tranche.number]
         for lease in [x for x in self.leases.out if x.kind is Kind.TRANSFER and x.tranche == tranche.number]:
             self.give_back(lease)
@@ -417,7 +417,7 @@ class Ledger:
         self._end_losers(split)
 
     def _end_losers(self, split: int) -> None:
-        """Attempts at what is done by now are void."""
+        """Attempts at what is done by now are superseded."""
         if not (doubled := [key for key in self._doubled if key[1] == split]):
             return
         for key in doubled:

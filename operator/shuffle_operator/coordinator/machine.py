@@ -492,7 +492,7 @@ class Coordinator(Core):
             self.ledger, self.summary = rebuild(here, self.generation)
             self.epochs.changed()
             self.planned_at = now
-            self.job_leases.void()
+            self.job_leases.revoke_all()
             self.resume(self.recovery.take_written())
             self.recovering = bool(self.ledger.unowned())
             self._grow(now)

@@ -208,8 +208,8 @@ class SpillStore:
 
     # -- read --------------------------------------------------------------------------------------------------------
 
-    def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]:
-        return self._arranged(bucket, void, only=False)
+    def shards(self, bucket: int, superseded: Collection[Attempt] = ()) -> list[StoredShard]:
+        return self._arranged(bucket, superseded, only=False)
 
     def shards_of(self, bucket: int, attempts: Collection[Attempt]) -> list[StoredShard]:
         return self._arranged(bucket, attempts, only=True)

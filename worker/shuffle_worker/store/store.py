@@ -4,7 +4,7 @@ Contract, run by the conformance suite in tests/conformance/test_stores.py:
 - `append` takes all of its shards or none; once it returns they are held until `drop` or `close`;
 - the bytes held in memory never exceed the budget by more than one shard; what does not fit goes to scratch, the
   largest bucket first; a job that fits writes nothing there;
-- a bucket's shards come back in (split, sequence) order whatever the order of arrival, those of void attempts left out;
+- a bucket's shards come back in (split, sequence) order whatever the order of arrival, those of superseded attempts left out;
 - every read is verified against the checksum given at append;
 - calls come from several threads at once; each is atomic.
 """
@@ -40,7 +40,7 @@ class Store(Protocol):
         """Blocks while it spills. Raises OSError (ENOSPC ...) where scratch fails; nothing was taken then."""
         ...
 
-    def shards(self, bucket: int, void: Collection[Attempt] = ()) -> list[StoredShard]:
+    def shards(self, bucket: int, superseded: Collection[Attempt] = ()) -> list[StoredShard]:
         """Empty for a bucket that has none. The handles are good until the bucket is dropped."""
         ...
 
@@ -65,7 +65,7 @@ class Store(Protocol):
 
 
 class ShardSource(Protocol):
-    """The shards of one group, as the reduce side sees them (given by the store, void attempts left out)."""
+    """The shards of one group, as the reduce side sees them (given by the store, superseded attempts left out)."""
 
     def shards(self, bucket: int) -> Sequence[StoredShard]:
         """In (split, sequence) order."""

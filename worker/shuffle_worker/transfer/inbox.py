@@ -193,7 +193,7 @@ class Inbox:
             shards = [shard for shard in shards if self.groups.group_of(shard.bucket) not in self._finished]
         if self.full:
             return Verdict.FULL
-        self._taken.setdefault(attempt, 0)  # should it be void, a write that begins meanwhile must know of it
+        self._taken.setdefault(attempt, 0)  # should it be superseded, a write that begins meanwhile must know of it
         try:
             await self._aside(self._store_them, attempt, shards)
         except OSError as error:
@@ -240,8 +240,10 @@ class Inbox:
         """The shards of a sealed group, of the attempts that count and no others."""
         tranche = self.membership.tranche_of(group)
         exceptions = {(a.tranche, a.split): a.attempt for a in counted}
-        void = {a for a in self._taken if a.tranche != tranche or a.attempt != exceptions.get((a.tranche, a.split), 0)}
-        return GroupSource(self.store, void, self.membership.me)
+        superseded = {
+            a for a in self._taken if a.tranche != tranche or a.attempt != exceptions.get((a.tranche, a.split), 0)
+        }
+        return GroupSource(self.store, superseded, self.membership.me)
 
     def keep_only(self, groups: Collection[int]) -> list[int]:
         """The buckets of all other groups, which are not this worker's any more."""
@@ -255,14 +257,14 @@ class Inbox:
 class GroupSource(Source):
     """Over the store of this worker."""
 
-    def __init__(self, store: Store, void: Collection[Attempt], worker: int) -> None:
+    def __init__(self, store: Store, superseded: Collection[Attempt], worker: int) -> None:
         super().__init__()
         self._worker = worker
         self._store = store
-        self._void = void
+        self._superseded = superseded
 
     def _look(self, bucket: int) -> list[StoredShard]:
-        return self._store.shards(bucket, self._void)
+        return self._store.shards(bucket, self._superseded)
 
     def _read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         try:
