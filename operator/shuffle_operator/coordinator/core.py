@@ -36,7 +36,7 @@ WRITE_SHARE = 0.45
 
 @dataclass(slots=True)
 class Core:
-    """generation: see `rebuild`; 0 for the first. Of `members`: burdened are those that are not able, or were not;
+    """generation: see `rebuild`; 0 for the first. Of `members`: draining are those that are not able, or were not;
     writers hold a lease that could still write. Of incarnations: the lost ones must not take the place of their
     successors; those that are dismissed are not wanted any more, and may go. recovering: a worker looks which groups
     are written, before those that nobody holds are given out."""
@@ -69,7 +69,7 @@ class Core:
     rollback: Rollback | None = None
     fail_later: Cause | None = None
     recovering: bool = False
-    burdened: set[int] = field(default_factory=set)
+    draining: set[int] = field(default_factory=set)
     writers: set[int] = field(default_factory=set)
     starting: dict[int, float] = field(default_factory=dict)
     lost_incarnations: set[str] = field(default_factory=set)
@@ -238,7 +238,7 @@ class Core:
 
     def drop(self, live: Live) -> None:
         del self.members[live.worker]
-        self.burdened.discard(live.worker)
+        self.draining.discard(live.worker)
         self.epochs.left(live.worker)
         self.writers.discard(live.worker)
         self.job_leases.lose(live.worker)

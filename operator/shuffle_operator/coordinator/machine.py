@@ -94,7 +94,7 @@ class Coordinator(Core):
         live.leaving = live.leaving or message.leaving
         live.full, live.trouble = live.full or message.full, message.trouble
         if not live.able:
-            self.burdened.add(live.worker)
+            self.draining.add(live.worker)
         stuck = self.stragglers.stuck(live, now)
         if stuck and not self.over:
             self.replace(live, now, stuck, fault=True)
@@ -267,7 +267,7 @@ class Coordinator(Core):
                 if live is not None and not self.failing:
                     live.surplus = live.leaving = True  # it is stopped once it has handed over what it has
                     live.surplus_since = now
-                    self.burdened.add(worker)
+                    self.draining.add(worker)
                     continue
                 self.starting.pop(worker, None)
                 self.actions.append(StopWorker(worker, now=False))
@@ -388,7 +388,7 @@ class Coordinator(Core):
             return
         if ledger is not None and failure.reason == "OutOfDisk" and lease.kind in (Kind.WRITE, Kind.TRANSFER):
             live.full = live.full or failure.message
-            self.burdened.add(live.worker)
+            self.draining.add(live.worker)
             return
         key = (lease.kind, lease.tranche, lease.item)
         count = self._lease_failures[key] = self._lease_failures.get(key, 0) + 1
@@ -419,9 +419,9 @@ class Coordinator(Core):
         self._rebuild(now)
         if self.recovery.awaited:
             return
-        burdened = sorted(self.burdened if reporter is None else self.burdened & {reporter})
-        self.migration.unload(burdened, now)
-        for worker in burdened:
+        draining = sorted(self.draining if reporter is None else self.draining & {reporter})
+        self.migration.unload(draining, now)
+        for worker in draining:
             if worker not in self.members:
                 continue
             live = self.members[worker]

@@ -30,14 +30,14 @@ class Migration:
             self.core.epochs.changed()
             self.core.actions.append(Wake(None))
 
-    def unload(self, burdened: list[int], now: float) -> None:
+    def unload(self, draining: list[int], now: float) -> None:
         """Take their unwritten groups off the workers that are leaving, or can hold no more, where others can have
         them."""
         ledger = self.core.ledger
         if ledger is None or self.core.failing:
             return
         self._unless_all_full(now)
-        for worker in burdened:
+        for worker in draining:
             live = self.core.members[worker]
             if live.able:
                 continue
@@ -54,7 +54,7 @@ class Migration:
     def _unless_all_full(self, now: float) -> None:
         """Groups whose owner was lost, and everybody who is there, and stays, can hold nothing more."""
         ledger, members = self.core.ledger, self.core.members.values()
-        if not self.core.burdened or self.core.starting or ledger is None or not ledger.unowned():
+        if not self.core.draining or self.core.starting or ledger is None or not ledger.unowned():
             return
         staying = [live for live in members if not live.leaving]
         if staying and len(staying) >= self.core.job.workers and all(live.full for live in staying):
