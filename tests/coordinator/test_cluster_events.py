@@ -76,7 +76,7 @@ def test_it_is_too_late_to_cancel_a_commit() -> None:
 
 def test_the_startup_deadline_says_what_kept_the_pods() -> None:
     p = play(2, startup_deadline=60.0)
-    p.machine.hindrance = "image cannot be pulled"
+    p.machine.waiting_reason = "image cannot be pulled"
     p.later(61.0)
     assert p.machine.phase is Phase.FAILED  # at once: nobody planned, so there is nothing to remove
     assert p.machine.cause is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shuffle_operator.launchers.pod_state import ended, hindrance, is_live
+from shuffle_operator.launchers.pod_state import ended, is_live, waiting_reason
 
 
 def pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -138,8 +138,8 @@ def test_how_it_ended(body: dict[str, Any], reason: str, fault: bool, said: str)
     ],
 )
 def test_what_keeps_it_from_starting(body: dict[str, Any], said: str) -> None:
-    assert said in hindrance(body)
-    assert bool(said) == bool(hindrance(body))
+    assert said in waiting_reason(body)
+    assert bool(said) == bool(waiting_reason(body))
 
 
 def evicted(message: str) -> dict[str, Any]:

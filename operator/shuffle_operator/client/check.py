@@ -16,7 +16,7 @@ from shuffle_operator.api.resolve import resolve
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube.api import PODS, Kube, Object
 from shuffle_operator.launchers.pod import PodSettings, Trust, worker_pod
-from shuffle_operator.launchers.pod_state import hindrance, is_over
+from shuffle_operator.launchers.pod_state import is_over, waiting_reason
 from shuffle_protocol.findings import VARIABLE, Finding
 
 MEMORY = 256 << 20
@@ -33,7 +33,7 @@ async def check_storage(kube: Kube, namespace: str, job: ShuffleJob, image: str)
     try:
         last = await _over(kube, namespace, name)
         if last is None or not is_over(last):
-            why = hindrance(last) if last is not None else "it was removed"
+            why = waiting_reason(last) if last is not None else "it was removed"
             return [Finding(f"pod {name}", False, f"did not run within {WITHIN:.0f} s{f': {why}' if why else ''}")]
         said = await kube.logs(namespace, name)
     finally:

@@ -62,7 +62,7 @@ class Core:
     lost: int = 0
     replaced: int = 0
     last_failure: Cause | None = None
-    hindrance: str = ""
+    waiting_reason: str = ""
     """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
     left_behind: bool = False
     """What the job wrote could not be removed."""

@@ -181,8 +181,8 @@ class Coordinator(Core):
         s = self.settings
         if not self.members and self.alone_since is not None and now - self.alone_since > s.startup_deadline:
             why = f"no worker has started within startupDeadlineSeconds, {s.startup_deadline:.0f} s"
-            if self.hindrance:
-                why += f": {self.hindrance}"
+            if self.waiting_reason:
+                why += f": {self.waiting_reason}"
             self.fail(Cause("StartupDeadlineExceeded", why), now)
         started = self.started_at
         if s.active_deadline is not None and started is not None and now - started > s.active_deadline:

@@ -125,9 +125,9 @@ class ActiveJob:
         return str(self.body["metadata"]["name"])
 
     @property
-    def hindrance(self) -> str:
+    def waiting_reason(self) -> str:
         """What keeps its workers from starting, "" where nothing does, or not for long."""
-        return self.launcher.hindrance or self.launcher.slow(self.machine.starting)
+        return self.launcher.waiting_reason or self.launcher.slow(self.machine.starting)
 
     def act(self, action: Action) -> None:
         """Carries out what the machine asks for."""
@@ -179,7 +179,7 @@ class ActiveJob:
         if self.given_up is not None:
             return
         if not self.machine.over:
-            self.machine.hindrance = self.hindrance
+            self.machine.waiting_reason = self.waiting_reason
             if self.launcher.queued:  # it waits for its turn, and nothing is wrong
                 self.machine.held_up(self.world.clock())
             self.hosted.perform(self.machine.tick(self.world.clock()))

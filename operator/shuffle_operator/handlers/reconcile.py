@@ -191,7 +191,7 @@ class Reconciler:
         before = active.body.get("status") or {}
         launcher = active.launcher
         status = statuses.running(
-            active.machine, now, wall, before, active.loss, active.hindrance, begun=launcher.had_pods
+            active.machine, now, wall, before, active.loss, active.waiting_reason, begun=launcher.had_pods
         )
         status = {key: value for key, value in status.items() if key != "acceptedSpec"}
         if active.note is not None:

@@ -54,7 +54,7 @@ def running(
     wall: datetime,
     before: Object,
     loss: Loss | None,
-    hindrance: str,
+    waiting_reason: str,
     *,
     begun: bool = True,
 ) -> Object:
@@ -62,8 +62,8 @@ def running(
     has been a pod of it."""
     told = snapshot(machine, now)
     message = told.message
-    if hindrance and told.workers_ready < told.workers_desired and machine.cause is None and not machine.over:
-        message = f"{message}: {hindrance}"
+    if waiting_reason and told.workers_ready < told.workers_desired and machine.cause is None and not machine.over:
+        message = f"{message}: {waiting_reason}"
     phase = str(told.phase)
     if machine.phase is Phase.FAILED:
         phase = str(before.get("phase") or Phase.PENDING)  # Failed is said when the workers are gone: `ended`

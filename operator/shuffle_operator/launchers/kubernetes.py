@@ -24,12 +24,12 @@ from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, Trust, is_
 from shuffle_operator.launchers.pod_state import (
     Ended,
     ended,
-    hindrance,
     incarnation_of,
     is_live,
     is_over,
     is_running,
     stage,
+    waiting_reason,
 )
 
 AT_ONCE = 8
@@ -164,11 +164,11 @@ class KubernetesLauncher:
         return here and is_live(pod) and trust_of(pod) == self.trust
 
     @property
-    def hindrance(self) -> str:
+    def waiting_reason(self) -> str:
         """What keeps workers from starting, in Kubernetes' words."""
         if self._trouble:
             return self._trouble
-        found = (hindrance(self._pods[n]) for n in self._wanted.values() if n in self._pods)
+        found = (waiting_reason(self._pods[n]) for n in self._wanted.values() if n in self._pods)
         return next((text for text in found if text), "")
 
     def slow(self, workers: Iterable[int]) -> str:
@@ -188,8 +188,9 @@ class KubernetesLauncher:
     # -- bringing the two together -----------------------------------------------------------------------------------
 
     async def settle(self, keep: Callable[[Object], bool]) -> None:
-        """Make the requests that are due. keep: which of the pods that ended stay. What was refused is the `hindrance`,
-        and is asked for again with pauses that grow. Raises KubeError where pods cannot be deleted."""
+        """Make the requests that are due. keep: which of the pods that ended stay. What was refused is the
+        `waiting_reason`, and is asked for again with pauses that grow. Raises KubeError where pods cannot be
+        deleted."""
         missing = [
             (worker, name)
             for worker, name in sorted(self._wanted.items())

@@ -98,7 +98,7 @@ def ended(pod: Object) -> Ended | None:
     return None
 
 
-def hindrance(pod: Object) -> str:
+def waiting_reason(pod: Object) -> str:
     """Why its worker does not start, in Kubernetes' words; "" where nothing is known to be wrong."""
     waiting = _container(pod).get("state", {}).get("waiting") or {}
     reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))

@@ -88,8 +88,8 @@ def arranged(
     """The shards of a bucket whose records these are, in (split, sequence) order, those of the named attempts left out,
     or those of all others.
 
-    attempts: (tranche, split, attempt) by number. Where two attempts that are not superseded have the same (split, sequence),
-    the order of tranche and attempt decides, so that it never depends on timing."""
+    attempts: (tranche, split, attempt) by number. Where two attempts that are not superseded have the same (split,
+    sequence), the order of tranche and attempt decides, so that it never depends on timing."""
     table = np.frombuffer(records, dtype=RECORDS)
     positions = np.cumsum(table["length"], dtype=np.int64) - table["length"] + start
     if only or len(named):

@@ -4,7 +4,8 @@ Contract, run by the conformance suite in tests/conformance/test_stores.py:
 - `append` takes all of its shards or none; once it returns they are held until `drop` or `close`;
 - the bytes held in memory never exceed the budget by more than one shard; what does not fit goes to scratch, the
   largest bucket first; a job that fits writes nothing there;
-- a bucket's shards come back in (split, sequence) order whatever the order of arrival, those of superseded attempts left out;
+- a bucket's shards come back in (split, sequence) order whatever the order of arrival, those of superseded attempts
+  left out;
 - every read is verified against the checksum given at append;
 - calls come from several threads at once; each is atomic.
 """
