@@ -26,23 +26,31 @@ class Work(NamedTuple):
     lost: int
 
 
-class Metrics:
-    """phases: jobs by phase. work: what the jobs that run have done so far. requests: (method, status) -> count."""
+class Readings(NamedTuple):
+    """What is worked out at the moment when somebody asks for the metrics."""
 
-    def __init__(
-        self,
-        phases: Callable[[], Count[str]],
-        work: Callable[[], Work],
-        requests: Callable[[], Count[tuple[str, str]]],
-        depth: Callable[[], int],
-        oldest: Callable[[], float],
-        refused: Callable[[], int],
-        silent: Callable[[], float] = lambda: 0.0,
-        dropped: Callable[[], int] = lambda: 0,
-    ) -> None:
+    phases: Callable[[], Count[str]]
+    """Jobs by phase."""
+    work: Callable[[], Work]
+    """What the jobs that run have done so far."""
+    requests: Callable[[], Count[tuple[str, str]]]
+    """Requests to the API server by (method, status)."""
+    depth: Callable[[], int]
+    """Passes that are due."""
+    oldest: Callable[[], float]
+    """Seconds that the first of these has waited."""
+    refused: Callable[[], int]
+    """Calls of workers without their token."""
+    silent: Callable[[], float]
+    """Seconds for which the API server has not answered."""
+    dropped: Callable[[], int]
+    """Events that Kubernetes did not take."""
+
+
+class Metrics:
+    def __init__(self, readings: Readings) -> None:
         self.registry = CollectorRegistry()
-        self._phases, self._work, self._requests, self._refused = phases, work, requests, refused
-        self._dropped = dropped
+        self._readings = readings
         self._done = Work(Count(), Count(), 0)
         self._reconciles = Counter(
             "controller_runtime_reconcile", "Passes over a job.", ["controller", "result"], registry=self.registry
@@ -63,18 +71,18 @@ class Metrics:
             registry=self.registry,
         )
         depth_gauge = Gauge("workqueue_depth", "Passes that are due.", ["name"], registry=self.registry)
-        depth_gauge.labels(CONTROLLER).set_function(depth)
+        depth_gauge.labels(CONTROLLER).set_function(readings.depth)
         oldest_gauge = Gauge(
             "workqueue_longest_waiting_processor_seconds",
             "The pass that waits longest.",
             ["name"],
             registry=self.registry,
         )
-        oldest_gauge.labels(CONTROLLER).set_function(oldest)
+        oldest_gauge.labels(CONTROLLER).set_function(readings.oldest)
         silence = Gauge(
             "shuffle_api_silence_seconds", "For how long the API server has not answered.", registry=self.registry
         )
-        silence.set_function(silent)
+        silence.set_function(readings.silent)
         self.loop_lag = Gauge(
             "shuffle_loop_lag_seconds", "The longest that the event loop was held up lately.", registry=self.registry
         )
@@ -113,10 +121,10 @@ class Metrics:
 
     def _collect(self) -> Iterator[Metric]:
         jobs = GaugeMetricFamily("shuffle_jobs", "ShuffleJobs by phase.", labels=["phase"])
-        for phase, count in sorted(self._phases().items()):
+        for phase, count in sorted(self._readings.phases().items()):
             jobs.add_metric([phase], count)
         yield jobs
-        now = self._work()
+        now = self._readings.work()
         for name, text, label, done, here in (
             ("shuffle_bytes", "Bytes, by what became of them.", "kind", self._done.bytes, now.bytes),
             ("shuffle_rows", "Rows, by step.", "step", self._done.rows, now.rows),
@@ -127,13 +135,13 @@ class Metrics:
             yield family
         yield CounterMetricFamily("shuffle_workers_lost", "Workers lost.", value=self._done.lost + now.lost)
         yield CounterMetricFamily(
-            "shuffle_requests_refused", "Calls of workers without their token.", value=self._refused()
+            "shuffle_requests_refused", "Calls of workers without their token.", value=self._readings.refused()
         )
         yield CounterMetricFamily(
-            "shuffle_events_dropped", "Events that Kubernetes did not take.", value=self._dropped()
+            "shuffle_events_dropped", "Events that Kubernetes did not take.", value=self._readings.dropped()
         )
         requests = CounterMetricFamily("rest_client_requests", "Requests to the API server.", labels=["method", "code"])
-        for (method, code), count in sorted(self._requests().items()):
+        for (method, code), count in sorted(self._readings.requests().items()):
             requests.add_metric([method, code], count)
         yield requests
 

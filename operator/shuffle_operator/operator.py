@@ -29,7 +29,7 @@ from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.watch import Watch
 from shuffle_operator.kube.api import ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import PodSettings
-from shuffle_operator.metrics import Metrics, Work
+from shuffle_operator.metrics import Metrics, Readings, Work
 from shuffle_operator.server.http import CoordinatorServer, passing
 from shuffle_operator.settings import OperatorSettings
 from shuffle_operator.tls.authority import Authority
@@ -72,7 +72,7 @@ class Operator:
         world.most_jobs = settings.max_running_jobs
         self.reconciler = Reconciler(world, self.cache)
         self.watch = Watch(self.cache, kube, settings.namespaces)
-        self.metrics = Metrics(
+        readings = Readings(
             phases=self._phases,
             work=self._work,
             requests=lambda: kube.requests,
@@ -82,6 +82,7 @@ class Operator:
             silent=lambda: self.watch.silent,
             dropped=lambda: self.recorder.dropped,
         )
+        self.metrics = Metrics(readings)
         self.queue.watcher = self.metrics
         self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]), active.machine.barrier_wait)
         self.reconciler.superseded = self._superseded

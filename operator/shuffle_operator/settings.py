@@ -50,63 +50,88 @@ class OperatorSettings:
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSettings:
     """Raises InvalidSpec naming the variable that is missing or wrong."""
+    given = _Environment(environment)
+    address = given.text("SHUFFLE_ADDRESS").rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise InvalidSpec(f"SHUFFLE_ADDRESS: {address!r} is no address; write it as http://service.namespace.svc:8080")
+    return OperatorSettings(
+        worker_image=given.text("SHUFFLE_WORKER_IMAGE"),
+        address=address,
+        namespaces=given.names("SHUFFLE_NAMESPACES"),
+        worker_image_pull_policy=given.text("SHUFFLE_WORKER_IMAGE_PULL_POLICY", ""),
+        host=environment.get("SHUFFLE_HOST", ""),
+        port=given.port("SHUFFLE_PORT", "8080"),
+        tls_address=_tls_address(given),
+        tls_port=given.port("SHUFFLE_TLS_PORT", "8443"),
+        seed_secret=given.text("SHUFFLE_SEED_SECRET", "shuffle-operator-seed"),
+        default_scratch=_scratch(given),
+        allow_unsafe_pods=given.truth("SHUFFLE_ALLOW_UNSAFE_PODS", "false"),
+        network_policies=given.truth("SHUFFLE_NETWORK_POLICIES", "false"),
+        max_running_jobs=given.number("SHUFFLE_MAX_RUNNING_JOBS", "0", "write 0 for no limit"),
+        orphaned=max(60, given.number("SHUFFLE_ORPHANED", "86400", "write the seconds, 86400 for a day")),
+        instance=given.text("SHUFFLE_INSTANCE", ""),
+        pod=given.text("POD_NAME", ""),
+        pod_namespace=given.text("POD_NAMESPACE", ""),
+        restrictions=_restrictions(given),
+        log_level=given.text("SHUFFLE_LOG_LEVEL", "INFO").upper(),
+        worker_log_level=given.text("SHUFFLE_WORKER_LOG_LEVEL", "INFO").upper(),
+    )
 
-    def text(name: str, default: str | None = None) -> str:
-        value = environment.get(name, "").strip()
+
+class _Environment:
+    """Variables by what they hold. Each method raises InvalidSpec where a variable holds something else."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._variables.get(name, "").strip()
         if value:
             return value
         if default is None:
             raise InvalidSpec(f"{name}: is not set; the chart sets it for the operator")
         return default
 
-    def number(name: str, default: str, advice: str) -> int:
-        found = text(name, default)
+    def names(self, name: str, default: str = "") -> list[str]:
+        """Separated by commas."""
+        return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
+
+    def truth(self, name: str, default: str) -> bool:
+        return self.text(name, default).lower() in ("1", "true", "yes")
+
+    def number(self, name: str, default: str, advice: str) -> int:
+        found = self.text(name, default)
         if not found.isdigit() or len(found) > 9:
             raise InvalidSpec(f"{name}: {found!r} is no whole number; {advice}")
         return int(found)
 
-    def port(name: str, default: str) -> int:
-        found = text(name, default)
+    def port(self, name: str, default: str) -> int:
+        found = self.text(name, default)
         if not found.isdigit() or not 0 <= int(found) < 1 << 16:
             raise InvalidSpec(f"{name}: {found!r} is no port")
         return int(found)
 
-    address = text("SHUFFLE_ADDRESS").rstrip("/")
-    if not address.startswith(("http://", "https://")):
-        raise InvalidSpec(f"SHUFFLE_ADDRESS: {address!r} is no address; write it as http://service.namespace.svc:8080")
-    secure = text("SHUFFLE_TLS_ADDRESS", "").rstrip("/")
+
+def _tls_address(given: _Environment) -> str:
+    secure = given.text("SHUFFLE_TLS_ADDRESS", "").rstrip("/")
     if secure and not secure.startswith("https://"):
         raise InvalidSpec(f"SHUFFLE_TLS_ADDRESS: {secure!r}; write it as https://service.namespace.svc:8443")
-    if secure and not environment.get("POD_NAMESPACE"):
+    if secure and not given.text("POD_NAMESPACE", ""):
         raise InvalidSpec("POD_NAMESPACE: is not set; with TLS the operator keeps a Secret in its own namespace")
+    return secure
+
+
+def _scratch(given: _Environment) -> int:
     try:
-        scratch = parse_bytes(text("SHUFFLE_DEFAULT_SCRATCH", "50Gi"), 64 << 20)
+        return parse_bytes(given.text("SHUFFLE_DEFAULT_SCRATCH", "50Gi"), 64 << 20)
     except BadQuantity as error:
         raise InvalidSpec(f"SHUFFLE_DEFAULT_SCRATCH: {error}") from None
-    protocols = {name.strip().lower() for name in text("SHUFFLE_ALLOWED_PROTOCOLS", ANY).split(",") if name.strip()}
+
+
+def _restrictions(given: _Environment) -> Restrictions:
+    protocols = {name.lower() for name in given.names("SHUFFLE_ALLOWED_PROTOCOLS", ANY)}
     for name in protocols:
         if name != ANY and not _PROTOCOL.fullmatch(name):
             raise InvalidSpec(f"SHUFFLE_ALLOWED_PROTOCOLS: {name!r} is no protocol; write s3,gs,https or {ANY}")
-    functions = text("SHUFFLE_ALLOW_FUNCTIONS", "true").lower() in ("1", "true", "yes")
-    return OperatorSettings(
-        worker_image=text("SHUFFLE_WORKER_IMAGE"),
-        address=address,
-        namespaces=[name.strip() for name in text("SHUFFLE_NAMESPACES", "").split(",") if name.strip()],
-        worker_image_pull_policy=text("SHUFFLE_WORKER_IMAGE_PULL_POLICY", ""),
-        host=environment.get("SHUFFLE_HOST", ""),
-        port=port("SHUFFLE_PORT", "8080"),
-        tls_address=secure,
-        tls_port=port("SHUFFLE_TLS_PORT", "8443"),
-        seed_secret=text("SHUFFLE_SEED_SECRET", "shuffle-operator-seed"),
-        default_scratch=scratch,
-        allow_unsafe_pods=text("SHUFFLE_ALLOW_UNSAFE_PODS", "false").lower() in ("1", "true", "yes"),
-        network_policies=text("SHUFFLE_NETWORK_POLICIES", "false").lower() in ("1", "true", "yes"),
-        max_running_jobs=number("SHUFFLE_MAX_RUNNING_JOBS", "0", "write 0 for no limit"),
-        orphaned=max(60, number("SHUFFLE_ORPHANED", "86400", "write the seconds, 86400 for a day")),
-        instance=text("SHUFFLE_INSTANCE", ""),
-        pod=text("POD_NAME", ""),
-        pod_namespace=text("POD_NAMESPACE", ""),
-        restrictions=Restrictions(None if ANY in protocols else frozenset(protocols), functions),
-        log_level=text("SHUFFLE_LOG_LEVEL", "INFO").upper(),
-        worker_log_level=text("SHUFFLE_WORKER_LOG_LEVEL", "INFO").upper(),
-    )
+    functions = given.truth("SHUFFLE_ALLOW_FUNCTIONS", "true")
+    return Restrictions(None if ANY in protocols else frozenset(protocols), functions)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from pydantic_core import ErrorDetails
 
@@ -40,44 +40,24 @@ _POSITIONS = (
 _RESOURCE_NAME = "the name of a Kubernetes object holds lower-case letters, digits, - and . only"
 
 
+class _Found(NamedTuple):
+    """One of pydantic's errors, taken apart."""
+
+    path: Path
+    kind: str
+    value: Any
+    said: str
+    """In pydantic's words, or in those of a validator of ours."""
+    context: Mapping[str, Any]
+    text: str | None
+    """What was written, where YAML took it for no string."""
+
+
 def problem_of(error: ErrorDetails, written: Mapping[Path, str]) -> Problem:
     """The problem that an error tells. written: the text of values that YAML took for no strings, by path."""
     path: Path = tuple(part for part in error["loc"] if part != "[key]")
-    kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    match kind:
-        case "extra_forbidden":
-            message = _unknown(path)
-        case "missing":
-            message = _missing(path)
-        case "string_type":
-            message = _text_wanted(value, written.get(path))
-        case "int_type" | "int_from_float" | "float_type":
-            message = _number_wanted(path, value)
-        case "bool_type":
-            message = f"found {found(value)}, expected true or false"
-        case "literal_error":
-            message = _choice(value, str(context["expected"]), written.get(path))
-        case "list_type":
-            message = f"found {found(value)}, expected a list{_as_list(path, value)}"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            message = _mapping_wanted(path, value)
-        case "greater_than_equal" | "less_than_equal":
-            message = f"found {_number(value)}, expected {_range(path, context)}"
-        case "too_short" | "too_long":
-            message = _length(kind, value, context)
-        case "string_too_short":
-            message = "this is an empty string; give it a value or leave it out"
-        case "string_too_long":
-            message = _too_long_text(path, value, int(context["max_length"]))
-        case "string_pattern_mismatch":
-            message = f"found {found(value)}; {_pattern(path)}"
-        case "quantity":
-            message = f"found {found(value)}; {error['msg']}"
-        case "repeated" | "said":
-            message = error["msg"]
-        case _:
-            message = f"found {found(value)}: {error['msg'][:1].lower()}{error['msg'][1:]}"
-    return Problem(path, message)
+    apart = _Found(path, error["type"], error["input"], error["msg"], error.get("ctx", {}), written.get(path))
+    return Problem(path, _MESSAGES.get(apart.kind, _other)(apart))
 
 
 def _unknown(path: Path) -> str:
@@ -205,3 +185,30 @@ def _pattern(path: Path) -> str:
         if text:
             return text
     return _RESOURCE_NAME
+
+
+def _other(error: _Found) -> str:
+    return f"found {found(error.value)}: {error.said[:1].lower()}{error.said[1:]}"
+
+
+_MESSAGES: dict[str, Callable[[_Found], str]] = {
+    "extra_forbidden": lambda e: _unknown(e.path),
+    "missing": lambda e: _missing(e.path),
+    "string_type": lambda e: _text_wanted(e.value, e.text),
+    **dict.fromkeys(("int_type", "int_from_float", "float_type"), lambda e: _number_wanted(e.path, e.value)),
+    "bool_type": lambda e: f"found {found(e.value)}, expected true or false",
+    "literal_error": lambda e: _choice(e.value, str(e.context["expected"]), e.text),
+    "list_type": lambda e: f"found {found(e.value)}, expected a list{_as_list(e.path, e.value)}",
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), lambda e: _mapping_wanted(e.path, e.value)),
+    **dict.fromkeys(
+        ("greater_than_equal", "less_than_equal"),
+        lambda e: f"found {_number(e.value)}, expected {_range(e.path, e.context)}",
+    ),
+    **dict.fromkeys(("too_short", "too_long"), lambda e: _length(e.kind, e.value, e.context)),
+    "string_too_short": lambda _: "this is an empty string; give it a value or leave it out",
+    "string_too_long": lambda e: _too_long_text(e.path, e.value, int(e.context["max_length"])),
+    "string_pattern_mismatch": lambda e: f"found {found(e.value)}; {_pattern(e.path)}",
+    "quantity": lambda e: f"found {found(e.value)}; {e.said}",
+    **dict.fromkeys(("repeated", "said"), lambda e: e.said),
+}
+"""The message for an error, by pydantic's word for its kind; `quantity`, `repeated` and `said` are kinds of ours."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shuffle_operator.api.data import Input, Output
 from shuffle_operator.api.operation import Rechunk
-from shuffle_operator.api.problems import Problem
+from shuffle_operator.api.problems import Path, Problem
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.api.spec import Spec
 from shuffle_protocol import messages
@@ -27,26 +28,33 @@ _OF_TABLES = {
 def rechunk_problems(spec: Spec) -> Iterator[Problem]:
     """Fields that are given and mean nothing for arrays: nobody shall believe that they had an effect."""
     for index, item in enumerate(spec.inputs):
-        path = ("spec", "inputs", index)
-        if item.paths is not None:
-            yield Problem((*path, "paths"), "rechunk takes one Zarr store; give its path")
-        if item.base_path is not None:
-            yield Problem((*path, "basePath"), "goes with tables, whose folders give columns; leave it out")
-        if item.format not in (None, "Zarr"):
-            yield Problem((*path, "format"), f"rechunk reads Zarr, not {item.format}")
-        if item.columns is not None:
-            yield Problem((*path, "columns"), "arrays are chosen by operation.rechunk.variables")
-        if item.filter is not None:
-            yield Problem((*path, "filter"), "positions are chosen by operation.rechunk.select")
-        if item.reader is not None:
-            yield Problem((*path, "reader"), "rechunk reads Zarr stores only")
-    given = spec.output.model_fields_set
-    if "format" in given and spec.output.format != "Zarr":
-        yield Problem(("spec", "output", "format"), f"rechunk writes Zarr, not {spec.output.format}")
+        yield from _input_problems(item, ("spec", "inputs", index))
+    yield from _output_problems(spec.output, ("spec", "output"))
+
+
+def _input_problems(item: Input, path: Path) -> Iterator[Problem]:
+    if item.paths is not None:
+        yield Problem((*path, "paths"), "rechunk takes one Zarr store; give its path")
+    if item.base_path is not None:
+        yield Problem((*path, "basePath"), "goes with tables, whose folders give columns; leave it out")
+    if item.format not in (None, "Zarr"):
+        yield Problem((*path, "format"), f"rechunk reads Zarr, not {item.format}")
+    if item.columns is not None:
+        yield Problem((*path, "columns"), "arrays are chosen by operation.rechunk.variables")
+    if item.filter is not None:
+        yield Problem((*path, "filter"), "positions are chosen by operation.rechunk.select")
+    if item.reader is not None:
+        yield Problem((*path, "reader"), "rechunk reads Zarr stores only")
+
+
+def _output_problems(output: Output, path: Path) -> Iterator[Problem]:
+    given = output.model_fields_set
+    if "format" in given and output.format != "Zarr":
+        yield Problem((*path, "format"), f"rechunk writes Zarr, not {output.format}")
     for name, instead in _OF_TABLES.items():
-        if name in given and getattr(spec.output, name) is not None:
-            alias = type(spec.output).model_fields[name].alias or name
-            yield Problem(("spec", "output", alias), f"goes with tables, not with rechunk: {instead}")
+        if name in given and getattr(output, name) is not None:
+            alias = type(output).model_fields[name].alias or name
+            yield Problem((*path, alias), f"goes with tables, not with rechunk: {instead}")
 
 
 def rechunk(asked: Rechunk) -> messages.Rechunk:

@@ -32,7 +32,8 @@ UNSEEN = {
 """The status of a job that no operator has written one for, which the API server fills in: where the operator cannot
 reach a job, nobody else can say so."""
 
-_DROPPED = {"title", "additionalProperties", "$defs", "propertyNames"}
+_DROPPED = {"title", "$defs", "propertyNames"}
+_NESTED = {"properties", "items", "additionalProperties"}
 _COLUMNS = (
     ("Phase", "string", ".status.phase", 0, "Where the job stands."),
     ("Progress", "integer", ".status.progress", 0, "Percent."),
@@ -115,24 +116,30 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Schema]) -> Schema:
     for key, value in merged.items():
         if key == "const":
             result["enum"] = [value]
-        elif key == "default":
-            if value is not None:
-                result["default"] = value
-        elif key == "properties":
-            result["properties"] = {name: _structural(child, defs) for name, child in value.items()}
-        elif key == "items":
-            result["items"] = _structural(value, defs)
-        elif key == "additionalProperties" and isinstance(value, dict):
-            result["additionalProperties"] = _structural(value, defs)
-        elif key not in _DROPPED and key not in result:
+        elif key in _NESTED:
+            _add_nested(result, key, value, defs)
+        elif key not in _DROPPED and key not in result and (key, value) != ("default", None):
             result[key] = value
+    _as_kubernetes_has_it(result)
+    return result
+
+
+def _add_nested(result: Schema, key: str, value: Any, defs: Mapping[str, Schema]) -> None:
+    """The schemas that a schema holds. additionalProperties is one, or says only whether there may be others."""
+    if key == "properties":
+        result[key] = {name: _structural(child, defs) for name, child in value.items()}
+    elif isinstance(value, dict):
+        result[key] = _structural(value, defs)
+
+
+def _as_kubernetes_has_it(result: Schema) -> None:
+    """What a structural schema says beyond JSON schema: the width of integers, how lists are merged."""
     if result.get("type") == "integer":
         result["format"] = "int32" if result.get("maximum", INT32_MAX + 1) <= INT32_MAX else "int64"
     if result.get("type") == "array":
         result.setdefault("x-kubernetes-list-type", "atomic")
     if result.get("x-kubernetes-preserve-unknown-fields"):
         result.pop("additionalProperties", None)
-    return result
 
 
 def _without_defaults(schema: Schema) -> Schema:

@@ -81,6 +81,13 @@ def shape_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(spec, Mapping):
         yield Problem((*WHERE, "spec"), "expected the fields of a pod's spec")
         return
+    yield from _spec_problems(spec)
+    for at, container in enumerate(spec.get("containers") or []):
+        if isinstance(container, Mapping) and container.get("name") == "worker":
+            yield from _worker_problems(container, (*WHERE, "spec", "containers", at))
+
+
+def _spec_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     if "restartPolicy" in spec:
         yield Problem((*WHERE, "spec", "restartPolicy"), "a worker is replaced, never restarted; leave it out")
     for kind in ("containers", "initContainers", "volumes"):
@@ -91,18 +98,17 @@ def shape_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
             isinstance(x, Mapping) and isinstance(x.get("name"), str) for x in items
         ):
             yield Problem((*WHERE, "spec", kind), "expected a list of objects, each with a name")
-    for at, container in enumerate(spec.get("containers") or []):
-        if not isinstance(container, Mapping) or container.get("name") != "worker":
-            continue
-        path = (*WHERE, "spec", "containers", at)
-        for key in ("command", "args"):
-            if key in container:
-                yield Problem((*path, key), "what the worker runs is the operator's; leave it out")
-        yield from _resource_problems(container, path)
-        for variable in container.get("env") or []:
-            name = str(variable.get("name", "")) if isinstance(variable, Mapping) else ""
-            if name.startswith("SHUFFLE_"):
-                yield Problem((*path, "env"), f"{name} is the operator's; leave it out")
+
+
+def _worker_problems(container: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+    for key in ("command", "args"):
+        if key in container:
+            yield Problem((*path, key), "what the worker runs is the operator's; leave it out")
+    yield from _resource_problems(container, path)
+    for variable in container.get("env") or []:
+        name = str(variable.get("name", "")) if isinstance(variable, Mapping) else ""
+        if name.startswith("SHUFFLE_"):
+            yield Problem((*path, "env"), f"{name} is the operator's; leave it out")
 
 
 COUNTED = ("memory", "cpu", "ephemeral-storage")
