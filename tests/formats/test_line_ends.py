@@ -133,7 +133,7 @@ def test_files_without_rows_are_spoken_of(tmp_path: Path) -> None:
     put(tmp_path, "a,b\n")
     put(tmp_path, "a,b\n1,2\n", "b.csv")
     source = job(tmp_path).inputs[0]
-    notes = read_inputs(source, storage_for(source.paths[0], source.storage), []).notes
+    notes = read_inputs(source, storage_for(source.paths[0], source.storage)).notes
     assert [note.split(" (")[0] for note in notes] == ["1 of 2 files have no rows behind the header"]
     assert read(tmp_path) == [[1, 2]]
 

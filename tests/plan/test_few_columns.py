@@ -72,7 +72,7 @@ def test_folders_are_counted_by_their_columns_alone(
 
 
 def found_in(folder: Path) -> InputFiles:
-    return read_inputs(job(folder).inputs[0], LocalStorage(), [])
+    return read_inputs(job(folder).inputs[0], LocalStorage())
 
 
 def test_other_columns_are_no_news(folder: Path) -> None:

@@ -154,7 +154,7 @@ def test_what_is_of_one_file_alone(tmp_path: Path, key: bytes, texts: list[bytes
     for at, text in enumerate(texts):
         pq.write_table(table.replace_schema_metadata({key: text}), tmp_path / "in" / f"{at}.parquet")
     source = job(tmp_path).inputs[0]
-    found = read_inputs(source, storage_for(source.paths[0], source.storage), [])
+    found = read_inputs(source, storage_for(source.paths[0], source.storage))
     assert len({id(file.schema) for file in found.files}) == 1
     assert sum(len(text) for text in (found.files[0].schema.metadata or {}).values()) < 1000
     plan = plan_of(job(tmp_path))

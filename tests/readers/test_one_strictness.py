@@ -372,4 +372,4 @@ def _notes(folder: Path) -> list[str]:
     from shuffle_worker.storage import storage_for
 
     source = job(folder).inputs[0]
-    return read_inputs(source, storage_for(source.paths[0], source.storage), []).notes
+    return read_inputs(source, storage_for(source.paths[0], source.storage)).notes

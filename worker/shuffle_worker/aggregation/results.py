@@ -139,6 +139,14 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
             f"{where}: {function} takes columns of {fits.said}, but {name!r} is {declared}; for such a column there "
             f"are {possible}"
         )
+    _check_options(aggregation, schema, where)
+    counted = function in ("count", "countDistinct", "approxCountDistinct")
+    return pa.field(aggregation.name, fits.gives(declared), nullable=not counted)
+
+
+def _check_options(aggregation: Aggregation, schema: pa.Schema, where: str) -> None:
+    """What some functions need beside their column. Raises InvalidSpec."""
+    function, name = aggregation.function, aggregation.column
     if function in ("largest", "smallest") and aggregation.values < 1:
         raise InvalidSpec(f"{where}.values: missing: how many of the {function} values of {name!r}")
     if function == "corr":
@@ -149,5 +157,3 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
             raise InvalidSpec(f"{where}.with: corr takes columns of numbers, but {aggregation.other!r} is {other}")
     if function in NEED_QUANTILE and aggregation.quantile is None:
         raise InvalidSpec(f"{where}.quantile: missing: which quantile of {name!r}, from 0 to 1")
-    counted = function in ("count", "countDistinct", "approxCountDistinct")
-    return pa.field(aggregation.name, fits.gives(declared), nullable=not counted)

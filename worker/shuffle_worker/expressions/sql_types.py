@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import singledispatchmethod
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -95,49 +96,45 @@ class Typer:
             plain = node.copy()
             plain.set("negate", None)
             return Not(self.typed(plain))
-        comparison = _COMPARISONS.get(type(node))
-        if comparison is not None:
-            return self._compare(comparison, self.typed(node.this), self.typed(node.expression), node)
-        match node:
-            case exp.Paren():
-                return self.typed(node.this)
-            case exp.And():
-                return And(self._condition(node.this), self._condition(node.expression))
-            case exp.Or():
-                return Or(self._condition(node.this), self._condition(node.expression))
-            case exp.Not():
-                return Not(self._condition(node.this))
-            case exp.Column():
-                return self._column(node)
-            case exp.Literal():
-                return Text(node.name) if node.is_string else Number(self._decimal(node))
-            case exp.Boolean():
-                return Constant(scalar(bool(node.this), pa.bool_()))
-            case exp.Null():
-                return Constant(scalar(None, pa.null()))
-            case exp.Neg():
-                return self._negated(node)
-            case exp.Is():
-                return self._is(node)
-            case exp.Between():
-                operand = self.typed(node.this)
-                low = self._compare(">=", operand, self.typed(node.args["low"]), node)
-                return And(low, self._compare("<=", operand, self.typed(node.args["high"]), node))
-            case exp.In():
-                return self._in(node)
-            case exp.Like() | exp.ILike():
-                return self._like(node)
-            case exp.Add() | exp.Sub() | exp.Mul() | exp.Div() | exp.Mod():
-                return self._arithmetic(node)
-            case exp.Upper() | exp.Lower() | exp.Length() | exp.Abs():
-                return self._function(node)
-            case exp.Cast():
-                return self._cast(node)
+        return self._of(node)
+
+    @singledispatchmethod
+    def _of(self, node: exp.Expression) -> Expression:
+        """By the kind of node."""
         raise self._wrong(f"{called(node)} is not supported; there are {SUPPORTED}", node)
 
     def _wrong(self, what: str, node: exp.Expression) -> InvalidSpec:
         return sql.wrong(self._text, what, sql.position(node))
 
+    @_of.register
+    def _paren(self, node: exp.Paren) -> Expression:
+        return self.typed(node.this)
+
+    @_of.register
+    def _and(self, node: exp.And) -> Expression:
+        return And(self._condition(node.this), self._condition(node.expression))
+
+    @_of.register
+    def _or(self, node: exp.Or) -> Expression:
+        return Or(self._condition(node.this), self._condition(node.expression))
+
+    @_of.register
+    def _not(self, node: exp.Not) -> Expression:
+        return Not(self._condition(node.this))
+
+    @_of.register
+    def _literal(self, node: exp.Literal) -> Expression:
+        return Text(node.name) if node.is_string else Number(self._decimal(node))
+
+    @_of.register
+    def _boolean(self, node: exp.Boolean) -> Expression:
+        return Constant(scalar(bool(node.this), pa.bool_()))
+
+    @_of.register
+    def _null(self, _: exp.Null) -> Expression:
+        return Constant(scalar(None, pa.null()))
+
+    @_of.register
     def _column(self, node: exp.Column) -> Expression:
         table = node.args.get("table")
         if table is not None:
@@ -180,6 +177,7 @@ class Typer:
             )
         return found
 
+    @_of.register
     def _negated(self, node: exp.Neg) -> Expression:
         inner = self.typed(node.this)
         if isinstance(inner, Number):
@@ -188,6 +186,7 @@ class Typer:
             raise self._wrong(f"- needs a number, {node.this.sql()} is {inner.type}", node)
         return Call(inner.type, pc.negate_checked, inner)
 
+    @_of.register
     def _is(self, node: exp.Is) -> Expression:
         right = node.expression
         if isinstance(right, exp.Null):
@@ -197,6 +196,13 @@ class Typer:
             return And(equal, Not(IsNull(equal)))
         raise self._wrong("IS is followed by NULL, TRUE or FALSE", node)
 
+    @_of.register
+    def _between(self, node: exp.Between) -> Expression:
+        operand = self.typed(node.this)
+        low = self._compare(">=", operand, self.typed(node.args["low"]), node)
+        return And(low, self._compare("<=", operand, self.typed(node.args["high"]), node))
+
+    @_of.register
     def _in(self, node: exp.In) -> Expression:
         if not node.expressions:
             raise self._wrong("IN needs a list of values in parentheses, as in x IN (1, 2)", node)
@@ -223,7 +229,8 @@ class Typer:
             return unknown
         return Or(found, unknown) if with_null and not options else found
 
-    def _like(self, node: exp.Expression) -> Expression:
+    @_of.register
+    def _like(self, node: exp.Like | exp.ILike) -> Expression:
         operand, pattern = self.typed(node.this), self.typed(node.expression)
         if not is_text(operand.type):
             raise self._wrong(f"LIKE needs text, {node.this.sql()} is {operand.type}", node)
@@ -232,7 +239,8 @@ class Typer:
         folded, text = isinstance(node, exp.ILike), pattern.text
         return Call(pa.bool_(), lambda values: pc.match_like(values, text, ignore_case=folded), operand)
 
-    def _arithmetic(self, node: exp.Expression) -> Expression:
+    @_of.register
+    def _arithmetic(self, node: exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod) -> Expression:
         left, right = self.typed(node.this), self.typed(node.expression)
         for side, part in ((left, node.this), (right, node.expression)):
             if not is_number(side.type):
@@ -250,7 +258,8 @@ class Typer:
         }
         return Call(kind, functions[type(node)], widened(left, kind), widened(right, kind))
 
-    def _function(self, node: exp.Expression) -> Expression:
+    @_of.register
+    def _function(self, node: exp.Upper | exp.Lower | exp.Length | exp.Abs) -> Expression:
         operand = self.typed(node.this)
         if isinstance(node, exp.Abs):
             if not is_number(operand.type):
@@ -263,6 +272,7 @@ class Typer:
         function = pc.utf8_upper if isinstance(node, exp.Upper) else pc.utf8_lower
         return Call(operand.type, function, operand)
 
+    @_of.register
     def _cast(self, node: exp.Cast) -> Expression:
         operand = self.typed(node.this)
         try:
@@ -285,6 +295,10 @@ class Typer:
         return Call(kind, lambda values: values.cast(kind), operand)
 
     # -- comparing ---------------------------------------------------------------------------------------------------
+
+    @_of.register
+    def _comparison(self, node: exp.EQ | exp.NEQ | exp.LT | exp.LTE | exp.GT | exp.GTE) -> Expression:
+        return self._compare(_COMPARISONS[type(node)], self.typed(node.this), self.typed(node.expression), node)
 
     def _compare(self, operator: str, left: Expression, right: Expression, node: exp.Expression) -> Expression:
         if pa.types.is_null(left.type) or pa.types.is_null(right.type):

@@ -110,35 +110,52 @@ class InputFiles(NamedTuple):
     literal: set[str]
 
 
+class Uses(NamedTuple):
+    """What the columns of an input are used for, by name."""
+
+    filtered: Sequence[str] = ()
+    """By the filter."""
+    keys: Sequence[str] = ()
+    """The boundaries of a sort or of ranges are of these."""
+    bounded: Sequence[str] = ()
+    """See `Planning.bounded`."""
+    sent: Sequence[str] | None = None
+    """None: all are."""
+
+    @property
+    def read(self) -> set[str] | None:
+        """Every column that is used; None: all of the input."""
+        return None if self.sent is None else {*self.sent, *self.filtered, *self.keys, *self.bounded}
+
+
+NO_OTHER_USE = Uses()
+"""All columns are sent."""
+
+
 def read_inputs(
     source: Input,
     storage: Storage,
-    filtered: Sequence[str],
-    keys: Sequence[str] = (),
+    uses: Uses = NO_OTHER_USE,
     *,
     index: int = 0,
-    wanted: Sequence[str] | None = None,
     strict: bool = True,
     calls: Calls | None = None,
-    bounded: Sequence[str] = (),
 ) -> InputFiles:
     """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
 
-    filtered, keys: the columns that the filter names, and those that the boundaries are of. index: the input's.
-    wanted: the columns that are sent; None for all. strict, calls: see `Opening`. bounded:
-    see `Planning.bounded`."""
+    index: the input's. strict, calls: see `Opening`."""
     listing = list_files(source, storage, index)
     listed = listing.files
     opening = opening_of(source, index, [one.info.path for one in listed], strict=strict, calls=calls)
     empty = next((one for one in listed if one.info.size == 0), None)
     if empty is not None and not opening.empty_files:
         raise DataError(f"{empty.info.path}: the file is empty (zero bytes); remove it, or leave it out of `path`")
-    selected = None if wanted is None else frozenset(wanted)
+    selected = None if uses.sent is None else frozenset(uses.sent)
 
     known: list[pa.Schema] = []
 
     def footer(one: Listed, types: pa.Schema | None = None) -> Found:
-        found = _footer(one, storage, opening, selected, filtered, keys, types, bounded)
+        found = _footer(one, storage, opening, uses, types)
         found = found._replace(schema=metadata.lean(found.schema))
         same = next((schema for schema in known if schema.equals(found.schema, check_metadata=True)), None)
         if same is not None:
@@ -252,46 +269,39 @@ def _place(path: str) -> str:
     return urls.canonical(path).rstrip("/")
 
 
-def _footer(
-    one: Listed,
-    storage: Storage,
-    opening: Opening,
-    selected: frozenset[str] | None,
-    filtered: Sequence[str],
-    keys: Sequence[str],
-    types: pa.Schema | None,
-    bounded: Sequence[str],
-) -> Found:
-    wanted = None if selected is None else {*selected, *filtered, *keys, *bounded}
+def _footer(one: Listed, storage: Storage, opening: Opening, uses: Uses, types: pa.Schema | None) -> Found:
     try:
         with (
             trail.at(f"reading the schema of {one.info.path}"),
-            opening.open(storage, one.info, types=types, hive=one.hive, wanted=wanted) as source,
+            opening.open(storage, one.info, types=types, hive=one.hive, wanted=uses.read) as source,
         ):
-            names = source.schema.names if selected is None else [n for n in source.schema.names if n in selected]
-            read = list(dict.fromkeys([*names, *filtered]))
-            sampled = list(dict.fromkeys([*keys, *filtered]))
-            groups = []
-            for at in range(source.groups):
-                ranges = {
-                    name: source.column_range(at, name) for name in dict.fromkeys([*filtered, *keys[:1], *bounded])
-                }
-                groups.append(
-                    RowGroup(
-                        rows=source.rows(at),
-                        bytes=source.stored_bytes(at, read),
-                        output_bytes=source.stored_bytes(at, names),
-                        key_bytes=source.stored_bytes(at, sampled),
-                        ranges={name: found for name, found in ranges.items() if found is not None},
-                        span=source.span(at),
-                        whole=source.whole_groups,
-                    )
-                )
+            names = source.schema.names
+            if uses.sent is not None:
+                sent = frozenset(uses.sent)
+                names = [name for name in names if name in sent]
+            groups = [_row_group(source, at, names, uses) for at in range(source.groups)]
             return Found(one.info, one.hive, source.schema, groups, source.counted, opening)
     except InputNotFound as error:
         raise InputNotFound(
             f"{one.info.path}: was listed, and is gone now: something removes files from the input"
         ) from error
+
+
+def _row_group(source: Source, at: int, names: Sequence[str], uses: Uses) -> RowGroup:
+    """names: the columns that are sent."""
+    read = list(dict.fromkeys([*names, *uses.filtered]))
+    sampled = list(dict.fromkeys([*uses.keys, *uses.filtered]))
+    ranged = dict.fromkeys([*uses.filtered, *uses.keys[:1], *uses.bounded])
+    ranges = {name: source.column_range(at, name) for name in ranged}
+    return RowGroup(
+        rows=source.rows(at),
+        bytes=source.stored_bytes(at, read),
+        output_bytes=source.stored_bytes(at, names),
+        key_bytes=source.stored_bytes(at, sampled),
+        ranges={name: found for name, found in ranges.items() if found is not None},
+        span=source.span(at),
+        whole=source.whole_groups,
+    )
 
 
 def _rules(opening: Opening) -> dict[str, Any]:

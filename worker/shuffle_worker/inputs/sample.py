@@ -29,6 +29,7 @@ from shuffle_protocol.messages import SortKey
 from shuffle_worker.columns.arrays import plain
 from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array, nulls, scalar, true_rows
 from shuffle_worker.expressions.statistics import comparable
+from shuffle_worker.inputs.planned import Planned
 from shuffle_worker.inputs.probe import GroupOf
 from shuffle_worker.inputs.reading import FETCHED, Found, RowGroup
 from shuffle_worker.partitioning.order import sort_indices
@@ -65,29 +66,16 @@ class Sample(NamedTuple):
     positions: I64
 
 
-def boundaries(
-    files: Sequence[Found],
-    groups: Sequence[GroupOf],
-    keys: Sequence[SortKey],
-    target: pa.Schema,
-    where: Filter | None,
-    layout: Layout,
-    storage: Storage,
-    *,
-    selectivity: float,
-    separate: bool,
-    working: int,
-) -> bytes:
+def boundaries(one: Planned, keys: Sequence[SortKey], layout: Layout, *, separate: bool, working: int) -> bytes:
     """The boundaries between the layout's cells: cells - 1 rows of the key columns and `position`, an IPC stream.
 
-    separate: equal keys may be separated (a sort). target: the transport schema of all columns that are read. working:
-    bytes of memory for one lease; they bound how much is read at once, not what is sampled."""
-    names = [key.column for key in keys]
-    schema = pa.schema([target.field(name) for name in names])
+    separate: equal keys may be separated (a sort). working: bytes of memory for one lease; they bound how much is read
+    at once, not what is sampled."""
+    schema = pa.schema([one.target.field(key.column) for key in keys])
     if layout.cells == 1:
         return _encoded(schema.empty_table(), np.zeros(0, np.int64), separate)
     wanted = min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
-    found = take_sample(files, groups, schema, target, where, storage, wanted, selectivity, working)
+    found = take_sample(one, schema, wanted, working)
     if not found.rows.num_rows:  # no rows: any boundaries will do
         nothing = pa.table([nulls(layout.cells - 1, field.type) for field in schema], schema=_nullable(schema))
         return _encoded(nothing, np.zeros(layout.cells - 1, np.int64), separate)
@@ -100,31 +88,22 @@ def boundaries(
     return _encoded(_taken(found.rows, chosen), found.positions[chosen], separate)
 
 
-def take_sample(
-    files: Sequence[Found],
-    groups: Sequence[GroupOf],
-    keys: pa.Schema,
-    target: pa.Schema,
-    where: Filter | None,
-    storage: Storage,
-    wanted: int,
-    selectivity: float,
-    working: int,
-) -> Sample:
+def take_sample(one: Planned, keys: pa.Schema, wanted: int, working: int) -> Sample:
     """About `wanted` rows that pass the filter, between these and four times as many where the guess was wrong."""
-    chosen = _affordable(files, groups)
-    rows = sum(files[one.file].groups[one.group].rows for one in chosen)
-    stride = max(int(rows * selectivity / wanted), 1)
+    files, where = one.files, one.where
+    chosen = _affordable(files, one.groups)
+    rows = sum(files[each.file].groups[each.group].rows for each in chosen)
+    stride = max(int(rows * one.look.selectivity / wanted), 1)
     names = list(dict.fromkeys([*keys.names, *(where.columns if where is not None else [])]))
-    read = pa.schema([target.field(name) for name in names])
+    read = pa.schema([one.target.field(name) for name in names])
 
     def of_file(some: list[GroupOf]) -> Thinning:
         mine = Thinning(wanted // 4, MOST_BYTES // AHEAD)
-        for part in _of_file(files[some[0].file], some, keys, read, where, storage, stride):
+        for part in _of_file(files[some[0].file], some, keys, read, where, one.storage, stride):
             mine.add(part)
         return mine
 
-    by_file = [list(some) for _, some in itertools.groupby(chosen, key=lambda one: one.file)]
+    by_file = [list(some) for _, some in itertools.groupby(chosen, key=lambda each: each.file)]
     kept = Thinning(wanted, MOST_BYTES)
     with ThreadPoolExecutor(threads_within(working), thread_name_prefix="sample") as pool:
         for at in range(0, len(by_file), AHEAD):  # a few files at a time: what is read ahead is bounded

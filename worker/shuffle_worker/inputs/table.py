@@ -21,7 +21,7 @@ from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
 from shuffle_worker.inputs.planned import FoundTable, Needs, Planned
 from shuffle_worker.inputs.probe import GroupOf, probe, read_through
-from shuffle_worker.inputs.reading import Found, check_apart, check_carried, read_inputs, select
+from shuffle_worker.inputs.reading import Found, Uses, check_apart, check_carried, read_inputs, select
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import Piece, Split
 from shuffle_worker.readers.formats import FUNCTION
@@ -35,20 +35,14 @@ def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Calls 
     """calls: of the input's reader function. Raises the JobErrors of bad input."""
     source = job.inputs[index]
     filtered = columns_of(source.filter, index) if source.filter else []
-    ranges = [key.column for key in operation.range_keys()]
     needed = operation.needed(index)
-    wanted = source.columns if needed is None else needed
-    found = read_inputs(
-        source,
-        storage,
-        filtered,
-        ranges,
-        index=index,
-        wanted=wanted,
-        strict=wanted is None,
-        calls=calls,
+    uses = Uses(
+        filtered=filtered,
+        keys=[key.column for key in operation.range_keys()],
         bounded=operation.bounded(index),
+        sent=source.columns if needed is None else needed,
     )
+    found = read_inputs(source, storage, uses, index=index, strict=uses.sent is None, calls=calls)
     check_apart(source, found, job.output.path)
     kept = select(found.schema, source.columns, index)
     if kept.names != found.schema.names:

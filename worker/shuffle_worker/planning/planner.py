@@ -38,7 +38,7 @@ from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.seconds import expected_seconds
 from shuffle_worker.planning.foldering import check_values
-from shuffle_worker.planning.tree import tree_of
+from shuffle_worker.planning.tree import Decided, tree_of
 from shuffle_worker.steps.planning import Planning
 from shuffle_worker.storage.storage import Storage
 
@@ -128,6 +128,7 @@ def _planned(
         0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, min(job.workers, layout.groups), budgets)
     )
     dictionary = [field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)]
+    decided = Decided(schema, size, layout, method, spilled, row_group_rows, dictionary)
     plan = Plan(
         job=job,
         inputs=[one.table for one in inputs],
@@ -147,7 +148,7 @@ def _planned(
             scratch_needed=spilled,
             method=method.name,
             method_reason=method.reason,
-            tree=tree_of(job, operation, inputs, schema, size, layout, method, spilled, row_group_rows, dictionary),
+            tree=tree_of(job, operation, inputs, decided),
             seconds=round(seconds.total, 1),
             seconds_after=round(seconds.after, 1),
             write_share=round(seconds.write_share, 3),
@@ -191,18 +192,7 @@ def _boundaries(operation: Planning, one: Planned, layout: Layout, working: int)
     keys = operation.range_keys()
     if not keys:
         return None
-    return sampled_boundaries(
-        one.files,
-        one.groups,
-        keys,
-        one.target,
-        one.where,
-        layout,
-        one.storage,
-        selectivity=one.look.selectivity,
-        separate=operation.in_ranges,
-        working=working,
-    )
+    return sampled_boundaries(one, keys, layout, separate=operation.in_ranges, working=working)
 
 
 def _memory_needed(budgets: Budgets, inputs: Sequence[Planned], size: Size, row_group_rows: int) -> int:

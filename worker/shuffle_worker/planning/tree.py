@@ -9,6 +9,7 @@ show it, before a run and, with the figures of what was done, after it. Bounded:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -23,19 +24,25 @@ COLUMNS_SHOWN = 12
 PATHS_SHOWN = 3
 
 
-def tree_of(
-    job: Job,
-    operation: Planning,
-    inputs: Sequence[Planned],
-    schema: pa.Schema,
-    size: Size,
-    layout: Layout,
-    method: Method,
-    spilled: int,
-    row_group_rows: int,
-    dictionary: Sequence[str],
-) -> PlanNode:
-    output = job.output
+class Decided(NamedTuple):
+    """What was decided for the whole job."""
+
+    schema: pa.Schema
+    """Of the output."""
+    size: Size
+    """Of the output."""
+    layout: Layout
+    method: Method
+    spilled: int
+    """Bytes on the scratch of all workers."""
+    row_group_rows: int
+    dictionary: Sequence[str]
+    """Columns that are written with a dictionary."""
+
+
+def tree_of(job: Job, operation: Planning, inputs: Sequence[Planned], decided: Decided) -> PlanNode:
+    output, schema, size, layout = job.output, decided.schema, decided.size, decided.layout
+    method, dictionary = decided.method, decided.dictionary
     sources = [_source(one, len(inputs) > 1) for one in inputs]
     shuffle = PlanNode(
         "Shuffle",
@@ -44,7 +51,7 @@ def tree_of(
         Figures(
             rows=round(sum(one.size.rows for one in inputs)),
             bytes=round(sum(one.size.rows * one.size.row_bytes for one in inputs)),
-            spilled=0 if method.name == OBJECTS else spilled,
+            spilled=0 if method.name == OBJECTS else decided.spilled,
         ),
         sources,
     )
@@ -56,7 +63,7 @@ def tree_of(
         f"columns: {some(schema.names, COLUMNS_SHOWN)}",
         f"in folders by {', '.join(output.partition_by)}" if output.partition_by else "",
         f"sorted within each file by {', '.join(within)}" if within else "",
-        f"row groups of up to {row_group_rows:,} rows" if output.format == "Parquet" else "",
+        f"row groups of up to {decided.row_group_rows:,} rows" if output.format == "Parquet" else "",
         f"dictionaries for {some(dictionary, COLUMNS_SHOWN)}" if dictionary and output.format == "Parquet" else "",
     ]
     return PlanNode(

@@ -219,19 +219,9 @@ class Quoted:
         at, size = 0, len(data)
         while at < size:
             if data[at : at + 1] == quote:
-                at += 1
-                while True:
-                    close = data.find(quote, at)
-                    skip = data.find(escape, at, close if close >= 0 else size) if escape else -1
-                    if skip >= 0:
-                        at = skip + 2
-                    elif close < 0:
-                        return ends, False
-                    elif data[close + 1 : close + 2] == quote:
-                        at = close + 2
-                    else:
-                        at = close + 1
-                        break
+                at = self._behind_quotes(data, at + 1)
+                if at < 0:
+                    return ends, False
             found = self._stops.search(data, at)
             while found is not None and escape and found.group() == escape:
                 found = self._stops.search(data, found.end() + 1)
@@ -243,6 +233,21 @@ class Quoted:
             if data[stop : stop + 1] in (NEWLINE, RETURN):
                 ends.append(at)
         return ends, True
+
+    def _behind_quotes(self, data: bytes, at: int) -> int:
+        """Where the quoted value ends whose first byte is at `at`, behind its closing quote; -1 where it has none."""
+        quote, escape = self._quote, self._escape
+        while True:
+            close = data.find(quote, at)
+            skip = data.find(escape, at, close if close >= 0 else len(data)) if escape else -1
+            if skip >= 0:
+                at = skip + 2
+            elif close < 0:
+                return -1
+            elif data[close + 1 : close + 2] == quote:
+                at = close + 2
+            else:
+                return close + 1
 
 
 FAR = 1 << 20

@@ -245,19 +245,7 @@ class TextSource:
             with self._storage.open(self.path) as file:
                 check_beginning(self.path, self._codec, file.read(8), self._dialect.name)
         try:
-            head = self._bytes.read(look)
-            if self._codec is None:
-                check_beginning(self.path, None, head, self._dialect.name)
-            wide = wide_encoding(head)
-            if wide is not None:
-                raise DataError(f"{self.path}: {advice(wide)}")
-            whole = len(head) < look
-            while not whole and not self._records.last_end(head):
-                more = self._bytes.read(len(head))
-                whole = len(more) < len(head)
-                head += more
-                if len(head) > MOST_RECORD:
-                    raise self._endless(0)
+            head, whole = self._beginning(look)
             mark = len(BOM) if head.startswith(BOM) else 0
             head = head[mark:]
             try:
@@ -267,19 +255,40 @@ class TextSource:
             block = head[header:]
             if not whole or not self._records.closed(block):
                 block = block[: self._records.last_end(block)]
-            if self._types is None:
-                try:
-                    schema = self._dialect.schema(names, block)
-                except Fault as fault:
-                    raise self._said(mark + header, block, fault) from fault
-            else:
-                schema = self._dialect.typed(names, self._types)
+            begin = mark + header
+            schema = self._schema(names, block, begin)
             count = max(len(self._records.ends(block)) if len(block) < 1 << 16 else line_breaks(block), 1)
-            stored = self._bytes.stored() if self._codec is not None else mark + header + len(block)
+            stored = self._bytes.stored() if self._codec is not None else begin + len(block)
             share = len(block) / max(len(head), 1) if self._codec is not None else 1.0
-            return Head(mark + header, schema, max(stored * share / count, 1.0))
+            return Head(begin, schema, max(stored * share / count, 1.0))
         except OSError as error:
             raise failure(self.path, "reading", error) from error
+
+    def _beginning(self, look: int) -> tuple[bytes, bool]:
+        """The first `look` bytes, more where these hold no whole record; whether that is all there is."""
+        head = self._bytes.read(look)
+        if self._codec is None:
+            check_beginning(self.path, None, head, self._dialect.name)
+        wide = wide_encoding(head)
+        if wide is not None:
+            raise DataError(f"{self.path}: {advice(wide)}")
+        whole = len(head) < look
+        while not whole and not self._records.last_end(head):
+            more = self._bytes.read(len(head))
+            whole = len(more) < len(head)
+            head += more
+            if len(head) > MOST_RECORD:
+                raise self._endless(0)
+        return head, whole
+
+    def _schema(self, names: Sequence[str], block: bytes, begin: int) -> pa.Schema:
+        """block: the first records, which begin at `begin`."""
+        if self._types is not None:
+            return self._dialect.typed(names, self._types)
+        try:
+            return self._dialect.schema(names, block)
+        except Fault as fault:
+            raise self._said(begin, block, fault) from fault
 
     # -- what is wrong -----------------------------------------------------------------------------------------------
 

@@ -74,18 +74,10 @@ def text_field(left: Field, right: Field) -> Field:
 
 
 def _text_type(left: Field, right: Field) -> pa.DataType:
+    found = _wider(left, right) or _wider(right, left)
+    if found is not None:
+        return found
     types = pa.types
-    for one, other in ((left, right), (right, left)):
-        if types.is_integer(one.type) and types.is_floating(other.type):
-            if LONG in (one.metadata or {}):
-                raise Conflict("whole numbers of more digits than a double holds, and fractions")
-            return other.type
-        if types.is_integer(one.type) and types.is_decimal(other.type):
-            return decimal_for(_whole_digits(one.type), 0, other.type)
-        if types.is_floating(one.type) and types.is_decimal(other.type):
-            raise Conflict("numbers of more digits than a double holds, and doubles")
-        if types.is_date(one.type) and types.is_timestamp(other.type) and other.type.tz is None:
-            return other.type
     kinds = left.type, right.type
     if pa.uint64() in kinds and pa.int64() in kinds:
         return decimal_for(_whole_digits(pa.uint64()), 0)
@@ -99,6 +91,22 @@ def _text_type(left: Field, right: Field) -> pa.DataType:
             fields[field.name] = field if known is None else text_field(known, field)
         return pa.struct(list(fields.values()))
     return common_type(*kinds)
+
+
+def _wider(one: Field, other: Field) -> pa.DataType | None:
+    """The type for both where the other one's kind of values holds this one's: fractions hold whole numbers."""
+    types = pa.types
+    if types.is_integer(one.type) and types.is_floating(other.type):
+        if LONG in (one.metadata or {}):
+            raise Conflict("whole numbers of more digits than a double holds, and fractions")
+        return other.type
+    if types.is_integer(one.type) and types.is_decimal(other.type):
+        return decimal_for(_whole_digits(one.type), 0, other.type)
+    if types.is_floating(one.type) and types.is_decimal(other.type):
+        raise Conflict("numbers of more digits than a double holds, and doubles")
+    if types.is_date(one.type) and types.is_timestamp(other.type) and other.type.tz is None:
+        return other.type
+    return None
 
 
 def _whole_digits(kind: pa.DataType) -> int:

@@ -127,6 +127,20 @@ def shown(path: str) -> str:
 
 
 def _of_code(path: str, doing: str, code: str, error: Exception, endpoint: str) -> Exception:
+    known = _not_there(path, code, error, endpoint) or _not_allowed(f"{doing} {path}", code, error, endpoint)
+    if known is not None:
+        return known
+    if code in _FULL:
+        return OutOfDisk(f"{doing} {path}: {endpoint} has no room left ({code}): {_text(error)}")
+    if code in _CHANGED:
+        return DataError(f"{path}: the file changed while the job ran; run it again when nothing writes to its input")
+    if code in _BUSY:
+        return Transient(StorageUnavailable(f"{doing} {path}: {endpoint} is busy or failing ({code}): {_text(error)}"))
+    return StorageUnavailable(f"{doing} {path}: {endpoint} answered {code}: {_text(error)}")
+
+
+def _not_there(path: str, code: str, error: Exception, endpoint: str) -> JobError | None:
+    """Where the path leads nowhere, as it is written."""
     bucket = path.partition("://")[2].partition("/")[0]
     if code == "NoSuchBucket":
         return InputNotFound(f"{path}: there is no bucket {bucket!r} at {endpoint}")
@@ -134,23 +148,21 @@ def _of_code(path: str, doing: str, code: str, error: Exception, endpoint: str) 
         return InvalidSpec(f"{path}: {bucket!r} is no name for a bucket")
     if code in _MISSING:
         return Missing(f"{path}: no such file")
-    if code in _CREDENTIALS:
-        return AccessDenied(f"{doing} {path}: {endpoint} does not accept the credentials ({code}): {_text(error)}")
-    if code in _REFUSED:
-        return AccessDenied(
-            f"{doing} {path}: {endpoint} refused ({code}): the credentials have no right to do this, or are wrong"
-        )
-    if code == "RequestTimeTooSkewed":
-        return AccessDenied(f"{doing} {path}: {endpoint} refused: this machine's clock is wrong")
-    if code in _FULL:
-        return OutOfDisk(f"{doing} {path}: {endpoint} has no room left ({code}): {_text(error)}")
     if code in _ELSEWHERE:
         return InvalidSpec(f"{path}: the bucket is in another region; set storage.options.region ({_text(error)})")
-    if code in _CHANGED:
-        return DataError(f"{path}: the file changed while the job ran; run it again when nothing writes to its input")
-    if code in _BUSY:
-        return Transient(StorageUnavailable(f"{doing} {path}: {endpoint} is busy or failing ({code}): {_text(error)}"))
-    return StorageUnavailable(f"{doing} {path}: {endpoint} answered {code}: {_text(error)}")
+    return None
+
+
+def _not_allowed(doing: str, code: str, error: Exception, endpoint: str) -> JobError | None:
+    if code in _CREDENTIALS:
+        return AccessDenied(f"{doing}: {endpoint} does not accept the credentials ({code}): {_text(error)}")
+    if code in _REFUSED:
+        return AccessDenied(
+            f"{doing}: {endpoint} refused ({code}): the credentials have no right to do this, or are wrong"
+        )
+    if code == "RequestTimeTooSkewed":
+        return AccessDenied(f"{doing}: {endpoint} refused: this machine's clock is wrong")
+    return None
 
 
 def _text(error: BaseException) -> str:

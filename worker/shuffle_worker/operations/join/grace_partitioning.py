@@ -11,6 +11,7 @@ parted again once more.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -118,24 +119,24 @@ def _parted(
         for index, stream in enumerate(streams):
             for batch in stream():
                 _deal(batch, places_of(index, batch), edges, [of[index] for of in parts])
-        for of in parts:
-            for part in of:
-                part.close()
+        for part in itertools.chain.from_iterable(parts):
+            part.close()
         for at, of in enumerate(parts):
-            if sum(part.load for part in of) <= budget:
-                rows = [_loaded(part, schema) for part, schema in zip(of, schemas, strict=True)]
-                if any(batch.num_rows for batch in rows):
-                    yield Range(rows, [part.read for part in of], [part.size for part in of])
-            elif max(part.high for part in of) == min(part.low for part in of):
-                yield Range(None, [part.read for part in of], [part.size for part in of])
-            else:
+            fits = sum(part.load for part in of) <= budget
+            if not fits and max(part.high for part in of) != min(part.low for part in of):
                 yield from _parted([part.read for part in of], schemas, places_of, budget, folder, f"{name}-{at}")
+            elif any(part.rows for part in of):
+                yield _range(of, schemas, fits)
             for part in of:
                 part.remove()
     finally:
-        for of in parts:
-            for part in of:
-                part.remove()
+        for part in itertools.chain.from_iterable(parts):
+            part.remove()
+
+
+def _range(parts: Sequence[_Part], schemas: Sequence[pa.Schema], fits: bool) -> Range:
+    rows = [_loaded(part, schema) for part, schema in zip(parts, schemas, strict=True)] if fits else None
+    return Range(rows, [part.read for part in parts], [part.size for part in parts])
 
 
 def _edges(streams: Sequence[Stream], places_of: PlacesOf) -> U64:
