@@ -122,6 +122,12 @@ HARMFUL: dict[str, tuple[str, str, str]] = {
         "ended by signal 40",
     ),
     "closes everything": ("os.closerange(3, 100); return t", "crashed", "left with exit code"),
+    "writes to every socket": (
+        "[os.write(n, bytes([255]) * 64) for n in range(3, 64) if os.path.exists(f'/proc/self/fd/{n}')\n"
+        "        and os.readlink(f'/proc/self/fd/{n}').startswith('socket:')]; time.sleep(600)",
+        "crashed",
+        "a frame of the unknown kind 255: something in its process wrote to the worker's socket",
+    ),
     "hangs": ("time.sleep(600)", "time", "it ran longer than 1 s; it was at\n  wild.py, line"),
     "hangs in a generator": ("yield t\n    time.sleep(600)", "time", "it ran longer than 1 s"),
     "stops itself": ("os.kill(os.getpid(), signal.SIGSTOP)", "time", "it ran longer than 1 s"),

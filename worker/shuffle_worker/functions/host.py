@@ -26,7 +26,19 @@ from shuffle_worker.functions.process import Process
 from shuffle_worker.functions.shapes import Shape
 from shuffle_worker.functions.sources import Place
 from shuffle_worker.functions.tracebacks import dumped
-from shuffle_worker.functions.wire import HEAD, Frame, Kind, pieces, rows_in, rows_pieces, schema_in, schema_pieces
+from shuffle_worker.functions.wire import (
+    HEAD,
+    MOST_BODY,
+    Frame,
+    Garbled,
+    Kind,
+    pieces,
+    rows_in,
+    rows_pieces,
+    schema_in,
+    schema_pieces,
+    sizes_in,
+)
 
 LOOK = 0.05
 START_SECONDS = 120.0
@@ -229,10 +241,14 @@ class Host:
                     raise self._ended() from None
 
     def _receive(self) -> Frame:
-        kind, head_size, body_size = HEAD.unpack(self._fill(memoryview(bytearray(HEAD.size))))
-        head = bytes(self._fill(memoryview(bytearray(head_size))))
-        body = memoryview(pa.allocate_buffer(body_size)).cast("B")
-        return Frame(Kind(kind), head, self._fill(body))
+        begins = self._fill(memoryview(bytearray(HEAD.size)))
+        try:
+            sizes = sizes_in(begins, self.setup.memory or MOST_BODY)  # its body was in the memory of the process
+        except Garbled as error:
+            raise self._end("crashed", f"{error}: something in its process wrote to the worker's socket") from None
+        head = bytes(self._fill(memoryview(bytearray(sizes.head))))
+        body = memoryview(pa.allocate_buffer(sizes.body)).cast("B")
+        return Frame(sizes.kind, head, self._fill(body))
 
     def _fill(self, view: memoryview) -> memoryview:
         at = 0

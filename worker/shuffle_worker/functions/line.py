@@ -10,7 +10,7 @@ import socket
 
 import pyarrow as pa
 
-from shuffle_worker.functions.wire import HEAD, Frame, Kind
+from shuffle_worker.functions.wire import HEAD, Frame, sizes_in
 
 
 class Gone(Exception):
@@ -18,7 +18,7 @@ class Gone(Exception):
 
 
 class Line:
-    """Blocking. Raises Gone."""
+    """Blocking. Raises Gone, and Garbled where what comes is no frame."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
@@ -38,17 +38,17 @@ class Line:
             os._exit(1)
 
     def receive(self) -> Frame:
-        kind, head_size, body_size = HEAD.unpack(self._exactly(HEAD.size))
-        head = self._exactly(head_size)
-        body = pa.allocate_buffer(body_size)
+        sizes = sizes_in(self._exactly(HEAD.size))
+        head = self._exactly(sizes.head)
+        body = pa.allocate_buffer(sizes.body)
         view = memoryview(body).cast("B")
         at = 0
-        while at < body_size:
+        while at < sizes.body:
             got = self._socket.recv_into(view[at:])
             if not got:
                 raise Gone
             at += got
-        return Frame(Kind(kind), head, view)
+        return Frame(sizes.kind, head, view)
 
     def _exactly(self, size: int) -> bytes:
         data = b""

@@ -36,9 +36,19 @@ class Kind(IntEnum):
     ROWS = 33
 
 
+_KINDS = frozenset(Kind)
+
 HEAD = struct.Struct("<BxxxIQ")
+
 MOST_HEAD = 64 << 20
+"""Bytes of a frame's JSON. It names a function, its places and columns, or says what went wrong in a few lines."""
+
 MOST_BODY = 1 << 40
+"""Bytes of a frame's body: more than any machine has."""
+
+
+class Garbled(Exception):
+    """Bytes that are no frame. A function can write to any descriptor of its process, the socket among them."""
 
 
 class Frame(NamedTuple):
@@ -51,12 +61,35 @@ class Frame(NamedTuple):
         return msgspec.json.decode(self.head, type=dict[str, Any]) if self.head else {}
 
 
+class Sizes(NamedTuple):
+    """What a frame begins with: its kind, the bytes of its head and of its body."""
+
+    kind: Kind
+    head: int
+    body: int
+
+
+def sizes_in(data: bytes | memoryview, most_body: int = MOST_BODY) -> Sizes:
+    """What the first `HEAD.size` bytes of a frame say, before anything is allocated for it. most_body: bytes that its
+    body may have. Raises Garbled."""
+    kind, head, body = HEAD.unpack(data)
+    if kind not in _KINDS:
+        raise Garbled(f"a frame of the unknown kind {kind}")
+    if head > MOST_HEAD:
+        raise Garbled(f"a frame with a head of {head} bytes; {MOST_HEAD} is the most")
+    if body > min(most_body, MOST_BODY):
+        raise Garbled(f"a frame with a body of {body} bytes; {min(most_body, MOST_BODY)} is the most")
+    return Sizes(Kind(kind), head, body)
+
+
 def pieces(
     kind: Kind, head: dict[str, Any] | None = None, body: bytes | pa.Buffer | memoryview = b""
 ) -> list[memoryview]:
-    """A frame as what is to be written one after the other."""
+    """A frame as what is to be written one after the other. Raises Garbled where the other side would refuse it."""
     text = msgspec.json.encode(head) if head else b""
     data = memoryview(body).cast("B")
+    if len(text) > MOST_HEAD:
+        raise Garbled(f"a {kind.name} frame with a head of {len(text)} bytes; {MOST_HEAD} is the most")
     return [memoryview(HEAD.pack(kind, len(text), data.nbytes) + text), data]
 
 
