@@ -19,7 +19,8 @@ import msgspec
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.server.http import CoordinatorServer
-from shuffle_protocol.messages import Input, Job, Output, Phase, Repartition
+from shuffle_protocol.jobs import Input, Job, Output, Repartition
+from shuffle_protocol.messages import Phase
 
 JOB, TOKEN = "uid", "token"
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from shuffle_local.run import LocalOptions, LocalRun
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_protocol.messages import Input, Job, Output, Phase, Repartition
+from shuffle_protocol.jobs import Input, Job, Output, Repartition
+from shuffle_protocol.messages import Phase
 
 VICTIM = 1
 POINTS = ("25", "50", "75", "95", "write")

@@ -23,7 +23,7 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
 from shuffle_operator.server.http import CoordinatorServer
 from shuffle_protocol.errors import OutOfDisk
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_worker.runtime.owner import hold, this_process
 from shuffle_worker.runtime.settings import WorkerConfig
 

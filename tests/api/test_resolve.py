@@ -9,22 +9,22 @@ import pytest
 from shuffle_operator.api.problems import InvalidJob, path_text
 from shuffle_operator.api.resolve import NOT_YET, declared_memory, declared_workers, resolve, unsupported
 from shuffle_operator.api.validation import check_job
-from shuffle_protocol import messages
+from shuffle_protocol import jobs
 
 GIB = 1 << 30
 
 
-def told(job: dict[str, Any], local: bool = True) -> messages.Job:
+def told(job: dict[str, Any], local: bool = True) -> jobs.Job:
     return resolve(check_job(job), uid="u1", workers=3, memory=GIB, local=local)
 
 
 def test_defaults_are_filled_in(job: Any) -> None:
-    assert told(job()) == messages.Job(
+    assert told(job()) == jobs.Job(
         uid="u1",
         name="events",
-        operation=messages.Repartition(by=["user_id"]),
-        inputs=[messages.Input(paths=["s3://bucket/events/"])],
-        output=messages.Output(path="s3://bucket/by-user/", target_bytes=256 << 20, compression="Zstd"),
+        operation=jobs.Repartition(by=["user_id"]),
+        inputs=[jobs.Input(paths=["s3://bucket/events/"])],
+        output=jobs.Output(path="s3://bucket/by-user/", target_bytes=256 << 20, compression="Zstd"),
         workers=3,
         memory=GIB,
     )
@@ -47,27 +47,25 @@ def test_everything_that_was_said_is_told(job: Any) -> None:
             },
         )
     )  # fmt: skip
-    storage = messages.Storage(endpoint="http://127.0.0.1:9000", options={"anon": True, "retries": 3})
-    assert result.operation == messages.Repartition(range=["ts"])
-    assert result.inputs == [
-        messages.Input(["/a", "/b/*.parquet"], "events", "Parquet", ["id", "ts"], "id > 3", storage)
-    ]
+    storage = jobs.Storage(endpoint="http://127.0.0.1:9000", options={"anon": True, "retries": 3})
+    assert result.operation == jobs.Repartition(range=["ts"])
+    assert result.inputs == [jobs.Input(["/a", "/b/*.parquet"], "events", "Parquet", ["id", "ts"], "id > 3", storage)]
     assert result.output.partitions == 64
-    assert result.output.sort_within == [messages.SortKey("ts"), messages.SortKey("id")]
+    assert result.output.sort_within == [jobs.SortKey("ts"), jobs.SortKey("id")]
     assert (result.output.compression, result.output.overwrite, result.output.storage) == ("Snappy", True, storage)
 
 
 def test_a_sort_keeps_the_order_of_its_keys(job: Any) -> None:
     keys = [{"column": "ts", "order": "Descending", "nulls": "First"}, {"column": "id"}]
     result = told(job(operation={"sort": {"by": keys}}, output={"path": "/out", "targetPartitionSize": "1G"}))
-    assert result.operation == messages.Sort(by=[messages.SortKey("ts", True, True), messages.SortKey("id")])
+    assert result.operation == jobs.Sort(by=[jobs.SortKey("ts", True, True), jobs.SortKey("id")])
     assert result.output.target_bytes == 10**9
 
 
 def test_the_message_survives_the_wire(job: Any) -> None:
     import msgspec
 
-    assert msgspec.json.decode(msgspec.json.encode(told(job())), type=messages.Job) == told(job())
+    assert msgspec.json.decode(msgspec.json.encode(told(job())), type=jobs.Job) == told(job())
 
 
 TWO = [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}]
@@ -75,10 +73,10 @@ TWO = [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}]
 
 def test_a_join_names_its_inputs_by_number(job: Any) -> None:
     on = {"left": "b", "right": "a", "on": ["k"]}
-    assert told(job(operation={"join": on}, inputs=TWO)).operation == messages.Join("Inner", 1, 0, ["k"], ["k"])
+    assert told(job(operation={"join": on}, inputs=TWO)).operation == jobs.Join("Inner", 1, 0, ["k"], ["k"])
     keys = {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["y"], "suffixes": ["_l", "_r"], "nullsEqual": True}
     found = told(job(operation={"join": {"type": "Full", **keys}}, inputs=TWO)).operation
-    assert found == messages.Join("Full", 0, 1, ["x"], ["y"], ["_l", "_r"], nulls_equal=True)
+    assert found == jobs.Join("Full", 0, 1, ["x"], ["y"], ["_l", "_r"], nulls_equal=True)
 
 
 GAPS: list[tuple[dict[str, Any], str, str]] = [
@@ -109,7 +107,7 @@ ARRAYS = {"path": "/a.zarr"}
 def test_a_rechunk_is_told_with_its_defaults(job: Any) -> None:
     rechunk = {"chunks": {"time": -1, "x": "Auto"}, "zarrFormat": "V3", "targetChunkSize": "1Mi"}
     result = told(job(operation={"rechunk": rechunk}, inputs=[ARRAYS], output={"path": "/out", "format": "Zarr"}))
-    assert result.operation == messages.Rechunk({"time": -1, "x": "Auto"}, target_bytes=1 << 20, zarr_format=3)
+    assert result.operation == jobs.Rechunk({"time": -1, "x": "Auto"}, target_bytes=1 << 20, zarr_format=3)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +139,8 @@ def test_what_is_said_of_formats_is_told(job: Any) -> None:
     schema = [{"name": "id", "type": "int64"}, {"name": "name", "type": "string"}]
     source = {"path": "/a/*.csv.gz", "csv": csv, "schema": schema}
     result = told(job(inputs=[source], output={"path": "/o", "format": "JSON", "partitionBy": ["name"]}))
-    assert result.inputs[0].csv == messages.Csv(delimiter=";", quote="'", header=False, null_values=["", "NA"])
-    assert result.inputs[0].schema == [messages.ResultColumn("id", "int64"), messages.ResultColumn("name", "string")]
+    assert result.inputs[0].csv == jobs.Csv(delimiter=";", quote="'", header=False, null_values=["", "NA"])
+    assert result.inputs[0].schema == [jobs.ResultColumn("id", "int64"), jobs.ResultColumn("name", "string")]
     assert (result.output.compression, result.output.partition_by) == ("None", ["name"])
     assert told(job(inputs=[{"path": "/a", "reader": "m:f"}])).inputs[0].reader == "m:f"
 
@@ -173,7 +171,7 @@ def test_a_secret_is_for_clusters(job: Any) -> None:
     spec = {"inputs": [{"path": "s3://x/a", "storage": {"secretRef": {"name": "s"}}}]}
     with pytest.raises(InvalidJob, match="reads no Kubernetes Secret"):
         told(job(**spec))
-    assert told(job(**spec), local=False).inputs[0].storage == messages.Storage()
+    assert told(job(**spec), local=False).inputs[0].storage == jobs.Storage()
     assert unsupported(check_job(job(**spec)), local=False) == []
 
 
@@ -206,23 +204,23 @@ MIB = 1 << 20
 
 def test_a_function_over_groups(job: Any) -> None:
     found = told(job(operation=APPLY))
-    assert found.operation == messages.Apply(["k"], "m:f")
+    assert found.operation == jobs.Apply(["k"], "m:f")
     group = {**APPLY["groupBy"], "per": "Partition", "timeoutSeconds": 5, "nulls": "Drop"}
     schema = [{"name": "total", "type": "double"}]
     found = told(job(operation={"groupBy": {**group, "schema": schema}}))
-    columns = [messages.ResultColumn("total", "double")]
-    assert found.operation == messages.Apply(["k"], "m:f", columns, "Partition", 5.0, "Drop")
+    columns = [jobs.ResultColumn("total", "double")]
+    assert found.operation == jobs.Apply(["k"], "m:f", columns, "Partition", 5.0, "Drop")
 
 
 def test_where_functions_are_found_and_what_memory_they_get(job: Any) -> None:
     sources = [{"configMapRef": {"name": "code"}}, {"path": "s3://bucket/code.zip", "sha256": "A" * 64}]
     body = check_job(job(operation=APPLY, functions={"sources": sources}))
     near = resolve(body, uid="u", workers=1, memory=1000 * MIB).functions
-    assert near == messages.Functions([messages.CodeSource("s3://bucket/code.zip", sha256="A" * 64)], 400 * MIB)
+    assert near == jobs.Functions([jobs.CodeSource("s3://bucket/code.zip", sha256="A" * 64)], 400 * MIB)
     far = resolve(body, uid="u", workers=1, memory=400 * MIB, local=False).functions
-    assert far.sources[0] == messages.CodeSource("/var/run/shuffle-functions/0", name="the ConfigMap code")
+    assert far.sources[0] == jobs.CodeSource("/var/run/shuffle-functions/0", name="the ConfigMap code")
     assert far.memory == 144 * MIB  # the worker needs the rest
-    assert told(job()).functions == messages.Functions()
+    assert told(job()).functions == jobs.Functions()
 
 
 def test_functions_that_leave_a_worker_too_little_are_refused(job: Any) -> None:

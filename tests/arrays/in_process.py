@@ -10,8 +10,8 @@ import numpy as np
 import xxhash
 import zarr
 
+from shuffle_protocol.jobs import Input, Job, Output, Rechunk
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Input, Job, Output, Rechunk
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.work import ArrayTasks

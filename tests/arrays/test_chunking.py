@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.arrays.in_process import MIB, make, rechunk, rechunk_job
 
 from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec, JobError, OutOfMemory, OutputExists
-from shuffle_protocol.messages import Rechunk
+from shuffle_protocol.jobs import Rechunk
 from shuffle_worker.arrays.chunking import chunk_lengths, selection, shard_lengths
 
 DIMS = ["time", "y", "x"]

@@ -22,7 +22,7 @@ from tests.arrays.test_rechunk_properties import folder, fresh
 from zarr.dtype import VariableLengthBytes
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Rechunk
+from shuffle_protocol.jobs import Rechunk
 
 __all__ = ["folder"]
 

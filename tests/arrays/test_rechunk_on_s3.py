@@ -17,8 +17,8 @@ from tests.arrays.in_process import HeldShards, read_all
 from tests.storage.s3_server import BUCKET, failing, open_s3, s3_error
 
 from shuffle_protocol.errors import AccessDenied, InputNotFound
+from shuffle_protocol.jobs import Input, Job, Output, Rechunk, Storage
 from shuffle_protocol.memory import MIB, Budgets
-from shuffle_protocol.messages import Input, Job, Output, Rechunk, Storage
 from shuffle_worker.arrays.work import ArrayTasks
 
 

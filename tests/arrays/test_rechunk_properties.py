@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.arrays.in_process import make, rechunk, rechunk_job, same, stored_chunks
 from zarr.dtype import VariableLengthBytes
 
-from shuffle_protocol.messages import Rechunk
+from shuffle_protocol.jobs import Rechunk
 
 RECORD = np.dtype([("a", "<i2"), ("b", "<f8"), ("c", "S3")])
 TYPES = [

@@ -14,8 +14,8 @@ import zarr
 from tests.arrays.in_process import MIB, HeldShards, make, read_all, rechunk, rechunk_job
 
 from shuffle_protocol.errors import Internal, OutputExists
+from shuffle_protocol.jobs import Job, Rechunk
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job, Rechunk
 from shuffle_worker.arrays.persist import decode, encode
 from shuffle_worker.arrays.work import ArrayTasks
 

@@ -16,7 +16,7 @@ from tests.arrays.in_process import rechunk, rechunk_job
 from tests.arrays.read_back import members
 
 from shuffle_protocol.errors import DataError, InputNotFound
-from shuffle_protocol.messages import Rechunk
+from shuffle_protocol.jobs import Rechunk
 from shuffle_worker.arrays.hierarchy import read_hierarchy
 from shuffle_worker.storage import LocalStorage
 

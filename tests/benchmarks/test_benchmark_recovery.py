@@ -10,7 +10,7 @@ from benchmarks.strike import Ran, Striker
 
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import Snapshot, snapshot
-from shuffle_protocol.messages import Input, Job, Output, Repartition
+from shuffle_protocol.jobs import Input, Job, Output, Repartition
 
 
 def snap(**figures: float) -> Snapshot:

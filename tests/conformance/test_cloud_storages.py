@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.test_storages import Place, StorageContract
 from tests.storage.cloud_servers import BUCKET, NOBODY, azure_server, google_server, new_container
 
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import storage_for
 
 

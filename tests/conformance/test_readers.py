@@ -24,7 +24,7 @@ import pytest
 from tests.plan.jobs import job, numbers, plan_of, read_all
 
 from shuffle_protocol.errors import DataError, InputNotFound
-from shuffle_protocol.messages import ResultColumn
+from shuffle_protocol.jobs import ResultColumn
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.storable import storable
 from shuffle_worker.plan.record import Plan

@@ -19,7 +19,7 @@ import xxhash
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import InputNotFound
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import Info, Range, Storage, storage_for
 
 

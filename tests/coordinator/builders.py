@@ -7,23 +7,20 @@ from dataclasses import dataclass, field
 from shuffle_operator.coordinator.events import Action, Note, StartWorker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_protocol.jobs import Input, Job, Output, Repartition
 from shuffle_protocol.messages import (
     VERSION,
     Counters,
     Done,
     Failure,
     Held,
-    Input,
-    Job,
     Kind,
     Lease,
     LeaseId,
     Orders,
-    Output,
     PlanSummary,
     Register,
     Registered,
-    Repartition,
     Sync,
     View,
 )

@@ -17,8 +17,8 @@ from tests.operations.memory_shards import MemorySource
 from shuffle_operator.api.resolve import resolve
 from shuffle_operator.api.validation import load_job
 from shuffle_protocol.errors import JobError
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job
 from shuffle_worker.tables.work import Tasks
 from shuffle_worker.transfer.work import Committed
 

@@ -70,7 +70,7 @@ def plain(value: str | None) -> str | None:
 
 
 def ours(folder: Path, schema: list[tuple[str, str]]) -> list[Any]:
-    from shuffle_protocol.messages import ResultColumn
+    from shuffle_protocol.jobs import ResultColumn
 
     declared = [ResultColumn(*one) for one in schema]
     found, _ = read_all(plan_of(job(folder, paths=[f"{folder}/out/*.csv"], schema=declared, out=f"{folder}/again")))

@@ -13,7 +13,7 @@ from tests.formats.one_process import carry_out, job_of, refused
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import OutputExists
-from shuffle_protocol.messages import Storage
+from shuffle_protocol.jobs import Storage
 from shuffle_worker.readers import text
 from shuffle_worker.storage import storage_for
 

@@ -13,7 +13,7 @@ from tests.formats.one_process import refused
 from tests.plan.jobs import job, plan_of, read_all
 
 from shuffle_protocol.errors import DataError
-from shuffle_protocol.messages import Csv
+from shuffle_protocol.jobs import Csv
 from shuffle_worker.inputs.reading import read_inputs
 from shuffle_worker.readers import text
 from shuffle_worker.storage import storage_for

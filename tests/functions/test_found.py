@@ -13,7 +13,7 @@ import pytest
 from tests.functions.users import calling, module
 
 from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec
-from shuffle_protocol.messages import CodeSource
+from shuffle_protocol.jobs import CodeSource
 from shuffle_worker.functions import sources
 from shuffle_worker.functions.host import Trouble
 from shuffle_worker.functions.load import find_in, load_function

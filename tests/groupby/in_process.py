@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tests.operations.memory_shards import MemoryFiles, MemorySource
 
+from shuffle_protocol.jobs import Aggregation, AnyOperation, Input, Job, Output, SortKey
 from shuffle_protocol.memory import MIB, Budgets
-from shuffle_protocol.messages import Aggregation, AnyOperation, Input, Job, Output, SortKey
 from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from in_process import carried_out, job_of, planned, table_of, write_table
 from random_tables import KEYS, VALUES, random_table
 
-from shuffle_protocol.messages import Distinct
+from shuffle_protocol.jobs import Distinct
 
 FLAT = sorted(name for name in VALUES if name != "list")
 

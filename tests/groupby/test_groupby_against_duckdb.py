@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from in_process import aggregation, asked, carried_out, job_of, planned, table_of, write_table
 from random_tables import KEYS, VALUES, random_table
 
-from shuffle_protocol.messages import Aggregation, GroupBy
+from shuffle_protocol.jobs import Aggregation, GroupBy
 from shuffle_worker.aggregation.results import FUNCTIONS
 from shuffle_worker.columns.schema import transport_type
 

@@ -12,7 +12,7 @@ import pytest
 from in_process import Cut, aggregation, asked, carried_out, job_of, planned, table_of, write_table
 
 from shuffle_protocol.errors import DataError, OutOfMemory
-from shuffle_protocol.messages import Aggregation, Distinct, GroupBy
+from shuffle_protocol.jobs import Aggregation, Distinct, GroupBy
 from shuffle_worker.partitioning.hash import cells_of
 
 SIZE = Aggregation("size", None, "n")

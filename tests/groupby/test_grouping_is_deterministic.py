@@ -12,8 +12,8 @@ import pytest
 from in_process import Cut, aggregation, carried_out, job_of, planned, table_of, write_table
 from random_tables import random_table
 
+from shuffle_protocol.jobs import Distinct, GroupBy, SortKey
 from shuffle_protocol.memory import MIB
-from shuffle_protocol.messages import Distinct, GroupBy, SortKey
 from shuffle_worker.partitioning.hash import cells_of, hash_rows
 from shuffle_worker.steps import partial_aggregation as combine
 

@@ -11,7 +11,7 @@ import pytest
 from in_process import aggregation, job_of, planned, write_table
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Aggregation, AnyOperation, Distinct, GroupBy, SortKey
+from shuffle_protocol.jobs import Aggregation, AnyOperation, Distinct, GroupBy, SortKey
 
 TABLE = pa.table(
     {

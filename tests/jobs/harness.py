@@ -30,7 +30,8 @@ from shuffle_local.run import LocalOptions, LocalRun
 from shuffle_operator.coordinator.events import Note
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_protocol.messages import Job, Phase
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Phase
 
 MARK = "SHUFFLE_TEST"
 PROGRAM = [sys.executable, "-c", "from shuffle_local.cli.main import main; main()"]

@@ -11,7 +11,8 @@ from tests.jobs.harness import Bench, Meddle, Watched, run_watched, sums, watche
 
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_protocol.messages import Job, Kind, Phase
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Kind, Phase
 
 HASH = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 24, "sortWithin": ["score"]}

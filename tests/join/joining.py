@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.operations.memory_shards import MemoryFiles, MemorySource
 
+from shuffle_protocol.jobs import Input, Job, Join, Output, SortKey
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Input, Job, Join, Output, SortKey
 from shuffle_worker.operations.join import strategy as ways
 from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.plan.layout import Layout

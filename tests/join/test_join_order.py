@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from tests.join.joining import Joined, carried_out, in_duckdb, job_of, join, joined, planned, rows_of, written
 
-from shuffle_protocol.messages import Join
+from shuffle_protocol.jobs import Join
 from shuffle_worker.partitioning.places import places_of
 
 HOW = ("Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti")

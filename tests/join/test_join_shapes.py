@@ -11,7 +11,7 @@ import pytest
 from tests.join.joining import carried_out, in_duckdb, job_of, join, joined, planned, rows_of, written
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Join
+from shuffle_protocol.jobs import Join
 
 HOW = {"Inner": "INNER", "Left": "LEFT", "Right": "RIGHT", "Full": "FULL", "LeftSemi": "SEMI", "LeftAnti": "ANTI"}
 

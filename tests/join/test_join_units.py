@@ -13,7 +13,7 @@ import pytest
 from tests.formats.one_process import carry_out, job_of, refused
 
 from shuffle_protocol.errors import DataError, InvalidSpec, JobError
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 
 FAR, NEAR = dt.datetime.fromisoformat("9999-12-31T00:00:00"), dt.datetime.fromisoformat("2024-05-01T12:00:00")
 LATER = dt.datetime.fromisoformat("2030-01-01T00:00:00")

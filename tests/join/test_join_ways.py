@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 from tests.join.joining import carried_out, in_duckdb, job_of, join, joined, planned, rows_of, written
 
-from shuffle_protocol.messages import Join
+from shuffle_protocol.jobs import Join
 from shuffle_worker.operations.join import strategy as ways
 from shuffle_worker.partitioning import join_keys
 from shuffle_worker.plan.record import Plan

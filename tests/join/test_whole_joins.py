@@ -12,7 +12,8 @@ import pytest
 from tests.jobs.harness import MIB, Bench, Watched, manifest, run_watched, sums, tables
 from tests.join.joining import in_duckdb, rows_of, written
 
-from shuffle_protocol.messages import Job, Phase
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Phase
 
 ROWS = 60_000
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from shuffle_protocol.messages import Job, Output, PlanSummary, Repartition, Sort, SortKey
+from shuffle_protocol.jobs import Job, Output, Repartition, Sort, SortKey
+from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.plan.layout import Layout

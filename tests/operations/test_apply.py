@@ -14,7 +14,7 @@ from random_rows import SCHEMA, cut, input_rows, travelling
 from tests.functions.users import module
 
 from shuffle_protocol.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
-from shuffle_protocol.messages import Apply, CodeSource, Functions, ResultColumn, SortKey
+from shuffle_protocol.jobs import Apply, CodeSource, Functions, ResultColumn, SortKey
 from shuffle_worker.functions.failures import Killed
 from shuffle_worker.operations.apply.rows import ApplyOperation
 from shuffle_worker.operations.registry import operation_for

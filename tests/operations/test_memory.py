@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pytest
 from memory_shards import MemoryFiles, MemorySink, MemorySource, map_rows, plan_of
 
-from shuffle_protocol.messages import Repartition, Sort, SortKey
+from shuffle_protocol.jobs import Repartition, Sort, SortKey
 from shuffle_protocol.shards import StoredShard
 from shuffle_worker.columns.arrays import buffer_of
 from shuffle_worker.operations.registry import operation_for

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_all
 from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
 
-from shuffle_protocol.messages import Repartition, SortKey
+from shuffle_protocol.jobs import Repartition, SortKey
 from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.hash import cells_of

@@ -14,7 +14,7 @@ from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_al
 from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
 
 from shuffle_protocol.errors import OutOfDisk, OutOfMemory
-from shuffle_protocol.messages import Sort, SortKey
+from shuffle_protocol.jobs import Sort, SortKey
 from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.order import sort_indices

@@ -19,7 +19,7 @@ from shuffle_operator.client import Client, JobFailed
 from shuffle_operator.client.sync import Client as SyncClient
 from shuffle_operator.kube.api import CRDS, JOBS, PODS, ApiKube, KubeError, Resource
 from shuffle_protocol.findings import VARIABLE, Finding
-from shuffle_protocol.messages import Input, Job, Output, Repartition
+from shuffle_protocol.jobs import Input, Job, Output, Repartition
 from shuffle_worker.worker.check import check
 from tests.operator.api_server import ApiServer, serving
 from tests.operator.conftest import sort_job

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from key_columns import COLUMNS
 
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import take
 from shuffle_worker.columns.schema import to_transport
 from shuffle_worker.partitioning.groups import begins, without_nulls

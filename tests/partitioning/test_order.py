@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from key_columns import TYPES, build, columns, meanings, plain_columns
 
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.partitioning.extremes import Extremes
 from shuffle_worker.partitioning.order import can_order, sort_indices
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from key_columns import TYPES, plain_columns
 from test_order import directions
 
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.partitioning.ranges import Ranges
 

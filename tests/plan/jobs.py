@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shuffle_protocol.jobs import Input, Job, Output, Repartition, Sort, Storage
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Input, Job, Output, Repartition, Sort, Storage
 from shuffle_worker.columns.schema import restore
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import make_plan

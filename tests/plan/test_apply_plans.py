@@ -12,7 +12,7 @@ from jobs import job, plan_of, write
 from tests.functions.users import module
 
 from shuffle_protocol.errors import InvalidSpec, JobError, UserFunctionFailed
-from shuffle_protocol.messages import Apply, CodeSource, Functions, Job, Output, ResultColumn, SortKey
+from shuffle_protocol.jobs import Apply, CodeSource, Functions, Job, Output, ResultColumn, SortKey
 from shuffle_worker.inputs.keyed import Keyed
 from shuffle_worker.inputs.planned import Size
 from shuffle_worker.operations.apply.plan import ApplyPlanning

@@ -11,7 +11,7 @@ import pytest
 from tests.plan.jobs import job, numbers, plan_of, write
 
 from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec, JobError, OutOfMemory, OutputExists
-from shuffle_protocol.messages import Repartition, Sort, SortKey
+from shuffle_protocol.jobs import Repartition, Sort, SortKey
 
 NAMED = pa.table({"user_id": [1, 2], "amount": [1.5, 2.5], "tags": [["a"], ["b"]]})
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.jobs import job, plan_of, read_all, write
 
+from shuffle_protocol.jobs import Repartition, Sort, SortKey
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.inputs import sample
 from shuffle_worker.operations.registry import planning_for
 from shuffle_worker.partitioning.order import sort_indices

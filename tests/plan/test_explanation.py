@@ -14,8 +14,8 @@ from tests.plan.jobs import MEMORY, job, numbers, plan_of, write
 
 from shuffle_local.cli.plan_tree import Actual, actual_in, show
 from shuffle_operator.api.status import Status
+from shuffle_protocol.jobs import Repartition, Sort, SortKey
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Repartition, Sort, SortKey
 from shuffle_protocol.units import readable
 from shuffle_worker.inputs.planned import Size
 from shuffle_worker.operations.repartition.plan import RepartitionPlanning

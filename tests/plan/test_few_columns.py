@@ -13,7 +13,7 @@ import pytest
 from tests.plan.jobs import job, plan_of
 
 from shuffle_protocol.errors import DataError
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_worker.expressions.filter import compile_filter
 from shuffle_worker.inputs.planned import Planned
 from shuffle_worker.inputs.probe import GroupOf, first_kept, sample_rows

@@ -16,7 +16,7 @@ from tests.plan.jobs import job, plan_of, read_all, write
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import DataError, InvalidSpec
-from shuffle_protocol.messages import ResultColumn, Storage
+from shuffle_protocol.jobs import ResultColumn, Storage
 from shuffle_worker.columns import hive
 from shuffle_worker.storage import storage_for
 

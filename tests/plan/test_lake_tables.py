@@ -144,7 +144,7 @@ def test_it_costs_some_requests_and_no_listing(address: str, monkeypatch: pytest
 
     monkeypatch.setattr(S3Storage, "call", counted)
     root = place.folder.rsplit("/", 1)[-1]
-    from shuffle_protocol.messages import Input
+    from shuffle_protocol.jobs import Input
     from shuffle_worker.inputs.listing import list_files
 
     paths = [f"{place.folder}/deep/er/t/k={n}" for n in range(20)]

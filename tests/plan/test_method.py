@@ -8,7 +8,7 @@ import pytest
 
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.workers import Workers
-from shuffle_protocol.messages import Input, Job, Output, Repartition
+from shuffle_protocol.jobs import Input, Job, Output, Repartition
 from shuffle_worker.plan.method import choose
 
 GIB = 1 << 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shuffle_protocol.errors import DataError
-from shuffle_protocol.messages import Input
+from shuffle_protocol.jobs import Input
 from shuffle_protocol.names import check_once, first_twice
 from shuffle_worker.inputs.listing import list_files
 from shuffle_worker.storage import LocalStorage, urls

@@ -9,7 +9,7 @@ import pytest
 from tests.plan.jobs import job, numbers, plan_of, write
 
 from shuffle_protocol.errors import InputNotFound, Internal
-from shuffle_protocol.messages import Repartition, Sort, SortKey
+from shuffle_protocol.jobs import Repartition, Sort, SortKey
 from shuffle_worker.output.names import plan_path
 from shuffle_worker.plan.persist import decode, encode, fingerprint, load, save
 from shuffle_worker.storage import LocalStorage

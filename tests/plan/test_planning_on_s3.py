@@ -12,7 +12,7 @@ from tests.plan.jobs import job, numbers, plan_of, read_all, write
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import OutputExists
-from shuffle_protocol.messages import Sort, SortKey, Storage
+from shuffle_protocol.jobs import Sort, SortKey, Storage
 from shuffle_worker.plan.persist import load, save
 from shuffle_worker.storage import storage_for
 

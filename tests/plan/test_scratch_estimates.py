@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from tests.plan.jobs import job, plan_of, write
 
+from shuffle_protocol.jobs import Repartition
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Repartition
 
 MEMORY = 256 << 20
 

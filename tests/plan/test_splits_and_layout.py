@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.jobs import job, numbers, plan_of, read_all, write
 
+from shuffle_protocol.jobs import Repartition, Sort, SortKey
 from shuffle_protocol.memory import MIB
-from shuffle_protocol.messages import Repartition, Sort, SortKey
 from shuffle_worker.inputs.reading import Found, RowGroup
 from shuffle_worker.inputs.table import kept_groups, splits_of
 from shuffle_worker.plan import sizing

@@ -15,7 +15,7 @@ import pytest
 from tests.plan.jobs import job, plan_of, read_all
 
 from shuffle_protocol.errors import DataError
-from shuffle_protocol.messages import ResultColumn
+from shuffle_protocol.jobs import ResultColumn
 from shuffle_worker.readers import formats
 from shuffle_worker.readers import text as text_reader
 from shuffle_worker.writers.json_text import lines

@@ -18,7 +18,7 @@ import pytest
 from tests.plan.jobs import job, plan_of, read_all
 
 from shuffle_protocol.errors import DataError
-from shuffle_protocol.messages import ResultColumn
+from shuffle_protocol.jobs import ResultColumn
 from shuffle_worker.columns.type_names import parse_type
 from shuffle_worker.readers import formats
 from shuffle_worker.readers.forms import Unfit, infer, typed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pytest
 
-from shuffle_protocol.messages import Csv
+from shuffle_protocol.jobs import Csv
 from shuffle_worker.columns.arrow import Array
 from shuffle_worker.readers.csv_text import CsvText
 from shuffle_worker.readers.json_text import JsonText

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.plan.jobs import job, plan_of, read_all
 
 from shuffle_protocol.errors import DataError
-from shuffle_protocol.messages import Csv
+from shuffle_protocol.jobs import Csv
 from shuffle_worker.readers import records, text
 from shuffle_worker.readers.records import Lines, Quoted
 
@@ -152,7 +152,7 @@ def test_any_table_comes_out_whole_or_is_refused_with_advice(
 
 
 def declared(folder: Path, schema: list[tuple[str, str]], **changes: Any) -> Any:
-    from shuffle_protocol.messages import ResultColumn
+    from shuffle_protocol.jobs import ResultColumn
 
     return job(folder, schema=[ResultColumn(name, kind) for name, kind in schema], **changes)
 

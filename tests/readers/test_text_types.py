@@ -13,7 +13,7 @@ import pyarrow.json as pj
 import pytest
 from tests.plan.jobs import job, plan_of, read_all
 
-from shuffle_protocol.messages import Csv
+from shuffle_protocol.jobs import Csv
 from shuffle_worker.readers import text
 
 Read = Callable[..., pa.Table]

@@ -14,7 +14,8 @@ import numpy as np
 import xxhash
 
 from shuffle_protocol.errors import StorageUnavailable
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import Shard
 from shuffle_worker.storage.storage import Range
 from shuffle_worker.store.store import ShardSource

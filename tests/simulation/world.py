@@ -18,7 +18,7 @@ from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopW
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_protocol.messages import Input, Job, Output, Repartition
+from shuffle_protocol.jobs import Input, Job, Output, Repartition
 from shuffle_worker.store.retained import KeptShards
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox

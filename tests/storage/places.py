@@ -8,7 +8,7 @@ from typing import Self
 
 from tests.storage.s3_server import BUCKET
 
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import storage_for
 
 

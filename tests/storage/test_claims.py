@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from shuffle_protocol.errors import AccessDenied, JobError, OutputExists, StorageUnavailable
-from shuffle_protocol.messages import Input, Job, Output, Rechunk, Repartition
+from shuffle_protocol.jobs import Input, Job, Output, Rechunk, Repartition
 from shuffle_worker.arrays import commit as arrays_commit
 from shuffle_worker.output.claim import Mark, begin_replacing, check_others, claim, notes_on, others_in, sweep
 from shuffle_worker.planning.planner import check_output

@@ -14,7 +14,7 @@ from tests.formats.one_process import carry_out, job_of
 from tests.storage.cloud_servers import BUCKET, NOBODY, azure_server, google_server, new_container
 
 from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.output.names import relative
 from shuffle_worker.storage import Storages, storage_for, urls
 from shuffle_worker.storage.clouds import AzureStorage, GoogleStorage

@@ -13,7 +13,7 @@ from botocore.loaders import JSONFileLoader
 from tests.storage.s3_server import BUCKET, ENVIRONMENT, Answer, failing, s3_error, s3_server
 
 from shuffle_protocol.errors import AccessDenied, DataError, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import remote, retry, s3
 from shuffle_worker.storage.retry import RetryPolicy
 from shuffle_worker.storage.s3 import S3Storage

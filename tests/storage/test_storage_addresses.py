@@ -9,7 +9,7 @@ import pytest
 from fsspec.registry import _registry  # type: ignore[import-untyped]
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import FsspecStorage, LocalStorage, storage_for, urls
 from shuffle_worker.storage.s3_errors import shown
 from shuffle_worker.storage.s3_settings import client_options

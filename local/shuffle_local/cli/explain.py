@@ -15,7 +15,7 @@ import typer
 from shuffle_local.cli.local_job import local_job
 from shuffle_local.cli.options import FileArgument, MemoryOption, WorkersOption
 from shuffle_local.cli.planning import explanation_of
-from shuffle_protocol.messages import Job, Rechunk
+from shuffle_protocol.jobs import Job, Rechunk
 
 if TYPE_CHECKING:
     from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays

@@ -10,7 +10,7 @@ import msgspec
 from shuffle_local.cli.machine import default_memory, default_workers
 from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
 from shuffle_operator.api.validation import load_job
-from shuffle_protocol.messages import Apply, CodeSource, Functions, Job
+from shuffle_protocol.jobs import Apply, CodeSource, Functions, Job
 
 
 def local_job(file: Path, workers: int | None, memory: int | None) -> Job:

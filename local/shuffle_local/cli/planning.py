@@ -12,7 +12,7 @@ import msgspec
 from shuffle_protocol import trail
 from shuffle_protocol.crashes import CRASHES, crash
 from shuffle_protocol.errors import REASONS, DataError, Internal
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_worker.worker.explaining import Answer
 
 

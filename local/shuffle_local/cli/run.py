@@ -24,7 +24,8 @@ from shuffle_local.cli.plan_tree import actual_of, show
 from shuffle_local.cli.progress import Display
 from shuffle_local.run import LocalOptions, LocalRun
 from shuffle_operator.coordinator.status import Snapshot
-from shuffle_protocol.messages import Job, Phase
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Phase
 
 REDRAW = 0.2
 

@@ -9,7 +9,7 @@ from shuffle_operator.api.operation import Rechunk
 from shuffle_operator.api.problems import Path, Problem
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.api.spec import Spec
-from shuffle_protocol import messages
+from shuffle_protocol import jobs
 
 DEFAULT_TARGET_BYTES = 64 << 20
 """Of a chunk with lengths that are left open."""
@@ -57,9 +57,9 @@ def _output_problems(output: Output, path: Path) -> Iterator[Problem]:
             yield Problem((*path, alias), f"goes with tables, not with rechunk: {instead}")
 
 
-def rechunk(asked: Rechunk) -> messages.Rechunk:
+def rechunk(asked: Rechunk) -> jobs.Rechunk:
     target = asked.target_chunk_size
-    return messages.Rechunk(
+    return jobs.Rechunk(
         chunks=dict(asked.chunks or {}),
         target_bytes=parse_bytes(target) if target is not None else DEFAULT_TARGET_BYTES,
         shards=dict(asked.shards or {}),

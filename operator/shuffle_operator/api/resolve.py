@@ -17,10 +17,10 @@ from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import format_bytes, parse_bytes
 from shuffle_operator.api.rechunk import rechunk, rechunk_problems
 from shuffle_operator.api.spec import ShuffleJob, Spec
-from shuffle_protocol import formats, messages
+from shuffle_protocol import formats, jobs
 from shuffle_protocol.memory import MINIMUM
 
-DEFAULT_TARGET_BYTES = messages.TARGET_BYTES
+DEFAULT_TARGET_BYTES = jobs.TARGET_BYTES
 """Of an output file, where neither partitions nor targetPartitionSize is given."""
 
 FORMATS = frozenset(formats.READABLE)
@@ -46,14 +46,14 @@ def resolve(
     workers: int,
     memory: int,
     local: bool = True,
-) -> messages.Job:
+) -> jobs.Job:
     """What the workers get. `workers` and `memory` (bytes each) are the caller's decision: see `declared_workers`
     and `declared_memory` for what the job says itself. Raises InvalidJob where this version cannot carry it out."""
     problems = unsupported(job, local=local) or list(_memory_problems(job.spec, memory))
     if problems:
         raise InvalidJob(problems, job.metadata.name)
     patience = float(job.spec.storage_retry_seconds or 0)
-    return messages.Job(
+    return jobs.Job(
         uid=uid,
         name=job.metadata.name,
         operation=_operation(job.spec),
@@ -119,17 +119,17 @@ def _memory_problems(spec: Spec, memory: int) -> Iterator[Problem]:
         )
 
 
-def _functions(spec: Spec, memory: int, local: bool) -> messages.Functions:
+def _functions(spec: Spec, memory: int, local: bool) -> jobs.Functions:
     """Without ConfigMaps where the run is on one machine: the folder of the job file stands for them."""
-    sources: list[messages.CodeSource] = []
+    sources: list[jobs.CodeSource] = []
     for at, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
         if source.config_map_ref is None:
             assert source.path is not None
             storage = _storage(source.storage, float(spec.storage_retry_seconds or 0))
-            sources.append(messages.CodeSource(source.path, storage=storage, sha256=source.sha256 or ""))
+            sources.append(jobs.CodeSource(source.path, storage=storage, sha256=source.sha256 or ""))
         elif not local:
-            sources.append(messages.CodeSource(f"{MOUNT}/{at}", name=f"the ConfigMap {source.config_map_ref.name}"))
-    return messages.Functions(sources, functions_memory(spec, memory))
+            sources.append(jobs.CodeSource(f"{MOUNT}/{at}", name=f"the ConfigMap {source.config_map_ref.name}"))
+    return jobs.Functions(sources, functions_memory(spec, memory))
 
 
 def unsupported(job: ShuffleJob, *, local: bool) -> list[Problem]:
@@ -204,19 +204,19 @@ def _paths(item: Input) -> list[str]:
     return list(item.paths) if item.paths is not None else [item.path or ""]
 
 
-def _storage(storage: Storage | None, patience: float) -> messages.Storage:
+def _storage(storage: Storage | None, patience: float) -> jobs.Storage:
     if storage is None:
-        return messages.Storage(patience=patience)
-    return messages.Storage(storage.endpoint or "", dict(storage.options or {}), patience)
+        return jobs.Storage(patience=patience)
+    return jobs.Storage(storage.endpoint or "", dict(storage.options or {}), patience)
 
 
-def _operation(spec: Spec) -> messages.AnyOperation:
+def _operation(spec: Spec) -> jobs.AnyOperation:
     """The rules allow exactly one, and the table above refuses those that this version does not do."""
     operation = spec.operation
     if operation.sort is not None:
-        return messages.Sort(
+        return jobs.Sort(
             by=[
-                messages.SortKey(key.column, descending=key.order == "Descending", nulls_first=key.nulls == "First")
+                jobs.SortKey(key.column, descending=key.order == "Descending", nulls_first=key.nulls == "First")
                 for key in operation.sort.by
             ]
         )
@@ -225,15 +225,15 @@ def _operation(spec: Spec) -> messages.AnyOperation:
     if operation.group_by is not None:
         return _group_by(operation.group_by)
     if operation.distinct is not None:
-        return messages.Distinct(by=list(operation.distinct.by or []), keep=operation.distinct.keep)
+        return jobs.Distinct(by=list(operation.distinct.by or []), keep=operation.distinct.keep)
     if operation.rechunk is not None:
         return rechunk(operation.rechunk)
     assert operation.repartition is not None
-    return messages.Repartition(by=list(operation.repartition.by or []), range=list(operation.repartition.range or []))
+    return jobs.Repartition(by=list(operation.repartition.by or []), range=list(operation.repartition.range or []))
 
 
-def _join(join: Join, names: list[str | None]) -> messages.Join:
-    return messages.Join(
+def _join(join: Join, names: list[str | None]) -> jobs.Join:
+    return jobs.Join(
         how=join.type,
         left=names.index(join.left),
         right=names.index(join.right),
@@ -244,10 +244,10 @@ def _join(join: Join, names: list[str | None]) -> messages.Join:
     )
 
 
-def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
+def _group_by(group: GroupBy) -> jobs.GroupBy | jobs.Apply:
     if group.apply is not None:
-        schema = [messages.ResultColumn(one.name, one.type) for one in group.schema_ or []]
-        return messages.Apply(
+        schema = [jobs.ResultColumn(one.name, one.type) for one in group.schema_ or []]
+        return jobs.Apply(
             by=list(group.by),
             function=group.apply,
             schema=schema or None,
@@ -255,10 +255,10 @@ def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
             seconds=float(group.timeout_seconds),
             nulls=group.nulls,
         )
-    return messages.GroupBy(
+    return jobs.GroupBy(
         by=list(group.by),
         aggregations=[
-            messages.Aggregation(
+            jobs.Aggregation(
                 function=one.function,
                 column=one.column,
                 name=one.as_ or "_".join(filter(None, (one.function, one.column))),
@@ -273,31 +273,31 @@ def _group_by(group: GroupBy) -> messages.GroupBy | messages.Apply:
     )
 
 
-def _input(item: Input, patience: float) -> messages.Input:
-    return messages.Input(
+def _input(item: Input, patience: float) -> jobs.Input:
+    return jobs.Input(
         paths=_paths(item),
         name=item.name or "",
         format=item.format or "",
         columns=list(item.columns) if item.columns is not None else None,
         filter=item.filter or "",
         storage=_storage(item.storage, patience),
-        schema=None if item.schema_ is None else [messages.ResultColumn(one.name, one.type) for one in item.schema_],
-        csv=None if item.csv is None else messages.Csv(**item.csv.model_dump()),
+        schema=None if item.schema_ is None else [jobs.ResultColumn(one.name, one.type) for one in item.schema_],
+        csv=None if item.csv is None else jobs.Csv(**item.csv.model_dump()),
         reader=item.reader or "",
         base_path=item.base_path or "",
     )
 
 
-def _output(output: Output, patience: float) -> messages.Output:
+def _output(output: Output, patience: float) -> jobs.Output:
     target = output.target_partition_size
-    return messages.Output(
+    return jobs.Output(
         path=output.path,
         format=output.format,
         partitions=output.partitions or 0,
         target_bytes=parse_bytes(target) if target is not None else DEFAULT_TARGET_BYTES,
         compression=output.compression or formats.COMPRESSIONS.get(output.format, ("None",))[0],
         partition_by=list(output.partition_by or []),
-        sort_within=[messages.SortKey(column) for column in output.sort_within or []],
+        sort_within=[jobs.SortKey(column) for column in output.sort_within or []],
         overwrite=output.on_existing == "Overwrite",
         storage=_storage(output.storage, patience),
     )

@@ -24,7 +24,8 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.state_recovery import StateRecovery
 from shuffle_operator.coordinator.stragglers import Stragglers
 from shuffle_operator.coordinator.waits import Waits
-from shuffle_protocol.messages import Job, LeaseId, Phase, PlanSummary
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import LeaseId, Phase, PlanSummary
 from shuffle_protocol.units import counted
 
 NEARLY = 99.0

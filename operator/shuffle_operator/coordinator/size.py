@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.messages import PlanSummary
 
 FILLED = 0.9
 """Of the stores together, as the estimate of what will be spilled has it."""

@@ -10,7 +10,8 @@ from msgspec import Struct, field
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.remaining import seconds_left
-from shuffle_protocol.messages import Phase, PlanNode, Rechunk
+from shuffle_protocol.jobs import Rechunk
+from shuffle_protocol.messages import Phase, PlanNode
 from shuffle_protocol.units import counted, duration, readable
 
 LEAST_SECONDS = 3.0

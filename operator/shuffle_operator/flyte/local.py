@@ -21,7 +21,7 @@ from shuffle_operator.api.validation import check_job
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_operator.flyte.config import ShuffleJobConfig
 from shuffle_operator.flyte.placeholders import Value
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 
 
 def run_here(config: ShuffleJobConfig, values: Mapping[str, Value]) -> Snapshot:

@@ -30,7 +30,8 @@ from shuffle_operator.launchers.pod import PodSettings, Trust
 from shuffle_operator.launchers.pod_state import ended
 from shuffle_operator.server.http import CoordinatorServer, Hosted
 from shuffle_operator.tls.authority import Authority
-from shuffle_protocol.messages import Job, Phase
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Phase
 
 log = logging.getLogger("shuffle.operator")
 

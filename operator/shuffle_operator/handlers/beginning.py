@@ -38,7 +38,7 @@ from shuffle_operator.launchers.pod import (
 )
 from shuffle_operator.launchers.pod_state import is_live
 from shuffle_operator.server.http import digest_of
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.units import counted, readable
 
 log = logging.getLogger("shuffle.operator")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from shuffle_protocol.errors import DataError
-from shuffle_protocol.messages import Aggregation
+from shuffle_protocol.jobs import Aggregation
 from shuffle_worker.aggregation import counts, decimals, extremes, moments, pairs, picks, smallest, sums, tops, values
 from shuffle_worker.aggregation.keys import said_key
 from shuffle_worker.aggregation.picks import taken

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from shuffle_protocol.messages import Aggregation
+from shuffle_protocol.jobs import Aggregation
 from shuffle_worker.aggregation.functions import Aggregates
 from shuffle_worker.aggregation.pieces import Piece
 from shuffle_worker.aggregation.sizes import rows_bytes

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Aggregation
+from shuffle_protocol.jobs import Aggregation
 from shuffle_worker.columns.arrow import Field
 from shuffle_worker.columns.kinds import compares_as_stored, is_extension, is_number, values_of
 from shuffle_worker.columns.schema import transport_type

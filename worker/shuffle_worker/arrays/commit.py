@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from shuffle_protocol.errors import InputNotFound, Internal, InvalidSpec, JobError, OutputExists
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_worker.arrays.record import Plan
 from shuffle_worker.arrays.writer import ArrayRecord, GroupRecord, merged
 from shuffle_worker.output.claim import Other, begin_replacing, check_others, in_order, others_in, sweep

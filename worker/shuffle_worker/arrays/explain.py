@@ -9,8 +9,9 @@ import math
 import msgspec
 from msgspec import Struct, field
 
+from shuffle_protocol.jobs import Rechunk
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Figures, PlanNode, Rechunk
+from shuffle_protocol.messages import Figures, PlanNode
 from shuffle_protocol.units import counted, readable
 from shuffle_worker.arrays.record import ArrayPlan, Plan
 from shuffle_worker.plan.seconds import expected_seconds

@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 
 from shuffle_protocol.errors import Internal, InvalidSpec, OutOfMemory
+from shuffle_protocol.jobs import Input, Job, Rechunk
 from shuffle_protocol.memory import MIB, MINIMUM, Budgets
-from shuffle_protocol.messages import Input, Job, PlanSummary, Rechunk
+from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
 from shuffle_worker.arrays import chunking, grid, layout
 from shuffle_worker.arrays.coding import Coding, element_bytes, fills_differ, is_variable

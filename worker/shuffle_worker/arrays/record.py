@@ -9,7 +9,8 @@ from __future__ import annotations
 import xxhash
 from msgspec import Struct
 
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.arrays.grid import Axis
 
 Binary = bytes

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shuffle_protocol import trail
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.fetch import Fetcher

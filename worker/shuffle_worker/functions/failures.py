@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from shuffle_protocol.errors import Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
-from shuffle_protocol.messages import Apply
+from shuffle_protocol.jobs import Apply
 from shuffle_protocol.units import readable
 from shuffle_worker.functions.host import Host, Trouble
 

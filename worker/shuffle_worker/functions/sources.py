@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec
-from shuffle_protocol.messages import CodeSource
+from shuffle_protocol.jobs import CodeSource
 from shuffle_protocol.units import readable
 from shuffle_worker.storage import storage_for, urls
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.names import check_column, first_twice
 from shuffle_worker.partitioning.hash import can_hash
 from shuffle_worker.partitioning.order import can_order

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from shuffle_protocol.errors import InvalidSpec, JobError
-from shuffle_protocol.messages import Input
+from shuffle_protocol.jobs import Input
 from shuffle_worker.columns import hive
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.storage import Info, Storage, Survey

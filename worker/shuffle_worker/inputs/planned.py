@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from shuffle_protocol.messages import Input, SortKey
+from shuffle_protocol.jobs import Input, SortKey
 from shuffle_worker.expressions.filter import Filter
 from shuffle_worker.inputs.keyed import Keyed
 from shuffle_worker.inputs.probe import GroupOf, Probe

@@ -17,7 +17,7 @@ import pyarrow as pa
 from shuffle_protocol import trail
 from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec
 from shuffle_protocol.formats import TEXT
-from shuffle_protocol.messages import Input
+from shuffle_protocol.jobs import Input
 from shuffle_protocol.names import check_column, first_twice
 from shuffle_worker.columns import hive
 from shuffle_worker.columns.arrow import Field, schema_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.names import check_column
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.columns.schema import transport_schema

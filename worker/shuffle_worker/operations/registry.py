@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Apply, Distinct, GroupBy, Job, Join, Repartition, Sort
+from shuffle_protocol.jobs import Apply, Distinct, GroupBy, Job, Join, Repartition, Sort
 from shuffle_worker.operations import apply, distinct, group_by, join, repartition, sort
 from shuffle_worker.runtime.heap import keep_freed_memory
 from shuffle_worker.steps.operation import Given, Operation

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from shuffle_protocol.errors import InputNotFound, JobError, OutputExists
-from shuffle_protocol.messages import Job, Rechunk
+from shuffle_protocol.jobs import Job, Rechunk
 from shuffle_protocol.units import some
 from shuffle_worker.output.names import REPLACING, SUCCESS, owner_path, relative, replacing_path, staging
 from shuffle_worker.runtime.owner import Owner, is_alive, is_held

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import I64, Array, concat, plain
 from shuffle_worker.columns.kinds import is_text
 from shuffle_worker.columns.utf8 import told_text

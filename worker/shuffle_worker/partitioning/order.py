@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import I64, U64, Array, Bools
 from shuffle_worker.partitioning.hash import hash_rows
 from shuffle_worker.partitioning.sort_keys import Ready, Word, can_order, key_words

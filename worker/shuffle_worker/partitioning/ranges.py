@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import I64, U64, indices, plain, valid, values
 from shuffle_worker.partitioning.order import key_columns
 from shuffle_worker.partitioning.sort_keys import Ranked, Ready, Word, key_words, ranks, value_words

@@ -15,7 +15,8 @@ import pyarrow as pa
 import xxhash
 
 from shuffle_protocol.errors import AccessDenied, InputNotFound, Internal, InvalidSpec
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.output.names import plan_path
 from shuffle_worker.storage.storage import Storage
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.units import readable
 from shuffle_worker.storage import urls
 

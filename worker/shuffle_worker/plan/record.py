@@ -12,7 +12,8 @@ from bisect import bisect_left
 import pyarrow as pa
 from msgspec import Struct, field
 
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.plan.layout import Layout
 
 

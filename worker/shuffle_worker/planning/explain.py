@@ -5,8 +5,8 @@ Made from a finished plan, so it cannot say anything else than what would be don
 
 from __future__ import annotations
 
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job
 from shuffle_worker.operations.registry import planning_for
 from shuffle_worker.plan.explained import ExplainedInput, ExplainedOutput, ExplainedWork, Explanation
 from shuffle_worker.plan.record import Plan

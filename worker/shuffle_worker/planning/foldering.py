@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Distinct, GroupBy, Job, Repartition, Sort
+from shuffle_protocol.jobs import Distinct, GroupBy, Job, Repartition, Sort
 from shuffle_worker.columns.arrays import Array
 from shuffle_worker.columns.kinds import is_uuid, values_of
 from shuffle_worker.columns.uuids import uuid_texts

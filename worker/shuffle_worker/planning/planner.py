@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from shuffle_protocol.errors import InputNotFound, InvalidSpec, OutOfMemory, OutputExists
+from shuffle_protocol.jobs import TARGET_BYTES, Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import TARGET_BYTES, Job, PlanSummary
+from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.planned import Planned, Size

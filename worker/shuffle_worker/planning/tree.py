@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from shuffle_protocol.messages import Figures, Job, PlanNode
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Figures, PlanNode
 from shuffle_protocol.units import counted, readable, some
 from shuffle_worker.inputs.planned import Planned, Size
 from shuffle_worker.plan.layout import Layout

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from shuffle_protocol.messages import Csv
+from shuffle_protocol.jobs import Csv
 from shuffle_protocol.names import first_twice
 from shuffle_worker.columns.arrow import Array, Field, call, scalar
 from shuffle_worker.readers.forms import Unfit, infer, typed

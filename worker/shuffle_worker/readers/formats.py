@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.formats import READABLE, TEXT, format_by_name
-from shuffle_protocol.messages import Csv, Input
+from shuffle_protocol.jobs import Csv, Input
 from shuffle_worker.columns.arrow import children
 from shuffle_worker.columns.type_names import schema_of_names
 from shuffle_worker.plan.record import Plan

@@ -22,7 +22,7 @@ from typing import Self
 import pyarrow as pa
 
 from shuffle_protocol.errors import DataError, Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.units import readable
 from shuffle_worker.expressions.statistics import ColumnRange
 from shuffle_worker.functions.failures import Killed

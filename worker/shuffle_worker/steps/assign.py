@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.partitioning.hash import cells_of
 from shuffle_worker.partitioning.ranges import Ranges
 from shuffle_worker.plan.record import Plan

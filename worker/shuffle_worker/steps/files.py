@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from shuffle_protocol.jobs import SortKey
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import SortKey
 from shuffle_worker.columns.kinds import is_uuid, values_of
 from shuffle_worker.columns.schema import meaning_schema, restore
 from shuffle_worker.output.folders import check_name, file_schema

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from shuffle_protocol.jobs import Job, SortKey
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job, SortKey
 from shuffle_worker.inputs.keys import Key, check_key
 from shuffle_worker.inputs.planned import Columns, Planned, Size
 from shuffle_worker.output.manifest import Partitioning

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shuffle_protocol.errors import OutOfMemory
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.partitioning.order import Order, order_of

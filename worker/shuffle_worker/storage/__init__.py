@@ -19,7 +19,7 @@ from threading import Lock
 
 import msgspec
 
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.local import LocalStorage
 from shuffle_worker.storage.remote import FsspecStorage

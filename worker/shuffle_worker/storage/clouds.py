@@ -15,7 +15,7 @@ import time
 from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
 from shuffle_protocol.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage import tables, urls
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink

@@ -19,7 +19,7 @@ from botocore.loaders import Loader, create_loader  # type: ignore[import-untype
 from fsspec.asyn import sync  # type: ignore[import-untyped]
 
 from shuffle_protocol.errors import AccessDenied, InvalidSpec
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 from shuffle_worker.storage.failures import said
 from shuffle_worker.storage.remote import RANGE, FsspecStorage
 from shuffle_worker.storage.retry import retried

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Storage as Settings
+from shuffle_protocol.jobs import Storage as Settings
 
 CONNECT_TIMEOUT = 4.0
 READ_TIMEOUT = 20.0

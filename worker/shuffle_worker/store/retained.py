@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.spill import Piece, SpillLog
 from shuffle_worker.store.store import CorruptBlock

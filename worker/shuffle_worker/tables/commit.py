@@ -18,7 +18,7 @@ from statistics import median_low
 import msgspec
 
 from shuffle_protocol.errors import Internal
-from shuffle_protocol.messages import Job
+from shuffle_protocol.jobs import Job
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.output.claim import begin_replacing, in_order, sweep
 from shuffle_worker.output.existing import committed, is_output

@@ -9,8 +9,9 @@ from msgspec import structs
 
 from shuffle_protocol import trail
 from shuffle_protocol.formats import written_suffix
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job, PlanSummary
+from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups

@@ -24,6 +24,7 @@ from typing import TypeVar
 import msgspec
 
 from shuffle_protocol.errors import OutOfDisk, StorageUnavailable
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import (
     VERSION,
     Attempt,
@@ -31,7 +32,6 @@ from shuffle_protocol.messages import (
     Done,
     Failure,
     Held,
-    Job,
     Kind,
     Lease,
     LeaseId,

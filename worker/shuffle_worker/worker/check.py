@@ -16,7 +16,7 @@ import msgspec
 
 from shuffle_protocol.errors import JobError
 from shuffle_protocol.findings import VARIABLE, Finding
-from shuffle_protocol.messages import Input, Job, Output
+from shuffle_protocol.jobs import Input, Job, Output
 from shuffle_protocol.units import counted, readable
 from shuffle_worker.storage import storage_for
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from shuffle_protocol import trail
 from shuffle_protocol.errors import JobError
-from shuffle_protocol.messages import Job, Rechunk
+from shuffle_protocol.jobs import Job, Rechunk
 
 if TYPE_CHECKING:
     from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays

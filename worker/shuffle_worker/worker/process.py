@@ -25,8 +25,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Counters, Job, PlanSummary
+from shuffle_protocol.messages import Counters, PlanSummary
 from shuffle_protocol.tls import Tls
 from shuffle_worker.functions.process import cpu_of_all
 from shuffle_worker.runtime.pressure import keep_below, resident

@@ -12,8 +12,9 @@ from pathlib import Path
 from threading import Lock
 
 from shuffle_protocol.errors import InvalidSpec, JobError
+from shuffle_protocol.jobs import Job, Rechunk
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Job, PlanSummary, Rechunk
+from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.runtime.owner import Owner
 from shuffle_worker.runtime.pressure import give_back
 from shuffle_worker.store.store import ShardSource

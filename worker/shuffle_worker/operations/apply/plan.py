@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.jobs import Apply, Job
 from shuffle_protocol.memory import MIB, Budgets
-from shuffle_protocol.messages import Apply, Job
 from shuffle_protocol.names import first_twice
 from shuffle_protocol.units import some
 from shuffle_worker.columns.arrays import I64, take

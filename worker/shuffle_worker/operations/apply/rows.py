@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shuffle_protocol.errors import JobError
-from shuffle_protocol.messages import Apply
+from shuffle_protocol.jobs import Apply
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import I64
 from shuffle_worker.columns.schema import transport_schema

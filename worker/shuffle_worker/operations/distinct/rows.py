@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from shuffle_protocol.messages import Distinct
+from shuffle_protocol.jobs import Distinct
 from shuffle_worker.aggregation.sizes import rows_bytes
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.columns.schema import transport_schema

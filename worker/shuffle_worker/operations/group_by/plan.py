@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import GroupBy, Job
+from shuffle_protocol.jobs import GroupBy, Job
 from shuffle_protocol.names import check_column
 from shuffle_worker.aggregation.results import KEEP_VALUES, result_field
 from shuffle_worker.columns.arrow import schema_of

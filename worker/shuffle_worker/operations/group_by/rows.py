@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.messages import GroupBy
+from shuffle_protocol.jobs import GroupBy
 from shuffle_worker.aggregation.functions import Aggregates
 from shuffle_worker.aggregation.grouped import Grouped
 from shuffle_worker.aggregation.pieces import array_of

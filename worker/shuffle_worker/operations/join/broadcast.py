@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.messages import Join
+from shuffle_protocol.jobs import Join
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import I64, concat
 from shuffle_worker.columns.schema import transport_schema

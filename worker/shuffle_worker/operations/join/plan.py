@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
+from shuffle_protocol.jobs import TARGET_BYTES, Job, Join
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import TARGET_BYTES, Job, Join
 from shuffle_protocol.names import first_twice
 from shuffle_worker.columns.arrow import Field, schema_of
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_protocol.messages import Join
+from shuffle_protocol.jobs import Join
 from shuffle_worker.columns.arrays import I64, U64, Array, Bools, buffer_of, concat, indices, take
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.operations.join.grace_partitioning import Range, parted

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.messages import Join
+from shuffle_protocol.jobs import Join
 from shuffle_protocol.units import readable
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.planned import Planned

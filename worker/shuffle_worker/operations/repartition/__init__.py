@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shuffle_protocol.messages import Job, Repartition
+from shuffle_protocol.jobs import Job, Repartition
 from shuffle_worker.steps.operation import Given, Operation
 from shuffle_worker.steps.planning import Planning
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from shuffle_protocol.messages import TARGET_BYTES, Job, Repartition, SortKey
+from shuffle_protocol.jobs import TARGET_BYTES, Job, Repartition, SortKey
 from shuffle_protocol.units import counted
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns, Size

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shuffle_protocol.messages import Repartition, SortKey
+from shuffle_protocol.jobs import Repartition, SortKey
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.steps.assign import HashAssign, RangeAssign, RoundRobinAssign, plan_ranges
 from shuffle_worker.steps.files import PartitionFiles

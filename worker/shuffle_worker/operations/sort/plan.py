@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.messages import Job, Sort, SortKey
+from shuffle_protocol.jobs import Job, Sort, SortKey
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns
 from shuffle_worker.output.manifest import Partitioning

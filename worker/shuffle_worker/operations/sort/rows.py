@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shuffle_protocol.messages import Sort
+from shuffle_protocol.jobs import Sort
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.steps.assign import RangeAssign, plan_ranges
 from shuffle_worker.steps.files import PartitionFiles
