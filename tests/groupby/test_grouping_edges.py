@@ -13,6 +13,8 @@ from in_process import Cut, aggregation, asked, carried_out, job_of, planned, ta
 
 from shuffle_protocol.errors import DataError, OutOfMemory
 from shuffle_protocol.jobs import Aggregation, Distinct, GroupBy
+from shuffle_worker.aggregation.functions import Aggregates
+from shuffle_worker.aggregation.results import FUNCTIONS
 from shuffle_worker.partitioning.hash import cells_of
 
 SIZE = Aggregation("size", None, "n")
@@ -21,6 +23,14 @@ SIZE = Aggregation("size", None, "n")
 def grouped(tmp_path: Path, table: pa.Table, operation: GroupBy | Distinct, partitions: int = 1) -> pa.Table:
     folder = write_table(tmp_path / "in", table)
     return table_of(carried_out(planned(job_of(folder, operation, partitions))))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_that_is_accepted_has_a_result(function: str) -> None:
+    columns = pa.schema([("v", pa.bool_() if function in ("any", "all") else pa.int64())])
+    other = "v" if function == "corr" else None
+    found = Aggregates([Aggregation(function, "v", "out", quantile=0.5, other=other, values=1)], columns)
+    assert len(found.states) > 0
 
 
 @pytest.mark.parametrize("partitions", [1, 3])

@@ -6,6 +6,7 @@ States are shared: the sum, the mean and the count of a column need two states b
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TypeVar, cast
 
 import numpy as np
@@ -79,9 +80,7 @@ class Aggregates:
         at = self._columns.get_field_index(one.column)
         if pa.types.is_null(kind) and one.function not in ("count", "countDistinct", "approxCountDistinct", "list"):
             return lambda keys: nulls(keys.num_rows, pa.null())
-        make = getattr(self, f"_{one.function}")
-        result: Result = make(one, at, kind)
-        return result
+        return _MAKERS[one.function](self, one, at, kind)
 
     def _sum(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
         present = self._present(one, at)
@@ -125,18 +124,6 @@ class Aggregates:
         whole = self._integer_sum(at, kind)
         return lambda _: self._divided(whole.floats(), number, present())
 
-    def _min(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._extreme(one, at, kind, largest=False)
-
-    def _max(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._extreme(one, at, kind, largest=True)
-
-    def _any(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._extreme(one, at, kind, largest=True)
-
-    def _all(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._extreme(one, at, kind, largest=False)
-
     def _extreme(self, one: Aggregation, at: int, kind: pa.DataType, largest: bool) -> Result:
         present = self._present(one, at)
         if extremes.has_numbers(kind):
@@ -144,12 +131,6 @@ class Aggregates:
             return lambda _: number.result(present())
         best = self._share(("best", at, largest), lambda: picks.Best(at, kind, largest))
         return lambda _: masked(best.values, present())
-
-    def _first(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._picked(one, at, kind, last=False)
-
-    def _last(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._picked(one, at, kind, last=True)
 
     def _picked(self, one: Aggregation, at: int, kind: pa.DataType, last: bool) -> Result:
         with_nulls = not one.ignore_nulls
@@ -160,12 +141,12 @@ class Aggregates:
         number = self._values(at) if one.ignore_nulls else self._rows()
         return lambda _: array_of(pa.int64(), number.counts)
 
-    def _countDistinct(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:  # noqa: N802
+    def _count_distinct(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
         found = self._share(("distinct", at), lambda: values.DistinctValues(at, kind))
         extra = self._null_as_value(one, at)
         return lambda _: array_of(pa.int64(), found.counts() + extra())
 
-    def _approxCountDistinct(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:  # noqa: ARG002, N802
+    def _approximate_count_distinct(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:  # noqa: ARG002
         most = smallest.DISTINCT_HASHES
         found = self._share(("hashes", at), lambda: smallest.Smallest(at, most, sample=False))
         extra = self._null_as_value(one, at)
@@ -185,18 +166,14 @@ class Aggregates:
         present, number, state = self._present(one, at), self._values(at), self._moments(at, skew=True)
         return lambda _: array_of(pa.float64(), state.skewness(), present() & (number.counts > 2) & ~state.alike())
 
-    def _median(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._exact_quantile(one, at, kind, 0.5)
-
     def _quantile(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._exact_quantile(one, at, kind, one.quantile or 0.0)
-
-    def _exact_quantile(self, one: Aggregation, at: int, kind: pa.DataType, which: float) -> Result:
+        """Of a median as well."""
         present = self._present(one, at)
+        which = 0.5 if one.function == "median" else one.quantile or 0.0
         state = self._everything(at, kind, with_nulls=False)
         return lambda _: array_of(pa.float64(), state.quantile(which), present())
 
-    def _approxQuantile(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:  # noqa: ARG002, N802
+    def _approximate_quantile(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:  # noqa: ARG002
         present, most = self._present(one, at), smallest.SAMPLED_ROWS
         state = self._share(("sample", at), lambda: smallest.Smallest(at, most, sample=True))
         return lambda _: array_of(pa.float64(), state.quantile(one.quantile or 0.0), present())
@@ -205,12 +182,6 @@ class Aggregates:
         state = self._everything(at, kind, with_nulls=not one.ignore_nulls)
         out = pa.list_(pa.field("element", kind))
         return lambda _: masked(state.lists(out), state.counts() > 0)
-
-    def _largest(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._top(one, at, kind, largest=True)
-
-    def _smallest(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        return self._top(one, at, kind, largest=False)
 
     def _top(self, one: Aggregation, at: int, kind: pa.DataType, largest: bool) -> Result:
         present = self._present(one, at)
@@ -287,6 +258,33 @@ class Aggregates:
                 f"operation.groupBy: the {one.function} of {one.column!r} does not fit {kind} for {key}; make the "
                 f"column a float in the input, or use mean"
             )
+
+
+_MAKERS: dict[str, Callable[[Aggregates, Aggregation, int, pa.DataType], Result]] = {
+    "sum": Aggregates._sum,
+    "mean": Aggregates._mean,
+    "min": partial(Aggregates._extreme, largest=False),
+    "max": partial(Aggregates._extreme, largest=True),
+    "count": Aggregates._count,
+    "countDistinct": Aggregates._count_distinct,
+    "approxCountDistinct": Aggregates._approximate_count_distinct,
+    "first": partial(Aggregates._picked, last=False),
+    "last": partial(Aggregates._picked, last=True),
+    "stddev": Aggregates._stddev,
+    "variance": Aggregates._variance,
+    "skew": Aggregates._skew,
+    "median": Aggregates._quantile,
+    "quantile": Aggregates._quantile,
+    "approxQuantile": Aggregates._approximate_quantile,
+    "list": Aggregates._list,
+    "largest": partial(Aggregates._top, largest=True),
+    "smallest": partial(Aggregates._top, largest=False),
+    "corr": Aggregates._corr,
+    "any": partial(Aggregates._extreme, largest=True),
+    "all": partial(Aggregates._extreme, largest=False),
+}
+"""Of each function but size, which needs no column: what makes its states and its result. `results.FUNCTIONS` says
+which columns each takes."""
 
 
 def masked(array: Array, present: Bools) -> Array:
