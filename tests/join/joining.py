@@ -15,7 +15,7 @@ from tests.operations.memory_shards import MemoryFiles, MemorySource
 
 from shuffle_protocol.jobs import Input, Job, Join, Output, SortKey
 from shuffle_protocol.memory import Budgets
-from shuffle_worker.operations.join import strategy as ways
+from shuffle_worker.operations.join import strategy
 from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan
@@ -73,7 +73,7 @@ def job_of(
 def planned(job: Job, broadcast: int = 0) -> Plan:
     """broadcast: bytes of the largest side that is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ways, "BROADCAST_BYTES", broadcast)
+        patch.setattr(strategy, "BROADCAST_BYTES", broadcast)
         return make_plan(job, Budgets.for_limit(job.memory), [LOCAL] * len(job.inputs), LOCAL)
 
 

@@ -16,11 +16,11 @@ from shuffle_worker.partitioning.places import places_of
 HOW = ("Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti")
 
 
-def sides(rows: int = 1000, keys: int = 250, hot: int = 0, hot_right: int = 0) -> tuple[pa.Table, pa.Table]:
-    """hot, hot_right: more rows of one key."""
+def sides(rows: int = 1000, keys: int = 250, skewed: int = 0, skewed_right: int = 0) -> tuple[pa.Table, pa.Table]:
+    """skewed, skewed_right: more rows of one key."""
     random = np.random.default_rng(1)
-    left = np.concatenate([random.integers(0, keys, rows), np.full(hot, 7)])
-    right = np.concatenate([random.integers(keys // 3, keys * 4 // 3, rows // 2), np.full(hot_right, 7)])
+    left = np.concatenate([random.integers(0, keys, rows), np.full(skewed, 7)])
+    right = np.concatenate([random.integers(keys // 3, keys * 4 // 3, rows // 2), np.full(skewed_right, 7)])
     random.shuffle(left)
     random.shuffle(right)
     return (
@@ -36,7 +36,7 @@ def bytes_of(found: Joined) -> dict[str, bytes]:
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("on", [("k",), ("k2", "k")])
 def test_the_same_bytes_for_any_buckets_and_memory(tmp_path: Path, how: str, on: tuple[str, ...]) -> None:
-    left, right = sides(hot=200, hot_right=20)
+    left, right = sides(skewed=200, skewed_right=20)
     written(tmp_path / "left", left, files=3)
     written(tmp_path / "right", right, files=2)
     plan = planned(job_of(tmp_path, join(how, on), partitions=4))
@@ -55,9 +55,9 @@ def test_the_same_bytes_for_any_buckets_and_memory(tmp_path: Path, how: str, on:
 
 
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("hot", [(600, 3), (3, 600), (60, 200)])
-def test_a_key_that_memory_does_not_hold(tmp_path: Path, how: str, hot: tuple[int, int]) -> None:
-    left, right = sides(100, 30, *hot)
+@pytest.mark.parametrize("skewed", [(600, 3), (3, 600), (60, 200)])
+def test_a_key_that_memory_does_not_hold(tmp_path: Path, how: str, skewed: tuple[int, int]) -> None:
+    left, right = sides(100, 30, *skewed)
     written(tmp_path / "left", left)
     written(tmp_path / "right", right)
     plan = planned(job_of(tmp_path, join(how, nulls_equal=False), partitions=2))

@@ -55,7 +55,7 @@ KEYS: dict[str, list[Any]] = {
     "sorted": list(range(ROWS)),
     "reversed": list(range(ROWS, 0, -1)),
     "periodic": [n % 97 for n in range(ROWS)],
-    "hot": [5 if n % 10 else n for n in range(ROWS)],
+    "skewed": [5 if n % 10 else n for n in range(ROWS)],
     "one": [1] * ROWS,
     "nulls": [None if n % 3 else n for n in range(ROWS)],
     "text": [f"key {n * 7919 % ROWS}" for n in range(ROWS)],
@@ -75,7 +75,7 @@ def test_a_sort_has_even_cells_whatever_the_keys(tmp_path: Path, name: str, desc
 
 def test_a_sampled_sort_has_cells_that_are_nearly_even(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "LEAST_ROWS", 4_000)
-    for name in ("random", "periodic", "hot", "sorted"):
+    for name in ("random", "periodic", "skewed", "sorted"):
         folder = tmp_path / name
         write(folder, {"a": pa.table({"k": KEYS[name]})}, row_group_size=2_000)
         found = sizes(plan_of(job(folder, Sort(by=[SortKey("k")]), partitions=20)))

@@ -76,7 +76,7 @@ class Table(Struct, frozen=True):
         return pa.schema([]) if self.filter_columns is None else pa.ipc.read_schema(pa.py_buffer(self.filter_columns))
 
 
-class Hot(Struct, frozen=True):
+class SkewedKey(Struct, frozen=True):
     """A key of a join that is so frequent in one input that the rows there are spread over several files. hash: the
     key's; pieces: how many files, at even distances from the one that the hash says; key, bytes: for people."""
 
@@ -93,8 +93,8 @@ class Plan(Struct, frozen=True):
     input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth a Parquet dictionary.
     row_bytes: mean Arrow bytes of an output row. row_group_rows: rows in each output row group. code: the digest of
     each of the job's sources of functions ("" for a folder). broadcast: the input of a join that every worker reads
-    whole, by `small`; what travels then are joined rows. hot: of a join that is not. aligned: for each output file what
-    is read for it when it is written, of inputs that are parted alike; nothing travels then."""
+    whole, by `small`; what travels then are joined rows. skewed: of a join that is not. aligned: for each output file
+    what is read for it when it is written, of inputs that are parted alike; nothing travels then."""
 
     job: Job
     inputs: list[Table]
@@ -110,7 +110,7 @@ class Plan(Struct, frozen=True):
     code: list[str] = field(default_factory=list)
     broadcast: int | None = None
     small: list[Split] = field(default_factory=list)
-    hot: list[Hot] = field(default_factory=list)
+    skewed: list[SkewedKey] = field(default_factory=list, name="hot")
     aligned: list[list[Split]] = field(default_factory=list)
 
     def arrow_schema(self) -> pa.Schema:

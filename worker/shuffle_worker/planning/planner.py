@@ -113,7 +113,7 @@ def _planned(
     layout = sizing.layout_for(partitions, held, in_ranges=operation.in_ranges, working=budgets.working)
     every_split = make_splits(inputs)
     splits = [split for split in every_split if split.input != operation.broadcast and not operation.aligned]
-    hot = operation.hot(inputs, partitions)
+    skewed = operation.skewed(inputs, partitions)
     row_group_rows = sizing.row_group_rows(size.row_bytes)
     needed = _memory_needed(budgets, inputs, size, row_group_rows)
     files = [file for one in inputs for file in one.records]
@@ -163,7 +163,7 @@ def _planned(
         code=operation.code or next((one.code for one in calls if one is not None), []),
         broadcast=operation.broadcast,
         small=[split for split in every_split if split.input == operation.broadcast],
-        hot=hot,
+        skewed=skewed,
         aligned=splits_by_file(inputs) if operation.aligned else [],
     )
     return with_fingerprint(plan)

@@ -17,7 +17,7 @@ from shuffle_worker.inputs.keys import Key, check_key
 from shuffle_worker.inputs.planned import Columns, Planned, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.plan import sizing
-from shuffle_worker.plan.record import Hot, Plan
+from shuffle_worker.plan.record import Plan, SkewedKey
 
 
 class Planning:
@@ -101,7 +101,7 @@ class Planning:
         """What `explain` says of what is done with the rows."""
         return []
 
-    def hot(self, inputs: Sequence[Planned], partitions: int) -> list[Hot]:  # noqa: ARG002
+    def skewed(self, inputs: Sequence[Planned], partitions: int) -> list[SkewedKey]:  # noqa: ARG002
         """Keys whose rows are spread over several files."""
         return []
 
@@ -123,5 +123,5 @@ class Planning:
         raise NotImplementedError
 
     def why(self, inputs: Sequence[Planned]) -> list[str]:  # noqa: ARG002
-        """What `explain` says of how rows come together: a side broadcast, a hot key spread, and why."""
+        """What `explain` says of how rows come together: a side broadcast, a skewed key spread, and why."""
         return []

@@ -1,6 +1,6 @@
 """Rows of several inputs that do not fit in memory together, parted once more on scratch, by ranges of their places.
 
-The ranges are cut where the places of the first rows seen are evenly spread; a place that many of them share (a hot
+The ranges are cut where the places of the first rows seen are evenly spread; a place that many of them share (a skewed
 key) gets a range of its own. What comes out is in the order of the places, so that a step that does one range after the
 other gives what it would have given with enough memory. A range that still does not fit is parted again, until it fits
 or is a single place: then it is given as streams, and the step must do with one key's rows bit by bit.
@@ -148,8 +148,8 @@ def _edges(streams: Sequence[Stream], places_of: PlacesOf) -> U64:
             seen.append(places_of(index, first))
     places = np.sort(np.concatenate(seen))
     cuts = places[np.arange(1, RANGES) * len(places) // RANGES]
-    hot = cuts[1:][cuts[1:] == cuts[:-1]]
-    after = hot[hot < np.uint64((1 << 64) - 1)] + np.uint64(1)
+    skewed = cuts[1:][cuts[1:] == cuts[:-1]]
+    after = skewed[skewed < np.uint64((1 << 64) - 1)] + np.uint64(1)
     edges = np.unique(np.concatenate([cuts, after]))
     return (
         edges[edges > places[0]]

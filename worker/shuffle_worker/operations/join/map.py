@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from shuffle_worker.columns.arrays import I64, U64, concat, take
 from shuffle_worker.partitioning.join_keys import JoinKeys
-from shuffle_worker.plan.record import Hot, Plan
+from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.splitter import Cells
 
 RUN = 64
-"""Neighbouring input rows of a hot key that stay together."""
+"""Neighbouring input rows of a skewed key that stay together."""
 
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -31,8 +31,8 @@ class Destinations:
         self.keys = keys
         self._partitions = plan.layout.partitions
         self._each = max(plan.layout.cells // plan.layout.partitions, 1)
-        self._dealt = _Table([hot for hot in plan.hot if hot.input == index])
-        self._copied = _Table([hot for hot in plan.hot if hot.input != index])
+        self._dealt = _Table([skewed for skewed in plan.skewed if skewed.input == index])
+        self._copied = _Table([skewed for skewed in plan.skewed if skewed.input != index])
 
     def __call__(self, rows: Rows) -> Cells:
         return self.of(rows)[1]
@@ -49,14 +49,14 @@ class Destinations:
         pieces = np.ones(len(hashes), np.int64)
         batch = rows.batch
         if self._dealt:
-            hot, sizes = self._dealt.find(hashes)
-            turns[hot] = rows.all_positions()[hot] // RUN % sizes
-            pieces[hot] = sizes
+            skewed, sizes = self._dealt.find(hashes)
+            turns[skewed] = rows.all_positions()[skewed] // RUN % sizes
+            pieces[skewed] = sizes
         if self._copied:
-            hot, sizes = self._copied.find(hashes)
-            if len(hot):
-                pieces[hot] = sizes
-                more = np.repeat(hot, sizes - 1)
+            skewed, sizes = self._copied.find(hashes)
+            if len(skewed):
+                pieces[skewed] = sizes
+                more = np.repeat(skewed, sizes - 1)
                 starts = np.cumsum(sizes - 1) - (sizes - 1)
                 following = np.arange(len(more), dtype=np.int64) - np.repeat(starts, sizes - 1) + 1
                 batch = concat([batch, take(batch, more)])
@@ -77,10 +77,10 @@ class Destinations:
 
 
 class _Table:
-    """Hot keys by their hashes."""
+    """SkewedKey keys by their hashes."""
 
-    def __init__(self, hot: list[Hot]) -> None:
-        ordered = sorted(hot, key=lambda one: one.hash)
+    def __init__(self, skewed: list[SkewedKey]) -> None:
+        ordered = sorted(skewed, key=lambda one: one.hash)
         self._hashes = np.array([one.hash for one in ordered], np.uint64)
         self._pieces = np.array([one.pieces for one in ordered], np.int64)
 
@@ -88,7 +88,7 @@ class _Table:
         return bool(len(self._hashes))
 
     def find(self, hashes: U64) -> tuple[I64, I64]:
-        """The rows that have a hot key, and over how many files each of these is spread."""
+        """The rows that have a skewed key, and over how many files each of these is spread."""
         places = np.searchsorted(self._hashes, hashes)
         rows = np.flatnonzero(self._hashes.take(places, mode="clip") == hashes)
         return rows, self._pieces[places[rows]]

@@ -20,13 +20,13 @@ from shuffle_worker.columns.arrow import Field, schema_of
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns, Planned, Size
 from shuffle_worker.operations.join.aligned import Aligned, aligned
-from shuffle_worker.operations.join.strategy import Broadcast, HotKeys, broadcast, hot_keys, told
+from shuffle_worker.operations.join.strategy import Broadcast, SkewedKeys, broadcast, skewed_keys, told
 from shuffle_worker.operations.join.units import check_holds
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.partitioning.pairing import Pairing, advice, pairing
-from shuffle_worker.plan.record import Hot, Plan
+from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.steps.planning import Planning
 
 SEMI = ("LeftSemi", "LeftAnti")
@@ -135,9 +135,9 @@ class JoinPlanning(Planning):
     def __init__(self, job: Job, operation: Join) -> None:
         super().__init__(job)
         self._join = operation
-        self._way = Broadcast(None, "")
+        self._strategy = Broadcast(None, "")
         self._alike = ""
-        self._hot = HotKeys([], [])
+        self._skewed = SkewedKeys([], [])
 
     def bounded(self, index: int) -> Sequence[str]:
         """The keys that become one column with the other side's, whose type must hold both."""
@@ -153,8 +153,8 @@ class JoinPlanning(Planning):
         if any_size and not self._cast([one.schema for one in inputs]):
             alike = aligned(inputs, key_names(self._join), output.partitions)
         self.aligned, self._alike = alike
-        self._way = Broadcast(None, "") if self.aligned else broadcast(self._join, inputs)
-        self.broadcast = self._way.input
+        self._strategy = Broadcast(None, "") if self.aligned else broadcast(self._join, inputs)
+        self.broadcast = self._strategy.input
         self.in_ranges = self.broadcast is None and not self.aligned
 
     def _check_merged(self, inputs: Sequence[Planned]) -> None:
@@ -170,17 +170,17 @@ class JoinPlanning(Planning):
         pairs = pairings(self._join, inputs[self._join.left], inputs[self._join.right])
         return any(pair.hashed != (None, None) for pair in pairs)
 
-    def hot(self, inputs: Sequence[Planned], partitions: int) -> list[Hot]:
+    def skewed(self, inputs: Sequence[Planned], partitions: int) -> list[SkewedKey]:
         if self.broadcast is None and not self.aligned:
             sides = keys_of(self._join, [one.schema for one in inputs])
             of_inputs = sides if self._join.left == 0 else sides[::-1]
-            self._hot = hot_keys(self._join, inputs, of_inputs, partitions)
-        return self._hot.spread
+            self._skewed = skewed_keys(self._join, inputs, of_inputs, partitions)
+        return self._skewed.spread
 
     def why(self, inputs: Sequence[Planned]) -> list[str]:
-        ways = [reason for reason in (self._way.reason, self._alike) if reason]
-        spread = [told(hot, self._join, inputs, spread_=True) for hot in self._hot.spread]
-        return ways + spread + [told(hot, self._join, inputs, spread_=False) for hot in self._hot.kept]
+        reasons = [reason for reason in (self._strategy.reason, self._alike) if reason]
+        spread = [told(skewed, self._join, inputs, spread_=True) for skewed in self._skewed.spread]
+        return reasons + spread + [told(skewed, self._join, inputs, spread_=False) for skewed in self._skewed.kept]
 
     def needed(self, index: int) -> Sequence[str] | None:
         """Of a right side that only says which left rows are kept, the keys."""
@@ -232,7 +232,7 @@ class JoinPlanning(Planning):
         """By the hash of the output's key columns, where every row has them and lies where they say."""
         join = self._join
         left, right = (plan.inputs[at].arrow_schema() for at in (join.left, join.right))
-        if plan.broadcast is not None or plan.hot or self._cast([one.arrow_schema() for one in plan.inputs]):
+        if plan.broadcast is not None or plan.skewed or self._cast([one.arrow_schema() for one in plan.inputs]):
             return self.partitioning(plan.layout.partitions)
         columns = output_columns(join, left, right)
         mine = "right" if join.how == "Right" else "left"

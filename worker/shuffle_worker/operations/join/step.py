@@ -43,7 +43,7 @@ class JoinStep:
         schemas = [table.arrow_schema() for table in plan.inputs]
         left, right = schemas[join.left], schemas[join.right]
         self.keys = keys_of(join, schemas)
-        self._moved = bool(plan.hot)
+        self._moved = bool(plan.skewed)
         self._inputs = (join.left, join.right)
         self._schemas = (transport_schema(left), transport_schema(right))
         self._wanted = WANTED[join.how]

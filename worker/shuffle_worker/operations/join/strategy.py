@@ -5,7 +5,8 @@ What is decided here shows in the output (which file a row is in), so it depends
 counts, on the bytes of the rows that were looked at, never on workers or their memory.
 
     broadcast   a side of up to `BROADCAST_BYTES`, whose own rows need not be kept when they have no partner
-    hot keys    more than `HOT_BYTES` and `HOT_TIMES` what a file has on average, of a side each of whose rows can be
+    skewed keys    more than `SKEWED_BYTES` and `SKEWED_TIMES` what a file has on average, of a side each of whose rows
+    can be
                 judged by itself; the other side's rows of that key go to every file that has a part of them
 """
 
@@ -24,7 +25,7 @@ from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.planned import Planned
 from shuffle_worker.inputs.probe import first_kept, spread
 from shuffle_worker.partitioning.join_keys import JoinKeys
-from shuffle_worker.plan.record import Hot
+from shuffle_worker.plan.record import SkewedKey
 
 BROADCAST_BYTES = 8 << 20
 """Arrow bytes of a side that every worker can hold beside its work, as many rows as its files have."""
@@ -32,12 +33,12 @@ BROADCAST_BYTES = 8 << 20
 BROADCAST_TIMES = 4
 """The other side is at least so many times as large; else there is nothing to gain."""
 
-HOT_BYTES = 32 << 20
-HOT_TIMES = 3
-HOT_PIECE = 8 << 20
-"""Bytes of a hot key's rows in one file, or half a file's average where that is more."""
+SKEWED_BYTES = 32 << 20
+SKEWED_TIMES = 3
+SKEWED_PIECE = 8 << 20
+"""Bytes of a skewed key's rows in one file, or half a file's average where that is more."""
 
-MOST_HOT = 64
+MOST_SKEWED = 64
 SAMPLED_GROUPS = 64
 SAMPLED_ROWS = 2048
 THREADS = 8
@@ -69,47 +70,47 @@ def broadcast(join: Join, inputs: Sequence[Planned]) -> Broadcast:
     return Broadcast(small, f"broadcast: {name} is about {size}, so every worker reads it whole; the other stays put")
 
 
-class HotKeys(NamedTuple):
+class SkewedKeys(NamedTuple):
     """spread: those whose rows go to several files; kept: those that cannot be, for a row of the other side must see
     all of them to know whether it has a partner."""
 
-    spread: list[Hot]
-    kept: list[Hot]
+    spread: list[SkewedKey]
+    kept: list[SkewedKey]
 
 
-def hot_keys(join: Join, inputs: Sequence[Planned], keys: Sequence[JoinKeys], partitions: int) -> HotKeys:
+def skewed_keys(join: Join, inputs: Sequence[Planned], keys: Sequence[JoinKeys], partitions: int) -> SkewedKeys:
     """keys: of each input."""
     total = sum(one.size.rows * one.size.row_bytes for one in inputs)
-    spread_: dict[int, Hot] = {}
-    kept: dict[int, Hot] = {}
+    spread_: dict[int, SkewedKey] = {}
+    kept: dict[int, SkewedKey] = {}
     for at, hows in ((join.left, _SPREAD_LEFT), (join.right, _SPREAD_RIGHT)):
         found = spread_ if join.how in hows else kept
-        for hot in _of_side(inputs[at], at, keys[at], total / partitions, partitions) if partitions > 1 else ():
-            if hot.hash not in found or found[hot.hash].bytes < hot.bytes:
-                found[hot.hash] = hot
-    return HotKeys(*(sorted(some.values(), key=_largest)[:MOST_HOT] for some in (spread_, kept)))
+        for skewed in _of_side(inputs[at], at, keys[at], total / partitions, partitions) if partitions > 1 else ():
+            if skewed.hash not in found or found[skewed.hash].bytes < skewed.bytes:
+                found[skewed.hash] = skewed
+    return SkewedKeys(*(sorted(some.values(), key=_largest)[:MOST_SKEWED] for some in (spread_, kept)))
 
 
-def _largest(hot: Hot) -> tuple[int, int]:
-    return -hot.bytes, hot.hash
+def _largest(skewed: SkewedKey) -> tuple[int, int]:
+    return -skewed.bytes, skewed.hash
 
 
-def _of_side(one: Planned, at: int, keys: JoinKeys, average: float, partitions: int) -> list[Hot]:
+def _of_side(one: Planned, at: int, keys: JoinKeys, average: float, partitions: int) -> list[SkewedKey]:
     size = one.size.rows * one.size.row_bytes
-    least = max(HOT_BYTES, HOT_TIMES * average)
+    least = max(SKEWED_BYTES, SKEWED_TIMES * average)
     if size <= least:
         return []
     rows = _sample(one, keys.names)
     if rows is None:
         return []
     seen, first, counts = np.unique(keys.hashes(rows), return_index=True, return_counts=True)
-    found: list[Hot] = []
+    found: list[SkewedKey] = []
     for number in np.flatnonzero(counts * (size / rows.num_rows) > least).tolist():
         share = float(counts[number]) * size / rows.num_rows
-        pieces = min(partitions, int(np.ceil(share / max(HOT_PIECE, average / 2))))
+        pieces = min(partitions, int(np.ceil(share / max(SKEWED_PIECE, average / 2))))
         if pieces > 1:
             text = ", ".join(str(rows.column(name)[int(first[number])].as_py()) for name in keys.names)
-            found.append(Hot(int(seen[number]), at, pieces, text[:100], int(share)))
+            found.append(SkewedKey(int(seen[number]), at, pieces, text[:100], int(share)))
     return found
 
 
@@ -126,14 +127,14 @@ def _sample(one: Planned, names: Sequence[str]) -> pa.RecordBatch | None:
     return concat(found) if found else None
 
 
-def told(hot: Hot, join: Join, inputs: Sequence[Planned], spread_: bool) -> str:
-    """A hot key in words."""
-    names = join.left_on if hot.input == join.left else join.right_on
-    much = f"{', '.join(names)} = {hot.key}: about {readable(hot.bytes)} of {_name(inputs[hot.input])}"
+def told(skewed: SkewedKey, join: Join, inputs: Sequence[Planned], spread_: bool) -> str:
+    """A skewed key in words."""
+    names = join.left_on if skewed.input == join.left else join.right_on
+    much = f"{', '.join(names)} = {skewed.key}: about {readable(skewed.bytes)} of {_name(inputs[skewed.input])}"
     if not spread_:
         return f"{much}, all in one file: a {join.how} join cannot spread the rows of this side"
-    other = _name(inputs[1 - hot.input])
-    return f"{much}, spread over {hot.pieces} files; the rows of {other} with that key go to each of them"
+    other = _name(inputs[1 - skewed.input])
+    return f"{much}, spread over {skewed.pieces} files; the rows of {other} with that key go to each of them"
 
 
 def _name(one: Planned) -> str:

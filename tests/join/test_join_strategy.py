@@ -1,4 +1,4 @@
-"""A small side is broadcast and a hot key is spread: the rows stay the same, the files are what the plan says."""
+"""A small side is broadcast and a skewed key is spread: the rows stay the same, the files are what the plan says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.join.joining import carried_out, in_duckdb, job_of, join, joined, planned, rows_of, written
 
 from shuffle_protocol.jobs import Join
-from shuffle_worker.operations.join import strategy as ways
+from shuffle_worker.operations.join import strategy
 from shuffle_worker.partitioning import join_keys
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.tables.work import partitioning
@@ -19,11 +19,12 @@ from shuffle_worker.tables.work import partitioning
 SMALL = 1 << 20
 
 
-def sides(rows: int = 4000, hot: float = 0.0) -> tuple[pa.Table, pa.Table]:
-    """Many left rows, few right ones with some keys twice and some nowhere. hot: the share of left rows of one key."""
+def sides(rows: int = 4000, skewed: float = 0.0) -> tuple[pa.Table, pa.Table]:
+    """Many left rows, few right ones with some keys twice and some nowhere. skewed: the share of left rows of one
+    key."""
     random = np.random.default_rng(2)
     keys = random.integers(0, 150, rows)
-    keys[random.random(rows) < hot] = 7
+    keys[random.random(rows) < skewed] = 7
     right = np.concatenate([np.arange(20, 170), [7, 7, 30]])
     return (
         pa.table(
@@ -101,9 +102,9 @@ def test_a_side_that_must_be_kept_or_is_large_is_shuffled(tmp_path: Path, how: s
 @pytest.mark.parametrize("how", ["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti"])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_hot_key_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, swapped: bool) -> None:
-    monkeypatch.setattr(ways, "HOT_BYTES", 1000)
-    monkeypatch.setattr(ways, "HOT_PIECE", 1000)
-    left, right = sides(hot=0.6)
+    monkeypatch.setattr(strategy, "SKEWED_BYTES", 1000)
+    monkeypatch.setattr(strategy, "SKEWED_PIECE", 1000)
+    left, right = sides(skewed=0.6)
     if swapped:
         left, right = right.append_column("text2", pa.array(["y"] * len(right))), left.rename_columns(["k", "a", "c"])
     written(tmp_path / "left", left, files=3)
@@ -117,15 +118,15 @@ def test_a_hot_key_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ho
     query = f"SELECT {'l.*' if once else names} FROM l {kind} JOIN r USING (k)"
     assert rows_of(found.table) == rows_of(in_duckdb(left, right, query))
     if how in able:
-        assert [(hot.input, hot.key) for hot in plan.hot] == [(int(swapped), "7")]
+        assert [(one.input, one.key) for one in plan.skewed] == [(int(swapped), "7")]
         assert "k = 7: about" in text_of(plan)
         assert partitioning(plan).method == "none"
         holding = [table.num_rows for table in found.files.tables() if 7 in table.column("k").to_pylist()]
         if how != "LeftAnti":
-            assert len(holding) == plan.hot[0].pieces > 3
+            assert len(holding) == plan.skewed[0].pieces > 3
             assert max(table.num_rows for table in found.files.tables()) < found.table.num_rows / 3
     else:
-        assert plan.hot == []
+        assert plan.skewed == []
         assert "all in one file" in text_of(plan)
     for running in ({"buckets": 24}, {"buckets": 5}, {"memory": 20_000, "scratch": tmp_path / "scratch"}):
         assert carried_out(plan, **running).files.files == found.files.files  # type: ignore[arg-type]
