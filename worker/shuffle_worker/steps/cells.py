@@ -2,7 +2,7 @@
 a cell together (a join; any step over several inputs).
 
 A cell whose rows fit in memory is given whole, in memory of its own. One whose rows do not is given as streams, which
-can be read as often as needed; what to do with it is the local step's business (see `spool.py`).
+can be read as often as needed; what to do with it is the local step's business (see `grace_partitioning.py`).
 
 Memory, out of the `memory` given: an eighth for the buffer that shards are read into; half for the cells that are held,
 with what a local step needs besides for each row. A bucket of many cells that exceeds it is read in several passes.

@@ -1,7 +1,7 @@
 """Operations that make one row of all rows with equal keys (groupBy, distinct): what they have in common.
 
-    map side      combine.py   rows are collected before they are sent, as far as that makes them fewer bytes
-    reduce side   collect.py   what came from all splits is collected into the rows of the output
+    map side      partial_aggregation.py   rows are aggregated before they are sent, as far as that makes them fewer
+    bytes reduce side   final_aggregation.py     what came from all splits is aggregated into the rows of the output
 
 Both drive a *collector*, which the operation defines: rows in, one row for each key out. It can also take in what
 another collector made of earlier rows, in its *reduced* form. What a shard holds, rows or that, is said by its first

@@ -63,7 +63,7 @@ class TooLarge(Exception):
         self.expected = expected
 
 
-class Collect:
+class FinalAggregation:
     """sorter: how the rows of a file are put in order; None leaves them in the order of the hash."""
 
     def __init__(

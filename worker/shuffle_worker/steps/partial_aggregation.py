@@ -56,10 +56,10 @@ def block_rows(row_bytes: float) -> int:
     return int(min(max(BLOCK_BYTES / max(row_bytes, 1.0), LEAST_BLOCK_ROWS), BLOCK_ROWS))
 
 
-class Combiner:
+class PartialAggregation:
     """A `Splitter`."""
 
-    def __init__(self, form: Form, prepare: Prepare, sender: Sender, row_bytes: float) -> None:
+    def __init__(self, form: Form, prepare: Prepare, sender: AggregationSender, row_bytes: float) -> None:
         self._form = form
         self._prepare = prepare
         self._sender = sender
@@ -126,7 +126,7 @@ class Combiner:
         return [shard for block in kept for shard in self._sender.add(block)]
 
 
-class Sender:
+class AggregationSender:
     """Puts rows in the order of their buckets and serialises them. wanted: groups, None for all."""
 
     def __init__(

@@ -18,9 +18,9 @@ from shuffle_worker.partitioning.codes import dense, first_rows, last_rows
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.collectors import Form
 from shuffle_worker.steps.files import PartitionFiles
-from shuffle_worker.steps.final_aggregation import Collect
+from shuffle_worker.steps.final_aggregation import FinalAggregation
 from shuffle_worker.steps.operation import Given, Splitter
-from shuffle_worker.steps.partial_aggregation import Combiner, Sender
+from shuffle_worker.steps.partial_aggregation import AggregationSender, PartialAggregation
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.store.store import ShardSource
 
@@ -48,12 +48,12 @@ class DistinctOperation:
         )
         within = plan.job.output.sort_within
         sorter = Sorter(within, scratch) if within else None
-        self._collect = Collect(plan, PartitionFiles(plan, files), self._form, by, sorter)
+        self._collect = FinalAggregation(plan, PartitionFiles(plan, files), self._form, by, sorter)
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         row_bytes = self._plan.inputs[index].row_bytes
-        sender = Sender(self._form, self._plan.layout, wanted, row_bytes, self._batch_bytes)
-        return Combiner(self._form, _as_they_are, sender, row_bytes)
+        sender = AggregationSender(self._form, self._plan.layout, wanted, row_bytes, self._batch_bytes)
+        return PartialAggregation(self._form, _as_they_are, sender, row_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         return self._collect.write(group, source, memory)
