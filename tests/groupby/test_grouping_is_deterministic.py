@@ -54,14 +54,14 @@ def events(rows: int, keys: int, seed: int = 0) -> pa.Table:
 
 @pytest.fixture
 def small_constants(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few thousand rows are collected, sent and begun again."""
+    """So that a few thousand rows are aggregated, sent and begun again."""
     monkeypatch.setattr(combine, "HELD", 60_000)
     monkeypatch.setattr(combine, "KEPT", 100_000)
     monkeypatch.setattr(combine, "BLOCK_ROWS", 1024)
 
 
 @pytest.mark.usefixtures("small_constants")
-@pytest.mark.parametrize("keys", [3, 300, 5000])  # collected, collected and sent now and then, sent as they are
+@pytest.mark.parametrize("keys", [3, 300, 5000])  # aggregated, aggregated and sent now and then, sent as they are
 def test_group_by_gives_the_same_bytes(tmp_path: Path, keys: int) -> None:
     folder = write_table(tmp_path / "in", events(12_000, keys), 3, 1500)
     plan = planned(job_of(folder, GroupBy(["k"], EVERYTHING), partitions=5))
@@ -111,7 +111,7 @@ def test_sort_within(tmp_path: Path, memory: int) -> None:
 
 
 def test_a_repair_sends_what_the_first_try_sent(tmp_path: Path) -> None:
-    """For some of the groups only, and yet of all rows collected at the same places."""
+    """For some of the groups only, and yet of all rows aggregated at the same places."""
     from tests.operations.memory_shards import MemoryFiles, MemorySource
 
     from shuffle_worker.operations.registry import operation_for

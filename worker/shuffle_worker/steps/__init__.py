@@ -6,7 +6,7 @@ shards.py       the bytes of a shard                       readback.py  shards b
 reduce.py       reduce side: buckets in, files out         cells.py     the same for several inputs side by side
 sorting.py      a bucket in order                          external_sort.py  one that does not fit in memory
 files.py        the output files of a partition            folders.py   one for each hive folder
-collectors.py   one row of all with equal keys: partial_aggregation.py before they are sent, final_aggregation.py when
+accumulators.py   one row of all with equal keys: partial_aggregation.py before they are sent, final_aggregation.py when
                 they have come
 grouping.py     rows cut into what a function is called with
 """

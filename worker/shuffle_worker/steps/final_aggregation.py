@@ -1,15 +1,15 @@
 """The reduce side of operations that make one row of all rows with equal keys: the shards of a group become its files.
 
-Bucket by bucket everything is given to a collector, in the order of the input, and its rows are written in the order of
-the hash of their keys (see docs/output.md). Buckets are ranges of that hash, so their rows follow one another in the
+Bucket by bucket everything is given to an accumulator, in the order of the input, and its rows are written in the order
+of the hash of their keys (see docs/output.md). Buckets are ranges of that hash, so their rows follow one another in the
 file, and a bucket of several partitions is cut where the hash says.
 
-Where the collector of a bucket would grow too large, the bucket is read several times, each time for a part of its
-range of hashes. A key is always collected whole, so it makes no difference to what is written. Only one key that by
+Where the accumulator of a bucket would grow too large, the bucket is read several times, each time for a part of its
+range of hashes. A key is always aggregated whole, so it makes no difference to what is written. Only one key that by
 itself does not fit is refused, by its name.
 
 Memory, out of the `memory` given to `write`: a tenth for the buffer that shards are read into, up to two tenths for
-their copy and the group numbers, a sixth for the collector, and a third for the rows that are made of it and put in
+their copy and the group numbers, a sixth for the accumulator, and a third for the rows that are made of it and put in
 order. Where the file is to be sorted, half of it is for that.
 """
 
@@ -34,7 +34,7 @@ from shuffle_worker.partitioning.order import order_by
 from shuffle_worker.partitioning.sort_keys import Ready
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.runtime.pressure import relieve
-from shuffle_worker.steps.collectors import REDUCED, Collector, Form, decode
+from shuffle_worker.steps.accumulators import REDUCED, Accumulator, Form, decode
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.readback import Buffers, ReadBack, check_rows
 from shuffle_worker.steps.sorting import Sorter
@@ -56,7 +56,7 @@ class Span(NamedTuple):
 
 
 class TooLarge(Exception):
-    """A collector outgrew its budget. expected: the bytes that it would have come to."""
+    """An accumulator outgrew its budget. expected: the bytes that it would have come to."""
 
     def __init__(self, expected: float) -> None:
         super().__init__()
@@ -111,40 +111,40 @@ class FinalAggregation:
             relieve()
             span = waiting.pop()
             try:
-                collector = self._collected(bucket, readback, None if span == whole else span, span, budget)
+                accumulator = self._aggregated(bucket, readback, None if span == whole else span, span, budget)
             except TooLarge as error:
                 count = min(max(math.ceil(1.5 * error.expected / budget), 2), _MOST_PARTS)
                 waiting += reversed(span.parts(count))
                 continue
-            rows = collector.finished()
-            del collector
+            rows = accumulator.finished()
+            del accumulator
             relieve()
             if rows.num_rows:
                 hashes = hash_rows([rows.column(name) for name in self._keys])
                 yield take(rows, order_by([Ready(hashes)], len(hashes)))
 
-    def _collected(self, bucket: int, readback: ReadBack, only: Span | None, span: Span, budget: int) -> Collector:
+    def _aggregated(self, bucket: int, readback: ReadBack, only: Span | None, span: Span, budget: int) -> Accumulator:
         """only: the hashes that are wanted; None for all of the bucket's, which are `span`."""
-        collector = self._form.make()
+        accumulator = self._form.make()
         total, done = readback.size(bucket), 0
         for payloads in readback.payloads(bucket):
             for mark, rows in self._runs(bucket, payloads):
                 chosen = rows if only is None else _within(rows, self._form.keys_of(mark, rows), only)
                 if mark == REDUCED:
-                    collector.merge(chosen)
+                    accumulator.merge(chosen)
                 else:
-                    collector.add(chosen)
+                    accumulator.add(chosen)
             relieve()
             done += sum(shard.length for shard, _ in payloads)
-            if collector.nbytes > budget:
-                if span.end - span.first > 1 and collector.keys.num_rows > 1:
-                    raise TooLarge(collector.nbytes * total / max(done, 1))
-                if collector.nbytes > 2 * budget:
+            if accumulator.nbytes > budget:
+                if span.end - span.first > 1 and accumulator.keys.num_rows > 1:
+                    raise TooLarge(accumulator.nbytes * total / max(done, 1))
+                if accumulator.nbytes > 2 * budget:
                     raise OutOfMemory(
-                        f"operation: all of {said_key(collector.keys, 0)} takes more than {readable(2 * budget)}, "
+                        f"operation: all of {said_key(accumulator.keys, 0)} takes more than {readable(2 * budget)}, "
                         f"which a worker has for it; {self._form.advice}"
                     )
-        return collector
+        return accumulator
 
     def _runs(
         self, bucket: int, payloads: Sequence[tuple[StoredShard, pa.Buffer]]

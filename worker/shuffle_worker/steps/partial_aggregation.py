@@ -1,18 +1,18 @@
 """The map side of operations that make one row of all rows with equal keys: collect before sending, where it pays.
 
-A split's rows are collected in blocks of a fixed number of rows, and what was collected is sent, reduced, whenever the
-collector holds `HELD` bytes and at the end of the split. So a million rows of one key cost one row a split. Where keys
-repeat too rarely for that, rows are sent as they are, and it costs little more than a repartition.
+A split's rows are aggregated in blocks of a fixed number of rows, and what was aggregated is sent, reduced, whenever
+the accumulator holds `HELD` bytes and at the end of the split. So a million rows of one key cost one row a split. Where
+keys repeat too rarely for that, rows are sent as they are, and it costs little more than a repartition.
 
 Which of the two is decided in the first blocks of the split, which are kept until then: rows go as they are where
-nearly every row has a key of its own, or where the reduced form is not half of the bytes by the time that the collector
-is full or `KEPT` bytes of rows are in it. The same is asked again each time the collector is full.
+nearly every row has a key of its own, or where the reduced form is not half of the bytes by the time that the
+accumulator is full or `KEPT` bytes of rows are in it. The same is asked again each time the accumulator is full.
 
 All of this depends on the split's rows and on constants alone, never on memory, on batches or on what is wanted: the
 additions of a sum are then the same, in the same order, whoever does them and how often.
 
-Memory: the collector (`HELD`, and what one block adds to it), the first blocks (`KEPT`), and while rows go as they are
-what `BatchSplitter` needs.
+Memory: the accumulator (`HELD`, and what one block adds to it), the first blocks (`KEPT`), and while rows go as they
+are what `BatchSplitter` needs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from shuffle_worker.partitioning.hash import cells_of
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.readers.reader import Rows
-from shuffle_worker.steps.collectors import RAW, REDUCED, Collector, Form, encode
+from shuffle_worker.steps.accumulators import RAW, REDUCED, Accumulator, Form, encode
 from shuffle_worker.steps.splitter import batch_rows
 
 MIB = 1 << 20
@@ -52,7 +52,7 @@ Prepare = Callable[[Rows], pa.RecordBatch]
 
 
 def block_rows(row_bytes: float) -> int:
-    """Rows that are collected at once. row_bytes: as the plan has it, the same for all workers."""
+    """Rows that are aggregated at once. row_bytes: as the plan has it, the same for all workers."""
     return int(min(max(BLOCK_BYTES / max(row_bytes, 1.0), LEAST_BLOCK_ROWS), BLOCK_ROWS))
 
 
@@ -64,65 +64,65 @@ class PartialAggregation:
         self._prepare = prepare
         self._sender = sender
         self._blocks = Cutter(block_rows(row_bytes))
-        self._collector: Collector | None = form.make()
-        self._taken_in = 0  # bytes of the rows that the collector has seen
+        self._accumulator: Accumulator | None = form.make()
+        self._taken_in = 0  # bytes of the rows that the accumulator has seen
         self._rows = 0
         self._kept: list[pa.RecordBatch] | None = []  # the first blocks; None when it is decided
 
     def add(self, rows: Rows) -> list[Shard]:
         batch = self._prepare(rows)
-        if self._collector is None:
+        if self._accumulator is None:
             return self._sender.add(batch)
         shards: list[Shard] = []
         for block in self._blocks.add(batch):
-            shards += self._collect(block)
-        if self._collector is None:
+            shards += self._aggregate(block)
+        if self._accumulator is None:
             shards += self._rest()
         return shards
 
     def flush(self) -> list[Shard]:
         shards = self._rest()
-        if self._collector is not None:
-            shards += self._send_collected()
+        if self._accumulator is not None:
+            shards += self._send_aggregated()
         return shards + self._sender.flush()
 
     def _rest(self) -> list[Shard]:
         rest = self._blocks.rest()
-        return [] if rest is None else self._collect(rest)
+        return [] if rest is None else self._aggregate(rest)
 
-    def _collect(self, block: pa.RecordBatch) -> list[Shard]:
-        if self._collector is None:
+    def _aggregate(self, block: pa.RecordBatch) -> list[Shard]:
+        if self._accumulator is None:
             return self._sender.add(block)
-        self._collector.add(block)
+        self._accumulator.add(block)
         self._taken_in += rows_bytes(block)
         self._rows += block.num_rows
         if self._kept is not None:
             self._kept.append(block)
-            if self._collector.keys.num_rows > MOSTLY_DIFFERENT * self._rows:
+            if self._accumulator.keys.num_rows > MOSTLY_DIFFERENT * self._rows:
                 return self._send_kept(self._kept)
-        if self._collector.nbytes >= HELD:
-            return self._send_collected()
+        if self._accumulator.nbytes >= HELD:
+            return self._send_aggregated()
         if self._kept is not None and self._taken_in >= KEPT:
-            if 2 * rows_bytes(self._collector.reduced()) > self._taken_in:
+            if 2 * rows_bytes(self._accumulator.reduced()) > self._taken_in:
                 return self._send_kept(self._kept)
             self._kept = None
         return []
 
-    def _send_collected(self) -> list[Shard]:
+    def _send_aggregated(self) -> list[Shard]:
         """In the reduced form, if that is worth it or rows are not there any more to be sent as they are."""
-        assert self._collector is not None
-        reduced = self._collector.reduced()
+        assert self._accumulator is not None
+        reduced = self._accumulator.reduced()
         worth_it = 2 * rows_bytes(reduced) <= self._taken_in
         if self._kept is not None and not worth_it:
             return self._send_kept(self._kept)
-        self._collector = self._form.make() if worth_it else None
+        self._accumulator = self._form.make() if worth_it else None
         self._kept = None
         self._taken_in = self._rows = 0
         return self._sender.send(REDUCED, reduced)
 
     def _send_kept(self, kept: list[pa.RecordBatch]) -> list[Shard]:
         """From here on rows go as they are."""
-        self._collector = self._kept = None
+        self._accumulator = self._kept = None
         return [shard for block in kept for shard in self._sender.add(block)]
 
 

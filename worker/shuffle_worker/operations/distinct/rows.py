@@ -1,6 +1,6 @@
 """distinct: of all rows that agree in some columns, the first or the last one, whole.
 
-What is collected of a key is the row that would be kept so far; reduced rows are rows like any other.
+What is aggregated of a key is the row that would be kept so far; reduced rows are rows like any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.codes import dense, first_rows, last_rows
 from shuffle_worker.readers.reader import Rows
-from shuffle_worker.steps.collectors import Form
+from shuffle_worker.steps.accumulators import Form
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.final_aggregation import FinalAggregation
 from shuffle_worker.steps.operation import Given, Splitter
@@ -43,12 +43,12 @@ class DistinctOperation:
             reduced=schema,
             raw_keys=keys,
             reduced_keys=keys,
-            make=lambda: RowCollector(schema, by, last),
+            make=lambda: RowAccumulator(schema, by, last),
             advice="give the workers more memory",
         )
         within = plan.job.output.sort_within
         sorter = Sorter(within, scratch) if within else None
-        self._collect = FinalAggregation(plan, PartitionFiles(plan, files), self._form, by, sorter)
+        self._aggregate = FinalAggregation(plan, PartitionFiles(plan, files), self._form, by, sorter)
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         row_bytes = self._plan.inputs[index].row_bytes
@@ -56,11 +56,11 @@ class DistinctOperation:
         return PartialAggregation(self._form, _as_they_are, sender, row_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
-        return self._collect.write(group, source, memory)
+        return self._aggregate.write(group, source, memory)
 
 
-class RowCollector:
-    """A `Collector`. last: whether the last row of a key is kept, or else the first."""
+class RowAccumulator:
+    """A `Accumulator`. last: whether the last row of a key is kept, or else the first."""
 
     def __init__(self, schema: pa.Schema, by: list[str], last: bool) -> None:
         self._by = by

@@ -1,7 +1,7 @@
 """groupBy with aggregations: one row for each key, with what the aggregations make of its rows.
 
-What is collected of a key are the states of its aggregations (`aggregate/`); reduced, they travel as columns after the
-key's. Additions are done one after the other in the order of the input, first within what one split collected and then
+What is aggregated of a key are the states of its aggregations (`aggregate/`); reduced, they travel as columns after the
+key's. Additions are done one after the other in the order of the input, first within what one split aggregated and then
 over all splits, so that sums of floats are the same whatever carried them.
 """
 
@@ -20,7 +20,7 @@ from shuffle_worker.columns.arrays import U64, Bools, valid, values
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.readers.reader import Rows
-from shuffle_worker.steps.collectors import Form
+from shuffle_worker.steps.accumulators import Form
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.final_aggregation import FinalAggregation
 from shuffle_worker.steps.operation import Given, Splitter
@@ -46,7 +46,7 @@ class GroupByOperation:
         self._form = self._shape.form(transport_schema(plan.arrow_schema()))
         within = plan.job.output.sort_within
         sorter = Sorter(within, scratch) if within else None
-        self._collect = FinalAggregation(plan, PartitionFiles(plan, files), self._form, operation.by, sorter)
+        self._aggregate = FinalAggregation(plan, PartitionFiles(plan, files), self._form, operation.by, sorter)
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         row_bytes = self._plan.inputs[index].row_bytes
@@ -54,7 +54,7 @@ class GroupByOperation:
         return PartialAggregation(self._form, self._prepared, sender, row_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
-        return self._collect.write(group, source, memory)
+        return self._aggregate.write(group, source, memory)
 
     def _prepared(self, rows: Rows) -> pa.RecordBatch:
         batch = rows.batch
@@ -100,14 +100,14 @@ class Shape:
             reduced=reduced,
             raw_keys=self.raw_keys,
             reduced_keys=range(len(self.keys)),
-            make=lambda: GroupCollector(self, reduced, out),
+            make=lambda: GroupAccumulator(self, reduced, out),
             advice="list, median, quantile and countDistinct keep every value of a group: use approxQuantile or "
             "approxCountDistinct, or give the workers more memory",
         )
 
 
-class GroupCollector:
-    """A `Collector`."""
+class GroupAccumulator:
+    """A `Accumulator`."""
 
     def __init__(self, shape: Shape, reduced: pa.Schema, out: pa.Schema) -> None:
         self._shape = shape

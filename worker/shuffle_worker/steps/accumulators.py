@@ -3,8 +3,8 @@
     map side      partial_aggregation.py   rows are aggregated before they are sent, as far as that makes them fewer
     bytes reduce side   final_aggregation.py     what came from all splits is aggregated into the rows of the output
 
-Both drive a *collector*, which the operation defines: rows in, one row for each key out. It can also take in what
-another collector made of earlier rows, in its *reduced* form. What a shard holds, rows or that, is said by its first
+Both drive a *accumulator*, which the operation defines: rows in, one row for each key out. It can also take in what
+another accumulator made of earlier rows, in its *reduced* form. What a shard holds, rows or that, is said by its first
 eight bytes.
 """
 
@@ -23,7 +23,7 @@ RAW, REDUCED = 0, 1
 _MARKS = [mark.to_bytes(8, "little") for mark in (RAW, REDUCED)]
 
 
-class Collector(Protocol):
+class Accumulator(Protocol):
     """Everything comes in the order of the input, in batches of any size; how large they are may not show in what comes
     out. Whatever is given to it may lie in memory that is used again after the call."""
 
@@ -57,13 +57,14 @@ class Collector(Protocol):
 
 class Form(NamedTuple):
     """How an operation collects. raw, reduced: the schemas of the two forms; raw_keys, reduced_keys: where each has the
-    key columns. make: a collector with nothing in it. advice: what helps where one key has too much to be collected."""
+    key columns. make: an accumulator with nothing in it. advice: what helps where one key has too much to be
+    aggregated."""
 
     raw: pa.Schema
     reduced: pa.Schema
     raw_keys: Sequence[int]
     reduced_keys: Sequence[int]
-    make: Callable[[], Collector]
+    make: Callable[[], Accumulator]
     advice: str
 
     def keys_of(self, mark: int, rows: pa.RecordBatch) -> list[Array]:
