@@ -1,11 +1,11 @@
-"""Where a server's connections come in: a caller has to show soon that it may call, or its connection is closed.
+"""A gate for a server's connections: a caller has to authenticate soon, or its connection is closed.
 
-aiohttp waits for a request's headers for as long as they take and has no limit to connections, so whoever reaches the
-port could hold as many as the process has file handles by sending nothing (CWE-770). Here a connection is a stranger's
-until one call over it carried the token. It may be so for a minute, and where there are too many of that kind the
-oldest go first, for who may call says so at once.
+aiohttp waits for a request's headers for as long as they take and has no limit on connections, so anybody who reaches
+the port could hold as many as the process has file handles by sending nothing (CWE-770). Here a connection is
+unauthenticated until one call over it has carried the token. It may be so for a minute, and where there are too many of
+that kind the oldest go first, because callers with a token show it at once.
 
-Memory: an entry for each stranger that is connected, `most` at the most; asyncio's own time limit ends TLS handshakes.
+Memory: an entry for each unauthenticated connection, `most` at the most; asyncio's own time limit ends TLS handshakes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NO_SUCH_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """What binding an address of a family that a machine does not have ends with."""
 
 
-class Door:
+class ConnectionGate:
     """Takes in connections for the application of a runner that has been set up. Used in one event loop."""
 
     def __init__(self, runner: web.AppRunner, within: float = WITHIN, most: int = MOST) -> None:
@@ -37,7 +37,7 @@ class Door:
         self._runner = runner
         self._within = within
         self._most = most
-        self._strangers: dict[web.RequestHandler, float] = {}  # since when, the oldest first
+        self._unauthenticated: dict[web.RequestHandler, float] = {}  # since when, the oldest first
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -79,7 +79,7 @@ class Door:
 
     def known(self, request: web.Request) -> None:
         """This call carried the token."""
-        self._strangers.pop(request.protocol, None)
+        self._unauthenticated.pop(request.protocol, None)
 
     async def close(self) -> None:
         """Nobody comes in any more, and all connections are closed."""
@@ -90,42 +90,44 @@ class Door:
         await self._runner.cleanup()
 
     def came(self, connection: web.RequestHandler) -> None:
-        self._strangers[connection] = asyncio.get_running_loop().time()
-        if len(self._strangers) > self._most:
-            self._turn_away(next(iter(self._strangers)))
+        self._unauthenticated[connection] = asyncio.get_running_loop().time()
+        if len(self._unauthenticated) > self._most:
+            self._turn_away(next(iter(self._unauthenticated)))
 
     def left(self, connection: web.RequestHandler) -> None:
-        self._strangers.pop(connection, None)
+        self._unauthenticated.pop(connection, None)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._within / 4, self._look)
-        for stranger, since in list(self._strangers.items()):
+        for connection, since in list(self._unauthenticated.items()):
             if loop.time() - since < self._within:
                 break
-            self._turn_away(stranger)
+            self._turn_away(connection)
 
-    def _turn_away(self, stranger: web.RequestHandler) -> None:
-        del self._strangers[stranger]
+    def _turn_away(self, connection: web.RequestHandler) -> None:
+        del self._unauthenticated[connection]
         self.turned_away += 1
-        if stranger.transport is not None:
-            stranger.transport.abort()
+        if connection.transport is not None:
+            connection.transport.abort()
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's, which tells the door when it is made and when it is gone."""
+    """aiohttp's, which tells the gate when it is made and when it is gone."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_gate",)
 
-    def __init__(self, door: Door, server: web.Server, loop: asyncio.AbstractEventLoop, keepalive: float) -> None:
+    def __init__(
+        self, gate: ConnectionGate, server: web.Server, loop: asyncio.AbstractEventLoop, keepalive: float
+    ) -> None:
         # None turns the log off, and is what web.AppRunner passes on: only the annotation says otherwise
         super().__init__(server, loop=loop, keepalive_timeout=keepalive, access_log=None)  # type: ignore[arg-type]
-        self._door = door
+        self._gate = gate
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._door.came(self)
+        self._gate.came(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._door.left(self)
+        self._gate.left(self)
         super().connection_lost(exc)

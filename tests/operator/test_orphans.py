@@ -10,7 +10,7 @@ import pytest
 
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
-from shuffle_protocol.connections import Door
+from shuffle_protocol.connections import ConnectionGate
 from shuffle_protocol.messages import VERSION, Counters, Register, Sync
 from shuffle_worker.runtime.environment import config_from, listening
 from shuffle_worker.runtime.settings import WorkerConfig
@@ -65,10 +65,10 @@ async def test_the_operator_listens_in_every_family_that_there_is(monkeypatch: p
     monkeypatch.setattr(loop, "create_server", without_ipv6)
     runner = web.AppRunner(web.Application())
     await runner.setup()
-    door = Door(runner)
-    assert (await door.open("", 0)).startswith("0.0.0.0:")
+    gate = ConnectionGate(runner)
+    assert (await gate.open("", 0)).startswith("0.0.0.0:")
     assert asked == ["0.0.0.0", "::"]
-    await door.close()
+    await gate.close()
 
 
 def test_what_workers_wait_for_is_in_the_message() -> None:

@@ -32,7 +32,7 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.tls.contexts import JobContext, JobContexts
 from shuffle_protocol import wire
-from shuffle_protocol.connections import Door
+from shuffle_protocol.connections import ConnectionGate
 from shuffle_protocol.messages import MAX_CONTROL_BODY, Orders, Register, Sync, View
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ class CoordinatorServer:
         self.health: Callable[[], str] = lambda: ""
         """What is wrong with the process that this is in; "" where nothing is."""
         self._large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
-        self._door: Door | None = None
+        self._gate: ConnectionGate | None = None
         self._stopped = False
         self._large_answers = asyncio.Semaphore(ANSWERS_AT_ONCE)
         self.app = web.Application(client_max_size=MAX_CONTROL_BODY)
@@ -204,19 +204,19 @@ class CoordinatorServer:
         """Returns the address, `http://host:port`."""
         runner = web.AppRunner(self.app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
-        self._door = Door(runner)
-        return "http://" + await self._door.open(host, port, backlog=BACKLOG)
+        self._gate = ConnectionGate(runner)
+        return "http://" + await self._gate.open(host, port, backlog=BACKLOG)
 
     async def start_secure(self, contexts: JobContexts, host: str, port: int = 0) -> str:
         """The port with TLS, beside the other. Returns the address, `https://host:port`."""
-        assert self._door is not None
-        return "https://" + await self._door.open(host, port, contexts.listening, backlog=BACKLOG)
+        assert self._gate is not None
+        return "https://" + await self._gate.open(host, port, contexts.listening, backlog=BACKLOG)
 
     async def stop(self) -> None:
         """Connections that are being made just now are hung up on: their callers find the next operator."""
         self._stopped = True
-        if self._door is not None:
-            await self._door.close()
+        if self._gate is not None:
+            await self._gate.close()
 
     def host(
         self, machine: Coordinator, token: str | bytes, act: Callable[[Action], None], *, secure: bool = False
@@ -248,8 +248,8 @@ class CoordinatorServer:
         right = hmac.compare_digest(given, hosted.digest if hosted is not None else NO_DIGEST)
         if hosted is None or not right or hosted.secure != (certified is not None):
             raise self._refuse()
-        if self._door is not None:
-            self._door.known(request)
+        if self._gate is not None:
+            self._gate.known(request)
         return hosted
 
     def _refuse(self) -> web.HTTPUnauthorized:

@@ -56,8 +56,8 @@ class Accumulator(Protocol):
 
 
 class Form(NamedTuple):
-    """How an operation collects. raw, reduced: the schemas of the two forms; raw_keys, reduced_keys: where each has the
-    key columns. make: an accumulator with nothing in it. advice: what helps where one key has too much to be
+    """how an operation aggregates. raw, reduced: the schemas of the two forms; raw_keys, reduced_keys: where each has
+    the key columns. make: an accumulator with nothing in it. advice: what helps where one key has too much to be
     aggregated."""
 
     raw: pa.Schema

@@ -1,4 +1,4 @@
-"""The map side of operations that make one row of all rows with equal keys: collect before sending, where it pays.
+"""The map side of operations that make one row of all rows with equal keys: aggregate before sending, where it pays.
 
 A split's rows are aggregated in blocks of a fixed number of rows, and what was aggregated is sent, reduced, whenever
 the accumulator holds `HELD` bytes and at the end of the split. So a million rows of one key cost one row a split. Where

@@ -29,7 +29,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from shuffle_protocol import wire
-from shuffle_protocol.connections import Door
+from shuffle_protocol.connections import ConnectionGate
 from shuffle_protocol.errors import JobError
 from shuffle_protocol.frames import (
     MAX_HEADER,
@@ -157,7 +157,7 @@ class PeerServer:
         self._port = port
         self._settings = settings or HttpSettings()
         self._ssl = None if tls is None else tls.server
-        self._door: Door | None = None
+        self._gate: ConnectionGate | None = None
 
     async def start(self) -> str:
         """Answers the address that peers use, with the port that was got where 0 was asked for."""
@@ -166,13 +166,13 @@ class PeerServer:
         app.router.add_get(wire.HEALTH, self._health)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
-        self._door = Door(runner)
-        return await self._door.open(self._host, self._port, self._ssl, keepalive=300.0)
+        self._gate = ConnectionGate(runner)
+        return await self._gate.open(self._host, self._port, self._ssl, keepalive=300.0)
 
     async def stop(self) -> None:
         """Frames that are being received are broken off after a second."""
-        if self._door is not None:
-            await self._door.close()
+        if self._gate is not None:
+            await self._gate.close()
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -181,8 +181,8 @@ class PeerServer:
         if not wire.authorized(request.headers.get(hdrs.AUTHORIZATION), self._token):
             self.unauthorized += 1
             return _refusal(401, "this call needs the job's token")
-        if self._door is not None:
-            self._door.known(request)
+        if self._gate is not None:
+            self._gate.known(request)
         if request.match_info["job"] != self._job:
             return _refusal(404, "this worker is in another job")
         size = request.content_length

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import hdrs, web
 
 from shuffle_protocol import wire
-from shuffle_protocol.connections import Door
+from shuffle_protocol.connections import ConnectionGate
 
 TOKEN = "the-token"
 SOON = 60.0
@@ -22,26 +22,26 @@ KNOWN_BY = 1.0
 
 
 @contextlib.asynccontextmanager
-async def door(within: float, most: int) -> AsyncIterator[tuple[Door, int]]:
+async def gate(within: float, most: int) -> AsyncIterator[tuple[ConnectionGate, int]]:
     """With one call, which needs the token. Yields its port."""
-    doors: list[Door] = []
+    gates: list[ConnectionGate] = []
 
     async def call(request: web.Request) -> web.Response:
         if not wire.authorized(request.headers.get(hdrs.AUTHORIZATION), TOKEN):
             return web.Response(status=401)
-        doors[0].known(request)
+        gates[0].known(request)
         return web.Response()
 
     app = web.Application()
     app.router.add_get("/", call)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    doors.append(Door(runner, within, most))
-    address = await doors[0].open("127.0.0.1", 0)
+    gates.append(ConnectionGate(runner, within, most))
+    address = await gates[0].open("127.0.0.1", 0)
     try:
-        yield doors[0], int(address.rpartition(":")[2])
+        yield gates[0], int(address.rpartition(":")[2])
     finally:
-        await doors[0].close()
+        await gates[0].close()
 
 
 class Caller:
@@ -68,32 +68,32 @@ async def caller(port: int) -> Caller:
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "], ids=["nothing", "half a header"])
 async def test_who_does_not_say_who_it_is_is_hung_up_on(said: bytes) -> None:
-    async with door(within=0.4, most=10) as (at, port):
-        stranger = await caller(port)
-        stranger.writer.write(said)
-        assert await stranger.is_hung_up_on()
+    async with gate(within=0.4, most=10) as (at, port):
+        unknown = await caller(port)
+        unknown.writer.write(said)
+        assert await unknown.is_hung_up_on()
         assert at.turned_away == 1
 
 
 async def test_a_wrong_token_makes_nobody_known() -> None:
-    async with door(within=KNOWN_BY, most=10) as (_, port):
-        stranger = await caller(port)
-        assert await stranger.call("another") == 401
-        assert await stranger.is_hung_up_on()
+    async with gate(within=KNOWN_BY, most=10) as (_, port):
+        unknown = await caller(port)
+        assert await unknown.call("another") == 401
+        assert await unknown.is_hung_up_on()
 
 
 async def test_who_has_shown_the_token_stays() -> None:
-    async with door(within=KNOWN_BY, most=10) as (at, port):
-        known, stranger = await caller(port), await caller(port)
+    async with gate(within=KNOWN_BY, most=10) as (at, port):
+        known, unknown = await caller(port), await caller(port)
         assert await known.call(TOKEN) == 200
-        assert await stranger.is_hung_up_on()  # so that much time has passed
+        assert await unknown.is_hung_up_on()  # so that much time has passed
         assert await known.call("another") == 401
         assert await known.call(TOKEN) == 200
         assert at.turned_away == 1
 
 
 async def test_where_there_are_too_many_strangers_the_oldest_goes() -> None:
-    async with door(within=600.0, most=2) as (at, port):
+    async with gate(within=600.0, most=2) as (at, port):
         known = await caller(port)
         assert await known.call(TOKEN) == 200
         first, second = await caller(port), await caller(port)
@@ -108,7 +108,7 @@ async def test_where_there_are_too_many_strangers_the_oldest_goes() -> None:
 
 async def test_who_leaves_makes_room() -> None:
     """Three: when one is answered the last one's leaving may not have been seen."""
-    async with door(within=600.0, most=3) as (at, port):
+    async with gate(within=600.0, most=3) as (at, port):
         waiting = await caller(port)
         for _ in range(5):
             passing = await caller(port)
@@ -120,10 +120,10 @@ async def test_who_leaves_makes_room() -> None:
 
 
 async def test_all_addresses_have_one_port_and_one_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of both families; where the second cannot be had, the first is closed with the door."""
+    """Of both families; where the second cannot be had, the first is closed with the gate."""
     runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
     await runner.setup()
-    both = Door(runner, 10, 10)
+    both = ConnectionGate(runner, 10, 10)
     address = await both.open("", 0)
     port = int(address.rpartition(":")[2])
     assert {each.sockets[0].getsockname()[1] for each in both._servers} == {port}
@@ -139,7 +139,7 @@ async def test_all_addresses_have_one_port_and_one_end(monkeypatch: pytest.Monke
 
     runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
     await runner.setup()
-    half = Door(runner, 10, 10)
+    half = ConnectionGate(runner, 10, 10)
     monkeypatch.setattr(loop, "create_server", create_one)
     with pytest.raises(OSError, match="in use"):
         await half.open("", 0)
