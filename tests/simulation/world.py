@@ -19,7 +19,7 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.jobs import Input, Job, Output, Repartition
-from shuffle_worker.store.retained import KeptShards
+from shuffle_worker.store.retained import RetainedShards
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
@@ -307,7 +307,7 @@ class World:
             compute=self._run_for(incarnation, 0.02),
             aside=self._run_for(incarnation, 0.01),
             send_budget=send_budget,
-            open_kept=lambda _, __, group_of: KeptShards(
+            open_retained=lambda _, __, group_of: RetainedShards(
                 DiskLog(disk), self.random.choice([0, 600, 1 << 20]), group_of
             ),
             settings=AgentSettings(heartbeat=1.0, poll=3.0, retry=1.0, frame_bytes=100),

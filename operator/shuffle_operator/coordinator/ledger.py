@@ -7,8 +7,8 @@ When groups change their owner, because it was lost or hands them over, they lea
 for which every split is due. A group may be written once every split of its tranche is done: that is the barrier.
 
 What is due for several tranches is read once: a lease carries the others along. And what somebody has at hand is not
-read at all: a worker that kept what it sent (`keeper`), or that has it stored for groups it hands over, sends it again.
-Both are offers only: where it turns out not to be there any more (`not_at_hand`), the split is read.
+read at all: a worker that kept what it sent (`retained_by`), or that has it stored for groups it hands over, sends it
+again. Both are offers only: where it turns out not to be there any more (`not_at_hand`), the split is read.
 
 Memory: some bytes for each split of each live tranche, a few words for each group, an entry for each lease that is out.
 """
@@ -54,7 +54,7 @@ class Ledger:
     owners: Owners = field(init=False)
     totals: Totals = field(default_factory=Totals)
     rows_of: SplitRows = field(default_factory=SplitRows)
-    keeper: array[int] = field(default_factory=lambda: array("i"))  # split -> who kept what it sent of it
+    retained_by: array[int] = field(default_factory=lambda: array("i"))  # split -> who kept what it sent of it
     written: bytearray = field(default_factory=bytearray)
     written_bits: bytearray = field(default_factory=bytearray)  # the same, a bit each, as workers get them
     writing: bytearray = field(default_factory=bytearray)
@@ -67,7 +67,7 @@ class Ledger:
     def __post_init__(self) -> None:
         self._numbers = list(range(self.splits))
         self.rows_of = SplitRows.of(self.splits)
-        self.keeper = array("i", [NOBODY]) * self.splits
+        self.retained_by = array("i", [NOBODY]) * self.splits
         self.written = bytearray(self.groups)
         self.written_bits = bytearray(-(-self.groups // 8))
         self.writing = bytearray(self.groups)
@@ -106,14 +106,14 @@ class Ledger:
     @property
     def keeping(self) -> bool:
         """Somebody keeps what it sends."""
-        return self.keeper.count(NOBODY) < self.splits
+        return self.retained_by.count(NOBODY) < self.splits
 
     def _sender(self, tranche: Tranche, split: int) -> int:
         """Who can bring a split without reading it."""
-        keeper, handover = self.keeper[split], tranche.handover
-        if handover is not None and keeper in (NOBODY, handover.worker) and handover.source(split):
+        retained_by, handover = self.retained_by[split], tranche.handover
+        if handover is not None and retained_by in (NOBODY, handover.worker) and handover.source(split):
             return handover.worker  # what it kept has nothing of its own groups
-        return keeper
+        return retained_by
 
     def queue_all(self) -> None:
         """After the tranches were made from what others remember: every due split waits for who can bring it."""
@@ -143,8 +143,8 @@ class Ledger:
         Returns those groups."""
         if self.keeping:
             for split in self._numbers:
-                if self.keeper[split] == worker:
-                    self.keeper[split] = NOBODY
+                if self.retained_by[split] == worker:
+                    self.retained_by[split] = NOBODY
         for lease in self.leases.of(worker):
             self.give_back(lease)
         for tranche in self.tranches.values():
@@ -384,9 +384,9 @@ class Ledger:
         self.give_back(lease)
 
     def _forget_keeper(self, split: int) -> None:
-        keeper, self.keeper[split] = self.keeper[split], NOBODY
+        retained_by, self.retained_by[split] = self.retained_by[split], NOBODY
         for tranche in self.tranches.values():
-            if keeper != NOBODY and tranche.state[split] == DUE:
+            if retained_by != NOBODY and tranche.state[split] == DUE:
                 tranche.route(split, self._sender(tranche, split))
 
     def finish(self, done: Done, worker: int) -> bool:
@@ -408,8 +408,8 @@ class Ledger:
         self.totals.transferred(done, again=self.rows_of.seen(split) or not errand.reads, resent=not errand.reads)
         for part in parts:
             self.mark_transferred(part.tranche, split, part.attempt, done.rows_read)
-        if done.kept and self.keeper[split] == NOBODY:
-            self.keeper[split] = worker
+        if done.kept and self.retained_by[split] == NOBODY:
+            self.retained_by[split] = worker
         elif errand.reads and not done.kept:
             for tranche_ in self.tranches.values():  # some may have waited for it to be kept
                 if tranche_.state[split] == DUE and self._sender(tranche_, split) == NOBODY:

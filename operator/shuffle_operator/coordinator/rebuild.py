@@ -85,7 +85,7 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
             if tranche in ledger.tranches and ledger.tranches[tranche].state[split] == DUE:
                 ledger.mark_transferred(tranche, split, attempt, rows)
         for split in held.kept:
-            ledger.keeper[split] = worker
+            ledger.retained_by[split] = worker
     for _, held in here.values():
         for group, rows, size in held.written:
             if ledger.tranche[group] != NO_TRANCHE:

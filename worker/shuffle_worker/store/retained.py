@@ -68,7 +68,7 @@ class Record:
         return sum(int(part["length"].sum(dtype=np.int64)) for part in self.index)
 
 
-class KeptShards:
+class RetainedShards:
     """limit: bytes on scratch at the most."""
 
     def __init__(self, log: SpillLog, limit: int, group_of: GroupOf) -> None:
@@ -253,4 +253,4 @@ class KeptShards:
             self._log.punch(start, end - start)
 
 
-OpenKept = Callable[[Job, PlanSummary, GroupOf], KeptShards]
+OpenRetained = Callable[[Job, PlanSummary, GroupOf], RetainedShards]

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from shuffle_protocol.messages import Attempt, Done, Lease
 from shuffle_protocol.shards import Shard
-from shuffle_worker.store.retained import KeptShards, Record
+from shuffle_worker.store.retained import Record, RetainedShards
 from shuffle_worker.store.store import CorruptBlock, Store
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.inbox import Inbox, Run
@@ -56,13 +56,13 @@ class Carrier:
     work: Work
     compute: Run
     aside: Run
-    kept: KeptShards | None = None
+    retained: RetainedShards | None = None
     steps: int = 0
     """Made so far by all leases: what shows that none of them is stuck."""
 
     @property
-    def kept_bytes(self) -> int:
-        return self.kept.used if self.kept is not None else 0
+    def retained_bytes(self) -> int:
+        return self.retained.used if self.retained is not None else 0
 
     async def carry_out(self, lease: Lease, drained: Callable[[], None]) -> Done:
         """drained: called when there is nothing left to compute, while shards may still be on their way."""
@@ -135,8 +135,8 @@ class Carrier:
                 ahead.exception()  # told already where it was awaited
             for outbox in outboxes:
                 await outbox.cancel()
-            if record is not None and self.kept is not None:
-                self.kept.cancel(record)
+            if record is not None and self.retained is not None:
+                self.retained.cancel(record)
 
     async def _put(self, outboxes: list[Outbox], shards: Sequence[Shard]) -> None:
         for outbox in outboxes:
@@ -149,21 +149,21 @@ class Carrier:
 
     def _begin(self, split: int, groups: frozenset[int] | None) -> Record | None:
         """A record for all groups that are sent for, but this worker's own: with it they are lost anyway."""
-        if self.kept is None:
+        if self.retained is None:
             return None
         every = groups if groups is not None else range(self.membership.groups)
-        return self.kept.begin(split, [g for g in every if self.membership.owner_of(g) != self.membership.me])
+        return self.retained.begin(split, [g for g in every if self.membership.owner_of(g) != self.membership.me])
 
     async def _keep(self, record: Record | None, shards: Sequence[Shard]) -> None:
-        if record is None or self.kept is None:
+        if record is None or self.retained is None:
             return
         assert self.inbox.groups is not None
         group_of = self.inbox.groups.group_of
-        await self.aside(self.kept.keep, record, [s for s in shards if group_of(s.bucket) in record.groups])
+        await self.aside(self.retained.keep, record, [s for s in shards if group_of(s.bucket) in record.groups])
 
     async def _finish_keeping(self, record: Record, rows: int) -> bool:
-        assert self.kept is not None
-        kept: bool = await self.aside(self.kept.finish, record, rows)
+        assert self.retained is not None
+        kept: bool = await self.aside(self.retained.finish, record, rows)
         return kept
 
     # -- by way of object storage ------------------------------------------------------------------------------------
@@ -217,10 +217,10 @@ class Carrier:
                 raise Absent(f"groups {dropped[:10]} are written, and nothing is stored for them any more")
             buckets = [bucket for g in sorted(groups) for bucket in self.inbox.groups.buckets_of(g)]
             return UNKNOWN, _stored(self.inbox.store, buckets, lease.stored)
-        record = self.kept.covering(split, groups) if self.kept is not None else None
-        if record is None or self.kept is None:
+        record = self.retained.covering(split, groups) if self.retained is not None else None
+        if record is None or self.retained is None:
             raise Absent(f"nothing was kept of split {split} for these groups")
-        return record.rows, self.kept.read(record, groups)
+        return record.rows, self.retained.read(record, groups)
 
     async def _next_piece(self, lease: Lease, pieces: Iterator[list[Shard]]) -> list[Shard] | None:
         try:
@@ -228,8 +228,8 @@ class Carrier:
         except (CorruptBlock, OSError, LookupError) as error:
             if isinstance(error, CorruptBlock):
                 self.inbox.corrupt += 1
-            if self.kept is not None and lease.again:
-                self.kept.discard(lease.id.item)
+            if self.retained is not None and lease.again:
+                self.retained.discard(lease.id.item)
             raise Absent(f"split {lease.id.item} cannot be sent again: {error}") from error
         return found
 

@@ -42,7 +42,7 @@ from shuffle_protocol.messages import (
     Sync,
     View,
 )
-from shuffle_worker.store.retained import OpenKept
+from shuffle_worker.store.retained import OpenRetained
 from shuffle_worker.store.store import CorruptBlock, Store
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.carry import Carrier, to_its_end
@@ -119,7 +119,7 @@ class Agent:
     observe: Callable[[], Counters] = Counters
     trouble: Callable[[], str] = str
     """What the process waits for; "" where nothing."""
-    open_kept: OpenKept | None = None
+    open_retained: OpenRetained | None = None
     """Makes the place where shards that were sent are kept, for a job that wants that."""
     settings: AgentSettings = field(default_factory=AgentSettings)
     phase: Phase = Phase.PENDING
@@ -192,8 +192,8 @@ class Agent:
         if view is not None and self._summary is not None:
             transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
             written = [(g, done.rows_written, done.bytes_written) for g, done in self._written.items()]
-            kept = self._carrier.kept
-            held = Held(view, transferred, written, self._summary, kept.splits() if kept is not None else [])
+            retained = self._carrier.retained
+            held = Held(view, transferred, written, self._summary, retained.splits() if retained is not None else [])
         message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
         pause = 0.05
         while True:
@@ -284,7 +284,7 @@ class Agent:
             self.observe(),
             beats=self._carrier.steps + sum(one.reads for one in sources),
             progress=sum(one.share for one in sources),
-            kept=self._carrier.kept_bytes,
+            kept=self._carrier.retained_bytes,
             storing=self.inbox.storing,
             stored_calls=self.inbox.stored_calls,
         )
@@ -326,10 +326,10 @@ class Agent:
                 continue
             if not self._leaving or lease.again or lease.stored or lease_id.kind is Kind.ABORT:
                 self._waiting[lease_id] = lease
-        if orders.written and self._carrier.kept is not None:
+        if orders.written and self._carrier.retained is not None:
             written = _members(orders.written)
             self._known_written = len(written)
-            await self.aside(self._carrier.kept.drop, written)
+            await self.aside(self._carrier.retained.drop, written)
         self._start_waiting()
 
     def _start_waiting(self) -> None:
@@ -371,10 +371,10 @@ class Agent:
             await asyncio.sleep(self.settings.load_pause * random.uniform(0.5, 1.0))
 
     def _keep_shards(self, summary: PlanSummary) -> None:
-        if self.open_kept is not None and self._carrier.kept is None:
+        if self.open_retained is not None and self._carrier.retained is None:
             assert self._spec is not None
-            kept = self._carrier.kept = self.open_kept(self._spec, summary, self.work.group_of)
-            self.inbox.make_room = kept.clear
+            retained = self._carrier.retained = self.open_retained(self._spec, summary, self.work.group_of)
+            self.inbox.make_room = retained.clear
 
     async def _let_go(self) -> None:
         self._waiting.clear()  # or the end of one would begin another

@@ -33,7 +33,7 @@ from shuffle_worker.functions.process import cpu_of_all
 from shuffle_worker.runtime.pressure import keep_below, resident
 from shuffle_worker.runtime.settings import WorkerConfig
 from shuffle_worker.storage.retry import PATIENCE, WEATHER
-from shuffle_worker.store.retained import GroupOf, KeptShards
+from shuffle_worker.store.retained import GroupOf, RetainedShards
 from shuffle_worker.store.spill import SpillLog
 from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.transfer.budget import ByteBudget
@@ -106,16 +106,16 @@ async def run_worker(config: WorkerConfig) -> int:
     control = HttpControl(config.coordinator, config.token, config.job, tls=tls)
     scratch = made(Path(config.scratch))
     stores: list[SpillStore] = []
-    kept: list[KeptShards] = []
+    retained: list[RetainedShards] = []
 
     def open_store(buckets: int) -> SpillStore:
         stores.append(SpillStore(budgets.store, scratch, buckets))
         return stores[0]
 
-    def open_kept(job: Job, summary: PlanSummary, group_of: GroupOf) -> KeptShards:
+    def open_retained(job: Job, summary: PlanSummary, group_of: GroupOf) -> RetainedShards:
         share = summary.scratch_needed // max(1, job.workers)
-        kept.append(KeptShards(SpillLog(scratch), room_to_keep(scratch, config, share), group_of))
-        return kept[0]
+        retained.append(RetainedShards(SpillLog(scratch), room_to_keep(scratch, config, share), group_of))
+        return retained[0]
 
     def observe() -> Counters:
         held = stores[0].stats() if stores else None
@@ -139,7 +139,7 @@ async def run_worker(config: WorkerConfig) -> int:
         control=control,
         peers=peers,
         open_store=open_store,
-        open_kept=open_kept,
+        open_retained=open_retained,
         inbox=inbox,
         membership=membership,
         work=ChosenWork(budgets, scratch, config.scratch_share, config.scratch_limit, config.owner),
@@ -190,7 +190,7 @@ async def run_worker(config: WorkerConfig) -> int:
         store_pool.shutdown(wait=True, cancel_futures=True)
         for store in stores:
             store.close()
-        for each in kept:
+        for each in retained:
             each.close()
         shutil.rmtree(scratch, ignore_errors=True)
         if orphaned.is_set():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shuffle_protocol.shards import Shard
-from shuffle_worker.store.retained import KeptShards, Record
+from shuffle_worker.store.retained import Record, RetainedShards
 from shuffle_worker.store.spill import SpillLog
 from shuffle_worker.store.store import CorruptBlock
 
@@ -37,14 +37,14 @@ def some(split: int, size: int = 9000, groups: Collection[int] = range(GROUPS)) 
     ]
 
 
-def found(kept: KeptShards, split: int, groups: Collection[int]) -> list[tuple[int, int, bytes]] | None:
+def found(kept: RetainedShards, split: int, groups: Collection[int]) -> list[tuple[int, int, bytes]] | None:
     record = kept.covering(split, groups)
     if record is None:
         return None
     return [shard for part in kept.read(record, groups) for shard in read_out(part)]
 
 
-def covering(kept: KeptShards, split: int, groups: Collection[int]) -> Record:
+def covering(kept: RetainedShards, split: int, groups: Collection[int]) -> Record:
     record = kept.covering(split, groups)
     assert record is not None
     return record
@@ -76,14 +76,14 @@ def log(tmp_path: Path) -> Iterator[BadLog]:
     log.close()
 
 
-def keep(kept: KeptShards, split: int, groups: Collection[int] = range(GROUPS)) -> bool:
+def keep(kept: RetainedShards, split: int, groups: Collection[int] = range(GROUPS)) -> bool:
     record = kept.begin(split, groups)
     kept.keep(record, some(split, groups=groups))
     return kept.finish(record, 5)
 
 
 def test_what_was_kept_is_found_for_any_groups_it_covers(log: BadLog) -> None:
-    kept = KeptShards(log, 1 << 30, group_of)
+    kept = RetainedShards(log, 1 << 30, group_of)
     assert keep(kept, 3, {0, 1, 2})
     assert found(kept, 3, {1}) == plain(some(3), {1})
     assert found(kept, 3, {0, 2}) == plain(some(3), {0, 2})
@@ -93,7 +93,7 @@ def test_what_was_kept_is_found_for_any_groups_it_covers(log: BadLog) -> None:
 
 
 def test_a_lease_that_came_to_nothing_leaves_nothing(log: BadLog) -> None:
-    kept = KeptShards(log, 1 << 30, group_of)
+    kept = RetainedShards(log, 1 << 30, group_of)
     record = kept.begin(1, {0})
     kept.keep(record, some(1, groups={0}))
     kept.cancel(record)
@@ -104,7 +104,7 @@ def test_a_lease_that_came_to_nothing_leaves_nothing(log: BadLog) -> None:
 
 def test_beyond_the_limit_nothing_is_kept_and_nothing_fails(log: BadLog) -> None:
     size = sum(s.length for s in some(0))
-    kept = KeptShards(log, size + 10, group_of)
+    kept = RetainedShards(log, size + 10, group_of)
     assert keep(kept, 0)
     assert not keep(kept, 1)
     assert kept.used == size
@@ -112,7 +112,7 @@ def test_beyond_the_limit_nothing_is_kept_and_nothing_fails(log: BadLog) -> None
 
 
 def test_a_full_disk_throws_everything_away(log: BadLog) -> None:
-    kept = KeptShards(log, 1 << 30, group_of)
+    kept = RetainedShards(log, 1 << 30, group_of)
     assert keep(kept, 0)
     log.error = errno.ENOSPC
     assert not keep(kept, 1)
@@ -124,7 +124,7 @@ def test_a_full_disk_throws_everything_away(log: BadLog) -> None:
 
 
 def test_damage_is_noticed(log: BadLog) -> None:
-    kept = KeptShards(log, 1 << 30, group_of)
+    kept = RetainedShards(log, 1 << 30, group_of)
     assert keep(kept, 0)
     log.write(10, [memoryview(b"\xff")])
     with pytest.raises(CorruptBlock, match="split 0"):
@@ -135,7 +135,7 @@ def test_damage_is_noticed(log: BadLog) -> None:
 
 
 def test_a_split_that_was_sent_for_other_groups_too_is_kept_for_all_of_them(log: BadLog) -> None:
-    kept = KeptShards(log, 1 << 30, group_of)
+    kept = RetainedShards(log, 1 << 30, group_of)
     assert keep(kept, 0, {0, 1})
     reading = kept.read(covering(kept, 0, {0}), {0})
     assert keep(kept, 0, {1, 2})
@@ -146,7 +146,7 @@ def test_a_split_that_was_sent_for_other_groups_too_is_kept_for_all_of_them(log:
 
 def test_what_is_given_up_while_it_is_read_is_not_passed_off_as_nothing(log: BadLog) -> None:
     """A repair that takes it for nothing loses the rows."""
-    kept = KeptShards(log, 1 << 30, group_of)
+    kept = RetainedShards(log, 1 << 30, group_of)
     assert keep(kept, 0)
     reading = kept.read(covering(kept, 0, {0}), {0})
     kept.discard(0)
@@ -160,7 +160,7 @@ def test_what_is_given_up_while_it_is_read_is_not_passed_off_as_nothing(log: Bad
 
 
 def test_groups_that_are_written_give_their_place_back(log: BadLog) -> None:
-    kept = KeptShards(log, 1 << 30, group_of)
+    kept = RetainedShards(log, 1 << 30, group_of)
     assert keep(kept, 0)
     before = kept.used
     kept.drop({1, 2})
@@ -180,17 +180,17 @@ class Keeping(RuleBasedStateMachine):
 
         self.folder = TemporaryDirectory()
         self.log = BadLog(Path(self.folder.name))
-        self.kept = KeptShards(self.log, 400_000, group_of)
+        self.retained = RetainedShards(self.log, 400_000, group_of)
         self.open: list[tuple[Record, list[Shard]]] = []
         self.model: dict[int, tuple[frozenset[int], list[Shard]]] = {}
         self.dropped: set[int] = set()
 
     @rule(split=st.integers(0, 5), groups=st.sets(st.integers(0, GROUPS - 1), min_size=1), size=st.integers(0, 3000))
     def begin(self, split: int, groups: set[int], size: int) -> None:
-        record = self.kept.begin(split, groups)
+        record = self.retained.begin(split, groups)
         shards = some(split, size, groups)
-        self.kept.keep(record, shards[: len(shards) // 2])
-        self.kept.keep(record, shards[len(shards) // 2 :])
+        self.retained.keep(record, shards[: len(shards) // 2])
+        self.retained.keep(record, shards[len(shards) // 2 :])
         self.open.append((record, shards))
 
     @precondition(lambda self: self.open)
@@ -199,8 +199,8 @@ class Keeping(RuleBasedStateMachine):
         record, shards = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
         groups = record.groups
         if not well:
-            self.kept.cancel(record)
-        elif self.kept.finish(record, 1):
+            self.retained.cancel(record)
+        elif self.retained.finish(record, 1):
             covered, before = self.model.get(record.split, (frozenset(), []))
             if not covered >= groups:
                 others = [shard for shard in before if group_of(shard.bucket) not in groups]
@@ -208,21 +208,21 @@ class Keeping(RuleBasedStateMachine):
 
     @rule(groups=st.sets(st.integers(0, GROUPS - 1)))
     def drop(self, groups: set[int]) -> None:
-        self.kept.drop(groups)
+        self.retained.drop(groups)
         self.dropped |= groups
 
     @rule()
     def fill_the_disk(self) -> None:
         self.log.error = errno.ENOSPC
-        record = self.kept.begin(9, {0})
-        self.kept.keep(record, some(9, 1, {0}))
-        assert not self.kept.finish(record, 1)
+        record = self.retained.begin(9, {0})
+        self.retained.keep(record, some(9, 1, {0}))
+        assert not self.retained.finish(record, 1)
         self.log.error = 0
         self.model.clear()
 
     @rule(split=st.integers(0, 5), groups=st.sets(st.integers(0, GROUPS - 1), min_size=1))
     def look(self, split: int, groups: set[int]) -> None:
-        there = found(self.kept, split, groups)
+        there = found(self.retained, split, groups)
         covered, shards = self.model.get(split, (frozenset(), []))
         if groups <= covered and not groups & self.dropped:
             assert there is not None
@@ -232,14 +232,14 @@ class Keeping(RuleBasedStateMachine):
 
     @invariant()
     def bounded(self) -> None:
-        assert 0 <= self.kept.used <= 400_000
+        assert 0 <= self.retained.used <= 400_000
 
     def teardown(self) -> None:
         for record, _ in self.open:
-            self.kept.cancel(record)
-        self.kept.drop(range(GROUPS))
-        assert self.kept.used == 0, "what is not needed is still counted"
-        self.kept.close()
+            self.retained.cancel(record)
+        self.retained.drop(range(GROUPS))
+        assert self.retained.used == 0, "what is not needed is still counted"
+        self.retained.close()
         self.log.close()
         self.folder.cleanup()
 
