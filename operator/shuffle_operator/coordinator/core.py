@@ -1,7 +1,8 @@
 """What the state machine of a job knows, and the few moves that all else is made of: a worker starts or is lost, the
 phase goes on, the job fails.
 
-`machine.py` adds the events; `migration.py` and `grants.py` decide on top of this who owns what, and who does what.
+`machine.py` adds the events; `migration.py` and `grants.py` decide on top of this who owns what, and who does what;
+`results.py` counts what was done.
 """
 
 from __future__ import annotations

@@ -14,27 +14,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import msgspec
-
+from shuffle_operator.coordinator.admission import refusal
 from shuffle_operator.coordinator.core import Core
 from shuffle_operator.coordinator.events import Action, Note, StopWorker, Wake
 from shuffle_operator.coordinator.grants import Grants
-from shuffle_operator.coordinator.ledger import Inconsistent
+from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.migration import Migration
-from shuffle_operator.coordinator.rebuild import new_ledger, nonsense, rebuild
-from shuffle_operator.coordinator.size import workers_for
+from shuffle_operator.coordinator.rebuild import rebuild
+from shuffle_operator.coordinator.resizing import grow, resize
+from shuffle_operator.coordinator.results import Results
 from shuffle_protocol.messages import (
-    VERSION,
-    Done,
-    Failure,
     Kind,
     Lease,
     LeaseId,
     Orders,
     Phase,
-    PlanSummary,
     Register,
     Registered,
     Sync,
@@ -48,13 +44,14 @@ class Coordinator(Core):
 
     migration: Migration = field(init=False)
     grants: Grants = field(init=False)
-    _lease_failures: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+    results: Results = field(init=False)
     _migrating: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         Core.__post_init__(self)
         self.migration = Migration(self)
         self.grants = Grants(self, self.migration)
+        self.results = Results(self, self.migration)
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -67,9 +64,9 @@ class Coordinator(Core):
         return self.drain()
 
     def register(self, message: Register, now: float) -> tuple[Registered, list[Action]]:
-        refusal = self._refusal(message)
-        if refusal:
-            return Registered(accepted=False, message=refusal), self.drain()
+        refused = refusal(self, message)
+        if refused:
+            return Registered(accepted=False, message=refused), self.drain()
         live = self.members.get(message.worker)
         if live is not None and live.incarnation != message.incarnation:
             self.lose(live, now, "its place was taken by a new process")
@@ -85,6 +82,23 @@ class Coordinator(Core):
         live = self.members.get(message.worker)
         if live is None or live.incarnation != message.incarnation:
             return self._unknown(message), self.drain()
+        self._note(live, message, now)
+        stuck = self.stragglers.stuck(live, now)
+        if stuck and not self.over:
+            self.replace(live, now, stuck, fault=True)
+            return self._unknown(message), self.drain()
+        acknowledged = self.results.take(live, message, now)
+        self._advance(now, live.worker)
+        if self.members.get(live.worker) is not live:  # it was let go just now: what it is given nobody else would be
+            return self._unknown(message), self.drain()
+        if live.leaving:
+            self.migration.give_back_unstarted(live, message)
+        if not self.over:
+            self._grant(live, message, now)
+        return self._orders(live, message, acknowledged, now), self.drain()
+
+    def _note(self, live: Live, message: Sync, now: float) -> None:
+        """What a worker says of itself."""
         live.seen = now
         if self.ledger is None or message.epoch == self.epoch or message.epoch != live.epoch:
             live.behind_since = now
@@ -95,42 +109,30 @@ class Coordinator(Core):
         live.full, live.trouble = live.full or message.full, message.trouble
         if not live.able:
             self.draining.add(live.worker)
-        stuck = self.stragglers.stuck(live, now)
-        if stuck and not self.over:
-            self.replace(live, now, stuck, fault=True)
-            return self._unknown(message), self.drain()
-        acknowledged: list[LeaseId] = []
-        for done in message.done:
-            self._finished(live, done, now)
-            acknowledged.append(done.id)
-        for failure in message.failed:
-            self._failed_lease(live, failure, now)
-            acknowledged.append(failure.id)
-        self._advance(now, live.worker)
-        if self.members.get(live.worker) is not live:  # it was let go just now: what it is given nobody else would be
-            return self._unknown(message), self.drain()
+
+    def _grant(self, live: Live, message: Sync, now: float) -> None:
+        """As many leases as it has room for."""
+        mine = self.leases_of(live.worker)
+        free = max(1, message.free) if self.failing else message.free  # who is leaving can still clean up
+        for _ in range(min(free, 2 * live.slots - len(mine))):
+            lease = self.grants.grant(live, now)
+            if lease is None:
+                break
+            self.stragglers.granted(lease, now)
+
+    def _orders(self, live: Live, message: Sync, acknowledged: list[LeaseId], now: float) -> Orders:
+        """The answer: all that the worker is meant to hold."""
         settled = set(acknowledged)
-        if live.leaving:
-            self.migration.give_back_unstarted(live, message)
-        if not self.over:
-            mine = self.leases_of(live.worker)
-            free = max(1, message.free) if self.failing else message.free  # who is leaving can still clean up
-            for _ in range(min(free, 2 * live.slots - len(mine))):
-                lease = self.grants.grant(live, now)
-                if lease is None:
-                    break
-                self.stragglers.granted(lease, now)
         leases = [self._order(lease) for lease in self.leases_of(live.worker) if lease not in settled]
         if live.leaving and not live.released and not self.failing:
             self.migration.release(live, now, holds=bool(leases or message.holding))
         self._note_holding(live, [*message.holding, *(x.id for x in leases if x.id not in message.holding)])
         live.idle = message.free > len({lease.id for lease in leases} - set(message.holding))
-        view = self._view(message.epoch) if message.epoch != self.epoch else None
-        orders = Orders(
+        return Orders(
             known=True,
             phase=self.phase,
             epoch=self.epoch,
-            view=view,
+            view=self._view(message.epoch) if message.epoch != self.epoch else None,
             leases=leases,
             acknowledged=acknowledged,
             stop=self.over or live.incarnation in self.dismissed,
@@ -138,7 +140,6 @@ class Coordinator(Core):
             released=live.released,
             written=self._written_for(message),
         )
-        return orders, self.drain()
 
     def _unknown(self, message: Sync) -> Orders:
         stop = self.over or message.incarnation in self.dismissed
@@ -203,7 +204,7 @@ class Coordinator(Core):
         """Another number of workers from now on. Those that are too many hand over what they own and leave, which is no
         failure."""
         if not self.over:
-            self._resize(workers, now)
+            resize(self, workers, now)
             self._advance(now)
         return self.drain()
 
@@ -227,26 +228,6 @@ class Coordinator(Core):
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
-    def _refusal(self, message: Register) -> str:
-        """Why somebody is not to take part; "" where it is."""
-        if message.version != VERSION:
-            return (
-                f"worker {message.worker} speaks protocol version {message.version}, this coordinator version "
-                f"{VERSION}: use the worker image of the operator's own version"
-            )
-        if self.over:
-            return f"job {self.job.name} is over ({self.phase})"
-        if message.incarnation in self.lost_incarnations:
-            return (
-                f"worker {message.worker} was not heard of for too long; its work was given to others and its place "
-                "to a new process"
-            )
-        slots = max(self.job.workers, self.job.most_workers)
-        if message.worker < 0 or (message.worker >= slots and message.worker > max(self.members, default=-1)):
-            return f"job {self.job.name} has no worker {message.worker}, it has {self.job.workers}"
-        wrong = nonsense(message.held) if message.held is not None else ""
-        return f"worker {message.worker} says that it holds {wrong}" if wrong else ""
-
     def _join(self, message: Register, now: float) -> None:
         live = Live(message.worker, message.incarnation, message.address, message.slots, message.memory, now)
         self.members[live.worker] = live
@@ -254,38 +235,6 @@ class Coordinator(Core):
         self.recovery.heard(live.worker)
         self.alone_since, self.had_workers = None, True
         self.epochs.join(live)
-
-    def _resize(self, workers: int, now: float) -> None:
-        before = self.job.workers
-        if workers == before:
-            return
-        self.job = msgspec.structs.replace(self.job, workers=workers)
-        self.actions.append(Note("Resized", f"{workers} workers instead of {before}"))
-        for worker in sorted({*self.members, *self.starting}):
-            if worker >= workers:
-                live = self.members.get(worker)
-                if live is not None and not self.failing:
-                    live.surplus = live.leaving = True  # it is stopped once it has handed over what it has
-                    live.surplus_since = now
-                    self.draining.add(worker)
-                    continue
-                self.starting.pop(worker, None)
-                self.actions.append(StopWorker(worker, now=False))
-        if not self.failing:
-            for worker in range(workers):
-                live = self.members.get(worker)
-                if live is not None and live.surplus and not live.released:
-                    live.surplus = live.leaving = False
-                elif worker >= before and worker not in self.starting:
-                    self.start_worker(worker, now)
-
-    def _grow(self, now: float) -> None:
-        """The plan is there: as many workers as it takes, where the job leaves that open."""
-        assert self.summary is not None
-        wanted = workers_for(self.job, self.summary)
-        if wanted != self.job.workers:
-            self.grown_at = now
-            self._resize(wanted, now)
 
     def _heartbeat(self) -> float:
         """Seconds between reports, so that all of them together are not too many."""
@@ -317,91 +266,6 @@ class Coordinator(Core):
             return Lease(lease)
         return self.ledger.order(lease)
 
-    # -- what became of leases ---------------------------------------------------------------------------------------
-
-    def _finished(self, live: Live, done: Done, now: float) -> None:
-        kind = done.id.kind
-        if kind in (Kind.TRANSFER, Kind.WRITE):
-            if self.ledger is None:
-                self.recovery.wrote(done)
-            if self.ledger is None or self.failing:
-                return
-            try:
-                counted = self.ledger.finish(done, live.worker)
-            except Inconsistent as error:
-                self.fail(Cause("DataError", str(error), live.worker), now)
-                return
-            if counted:
-                self.progress(done.id)
-                self.stragglers.finished(done.id, live.worker, now)
-                if kind is Kind.WRITE and self.ledger.keeps_rows and done.rows_written != done.rows_moved:
-                    message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
-                    self.fail(Cause("Internal", message, live.worker), now)
-            elif kind is Kind.WRITE and done.id.attempt < self.ledger.attempt_floor:
-                self.resume([(done.id.item, done.rows_written, done.bytes_written)])
-            return
-        if not self.job_leases.end(done.id, live.worker):
-            return
-        self.progress(done.id)
-        if kind is Kind.PLAN and done.plan is not None:
-            self._planned(done, done.plan, now)
-        elif kind is Kind.COMMIT:
-            self.output = done.output or {}
-            self.go(Phase.COMPLETE, now)
-        elif kind is Kind.ABORT and self.rollback is not None:
-            self.rollback.removed = True
-
-    def _planned(self, done: Done, summary: PlanSummary, now: float) -> None:
-        """The plan is there, and it is known which groups were written by workers and under coordinators that are
-        gone."""
-        if self.ledger is None:
-            self.summary = summary
-            self.planned_at = now
-            self.ledger = new_ledger(summary, self.generation)
-            self.recovery.forget()
-        self.recovering = False
-        if self.summary is not None and summary.fingerprint == self.summary.fingerprint:
-            self.resume([*done.written, *self.recovery.take_written()])
-        self._grow(now)
-        self.actions.append(Wake(None))
-
-    def _failed_lease(self, live: Live, failure: Failure, now: float) -> None:
-        lease = failure.id
-        ledger = self.ledger
-        if self.job_leases.end(lease, live.worker):
-            pass
-        elif ledger is not None and ledger.out.get(lease) == live.worker:
-            if failure.absent:
-                ledger.not_at_hand(lease)
-                return
-            ledger.give_back(lease)
-            if ledger.shared and failure.corrupt >= 0:
-                ledger.redo(failure.corrupt)
-            elif failure.corrupt >= 0 and lease.kind is Kind.WRITE:
-                others = [w for w in self.able() if w != live.worker]
-                self.migration.move([lease.item], live.worker, others or [live.worker])
-        else:
-            return
-        if self.rollback is not None:
-            if lease.kind is Kind.ABORT:
-                self.rollback.failed(failure.message)
-            return
-        if ledger is not None and failure.reason == "OutOfDisk" and lease.kind in (Kind.WRITE, Kind.TRANSFER):
-            live.full = live.full or failure.message
-            self.draining.add(live.worker)
-            return
-        key = (lease.kind, lease.tranche, lease.item)
-        count = self._lease_failures[key] = self._lease_failures.get(key, 0) + 1
-        first = self.generation == 0  # else it was planned before, and something may be written
-        cause = Cause(failure.reason, failure.message, live.worker, failure.refusal and first)
-        self.last_failure = cause
-        retry = failure.retry or (not first and failure.reason == "StorageUnavailable")
-        if not retry or count >= self.settings.lease_attempts:
-            self.fail(cause, now)
-        else:
-            self.actions.append(Wake(None))
-            self.actions.append(Note("LeaseRetried", f"{lease.kind} {lease.item}: {failure.message}", warning=True))
-
     # -- moving on ---------------------------------------------------------------------------------------------------
 
     def _advance(self, now: float, reporter: int | None = None) -> None:
@@ -419,24 +283,33 @@ class Coordinator(Core):
         self._rebuild(now)
         if self.recovery.awaited:
             return
-        draining = sorted(self.draining if reporter is None else self.draining & {reporter})
-        self.migration.unload(draining, now)
-        for worker in draining:
-            if worker not in self.members:
-                continue
-            live = self.members[worker]
-            if live.surplus and not live.released:
-                self.migration.release(live, now, holds=bool(live.holding or self.leases_of(live.worker)))
+        self._unload(self.draining if reporter is None else self.draining & {reporter}, now)
         if self.phase is Phase.PENDING and self.members:
             self.go(Phase.PLANNING if self.ledger is None else Phase.TRANSFERRING, now)
-        ledger = self.ledger
-        if ledger is None:
+        if self.ledger is None or self.failing or self.recovering:
             return
-        if self.failing or self.recovering:
-            return
+        self._assign(self.ledger, now)
+        self._advance_phase(self.ledger, now)
+        self._end_migrations(self.ledger)
+        if self.phase in (Phase.WRITING, Phase.TRANSFERRING) and self.ledger.unwritten == 0:
+            self._all_written(self.ledger, now)
+
+    def _unload(self, draining: set[int], now: float) -> None:
+        """Those that are draining hand over their groups, and go when nothing of them is needed any more."""
+        workers = sorted(draining)
+        self.migration.unload(workers, now)
+        for live in [self.members[worker] for worker in workers if worker in self.members]:
+            if live.surplus and not live.released:
+                self.migration.release(live, now, holds=bool(live.holding or self.leases_of(live.worker)))
+
+    def _assign(self, ledger: Ledger, now: float) -> None:
+        """Groups that nobody owns are given to those that are here."""
         if not ledger.owners.complete and self.members and self.settled(now) and ledger.assign(self.able()):
             self.epochs.changed()
             self.actions.append(Wake(None))
+
+    def _advance_phase(self, ledger: Ledger, now: float) -> None:
+        """From the plan to the barrier, and back behind it where splits are due again."""
         if self.phase is Phase.PLANNING:
             self.go(Phase.TRANSFERRING, now)
         if self.phase is Phase.TRANSFERRING and ledger.barrier_reached and ledger.owners.complete:
@@ -444,22 +317,27 @@ class Coordinator(Core):
             self.go(Phase.WRITING, now)
         elif self.phase is Phase.WRITING and ledger.must_read:
             self.go(Phase.TRANSFERRING, now)
+
+    def _end_migrations(self, ledger: Ledger) -> None:
+        """Who has handed over its groups need not keep what it had stored for them any longer."""
         migrating = set(ledger.migrating())
         if self._migrating - migrating:
-            self.epochs.changed()  # who handed over need not keep it any longer
+            self.epochs.changed()
             self.actions.append(Wake(None))
         self._migrating = migrating
-        if self.phase in (Phase.WRITING, Phase.TRANSFERRING) and ledger.unwritten == 0:
-            if ledger.keeps_rows and ledger.rows_known and ledger.totals.rows_read != ledger.totals.rows_written:
-                totals = ledger.totals
-                message = (
-                    f"{totals.rows_read} rows were read, {totals.rows_received} received and {totals.rows_written} "
-                    "written: the output would be wrong, so it was not committed"
-                )
-                self.fail(Cause("Internal", message), now)
-                self._advance_abort(now)
-                return
+
+    def _all_written(self, ledger: Ledger, now: float) -> None:
+        """Commit, if as many rows were written as were read."""
+        totals = ledger.totals
+        if not ledger.keeps_rows or not ledger.rows_known or totals.rows_read == totals.rows_written:
             self.go(Phase.COMMITTING, now)
+            return
+        message = (
+            f"{totals.rows_read} rows were read, {totals.rows_received} received and {totals.rows_written} "
+            "written: the output would be wrong, so it was not committed"
+        )
+        self.fail(Cause("Internal", message), now)
+        self._advance_abort(now)
 
     def _advance_abort(self, now: float) -> None:
         """Failing: wait until nobody writes, have one worker remove what was written, then say Failed."""
@@ -495,4 +373,4 @@ class Coordinator(Core):
             self.job_leases.revoke_all()
             self.resume(self.recovery.take_written())
             self.recovering = bool(self.ledger.unowned())
-            self._grow(now)
+            grow(self, now)
