@@ -25,7 +25,7 @@ import xxhash
 
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.messages import VERSION, Attempt
-from shuffle_protocol.shards import Buffer, Shard
+from shuffle_protocol.shards import NUMBERS, Buffer, Shard
 
 MAGIC = b"SHFL"
 
@@ -41,7 +41,7 @@ MAX_UID = 64
 MAX_INCARNATION = 32
 """Bytes of a worker's incarnation."""
 
-INDEX = np.dtype([("bucket", "<u4"), ("sequence", "<u4"), ("rows", "<u4"), ("length", "<u4"), ("checksum", "<u8")])
+INDEX = np.dtype([("bucket", "<u4"), *NUMBERS])
 """One shard in a frame's index. length: bytes of its payload; checksum: xxh3-64 of them."""
 
 Index = npt.NDArray[np.void]

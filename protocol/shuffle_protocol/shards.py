@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 Buffer = bytes | bytearray | memoryview
 
+NUMBERS = [("sequence", "<u4"), ("rows", "<u4"), ("length", "<u4"), ("checksum", "<u8")]
+"""A shard as a numpy record, but for where it belongs: a frame's index has these behind the bucket (`frames.INDEX`),
+the store behind the attempt that brought the shard. length: bytes; checksum: xxh3-64."""
+
 
 class Shard(NamedTuple):
     """Rows of one split for one bucket. checksum: xxh3-64 of the payload (its buffers one after the other).

@@ -15,13 +15,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shuffle_protocol.shards import StoredShard
+from shuffle_protocol.shards import NUMBERS, StoredShard
 from shuffle_worker.store.arena import Chain
 
 RECORD = struct.Struct("<IIIIQ")
-"""attempt (a number of the store's), sequence, rows, length, checksum"""
+"""One of `RECORDS`: attempt (a number of the store's), sequence, rows, length, checksum."""
 
-RECORDS = np.dtype([("attempt", "<u4"), ("sequence", "<u4"), ("rows", "<u4"), ("length", "<u4"), ("checksum", "<u8")])
+RECORDS = np.dtype([("attempt", "<u4"), *NUMBERS])
+"""Many of them, as an array."""
 
 
 class Part(NamedTuple):

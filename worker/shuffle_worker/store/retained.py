@@ -24,13 +24,11 @@ import xxhash
 
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import PlanSummary
-from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_protocol.shards import NUMBERS, Shard, StoredShard
 from shuffle_worker.store.spill import Piece, SpillLog
 from shuffle_worker.store.store import CorruptBlock
 
-RECORDS = np.dtype(
-    [("bucket", "<u4"), ("sequence", "<u4"), ("rows", "<u4"), ("length", "<u4"), ("checksum", "<u8"), ("offset", "<u8")]
-)
+RECORDS = np.dtype([("bucket", "<u4"), *NUMBERS, ("offset", "<u8")])
 
 
 class Entry(NamedTuple):
