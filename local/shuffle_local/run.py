@@ -35,12 +35,14 @@ GRACE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """scratch: a folder under which a temporary one is made; None: the system's. slots: leases a worker computes at
-    once. log: where workers' logs go."""
+    """How a job runs on this machine."""
 
     scratch: Path | None = None
+    """A folder under which a temporary one is made; None: the system's."""
     slots: int = 1
+    """Leases a worker computes at once."""
     log: TextIO | None = None
+    """Where workers' logs go."""
     log_level: str = "WARNING"
     settings: Settings = Settings(startup_deadline=60.0)  # noqa: RUF009 - frozen
 

@@ -16,34 +16,37 @@ _PROTOCOL = re.compile(r"[a-z][a-z0-9+.-]*")
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
-    """Each field's variable is SHUFFLE_ and its name in capitals.
-
-    namespaces: those that are served, separated by commas; none: all of the cluster. worker_image: of jobs that name
-    none. address: where workers reach this operator. port: of the API, health and metrics alike. tls_address: where
-    they reach it with TLS, at tls_port; "": without TLS. seed_secret: the Secret, in pod_namespace, that all
-    certificates come from (tls/seed.py). network_policies: each job's workers get one (launchers/isolation.py).
-    max_running_jobs: that are carried out at once, the oldest first; 0: any number. orphaned: seconds without an
-    operator after which workers end. host: where it listens; "": at every address, of IPv4 and of IPv6.
-    restrictions: SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
+    """The operator's settings. Each field's variable is SHUFFLE_ and its name in capitals."""
 
     worker_image: str
+    """The image of jobs that name none."""
     address: str
+    """Where workers reach this operator."""
     namespaces: list[str] = field(default_factory=list)
+    """The namespaces that are served; none: all of the cluster. Separated by commas."""
     worker_image_pull_policy: str = ""
     host: str = ""
+    """The address to listen on; "": every one, of IPv4 and of IPv6."""
     port: int = 8080
+    """The port of the API, of health and of metrics."""
     tls_address: str = ""
+    """Where workers reach this operator with TLS, at `tls_port`; "": without TLS."""
     tls_port: int = 8443
     seed_secret: str = "shuffle-operator-seed"  # noqa: S105 - a name
+    """The Secret, in `pod_namespace`, that all certificates come from (tls/seed.py)."""
     default_scratch: int = 50 << 30
     allow_unsafe_pods: bool = False
     network_policies: bool = False
+    """Make a NetworkPolicy for each job's workers (launchers/isolation.py)."""
     max_running_jobs: int = 0
+    """Jobs that run at once, the oldest first; 0: any number."""
     orphaned: int = 86_400
+    """Seconds without an operator after which workers end."""
     instance: str = ""
     pod: str = ""
     pod_namespace: str = ""
     restrictions: Restrictions = UNRESTRICTED
+    """SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
     log_level: str = "INFO"
     worker_log_level: str = "INFO"
 

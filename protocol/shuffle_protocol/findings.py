@@ -9,8 +9,10 @@ VARIABLE = "SHUFFLE_CHECK"
 
 
 class Finding(Struct, frozen=True):
-    """what: was tried. said: what came of it."""
+    """What one check of a store found."""
 
     what: str
+    """What was tried."""
     ok: bool
     said: str
+    """What came of it."""

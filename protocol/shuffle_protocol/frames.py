@@ -76,8 +76,7 @@ class FrameError(Exception):
 
 
 class Frame(NamedTuple):
-    """A frame to be sent. number: rises by one with every frame of an attempt to the same receiver, from 0, so that a
-    receiver tells a repeated frame from a new one."""
+    """A frame to be sent."""
 
     job: str
     epoch: int
@@ -85,12 +84,13 @@ class Frame(NamedTuple):
     incarnation: str
     attempt: Attempt
     number: int
+    """Rises by one with every frame of an attempt to the same receiver, from 0, so that a receiver tells a repeated
+    frame from a new one."""
     shards: Sequence[Shard]
 
 
 class FrameHeader(NamedTuple):
-    """A frame that is being received, without its payload. entries: an array of `INDEX`, read-only; payload: its bytes,
-    the sum of the entries' lengths."""
+    """A frame that is being received, without its payload."""
 
     job: str
     epoch: int
@@ -99,7 +99,9 @@ class FrameHeader(NamedTuple):
     attempt: Attempt
     number: int
     entries: Index
+    """An array of `INDEX`, read-only."""
     payload: int
+    """Its bytes, the sum of the entries' lengths."""
 
     def shards(self, payload: memoryview) -> list[Shard]:
         """The shards, their payloads slices of `payload` (not copied)."""
@@ -121,11 +123,12 @@ class Prefix(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """header, then the buffers one after the other, are the frame; length: bytes of all together."""
+    """A frame as bytes: the header, then the buffers one after the other."""
 
     header: bytes
     buffers: list[Buffer]
     length: int
+    """Bytes of all together."""
 
 
 def first_corrupt(shards: Sequence[Shard]) -> int | None:

@@ -16,38 +16,39 @@ class SortKey(Struct, frozen=True):
 
 
 class Storage(Struct, frozen=True):
-    """How to reach a store: an S3-compatible endpoint and fsspec options. Credentials come from the environment.
-    patience: seconds that it may be away before the job fails; 0: the worker's default."""
+    """How to reach a store: an S3-compatible endpoint and fsspec options. Credentials come from the environment."""
 
     endpoint: str = ""
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     patience: float = 0.0
+    """Seconds that it may be away before the job fails; 0: the worker's default."""
 
 
 class ResultColumn(Struct, frozen=True):
-    """A column that a job declares: of a file of text, or what a function returns. type: as Arrow writes it."""
+    """A column that a job declares: of a file of text, or what a function returns."""
 
     name: str
     type: str
+    """As Arrow writes it."""
 
 
 class Csv(Struct, frozen=True):
-    """How files of CSV are written. quote, escape: "" for none. header: whether the first record names the columns.
-    null_values: unquoted texts that stand for no value. newlines_in_values: quoted line breaks are so frequent that
-    files must not be cut."""
+    """How files of CSV are written."""
 
     delimiter: str = ","
     quote: str = '"'
     escape: str = ""
+    """`quote`, `escape`: "" for none."""
     header: bool = True
+    """Whether the first record names the columns."""
     null_values: list[str] = field(default_factory=lambda: [""])
+    """Unquoted texts that stand for no value."""
     newlines_in_values: bool = False
+    """Quoted line breaks are so frequent that files must not be cut."""
 
 
 class Input(Struct, frozen=True):
-    """schema: columns whose types the job says. csv: None for the defaults, with tabs in .tsv files. reader: a function
-    of the user's instead of a format, `package.module:function`. base_path: the folder below which the names of folders
-    are columns; "" for the one that the paths say."""
+    """One input of a job."""
 
     paths: list[str]
     name: str = ""
@@ -56,9 +57,13 @@ class Input(Struct, frozen=True):
     filter: str = ""
     storage: Storage = field(default_factory=Storage)
     schema: list[ResultColumn] | None = None
+    """Columns whose types the job says."""
     csv: Csv | None = None
+    """None for the defaults, with tabs in .tsv files."""
     reader: str = ""
+    """A function of the user's instead of a format, `package.module:function`."""
     base_path: str = ""
+    """The folder below which the names of folders are columns; "" for the one that the paths say."""
 
 
 TARGET_BYTES = 256 << 20
@@ -78,10 +83,12 @@ class Output(Struct, frozen=True):
 
 
 class Repartition(Struct, frozen=True, tag="repartition"):
-    """by: hash of these columns; range: by boundaries of these; neither: round robin."""
+    """Rows to files: by hash, by range, or in turn."""
 
     by: list[str] = field(default_factory=list)
+    """By the hash of these columns."""
     range: list[str] = field(default_factory=list)
+    """By boundaries of these columns; in turn, where neither is given."""
 
 
 class Sort(Struct, frozen=True, tag="sort"):
@@ -89,29 +96,36 @@ class Sort(Struct, frozen=True, tag="sort"):
 
 
 class Join(Struct, frozen=True, tag="join"):
-    """how: Inner, Left, Right, Full, LeftSemi or LeftAnti. left, right: which of the job's inputs. left_on, right_on:
-    as many key columns of each, pairwise. suffixes: for columns that both have. nulls_equal: a null key matches one."""
+    """Two inputs brought together by equal keys."""
 
     how: str
+    """Inner, Left, Right, Full, LeftSemi or LeftAnti."""
     left: int
     right: int
+    """`left`, `right`: which of the job's inputs."""
     left_on: list[str]
     right_on: list[str]
+    """`left_on`, `right_on`: as many key columns of each, pairwise."""
     suffixes: list[str] = field(default_factory=lambda: ["", "_right"])
+    """For the names of columns that both have."""
     nulls_equal: bool = False
+    """A null key matches one."""
 
 
 class Aggregation(Struct, frozen=True):
-    """One column of a groupBy's result. column: None for a count of rows. quantile: for that function only. other: the
-    second column of a correlation. values: how many the largest or the smallest are."""
+    """One column of a groupBy's result."""
 
     function: str
     column: str | None
+    """None for a count of rows."""
     name: str
     quantile: float | None = None
+    """Which quantile, for that function only."""
     ignore_nulls: bool = True
     other: str | None = None
+    """The second column of a correlation."""
     values: int = 0
+    """How many, of `largest` and `smallest`."""
 
     @property
     def columns(self) -> list[str]:
@@ -120,45 +134,55 @@ class Aggregation(Struct, frozen=True):
 
 
 class GroupBy(Struct, frozen=True, tag="groupBy"):
-    """nulls: Keep (a null key is a group of its own) or Drop."""
+    """One row for each combination of the keys."""
 
     by: list[str]
     aggregations: list[Aggregation]
     nulls: str = "Keep"
+    """Keep (a null key is a group of its own) or Drop."""
 
 
 class Apply(Struct, frozen=True, tag="apply"):
-    """A function of the user's, `package.module:function`, called for each group. schema: None where it is inferred.
-    per: Group or Partition. seconds: for one call. nulls: as in GroupBy."""
+    """A function of the user's, `package.module:function`, called for each group."""
 
     by: list[str]
     function: str
     schema: list[ResultColumn] | None = None
+    """The columns of the result; None: they are inferred."""
     per: str = "Group"
+    """Group or Partition."""
     seconds: float = 3600.0
+    """Seconds for one call."""
     nulls: str = "Keep"
+    """As in GroupBy."""
 
 
 class Distinct(Struct, frozen=True, tag="distinct"):
-    """by: the columns that are compared; all where there are none. keep: First or Last, in input order."""
+    """One row of those that agree."""
 
     by: list[str] = field(default_factory=list)
+    """The columns that are compared; all where there are none."""
     keep: str = "First"
+    """First or Last, in input order."""
 
 
 class Rechunk(Struct, frozen=True, tag="rechunk"):
-    """chunks: lengths by dimension (its name, or its position), -1 for the whole dimension, "Auto" for what comes near
-    target_bytes; dimensions that are not named keep theirs. shards: as chunks, none where empty. variables: arrays of
-    the store; None: all. select: a slice for a dimension, as text. zarr_format: of the output, 0 as the input's.
-    compression: Keep, or a name."""
+    """Arrays in chunks of another shape."""
 
     chunks: dict[str, int | str]
+    """Lengths by dimension (its name, or its position), -1 for the whole dimension, "Auto" for what comes near
+    target_bytes; dimensions that are not named keep theirs."""
     target_bytes: int = 64 << 20
     shards: dict[str, int] = field(default_factory=dict)
+    """As `chunks`; empty: no shards."""
     variables: list[str] | None = None
+    """Arrays of the store; None: all."""
     select: dict[str, str] = field(default_factory=dict)
+    """A slice by dimension, as text."""
     zarr_format: int = 0
+    """The output's; 0: the input's."""
     compression: str = "Keep"
+    """Keep, or a name."""
 
 
 AnyOperation = Repartition | Sort | Join | GroupBy | Apply | Distinct | Rechunk
@@ -166,22 +190,24 @@ AnyOperation = Repartition | Sort | Join | GroupBy | Apply | Distinct | Rechunk
 
 class CodeSource(Struct, frozen=True):
     """Where modules of the user's functions are: a folder of the worker's machine, or a .py, .zip or .whl file at any
-    fsspec URL. name: what messages call it, the path where it is "". sha256: what a file's bytes must have; "" for any.
-    last: looked at after what the image has, not before."""
+    fsspec URL."""
 
     path: str
     name: str = ""
+    """What messages call it, the path where it is ""."""
     storage: Storage = field(default_factory=Storage)
     sha256: str = ""
+    """What a file's bytes must have; "" for any."""
     last: bool = False
+    """Looked at after what the image has, not before."""
 
 
 class Functions(Struct, frozen=True):
-    """What the user's functions need. memory: bytes, out of the worker's, for the processes that they run in; 0 where
-    the job has none."""
+    """What the user's functions need."""
 
     sources: list[CodeSource] = field(default_factory=list)
     memory: int = 0
+    """Bytes, out of the worker's, for the processes that they run in; 0 where the job has none."""
 
 
 class Job(Struct, frozen=True):

@@ -31,7 +31,7 @@ back what exceeds it."""
 
 class Budgets(Struct, frozen=True):
     """Bytes for each buffer of one worker process. `for_limit` derives them; their sum, with the baseline and the
-    headroom, is the limit. functions: beside it, for each process that a function of the user's runs in."""
+    headroom, is the limit."""
 
     limit: int
     baseline: int
@@ -40,6 +40,7 @@ class Budgets(Struct, frozen=True):
     send: int
     receive: int
     functions: int = 0
+    """Besides, for each process that a function of the user's runs in."""
 
     @classmethod
     def for_limit(cls, limit: int, baseline: int = 130 * MIB, slots: int = 1, functions: int = 0) -> Budgets:

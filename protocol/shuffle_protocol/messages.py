@@ -100,43 +100,41 @@ class View(Struct, frozen=True, omit_defaults=True):
     """Who is in the job and who owns what, as of an epoch. Sent to a worker only when its epoch is behind.
 
     A *group* is what one worker owns and writes in one lease. A *tranche* is a set of groups whose splits are counted
-    together: tranche 0 is all groups at first; when an owner is lost its unwritten groups leave their tranches and
-    become a new one, for which every split is due again. So a group's tranche says which leases may still bring rows
-    for it, and its owner where to (-1: nobody yet). plan: the fingerprint of the plan that all this is about. handing:
-    (tranche, worker): that worker still has stored what it received for the tranche's groups, and keeps it.
-
-    base: the epoch of the view that this one is to be laid over, for who has that one and no other; then `members` are
-    those that are new, `gone` those that are none any more, and `runs` the groups that changed. -1: it is whole.
+    together. Tranche 0 is all groups at first. When an owner is lost, its unwritten groups leave their tranches and
+    become a new one, and every split is due again for that one. So a group's tranche says which leases may still bring
+    rows for it, and its owner says where to send them (-1: nobody yet).
     """
 
     plan: str
+    """The fingerprint of the plan that this view is about."""
     epoch: int
     groups: int
     members: list[Member]
     runs: list[Run]
     handing: list[tuple[int, int]] = field(default_factory=list)
+    """(tranche, worker): that worker still has what it stored for the tranche's groups, and keeps it."""
     base: int = -1
+    """The epoch of the view that this one updates, for a worker that has exactly that view: then `members` are the new
+    ones, `gone` those that left, and `runs` the groups that changed. -1: this view is whole."""
     gone: list[int] = field(default_factory=list)
 
 
 class Lease(Struct, frozen=True):
-    """An order to do one piece of work.
-
-    counted: for a write, the transfer attempts that counted where it was not attempt 0; shards of every other attempt
-    at the same (tranche, split) must not be used. Bounded by the number of leases that were ever given out again.
-    rows: for a commit, the total that was read from the input after the filter (-1: not known); the written rows must
-    add up to it where the operation keeps every row.
-    along: for a transfer: the same split is due for these tranches too, so that it is read once for all of them.
-    again: for a transfer: do not read; send what was kept of this split (`recovery.retainShards`).
-    stored: for a transfer: do not read; send what the store has of this attempt, for groups that were handed over.
-    """
+    """An order to do one piece of work."""
 
     id: LeaseId
     counted: list[Attempt] = field(default_factory=list)
+    """For a write, the transfer attempts that counted where it was not attempt 0; shards of every other attempt at the
+    same (tranche, split) must not be used. Bounded by the number of leases that were ever given out again."""
     rows: int = 0
+    """For a commit, the total that was read from the input after the filter (-1: not known); the written rows must add
+    up to it where the operation keeps every row."""
     along: list[Attempt] = field(default_factory=list)
+    """For a transfer: the same split is due for these tranches too, so that it is read once for all of them."""
     again: bool = False
+    """For a transfer: do not read; send what was kept of this split (`recovery.retainShards`)."""
     stored: Attempt | None = None
+    """For a transfer: do not read; send what the store has of this attempt, for groups that were handed over."""
 
 
 class Figures(Struct, frozen=True, omit_defaults=True):
@@ -149,13 +147,14 @@ class Figures(Struct, frozen=True, omit_defaults=True):
 
 
 class PlanNode(Struct, frozen=True, omit_defaults=True):
-    """A step of a plan as people know them from databases: the last one first, what it is fed by in `inputs`.
-
-    step: Write, Sort, Shuffle, Filter, Read ...; what: done to what; why: how it came to be so, a sentence each."""
+    """A step of a plan as people know them from databases: the last one first, what it is fed by in `inputs`."""
 
     step: str
+    """Write, Sort, Shuffle, Filter, Read ..."""
     what: str
+    """What is done to what."""
     why: list[str] = field(default_factory=list)
+    """How it came to be so, one sentence each."""
     estimated: Figures = field(default_factory=Figures)
     inputs: list[PlanNode] = field(default_factory=list)
 
@@ -186,44 +185,46 @@ class PlanSummary(Struct, frozen=True):
 
 
 class Done(Struct, frozen=True):
-    """A lease that was finished. Sent with every Sync until an Orders acknowledges it.
-
-    rows_read/bytes_read: transfer: from the input, after the filter (-1: not known) / stored bytes fetched.
-    rows_moved/bytes_moved: transfer: rows accepted by owners, and payload bytes by owners that are other workers;
-    write: rows and bytes received.
-    rows_written/bytes_written: write and commit: rows and bytes in output files.
-    largest: write: the largest file's bytes in the group.
-    kept: transfer: what was sent to others lies on scratch, and can be sent again.
-    written: plan: groups that were written before, with their rows and bytes, by workers of which nothing else is left.
-    """
+    """A lease that was finished. Sent with every Sync until an Orders acknowledges it."""
 
     id: LeaseId
     rows_read: int = 0
     bytes_read: int = 0
+    """`rows_read`, `bytes_read`: of a transfer: rows from the input after the filter (-1: not known), and stored bytes
+    that were fetched."""
     rows_moved: int = 0
     bytes_moved: int = 0
+    """`rows_moved`, `bytes_moved`: of a transfer: rows that owners accepted, and payload bytes that other workers
+    accepted; of a write: rows and bytes received."""
     rows_written: int = 0
     bytes_written: int = 0
+    """`rows_written`, `bytes_written`: of a write or the commit: rows and bytes in output files."""
     files: int = 0
     largest: int = 0
+    """Of a write: bytes of the group's largest file."""
     plan: PlanSummary | None = None
     output: dict[str, str | int | float] | None = None  # commit: manifest's address and totals
     kept: bool = False
+    """Of a transfer: what was sent to others is on scratch, and can be sent again."""
     written: list[tuple[int, int, int]] = field(default_factory=list)
+    """Of a plan: groups that were written earlier, with their rows and bytes, by workers that are gone."""
 
 
 class Failure(Struct, frozen=True):
-    """A lease that could not be finished: `reason`: one of `errors.REASONS`; `retry`: another try may mend it. absent:
-    what was to be sent again is not here, or not any more. corrupt: a split, what was stored of which is damaged: it
-    must be brought again; -1: none."""
+    """A lease that could not be finished."""
 
     id: LeaseId
     reason: str
+    """One of `errors.REASONS`."""
     message: str
     retry: bool = False
-    refusal: bool = False  # nothing was moved or written yet, and the job file or its input is at fault
+    """Another try may succeed."""
+    refusal: bool = False
+    """Nothing was moved or written yet, and the job file or its input is at fault."""
     absent: bool = False
+    """What was to be sent again is not here, or not any more."""
     corrupt: int = -1
+    """A split whose stored rows are damaged, so that it must be brought again; -1: none."""
 
 
 class Counters(Struct, frozen=True):
@@ -288,20 +289,21 @@ class Sync(Struct, frozen=True):
 
 
 class Orders(Struct, frozen=True):
-    """known: False means that the coordinator does not know this incarnation: register (again).
-    acknowledged: the finished or failed leases that have been counted; the worker forgets them.
-    stop: the job is over, or this worker is not wanted: let go of everything and exit.
-    aborting: what the job wrote is about to be removed; a worker that was told to leave stays for that if it can.
-    released: it was leaving, and nothing that it has is needed any more.
-    written: where shards are kept: a bit for each group that is written, for what was kept for it can go."""
+    """The coordinator's answer to a Sync."""
 
     known: bool
+    """False: the coordinator does not know this incarnation, which must register (again)."""
     phase: Phase
     epoch: int
     view: View | None = None
     leases: list[Lease] = field(default_factory=list)
     acknowledged: list[LeaseId] = field(default_factory=list)
+    """The finished or failed leases that have been counted; the worker forgets them."""
     stop: bool = False
+    """The job is over, or this worker is not wanted: let go of everything and exit."""
     aborting: bool = False
+    """What the job wrote is about to be removed. A worker that was asked to leave stays for that if it can."""
     released: bool = False
+    """The worker was leaving, and nothing that it has is needed any more."""
     written: bytes = b""
+    """Where shards are kept: a bit for each group that is written. What was kept for it can go."""

@@ -16,15 +16,15 @@ the store behind the attempt that brought the shard. length: bytes; checksum: xx
 
 
 class Shard(NamedTuple):
-    """Rows of one split for one bucket. checksum: xxh3-64 of the payload (its buffers one after the other).
-
-    sequence: rises with every shard that a split emits for any bucket, in input order; (split, sequence) orders the
-    shards of a bucket, and does not depend on timing."""
+    """Rows of one split for one bucket."""
 
     bucket: int
     sequence: int
+    """Rises with every shard that a split emits for any bucket, in input order; (split, sequence) orders the shards of
+    a bucket, and does not depend on timing."""
     rows: int
     checksum: int
+    """xxh3-64 of the payload (its buffers one after the other)."""
     payload: list[Buffer]
     length: int
 

@@ -31,15 +31,18 @@ class Child(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """name: Arrow's. sizes: precision and scale, or a length. children: of a map its key and its value, of a dictionary
-    its index and its values. flag: keys_sorted of a map, ordered of a dictionary."""
+    """A type as its name has it."""
 
     name: str
+    """Arrow's."""
     sizes: tuple[int, ...] = ()
+    """Precision and scale, or a length."""
     unit: str = ""
     zone: str = ""
     children: tuple[Child, ...] = ()
+    """Of a map its key and its value; of a dictionary its index and its values."""
     flag: bool = False
+    """`keys_sorted` of a map, `ordered` of a dictionary."""
 
 
 class NoType(ValueError):

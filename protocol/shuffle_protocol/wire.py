@@ -46,10 +46,11 @@ class Answer(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """Why a call was not carried out. reason: with `GAVE_UP`, the JobError's."""
+    """Why a call was not carried out."""
 
     error: str
     reason: str = ""
+    """With `GAVE_UP`, the JobError's."""
 
 
 GAVE_UP = 507

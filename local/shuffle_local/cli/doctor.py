@@ -19,12 +19,14 @@ OPERATORS = "app.kubernetes.io/part-of=shuffle-operator,app.kubernetes.io/compon
 
 
 class Finding(NamedTuple):
-    """ok: None where it could not be found out. advice: what to do where it is not ok."""
+    """What one check of the cluster found."""
 
     what: str
     ok: bool | None
+    """None where it could not be found out."""
     said: str
     advice: str = ""
+    """What to do where it is not ok."""
 
 
 def doctor(

@@ -32,12 +32,14 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 @dataclass
 class Document:
-    """value: what the text says. lines: of every value, and of every key, by path. written: the text of scalars that
-    were no strings to YAML although they look like words."""
+    """A job file as YAML has it, and where its values stand."""
 
     value: object = None
+    """What the text says."""
     lines: dict[Path, int] = field(default_factory=dict)
+    """The line of every value, and of every key, by path."""
     written: dict[Path, str] = field(default_factory=dict)
+    """The text of scalars that were no strings to YAML although they look like words."""
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, path: Path) -> int | None:

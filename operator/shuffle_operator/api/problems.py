@@ -18,10 +18,11 @@ MAX_SHOWN = 40
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong. message: what was found, what is expected, what to write instead."""
+    """One thing that is wrong."""
 
     path: Path
     message: str
+    """What was found, what is expected, what to write instead."""
     line: int | None = None
 
     def __str__(self) -> str:

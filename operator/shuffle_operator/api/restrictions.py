@@ -22,11 +22,12 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """protocols: those of fsspec that may be used, in lower case; None: any, and plain paths as well. functions:
-    whether a job may bring functions of its own."""
+    """What the operator lets jobs use."""
 
     protocols: frozenset[str] | None = None
+    """Protocols of fsspec that may be used, in lower case; None: any, and plain paths as well."""
     functions: bool = True
+    """Whether a job may bring functions of its own."""
 
 
 UNRESTRICTED = Restrictions()

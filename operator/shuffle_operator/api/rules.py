@@ -22,14 +22,16 @@ OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "rechunk")
 
 
 class Rule(NamedTuple):
-    """scope: the object it is about, by its path, `[]` for each item of a list, "" for the whole resource.
-    field: the field below the scope that the message is shown at. holds: whether an object keeps the rule."""
+    """A rule between fields: in CEL for the API server, in Python for everybody else."""
 
     scope: str
+    """The object it is about, by its path, `[]` for each item of a list, "" for the whole resource."""
     field: str
+    """The field below the scope that the message is shown at."""
     message: str
     cel: str
     holds: Callable[[Object], bool]
+    """Whether an object keeps the rule."""
 
 
 def texts(value: object) -> list[str]:

@@ -11,9 +11,10 @@ from shuffle_operator.api.status import Status
 
 @dataclass(frozen=True, slots=True)
 class SubmittedJob:
-    """body: the resource as the API server gave it."""
+    """A job as the API server has it."""
 
     body: dict[str, Any]
+    """The resource as the API server gave it."""
 
     @property
     def name(self) -> str:

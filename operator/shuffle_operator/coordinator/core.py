@@ -38,14 +38,14 @@ WRITE_SHARE = 0.45
 
 @dataclass(slots=True)
 class Core:
-    """generation: see `rebuild`; 0 for the first. Of `members`: draining are those that are not able, or were not;
-    writers hold a lease that could still write. Of incarnations: the lost ones must not take the place of their
-    successors; those that are dismissed are not wanted any more, and may go. recovering: a worker looks which groups
-    are written, before those that nobody holds are given out."""
+    """The state of one job. Of `members`: a worker drains if it is not able to work, or was not; a writer holds a lease
+    that could still write. Of incarnations: a lost one must not take the place of its successor; a dismissed one is no
+    longer wanted, and may go."""
 
     job: Job
     settings: Settings = field(default_factory=Settings)
     generation: int = 0
+    """See `rebuild`; 0 for the first."""
     phase: Phase = Phase.PENDING
     members: dict[int, Live] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
@@ -71,6 +71,7 @@ class Core:
     rollback: Rollback | None = None
     fail_later: Cause | None = None
     recovering: bool = False
+    """A worker looks which groups are written, before those that nobody holds are given out."""
     draining: set[int] = field(default_factory=set)
     writers: set[int] = field(default_factory=set)
     starting: dict[int, float] = field(default_factory=dict)

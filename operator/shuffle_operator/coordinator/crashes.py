@@ -21,9 +21,10 @@ from shuffle_protocol.messages import Kind, LeaseId
 
 @dataclass(slots=True)
 class Crashes:
-    """times: (kind, item) -> how many workers crashed with such a lease in hand."""
+    """Leases whose workers crashed."""
 
     times: dict[tuple[Kind, int], int] = field(default_factory=dict)
+    """(kind, item) -> how many workers crashed with such a lease in hand."""
 
     def note(
         self, leases: Iterable[LeaseId], worker: int, why: str, settings: Settings, *, planned_before: bool

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """failures, disruptions, lost, replaced: of workers, so far. bytes: by what became of them. progress: percent.
-    workers: that are still there."""
+    """The counters of the coordinators before this one."""
 
     failures: int = 0
     disruptions: int = 0
     lost: int = 0
     replaced: int = 0
+    """`failures`, `disruptions`, `lost`, `replaced`: numbers of workers so far."""
     bytes_read: int = 0
     bytes_sent: int = 0
     bytes_spilled: int = 0
     progress: float = 0.0
+    """Percent."""
     workers: int = 0
+    """Workers that are still there."""
 
 
 LEAST = 0.5
@@ -31,12 +33,14 @@ LEAST = 0.5
 
 @dataclass(slots=True)
 class Setback:
-    """best: the percent that the job had reached before it fell back. why: it fell back; "" where it did not, or has
-    made up for it. cause: what happened last that may let it fall back."""
+    """A job that is less far than it was, and why."""
 
     best: float = 0.0
+    """The percent that the job had reached before it fell back."""
     why: str = ""
+    """Why it fell back; "" where it did not, or has made up for it."""
     cause: str = ""
+    """What happened last that may let it fall back."""
     _last: float = 0.0
 
     def restore(self, progress: float, cause: str) -> None:

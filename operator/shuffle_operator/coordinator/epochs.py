@@ -17,12 +17,14 @@ from shuffle_protocol.messages import View
 
 @dataclass(slots=True)
 class Epochs:
-    """number: the epoch now. due: that a worker must know of before it is given work. joining: workers that no view
-    tells of yet."""
+    """The job's epochs: which one it is at, and which one each worker must know."""
 
     number: int
+    """The epoch now."""
     due: int = 0
+    """The epoch that a worker must know of before it is given work."""
     joining: set[int] = field(default_factory=set)
+    """Workers that no view tells of yet."""
     _admitted: float = float("-inf")
     _views: Views = field(default_factory=Views)
 

@@ -15,10 +15,11 @@ class StartWorker:
 
 @dataclass(frozen=True, slots=True)
 class StopWorker:
-    """Make sure that a slot's process is gone. now: it is lost or in the way, do not wait for it to finish politely."""
+    """Make sure that a slot's process is gone."""
 
     worker: int
     now: bool
+    """It is lost or in the way: do not wait for it to finish."""
 
 
 @dataclass(frozen=True, slots=True)

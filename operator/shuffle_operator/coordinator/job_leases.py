@@ -12,9 +12,10 @@ from shuffle_protocol.messages import Kind, LeaseId
 
 @dataclass(slots=True)
 class JobLeases:
-    """out: lease -> worker."""
+    """The leases of a whole job: plan, survey, commit, abort."""
 
     out: dict[LeaseId, int] = field(default_factory=dict)
+    """Lease -> worker."""
     _attempts: dict[Kind, int] = field(default_factory=dict)
 
     def grant(self, kind: Kind, worker: int) -> LeaseId | None:

@@ -12,12 +12,14 @@ from shuffle_protocol.messages import Attempt, Kind, LeaseId
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a transfer lease is beside reading one split for one tranche. along: the same split for other tranches.
-    again: what the holder kept is sent. stored: what it has stored is sent, of this attempt."""
+    """What a transfer lease is beside reading one split for one tranche."""
 
     along: tuple[Attempt, ...] = ()
+    """The same split for other tranches."""
     again: bool = False
+    """What the holder kept is sent."""
     stored: Attempt | None = None
+    """What it has stored is sent, of this attempt."""
 
     @property
     def reads(self) -> bool:
@@ -29,9 +31,10 @@ PLAIN = Errand()
 
 @dataclass(slots=True)
 class Leases:
-    """out: lease -> worker."""
+    """The leases that are out, and who has them."""
 
     out: dict[LeaseId, int] = field(default_factory=dict)
+    """Lease -> worker."""
     _with: dict[int, dict[LeaseId, None]] = field(default_factory=dict)  # worker -> its leases
     _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of those that are not plain
 

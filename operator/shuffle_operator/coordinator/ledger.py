@@ -34,20 +34,23 @@ NO_TRANCHE = -1
 
 @dataclass(slots=True)
 class Ledger:
-    """splits, groups: how many there are. attempt_floor, next_tranche: the first numbers to give out; a coordinator
-    that follows another begins where that one cannot have been, so that no number is used twice. shared: shards are in
-    a store that every worker reaches (`method: ObjectStore`): nothing is lost with a worker but its leases, and a
-    group's owner is only who is asked first to write it. keeps_rows: every row read is written, so that the counts must
-    agree; a join's or an aggregation's do not. split_wave, group_wave: as in `PlanSummary`; empty for one wave."""
+    """What is due, who owns what, and what is done."""
 
     splits: int
     groups: int
+    """`splits`, `groups`: how many there are."""
     attempt_floor: int = 0
     next_tranche: int = 0
+    """`attempt_floor`, `next_tranche`: the first numbers to give out; a coordinator that follows another begins where
+    that one cannot have been, so that no number is used twice."""
     shared: bool = False
+    """Shards are in a store that every worker reaches (`method: ObjectStore`): nothing is lost with a worker but its
+    leases, and a group's owner is only who is asked first to write it."""
     keeps_rows: bool = True
+    """Every row read is written, so that the counts must agree; a join's or an aggregation's do not."""
     split_wave: Sequence[int] = ()
     group_wave: Sequence[int] = ()
+    """`split_wave`, `group_wave`: as in `PlanSummary`; empty for one wave."""
     tranche: list[int] = field(default_factory=list)
     tranches: dict[int, Tranche] = field(default_factory=dict)
     leases: Leases = field(default_factory=Leases)

@@ -25,12 +25,14 @@ class Cause:
 
 @dataclass(slots=True)
 class Losses:
-    """failures: workers that failed by themselves. disruptions: workers that were taken away. idle: losses since a
-    lease was last finished."""
+    """How many workers were lost, and how."""
 
     failures: int = 0
+    """Workers that failed by themselves."""
     disruptions: int = 0
+    """Workers that were taken away."""
     idle: int = 0
+    """Losses since a lease was last finished."""
 
     def progress(self) -> None:
         """A lease was finished."""

@@ -9,15 +9,7 @@ from shuffle_protocol.messages import Counters, Kind, LeaseId, Member
 
 @dataclass(slots=True)
 class Live:
-    """A worker that has registered and not been lost.
-
-    epoch: of the view that it has. holding: leases that it said it has, and those given to it since. idle: it asked for
-    work and there was none. leaving: it is asked to go, or is to be let go (surplus). full: why its scratch cannot be
-    used, "" where it can. trouble: what it waits for, "" where nothing. released: it was leaving, and nothing of it is
-    needed any more. joined: the epoch as of which others know it. beats, beat_at: its steps, and when they
-    last became more; stored_calls, stored_at: the same of what it stores. behind_since: when it last had the newest
-    view, or took one. spilled_before: bytes that it had spilled under coordinators before this one, None before its
-    first report."""
+    """A worker that has registered and not been lost."""
 
     worker: int
     incarnation: str
@@ -26,22 +18,34 @@ class Live:
     memory: int
     seen: float
     epoch: int = -1
+    """The epoch of the view that it has."""
     joined: int = 0
+    """The epoch from which on others know it."""
     holding: list[LeaseId] = field(default_factory=list)
+    """The leases that it reported, and those given to it since."""
     counters: Counters = field(default_factory=Counters)
     idle: bool = False
+    """It asked for work, and there was none."""
     leaving: bool = False
+    """It is asked to go, or is to be let go (surplus)."""
     surplus: bool = False
     surplus_since: float = 0.0
     full: str = ""
+    """Why its scratch cannot be used, "" where it can."""
     released: bool = False
+    """It was leaving, and nothing of it is needed any more."""
     trouble: str = ""
+    """What it waits for; "": nothing."""
     beats: int = -1
     beat_at: float = 0.0
+    """`beats`, `beat_at`: its steps, and when it last made one."""
     stored_calls: int = -1
     stored_at: float = 0.0
+    """`stored_calls`, `stored_at`: the same, for what it stores."""
     behind_since: float = 0.0
+    """When it last had the newest view, or took one."""
     spilled_before: int | None = None
+    """Bytes that it had spilled under earlier coordinators; None before its first report."""
     member: Member = field(init=False)
 
     def __post_init__(self) -> None:

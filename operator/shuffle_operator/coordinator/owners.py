@@ -10,10 +10,12 @@ UNOWNED = -1
 
 @dataclass(slots=True)
 class Owners:
-    """of_group: the owner of each group, of written ones too. written: a byte a group; the ledger sets it."""
+    """Which worker owns which group."""
 
     of_group: list[int]
+    """The owner of each group, of written ones too."""
     written: bytearray
+    """A byte a group; the ledger sets it."""
     _groups: dict[int, list[int]] = field(default_factory=dict)  # worker -> its groups, some of them written by now
 
     def __post_init__(self) -> None:

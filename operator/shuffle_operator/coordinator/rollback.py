@@ -13,14 +13,18 @@ from shuffle_operator.coordinator.settings import Settings
 
 @dataclass(slots=True)
 class Rollback:
-    """cause: why the job fails, once and for all: what follows from it does not replace it. since: when it began.
-    tries: at removing the output. failure: of the last of them. removed: it is gone."""
+    """A job that fails: its output is being removed."""
 
     cause: Cause
+    """Why the job fails, once and for all: what follows from it does not replace it."""
     since: float
+    """When it began."""
     tries: int = 0
+    """How often removing the output was tried."""
     failure: str = ""
+    """How the last try failed."""
     removed: bool = False
+    """The output is gone."""
 
     def failed(self, message: str) -> None:
         """A worker could not remove it."""

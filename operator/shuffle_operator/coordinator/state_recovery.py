@@ -16,11 +16,13 @@ from shuffle_protocol.messages import Done, Held, Kind, View
 
 @dataclass(slots=True)
 class StateRecovery:
-    """since: when the waiting began; None where nobody is waited for. missing: slots of which nothing was heard yet,
-    since when: a worker that is there may hang, and is replaced in the end, long after the job went on without it."""
+    """What is waited for, and gathered, after a coordinator took over a running job."""
 
     since: float | None = None
+    """When the waiting began; None where nobody is waited for."""
     missing: dict[int, float] = field(default_factory=dict)
+    """Slots that have not been heard of yet, and since when. A worker that is there may hang: it is replaced in the
+    end, long after the job went on without it."""
     _held: dict[int, Held] = field(default_factory=dict)
     _newest: View | None = None
     _written: dict[int, Done] = field(default_factory=dict)  # by group

@@ -19,22 +19,20 @@ LEAST_SECONDS = 3.0
 
 
 class Snapshot(Struct, frozen=True):
-    """Bytes, rows, seconds. progress: percent of the whole job. memory_peak: of the worker that needed most.
-    again: because a worker was lost, or something that it had was damaged; splits_redone counts those that were resent
-    too. kept: on scratch, of what was sent. notes: what the plan says for people, beside its tree.
-    left_behind: the job failed, and what it had written could not be removed.
-    """
+    """Where a job stands. Sizes are in bytes, times in seconds."""
 
     name: str
     uid: str
     phase: Phase
     message: str
     progress: float
+    """Percent of the whole job."""
     epoch: int
     seconds: float
     splits: int
     splits_done: int
     splits_redone: int
+    """Splits that were resent count, too."""
     partitions: int
     partitions_written: int
     groups: int
@@ -55,6 +53,7 @@ class Snapshot(Struct, frozen=True):
     largest: int
     median: int
     memory_peak: int
+    """Of the worker that needed most."""
     cpu_seconds: float
     refused: int
     repeated: int
@@ -67,14 +66,18 @@ class Snapshot(Struct, frozen=True):
     cause: str
     refusal: bool
     left_behind: bool
+    """The job failed, and what it had written could not be removed."""
     scratch_needed: int
     splits_resent: int = 0
     bytes_read_again: int = 0
     bytes_sent_again: int = 0
+    """`bytes_read_again`, `bytes_sent_again`: because a worker was lost, or something that it had was damaged."""
     bytes_kept: int = 0
+    """On scratch, of what was sent."""
     method: str = ""
     tree: PlanNode | None = None
     notes: list[str] = field(default_factory=list)
+    """What the plan says to people, beside its tree."""
 
 
 def snapshot(machine: Coordinator, now: float) -> Snapshot:

@@ -31,10 +31,11 @@ FEW = 256
 
 @dataclass(slots=True)
 class Stragglers:
-    """since: when each lease that is out was given out; bounded by the leases that are out."""
+    """How long leases have been out, and what fast workers may take off slow ones."""
 
     settings: Settings
     since: dict[LeaseId, float] = field(default_factory=dict)
+    """When each lease that is out was granted; bounded by the leases that are out."""
     last: dict[int, float] = field(default_factory=dict)  # worker -> when it last finished something
     written: dict[int, int] = field(default_factory=dict)  # worker -> groups that it has written
     _looked: float = float("-inf")

@@ -23,16 +23,15 @@ NONE: frozenset[int] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Groups that leave their owner while it is alive: it sends to the new owners what it has stored for them.
-
-    tranche: that the groups were in, one alone, for the owner may have stored shards of older ones too, which do not
-    count any more. done: a byte a split: 1 where the owner has what that split brought. counted: the attempts that
-    counted there, where that is not 0."""
+    """Groups that leave their owner while it is alive: it sends to the new owners what it has stored for them."""
 
     worker: int
     tranche: int
+    """The tranche that the groups were in. No other counts: the owner may have stored shards of older ones, too."""
     done: bytes
+    """A byte a split: 1 where the owner has what that split brought."""
     counted: Mapping[int, int]
+    """The attempts that counted there, where they are not 0."""
 
     def source(self, split: int) -> Attempt | None:
         """What the owner has stored of a split, if it has that."""
@@ -45,21 +44,26 @@ class Handover:
 
 @dataclass(slots=True)
 class Tranche:
-    """groups: how many are in it now. state: a byte a split. given: how often each split was given out. waiting: splits
-    for anybody to read. held: splits that a worker can send without reading. Entries of queues whose split is not due
-    (any more) are skipped. wave: of all of its groups (`PlanSummary.group_wave`); splits of other waves count as
-    done. counted: split -> the attempt that did, where that is not 0."""
+    """A set of groups whose splits are counted together. Queues may hold splits that are no longer due: these are
+    skipped."""
 
     number: int
     groups: int
+    """How many are in it now."""
     state: bytearray
+    """A byte a split."""
     remaining: int
     wave: int = 0
+    """The wave of all of its groups (`PlanSummary.group_wave`); splits of other waves count as done."""
     waiting: deque[int] = field(default_factory=deque)
+    """Splits for anybody to read."""
     held: dict[int, deque[int]] = field(default_factory=dict)
+    """Splits that a worker can send without reading."""
     given: array[int] = field(default_factory=lambda: array("H"))
+    """How often each split was given out."""
     handover: Handover | None = None
     counted: dict[int, int] = field(default_factory=dict)
+    """Split -> the attempt that counted, where that is not 0."""
     _exceptions: list[Attempt] | None = None
 
     @classmethod

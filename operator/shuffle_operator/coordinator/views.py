@@ -23,21 +23,22 @@ REMEMBERED = 1024
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From the view of epoch `base` to the one published after it. joined: members that are new, or in whose slot
-    another process is."""
+    """From the view of epoch `base` to the one published after it."""
 
     base: int
     joined: tuple[int, ...]
+    """Members that are new, or in whose slot another process is."""
     gone: tuple[int, ...]
     groups: tuple[int, ...]
 
 
 @dataclass(slots=True)
 class Views:
-    """epoch: of the newest one published; -1: none. Views are made when somebody needs them, once for all who do."""
+    """The views that were published, and the changes between them."""
 
     plan: str = ""
     epoch: int = -1
+    """The epoch of the newest one published; -1: none. Views are made when somebody needs them, once for all who do."""
     _members: dict[int, Member] = field(default_factory=dict)
     _owner: list[int] = field(default_factory=list)
     _tranche: list[int] = field(default_factory=list)

@@ -20,12 +20,14 @@ MOST = 20
 
 @dataclass(slots=True)
 class Waits:
-    """why: what is waited for, in the store's own words; "" where nobody waits. outages: so far, this one too. seconds:
-    that were waited so far, each by the share of the workers with work to do that waited then."""
+    """Workers that wait for a store."""
 
     why: str = ""
+    """What is waited for, in the store's own words; "" where nobody waits."""
     outages: int = 0
+    """So far, this one too."""
     seconds: float = 0.0
+    """Seconds waited so far, each weighted by the share of the workers with work to do that waited then."""
     _since: float = 0.0
     _last: float = 0.0
     _looked: float | None = None

@@ -25,11 +25,12 @@ TTL = 86_400
 
 @dataclass(frozen=True)
 class ShuffleJobConfig:
-    """spec: as in a job file; `{{ .inputs.NAME }}` stands for an input of the task. namespace: where the job is
-    created; "": that of the execution. Raises InvalidJob."""
+    """The configuration of a ShuffleJobTask."""
 
     spec: Mapping[str, Any]
+    """As in a job file; `{{ .inputs.NAME }}` stands for an input of the task."""
     namespace: str = ""
+    """Where the job is created; "": in the execution's namespace."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 

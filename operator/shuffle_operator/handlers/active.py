@@ -79,33 +79,38 @@ class World:
 
 @dataclass(slots=True)
 class ActiveJob:
-    """body: the resource as last seen, with the spec that it goes by. spec: that was accepted; note: the same where it
-    must be written down. orphaned: when its resource was found to be gone. outcome_written: the status
-    says how it ended. suspending: its machine stops and undoes, and does not fail. last_patch: of the status.
-    replacement: its machine is there to undo what one that raised had begun; first_defect: what that one raised.
-    given_up: how it ends without its machine.
-    """
+    """A job that this operator carries out."""
 
     uid: str
     namespace: str
     body: Object
+    """The resource as last seen, with the spec that it goes by."""
     world: World
     hosted: Hosted
     launcher: KubernetesLauncher
     spec: Object
+    """The spec that was accepted."""
     note: str | None = None
+    """The spec again, where it must be written down."""
     loss: Loss | None = None
     orphaned: float | None = None
+    """When its resource was found to be gone."""
     over_since: float | None = None
     outcome_written: bool = False
+    """The status says how it ended."""
     suspending: bool = False
+    """Its machine stops and undoes, and does not fail."""
     status_written: float = 0.0
     last_patch: Object | None = None
+    """When the status was last patched."""
     losses: int = 0
     replacement: bool = False
+    """Its machine is there to undo what one that raised had begun."""
     given_up: Outcome | None = None
+    """How it ends without its machine."""
     defects: Defects = field(default_factory=Defects)
     first_defect: str = ""
+    """What that one raised."""
 
     def see(self, body: Object) -> None:
         """The resource as it now is. What cannot be changed while the job runs stays as it was accepted."""

@@ -57,11 +57,12 @@ class CannotBegin(Exception):
 
 @dataclass(slots=True)
 class Beginning:
-    """A job on its way. since: when it was first refused, None before that and while the API server does not answer.
-    generation: what was noted, -1 before that."""
+    """A job on its way."""
 
     since: float | None = None
+    """When it was first refused, None before that and while the API server does not answer."""
     generation: int = -1
+    """What was noted, -1 before that."""
     pauses: Pauses = field(default_factory=Pauses)
     defects: Defects = field(default_factory=Defects)
 

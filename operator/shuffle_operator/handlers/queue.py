@@ -35,22 +35,25 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    """due: when the next pass may begin (None: nothing is asked for). running: a pass waits for room or is at work;
-    working: it is at work."""
+    """One job in the queue."""
 
     due: float | None = None
+    """When the next pass may begin (None: nothing is asked for)."""
     asked: float = 0.0
     pauses: Pauses = field(default_factory=Pauses)
     running: bool = False
+    """A pass waits for room or is at work."""
     working: bool = False
+    """It is at work."""
     timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
 class WorkQueue:
-    """work: one pass; returns seconds until the next one, None for no other. Raising is a failure."""
+    """A queue of jobs to look at, one pass a job at a time."""
 
     work: Callable[[str], Awaitable[float | None]]
+    """One pass. Returns the seconds until the next one, None for no other; an exception is a failure."""
     at_once: int = 32
     watcher: Watcher | None = None
     longest: float = LONGEST_PASS

@@ -37,21 +37,24 @@ LONGEST = 1024
 
 @dataclass(slots=True)
 class _Event:
-    """uid, digest: what it is known by. since: when `tell` was called with it."""
+    """One event to be written."""
 
     uid: str
     digest: str
+    """`uid`, `digest`: what it is known by."""
     since: float
+    """When `tell` was called with it."""
     body: dict[str, Any]
 
 
 @dataclass(slots=True)
 class _Lane:
-    """The events of one namespace, oldest first. busy: they are being written, or wait for their turn at that."""
+    """The events of one namespace, oldest first."""
 
     events: deque[_Event] = field(default_factory=deque)
     pauses: Pauses = field(default_factory=lambda: Pauses(1.0, 30.0))
     busy: bool = False
+    """They are being written, or wait for their turn at that."""
 
 
 class Recorder:

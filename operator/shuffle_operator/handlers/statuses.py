@@ -31,10 +31,11 @@ KNOWN_LATER = ("rows", "partitions", "barrier", "plan", "method")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended. reason: of `api.status.REASONS`."""
+    """How a job ended."""
 
     complete: bool
     reason: str
+    """One of `api.status.REASONS`."""
     message: str
 
 

@@ -50,14 +50,16 @@ UNSEEN = 30.0
 
 @dataclass(slots=True)
 class KubernetesLauncher:
-    """The pods of one job. memory: bytes for each. trust: what they are given to be known by."""
+    """The pods of one job."""
 
     kube: Kube
     job: ShuffleJob
     namespace: str
     uid: str
     memory: int
+    """Bytes for each."""
     trust: Trust
+    """How the pods and the operator know each other."""
     settings: PodSettings
     on_exit: OnExit
     clock: Callable[[], float] = time.monotonic

@@ -63,10 +63,12 @@ def _amounts(text: str) -> dict[str, Decimal]:
 
 @dataclass(slots=True)
 class _Namespace:
-    """One whose quota is full. said: the quota's name. asked: when a pod was last asked for."""
+    """A namespace whose quota is full."""
 
     said: str = ""
+    """The quota's name."""
     asked: float = float("-inf")
+    """When a pod was last asked for."""
     pauses: Pauses = field(default_factory=lambda: Pauses(FIRST, LONGEST))
     waiting: dict[str, Age] = field(default_factory=dict)
 

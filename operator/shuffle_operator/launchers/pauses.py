@@ -13,11 +13,12 @@ LONGEST = 30.0
 
 @dataclass(slots=True)
 class Pauses:
-    """Seconds. failures: in a row."""
+    """Seconds."""
 
     first: float = FIRST
     longest: float = LONGEST
     failures: int = 0
+    """Failures in a row."""
     until: float = 0.0
     draw: Callable[[float, float], float] = random.uniform
 

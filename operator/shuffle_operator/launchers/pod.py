@@ -60,30 +60,36 @@ DEFAULT_GRACE = 30
 
 @dataclass(frozen=True, slots=True)
 class PodSettings:
-    """image: of workers, where a job names none. pull_policy: "" leaves it to Kubernetes. coordinator: the address that
-    workers call. secure: the one that they call with TLS; "": there is none. scratch: bytes of an emptyDir where a job
-    gives no sizeLimit. unsafe: podTemplate may open pods up. instance: of the chart, for a label. isolated: there are
-    none without a NetworkPolicy of their job's (isolation.py). orphaned: seconds without an operator after which a
-    worker ends."""
+    """What the operator decides about the pods of workers."""
 
     image: str
+    """Image of workers, where a job names none."""
     coordinator: str
+    """The address that workers call."""
     secure: str = ""
+    """The one that they call with TLS; "": there is none."""
     pull_policy: str = ""
+    """Empty: Kubernetes' own default."""
     scratch: int = 50 << 30
+    """Bytes of an emptyDir where a job gives no sizeLimit."""
     unsafe: bool = False
+    """`podTemplate` may open pods up."""
     instance: str = ""
+    """The chart's release, for a label."""
     log_level: str = "INFO"
     isolated: bool = False
+    """No pod starts without a NetworkPolicy of its job's (isolation.py)."""
     orphaned: int = 86_400
+    """Seconds without an operator after which a worker ends."""
 
 
 class Trust(NamedTuple):
-    """How a job's workers and the operator know each other. token: the digest of the job's token, in hex. authority:
-    the fingerprint of the job's certificate authority, in hex; "" for a job without TLS."""
+    """How a job's workers and the operator know each other."""
 
     token: str = ""
+    """The digest of the job's token, in hex."""
     authority: str = ""
+    """The fingerprint of the job's certificate authority, in hex; "" for a job without TLS."""
 
 
 def trust_of(pod: Object) -> Trust | None:

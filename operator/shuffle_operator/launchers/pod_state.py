@@ -27,13 +27,16 @@ container's state says so (OOMKilled)."""
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """reason: one word, as Kubernetes has it. why: a sentence. going: it is to go and may still run."""
+    """How a worker's pod ended."""
 
     reason: str
+    """One word, as Kubernetes has it."""
     why: str
+    """A sentence."""
     fault: bool
     exit_code: int | None = None
     going: bool = False
+    """It is to go and may still run."""
 
     @property
     def crashed(self) -> bool:

@@ -88,18 +88,18 @@ class Body:
 
 @dataclass(slots=True)
 class Hosted:
-    """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events).
-
-    digest: SHA-256 of the job's token, all that is needed to know it. secure: it is answered with TLS only.
-    may_stop: whether answers may say that the job is over; False until the status says so.
-    raised: called with what the machine raised over a worker's message; the answer asks that worker to come again."""
+    """A job that this server answers for. `act` carries out what the machine asks for (a launcher, events)."""
 
     machine: Coordinator
     digest: bytes
+    """SHA-256 of the job's token: all that is needed to recognise it."""
     act: Callable[[Action], None]
     secure: bool = False
+    """It is answered over TLS only."""
     may_stop: bool = True
+    """Whether answers may say that the job is over; False until the status says so."""
     raised: Callable[[Exception], None] = lambda _: None
+    """Called with what the machine raised over a worker's message; the answer asks that worker to come again."""
     news: dict[int, asyncio.Event] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _encoded: dict[int, EncodedView] = field(default_factory=dict)  # by base

@@ -21,9 +21,10 @@ Issue = Callable[[str], tuple[bytes, bytes]]
 
 
 class JobContext(ssl.SSLContext):
-    """job: uid of the one whose certificate was shown."""
+    """The TLS context of one connection."""
 
     job: str = ""
+    """The uid of the job whose certificate was shown."""
 
 
 class JobContexts:

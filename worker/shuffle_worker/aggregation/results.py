@@ -26,12 +26,14 @@ NEED_QUANTILE = frozenset({"quantile", "approxQuantile"})
 
 
 class Fits(NamedTuple):
-    """takes: whether a column of this (plain) type will do. said: which columns those are, for people. gives: the type
-    of the result, from the type as it is declared."""
+    """Which columns a function takes, and what it gives."""
 
     takes: Callable[[pa.DataType], bool]
+    """Whether a column of this (plain) type will do."""
     said: str
+    """Which columns those are, for people."""
     gives: Callable[[pa.DataType], pa.DataType]
+    """The type of the result, from the type as it is declared."""
 
 
 def _summable(kind: pa.DataType) -> bool:

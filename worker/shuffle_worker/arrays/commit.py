@@ -41,20 +41,21 @@ _READERS = 16
 
 
 class ArrayEntry(Struct, frozen=True):
-    """One array in the manifest. missing: objects of nothing but the fill value, which are not stored. digest: of all
-    stored objects' keys and bytes, whatever their order."""
+    """One array in the manifest."""
 
     path: str
     document: dict[str, Any]
     dimensions: list[str]
     stored: int
     missing: int
+    """Objects of nothing but the fill value, which are not stored."""
     elements: int
     digest: str
+    """Of all stored objects' keys and bytes, whatever their order."""
 
 
 class Manifest(Struct, frozen=True):
-    """`_manifest.json`: what was written. bytes: of all chunks as they are stored."""
+    """`_manifest.json`: what was written."""
 
     format: str
     job: str
@@ -63,6 +64,7 @@ class Manifest(Struct, frozen=True):
     zarr: int
     elements: int
     bytes: int
+    """Of all chunks, as they are stored."""
     chunks: int
     largest: int
     median: int

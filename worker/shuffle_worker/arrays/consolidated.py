@@ -15,9 +15,10 @@ _TOLD = 5
 
 
 class Copy(NamedTuple):
-    """A node in consolidated metadata. document: None of a group."""
+    """A node in consolidated metadata."""
 
     document: dict[str, Any] | None
+    """None for a group."""
     attributes: dict[str, Any]
 
 

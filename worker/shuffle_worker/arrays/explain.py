@@ -20,7 +20,7 @@ ARRAYS_SHOWN = 12
 
 
 class ExplainedArray(Struct, frozen=True):
-    """bytes: decoded, of the output. objects: of the output, chunks or shards. moved: its chunks change."""
+    """One array, as `explain` shows it."""
 
     path: str
     type: str
@@ -30,29 +30,36 @@ class ExplainedArray(Struct, frozen=True):
     chunks: list[int]
     shards: list[int] | None
     bytes: int
+    """Decoded, of the output."""
     objects: int
+    """Objects of the output: chunks or shards."""
     moved: bool
+    """Its chunks change."""
 
 
 class ExplainedWork(Struct, frozen=True):
-    """Bytes. pieces: of the input, read one at a time. parts: those of arrays that exchange nothing with each other;
-    waves: parts gathered, each written as soon as it is read. balance: the most bytes that a worker writes over the
-    mean. store: a worker's memory for what waits to be written; scratch: what all may spill."""
+    """Bytes."""
 
     workers: int
     splits: int
     pieces: int
+    """Pieces of the input, each read at once."""
     groups: int
     parts: int
+    """Those of arrays that exchange nothing with each other."""
     waves: int
+    """Parts gathered, each written as soon as it is read."""
     balance: float
+    """The most bytes that a worker writes, over the mean."""
     method: str
     method_reason: str
     moved: int
     memory: int
     memory_needed: int
     store: int
+    """A worker's memory for what waits to be written."""
     scratch: int
+    """What all workers together may spill."""
 
 
 class Explanation(Struct, frozen=True):

@@ -25,10 +25,11 @@ Bytes = bytes | memoryview
 
 
 class Found(NamedTuple):
-    """A file. tag: as `Info` has it, "" where the store does not say it with the bytes."""
+    """A file."""
 
     data: Bytes
     tag: str
+    """As `Info` has it, "" where the store does not say it with the bytes."""
 
 
 class Fetcher:

@@ -29,23 +29,25 @@ Index = tuple[int, ...]
 
 
 class Axis(Struct, frozen=True):
-    """One dimension of an array.
-
-    size: of the input; start, step: of the selection; length: of the output, so that output position x is input
-    position start + x * step. chunk: input positions that are read as one. item: output positions of one object.
-    piece: chunks in a piece. box: objects in a box. segment: output positions of a segment (a multiple of what both
-    chunks and objects share, or the whole length).
-    """
+    """One dimension of an array."""
 
     size: int
+    """Length in the input."""
     start: int
     step: int
+    """`start`, `step`: of the selection."""
     length: int
+    """Length in the output: output position x is input position start + x * step."""
     chunk: int
+    """Input positions that are read as one."""
     item: int
+    """Output positions of one object."""
     piece: int = 1
+    """Chunks in a piece."""
     box: int = 1
+    """Objects in a box."""
     segment: int = 0
+    """Output positions of a segment (a multiple of what both chunks and objects share, or the whole length)."""
 
     # -- chunks of the input ---------------------------------------------------------------------------------------
 

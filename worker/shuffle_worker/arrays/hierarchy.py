@@ -28,11 +28,12 @@ _READERS = 16
 
 
 class Node(NamedTuple):
-    """A group or an array, as its own documents have it. document: `.zarray`, `.zgroup` or `zarr.json`."""
+    """A group or an array, as its own documents have it."""
 
     path: str
     is_array: bool
     document: dict[str, Any]
+    """`.zarray`, `.zgroup` or `zarr.json`."""
     attributes: dict[str, Any]
 
 

@@ -44,10 +44,12 @@ SMALL_GROUP_BYTES = 1 * MIB
 
 
 class Sizes(NamedTuple):
-    """Bytes, decoded. piece: of what is read at once; box: of what is written in one lease; split, wave."""
+    """Bytes, decoded."""
 
     piece: int
+    """Of what is read at once."""
     box: int
+    """Of what is written in one lease."""
     split: int
     wave: int
 
@@ -115,12 +117,14 @@ def _grow_pieces(axes: Sequence[Axis], boxes: Sequence[int], itemsize: int, most
 
 
 class Cut(NamedTuple):
-    """All of a job. groups: the first bucket of each, and the number of buckets. waves: in the order of splits."""
+    """All of a job, cut into splits, buckets and groups."""
 
     splits: list[Split]
     buckets: list[Bucket]
     groups: list[int]
+    """The first bucket of each group, and the number of buckets at the end."""
     split_wave: list[int]
+    """The wave of each split, in their order."""
     group_wave: list[int]
     balance: float
     parts: int

@@ -34,21 +34,24 @@ _V2_COMPRESSORS: dict[str, dict[str, Any] | None] = {
 
 
 class Target(NamedTuple):
-    """What an array is to become. chunks: inside the shards where there are shards."""
+    """What an array is to become."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
+    """Inside the shards where there are shards."""
     shards: tuple[int, ...] | None
     format: int
     compression: str
 
 
 class Described(NamedTuple):
-    """An array of the output. document: without attributes. notes: what changes for those who read it."""
+    """An array of the output."""
 
     document: dict[str, Any]
+    """Without attributes."""
     attributes: dict[str, Any]
     notes: tuple[str, ...] = ()
+    """What changes for those who read it."""
 
 
 def target_document(source: Source, target: Target) -> Described:

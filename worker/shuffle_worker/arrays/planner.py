@@ -49,17 +49,18 @@ MOST_LISTED = 100_000
 
 
 class Look(NamedTuple):
-    """What a listing says of an array. files, size: of those that are there; present, tags: as in the plan."""
+    """What a listing says of an array."""
 
     files: int
     size: int
+    """`files`, `size`: of those that are there."""
     present: bytes | None
     tags: bytes | None
+    """`present`, `tags`: as in the plan."""
 
 
 class Drafted(NamedTuple):
-    """An array on its way into the plan. plain: input chunks are used where they were read to; plain_target: output
-    chunks are written from where they were put together. notes: what changes for those who read it."""
+    """An array on its way into the plan."""
 
     source: Source
     target: Target
@@ -68,8 +69,11 @@ class Drafted(NamedTuple):
     plan: ArrayPlan
     look: Look
     plain: bool
+    """Input chunks are used where they were read to."""
     plain_target: bool
+    """Output chunks are written from where they were put together."""
     notes: tuple[str, ...]
+    """What changes for those who read it."""
 
 
 def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:

@@ -48,21 +48,25 @@ class Take(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A chunk's part of a piece: where it goes, and its elements in the output's type; None where the chunk is missing.
-    size: bytes that were fetched."""
+    """A chunk's part of a piece: where it goes, and its elements in the output's type; None where the chunk is
+    missing."""
 
     place: grid.Index
     into: Slices
     data: Array | None
     size: int
+    """Bytes that were fetched."""
 
 
 class Piece(NamedTuple):
-    """data: its elements. there: which of its chunks the input has. size: bytes that were fetched."""
+    """A piece of the input, read and decoded."""
 
     data: Array
+    """Its elements."""
     there: dict[grid.Index, bool]
+    """Which of its chunks the input has."""
     size: int
+    """Bytes that were fetched."""
 
 
 class Source:

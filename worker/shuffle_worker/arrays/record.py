@@ -17,31 +17,33 @@ Binary = bytes
 
 
 class ArrayPlan(Struct, frozen=True):
-    """One array of the store.
-
-    path: below the store, "" for the store itself. source, target: Zarr's documents of the input and the output, as
-    JSON (attributes left out). dims: names of the dimensions, or their positions. itemsize: bytes of an element; of
-    strings what is assumed. inner: chunks inside a shard are read one by one, for the shard is too large to be read
-    whole. file_shape: input positions that one stored file holds. present: which files the input has, a bit for each in
-    the order of their places; None: not known, each is asked for. tags: `tag_digest` of each of them, four bytes,
-    little endian; None where they were not listed. item_bytes: an output object, decoded. moved: elements are
-    exchanged, as opposed to an array that keeps its chunks. refilled: what the input does not store reads differently
-    in the output, so that it is written, with the input's fill value.
-    """
+    """One array of the store."""
 
     path: str
+    """Below the store, "" for the store itself."""
     source: Binary
     target: Binary
+    """`source`, `target`: Zarr's documents of the input and the output, as JSON (attributes left out)."""
     dims: list[str]
+    """Names of the dimensions, or their positions."""
     axes: list[Axis]
     itemsize: int
+    """Bytes of an element; of strings what is assumed."""
     item_bytes: int
+    """Bytes of an output object, decoded."""
     file_shape: list[int]
+    """Input positions that one stored file holds."""
     inner: bool = False
+    """Chunks inside a shard are read one by one, because the shard is too large to be read whole."""
     present: Binary | None = None
+    """Which files the input has, a bit for each in the order of their places; None: not known, each is asked for."""
     tags: Binary | None = None
+    """`tag_digest` of each of them, four bytes, little endian; None where they were not listed."""
     moved: bool = True
+    """Elements are exchanged, as opposed to an array that keeps its chunks."""
     refilled: bool = False
+    """What the input does not store reads differently in the output, so that it is written, with the input's fill
+    value."""
 
 
 def tag_digest(tag: str) -> int:
@@ -59,20 +61,23 @@ class Run(Struct, frozen=True, array_like=True):
 
 
 class Split(Struct, frozen=True, array_like=True):
-    """What one lease reads. elements: those of its pieces; bytes: estimated, as stored."""
+    """What one lease reads."""
 
     runs: list[Run]
     elements: int
+    """Those of its pieces."""
     bytes: int
+    """Estimated, as stored."""
 
 
 class Bucket(Struct, frozen=True, array_like=True):
-    """A box of output objects: what slabs are addressed to. items: objects."""
+    """A box of output objects: what slabs are addressed to."""
 
     array: int
     part: int
     box: int
     items: int
+    """Objects in the box."""
     bytes: int
 
 
@@ -89,15 +94,16 @@ class Summaries(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """documents: everything that is written at the end beside the chunks, by its path below the store, in the order of
-    writing. groups: the first bucket of each, and the number of buckets at the end."""
+    """The plan of a rechunk."""
 
     job: Job
     arrays: list[ArrayPlan]
     splits: list[Split]
     buckets: list[Bucket]
     groups: list[int]
+    """The first bucket of each, and the number of buckets at the end."""
     documents: list[tuple[str, Binary]]
+    """Everything that is written at the end beside the chunks, by its path below the store, in the order of writing."""
     summary: PlanSummary
     facts: Summaries
     zarr_format: int = 3

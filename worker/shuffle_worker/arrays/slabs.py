@@ -31,10 +31,11 @@ _HEAD = struct.Struct("<II")
 
 
 class Slab(NamedTuple):
-    """A shard, read. data: None where its elements are missing."""
+    """A shard, read."""
 
     box: Box
     data: Array | None
+    """None where its elements are missing."""
 
 
 def encode(bucket: int, sequence: int, box: Box, data: Array | None) -> Shard:

@@ -21,12 +21,14 @@ NCZARR = "_NCZARR_ARRAY"
 
 
 class Source(NamedTuple):
-    """An array of the input. path: below the store, "" for the store itself. document: without attributes."""
+    """An array of the input."""
 
     path: str
+    """Below the store, "" for the store itself."""
     metadata: ArrayV2Metadata | ArrayV3Metadata
     attributes: dict[str, Any]
     document: dict[str, Any]
+    """Without attributes."""
 
     @property
     def where(self) -> str:
@@ -80,14 +82,16 @@ class Source(NamedTuple):
 
 
 class Hierarchy(NamedTuple):
-    """The input. groups: path and attributes of each, the store's own first; none where the store is one array.
-    requests: what was read and listed for it. notes: what the job's author should know about it."""
+    """The input."""
 
     format: int
     arrays: list[Source]
     groups: list[tuple[str, dict[str, Any]]]
+    """Path and attributes of each, the store's own first; none where the store is one array."""
     requests: int = 1
+    """What was read and listed for it."""
     notes: tuple[str, ...] = ()
+    """What the job's author should know about it."""
 
 
 def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[str, Any]) -> Source:

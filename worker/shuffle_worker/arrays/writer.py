@@ -36,24 +36,25 @@ READ_BYTES = 8 << 20
 
 
 class ArrayRecord(Struct, frozen=True, array_like=True):
-    """What was written of one array. missing: objects that are not stored because nothing but the fill value is in
-    them. digest: the sum, modulo 2**64, of a hash of every stored object's key and bytes; it does not depend on who
-    wrote what."""
+    """What was written of one array."""
 
     array: int
     stored: int
     missing: int
+    """Objects that are not stored because nothing but the fill value is in them."""
     elements: int
     digest: int
+    """The sum, modulo 2**64, of a hash of every stored object's key and bytes; it does not depend on who wrote what."""
 
 
 class GroupRecord(Struct, frozen=True):
-    """What was written for a group: kept in the staging folder. sizes: bytes of each stored object."""
+    """What was written for a group: kept in the staging folder."""
 
     plan: str
     group: int
     arrays: list[ArrayRecord]
     sizes: list[int]
+    """Bytes of each stored object."""
 
     @property
     def elements(self) -> int:

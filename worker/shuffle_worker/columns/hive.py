@@ -27,9 +27,10 @@ Values = dict[str, str | None]
 
 
 class Spelled(NamedTuple):
-    """The columns of one file. path: the file's."""
+    """The columns of one file."""
 
     path: str
+    """The file's path."""
     values: Mapping[str, str | None]
 
 

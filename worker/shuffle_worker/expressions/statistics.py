@@ -23,11 +23,13 @@ _PARQUET_UNITS = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns
 
 
 class ColumnRange(NamedTuple):
-    """low, high: every value that is not null (nor NaN) lies between; None where unknown. nulls: -1 where unknown."""
+    """What statistics say of a column."""
 
     low: Comparable | None
     high: Comparable | None
+    """`low`, `high`: every value that is not null (nor NaN) lies between; None where unknown."""
     nulls: int
+    """-1 where unknown."""
     rows: int
 
 

@@ -25,15 +25,19 @@ MORE_MEMORY = (
 
 
 class Named(NamedTuple):
-    """A group. keys: its key columns, none for a whole partition. first: begins with its first row. rows: how many it
-    has, None where that is not known; more: or more than that. sample: it is one of a sample, and perhaps not whole."""
+    """A group."""
 
     keys: Sequence[str]
+    """Its key columns, none for a whole partition."""
     first: pa.RecordBatch
+    """Begins with the group's first row."""
     partition: int
     rows: int | None
+    """How many it has, None where that is not known."""
     more: bool = False
+    """It has more rows than `rows`."""
     sample: bool = False
+    """It is one of a sample, and perhaps not whole."""
 
     def __str__(self) -> str:
         key = ", ".join(f"{name} = {_value(self.first.column(name))}" for name in self.keys)

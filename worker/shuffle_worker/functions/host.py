@@ -70,15 +70,18 @@ class Trouble(Exception):
 
 
 class Setup(NamedTuple):
-    """What every process of one function is given. rows: the schema of the groups. wanted: of the results (a transport
-    schema); None where whatever comes is taken. memory: bytes. seconds: for one call, 0 for any."""
+    """What every process of one function is given."""
 
     function: str
     places: Sequence[Place]
     rows: pa.Schema
+    """The schema of the groups."""
     wanted: pa.Schema | None
+    """The schema of the results (a transport schema); None where any is taken."""
     memory: int
+    """Bytes that the process may use."""
     seconds: float
+    """Seconds for one call; 0: any number."""
     reader: bool = False
 
 

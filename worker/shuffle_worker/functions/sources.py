@@ -35,13 +35,16 @@ _one_at_a_time = threading.Lock()
 
 
 class Place(NamedTuple):
-    """A folder to import from. name: what people call it. last: looked at after what the image has. sha256: of the file
-    that it was unpacked from, "" where it was a folder all along: what `prepare` of another worker must find."""
+    """A folder to import from."""
 
     folder: str
     name: str
+    """What people call it."""
     last: bool
+    """Looked at after what the image has."""
     sha256: str = ""
+    """Digest of the file that it was unpacked from, which another worker's `prepare` must find; "" for a folder that
+    was one all along."""
 
 
 def prepare(sources: Sequence[CodeSource], scratch: Path, expected: Sequence[str] = ()) -> list[Place]:

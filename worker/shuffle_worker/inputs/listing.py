@@ -26,13 +26,14 @@ class Listed(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """files: in the order of the paths and sorted within each; a file that two paths name counts once. above: names of
-    columns that folders at or above a path spell out, with one such path. literal: those of the paths that are no
-    patterns, though they may look like one."""
+    """The files that an input's paths name."""
 
     files: list[Listed]
+    """In the order of the paths and sorted within each; a file that two paths name counts once."""
     above: dict[str, str]
+    """Names of columns that folders at or above a path spell out, with one such path."""
     literal: set[str]
+    """Those of the paths that are no patterns, though they may look like one."""
 
 
 def list_files(source: Input, storage: Storage, index: int = 0) -> Listing:

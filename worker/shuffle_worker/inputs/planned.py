@@ -20,22 +20,26 @@ from shuffle_worker.storage.storage import Storage
 
 
 class Columns(NamedTuple):
-    """An input's schemas. found: every column that it has; kept: those that the user selected, in that order."""
+    """An input's schemas."""
 
     found: pa.Schema
+    """Every column that it has."""
     kept: pa.Schema
+    """Those that the user selected, in that order."""
 
 
 class Size(NamedTuple):
     """How much a table is expected to be: its rows (those that pass the filter), the Arrow bytes of a row, and the
-    bytes as files hold it. few: its columns of few distinct values. It depends on the data alone, for it decides how
-    many files there are. keyed: of what `Planning.grouped_by` names, where a row was seen."""
+    bytes as files hold it."""
 
     rows: float
     row_bytes: float
     stored: float
     few: Sequence[str] = ()
+    """Its columns of few distinct values. These depend on the data alone, because they decide how many files there
+    are."""
     keyed: Keyed | None = None
+    """What was seen of the columns that `Planning.grouped_by` names."""
 
     @property
     def groups(self) -> float:
@@ -56,14 +60,16 @@ class Needs(Protocol):
 
 
 class FoundTable(NamedTuple):
-    """What footers say of an input. kept: the columns that the user selected. filtered: those that the filter names."""
+    """What footers say of an input."""
 
     number: int
     source: Input
     storage: Storage
     found: InputFiles
     kept: pa.Schema
+    """The columns that the user selected."""
     filtered: list[str]
+    """Those that the filter names."""
 
     @property
     def columns(self) -> Columns:
@@ -71,27 +77,31 @@ class FoundTable(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """An input with all that is decided about it. schema: of the columns that are read and sent, with the types that
-    the output declares; extra: of those that only the filter reads; target: the transport schema of both. groups: the
-    row groups that may hold rows that pass the filter; rows, stored: of them, before the filter. columns: how many the
-    input has. notes: what a person may want to know of the files."""
+    """An input with all that is decided about it."""
 
     number: int
     source: Input
     storage: Storage
     files: list[Found]
     schema: pa.Schema
+    """The schema of the columns that are read and sent, with the types that the output declares."""
     extra: pa.Schema
+    """The schema of the columns that only the filter reads."""
     target: pa.Schema
+    """The transport schema of both."""
     where: Filter | None
     groups: list[GroupOf]
+    """The row groups that may hold rows that pass the filter."""
     look: Probe
     rows: int
     stored: int
+    """`rows`, `stored`: in these row groups, before the filter."""
     columns: int
+    """How many the input has."""
     format: str
     strict: bool
     notes: list[str]
+    """What a person may want to know of the files."""
 
     @property
     def decoded(self) -> float:

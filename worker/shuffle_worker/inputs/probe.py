@@ -36,14 +36,18 @@ FEW_NUMBERS = 0.05
 
 
 class Probe(NamedTuple):
-    """row_bytes: mean Arrow bytes of a row as written; read_bytes: as read, with what only the filter needs.
-    selectivity: the share of rows that passed the filter. few: columns of few distinct values. keyed: see `probe`."""
+    """What a look at some rows found."""
 
     row_bytes: float
+    """Mean Arrow bytes of a row as written."""
     read_bytes: float
+    """As read, with what only the filter needs."""
     selectivity: float
+    """The share of rows that passed the filter."""
     few: list[str]
+    """Columns of few distinct values."""
     keyed: Keyed | None = None
+    """See `probe`."""
 
 
 class GroupOf(NamedTuple):

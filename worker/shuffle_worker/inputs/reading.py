@@ -50,18 +50,22 @@ MOST_NOTES = 5
 
 
 class RowGroup(NamedTuple):
-    """A group (see `readers/source.py`). rows: exact or estimated; bytes: stored, of the columns that are read;
-    output_bytes: of those that are written; key_bytes: of those that a sample needs; ranges: what its statistics say of
-    the columns that the filter names, and of the first key. span: the positions that it takes up; -1 for its rows.
-    whole: it is decoded at once."""
+    """A group (see `readers/source.py`)."""
 
     rows: int
+    """Exact or estimated."""
     bytes: int
+    """Stored bytes of the columns that are read."""
     output_bytes: int
+    """Bytes of the columns that are written."""
     key_bytes: int
+    """Bytes of the columns that a sample needs."""
     ranges: dict[str, ColumnRange]
+    """What its statistics say of the columns that the filter names, and of the first key."""
     span: int = -1
+    """The positions that it takes up; -1 for its rows."""
     whole: bool = False
+    """It is decoded at once."""
 
     @property
     def positions(self) -> int:
@@ -69,13 +73,14 @@ class RowGroup(NamedTuple):
 
 
 class Found(NamedTuple):
-    """One input file and what its footer says. counted: rows are exact."""
+    """One input file and what its footer says."""
 
     info: Info
     hive: dict[str, str | None]
     schema: pa.Schema
     groups: list[RowGroup]
     counted: bool = True
+    """Rows are exact."""
     opening: Opening | None = None
 
     @property
@@ -101,13 +106,16 @@ class Found(NamedTuple):
 
 
 class InputFiles(NamedTuple):
-    """The input as a whole. schema: every column of it, hive ones last. notes: for people. literal: see `Listing`."""
+    """The input as a whole."""
 
     files: list[Found]
     schema: pa.Schema
+    """Every column of it, hive ones last."""
     opening: Opening
     notes: list[str]
+    """What people may want to know."""
     literal: set[str]
+    """See `Listing`."""
 
 
 class Uses(NamedTuple):

@@ -60,10 +60,12 @@ POSITION = "position"
 
 
 class Sample(NamedTuple):
-    """rows: the key columns; positions: where each row stands in the input."""
+    """Rows that were sampled."""
 
     rows: pa.Table
+    """The key columns."""
     positions: I64
+    """Where each row stands in the input."""
 
 
 def boundaries(one: Planned, keys: Sequence[SortKey], layout: Layout, *, separate: bool, working: int) -> bytes:

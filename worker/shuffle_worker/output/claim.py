@@ -34,27 +34,30 @@ NAMED = 3
 
 
 class Mark(Struct, frozen=True):
-    """What is in a staging folder's `owner`. arrays: whether it is a rechunk."""
+    """What is in a staging folder's `owner`."""
 
     job: str
     overwrite: bool
     arrays: bool
+    """Whether it is a rechunk."""
     owner: Owner
 
 
 class Other(Struct, frozen=True):
-    """Another run that has a staging folder here. planned: it may have written under final names; names: of its files
-    below the staging folder; alive: None where that cannot be known. whole: a whole output is here, or about to be: its
-    own, or one that a later job has put in its place."""
+    """Another run that has a staging folder here."""
 
     uid: str
     names: list[str]
+    """Its files, by their paths below the staging folder."""
     mark: Mark | None = None
     alive: bool | None = None
+    """None where that cannot be known."""
     whole: bool = False
+    """A whole output is here, or about to be: its own, or one that a later job put in its place."""
 
     @property
     def planned(self) -> bool:
+        """Whether it may have written under final names."""
         return "plan" in self.names
 
     @property

@@ -14,17 +14,19 @@ Binary = bytes
 
 
 class FileResult(NamedTuple):
-    """One output file as the manifest lists it. checksum: xxh3-64 of its bytes, hexadecimal.
-    keys: for range layouts the smallest and largest key, as JSON-ready values, else None. parts: where a partition is
-    not one file but one for each of its folders (`output.partitionBy`), these; what stands beside is their sum."""
+    """One output file as the manifest lists it."""
 
     partition: int
     name: str
     rows: int
     bytes: int
     checksum: str
+    """xxh3-64 of its bytes, hexadecimal."""
     keys: tuple[list[object], list[object]] | None
+    """For range layouts the smallest and largest key, as JSON-ready values, else None."""
     parts: list[FileResult] | None = None
+    """Where a partition is not one file but one for each of its folders (`output.partitionBy`), these; what stands
+    beside is their sum."""
 
     @property
     def files(self) -> list[FileResult]:
@@ -32,14 +34,16 @@ class FileResult(NamedTuple):
 
 
 class FileRecord(Struct, frozen=True):
-    """One output file in the manifest. checksum: xxh3-64 of its bytes. smallest, largest: of the range or sort keys."""
+    """One output file in the manifest."""
 
     name: str
     rows: int
     bytes: int
     checksum: str
+    """xxh3-64 of its bytes."""
     smallest: list[object] | None = None
     largest: list[object] | None = None
+    """`smallest`, `largest`: the smallest and the largest key, of range layouts."""
 
 
 class GroupRecord(Struct, frozen=True):
@@ -52,18 +56,18 @@ class GroupRecord(Struct, frozen=True):
 
 
 class Partitioning(Struct, frozen=True):
-    """How rows were told apart: a later job that wants them so needs no shuffle. method: hash, range, sort, roundRobin;
-    hash: name and version of the hash function."""
+    """How rows were partitioned. A later job that needs them so needs no shuffle."""
 
     method: str
+    """hash, range, sort, roundRobin or none."""
     keys: list[str]
     count: int
     hash: str = ""
+    """Name and version of the hash function."""
 
 
 class Manifest(Struct, frozen=True):
-    """`_manifest.json`. schema: the Arrow schema as an IPC message, base64; columns: the same for people. partition_by:
-    the columns that the folders of the files spell out, the last ones of the schema."""
+    """`_manifest.json`."""
 
     format: str
     job: str
@@ -71,8 +75,11 @@ class Manifest(Struct, frozen=True):
     plan: str
     partitioning: Partitioning
     columns: list[tuple[str, str]]
+    """The same for people."""
     schema: Binary
+    """The Arrow schema as an IPC message, base64."""
     rows: int
     bytes: int
     files: list[FileRecord]
     partition_by: list[str] = msgspec.field(name="partitionBy", default_factory=list)
+    """The columns that the folders of the files spell out, the last ones of the schema."""

@@ -29,17 +29,19 @@ NONE = -1
 
 
 class Side(NamedTuple):
-    """One side's rows. exact: keys with one place are equal for certain, and need not be compared."""
+    """One side's rows."""
 
     places: U64
     keys: Keys
     exact: bool
+    """Keys with one place are equal for certain, and need not be compared."""
 
 
 class Wanted(NamedTuple):
-    """Which rows come out. pairs: those with a partner, once with each of them (else once: a semi join)."""
+    """Which rows come out."""
 
     pairs: bool
+    """Those with a partner, once with each of them (else once: a semi join)."""
     left: bool
     right: bool
     once: bool = False
@@ -56,15 +58,16 @@ WANTED = {
 
 
 class Matches(NamedTuple):
-    """The result as runs: run i is left row `left[i]` with the right rows `right[first[i] : first[i] + counts[i]]`.
-    left: NONE for a right row by itself. first: NONE (and counts 1) for a left row by itself. hit: of each right row,
-    whether it has a partner; only where it is asked for."""
+    """The result as runs: run i is left row `left[i]` with the right rows `right[first[i] : first[i] + counts[i]]`."""
 
     left: I64
+    """NONE for a right row by itself."""
     first: I64
+    """NONE (and counts 1) for a left row by itself."""
     counts: I64
     right: I64
     hit: Bools | None
+    """For each right row whether it has a partner; only where it is asked for."""
 
     @property
     def rows(self) -> int:

@@ -73,10 +73,12 @@ def hash_order(names: Sequence[str]) -> Order:
 
 
 class _Undecided(NamedTuple):
-    """places: where in the order rows stand that equal a neighbour so far; groups: which are equal, 0, 1, ..."""
+    """Rows whose order the words so far do not decide."""
 
     places: I64 | None  # None: everywhere, one group
+    """Where in the order rows stand that equal a neighbour so far."""
     groups: U64 | None
+    """Which are equal, 0, 1, ..."""
     number: int  # of groups; 0: all is decided
 
     @property

@@ -25,15 +25,17 @@ _NAN = np.uint64(0x7FF8000000000000)
 
 
 class Pairing(NamedTuple):
-    """hashed: the type that each side is cast to before it is hashed, None for as it is; the cast may round, for it
-    need only give equal values one hash. words: the words of a plain column of either side; None where the values are
-    compared as bytes. common: a type that holds the values of both, exactly; None where there is none.
-    one_word: two values are equal if their hashes are."""
+    """How the values of two key columns are compared."""
 
     hashed: tuple[pa.DataType | None, pa.DataType | None]
+    """The type that each side is cast to before it is hashed; None: it is hashed as it is. The cast may round: all that
+    is needed is that equal values get one hash."""
     words: Callable[[Array], list[U64]] | None
+    """The words of a plain column of either side; None where the values are compared as bytes."""
     common: pa.DataType | None
+    """A type that holds the values of both, exactly; None where there is none."""
     one_word: bool = False
+    """Two values are equal if their hashes are."""
 
 
 def pairing(left: pa.DataType, right: pa.DataType) -> Pairing | None:

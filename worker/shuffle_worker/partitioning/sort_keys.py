@@ -66,9 +66,10 @@ def can_order(kind: pa.DataType) -> bool:
 
 
 class Word(Protocol):
-    """One word of a key. cheap: it is there for all rows already."""
+    """One word of a key."""
 
     cheap: bool
+    """It is there for all rows already."""
 
     def of(self, rows: I64 | None) -> U64:
         """The word of these rows, of all where None; the result is the caller's own."""

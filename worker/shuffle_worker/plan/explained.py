@@ -11,22 +11,25 @@ from shuffle_protocol.messages import PlanNode
 
 
 class ExplainedInput(Struct, frozen=True):
-    """rows: before the filter. first_files: some of them. row_groups_read: those that the filter leaves. row_bytes:
-    of a row in memory."""
+    """One input, as `explain` shows it."""
 
     name: str
     paths: list[str]
     files: int
     bytes: int
     rows: int
+    """Before the filter."""
     first_files: list[str]
+    """Some of the paths."""
     columns: list[str]
     filter: str
     filter_columns: list[str]
     row_groups_read: int
+    """Row groups that the filter leaves."""
     rows_read: int
     bytes_read: int
     row_bytes: float
+    """The bytes of a row in memory."""
 
 
 class ExplainedOutput(Struct, frozen=True):
@@ -40,20 +43,24 @@ class ExplainedOutput(Struct, frozen=True):
 
 
 class ExplainedWork(Struct, frozen=True):
-    """operation: in words. row_bytes: of an output row in memory. memory: given to each worker; needed: the least
-    it takes; scratch: what all workers together may spill."""
+    """A job on tables, as `explain` shows it."""
 
     operation: str
+    """In words."""
     method: str
     method_reason: str
     workers: int
     splits: int
     row_bytes: float
+    """The bytes of an output row in memory."""
     arrow_bytes: int
     memory: int
+    """Given to each worker."""
     memory_needed: int
+    """The least that a worker needs."""
     memory_store: int
     scratch: int
+    """What all workers together may spill."""
 
 
 class Explanation(Struct, frozen=True):

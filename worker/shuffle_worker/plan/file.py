@@ -39,9 +39,10 @@ P = TypeVar("P", bound=Planned)
 
 @dataclass(frozen=True, slots=True)
 class PlanFile(Generic[P]):
-    """kind: the plan's class, a msgspec Struct."""
+    """The plan's file in the staging folder."""
 
     kind: type[P]
+    """The plan's class, a msgspec Struct."""
 
     def fingerprint(self, plan: P) -> str:
         """xxh3-64 of what the plan says, of any job. Workers count only where the plan itself goes by them."""

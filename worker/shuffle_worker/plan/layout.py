@@ -19,10 +19,12 @@ from msgspec import Struct
 
 
 class Layout(Struct, frozen=True):
-    """partitions: output files, 1 or more. buckets: 1 or more; a multiple of `partitions` where there are more."""
+    """How the output is cut."""
 
     partitions: int
+    """Output files, 1 or more."""
     buckets: int
+    """1 or more; a multiple of `partitions` where there are more."""
 
     def __post_init__(self) -> None:
         if self.partitions < 1 or self.buckets < 1:

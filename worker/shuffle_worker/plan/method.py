@@ -31,10 +31,12 @@ LEAST_PIECE = 64 << 10
 
 
 class Method(NamedTuple):
-    """name: PeerToPeer or ObjectStore; reason: why, in words."""
+    """How shards travel, and why so."""
 
     name: str
+    """PeerToPeer or ObjectStore."""
     reason: str
+    """Why, in words."""
 
 
 def choose(job: Job, splits: int, groups: int, moved: int) -> Method:

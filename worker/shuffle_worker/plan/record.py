@@ -18,22 +18,21 @@ from shuffle_worker.plan.layout import Layout
 
 
 class File(Struct, frozen=True):
-    """One input file as it was when the job was planned.
-
-    tag: what changes when the file does (ETag, or size and modification time); compared when it is opened and after.
-    rows: from the footer, -1 where the format does not say. first_row: the position of its first row among the rows of
-    the same input, which defines order and ties everywhere: the number of rows before it, or more than that where they
-    are not counted. input: which of the job's inputs it belongs to.
-    hive: the columns that its folders spell out (`country=DE`), as text; None for the default partition.
-    """
+    """One input file as it was when the job was planned."""
 
     path: str
     size: int
     tag: str
+    """What changes when the file does (ETag, or size and modification time); compared when it is opened and after."""
     rows: int
+    """From the footer, -1 where the format does not say."""
     first_row: int
+    """The position of its first row among the rows of the same input, which defines order and ties everywhere: the
+    number of rows before it, or more than that where they are not counted."""
     input: int = 0
+    """Which of the job's inputs it belongs to."""
     hive: dict[str, str | None] = field(default_factory=dict)
+    """The columns that its folders spell out (`country=DE`), as text; None for the default partition."""
 
 
 class Piece(Struct, frozen=True):
@@ -45,29 +44,32 @@ class Piece(Struct, frozen=True):
 
 
 class Split(Struct, frozen=True):
-    """What one transfer lease reads: pieces of one or several files of one input, in input order. bytes: stored bytes
-    to fetch."""
+    """What one transfer lease reads: pieces of one or several files of one input, in input order."""
 
     pieces: list[Piece]
     bytes: int
+    """Stored bytes to fetch."""
     rows: int
     input: int = 0
 
 
 class Table(Struct, frozen=True):
-    """One input as it is read and sent. schema: of the columns that the operation needs of it, with the types that the
-    output is to declare, as IPC bytes; what travels is its transport schema (`columns/schema.py`). filter_columns: the
-    schema of the columns that only the filter reads, None where there are none. row_bytes: mean Arrow bytes of a row.
-    rows: how many are expected to pass the filter. format: of its files. strict: all columns are read, so one that the
-    plan does not know is an error."""
+    """One input as it is read and sent."""
 
     name: str
     schema: bytes
+    """The schema of the columns that the operation needs of it, with the types that the output is to declare, as IPC
+    bytes; what travels is its transport schema (`columns/schema.py`)."""
     row_bytes: float
+    """Mean Arrow bytes of a row."""
     rows: int
+    """How many are expected to pass the filter."""
     filter_columns: bytes | None = None
+    """The schema of the columns that only the filter reads, None where there are none."""
     format: str = "Parquet"
+    """The format of its files."""
     strict: bool = True
+    """All columns are read, so one that the plan does not know is an error."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
@@ -77,41 +79,50 @@ class Table(Struct, frozen=True):
 
 
 class SkewedKey(Struct, frozen=True):
-    """A key of a join that is so frequent in one input that the rows there are spread over several files. hash: the
-    key's; pieces: how many files, at even distances from the one that the hash says; key, bytes: for people."""
+    """A key of a join that is so frequent in one input that the rows there are spread over several files."""
 
     hash: int
+    """The key's hash."""
     input: int
     pieces: int
+    """How many files its rows are spread over, at even distances from the one that the hash says."""
     key: str
     bytes: int
+    """`key`, `bytes`: for people."""
 
 
 class Plan(Struct, frozen=True):
-    """inputs: in the job's order. schema: the output's Arrow schema as IPC bytes. files, splits: of all inputs, those
-    of the first one first. boundaries: for range layouts, a record batch as an IPC stream: the sort columns (as the
-    input has them, unified) and `position`; cells-1 rows. dictionary: columns that are worth a Parquet dictionary.
-    row_bytes: mean Arrow bytes of an output row. row_group_rows: rows in each output row group. code: the digest of
-    each of the job's sources of functions ("" for a folder). broadcast: the input of a join that every worker reads
-    whole, by `small`; what travels then are joined rows. skewed: of a join that is not. aligned: for each output file
-    what is read for it when it is written, of inputs that are parted alike; nothing travels then."""
+    """The plan of a job on tables."""
 
     job: Job
     inputs: list[Table]
+    """In the job's order."""
     schema: bytes
+    """The output's Arrow schema as IPC bytes."""
     files: list[File]
     splits: list[Split]
+    """`files`, `splits`: of all inputs, those of the first one first."""
     layout: Layout
     summary: PlanSummary
     row_bytes: float
+    """Mean Arrow bytes of an output row."""
     row_group_rows: int
+    """Rows in each output row group."""
     dictionary: list[str] = field(default_factory=list)
+    """Columns that are worth a Parquet dictionary."""
     boundaries: bytes | None = None
+    """For range layouts, a record batch as an IPC stream: the sort columns (as the input has them, unified) and
+    `position`; cells-1 rows."""
     code: list[str] = field(default_factory=list)
+    """The digest of each of the job's sources of functions ("" for a folder)."""
     broadcast: int | None = None
+    """The input of a join that every worker reads whole, by `small`; what travels then are joined rows."""
     small: list[Split] = field(default_factory=list)
     skewed: list[SkewedKey] = field(default_factory=list, name="hot")
+    """The skewed keys of a join that is no broadcast."""
     aligned: list[list[Split]] = field(default_factory=list)
+    """For each output file, what is read for it when it is written, of inputs that are partitioned alike; nothing
+    travels then."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))

@@ -17,12 +17,14 @@ READ_SHARE = 0.55
 
 
 class Seconds(NamedTuple):
-    """starting: until all workers are there, and the commit. reading: and sending. writing: with what is done before
-    it, but for `calling` functions of the user's."""
+    """How long the parts of a job may take."""
 
     starting: float
+    """Until all workers are there, and the commit."""
     reading: float
+    """Reading and sending."""
     writing: float
+    """Writing, with what is done before it, but for `calling` functions of the user's."""
     calling: float
 
     @property

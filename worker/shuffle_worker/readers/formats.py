@@ -119,15 +119,17 @@ def _declared(columns: tuple[tuple[str, str], ...], where: str) -> pa.Schema:
 
 
 class Opening(NamedTuple):
-    """How the files of one input are opened. look: see `look_bytes`. strict: all columns are wanted, so one that the
-    plan does not know is an error. calls: of the reader function, where there is one."""
+    """How the files of one input are opened."""
 
     source: Input
     number: int
     format: str
     look: int
+    """See `look_bytes`."""
     strict: bool
+    """All columns are wanted, so one that the plan does not know is an error."""
     calls: Calls | None = None
+    """The calls of the reader function, where there is one."""
 
     @property
     def declared(self) -> pa.Schema:

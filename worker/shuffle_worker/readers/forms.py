@@ -51,12 +51,14 @@ class Unfit(Exception):
 
 
 class Inferred(NamedTuple):
-    """long: whole numbers of which a double does not hold every one. cut: the column is text although all of it are
-    numbers, because of this one, which has more digits than any type of numbers that is found holds."""
+    """The type that a column of text was found to have."""
 
     type: pa.DataType
     long: bool = False
+    """Whole numbers of which a double does not hold every one."""
     cut: str = ""
+    """The column is text although all of it are numbers, because of this one, which has more digits than any type of
+    numbers that is found holds."""
 
 
 MOMENTS: list[pa.DataType] = [timestamp(unit, zone) for zone in (None, "UTC") for unit in ("s", "us", "ns")]

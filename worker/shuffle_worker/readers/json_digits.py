@@ -46,10 +46,12 @@ _BEFORE = _table(b":,[ \t\r\n")
 
 
 class Lost(NamedTuple):
-    """A number that a double is not. begin: where its line begins in the block. path: of its column."""
+    """A number that a double is not."""
 
     begin: int
+    """Where its line begins in the block."""
     path: Path
+    """The path of its column."""
     text: str
 
 

@@ -71,9 +71,10 @@ def line_breaks(data: bytes) -> int:
 
 
 class Records(Protocol):
-    """splittable: whether `guess` may be asked at all."""
+    """The records of a text format, in ranges of a file."""
 
     splittable: bool
+    """Whether `guess` may be asked at all."""
 
     def last_end(self, data: bytes) -> int:
         """data begins at a record: how many of its bytes are whole records, each with its line break."""

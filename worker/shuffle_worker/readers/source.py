@@ -37,21 +37,21 @@ such files in the 63 bits of a position."""
 
 
 class Source(Protocol):
-    """An open file of some format. Close it, or use it in a `with`. Not for several threads at once.
-
-    schema: the columns of this file. counted: the rows of every group are known exactly, and their span is that number;
-    else `rows` is an estimate. footer: what can be given to the next opening of the same file, so that it need not look
-    at it again (a parsed footer, a header); None where there is nothing of the kind."""
+    """An open file of some format. Close it, or use it in a `with`. Not for several threads at once."""
 
     path: str
     schema: pa.Schema
+    """The columns of this file."""
     counted: bool
+    """The number of rows of every group is known exactly, and is its span; else `rows` is an estimate."""
 
     @property
     def groups(self) -> int: ...
 
     @property
-    def footer(self) -> object: ...
+    def footer(self) -> object:
+        """What the next opening of the same file needs not read again (a parsed footer, a header), or None."""
+        ...
 
     def rows(self, group: int) -> int: ...
 

@@ -57,12 +57,14 @@ class Fault(Exception):
 
 
 class Head(NamedTuple):
-    """What the beginning of a file says. begin: the offset of its first record (behind a header). schema: its columns,
-    with the types of its first records. row_bytes: stored bytes of a record, on average of the first ones."""
+    """What the beginning of a file says."""
 
     begin: int
+    """The offset of its first record (behind a header)."""
     schema: pa.Schema
+    """Its columns, with the types of its first records."""
     row_bytes: float
+    """Stored bytes of a record, on average of the first ones."""
 
 
 class Dialect(Protocol):

@@ -24,17 +24,21 @@ _STATE, _STARTED = 0, 19
 
 
 class Owner(Struct, frozen=True):
-    """host: for messages. boot: of this kernel's run. space: the namespaces that process ids and addresses count in.
-    started: ticks since boot. machine: /etc/machine-id; "" where there is none. held: the run has an address (`hold`):
-    it may be over although its process, a notebook for example, lives on."""
+    """The process that a run is."""
 
     host: str
+    """The machine's name, for messages."""
     boot: str
+    """Identity of this run of the kernel."""
     space: str
+    """The namespaces that process ids and addresses count in."""
     pid: int
     started: int
+    """Ticks since boot."""
     machine: str = ""
+    """What /etc/machine-id holds; "" where there is none."""
     held: bool = False
+    """The run has an address (`hold`): it may be over although its process, a notebook for example, lives on."""
 
 
 def this_process(held: bool = False) -> Owner:

@@ -11,12 +11,14 @@ from shuffle_protocol.units import readable
 
 
 class Scratch(NamedTuple):
-    """folder: this worker's. share: workers whose scratch is on the same disk. limit: bytes that it may hold where the
-    disk has more; 0: the disk decides."""
+    """A worker's scratch."""
 
     folder: Path
+    """This worker's folder."""
     share: int = 1
+    """Workers whose scratch is on the same disk."""
     limit: int = 0
+    """Bytes that it may hold where the disk has more; 0: the disk decides."""
 
     def check(self, needed: int, workers: int) -> None:
         """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""

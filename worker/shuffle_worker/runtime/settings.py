@@ -1,4 +1,4 @@
-"""What a worker process is told when it starts, and every knob of it that a user rarely needs."""
+"""The configuration with which a launcher starts a worker process."""
 
 from __future__ import annotations
 
@@ -8,44 +8,48 @@ from shuffle_worker.runtime.owner import Owner
 
 
 class WorkerConfig(Struct, frozen=True):
-    """One worker process.
-
-    coordinator: its address, `http://host:port`, or `https://` with TLS. tls: the folder of the job's certificates
-    (protocol/tls.py); "": without TLS. token: the job's, for every call. worker, incarnation: which slot,
-    which process. memory: bytes it may use in all. functions: how many of them are for processes of the user's
-    functions. slots: leases whose computing runs at once. scratch: a folder of its own, made when it starts and removed
-    when it ends. host: the address it listens on. advertise: the one peers
-    are told, where it differs. scratch_share: workers whose scratch is on the same disk, for the check that there is
-    room. scratch_limit: bytes that scratch may hold where the disk has more; 0: the disk decides. port: 0 for any that
-    is free.
-    linger: seconds after SIGTERM to wait for news that the job is being undone, which the worker then helps with.
-    grace: seconds after SIGTERM to leave at the latest. orphaned: seconds without any coordinator after which the
-    worker ends by itself. storage_retry: seconds that a store may be away; 0: tight bounds, for who watches.
-    owner: the process that runs the job, on one machine.
-    trail: the file that says what the process has in hand (trail.py); "": none is kept.
-    """
+    """The configuration of one worker process."""
 
     coordinator: str
+    """The coordinator's address, `http://host:port`, or `https://` with TLS."""
     job: str
     token: str
+    """The job's token, sent with every call."""
     worker: int
     incarnation: str
+    """`worker`, `incarnation`: which slot, and which process in it."""
     memory: int
+    """Bytes that the worker may use in all."""
     scratch: str
+    """A folder of its own, made when it starts and removed when it ends."""
     functions: int = 0
+    """How many bytes of `memory` are for the processes of the user's functions."""
     slots: int = 1
+    """Leases whose computing runs at once."""
     host: str = "127.0.0.1"
+    """The address it listens on."""
     advertise: str = ""
+    """The address that peers call, where it is another one."""
     port: int = 0
+    """0: any that is free."""
     scratch_share: int = 1
+    """Workers whose scratch is on the same disk, to check that there is room."""
     scratch_limit: int = 0
+    """Bytes that scratch may hold where the disk has more; 0: the disk decides."""
     tls: str = ""
+    """The folder of the job's certificates (shuffle_protocol/tls.py); "": without TLS."""
     linger: float = 0.0
+    """Seconds after SIGTERM to wait for news that the job is being undone. The worker then helps with that."""
     grace: float = 0.0
+    """Seconds after SIGTERM by which the worker has left."""
     orphaned: float = 86_400.0
+    """Seconds without any coordinator after which the worker ends by itself."""
     storage_retry: float = 0.0
+    """Seconds that a store may be away; 0: short ones, where somebody watches."""
     trail: str = ""
+    """The file that says what the process has in hand (shuffle_protocol/trail.py); "": none is kept."""
     log_level: str = "WARNING"
     owner: Owner | None = None
+    """The process that runs the job, on one machine."""
     watch_stdin: bool = False
     """Leave when standard input ends: how a worker on one machine notices that its launcher is gone."""

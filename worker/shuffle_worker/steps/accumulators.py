@@ -56,16 +56,18 @@ class Accumulator(Protocol):
 
 
 class Form(NamedTuple):
-    """how an operation aggregates. raw, reduced: the schemas of the two forms; raw_keys, reduced_keys: where each has
-    the key columns. make: an accumulator with nothing in it. advice: what helps where one key has too much to be
-    aggregated."""
+    """How an operation aggregates."""
 
     raw: pa.Schema
     reduced: pa.Schema
+    """`raw`, `reduced`: the schemas of the two forms."""
     raw_keys: Sequence[int]
     reduced_keys: Sequence[int]
-    make: Callable[[], Accumulator]
+    """`raw_keys`, `reduced_keys`: where each has the key columns."""
+    make: Callable[[], Collector]
+    """An accumulator with nothing in it."""
     advice: str
+    """What helps where one key has too much to be aggregated."""
 
     def keys_of(self, mark: int, rows: pa.RecordBatch) -> list[Array]:
         return [rows.column(at) for at in (self.reduced_keys if mark == REDUCED else self.raw_keys)]

@@ -39,10 +39,12 @@ READ_ROWS = 1 << 16
 
 
 class Cell(NamedTuple):
-    """number: within the bucket. rows: of each input; None where they do not fit in memory, and are only in streams."""
+    """The rows of one cell."""
 
     number: int
+    """Its number within the bucket."""
     rows: list[pa.RecordBatch] | None
+    """The rows of each input; None where they do not fit in memory, and are only in streams."""
     streams: list[Stream]
 
 

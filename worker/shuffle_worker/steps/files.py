@@ -39,9 +39,10 @@ class Files(Protocol):
 
 @runtime_checkable
 class FolderFiles(Protocol):
-    """The same where a partition is several files, in folders. scratch: for sorting rows by folder."""
+    """The same where a partition is several files, in folders."""
 
     scratch: Path | None
+    """For sorting rows by folder."""
 
     def create_in(self, folder: str, partition: int) -> tuple[str, Sink]: ...
 

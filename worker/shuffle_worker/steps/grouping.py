@@ -21,18 +21,20 @@ from shuffle_worker.partitioning.groups import begins
 
 
 class Load(NamedTuple):
-    """Whole groups one after the other. ends: the row after each."""
+    """Whole groups one after the other."""
 
     rows: pa.RecordBatch
     ends: I64
+    """The row after each."""
 
 
 class Large(NamedTuple):
-    """One group of more rows than a load has. batches: to be taken to their end before the next load is asked for.
-    first: its first row."""
+    """One group of more rows than a load has."""
 
     first: pa.RecordBatch
+    """Its first row."""
     batches: Iterator[pa.RecordBatch]
+    """To be taken to their end before the next load is asked for."""
 
 
 class Loads:

@@ -32,12 +32,15 @@ COPY_SECONDS = 600.0
 
 
 class Cloud(NamedTuple):
-    """extra: of this package. credentials: where they come from. options: what `storage.options` may say."""
+    """A cloud whose store needs an extra."""
 
     name: str
     extra: str
+    """The extra of this package that it needs."""
     credentials: str
+    """Where its credentials come from."""
     options: tuple[str, ...]
+    """What `storage.options` may say."""
 
 
 GOOGLE = Cloud(

@@ -22,15 +22,18 @@ T = TypeVar("T")
 
 
 class RetryPolicy(Struct, frozen=True):
-    """tries: the most attempts. seconds: no new attempt after these. base, cap: the pause before attempt n is drawn
-    between half of and all of min(cap, base * 2**n): jitter, so that many workers do not come back at once. weather:
-    the store has answered before, so that what fails now is no mistake of the job's, and another worker may try."""
+    """How often, and for how long, a call to a store is tried."""
 
     tries: int
+    """Attempts at most."""
     seconds: float
+    """No new attempt is made after this many seconds."""
     base: float = 0.2
     cap: float = 10.0
+    """`base`, `cap`: the pause before attempt n is drawn between half of and all of min(cap, base * 2**n): jitter, so
+    that many workers do not come back at once."""
     weather: bool = False
+    """The store has answered before, so that what fails now is no mistake of the job's, and another worker may try."""
 
     def pause(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
         return min(self.cap, self.base * 2.0 ** min(attempt, 30)) * (0.5 + 0.5 * draw())
@@ -44,10 +47,11 @@ STEADY = RetryPolicy(tries=9, seconds=90.0, weather=True)
 
 
 class Patience:
-    """seconds: for which this process waits for a store where the job says nothing; 0: as `FIRST` and `STEADY` have it.
-    In a cluster it is more: nobody watches there, and an outage of minutes should cost no job."""
+    """How long this process waits for a store."""
 
     seconds: float = 0.0
+    """Seconds, where the job does not say; 0: as `FIRST` and `STEADY` have it. More in a cluster: nobody watches there,
+    and an outage of minutes should cost no job."""
 
 
 PATIENCE = Patience()

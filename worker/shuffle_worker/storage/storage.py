@@ -14,11 +14,12 @@ from shuffle_worker.storage.tables import Marker
 
 
 class Info(NamedTuple):
-    """A file. tag: changes whenever its bytes do (an ETag, or size and modification time to the nanosecond)."""
+    """A file."""
 
     path: str
     size: int
     tag: str
+    """Changes whenever its bytes do (an ETag, or size and modification time to the nanosecond)."""
 
 
 class Range(NamedTuple):
@@ -34,14 +35,16 @@ class Range(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What a path names. files: sorted by path. folder: the one that a folder or a pattern starts from, that of a
-    single file; by its canonical path. single: the path names one file. tables: what shows folders at or below `folder`
-    to be tables of Delta Lake and the like, one marker for each."""
+    """What a path names."""
 
     files: list[Info]
+    """Sorted by path."""
     folder: str
+    """The one that a folder or a pattern starts from, that of a single file; by its canonical path."""
     single: bool
+    """The path names one file."""
     tables: list[Marker]
+    """What shows folders at or below `folder` to be tables of Delta Lake and the like, one marker for each."""
 
 
 class Sink(Protocol):

@@ -12,20 +12,24 @@ from typing import NamedTuple
 
 
 class Marker(NamedTuple):
-    """folder: the table's. kind: the table format's name. name: what shows it, below the folder."""
+    """What shows that a folder is a table."""
 
     folder: str
+    """The table's folder."""
     kind: str
+    """The table format's name."""
     name: str
+    """What shows it, by its path below the folder."""
 
 
 class Place(NamedTuple):
-    """Where a table format has its log. folder: below the table's. names: those in it that show the table; any name
-    where None."""
+    """Where a table format has its log."""
 
     kind: str
     folder: str
+    """Below the table's."""
     names: re.Pattern[str] | None
+    """Those in it that show the table; any name where None."""
 
 
 _METADATA = re.compile(r"[^/]*\.metadata\.json|version-hint\.text")

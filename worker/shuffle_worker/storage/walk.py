@@ -78,12 +78,14 @@ def data_file(path: str) -> Info | None:
 
 
 class _Folder(NamedTuple):
-    """A folder to look into. links: how many links its path leads through; above: the folder that it was found in."""
+    """A folder to look into."""
 
     path: str
     identity: Identity
     links: int = 0
+    """How many links its path leads through."""
     above: _Folder | None = None
+    """The folder that it was found in."""
 
     def is_inside(self, identity: Identity) -> bool:
         at: _Folder | None = self
@@ -93,12 +95,13 @@ class _Folder(NamedTuple):
 
 
 class _Linked(NamedTuple):
-    """A file that a link led to. place: the identity of its folder and its name there; of a link to a file alone that
-    of the file, and "". links: as of `_Folder`; those to files alone come last."""
+    """A file that a link led to."""
 
     links: int
+    """As of `_Folder`; those to files alone come last."""
     info: Info
     place: tuple[Identity, str]
+    """The identity of its folder and its name there; of a link to a file alone that of the file, and ""."""
 
 
 class Walk:

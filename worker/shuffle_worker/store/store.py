@@ -20,11 +20,14 @@ from shuffle_protocol.shards import Shard, StoredShard
 
 
 class StoreStats(NamedTuple):
-    """Bytes. held: in memory and on disk; in_memory: of these in memory; spilled: ever written to scratch."""
+    """Bytes."""
 
     held: int
+    """In memory and on disk."""
     in_memory: int
+    """Of these, in memory."""
     spilled: int
+    """Ever written to scratch."""
 
 
 class CorruptBlock(Exception):

@@ -61,27 +61,31 @@ log = logging.getLogger("shuffle.worker")
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """heartbeat: seconds between reports of a busy worker. poll: how long an idle one lets the coordinator hold its
-    answer. retry: longest pause between tries to reach a coordinator that is away. orphaned: seconds without a word of
-    any coordinator after which the worker ends, for it costs money. loads: tries to load the plan from a store that
-    does not answer, `load_pause` seconds apart; each is several of the storage's own."""
+    """How often a worker reports, and how long it waits."""
 
     heartbeat: float = 1.0
+    """Seconds between reports of a busy worker."""
     poll: float = 10.0
+    """How long an idle one lets the coordinator hold its answer."""
     retry: float = 2.0
+    """Longest pause between tries to reach a coordinator that is away."""
     orphaned: float = 86_400.0
+    """Seconds without a word from any coordinator after which the worker ends, because it costs money."""
     frame_bytes: int = 8 << 20
     loads: int = 20
+    """How often loading the plan is tried where the store does not answer, `load_pause` seconds apart. Each try is
+    several of the storage's own."""
     load_pause: float = 5.0
 
 
 @dataclass(slots=True)
 class Running:
-    """A lease that is being carried out. draining: its computing is over, it only waits for its shards to arrive."""
+    """A lease that is being carried out."""
 
     lease: Lease
     task: asyncio.Task[None]
     draining: bool = False
+    """Its computing is over, it only waits for its shards to arrive."""
     source: GroupSource | SharedSource | None = None
     revoked: bool = False
 
@@ -96,10 +100,7 @@ class Running:
 
 @dataclass(slots=True)
 class Agent:
-    """One worker in one job. `run` returns when the coordinator says stop.
-
-    compute: runs the steps of leases, `slots` at a time; aside: runs what must not wait for them (loading the plan,
-    dropping shards)."""
+    """One worker in one job. `run` returns when the coordinator says stop."""
 
     job: str
     worker: int
@@ -114,7 +115,9 @@ class Agent:
     membership: Membership
     work: Work
     compute: Run
+    """Runs the steps of leases, `slots` at a time."""
     aside: Run
+    """Runs what must not wait for them: loading the plan, dropping shards."""
     send_budget: ByteBudget
     observe: Callable[[], Counters] = Counters
     trouble: Callable[[], str] = str

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 
 class Answer(Struct, frozen=True):
-    """explanation: as JSON, of a plan that was made. Else why not: reason and message as in `JobError`."""
+    """What a process that made a plan says of it."""
 
     explanation: msgspec.Raw = msgspec.Raw(b"null")
+    """As JSON, of a plan that was made. Else why not: reason and message as in `JobError`."""
     reason: str = ""
     message: str = ""
     refusal: bool = False

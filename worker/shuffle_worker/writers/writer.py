@@ -17,10 +17,12 @@ import pyarrow as pa
 
 
 class WriterOptions(NamedTuple):
-    """compression: a name of the API (Snappy, Zstd ...) or None. dictionary: columns worth a dictionary."""
+    """How files are written."""
 
     compression: str | None
+    """A name of the API (Snappy, Zstd ...) or None."""
     dictionary: list[str]
+    """Columns worth a dictionary."""
 
 
 class FileWriter(Protocol):

@@ -33,13 +33,16 @@ class Told:
 
 
 class Fitting(NamedTuple):
-    """A note that is to be fitted. output: what the job writes. inputs: the columns of each input; values: what each of
-    them says, None where it says nothing. stored: the output's columns that are in its files."""
+    """A note that is to be fitted."""
 
     output: pa.Schema
+    """What the job writes."""
     inputs: Sequence[pa.Schema]
+    """The columns of each input."""
     values: Sequence[bytes | None]
+    """What each of them says, None where it says nothing."""
     stored: Sequence[str]
+    """The output's columns that are in its files."""
 
     @property
     def only(self) -> bytes | None:
@@ -65,14 +68,17 @@ def as_it_is(text: bytes) -> bytes:
 
 
 class Kind(NamedTuple):
-    """merge: one note for all files, or None, with a word, where there is none. fit: to the output's columns. lean: a
-    file's note without what holds for that file alone.
+    """How notes of one kind are handled.
 
-    A note may be anything: what these raise of one that is not as it should be is caught where they are called."""
+    A note may be anything: what these raise of one that is not as it should be is caught where they are called.
+    """
 
     merge: Callable[[Found, Told], bytes | None]
+    """Makes one note for all files, or None where there is none, and says why."""
     fit: Callable[[Fitting, Told], bytes | None]
+    """Fits it to the output's columns."""
     lean: Callable[[bytes], bytes] = as_it_is
+    """A file's note without what holds for that file alone."""
 
 
 def parsed(text: bytes | None) -> dict[str, Any] | None:

@@ -37,12 +37,16 @@ class Sampled(NamedTuple):
 
 
 class Calls(NamedTuple):
-    """number: how many. rows: of each, in the mean. seconds: of each. sampled: so was it measured."""
+    """The calls of a function that a job makes."""
 
     number: float
+    """How many calls."""
     rows: float
+    """Rows of each call, on average."""
     seconds: float
+    """Seconds of each call, on average."""
     sampled: bool
+    """They were measured on a sample."""
 
     @property
     def total(self) -> float:

@@ -23,10 +23,12 @@ from shuffle_worker.plan.record import Split
 
 
 class Aligned(NamedTuple):
-    """files: how many each side has; 0 where they are not alike. reason: in words; "" where neither side is parted."""
+    """Whether both sides of a join lie in files that can be joined one by one."""
 
     files: int
+    """How many each side has; 0 where they are not alike."""
     reason: str
+    """In words; "" where neither side is partitioned."""
 
 
 def aligned(inputs: Sequence[Planned], keys: Sequence[Sequence[str]], asked: int) -> Aligned:

@@ -34,12 +34,14 @@ PlacesOf = Callable[[int, pa.RecordBatch], U64]
 
 
 class Range(NamedTuple):
-    """A range of places. rows: of each input, in memory of their own; None where they are of one place and do not fit,
-    and are only in streams. sizes: bytes of each input's."""
+    """A range of places."""
 
     rows: list[pa.RecordBatch] | None
+    """The rows of each input, in memory of their own; None where they are of one place and do not fit, and are only in
+    streams."""
     streams: list[Stream]
     sizes: list[int]
+    """Bytes of each input's rows."""
 
 
 class _Part:

@@ -37,13 +37,14 @@ From = Literal["left", "right", "either"]
 
 
 class OutputColumn(NamedTuple):
-    """A column of the result. source: the side that it is of; either: a key, of whichever side has the row. left,
-    right: the names of the columns that it is made of."""
+    """A column of the result."""
 
     field: Field
     source: From
+    """The side that it is from; `either`: a key, from the side that has the row."""
     left: str = ""
     right: str = ""
+    """`left`, `right`: the names of the columns that it is made of."""
 
 
 def key_names(join: Join) -> list[list[str]]:

@@ -48,10 +48,12 @@ _SPREAD_RIGHT = ("Inner", "Right")
 
 
 class Broadcast(NamedTuple):
-    """input: the side that every worker gets, None where both are shuffled; reason: why."""
+    """Whether a side of a join is broadcast."""
 
     input: int | None
+    """The side that every worker gets, None where both are shuffled."""
     reason: str
+    """Why, in words."""
 
 
 def broadcast(join: Join, inputs: Sequence[Planned]) -> Broadcast:
@@ -71,11 +73,12 @@ def broadcast(join: Join, inputs: Sequence[Planned]) -> Broadcast:
 
 
 class SkewedKeys(NamedTuple):
-    """spread: those whose rows go to several files; kept: those that cannot be, for a row of the other side must see
-    all of them to know whether it has a partner."""
+    """The skewed keys of a join."""
 
     spread: list[SkewedKey]
+    """Those whose rows go to several files."""
     kept: list[SkewedKey]
+    """Those whose rows stay together: a row of the other side must see all of them to know whether it has a partner."""
 
 
 def skewed_keys(join: Join, inputs: Sequence[Planned], keys: Sequence[JoinKeys], partitions: int) -> SkewedKeys:
