@@ -64,7 +64,7 @@ class Form(NamedTuple):
     raw_keys: Sequence[int]
     reduced_keys: Sequence[int]
     """`raw_keys`, `reduced_keys`: where each has the key columns."""
-    make: Callable[[], Collector]
+    make: Callable[[], Accumulator]
     """An accumulator with nothing in it."""
     advice: str
     """What helps where one key has too much to be aggregated."""
