@@ -1,4 +1,5 @@
-"""What a worker sends a peer: some shards of one transfer attempt, with all that the receiver needs to place them.
+"""The wire format of shards: what a worker sends a peer, some shards of one transfer attempt, with all that the
+receiver needs to place them.
 
     prefix     64 bytes, fixed: magic, version, sizes, header checksum, numbers (see `_PREFIX`)
     names      job uid, sender's incarnation (UTF-8)

@@ -1,4 +1,4 @@
-"""The memory promise: how the bytes that a worker was given are shared out among its buffers.
+"""The memory budget of a worker: how the bytes that a worker was given are shared out among its buffers.
 
     given = baseline (interpreter, libraries, code)
           + store     shards held in memory                     whole job

@@ -1,4 +1,5 @@
-"""Leases whose workers crashed: a library in C++ aborts on one input, and takes every worker with it that tries.
+"""Leases whose workers crashed, to find poison tasks: a library in C++ aborts on one input, and takes every worker with
+it that tries.
 
 A worker that is killed by somebody says nothing about its work. One that crashes by itself (SIGABRT, SIGSEGV, ...) had
 some leases in hand, and one of them may be to blame. So these are *suspects*: each is given out again alone, to a

@@ -1,4 +1,5 @@
-"""How long a job will still take, from what it has done and what its plan expected. Pure arithmetic.
+"""The progress estimate: how long a job will still take, from what it has done and what its plan expected. Pure
+arithmetic.
 
 Each half of a job tells its own time: what is read says how long the rest of reading will take, what is written the
 rest of writing. Of a half that has not begun there is only the plan's word. Where functions of the user's are called

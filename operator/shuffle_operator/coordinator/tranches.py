@@ -1,4 +1,4 @@
-"""A tranche: a set of groups whose splits are counted together, and who can bring each of them.
+"""A tranche, or recovery set: a set of groups whose splits are counted together, and who can bring each of them.
 
 A split of a tranche is due, out on a lease, or done. One that is due waits either for anybody, who reads it from the
 input, or for the one worker that has its rows at hand: because it kept what it had sent (`recovery.retainShards`), or

@@ -1,4 +1,4 @@
-"""Columns that folders spell out: `country=DE/year=2026/part-00000.parquet`.
+"""Hive partitions, columns that folders spell out: `country=DE/year=2026/part-00000.parquet`.
 
 Which folders count follows from a file's canonical path alone, so every way of naming the file gives the same columns:
 the table's folder, one below it, a pattern, a list of files, `s3a://` for `s3://`. The table's root is `basePath` where

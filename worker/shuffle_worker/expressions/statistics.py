@@ -2,7 +2,7 @@
 
 Times are whole nanoseconds since the epoch, dates whole days, whatever the file's unit; what cannot be compared
 exactly (decimals, unsigned numbers beyond the signed range, ...) is unknown. Read by `inputs.py`, used by the filter to
-leave row groups out.
+leave row groups out: predicate pushdown.
 """
 
 from __future__ import annotations

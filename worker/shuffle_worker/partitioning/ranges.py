@@ -1,4 +1,4 @@
-"""Which range a row falls in: the number of boundaries that are not above it.
+"""Range partitioning, which range a row falls in: the number of boundaries that are not above it.
 
 Used by the map side of a sort (boundaries carry a position: equal keys may straddle files, split where the input was
 split) and of a repartition by range (no position: equal keys stay together). It compares by the words of the key, like

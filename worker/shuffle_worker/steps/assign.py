@@ -1,4 +1,5 @@
-"""Which cell a row goes to, for each way of partitioning. One instance a split (see `splitter.Assign`)."""
+"""Which cell a row goes to: hash partitioning, range partitioning, round robin. One instance a split (see
+`splitter.Assign`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which failures of a store another try may mend, and how long to wait before it.
+"""Which failures of a store another try may mend, and the backoff before it.
 
 Bounded twice: by the number of tries and by the time they take together. Until a store has answered once, the bounds
 are tight, so that a wrong endpoint is said within seconds; afterwards they outlast a busy minute of a store. A job may

@@ -1,4 +1,8 @@
-"""A number of bytes that several tasks share: take some, wait while there are none left."""
+"""A number of bytes that several tasks share: take some, wait while there are none left.
+
+This is the backpressure between workers: a receiver whose budget is taken reads no more of the network, so that its
+senders wait in turn.
+"""
 
 from __future__ import annotations
 

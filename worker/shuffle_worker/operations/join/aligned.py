@@ -1,4 +1,5 @@
-"""Inputs that earlier jobs have parted as a join would part them: file by file they can be joined without a shuffle.
+"""Co-partitioned inputs, which earlier jobs have parted as a join would part them: file by file they can be joined
+without a shuffle.
 
 Called by `plan.py`. What counts is the manifest beside an input's files: parted by this project's hash, by the keys of
 the join in their order, into the same number of files; and the files there are those that the manifest lists, with the
