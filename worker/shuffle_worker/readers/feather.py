@@ -10,25 +10,20 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import NamedTuple, Self, cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import pyarrow as pa
 
-from shuffle_protocol.errors import DataError, JobError
+from shuffle_protocol.errors import DataError
 from shuffle_protocol.names import check_once
 from shuffle_worker.columns.kinds import holds
-from shuffle_worker.expressions.statistics import ColumnRange
-from shuffle_worker.readers.source import STREAM_SPAN, bad_columns, sliced, unreadable
-from shuffle_worker.storage.failures import failure, said
+from shuffle_worker.readers.arrow_file import ArrowFile, Decode
+from shuffle_worker.readers.source import STREAM_SPAN
 from shuffle_worker.storage.storage import Info, Storage
 
 FILE_MAGIC = b"ARROW1"
 V1_MAGIC = b"FEA1"
-NESTED = "buffer_index"
-"""In what Arrow says of a dictionary of dictionaries, which it writes and does not read."""
-
 STREAM_MAGIC = b"\xff\xff\xff\xff"
 
 
@@ -39,14 +34,13 @@ class Batch(NamedTuple):
     rows: int
 
 
-class FeatherSource:
+class FeatherSource(ArrowFile):
     """A `Source`."""
 
+    CANNOT = "buffer_index"  # of a dictionary of dictionaries, which Arrow writes and does not read
+
     def __init__(self, storage: Storage, info: Info, footer: object = None) -> None:
-        self.path = info.path
-        self._storage = storage
-        self._size = info.size
-        self._open: list[pa.NativeFile] = []
+        super().__init__(storage, info)
         try:
             with storage.open(info.path) as file:
                 head = file.read(8)
@@ -65,17 +59,6 @@ class FeatherSource:
         self.counted = not self._streamed
         check_once(self.schema.names, self.path)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        for file in self._open:
-            file.close()
-        self._open.clear()
-
     @property
     def groups(self) -> int:
         return 1 if self._streamed else len(self._batches)
@@ -90,10 +73,6 @@ class FeatherSource:
     def span(self, group: int) -> int:
         return STREAM_SPAN if self._streamed else self._batches[group].rows
 
-    @property
-    def whole_groups(self) -> bool:
-        return not self._streamed
-
     def stored_bytes(self, group: int, names: Sequence[str]) -> int:
         """Shared out evenly among the columns, for the file does not say."""
         if self._streamed:
@@ -101,58 +80,27 @@ class FeatherSource:
         known = sum(1 for name in names if name in self.schema.names)
         return -(-self._batches[group].bytes * known // max(len(self.schema), 1))
 
-    def column_range(self, group: int, name: str) -> ColumnRange | None:  # noqa: ARG002
-        return None
+    def _decoder(self, wanted: list[str], rows: int) -> Decode:  # noqa: ARG002
+        reader = self._reader(wanted)
+        if isinstance(reader, pa.ipc.RecordBatchStreamReader):
+            return lambda _: reader
+        return lambda group: [reader.get_batch(group)]
 
-    def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        wanted = [name for name in self.schema.names if name in set(names)]
-        group = groups[0] if groups else 0
-        which = f"record batch {group}"
-        try:
-            reader = self._reader(wanted)
-            if isinstance(reader, pa.ipc.RecordBatchStreamReader):
-                which = "the stream"
-                for batch in reader:
-                    yield from sliced(batch.select(wanted), rows)
-                return
-            for group in groups:
-                which = f"record batch {group}"
-                yield from sliced(reader.get_batch(group).select(wanted), rows)
-        except (JobError, MemoryError):
-            raise
-        except (OSError, pa.ArrowException, ValueError) as error:
-            bad = self._unreadable(wanted, group, error)
-            if bad:
-                raise unreadable(self.path, which, bad, self.schema, error) from error
-            raise self._damaged(error, which) from error
+    def _place(self, group: int) -> str:
+        return "the stream" if self._streamed else f"record batch {group}"
 
-    def _unreadable(self, wanted: list[str], group: int, error: Exception) -> list[str]:
-        """The columns to blame for the error, where it is not the file."""
-
-        def alone(name: str) -> None:
-            cast("pa.ipc.RecordBatchFileReader", self._reader([name])).get_batch(group)
-
-        bad = [] if self._streamed else bad_columns(error, NESTED, wanted, alone)
-        if not bad and NESTED in str(error):
-            bad = [field.name for field in self.schema if holds(field.type, pa.types.is_dictionary)]
-        return bad
+    def _suspects(self, wanted: list[str]) -> list[str]:  # noqa: ARG002
+        return [field.name for field in self.schema if holds(field.type, pa.types.is_dictionary)]
 
     def _reader(self, names: Sequence[str] | None) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
-        native = self._storage.native(self.path)
-        if native is not None:
-            file: pa.NativeFile = pa.OSFile(native, "rb")
-        else:
-            raw = cast("io.RawIOBase", self._storage.open(self.path))
-            buffered = io.BufferedReader(raw, 1 << 20) if self._streamed else raw
-            file = pa.PythonFile(cast("io.IOBase", buffered), mode="r")
-        self._open.append(file)
+        file = self._native(buffered=self._streamed)
+        if self._streamed:
+            return pa.ipc.open_stream(file)
         options = None
-        if names is not None and not self._streamed:
+        if names is not None:
             # Arrow takes an empty list of fields for all of them; `batches` leaves the others out
             fields = [self.schema.get_field_index(name) for name in names]
             options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
-        if self._streamed:
-            return pa.ipc.open_stream(file)
         return pa.ipc.open_file(file, options=options)
 
     def _row_bytes(self) -> float:
@@ -181,13 +129,6 @@ class FeatherSource:
                 f"{self.path}: not Feather (Arrow IPC), in spite of its name or folder (it begins with {head[:6]!r}); "
                 "leave it out of `path`, or set `format`"
             )
-
-    def _damaged(self, error: BaseException, what: str) -> BaseException:
-        if isinstance(error, OSError) and error.errno is not None:
-            return failure(self.path, "reading", error)
-        if isinstance(error, OSError | pa.ArrowException | ValueError | struct.error | IndexError):
-            return DataError(f"{self.path}: {what} cannot be read: {said(error)}; the file is damaged, write it again")
-        return error
 
 
 # -- flatbuffers: tables of fields by number, each at an offset that the table's vtable says -------------------------
