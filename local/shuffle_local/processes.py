@@ -170,7 +170,7 @@ class LocalLauncher:
                 self._log = None
 
     async def _stop_politely(self, child: Child) -> None:
-        """The coordinator has told it to stop, or tells it now by the signal; then it is killed."""
+        """It stops because the coordinator ordered it to, or because of the signal; then it is killed."""
         for wait, then in ((1.0, signal.SIGTERM), (GRACE - 1.0, signal.SIGKILL)):
             if child.watcher is None or child.watcher.done():
                 return

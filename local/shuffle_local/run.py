@@ -124,7 +124,8 @@ class LocalRun:
                 held.close()
 
     async def _let_workers_read_the_end(self) -> None:
-        """They exit by themselves once they have been told; waiting for that is shorter than a signal's grace."""
+        """They exit by themselves once the coordinator has ordered it; waiting for that is shorter than a signal's
+        grace."""
         assert self.launcher is not None
         await self.launcher.all_gone(within=2.0)
 

@@ -9,8 +9,8 @@
           + receive   bodies of frames being received           while transferring
           + functions processes of the user's functions         where the job has any
 
-Resident memory runs 1.6 to 1.9 times the live Arrow bytes, for allocators keep freed pages; the shares below leave that
-room (`HEADROOM`). Each buffer may overshoot its budget by one item, then blocks.
+Resident memory is 1.6 to 1.9 times the live Arrow bytes, because allocators keep freed pages; the shares below leave
+that room (`HEADROOM`). Each buffer may overshoot its budget by one item, then blocks.
 """
 
 from __future__ import annotations

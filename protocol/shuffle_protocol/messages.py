@@ -244,7 +244,7 @@ class Counters(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """What a worker has, told at registration, so that a coordinator that lost its memory rebuilds it."""
+    """What a worker has, reported at registration, so that a coordinator that lost its memory can rebuild it."""
 
     view: View
     transferred: list[tuple[int, int, int, int]]  # (tranche, split, attempt, rows read) of finished transfers
@@ -282,7 +282,7 @@ class Sync(Struct, frozen=True):
     counters: Counters
     free: int  # leases it could start now
     wait: float = 0.0  # seconds that the coordinator may hold the answer back until there is news
-    leaving: bool = False  # it was told to go (SIGTERM, drain): give it nothing new, take what it has off it
+    leaving: bool = False  # it is asked to leave (SIGTERM, drain): give it nothing new, take over what it has
     written: int = 0  # groups that it knows to be written, where shards are kept
     full: str = ""  # why its scratch can hold nothing more; "" where it can
     trouble: str = ""  # what it waits for: a store that does not answer; "" where nothing

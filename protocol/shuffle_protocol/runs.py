@@ -1,6 +1,6 @@
 """Who owns each group, and its tranche, as the runs that a view is made of, and back. Groups are shared out in runs.
 
-Made by the coordinator; taken apart where a lost one is rebuilt. Plain Python, for the operator has no numpy.
+Made by the coordinator; taken apart where a lost one is rebuilt. Plain Python, because the operator has no NumPy.
 """
 
 from __future__ import annotations

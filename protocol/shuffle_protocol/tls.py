@@ -1,7 +1,7 @@
 """TLS between the processes of one job: who is called what, and the contexts of both sides. TLS 1.3, or nothing.
 
-A job has a certificate authority of its own, made by the operator, and two names below it: its workers', for they are
-called by addresses that nobody knows beforehand, and its coordinator's. Certificates say who answers; who calls is
+A job has a certificate authority of its own, made by the operator, and two names below it: its workers', because they
+are called by addresses that nobody knows beforehand, and its coordinator's. Certificates say who answers; who calls is
 known by the job's token, which is sent inside. There is no way back to plain text: with a folder of certificates
 everything is encrypted, without one nothing is.
 

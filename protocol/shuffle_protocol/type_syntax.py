@@ -262,7 +262,7 @@ class _Reader:
 
 
 def _is_zone(name: str) -> bool:
-    """Also where this machine has no zones at all: then it cannot be told here."""
+    """True also where this machine has no zones at all: then it cannot be checked here."""
     return _has_zone(name) or not _has_zone("Europe/London")
 
 

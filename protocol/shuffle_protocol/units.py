@@ -1,4 +1,4 @@
-"""Bytes, times and counts for people. Imports nothing, for the command line shows sizes without loading Arrow."""
+"""Bytes, times and counts for people. Imports nothing, because the command line shows sizes without loading Arrow."""
 
 from __future__ import annotations
 

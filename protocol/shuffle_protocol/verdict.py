@@ -17,7 +17,7 @@ class Verdict(StrEnum):
     )
     CORRUPT = "corrupt"  # a checksum did not match: send again
     BUSY = "busy"  # too much at once: again, soon
-    FULL = "full"  # its scratch has no room or fails, and the coordinator is told: wait for a newer view
+    FULL = "full"  # its scratch has no room or fails, and the coordinator hears of it: wait for a newer view
 
     @property
     def delivered(self) -> bool:

@@ -89,7 +89,7 @@ class _TooLarge(Exception):
 
 
 class _Builder:
-    """Turns nodes into plain values, counting them, for an alias may stand for many."""
+    """Turns nodes into plain values, counting them, because an alias may stand for many."""
 
     def __init__(self, document: Document) -> None:
         self.document = document

@@ -50,8 +50,8 @@ def overlap(source: str, output: str) -> str | None:
 
 
 def below(path: str, base: str) -> bool:
-    """Whether a path, or what a pattern starts from, is a folder or in it. True where the texts cannot tell, for one is
-    relative and the other is not."""
+    """Whether a path, or what a pattern starts from, is a folder or in it. True where the texts do not show it, because
+    one is relative and the other is not."""
     place, root = normal(path), normal(base)
     if place.startswith("~") != root.startswith("~") or place.startswith("/") != root.startswith("/"):
         return "://" not in place and "://" not in root

@@ -1,7 +1,7 @@
 """The rules that concern several fields at once, each in one place: for the API server in CEL, for us in Python.
 
-`schema` puts the CEL into the CRD; `validation` runs the Python on every job, in a cluster too, for API servers older
-than 1.25 ignore CEL. A test runs both forms of each rule over the same jobs. The CEL keeps to what every server
+`schema` puts the CEL into the CRD; `validation` runs the Python on every job, in a cluster too, because API servers
+older than 1.25 ignore CEL. A test runs both forms of each rule over the same jobs. The CEL keeps to what every server
 understands: has, size, matches, startsWith, all, self, oldSelf.
 
 A check sees plain data that may have any shape, since all problems of a file are reported at once: what has not the
@@ -59,7 +59,7 @@ def _one_operation(spec: Object) -> bool:
 def _inputs_wanted(spec: Object) -> bool:
     inputs = spec.get("inputs")
     if not isinstance(inputs, list) or not 1 <= len(inputs) <= 2:
-        return True  # told by the list's own limits
+        return True  # the list's own limits say so
     return len(inputs) == (2 if "join" in mapping(spec.get("operation")) else 1)
 
 
@@ -98,7 +98,7 @@ RULES: tuple[Rule, ...] = (
         f"a job's name begins with a lower-case letter, holds lower-case letters, digits and -, and has at most "
         f"{MAX_NAME} characters",
         f"size(self.metadata.name) <= {MAX_NAME} && self.metadata.name.matches('{NAME_PATTERN}')",
-        lambda _job: True,  # told by the field's own type
+        lambda _job: True,  # the field's own type says so
     ),
     Rule(
         "spec",

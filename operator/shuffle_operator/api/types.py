@@ -1,8 +1,8 @@
 """What the models of the API are made of: their base class, and the kinds of values that their fields hold.
 
 Everything that the CRD, the documentation and the validation need to know of a field is on the field: its type, its
-limits, its default and its description. Every string and every list has an upper limit, for Kubernetes works out the
-worst cost of a CEL rule from them, and refuses a CRD whose rules could be dear.
+limits, its default and its description. Every string and every list has an upper limit, because Kubernetes works out
+the worst cost of a CEL rule from them, and refuses a CRD whose rules could be dear.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INT32_MAX = (1 << 31) - 1
 class ApiModel(BaseModel):
     """A part of the API. Python names are snake_case, those of the API camelCase; job files may only use the latter.
 
-    Types are strict: `partitions: "64"` is refused, for the API server would refuse it too.
+    Types are strict: `partitions: "64"` is refused, because the API server would refuse it too.
     """
 
     model_config = ConfigDict(
@@ -39,7 +39,7 @@ class ApiModel(BaseModel):
 
 
 class StatusModel(ApiModel):
-    """A part of the status: written by the operator, read leniently, for an operator of another version may have
+    """A part of the status: written by the operator, read leniently, because an operator of another version may have
     written it."""
 
     model_config = ConfigDict(extra="ignore", strict=False)

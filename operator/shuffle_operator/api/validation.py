@@ -245,7 +245,7 @@ def _base_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _column_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """Keys that the projection leaves out; with one input only, for a join names columns of both."""
+    """Keys that the projection leaves out; with one input only, because a join names columns of both."""
     inputs = rules.objects(spec.get("inputs"))
     if len(inputs) != 1 or not isinstance(inputs[0].get("columns"), list):
         return

@@ -1,6 +1,6 @@
 """Whether a job's storage can be reached from the cluster: a pod like those of its workers tries it, and is removed.
 
-Used by `shuffle doctor FILE`. The pod is made with the rights of whoever asks, in the job's namespace, with the job's
+Used by `shuffle doctor FILE`. The pod is made with the caller's rights, in the job's namespace, with the job's
 Secrets, service account, node selector and template, so that what it finds is what the workers would find.
 """
 

@@ -46,8 +46,8 @@ class Epochs:
         self.joining.discard(worker)
 
     def admit(self, now: float, gathering: float) -> frozenset[int]:
-        """Let the others know who is new; returns who that is. Each of them is told, so those that come one after
-        another within `gathering` seconds are told of together."""
+        """Announce new workers to the others; returns the new ones. Every worker gets the announcement, so those that
+        come within `gathering` seconds of each other are announced together."""
         if not self.joining or now - self._admitted < gathering:
             return frozenset()
         new = frozenset(self.joining)
@@ -57,7 +57,7 @@ class Epochs:
         return new
 
     def knows(self, live: Live) -> bool:
-        """It has the view that work is given in terms of, and is in it; whoever has an older one will ask for it."""
+        """It has the view that its work refers to, and is in it; a worker with an older view will ask for this one."""
         return max(self.due, live.joined) <= live.epoch <= self.number
 
     def view_since(self, base: int, plan: str, members: Mapping[int, Live], ledger: Ledger) -> View:

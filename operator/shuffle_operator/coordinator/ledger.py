@@ -203,7 +203,7 @@ class Ledger:
     def share(self, newcomer: int, workers: list[int]) -> bool:
         """Hand a newcomer its fair part of the groups for which nothing was sent yet. True if any changed hands.
 
-        They become a tranche of their own, for within a tranche a group never changes its owner: a transfer that
+        They become a tranche of their own, because within a tranche a group never changes its owner: a transfer that
         somebody reports as done, however late, is then done for the owners of the tranche's groups."""
         fair = self.unwritten // max(1, len(workers))
         fresh = {

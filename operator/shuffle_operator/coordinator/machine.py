@@ -255,7 +255,7 @@ class Coordinator(Core):
         return self.epochs.view_since(base, self.summary.fingerprint, self.members, self.ledger)
 
     def _written_for(self, message: Sync) -> bytes:
-        """A bit for each written group, for who keeps shards and knows of fewer."""
+        """A bit for each written group, for workers that keep shards and know of fewer."""
         ledger = self.ledger
         if not self.job.retain_shards or ledger is None or message.written == ledger.groups_written:
             return b""

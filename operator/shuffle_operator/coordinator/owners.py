@@ -61,8 +61,8 @@ class Owners:
         self._groups[worker] = sorted(going.union(self._groups.get(worker, ())))
 
     def lose(self, worker: int) -> list[int]:
-        """The groups of a worker that is gone, written ones too: they are nobody's, for the next process in its slot
-        does not have them. Returns those that are not written."""
+        """The groups of a worker that is gone, written ones too: they are nobody's, because the next process in its
+        slot does not have them. Returns those that are not written."""
         held = [g for g, owner in enumerate(self.of_group) if owner == worker]
         lost = [g for g in held if not self.written[g]]
         self.give(lost, UNOWNED)

@@ -91,7 +91,7 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
             if ledger.tranche[group] != NO_TRANCHE:
                 ledger.mark_written(group, rows, size)
     ledger.queue_all()
-    # groups that a predecessor found written are among the lost, until somebody has looked again, whoever owns them
+    # groups that a predecessor found written count as lost until somebody has looked again, no matter who owns them
     lost = [
         g
         for g in range(ledger.groups)

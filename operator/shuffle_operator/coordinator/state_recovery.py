@@ -36,14 +36,14 @@ class StateRecovery:
             self.since = now
 
     def report(self, worker: int, held: Held, now: float) -> None:
-        """Only the newest view is kept, whoever had it: thousands of them would be gigabytes."""
+        """Only the newest view is kept: thousands of them would be gigabytes."""
         if self._newest is None or held.view.epoch > self._newest.epoch:
             self._newest = held.view
         self._held[worker] = msgspec.structs.replace(held, view=self._newest)
         self.expect(now)
 
     def wrote(self, done: Done) -> None:
-        """A write that was begun under a coordinator before this one has ended, after its worker told what it holds."""
+        """A write that was begun under an earlier coordinator has ended, after its worker reported what it holds."""
         if done.id.kind is Kind.WRITE:
             self._written[done.id.item] = done
 

@@ -1,7 +1,7 @@
 """A task's job on this machine, with the engine that `shuffle run` uses.
 
 The job is the one of the cluster, with what the machine has: no more workers and memory than fit, and credentials from
-environment variables, for Secrets are the cluster's.
+environment variables, because Secrets are the cluster's.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from shuffle_protocol.jobs import Job
 
 
 def run_here(config: ShuffleJobConfig, values: Mapping[str, Value]) -> Snapshot:
-    """The job's end, good or bad. Raises JobError where it cannot start. In a thread of its own, for flytekit may call
-    a task where an event loop is running already."""
+    """The job's end, good or bad. Raises JobError where it cannot start. In a thread of its own, because flytekit may
+    call a task where an event loop is running already."""
     job = local_job(config.job("flyte", values))
     with ThreadPoolExecutor(1, "shuffle-flyte") as thread:
         return thread.submit(lambda: asyncio.run(LocalRun(job, LocalOptions()).run())).result()

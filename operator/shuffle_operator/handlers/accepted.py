@@ -1,13 +1,13 @@
 """The spec that a job was begun with, which holds until it is over.
 
-API servers before 1.25 let anybody change any field, for they ignore the definition's rules. What was accepted is known
-by a digest in the status, written before anything is started. A change of a job that runs is not followed: an event
-says so, and the accepted spec is written down as well, so that an operator that takes the job over goes by it too.
-Where the change was made while no operator was there, what was accepted is known to nobody, and the job fails rather
-than to go on with another plan.
+API servers before 1.25 let anybody change any field, because they ignore the definition's rules. What was accepted is
+known by a digest in the status, written before anything is started. A change of a job that runs is not followed: an
+event says so, and the accepted spec is written down as well, so that an operator that takes the job over goes by it
+too. Where the change was made while no operator was there, what was accepted is known to nobody, and the job fails
+rather than to go on with another plan.
 
-What counts is what a spec means. A field at its default is as good as absent, for the API server fills in the defaults
-of whatever definition it has: one more of them, in a newer one, is no change.
+What counts is what a spec means. A field at its default is as good as absent, because the API server fills in the
+defaults of whatever definition it has: one more of them, in a newer one, is no change.
 """
 
 from __future__ import annotations

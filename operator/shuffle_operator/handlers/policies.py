@@ -1,6 +1,7 @@
 """One function a policy: what a job's spec and status say should become of it. Pure; `reconcile.py` acts on them.
 
-They read the resource as it is, for a job must be left alone, deleted or failed even where its spec cannot be checked.
+They read the resource as it is, because a job must be left alone, deleted or failed even where its spec cannot be
+checked.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ a defect, or a webhook that is slow for hundreds of pods."""
 
 
 class Watcher(Protocol):
-    """Told what happens, for the metrics."""
+    """Hears what happens, for the metrics."""
 
     def added(self) -> None: ...
 

@@ -277,7 +277,7 @@ class Reconciler:
         return None
 
     async def _note_suspension(self, body: Object, said: str) -> Object | None:
-        """It begins anew when it is resumed: of what it did only what went wrong stays told."""
+        """It begins anew when it is resumed: of what it did, the status keeps only what went wrong."""
         before = body.get("status") or {}
         status = {key: before[key] for key in ("epoch", "failures", "disruptions", "lastFailure") if key in before}
         if "workers" in before:

@@ -127,7 +127,7 @@ class Watch:
             raise next(iter(refused.values()))
         for namespace, refusal in refused.items():
             if namespace not in self.refused:
-                log.error("namespace %s is not served, for a right is missing: %s", namespace, refusal)
+                log.error("namespace %s is not served, because a right is missing: %s", namespace, refusal)
         self.refused = set(refused)
         self._cache.replace(jobs, pods, self.refused)
         self.answered()

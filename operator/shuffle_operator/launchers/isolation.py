@@ -1,7 +1,7 @@
 """A job's NetworkPolicy: its workers are reached by each other, on the one port where they listen, and by nobody else.
 
-The operator is not let in, for it never calls a worker: workers call it. What they call is left open, for they need
-their store. The policy is there before the first pod (`launchers/kubernetes.py`) and goes when the last is gone
+The operator is not let in, because it never calls a worker: workers call it. What they call is left open, because they
+need their store. The policy is there before the first pod (`launchers/kubernetes.py`) and goes when the last is gone
 (`handlers/reconcile.py`), or with the job. Policies add up: another one that selects the pods opens what it says.
 """
 

@@ -80,7 +80,7 @@ class KubernetesLauncher:
     queued: bool = False
     """A quota is in the way of its pods, and nothing else is wrong."""
     more: bool = False
-    """Pods are due that the last pass did not create, for there were many."""
+    """Pods are due that the last pass did not create, because there were many."""
     _wanted: dict[int, str] = field(default_factory=dict)
     _pods: dict[str, Object] = field(default_factory=dict)
     _created: dict[str, float] = field(default_factory=dict)  # name -> when, until it is observed
@@ -141,7 +141,7 @@ class KubernetesLauncher:
             pod = self._pods.get(name)
             end = ended(pod) if pod is not None else self._vanished(name)
             if end is not None and end.going:
-                continue  # its worker was told, and hands over what it has; it is over when its process is
+                continue  # its worker was asked to leave and hands over what it has; it ends with its process
             if end is not None and name not in self._told:
                 self._told.add(name)
                 del self._wanted[worker]

@@ -159,6 +159,6 @@ class Place:
 
     @property
     def sentence(self) -> str:
-        """Why it waits, for who is not the first."""
+        """Why it waits, where it is not the first."""
         here = self.line.get(self.namespace)
         return f"older jobs wait for room in the quota {here.said} as well" if here is not None else ""

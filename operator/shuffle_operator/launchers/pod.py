@@ -135,7 +135,7 @@ def is_owned(body: Object, uid: str) -> bool:
 def token_secret(
     job: str, uid: str, token: str, authority: str = "", certificates: dict[str, str] | None = None
 ) -> Object:
-    """certificates: by name, as a worker finds them in files (protocol/tls.py)."""
+    """certificates: by name, as a worker finds them in files (shuffle_protocol/tls.py)."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -350,7 +350,7 @@ def _storages(job: ShuffleJob) -> Iterator[Storage]:
 
 
 def _resources(workers: Workers, memory: int, scratch: int) -> Object:
-    """What the job asks for; memory is always limited, for the limit is what the worker keeps within."""
+    """What the job asks for; memory is always limited, because the worker keeps within the limit."""
     given = workers.resources
     requests = _plain(given.requests) if given and given.requests else {}
     limits = _plain(given.limits) if given and given.limits else {}

@@ -50,7 +50,7 @@ def incarnation_of(pod: Object) -> str:
 
 
 def is_live(pod: Object) -> bool:
-    """It runs or may come to run, and nobody has told it to go."""
+    """It runs or may come to run, and is not being deleted."""
     return ended(pod) is None
 
 

@@ -172,7 +172,7 @@ BODY_WITHIN = 30.0
 class CoordinatorServer:
     """Hosts any number of jobs on one address. Refused calls are counted in `refused`.
 
-    unhosted: says of a job that is not hosted what its workers are told: to come again, for it may be before long
+    unhosted: says what workers of a job that is not hosted are answered: to come again, because it may be before long
     (503), that it is over (410), or that nobody knows it (401)."""
 
     def __init__(
@@ -332,7 +332,7 @@ class CoordinatorServer:
 
 
 def passing(answer: web.Response) -> web.Response:
-    """For who needs no token: the connection goes with the answer (protocol/connections.py)."""
+    """For callers without a token: the connection is closed with the answer (shuffle_protocol/connections.py)."""
     answer.force_close()
     return answer
 

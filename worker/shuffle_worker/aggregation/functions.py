@@ -26,7 +26,7 @@ from shuffle_worker.columns.arrow import nulls, parts
 from shuffle_worker.columns.schema import transport_type
 
 Result = Callable[[pa.RecordBatch], Array]
-"""Works a column of the result out; it is given the groups' keys, for what it may have to say of them."""
+"""Works a column of the result out. It gets the groups' keys for its messages."""
 
 S = TypeVar("S", bound=State)
 

@@ -110,7 +110,7 @@ def shard_lengths(
 
 def check_names(asked: Sequence[str], field: str, dims: Sequence[str], positions: int) -> None:
     """Raises InvalidSpec for a dimension that no array has. positions: how many dimensions can be named by their
-    place, 0 where there are several arrays to be told apart."""
+    place, 0 where there are several arrays."""
     for name in asked:
         if name in dims or (name.isdecimal() and int(name) < positions):
             continue

@@ -27,7 +27,7 @@ from shuffle_protocol.errors import DataError
 from shuffle_worker.arrays.steady import steady_pipeline
 from shuffle_worker.arrays.store import Codecs
 
-# what has no specification in format 3 yet is the input's type; whoever wrote it was told
+# what has no specification in format 3 yet is the input's type; Zarr warned when it was written
 warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
 
 Array = npt.NDArray[Any]
@@ -74,7 +74,7 @@ class Coding:
         ndim = len(self.metadata.shape)
         spec: ArraySpec = self.metadata.get_chunk_spec((0,) * ndim, config, default_buffer_prototype())
         self.shape: tuple[int, ...] = tuple(spec.shape)
-        # codecs get their elements in memory order, for filters of numcodecs mix up those of another
+        # codecs get their elements in memory order, because filters of numcodecs mix up those of another
         self._turned = order == "F" and ndim > 1
         self._spec = replace(spec, shape=self.shape[::-1]) if self._turned else spec
         self._pipeline: CodecPipeline = steady_pipeline(self.metadata)
@@ -148,7 +148,7 @@ class Coding:
 
     def is_empty(self, elements: Array) -> bool:
         """Whether all elements are the fill value, bit for bit: such an object is not stored. Never where the document
-        names none (format 2), for then readers may take anything for what is missing."""
+        names none (format 2): then readers may take anything for what is missing."""
         if self._spec.fill_value is None:
             return False
         if not elements.size:

@@ -46,7 +46,7 @@ def _waste(where: str, axis: Axis) -> list[str]:
     read = min(chunks * axis.chunk, axis.size)
     if read < WASTE * axis.length:
         return []
-    text = f"{where}: {read / axis.length:.1f} times as much is read as is kept, for whole chunks of {axis.chunk:,} are"
+    text = f"{where}: {read / axis.length:.1f} times as much is read as is kept, as whole chunks of {axis.chunk:,} are"
     if axis.step == 1:
         start = axis.start // axis.chunk * axis.chunk
         stop = -(-(axis.start + axis.length) // axis.chunk) * axis.chunk

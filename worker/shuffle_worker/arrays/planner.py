@@ -104,7 +104,7 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
     group_items = [sum(b.items for b in buckets[a:b]) for a, b in itertools.pairwise(groups)]
     moved = sum(size for size, plan in zip(decoded, plans, strict=True))
     method = choose(job, len(cut.splits), len(groups) - 1, moved)
-    # whoever reads from object storage looks into the shards of every split: they must all be there
+    # a reader of object storage looks into the shards of every split: they must all be there
     waves = len(set(cut.split_wave)) if method.name != OBJECTS else 1
     summary = PlanSummary(
         fingerprint="",

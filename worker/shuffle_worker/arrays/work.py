@@ -1,5 +1,5 @@
-"""The work of a rechunk: plan, read, write, commit, abort over Zarr stores. Implements `work.Work`, as tasks.py does
-for tables. What the coordinator counts as rows are elements here.
+"""The work of a rechunk: plan, read, write, commit, abort over Zarr stores. Implements `work.Work`, as tables/work.py
+does for tables. What the coordinator counts as rows are elements here.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ArrayTasks:
         return self._plan
 
     def prepare(self, job: Job) -> None:
-        """Nothing is left to do: whoever has this object has imported what it needs."""
+        """Nothing is left to do: the object's module has imported what it needs."""
 
     def plan(self, job: Job) -> PlanSummary:
         storage = self._storages.of(job.output.path, job.output.storage)

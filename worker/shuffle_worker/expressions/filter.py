@@ -95,7 +95,7 @@ def columns_of(text: str, index: int = 0) -> list[str]:
 
 @contextmanager
 def _of_input(index: int) -> Iterator[None]:
-    """The parser says `inputs[0].filter`, for it knows of no others."""
+    """The parser says `inputs[0].filter`, because it knows of no others."""
     try:
         yield
     except InvalidSpec as error:

@@ -85,7 +85,7 @@ def _divided(operator: str, fine: Values, coarse: Values, times: int) -> Values:
     if operator in ("=", "!="):
         same = _of("and_", call("equal", below, theirs), exact)
         return same if operator == "=" else _of("invert", same)
-    if operator in ("<", ">="):  # less than theirs: its whole part is, for what is beyond that is less than one unit
+    if operator in ("<", ">="):  # less than theirs: its whole part is, because the rest is less than one unit
         return _of(COMPARE[operator], below, theirs)
     above = call("add", below, call("cast", call("invert", exact), pa.int64()))
     return _of(COMPARE[operator], above, theirs)

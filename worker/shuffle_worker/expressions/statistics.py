@@ -1,8 +1,8 @@
 """What a row group's statistics say about a column, as values that compare in Python.
 
 Times are whole nanoseconds since the epoch, dates whole days, whatever the file's unit; what cannot be compared
-exactly (decimals, unsigned numbers beyond the signed range, ...) is unknown. Read by `inputs.py`, used by the filter to
-leave row groups out: predicate pushdown.
+exactly (decimals, unsigned numbers beyond the signed range, ...) is unknown. Read with the footers
+(`inputs/reading.py`), used by the filter to leave row groups out: predicate pushdown.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def run(arguments: list[str]) -> int:
         main(arguments)
     except MemoryError:
         return OUT_OF_MEMORY
-    except BaseException:  # a defect of ours, told in the log
+    except BaseException:  # a defect of ours: it goes to the log
         traceback.print_exc()
         return 70
     return 0

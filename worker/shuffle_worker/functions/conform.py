@@ -200,8 +200,8 @@ def table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
 
 
 def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
-    """A data frame without its index. A column of Python objects gets the type that is wanted, for what it is cannot be
-    told from the objects alone: an empty list, a dict, nothing but None."""
+    """A data frame without its index. A column of Python objects gets the type that is wanted, because what it is
+    cannot be known from the objects alone: an empty list, a dict, nothing but None."""
     names = [str(name) for name in frame.columns]
     columns: list[Any] = []
     for at, name in enumerate(names):

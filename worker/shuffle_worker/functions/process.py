@@ -1,7 +1,7 @@
 """The process that a function runs in, seen from the worker: started, looked at, ended.
 
 `host.py` talks to it. What it prints goes to the worker's log, `MOST_LINES` lines of it. The processor time of
-all that live is known here (`cpu_of_all`), for the worker's own does not have it; what ended ones took is among the
+all that live is known here (`cpu_of_all`), because the worker's own does not have it; what ended ones took is among the
 worker's ended children.
 """
 

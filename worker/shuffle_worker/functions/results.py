@@ -7,8 +7,9 @@ other values in it.
 Data frames of the same columns and types are gathered as they are and converted together, which takes a hundredth of
 the time. If that fails they are converted one by one, so that an error names its group.
 
-Memory: `SEND_BYTES` of results, and one result more; and no more than `MOST_HELD` results, however small, for a table
-or a data frame takes some 3 KB beside its rows. While they are put together and sent there are two copies of them.
+Memory: `SEND_BYTES` of results, and one result more; and no more than `MOST_HELD` results, however small, because a
+table or a data frame takes some 3 KB beside its rows. While they are put together and sent there are two copies of
+them.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def is_small_frame(result: Any) -> bool:
 
 
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """In pieces of up to `SEND_BYTES`, for few rows may have most of the bytes; a row is not cut."""
+    """In pieces of up to `SEND_BYTES`, because few rows may have most of the bytes; a row is not cut."""
     if batch.num_rows > 1 and batch.nbytes > SEND_BYTES:
         half = batch.num_rows // 2
         yield from _cut(batch.slice(0, half))

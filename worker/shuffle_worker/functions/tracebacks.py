@@ -1,6 +1,6 @@
 """What a function raised, said in few lines and in the user's own frames.
 
-A whole traceback of pandas has forty frames of which one is the user's. Frames of the user's code are told with their
+A whole traceback of pandas has forty frames of which one is the user's. Frames of the user's code are shown with their
 source line, runs of other frames in one line each. The user's code is what the job brought, and the package that the
 function is in (which may be installed in the image).
 """

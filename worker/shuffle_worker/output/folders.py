@@ -1,9 +1,9 @@
 """Hive folders: `country=DE/part-00000.parquet`, for the columns of `output.partitionBy`.
 
-A value is written as its text; only the characters that Hive and Spark escape are percent-encoded, for Spark decodes
-each byte by itself, and would not have back what is encoded beyond ASCII. A null is `__HIVE_DEFAULT_PARTITION__`, as
-Hive, Spark, DuckDB and this project's reader have it. The columns themselves are left out of the files. Which values
-there are is known only when a partition is written.
+A value is written as its text; only the characters that Hive and Spark escape are percent-encoded, because Spark
+decodes each byte by itself, and would not have back what is encoded beyond ASCII. A null is
+`__HIVE_DEFAULT_PARTITION__`, as Hive, Spark, DuckDB and this project's reader have it. The columns themselves are left
+out of the files. Which values there are is known only when a partition is written.
 """
 
 from __future__ import annotations

@@ -123,13 +123,13 @@ def _whole(kind: pa.DataType) -> pa.DataType | None:
 def _parquet(kind: pa.DataType) -> pa.DataType | None:
     if pa.types.is_interval(kind):
         return None
-    if pa.types.is_timestamp(kind) and kind.unit == "s":  # which Parquet lacks; cast by us, for it is checked
+    if pa.types.is_timestamp(kind) and kind.unit == "s":  # which Parquet lacks; cast by us, because our cast is checked
         return timestamp("ms", kind.tz)
     return _whole(kind)
 
 
 def _plain_text(kind: pa.DataType) -> pa.DataType | None:
-    """What can be told from its text, given its type."""
+    """What its text shows, given its type."""
     types = pa.types
     if types.is_string_view(kind):
         return pa.string()

@@ -244,7 +244,7 @@ def equal_keys(mine: Keys, rows: I64, theirs: Keys, others: I64) -> bool:
 
 
 def same_texts(one: Array, other: Array) -> Bools:
-    """Whether two columns of text or bytes agree, row by row; nulls are told by a word."""
+    """Whether two columns of text or bytes agree, row by row; a separate word marks nulls."""
     if one.type != other.type:
         one, other = _binary(one), _binary(other)
     return bools(call("fill_null", call("equal", one, other), scalar(True, pa.bool_())))

@@ -1,8 +1,8 @@
 """The project's one sort order: stable, over any types that can be ordered, any mix of directions and null placements.
 
 `sort_indices` is used wherever rows are put in order (the local sort, the merge of sorted runs, the choice of
-boundaries). It sorts by the words of the key (`words.py`) from the most significant on, and looks at the next word only
-for rows that are still equal.
+boundaries). It sorts by the words of the key (`sort_keys.py`) from the most significant on, and looks at the next word
+only for rows that are still equal.
 
 Integers are sorted by counting, sixteen bits at a time (`stable_argsort`): 9 ns a row and pass, where a comparison sort
 takes 50 to 100 ns a row. Where the upper sixteen bits already spread the rows out, what is left is nearly in order, and

@@ -95,8 +95,8 @@ class PlanFile(Generic[P]):
         storage.put(plan_path(plan.job.output.path, plan.job.uid), self.encode(plan))
 
     def saved(self, storage: Storage, job: Job) -> P | None:
-        """The plan that was saved for this very job, if one was: a job's plan is made once, for what was written goes
-        by it even if the number of workers or the input has changed since."""
+        """The plan that was saved for this very job, if one was: a job's plan is made once, because what was written
+        goes by it even if the number of workers or the input has changed since."""
         path = plan_path(job.output.path, job.uid)
         try:
             plan = self.decode(storage.read(path), path)

@@ -1,4 +1,4 @@
-"""How shards travel: from worker to worker, or by object storage. Called by the planner, told by `explain`. Pure.
+"""How shards travel: from worker to worker, or by object storage. Called by the planner, shown by `explain`. Pure.
 
 Worker to worker is cheaper and faster almost always: every byte crosses the network once, and no request is paid for.
 Object storage is worth its price where workers are likely to be taken away with much in their hands, and where

@@ -30,7 +30,7 @@ SORT_BUCKET_BYTES = 12 * MIB
 """Arrow bytes of a bucket that is sorted, while there are few: the gather of 30 MB costs 1.7 times that of 7 MB."""
 
 FEW_SORT_BUCKETS = 1024
-"""From this many buckets on a sort's buckets grow towards `BUCKET_BYTES`, for each costs slices and index entries."""
+"""From this many buckets on, a sort's buckets grow towards `BUCKET_BYTES`: each costs slices and index entries."""
 
 MOST_BUCKETS = 1024
 MOST_SORT_BUCKETS = 2048
@@ -60,7 +60,7 @@ def split_target(total: float) -> float:
 
 
 def partition_count(asked: int, target_bytes: int, output_bytes: float) -> int:
-    """Output files: as many as asked for, or so many that each is about the target's size."""
+    """Output files: as many as asked for, or as many as make each about the target's size."""
     if asked:
         return asked
     count = max(math.ceil(output_bytes / max(target_bytes, 1)), 1)
@@ -84,8 +84,8 @@ def written_bytes(stored: float, arrow: float, inputs: Collection[str], output: 
 
 
 def shrinking_partitions(count: int, moved: float, output_bytes: float) -> int:
-    """Output files where much is made little: at least one for every `MOVED_BYTES` that come to it, for one worker at a
-    time works on a file, but none smaller than `LEAST_FILE_BYTES` for that."""
+    """Output files where much is made little: at least one for every `MOVED_BYTES` that come to it, because one worker
+    at a time works on a file, but none smaller than `LEAST_FILE_BYTES` for that."""
     return max(count, min(math.ceil(moved / MOVED_BYTES), int(output_bytes / LEAST_FILE_BYTES)))
 
 

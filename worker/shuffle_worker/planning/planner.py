@@ -3,9 +3,9 @@
 `make_plan` is the plan lease. It only reads; every way in which a job can be refused is met here, before anything is
 written. The same input and job give the same plan, byte for byte, so that a plan lease can be run again.
 
-    inputs/table.py        each input by itself: files, columns, filter, size
-    operations/planning.py   what the operation needs of them, and what comes out
-    here                 the two together: layout, splits, boundaries, the record
+    inputs/table.py         each input by itself: files, columns, filter, size
+    operations/*/plan.py    what the operation needs of them, and what comes out
+    here                    the two together: layout, splits, boundaries, the record
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name
 
 
 def _boundaries(operation: Planning, one: Planned, layout: Layout, working: int) -> bytes | None:
-    """Between the ranges of keys, for operations that part rows by them; these have one input."""
+    """Between the ranges of keys, for operations that partition rows by them; these have one input."""
     keys = operation.range_keys()
     if not keys:
         return None

@@ -102,7 +102,7 @@ class CsvText:
 
     def _text(self, found: pa.RecordBatch, name: str, columns: int) -> Array:
         """A column of what was read. Where it is a file's only one, `""` is null like an empty line: that is how most
-        write it, for many readers skip empty lines."""
+        write it, because many readers skip empty lines."""
         text: Array = found.column(found.schema.get_field_index(name))
         if columns > 1 or "" not in self._options.null_values:
             return text

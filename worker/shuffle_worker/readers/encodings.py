@@ -1,4 +1,4 @@
-"""Text that is not UTF-8, told by how a file begins: UTF-16 and UTF-32, with a byte order mark and without."""
+"""Text that is not UTF-8, recognised by how a file begins: UTF-16 and UTF-32, with a byte order mark and without."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class FeatherSource(ArrowFile):
         return STREAM_SPAN if self._streamed else self._batches[group].rows
 
     def stored_bytes(self, group: int, names: Sequence[str]) -> int:
-        """Shared out evenly among the columns, for the file does not say."""
+        """Shared out evenly among the columns, because the file does not say."""
         if self._streamed:
             return self._size
         known = sum(1 for name in names if name in self.schema.names)

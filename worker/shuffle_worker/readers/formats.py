@@ -161,7 +161,7 @@ class Opening(NamedTuple):
         wanted: Container[str] | None = None,
     ) -> Source:
         """types: what the columns are by the plan, None while it is being made; for files that do not say. wanted: the
-        columns that the plan is about, None for all; the types of others may be told less well."""
+        columns that the plan is about, None for all; the types of others may be less exact."""
         if self.format == "Parquet":
             from shuffle_worker.readers.parquet_file import ParquetSource
 

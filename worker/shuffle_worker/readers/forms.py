@@ -90,8 +90,8 @@ def infer_named(text: Array, kinds: list[pa.DataType]) -> pa.DataType:
 
 
 def _takes(kind: pa.DataType, text: Array) -> bool:
-    """Whether a type takes every value; some are tried first, for a refusal costs Arrow more than a value. Raises Unfit
-    where there are too many digits."""
+    """Whether a type takes every value; some are tried first, because a refusal costs Arrow more than a value. Raises
+    Unfit where there are too many digits."""
     try:
         for count in (16, 1024, len(text)):
             _typed(text.slice(0, count), kind, declared=False)
@@ -136,7 +136,7 @@ def _refuse(text: Array, row: int, kind: pa.DataType, declared: bool) -> Array:
 
 
 def _first_refused(text: Array, kind: pa.DataType, declared: bool) -> int:
-    """By halves, for Arrow does not say which row it was."""
+    """By halves, because Arrow does not say which row it was."""
     low, high = 0, len(text) - 1
     while low < high:
         middle = (low + high) // 2

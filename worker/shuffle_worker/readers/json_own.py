@@ -1,4 +1,4 @@
-"""Lines of JSON taken apart by hand, for what Arrow's parser does not tell: the text of a value as it stands there.
+"""Lines of JSON taken apart by hand, to find what Arrow's parser does not give: the text of a value as it stands there.
 
 Slow beside Arrow, so it is asked for single lines, and for blocks only where a column that is declared as text holds
 something else. Pure.

@@ -1,8 +1,8 @@
 """Newline-delimited JSON as a dialect of text: Arrow's parser, given whole lines and every field's type.
 
 Arrow's parser takes more than this format: objects over several lines, several objects in a line. They are
-refused here, for a file of them cannot be cut at line breaks; and what does not begin as an object never reaches the
-parser.
+refused here, because a file of them cannot be cut at line breaks; and what does not begin as an object never reaches
+the parser.
 
 Fields that the plan does not know are refused where all columns are read, and left out where `columns` names some.
 """

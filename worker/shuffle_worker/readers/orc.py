@@ -77,7 +77,7 @@ class OrcSource(ArrowFile):
         return self._rows
 
     def stored_bytes(self, group: int, names: Sequence[str]) -> int:
-        """Shared out evenly among stripes and columns, for Arrow does not say more."""
+        """Shared out evenly among stripes and columns, because Arrow does not say more."""
         known = sum(1 for name in names if name in self.schema.names)
         of_group = self._size // self.groups + (group < self._size % self.groups)
         return -(-of_group * known // max(len(self.schema), 1))

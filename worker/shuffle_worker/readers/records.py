@@ -86,7 +86,7 @@ class Records(Protocol):
 
     def guess(self, data: bytes, whole: bool) -> int | None:
         """The offset of the first record that begins after the first byte of data. whole: data goes to the end of the
-        file. None where it cannot be told without more bytes."""
+        file. None where only more bytes would show it."""
         ...
 
     def closed(self, data: bytes) -> bool:
@@ -210,7 +210,7 @@ class Quoted:
         begins_well = np.isin(raw[behind - 1], [*self._apart, self._quote[0]]).all()
         if not (ends_well and begins_well):
             return None
-        # a quote before an opening one must be the closing one before it: it is, for quotes alternate
+        # a quote before an opening one must be the closing one before it: it is, because quotes alternate
         return quotes
 
     def _scan(self, data: bytes) -> tuple[list[int], bool]:

@@ -2,8 +2,8 @@
 
 A group of a file that is not compressed is the records that begin in a range of `PART` bytes. Where the first of them
 begins is guessed from the bytes behind the range's edge (`records.py`) by the reader of either side; the reader of the
-range before proves it, for it knows exactly where its records end. A guess that was wrong is refused with advice, never
-read. Compressed files are read from their beginning to their end, once.
+range before proves it, because it knows exactly where its records end. A guess that was wrong is refused with advice,
+never read. Compressed files are read from their beginning to their end, once.
 
 What each format does for itself is `Dialect`: the columns of a file's first records, records to a batch, what is wrong
 with a record. The types of columns are not looked for again when a file is read: they are the plan's.

@@ -2,7 +2,7 @@
 mounted files.
 
 Called by `__main__` where `SHUFFLE_JOB` is set; the operator writes these variables (launchers/pod.py). The token is no
-variable, for those show in a process's environment and in crash reports.
+variable: those show in a process's environment and in crash reports.
 """
 
 from __future__ import annotations

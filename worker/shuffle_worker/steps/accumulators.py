@@ -1,11 +1,11 @@
 """Operations that make one row of all rows with equal keys (groupBy, distinct): what they have in common.
 
-    map side      partial_aggregation.py   rows are aggregated before they are sent, as far as that makes them fewer
-    bytes reduce side   final_aggregation.py     what came from all splits is aggregated into the rows of the output
+    map side      partial_aggregation.py   rows are aggregated before they are sent, where that saves bytes
+    reduce side   final_aggregation.py     what came from all splits is aggregated into the rows of the output
 
-Both drive a *accumulator*, which the operation defines: rows in, one row for each key out. It can also take in what
-another accumulator made of earlier rows, in its *reduced* form. What a shard holds, rows or that, is said by its first
-eight bytes.
+Both drive an *accumulator*, which the operation defines: rows in, one row for each key out. It also takes in what
+another accumulator made of earlier rows, in its *reduced* form. A shard's first eight bytes say which of the two it
+holds.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ nearly every row has a key of its own, or where the reduced form is not half of 
 accumulator is full or `KEPT` bytes of rows are in it. The same is asked again each time the accumulator is full.
 
 All of this depends on the split's rows and on constants alone, never on memory, on batches or on what is wanted: the
-additions of a sum are then the same, in the same order, whoever does them and how often.
+additions of a sum are then the same, in the same order, no matter which worker does them and how often.
 
 Memory: the accumulator (`HELD`, and what one block adds to it), the first blocks (`KEPT`), and while rows go as they
 are what `BatchSplitter` needs.

@@ -36,7 +36,7 @@ class Planning:
     broadcast: int | None = None
     """The input that every worker reads whole; joined rows travel then."""
     aligned = 0
-    """The files of inputs that are parted alike, and of the output, where nothing needs to travel."""
+    """The files of inputs that are partitioned alike, and of the output, where nothing needs to travel."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -50,7 +50,7 @@ class Planning:
         return None
 
     def range_keys(self) -> list[SortKey]:
-        """The keys by whose ranges rows are parted; none for hash and round robin."""
+        """The keys by whose ranges rows are partitioned; none for hash and round robin."""
         return []
 
     def bounded(self, index: int) -> Sequence[str]:  # noqa: ARG002
@@ -87,7 +87,7 @@ class Planning:
         return inputs[0]
 
     def files(self, count: int, inputs: Sequence[Size], output: Size) -> int:
-        """How many files there are where the job says nothing of it. count: so many that each is of the usual size.
+        """How many files there are where the job says nothing of it. count: as many as make each of the usual size.
         It depends on the data alone."""
         if not self.shrinks:
             return count
@@ -111,7 +111,7 @@ class Planning:
         return 1.0
 
     def partitioning(self, partitions: int) -> Partitioning:
-        """What the manifest says of how rows were told apart."""
+        """What the manifest says of how rows were partitioned."""
         raise NotImplementedError
 
     def partitioning_of(self, plan: Plan) -> Partitioning:

@@ -1,12 +1,12 @@
 """The reduce side of operations that keep whole rows: the shards of a group become its files.
 
 Two shapes (see `plan/layout.py`). A group of one partition is one or several buckets, written one after the other as
-they come or each one sorted. A group of many partitions is one bucket, which holds them all: it is parted by the row
-counts that each shard carries.
+they come or each one sorted. A group of many partitions is one bucket, which holds them all: it is partitioned by the
+row counts that each shard carries.
 
 Memory, out of the `memory` given to `write`: a quarter for the buffer that shards are read into; a quarter for the rows
-copied out of it (a bucket to be sorted or parted, or the start of a row group); a quarter for these in their new order;
-the rest for the encoder. What does not fit is streamed, parted in several passes, or sorted on scratch.
+copied out of it (a bucket to be sorted or partitioned, or the start of a row group); a quarter for these in their new
+order; the rest for the encoder. What does not fit is streamed, partitioned in several passes, or sorted on scratch.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 A record is what one transfer lease sent; it is of use for any set of groups that it covers. The bytes lie in one log on
 scratch, unlinked at once like the store's. Nothing here is needed for the job to succeed: where there is no room, or
-the disk fails, or a checksum does not match, the split is read again. So it gives way: before a store is told that the
+the disk fails, or a checksum does not match, the split is read again. So it gives way: before a store hears that the
 disk is full, all of this is thrown away (`clear`).
 
 Bounded: on disk by `limit`; in memory 32 bytes a shard. Calls come from the event loop and from store threads.

@@ -84,7 +84,7 @@ class Tasks:
         return self._plan
 
     def prepare(self, job: Job) -> None:
-        """Nothing is left to do: whoever has this object has imported what it needs."""
+        """Nothing is left to do: the object's module has imported what it needs."""
 
     def plan(self, job: Job) -> PlanSummary:
         storage = self._storages.of(job.output.path, job.output.storage)
@@ -183,7 +183,7 @@ class Tasks:
 
 
 def partitioning(plan: Plan) -> Partitioning:
-    """What the manifest says of how rows were told apart."""
+    """What the manifest says of how rows were partitioned."""
     found = planning_for(plan.job).partitioning_of(plan)
     if found.method == "hash" and not found.keys:  # a distinct by all columns
         found = structs.replace(found, keys=plan.arrow_schema().names)

@@ -1,7 +1,7 @@
 """What a worker can do, apart from talking: the five kinds of lease as plain blocking calls.
 
-The agent (`agent.py`) decides when, with whom and how often; this decides what the rows mean. The real implementation
-is `tasks.py`; the simulation in tests/simulation has one over a store in memory. All calls run in compute threads.
+The agent (`agent.py`) decides when, with whom and how often; this decides what the rows mean. The real ones
+are `tables/work.py` and `arrays/work.py`; the simulation has one over a store in memory. Calls run in compute threads.
 """
 
 from __future__ import annotations

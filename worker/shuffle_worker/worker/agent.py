@@ -90,7 +90,7 @@ class Running:
     revoked: bool = False
 
     def revoke(self) -> None:
-        """Let it end; once only, for a second time would tear it out of its tidying up."""
+        """Let it end; once only: a second time would interrupt its tidying up."""
         if not self.revoked and not self.task.done():
             self.revoked = True
             if self.source is not None:
@@ -270,7 +270,7 @@ class Agent:
 
     async def _beating(self, work: Awaitable[T]) -> T:
         """Reports go on while something long holds up the loop: on a busy machine a worker must not look silent because
-        it loads its plan. What they are answered is left, for it is said again."""
+        it loads its plan. Their answers are ignored: they come again."""
         working = asyncio.ensure_future(work)
         while not (await asyncio.wait([working], timeout=self._heartbeat))[0]:
             with suppress(Unreachable):

@@ -1,4 +1,4 @@
-"""What the coordinator, and in the end a person, is told of a lease that ended with an error. Called by the agent."""
+"""What the coordinator, and in the end a person, hears of a lease that ended with an error. Called by the agent."""
 
 from __future__ import annotations
 

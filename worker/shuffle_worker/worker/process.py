@@ -226,10 +226,10 @@ def once(function: Callable[[], object]) -> Callable[[], None]:
 
 
 class Farewell:
-    """What a worker does when it is told to go.
+    """What a worker does on SIGTERM.
 
     It hands over what it owns, and leaves when the coordinator says that nothing of it is needed any more, after
-    `grace` seconds at the latest. In a cluster the pods of a job that was deleted are told to go at the moment its
+    `grace` seconds at the latest. In a cluster the pods of a deleted job get SIGTERM at the moment its
     coordinator learns of it. Somebody must still remove what was written, so workers ask for `linger` seconds whether
     that is so, and if it is they stay until it is done. Told twice, they leave at once."""
 

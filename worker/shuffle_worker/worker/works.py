@@ -1,4 +1,5 @@
-"""Which work a job is: tables (tasks.py) or arrays (arrays/work.py). A process learns its job only when it registers.
+"""Which work a job is: tables (tables/work.py) or arrays (arrays/work.py). A process learns its job only when it
+registers.
 
 Each half is imported when a job asks for it: workers on tables never load Zarr, and need not have it; workers on arrays
 start without readers, operations and writers of tables.

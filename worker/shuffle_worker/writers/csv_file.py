@@ -1,4 +1,4 @@
-"""CSV files: a header, text in quotes, nulls as nothing at all (so that a null and an empty text are told apart).
+"""CSV files: a header, text in quotes, nulls as nothing at all (so that a null differs from an empty text).
 
 A null in a file of one column would be an empty line, which pandas, Arrow and others skip. So it is `""` there, which
 they all take for a null; and an empty text, for which nothing is left, is refused.

@@ -41,7 +41,7 @@ class FeatherFile:
         )
 
     def write(self, group: pa.RecordBatch) -> None:
-        if not group.num_rows:  # no batch, for a dictionary that begins empty could not grow
+        if not group.num_rows:  # no batch: a dictionary that begins empty could not grow
             return
         # a slice would be written with the buffers of what it was cut from
         columns = [

@@ -1,6 +1,6 @@
 """Which writer an output format has. A format's writer is imported when a job asks for it.
 
-Files' names: `protocol/formats.py`; the types that a format can hold: `output/storable.py`.
+Files' names: `shuffle_protocol/formats.py`; the types that a format can hold: `output/storable.py`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from shuffle_worker.storage import Sink
 
 
 class SinkFile(io.RawIOBase):
-    """Closing it leaves the sink open. discard: from now on nothing reaches the sink, for an encoder writes a footer
-    even when it is only let go of."""
+    """Closing it leaves the sink open. discard: from now on nothing reaches the sink, because an encoder writes a
+    footer even when it is only let go of."""
 
     def __init__(self, sink: Sink) -> None:
         super().__init__()

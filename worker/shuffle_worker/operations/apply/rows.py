@@ -2,7 +2,7 @@
 
 Map side: whole rows to the hash of their keys. Reduce side: the rows of a bucket in the order of that hash, so that
 groups stand together; then load by load to a process that has imported the function (`functions/host.py`), and what it
-returns to the file. Where a partition is cut into buckets does not show, for a bucket is a range of hashes.
+returns to the file. Where a partition is cut into buckets does not show, because a bucket is a range of hashes.
 
 Memory, of the `memory` given to `write`: what `Reduce` takes, a load (`LOAD_BYTES`) and what the process sends at a
 time. With `sortWithin` the results are sorted in half of it. A group need not fit in this process, but in that of the

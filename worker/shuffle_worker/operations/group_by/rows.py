@@ -29,7 +29,8 @@ from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.store.store import ShardSource
 
 _POSITION = pa.field("position", pa.uint64(), nullable=False)
-"""Travels with rows whose place in the input matters to a function: a sample. The last column, told by its place."""
+"""Travels with rows whose place in the input matters to a function: a sample. It is the last column, and known by its
+place."""
 
 
 class GroupByOperation:

@@ -1,9 +1,8 @@
-"""Co-partitioned inputs, which earlier jobs have parted as a join would part them: file by file they can be joined
-without a shuffle.
+"""Co-partitioned inputs: earlier jobs partitioned them as a join would, so they are joined file by file, no shuffle.
 
-Called by `plan.py`. What counts is the manifest beside an input's files: parted by this project's hash, by the keys of
-the join in their order, into the same number of files; and the files there are those that the manifest lists, with the
-rows and bytes that it says. Anything else is no reason to fail: the sides come together in another way then,
+Called by `plan.py`. What counts is the manifest beside an input's files: partitioned by this project's hash, by the
+keys of the join in their order, into the same number of files; and the files there are those that the manifest lists,
+with the rows and bytes that it says. Anything else is no reason to fail: the sides come together in another way then,
 and `explain` says why.
 """
 

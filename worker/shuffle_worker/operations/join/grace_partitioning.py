@@ -1,12 +1,13 @@
-"""Rows of several inputs that do not fit in memory together, parted once more on scratch, by ranges of their places.
+"""Rows of several inputs that do not fit in memory together, partitioned once more on scratch, by ranges of their
+places.
 
 The ranges are cut where the places of the first rows seen are evenly spread; a place that many of them share (a skewed
 key) gets a range of its own. What comes out is in the order of the places, so that a step that does one range after the
-other gives what it would have given with enough memory. A range that still does not fit is parted again, until it fits
-or is a single place: then it is given as streams, and the step must do with one key's rows bit by bit.
+other gives what it would have given with enough memory. A range that still does not fit is partitioned again, until it
+fits or is a single place: then it is given as streams, and the step must do with one key's rows bit by bit.
 
 Memory: one batch that comes in, and its copy in the order of the ranges. Scratch: the rows once, and a range that is
-parted again once more.
+partitioned once more.
 """
 
 from __future__ import annotations

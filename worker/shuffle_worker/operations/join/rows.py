@@ -1,7 +1,7 @@
 """Join: rows of both inputs go to files by the hash of their keys, and meet there.
 
-The map side is a repartition of each input by its keys (`destinations.py`), without the rows that can be known not to
-be in the result. The reduce side matches the rows of one cell after the other (`join_step.py`). A file's rows are in
+The map side is a repartition of each input by its keys (`map.py`), without the rows that can be known not to
+be in the result. The reduce side matches the rows of one cell after the other (`step.py`). A file's rows are in
 the order of their places (`partitioning/places.py`), then of the left rows, then of the right ones, or have that of
 `output.sortWithin`.
 """

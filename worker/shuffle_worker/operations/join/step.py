@@ -1,6 +1,6 @@
 """The local step of a join: the rows of both sides that may belong together in, the joined rows out.
 
-Called for each cell by `join.py`. Rows are matched by `partitioning/matching.py`, and the result is put together by one
+Called for each cell by `rows.py`. Rows are matched by `partitioning/matching.py`, and the result is put together by one
 take of each side, in pieces: the product of a frequent key may be any number of rows.
 
 A cell that does not fit in memory is parted on scratch (`grace_partitioning.py`), and what is left of it then is one
