@@ -8,27 +8,24 @@ Memory: the dictionaries of the file, small ones (`storable.py` sees to that), a
 
 from __future__ import annotations
 
-import contextlib
-
 import pyarrow as pa
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.columns.arrow import Array, call, parts
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.sinkfile import SinkFile
+from shuffle_worker.writers.sinkfile import EncodedFile
 from shuffle_worker.writers.writer import WriterOptions
 
 CODECS = {"None": None, "Lz4": ("lz4", None), "Zstd": ("zstd", 1)}
 
 
-class FeatherFile:
+class FeatherFile(EncodedFile[pa.RecordBatchFileWriter]):
     """A `FileWriter`."""
 
     def __init__(self, sink: Sink, schema: pa.Schema, options: WriterOptions) -> None:
+        super().__init__(sink)
         codec = CODECS[options.compression or "None"]
         self._schema = schema
-        self._file = SinkFile(sink)
-        self._handle = pa.PythonFile(self._file, mode="w")
         self._dictionaries: dict[int, Array] = {}
         self._writer = pa.ipc.new_file(
             self._handle,
@@ -49,15 +46,6 @@ class FeatherFile:
             for at, column in enumerate(concat([group, group.slice(0, 0)]).columns)
         ]
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
-
-    def close(self) -> None:
-        self._writer.close()
-        self._handle.close()
-
-    def abort(self) -> None:
-        self._file.discard = True
-        with contextlib.suppress(pa.ArrowException, OSError):
-            self._writer.close()
 
     def _encoded(self, at: int, column: Array) -> Array:
         """The column with the file's dictionary, which grows by the values that are new."""

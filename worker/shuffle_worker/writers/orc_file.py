@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pyarrow as pa
 import pyarrow.orc as po
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.sinkfile import SinkFile
+from shuffle_worker.writers.sinkfile import EncodedFile
 from shuffle_worker.writers.writer import WriterOptions
 
 CODECS = {"None": "uncompressed", "Snappy": "snappy", "Lz4": "lz4", "Zstd": "zstd", "Gzip": "zlib"}
@@ -17,13 +15,12 @@ CODECS = {"None": "uncompressed", "Snappy": "snappy", "Lz4": "lz4", "Zstd": "zst
 STRIPE = 8 << 20
 
 
-class OrcFile:
+class OrcFile(EncodedFile[po.ORCWriter]):
     """A `FileWriter`. Memory: one stripe, encoded, beside the row group."""
 
     def __init__(self, sink: Sink, schema: pa.Schema, options: WriterOptions) -> None:
+        super().__init__(sink)
         self._schema = schema
-        self._file = SinkFile(sink)
-        self._handle = pa.PythonFile(self._file, mode="w")
         codec = CODECS[options.compression or "None"]
         self._writer = po.ORCWriter(self._handle, compression=codec, stripe_size=STRIPE)  # type: ignore[arg-type]
         self._wrote = False
@@ -35,13 +32,7 @@ class OrcFile:
     def close(self) -> None:
         if not self._wrote:  # the file takes its schema from the first rows, be they none
             self._writer.write(self._schema.empty_table())
-        self._writer.close()
-        self._handle.close()
-
-    def abort(self) -> None:
-        self._file.discard = True
-        with contextlib.suppress(pa.ArrowException, OSError, ValueError):
-            self._writer.close()
+        super().close()
 
 
 def _alone(group: pa.RecordBatch) -> pa.RecordBatch:

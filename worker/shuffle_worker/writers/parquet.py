@@ -7,7 +7,6 @@ are what lets readers skip. Bytes are handed to the sink as the encoder makes th
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from shuffle_worker.columns.arrow import parts
 from shuffle_worker.columns.kinds import is_extension
 from shuffle_worker.storage import Sink
-from shuffle_worker.writers.sinkfile import SinkFile
+from shuffle_worker.writers.sinkfile import EncodedFile
 from shuffle_worker.writers.writer import WriterOptions
 
 CODECS: dict[str, tuple[str, int | None]] = {
@@ -30,14 +29,13 @@ CODECS: dict[str, tuple[str, int | None]] = {
 """API name -> Parquet's name and the level used."""
 
 
-class ParquetFile:
+class ParquetFile(EncodedFile[pq.ParquetWriter]):
     """A `FileWriter`."""
 
     def __init__(self, sink: Sink, schema: pa.Schema, options: WriterOptions) -> None:
+        super().__init__(sink)
         codec, level = CODECS[options.compression or "None"]
         self._schema = schema
-        self._file = SinkFile(sink)
-        self._handle = pa.PythonFile(self._file, mode="w")
         self._writer = pq.ParquetWriter(
             self._handle,
             schema,
@@ -51,15 +49,6 @@ class ParquetFile:
     def write(self, group: pa.RecordBatch) -> None:
         table = pa.Table.from_batches([group], self._schema)
         self._writer.write_table(table, row_group_size=max(group.num_rows, 1))
-
-    def close(self) -> None:
-        self._writer.close()
-        self._handle.close()
-
-    def abort(self) -> None:
-        self._file.discard = True
-        with contextlib.suppress(pa.ArrowException, OSError):
-            self._writer.close()
 
 
 def _leaves(schema: pa.Schema, columns: Sequence[str]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -32,6 +34,34 @@ class SinkFile(io.RawIOBase):
 
     def tell(self) -> int:
         return self._at
+
+
+class Encoder(Protocol):
+    """One of Arrow's writers."""
+
+    def close(self) -> None: ...
+
+
+E = TypeVar("E", bound=Encoder)
+
+
+class EncodedFile(Generic[E]):
+    """The end of a `FileWriter` whose bytes an encoder of Arrow's makes, which writes to `_handle`."""
+
+    _writer: E
+
+    def __init__(self, sink: Sink) -> None:
+        self._file = SinkFile(sink)
+        self._handle = pa.PythonFile(self._file, mode="w")
+
+    def close(self) -> None:
+        self._writer.close()
+        self._handle.close()
+
+    def abort(self) -> None:
+        self._file.discard = True
+        with contextlib.suppress(pa.ArrowException, OSError, ValueError):
+            self._writer.close()
 
 
 STREAMS = {"Gzip": "gzip", "Zstd": "zstd", "Lz4": "lz4", "Brotli": "brotli"}
