@@ -100,7 +100,7 @@ def _program(arguments: Sequence[str]) -> Callable[..., Any]:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    program.callback(help="Shuffles of tables larger than memory: repartition and sort, here or in Kubernetes.")(
+    program.callback(help="Join, group, sort and repartition tables larger than memory, here or in Kubernetes.")(
         _global
     )
     wanted = arguments[0] if arguments else _completed()
