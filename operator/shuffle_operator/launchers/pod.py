@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from shuffle_operator.api.data import Storage
-from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, FunctionSource
+from shuffle_operator.api.functions import MOUNT, FunctionSource
 from shuffle_operator.api.problems import InvalidJob, Problem
-from shuffle_operator.api.quantities import format_bytes, parse_bytes, parse_cpu
 from shuffle_operator.api.resolve import functions_memory
 from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
 from shuffle_operator.api.workers import Workers
 from shuffle_operator.launchers.overlay import danger_problems, merge, scratch_problems, shape_problems
+from shuffle_operator.launchers.resources import plain, resources_of, scratch_bytes, scratch_volume, slots_of
 from shuffle_protocol.memory import MINIMUM
 
 Object = dict[str, Any]
@@ -45,13 +45,6 @@ PORT = 7077
 
 SCRATCH, TOKEN, TMP = "/scratch", "/var/run/shuffle", "/tmp"  # noqa: S108 - the container's own
 USER = 10001
-BESIDES_SCRATCH = 1 << 30
-"""Ephemeral storage beside scratch: logs, /tmp."""
-UNLIMITED_REQUEST = 1 << 30
-"""What is asked for where the job does not say how much scratch it needs, so that it is scheduled on any node."""
-LEAST_CPU = "250m"
-"""What is asked for where the job says nothing: little, so that it is scheduled anywhere."""
-MOST_SLOTS = 16
 LINGER = 3
 STORAGE_RETRY = 900
 """Seconds that a store may be away where the job does not say (`storageRetrySeconds`)."""
@@ -198,7 +191,7 @@ def _foreign(annotations: dict[str, str] | None) -> dict[str, str]:
 def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, settings: PodSettings) -> Object:
     """dnsConfig: a lost packet costs a lookup a second and not five, which counts on a network full of shards."""
     workers = job.spec.workers or Workers()
-    scratch = _scratch_bytes(workers, settings)
+    scratch = scratch_bytes(workers, settings.scratch)
     secret = secret_name(job.metadata.name, uid, trust.authority)
     spec: Object = {
         "restartPolicy": "Never",
@@ -216,7 +209,7 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, set
         },
         "containers": [_container(job, uid, worker, memory, scratch, trust, settings)],
         "volumes": [
-            {"name": "scratch", **_scratch_volume(workers, scratch)},
+            {"name": "scratch", **scratch_volume(workers, scratch)},
             {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
             {"name": "token", "secret": {"secretName": secret, "defaultMode": 0o440}},
             *(volume for volume, _ in _function_volumes(job)),
@@ -227,12 +220,12 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, set
         ("nodeSelector", workers.node_selector),
         ("affinity", workers.affinity),
         ("priorityClassName", workers.priority_class_name),
-        ("tolerations", _plain(workers.tolerations)),
-        ("imagePullSecrets", _plain(workers.image_pull_secrets)),
+        ("tolerations", plain(workers.tolerations)),
+        ("imagePullSecrets", plain(workers.image_pull_secrets)),
     ):
         if value:
             spec[field] = value
-    spread = _plain(workers.topology_spread_constraints)
+    spread = plain(workers.topology_spread_constraints)
     if not spread and not workers.affinity:
         spread = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}]
     if spread:
@@ -256,7 +249,7 @@ def _container(
         {"name": "SHUFFLE_ADVERTISE", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "SHUFFLE_PORT", "value": str(PORT)},
         {"name": "SHUFFLE_MEMORY", "value": str(budget)},
-        {"name": "SHUFFLE_SLOTS", "value": str(_slots(workers, budget, functions))},
+        {"name": "SHUFFLE_SLOTS", "value": str(slots_of(workers, budget, functions))},
         {"name": "SHUFFLE_SCRATCH", "value": SCRATCH},
         {"name": "SHUFFLE_SCRATCH_LIMIT", "value": str(scratch)},
         {"name": "SHUFFLE_TOKEN_FILE", "value": f"{TOKEN}/token"},
@@ -270,14 +263,14 @@ def _container(
         env.append({"name": "SHUFFLE_TLS", "value": TOKEN})
     if functions:
         env.append({"name": "SHUFFLE_FUNCTIONS_MEMORY", "value": str(functions)})
-    env += _plain(workers.env)
+    env += plain(workers.env)
     container: Object = {
         "name": "worker",
         "image": workers.image or settings.image,
         "command": ["python", "-m", "shuffle_worker"],
         "env": env,
         "ports": [{"name": "shards", "containerPort": PORT}],
-        "resources": _resources(workers, memory, scratch),
+        "resources": resources_of(workers, memory, scratch),
         "volumeMounts": [
             {"name": "scratch", "mountPath": SCRATCH},
             {"name": "tmp", "mountPath": TMP},
@@ -291,7 +284,7 @@ def _container(
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    sources = [{"secretRef": {"name": name}} for name in storage_secrets(job)] + _plain(workers.env_from)
+    sources = [{"secretRef": {"name": name}} for name in storage_secrets(job)] + plain(workers.env_from)
     if sources:
         container["envFrom"] = sources
     if settings.pull_policy:
@@ -347,72 +340,3 @@ def _storages(job: ShuffleJob) -> Iterator[Storage]:
     for _, _, storage in _placed_storages(job):
         if storage is not None:
             yield storage
-
-
-def _resources(workers: Workers, memory: int, scratch: int) -> Object:
-    """What the job asks for; memory is always limited, because the worker keeps within the limit."""
-    given = workers.resources
-    requests = _plain(given.requests) if given and given.requests else {}
-    limits = _plain(given.limits) if given and given.limits else {}
-    limits.setdefault("memory", format_bytes(memory))
-    requests.setdefault("memory", limits["memory"])
-    requests.setdefault("cpu", limits.get("cpu", LEAST_CPU))
-    place = workers.scratch
-    on_node = place is None or (place.medium is None and place.storage_class_name is None)
-    stated = place is not None and place.size_limit is not None
-    wanted = BESIDES_SCRATCH + (scratch if on_node else 0)
-    extra = parse_bytes(limits["ephemeral-storage"]) if "ephemeral-storage" in limits else 0
-    limits["ephemeral-storage"] = format_bytes(wanted + extra)
-    if "ephemeral-storage" in requests:
-        requests["ephemeral-storage"] = format_bytes(
-            parse_bytes(requests["ephemeral-storage"]) + (scratch if on_node and stated else 0)
-        )
-    else:
-        requests["ephemeral-storage"] = format_bytes(wanted if stated and on_node else UNLIMITED_REQUEST)
-    return {"requests": requests, "limits": limits}
-
-
-def _scratch_bytes(workers: Workers, settings: PodSettings) -> int:
-    scratch = workers.scratch
-    if scratch is not None and scratch.size_limit is not None:
-        return parse_bytes(scratch.size_limit)
-    if scratch is not None and scratch.medium == "Memory":
-        return 1 << 30
-    return settings.scratch
-
-
-def _scratch_volume(workers: Workers, size: int) -> Object:
-    scratch = workers.scratch
-    if scratch is not None and scratch.storage_class_name is not None:
-        claim = {
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": scratch.storage_class_name,
-            "resources": {"requests": {"storage": format_bytes(size)}},
-        }
-        return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
-    volume: Object = {"sizeLimit": format_bytes(size)}
-    if scratch is not None and scratch.medium is not None:
-        volume["medium"] = scratch.medium
-    return {"emptyDir": volume}
-
-
-def _slots(workers: Workers, memory: int, functions: int) -> int:
-    """Leases computed at once: one for each whole processor, as many as leave each the least memory it needs.
-    functions: how much of the memory is for functions, which have a process in each."""
-    cpu = 1.0
-    resources = workers.resources
-    for amounts in (resources.limits, resources.requests) if resources is not None else ():
-        if amounts is not None and amounts.cpu is not None:
-            cpu = parse_cpu(amounts.cpu)
-            break
-    most = min(MOST_SLOTS, (memory - functions) // MINIMUM)
-    return max(1, min(int(cpu), most, functions // LEAST_MEMORY if functions else most))
-
-
-def _plain(value: Any) -> Any:
-    """Models as the API wants them."""
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)

@@ -1,0 +1,89 @@
+"""What a worker's pod is given: memory, processors, scratch, and how many leases at once these are enough for. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shuffle_operator.api.functions import LEAST_MEMORY
+from shuffle_operator.api.quantities import format_bytes, parse_bytes, parse_cpu
+from shuffle_operator.api.workers import Workers
+from shuffle_protocol.memory import MINIMUM
+
+Object = dict[str, Any]
+
+BESIDES_SCRATCH = 1 << 30
+"""Ephemeral storage beside scratch: logs, /tmp."""
+UNLIMITED_REQUEST = 1 << 30
+"""What is asked for where the job does not say how much scratch it needs, so that it is scheduled on any node."""
+LEAST_CPU = "250m"
+"""What is asked for where the job says nothing: little, so that it is scheduled anywhere."""
+MOST_SLOTS = 16
+
+
+def resources_of(workers: Workers, memory: int, scratch: int) -> Object:
+    """What the job asks for; memory is always limited, because the worker keeps within the limit."""
+    given = workers.resources
+    requests = plain(given.requests) if given and given.requests else {}
+    limits = plain(given.limits) if given and given.limits else {}
+    limits.setdefault("memory", format_bytes(memory))
+    requests.setdefault("memory", limits["memory"])
+    requests.setdefault("cpu", limits.get("cpu", LEAST_CPU))
+    place = workers.scratch
+    on_node = place is None or (place.medium is None and place.storage_class_name is None)
+    stated = place is not None and place.size_limit is not None
+    wanted = BESIDES_SCRATCH + (scratch if on_node else 0)
+    extra = parse_bytes(limits["ephemeral-storage"]) if "ephemeral-storage" in limits else 0
+    limits["ephemeral-storage"] = format_bytes(wanted + extra)
+    if "ephemeral-storage" in requests:
+        requests["ephemeral-storage"] = format_bytes(
+            parse_bytes(requests["ephemeral-storage"]) + (scratch if on_node and stated else 0)
+        )
+    else:
+        requests["ephemeral-storage"] = format_bytes(wanted if stated and on_node else UNLIMITED_REQUEST)
+    return {"requests": requests, "limits": limits}
+
+
+def scratch_bytes(workers: Workers, default: int) -> int:
+    scratch = workers.scratch
+    if scratch is not None and scratch.size_limit is not None:
+        return parse_bytes(scratch.size_limit)
+    if scratch is not None and scratch.medium == "Memory":
+        return 1 << 30
+    return default
+
+
+def scratch_volume(workers: Workers, size: int) -> Object:
+    scratch = workers.scratch
+    if scratch is not None and scratch.storage_class_name is not None:
+        claim = {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": scratch.storage_class_name,
+            "resources": {"requests": {"storage": format_bytes(size)}},
+        }
+        return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
+    volume: Object = {"sizeLimit": format_bytes(size)}
+    if scratch is not None and scratch.medium is not None:
+        volume["medium"] = scratch.medium
+    return {"emptyDir": volume}
+
+
+def slots_of(workers: Workers, memory: int, functions: int) -> int:
+    """Leases computed at once: one for each whole processor, as many as leave each the least memory it needs.
+    functions: how much of the memory is for functions, which have a process in each."""
+    cpu = 1.0
+    resources = workers.resources
+    for amounts in (resources.limits, resources.requests) if resources is not None else ():
+        if amounts is not None and amounts.cpu is not None:
+            cpu = parse_cpu(amounts.cpu)
+            break
+    most = min(MOST_SLOTS, (memory - functions) // MINIMUM)
+    return max(1, min(int(cpu), most, functions // LEAST_MEMORY if functions else most))
+
+
+def plain(value: Any) -> Any:
+    """Models as the API wants them."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
