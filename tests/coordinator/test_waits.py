@@ -94,21 +94,26 @@ def work(p: Play, puppets: list[Puppet], phase: Phase, outage: float, waiting: i
                 puppet.finish(puppet.holding[0])
                 done += 1
             if done == 1 and outage:
-                for each in puppets:
-                    if not each.holding:
-                        each.ask()
-                seconds(p, puppets[:waiting], 1, SAID)
-                for _ in range(round(outage) - 1):
-                    for each in puppets:
-                        each.sync(free=0)
-                    p.later(1.0)
-                for each in puppets:
-                    each.trouble = ""
-                    each.sync(free=0)
+                store_away(p, puppets, outage, waiting)
                 outage = 0
             if done == 2:
                 break
     return left(p)
+
+
+def store_away(p: Play, puppets: list[Puppet], outage: float, waiting: int) -> None:
+    """All have a lease, and some of them wait for a store."""
+    for each in puppets:
+        if not each.holding:
+            each.ask()
+    seconds(p, puppets[:waiting], 1, SAID)
+    for _ in range(round(outage) - 1):
+        for each in puppets:
+            each.sync(free=0)
+        p.later(1.0)
+    for each in puppets:
+        each.trouble = ""
+        each.sync(free=0)
 
 
 @pytest.mark.parametrize("phase", [Phase.TRANSFERRING, Phase.WRITING])

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -136,24 +137,25 @@ def test_csv_says_every_value(tmp_path: Path) -> None:
             assert says(row[column] or None, wanted), (column, row[column], wanted)
 
 
+SAID: list[tuple[Any, Callable[[Any, Any], bool]]] = [
+    (bool, lambda told, wanted: told in (wanted, str(wanted).lower(), str(int(wanted)))),
+    (int | Decimal, lambda told, wanted: Decimal(str(told)) == Decimal(wanted)),
+    (float, lambda told, wanted: math.isclose(float(told), wanted, rel_tol=1e-12)),
+    (dt.datetime, lambda told, wanted: dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", told)) == wanted),
+    (dt.date, lambda told, wanted: dt.date.fromisoformat(told) == wanted),
+    (dt.time, lambda told, wanted: dt.time.fromisoformat(told[:15]) == wanted),
+    (uuid.UUID, lambda told, wanted: bool(told == str(wanted))),
+]
+"""Whether text, or what JSON made of it, is a value of the type. A bool is an int too, and a datetime a date."""
+
+
 def says(told: Any, wanted: Any) -> bool:
     """Whether text, or what JSON made of it, is this value."""
     if wanted is None or told is None:
         return told is wanted
-    if isinstance(wanted, bool):
-        return told in (wanted, str(wanted).lower(), str(int(wanted)))
-    if isinstance(wanted, int | Decimal):
-        return Decimal(str(told)) == Decimal(wanted)
-    if isinstance(wanted, float):
-        return math.isclose(float(told), wanted, rel_tol=1e-12)
-    if isinstance(wanted, dt.datetime):
-        return dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", told)) == wanted
-    if isinstance(wanted, dt.date):
-        return dt.date.fromisoformat(told) == wanted
-    if isinstance(wanted, dt.time):
-        return dt.time.fromisoformat(told[:15]) == wanted
-    if isinstance(wanted, uuid.UUID):
-        return told == str(wanted)
+    for kind, same_value in SAID:
+        if isinstance(wanted, kind):
+            return same_value(told, wanted)
     if isinstance(wanted, dict):
         return told.keys() == wanted.keys() and all(says(told[key], item) for key, item in wanted.items())
     if isinstance(told, dict):  # a map

@@ -128,9 +128,8 @@ def plain_types(table: pa.Table) -> pa.Table:
     seed=st.integers(0, 10_000),
     by=st.lists(st.sampled_from(sorted(KEYS)), min_size=1, max_size=3, unique=True),
     chosen=st.lists(st.tuples(st.sampled_from(FITTING), st.booleans()), min_size=1, max_size=6),
-    nulls=st.sampled_from([0.0, 0.2, 1.0]),
+    nulls=st.tuples(st.sampled_from([0.0, 0.2, 1.0]), st.booleans()),
     partitions=st.sampled_from([1, 3]),
-    drop=st.booleans(),
 )
 def test_the_rows_that_duckdb_gives(
     tmp_path: Path,
@@ -138,12 +137,13 @@ def test_the_rows_that_duckdb_gives(
     seed: int,
     by: list[str],
     chosen: list[tuple[tuple[str, str], bool]],
-    nulls: float,
+    nulls: tuple[float, bool],
     partitions: int,
-    drop: bool,
 ) -> None:
+    """nulls: the share of them in each column, and whether keys that are null are dropped."""
+    share, drop = nulls
     wanted = [(function, column, ignoring) for (function, column), ignoring in chosen]
-    table = random_table(rows, seed, by, sorted({column for _, column, _ in wanted}), nulls)
+    table = random_table(rows, seed, by, sorted({column for _, column, _ in wanted}), share)
     operation = group_by(by, wanted)
     if drop:
         operation = GroupBy(by, operation.aggregations, nulls="Drop")

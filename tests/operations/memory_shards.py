@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
+from tests.operations.random_rows import cut, travelling
 
 from shuffle_protocol.jobs import Job, Output, Repartition, Sort, SortKey
 from shuffle_protocol.messages import PlanSummary
@@ -102,7 +105,22 @@ class MemoryFiles:
         return [pq.read_table(io.BytesIO(self.files[name]), use_threads=False) for name in sorted(self.files)]
 
 
-def plan_of(
+class Under(NamedTuple):
+    """The circumstances that a job is carried out under, which change no byte of its output."""
+
+    memory: int = 64 << 20
+    """Bytes for writing a group."""
+    splits: int = 2
+    batch_rows: int = 100
+    backwards: bool = False
+    """Shards of later splits arrive first."""
+    scratch: Path | None = None
+
+
+PLENTY = Under()
+
+
+def plan_of(  # noqa: PLR0913 - what of a plan tests differ in, each by its name and with a default
     schema: pa.Schema,
     operation: Repartition | Sort,
     partitions: int,
@@ -160,6 +178,16 @@ def map_rows(
             batch = split.slice(at, batch_rows)
             source.put(number, splitter.add(Rows(batch, first + at, None, 0)))
         source.put(number, splitter.flush())
+
+
+def carried_out(
+    rows: pa.RecordBatch, plan: Plan, operation: Operation, under: Under = PLENTY
+) -> tuple[list[FileResult], MemorySource]:
+    """Both sides of an operation over these rows. Returns what was written, and the shards."""
+    source = MemorySource()
+    splits = cut(travelling(rows), under.splits)
+    map_rows(operation, splits, source, under.batch_rows, backwards=under.backwards)
+    return write_all(operation, plan, source, under.memory), source
 
 
 def write_all(operation: Operation, plan: Plan, source: MemorySource, memory: int) -> list[FileResult]:

@@ -3,14 +3,15 @@ any memory, any number of buckets and any order of arrival."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pytest
-from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_all
-from random_rows import SCHEMA, cut, input_rows, travelling
+from memory_shards import PLENTY, MemoryFiles, Under, carried_out, plan_of
+from random_rows import SCHEMA, input_rows
 from tests.functions.users import module
 
 from shuffle_protocol.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
@@ -19,9 +20,12 @@ from shuffle_worker.functions.failures import Killed
 from shuffle_worker.operations.apply.rows import ApplyOperation
 from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.partitioning.hash import cells_of, hash_rows
+from shuffle_worker.plan.layout import Layout
 from shuffle_worker.steps.operation import Given
 
 MIB = 1 << 20
+ONE, THREE = Layout(1, 1), Layout(3, 3)
+USUAL: Mapping[str, Any] = {}
 COUNTED = pa.schema({"key": pa.int32(), "rows": pa.list_(pa.int64()), "batches": pa.list_(pa.int64())})
 
 
@@ -105,24 +109,18 @@ class Applying:
         self,
         rows: pa.RecordBatch,
         function: str,
-        by: Sequence[str] = ("key",),
-        partitions: int = 3,
-        buckets: int = 3,
+        layout: Layout = THREE,
+        under: Under = PLENTY,
         *,
         returns: pa.Schema = COUNTED,
-        memory: int = 64 * MIB,
         function_memory: int = 400 * MIB,
-        splits: int = 2,
-        backwards: bool = False,
-        sort_within: Sequence[SortKey] = (),
-        row_bytes: float = 50.0,
-        **apply: object,
+        planned: Mapping[str, Any] = USUAL,
+        **apply: Any,
     ) -> MemoryFiles:
-        operation = Apply(list(by), f"mine:{function}", **apply)  # type: ignore[arg-type]
-        plan = plan_of(
-            rows.schema, operation, partitions, buckets, sort_within=sort_within, row_bytes=row_bytes,
-            row_group_rows=50,
-        )  # fmt: skip
+        """planned: fields of the plan, apply: of the operation."""
+        operation = Apply(**{"by": ["key"], "function": f"mine:{function}", **apply})
+        partitions = layout.partitions
+        plan = plan_of(rows.schema, operation, partitions, layout.buckets, row_group_rows=50, **planned)
         functions = Functions([CodeSource(str(self._folder), name="the test's folder", last=True)])
         job = msgspec.structs.replace(plan.job, functions=functions)
         plan = msgspec.structs.replace(plan, job=job, schema=returns.serialize().to_pybytes())
@@ -130,9 +128,7 @@ class Applying:
         work = operation_for(Given(plan, files, self._scratch, MIB, function_memory))
         assert isinstance(work, ApplyOperation)
         self._made.append(work)
-        source = MemorySource()
-        map_rows(work, cut(travelling(rows), splits), source, 100, backwards=backwards)
-        results = write_all(work, plan, source, memory)
+        results, source = carried_out(rows, plan, work, under)
         assert [result.partition for result in results] == list(range(partitions))
         self.came = source.came
         return files
@@ -174,13 +170,14 @@ def test_each_group_is_given_once_whole_in_input_order_and_files_in_the_order_of
 @pytest.mark.parametrize("function", ["gather", "batches"])
 def test_the_same_bytes_for_any_memory_buckets_and_arrival(applied: Applying, function: str) -> None:
     rows = input_rows(3000, 2, distinct=40)
-    first = applied(rows, function, row_bytes=40_000)
-    for other in (
-        {"buckets": 12},
-        {"memory": 100_000, "splits": 5, "backwards": True},
-        {"buckets": 6, "memory": 400_000, "splits": 7},
+    wide = {"row_bytes": 40_000}
+    first = applied(rows, function, planned=wide)
+    for buckets, under in (
+        (12, PLENTY),
+        (3, Under(memory=100_000, splits=5, backwards=True)),
+        (6, Under(memory=400_000, splits=7)),
     ):
-        assert applied(rows, function, row_bytes=40_000, **other).files == first.files  # type: ignore[arg-type]
+        assert applied(rows, function, Layout(3, buckets), under, planned=wide).files == first.files
     lengths = [length for table in first.tables() for length in table.column("batches").to_pylist()]
     assert max(map(len, lengths)) > 1  # groups larger than a load were among them
     assert all(set(each[:-1]) <= {52} for each in lengths)
@@ -188,14 +185,14 @@ def test_the_same_bytes_for_any_memory_buckets_and_arrival(applied: Applying, fu
 
 def test_many_partitions_in_few_buckets(applied: Applying) -> None:
     rows = input_rows(400, 3)
-    one, other = applied(rows, "gather", partitions=9, buckets=9), applied(rows, "gather", partitions=9, buckets=2)
+    one, other = applied(rows, "gather", Layout(9, 9)), applied(rows, "gather", Layout(9, 2))
     assert one.files == other.files
-    assert applied(rows, "gather", partitions=9, buckets=2, memory=2_000).files == one.files
+    assert applied(rows, "gather", Layout(9, 2), Under(memory=2_000)).files == one.files
 
 
 def test_once_for_each_partition(applied: Applying) -> None:
     rows = input_rows(400, 4)
-    files = applied(rows, "gather", by=["text"], partitions=3, per="Partition", buckets=6)
+    files = applied(rows, "gather", Layout(3, 6), by=["text"], per="Partition")
     sizes = [table.num_rows for table in files.tables()]
     assert max(sizes) == 1
     everything = [row for table in files.tables() for each in table.column("rows").to_pylist() for row in each]
@@ -212,11 +209,11 @@ def test_null_keys_are_left_out_where_the_job_says_so(applied: Applying) -> None
 def test_sort_within_orders_the_results(applied: Applying) -> None:
     rows = input_rows(2000, 6, distinct=100)
     ordered = [SortKey("key")]
-    files = applied(rows, "gather", sort_within=ordered)
+    files = applied(rows, "gather", planned={"sort_within": ordered})
     for table in files.tables():
         keys = [key for key in table.column("key").to_pylist() if key is not None]
         assert keys == sorted(keys)
-    assert applied(rows, "gather", sort_within=ordered, memory=60_000, buckets=12).files == files.files
+    assert applied(rows, "gather", Layout(3, 12), Under(60_000), planned={"sort_within": ordered}).files == files.files
 
 
 def test_every_type_goes_through(applied: Applying) -> None:
@@ -242,7 +239,7 @@ def plain(keys: Sequence[int | None], extra: int = 0) -> pa.RecordBatch:
 def test_what_it_raises_fails_the_job_with_the_key_and_the_partition(applied: Applying) -> None:
     rows = plain([0, 1, 1, 2])
     with pytest.raises(UserFunctionFailed) as caught:
-        applied(rows, "fails", partitions=1, buckets=1)
+        applied(rows, "fails", ONE)
     lines = caught.value.message.splitlines()
     assert lines[0] == "operation.groupBy.apply: mine:fails raised ValueError: no ones, please"
     assert lines[1] == "key key = 1, 2 rows, partition 0"
@@ -264,7 +261,7 @@ def test_another_table_than_declared(applied: Applying) -> None:
 
 def test_a_value_that_would_be_cut_is_named_with_its_group_and_column(applied: Applying) -> None:
     with pytest.raises(UserFunctionFailed) as caught:
-        applied(plain([0, 1, 1, 2]), "days", partitions=1, buckets=1, returns=pa.schema({"day": pa.date32()}))
+        applied(plain([0, 1, 1, 2]), "days", ONE, returns=pa.schema({"day": pa.date32()}))
     lines = caught.value.message.splitlines()
     assert lines[0] == (
         "operation.groupBy.apply: mine:days returned another table than it returned for a sample: 'day' holds Python "
@@ -292,13 +289,11 @@ def test_one_that_was_killed_from_outside_may_be_tried_again(applied: Applying) 
 def test_a_group_that_does_not_fit_is_refused_by_name(applied: Applying) -> None:
     rows = plain([5] * 6000, extra=20_000)
     with pytest.raises(OutOfMemory) as caught:
-        applied(rows, "gather", partitions=1, buckets=1, row_bytes=20_000, function_memory=110 * MIB, memory=200 * MIB)
+        applied(rows, "gather", ONE, Under(200 * MIB), function_memory=110 * MIB, planned={"row_bytes": 20_000})
     assert "a group is too large for mine:gather, which is given it whole as pa.Table" in caught.value.message
     assert "key key = 5, more than" in caught.value.message
     assert "Iterator[pa.RecordBatch]" in caught.value.message
-    files = applied(
-        rows, "batches", partitions=1, buckets=1, row_bytes=20_000, function_memory=110 * MIB, memory=200 * MIB
-    )
+    files = applied(rows, "batches", ONE, Under(200 * MIB), function_memory=110 * MIB, planned={"row_bytes": 20_000})
     assert len(files.tables()[0].column("rows")[0].as_py()) == 6000
 
 
@@ -311,14 +306,14 @@ def test_code_that_is_gone_is_told(applied: Applying) -> None:
     ("function", "changes"),
     [
         ("lingers", {}),
-        ("lingers", {"row_bytes": 40_000.0}),
-        ("lingers", {"partitions": 9, "buckets": 2}),
-        ("lingering", {"row_bytes": 40_000.0}),
+        ("lingers", {"planned": {"row_bytes": 40_000.0}}),
+        ("lingers", {"layout": Layout(9, 2)}),
+        ("lingering", {"planned": {"row_bytes": 40_000.0}}),
     ],
 )
-def test_a_write_says_how_far_its_calls_have_come(applied: Applying, function: str, changes: dict[str, object]) -> None:
+def test_a_write_says_how_far_its_calls_have_come(applied: Applying, function: str, changes: dict[str, Any]) -> None:
     rows = input_rows(600, 8, distinct=20)
-    applied(rows, function, returns=pa.schema({"n": pa.int64()}), **changes)  # type: ignore[arg-type]
+    applied(rows, function, returns=pa.schema({"n": pa.int64()}), **changes)
     groups = [at for at, share in enumerate(applied.came) if share == 0.0 and (not at or applied.came[at - 1] > 0)]
     written = [applied.came[a:b] for a, b in zip(groups, [*groups[1:], None], strict=True)]
     assert len(written) >= 2

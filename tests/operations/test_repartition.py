@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_all
-from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
+from memory_shards import PLENTY, MemoryFiles, MemorySource, Under, carried_out, map_rows, plan_of
+from random_rows import SCHEMA, comparable, input_rows, key_columns, travelling
 
 from shuffle_protocol.jobs import Repartition, SortKey
 from shuffle_worker.operations.registry import operation_for
@@ -23,6 +22,7 @@ from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.steps.operation import Given
 
 MIB = 1 << 20
+ROW_GROUP = 50
 on_disk = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -31,26 +31,18 @@ def repartition(
     operation: Repartition,
     partitions: int,
     buckets: int,
+    under: Under = PLENTY,
     *,
-    memory: int = 64 * MIB,
-    splits: int = 2,
-    batch_rows: int = 100,
-    backwards: bool = False,
     sort_within: Sequence[SortKey] = (),
     boundaries: pa.RecordBatch | None = None,
-    scratch: Path | None = None,
-    row_group_rows: int = 50,
 ) -> tuple[MemoryFiles, list[FileResult]]:
     plan = plan_of(
         SCHEMA, operation, partitions, buckets, sort_within=sort_within, boundaries=boundaries,
-        row_group_rows=row_group_rows, dictionary=["name"],
+        row_group_rows=ROW_GROUP, dictionary=["name"],
     )  # fmt: skip
     files = MemoryFiles()
-    work = operation_for(Given(plan, files, scratch, MIB))
-    source = MemorySource()
-    map_rows(work, cut(travelling(rows), splits), source, batch_rows, backwards=backwards)
+    results, source = carried_out(rows, plan, operation_for(Given(plan, files, under.scratch, MIB)), under)
     assert source.rows == rows.num_rows
-    results = write_all(work, plan, source, memory)
     assert [result.partition for result in results] == list(range(partitions))
     assert sum(result.rows for result in results) == rows.num_rows
     assert {result.name: result.bytes for result in results} == {n: len(d) for n, d in files.files.items()}
@@ -89,17 +81,14 @@ def test_bytes_depend_on_input_and_job_alone(
     scratch = tmp_path_factory.mktemp("scratch")
     operation = Repartition(by=["key", "name"])
     expected, results = repartition(batch, operation, partitions, partitions, sort_within=within)
-    for buckets, memory, splits, batch_rows, backwards in (
-        (partitions, 20_000, 2, 37, True),
-        (partitions, 200_000, 7, 500, False),
-        (max(partitions // 2, 1), 64 * MIB, 3, 64, True),
-        (1, 20_000, 1, 100, False),
-        (1, 150_000, 5, 11, True),
+    for buckets, under in (
+        (partitions, Under(20_000, 2, 37, True, scratch)),
+        (partitions, Under(200_000, 7, 500, False, scratch)),
+        (max(partitions // 2, 1), Under(64 * MIB, 3, 64, True, scratch)),
+        (1, Under(20_000, 1, 100, False, scratch)),
+        (1, Under(150_000, 5, 11, True, scratch)),
     ):
-        found, again = repartition(
-            batch, operation, partitions, buckets, memory=memory, splits=splits, batch_rows=batch_rows,
-            backwards=backwards, sort_within=within, scratch=scratch,
-        )  # fmt: skip
+        found, again = repartition(batch, operation, partitions, buckets, under, sort_within=within)
         assert found.files == expected.files
         assert again == results
     assert list(scratch.iterdir()) == []
@@ -126,10 +115,10 @@ def test_sort_within_orders_each_file(seed: int, partitions: int, within: list[S
 @pytest.mark.parametrize(("partitions", "buckets"), [(1, 1), (7, 7), (50, 50), (50, 4)])
 def test_round_robin_is_even_and_repeatable(partitions: int, buckets: int) -> None:
     batch = input_rows(997, 1)
-    files, results = repartition(batch, Repartition(), partitions, buckets, splits=3)
+    files, results = repartition(batch, Repartition(), partitions, buckets, Under(splits=3))
     sizes = [result.rows for result in results]
     assert max(sizes) - min(sizes) <= 3  # one a split
-    again, _ = repartition(batch, Repartition(), partitions, partitions, splits=3, batch_rows=13, backwards=True)
+    again, _ = repartition(batch, Repartition(), partitions, partitions, Under(splits=3, batch_rows=13, backwards=True))
     assert again.files == files.files
 
 
@@ -179,17 +168,17 @@ def _key_hashes(table: pa.Table, by: list[str]) -> list[int]:
 
 
 def test_row_groups_have_exactly_the_planned_size() -> None:
-    files, _ = repartition(input_rows(1000, 3), Repartition(), 3, 3, row_group_rows=64, batch_rows=71)
+    files, _ = repartition(input_rows(1000, 3), Repartition(), 3, 3, Under(batch_rows=71))
     for data in files.files.values():
         metadata = pq.ParquetFile(io.BytesIO(data)).metadata
         sizes = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
-        assert sizes[:-1] == [64] * (len(sizes) - 1) and 0 < sizes[-1] <= 64
+        assert sizes[:-1] == [ROW_GROUP] * (len(sizes) - 1) and 0 < sizes[-1] <= ROW_GROUP
 
 
 @pytest.mark.parametrize("partitions", [127, 128, 129, 300])
 def test_more_partitions_than_a_byte_can_name(partitions: int) -> None:
     batch = input_rows(2000, 4, distinct=1500)
-    files, _ = repartition(batch, Repartition(by=["key"]), partitions, partitions, batch_rows=2000)
+    files, _ = repartition(batch, Repartition(by=["key"]), partitions, partitions, Under(batch_rows=2000))
     assert sorted(pa.concat_tables(files.tables()).column("row").to_pylist()) == list(range(2000))
 
 
@@ -228,7 +217,7 @@ def test_only_wanted_groups_are_sent(buckets: int) -> None:
 
 def test_a_repartition_refuses_a_layout_that_would_lose_the_order() -> None:
     with pytest.raises(ValueError, match="several buckets"):
-        operation_for(plan_of(SCHEMA, Repartition(by=["key"]), 2, 4), MemoryFiles(), None, MIB)
+        operation_for(Given(plan_of(SCHEMA, Repartition(by=["key"]), 2, 4), MemoryFiles(), None, MIB))
 
 
 def test_a_shard_with_other_rows_than_announced_stops_the_write() -> None:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_shards import MemoryFiles, MemorySource, map_rows, plan_of, write_all
-from random_rows import SCHEMA, comparable, cut, input_rows, key_columns, travelling
+from memory_shards import PLENTY, MemoryFiles, Under, carried_out, plan_of
+from random_rows import SCHEMA, comparable, input_rows, key_columns, travelling
 
 from shuffle_protocol.errors import OutOfDisk, OutOfMemory
 from shuffle_protocol.jobs import Sort, SortKey
@@ -40,22 +40,16 @@ def sort(
     keys: list[SortKey],
     partitions: int,
     buckets: int,
+    under: Under = PLENTY,
     *,
     seed: int = 0,
-    memory: int = 64 * MIB,
-    splits: int = 2,
-    batch_rows: int = 100,
-    backwards: bool = False,
-    scratch: Path | None = None,
 ) -> tuple[MemoryFiles, list[FileResult]]:
     rows = travelling(batch)
     boundaries = boundaries_of(rows, keys, max(partitions, buckets), seed)
     plan = plan_of(SCHEMA, Sort(keys), partitions, buckets, boundaries=boundaries, row_group_rows=50)
     files = MemoryFiles()
-    operation = operation_for(Given(plan, files, scratch, MIB))
-    source = MemorySource()
-    map_rows(operation, cut(rows, splits), source, batch_rows, backwards=backwards)
-    return files, write_all(operation, plan, source, memory)
+    results, _ = carried_out(batch, plan, operation_for(Given(plan, files, under.scratch, MIB)), under)
+    return files, results
 
 
 @settings(max_examples=40, deadline=None)
@@ -83,11 +77,12 @@ def test_bytes_depend_on_input_and_job_alone(
     batch = input_rows(400, seed)
     scratch = tmp_path_factory.mktemp("scratch")
     expected, results = sort(batch, keys, 4, 4, seed=seed)
-    for memory, splits, batch_rows, backwards in ((20_000, 2, 37, True), (100_000, 7, 500, False), (MIB, 3, 11, True)):
-        found, again = sort(
-            batch, keys, 4, 4, seed=seed, memory=memory, splits=splits, batch_rows=batch_rows, backwards=backwards,
-            scratch=scratch,
-        )  # fmt: skip
+    for under in (
+        Under(20_000, 2, 37, True, scratch),
+        Under(100_000, 7, 500, False, scratch),
+        Under(MIB, 3, 11, True, scratch),
+    ):
+        found, again = sort(batch, keys, 4, 4, under, seed=seed)
         assert found.files == expected.files
         assert again == results
     assert list(scratch.iterdir()) == []
@@ -163,7 +158,7 @@ def test_rows_that_fit_touch_no_scratch(tmp_path: Path) -> None:
 
 def test_without_scratch_what_does_not_fit_is_refused_with_sizes() -> None:
     with pytest.raises(OutOfMemory, match="no scratch folder"):
-        sort(input_rows(400, 1), [SortKey("key")], 1, 1, memory=20_000)
+        sort(input_rows(400, 1), [SortKey("key")], 1, 1, Under(memory=20_000))
 
 
 def test_a_full_disk_is_said_with_the_room_there_is(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Ctrl-C, a system that goes down, a terminal that is closed, Ctrl-\\: each of them stops the run in order."""
 
 
-def run(
+def run(  # noqa: PLR0913 - typer makes an argument or an option of each
     file: FileArgument,
     workers: WorkersOption = None,
     memory: MemoryOption = None,
