@@ -22,9 +22,9 @@ from shuffle_protocol.messages import (
     VERSION,
     Counters,
     Done,
-    Kind,
     Lease,
     LeaseId,
+    LeaseKind,
     PlanSummary,
     Register,
     Registered,
@@ -86,7 +86,7 @@ class Talker:
     def report(self, wait: float = 0.0) -> bytes:
         self.sent += 1
         done = [self._done(lease) for lease in self.held]
-        self.transferred += sum(lease.kind is Kind.TRANSFER for lease in self.held)
+        self.transferred += sum(lease.kind is LeaseKind.TRANSFER for lease in self.held)
         counters = Counters(spilled=1 << 30, memory_peak=1 << 28, cpu=12.5, beats=self.sent)
         return msgspec.json.encode(
             Sync(self.number, self.incarnation, self.epoch, [], done, [], counters, free=1, wait=wait)
@@ -102,7 +102,7 @@ class Talker:
         self.stopped = told.stop
 
     def _done(self, lease: LeaseId) -> Done:
-        if lease.kind is Kind.PLAN:
+        if lease.kind is LeaseKind.PLAN:
             plan = PlanSummary("p", [1] * self.splits, [1] * self.groups, self.groups, 1, 1, 1, 0, 0, keeps_rows=False)
             return Done(lease, plan=plan)
         return Done(lease, rows_read=ROWS, rows_moved=ROWS, rows_written=ROWS)
@@ -203,7 +203,7 @@ class Crowd:
                 if talker.idle:
                     talker.obey(*await line.call(wire.SYNC, talker.report(wait=10.0)))
                     continue
-                plans = any(lease.kind is Kind.PLAN for lease in talker.held)
+                plans = any(lease.kind is LeaseKind.PLAN for lease in talker.held)
                 await asyncio.sleep(arriving + 1 if plans else random.uniform(0.0, 2 * self.workers / self.rate))
                 report = talker.report()
                 since = time.perf_counter()

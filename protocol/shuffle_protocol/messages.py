@@ -46,7 +46,7 @@ class Phase(StrEnum):
     SUSPENDED = "Suspended"
 
 
-class Kind(StrEnum):
+class LeaseKind(StrEnum):
     """What a lease asks for."""
 
     PLAN = "plan"
@@ -65,7 +65,7 @@ class LeaseId(Struct, frozen=True, order=True, array_like=True):
     attempt  0 for the first time that this (kind, tranche, item) is given out, then 1, 2, ...
     """
 
-    kind: Kind
+    kind: LeaseKind
     tranche: int
     item: int
     attempt: int
@@ -87,7 +87,7 @@ class Member(Struct, frozen=True, array_like=True):
     address: str
 
 
-class Run(Struct, frozen=True, array_like=True):
+class OwnedRun(Struct, frozen=True, array_like=True):
     """Groups side by side, `first` and those after it, that have the same owner and tranche (see `View`)."""
 
     first: int
@@ -110,7 +110,7 @@ class View(Struct, frozen=True, omit_defaults=True):
     epoch: int
     groups: int
     members: list[Member]
-    runs: list[Run]
+    runs: list[OwnedRun]
     handing: list[tuple[int, int]] = field(default_factory=list)
     """(tranche, worker): that worker still has what it stored for the tranche's groups, and keeps it."""
     base: int = -1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from shuffle_protocol.messages import Run
+from shuffle_protocol.messages import OwnedRun
 
 BLOCK = 256
 """Groups that are compared at once: most of the time, next to none have changed."""
@@ -25,7 +25,7 @@ def changed(owner: list[int], tranche: list[int], before_owner: list[int], befor
     return found
 
 
-def spread(groups: int, runs: Iterable[Run]) -> tuple[list[int], list[int]]:
+def spread(groups: int, runs: Iterable[OwnedRun]) -> tuple[list[int], list[int]]:
     """The owner and the tranche of each group, of the runs of a whole view."""
     owner, tranche = [-1] * groups, [-1] * groups
     for run in runs:
@@ -35,17 +35,17 @@ def spread(groups: int, runs: Iterable[Run]) -> tuple[list[int], list[int]]:
     return owner, tranche
 
 
-def runs_of(groups: Iterable[int], owner: Sequence[int], tranche: Sequence[int]) -> list[Run]:
+def runs_of(groups: Iterable[int], owner: Sequence[int], tranche: Sequence[int]) -> list[OwnedRun]:
     """Of some groups or all, in order."""
-    runs: list[Run] = []
+    runs: list[OwnedRun] = []
     first, end, of_owner, of_tranche = 0, 0, 0, 0
     for g in groups:
         if g == end and end > first and owner[g] == of_owner and tranche[g] == of_tranche:
             end += 1
             continue
         if end > first:
-            runs.append(Run(first, end - first, of_owner, of_tranche))
+            runs.append(OwnedRun(first, end - first, of_owner, of_tranche))
         first, end, of_owner, of_tranche = g, g + 1, owner[g], tranche[g]
     if end > first:
-        runs.append(Run(first, end - first, of_owner, of_tranche))
+        runs.append(OwnedRun(first, end - first, of_owner, of_tranche))
     return runs

@@ -1,6 +1,6 @@
 """The notation of types, without Arrow: `shuffle validate` reads it, and `type_names.py` makes Arrow types of it.
 
-    read("list<item: struct<a: bigint, b: varchar not null>>") -> Kind("list", ...)
+    read("list<item: struct<a: bigint, b: varchar not null>>") -> TypeName("list", ...)
 
 What Arrow prints for a type is what can be written for it, and the words of other systems that mean the same
 (`type_words.py`). Nesting is limited, so that hostile text costs nothing.
@@ -22,15 +22,15 @@ _OFFSET = re.compile(r"[+-]\d{2}:?\d{2}")
 _INT32_MAX = (1 << 31) - 1
 
 
-class Child(NamedTuple):
+class TypeField(NamedTuple):
     """A field below a nested type."""
 
     name: str
-    kind: Kind
+    kind: TypeName
     nullable: bool = True
 
 
-class Kind(NamedTuple):
+class TypeName(NamedTuple):
     """A type as its name has it."""
 
     name: str
@@ -39,7 +39,7 @@ class Kind(NamedTuple):
     """Precision and scale, or a length."""
     unit: str = ""
     zone: str = ""
-    children: tuple[Child, ...] = ()
+    children: tuple[TypeField, ...] = ()
     """Of a map its key and its value; of a dictionary its index and its values."""
     flag: bool = False
     """`keys_sorted` of a map, `ordered` of a dictionary."""
@@ -49,7 +49,7 @@ class NoType(ValueError):
     """Text that is no type. The message says why and what to write."""
 
 
-def read(text: str) -> Kind:
+def read(text: str) -> TypeName:
     """Raises NoType."""
     plain = _PANDAS.sub("", text.strip())
     reader = _Reader(plain)
@@ -85,7 +85,7 @@ class _Wrong(Exception):
     pass
 
 
-def _levels(kind: Kind) -> int:
+def _levels(kind: TypeName) -> int:
     return 1 + max((_levels(child.kind) for child in kind.children), default=0)
 
 
@@ -98,13 +98,13 @@ class _Reader:
         self._at = 0
         self._depth = 0
 
-    def type(self) -> Kind:
+    def type(self) -> TypeName:
         self._depth += 1
         self._check_depth(1)
         kind = self._one()
         while self._take(r"\[\]"):  # int[], as PostgreSQL and DuckDB write lists
             self._check_depth(1 + _levels(kind))
-            kind = Kind("list", children=(Child("item", kind),))
+            kind = TypeName("list", children=(TypeField("item", kind),))
         self._depth -= 1
         return kind
 
@@ -118,12 +118,12 @@ class _Reader:
         if rest:
             raise _Wrong(f"{_shown(rest)} at its end")
 
-    def _one(self) -> Kind:
+    def _one(self) -> TypeName:
         word = self.word = re.sub(r"\s+", " ", self._match(_WORDS.pattern).lower())
         if word in ("list", "large_list", "fixed_size_list", "array") and self._ahead("<"):
             return self._list("list" if word == "array" else word)
         if word == "struct" and self._take("<"):
-            return Kind("struct", children=self._fields())
+            return TypeName("struct", children=self._fields())
         if word == "map" and self._take("<"):
             return self._map()
         if word == "dictionary" and self._take("<"):
@@ -131,10 +131,10 @@ class _Reader:
         if word in DIGITS or (word in ("decimal", "numeric", "dec") and self._ahead(r"\(")):
             return self._decimal(word)
         if word in ("fixed_size_binary", "binary") and self._take(r"\["):
-            return Kind("fixed_size_binary", sizes=(self._closed(r"\d+"),))
+            return TypeName("fixed_size_binary", sizes=(self._closed(r"\d+"),))
         return self._with_unit(word)
 
-    def _with_unit(self, word: str) -> Kind:
+    def _with_unit(self, word: str) -> TypeName:
         family = {"datetime64": "timestamp", "timedelta64": "duration", "datetime": "timestamp"}.get(word, word)
         if (family in UNITS or family == "time") and self._take(r"\["):
             unit = self._match(r"ns|us|ms|s")
@@ -143,7 +143,7 @@ class _Reader:
                 raise _Wrong(f"{family} has no unit {unit}")
             zone = self._zone() if family == "timestamp" and self._take(",") else ""
             self._must(r"\]")
-            return Kind(family, unit=unit, zone=zone)
+            return TypeName(family, unit=unit, zone=zone)
         if word in SIZED and self._take(r"\("):
             self._match(r"\d+|max")
             self._must(r"\)")
@@ -152,10 +152,10 @@ class _Reader:
             self._must(r"\]")
         if word in SAME:
             same = SAME[word]
-            return Kind(same) if same in PLAIN else read(same)
+            return TypeName(same) if same in PLAIN else read(same)
         if word not in PLAIN:
             raise _Wrong("" if word == self._text.lower() else f"{word!r} is none")
-        return Kind(word)
+        return TypeName(word)
 
     def _zone(self) -> str:
         self._take("tz=")
@@ -164,7 +164,7 @@ class _Reader:
             raise _Wrong(f"there is no time zone {_shown(zone)}; write one such as UTC, Europe/Berlin or +02:00")
         return zone
 
-    def _decimal(self, word: str) -> Kind:
+    def _decimal(self, word: str) -> TypeName:
         self._must(r"\(")
         precision = self._number(r"\d+")
         scale = self._number(r"-?\d+") if self._take(",") else 0
@@ -174,27 +174,27 @@ class _Reader:
             raise _Wrong(f"{name} has 1 to {DIGITS[name]} digits, not {precision}")
         if abs(scale) > DIGITS[name]:
             raise _Wrong(f"{name} has at most {DIGITS[name]} digits after the point, not {scale}")
-        return Kind(name, sizes=(precision, scale))
+        return TypeName(name, sizes=(precision, scale))
 
-    def _list(self, word: str) -> Kind:
+    def _list(self, word: str) -> TypeName:
         self._must("<")
         child = self._child("item")
         self._must(">")
         if word == "fixed_size_list" or (word == "list" and self._ahead(r"\[\d")):
             self._must(r"\[")
-            return Kind("fixed_size_list", sizes=(self._closed(r"\d+"),), children=(child,))
-        return Kind(word, children=(child,))
+            return TypeName("fixed_size_list", sizes=(self._closed(r"\d+"),), children=(child,))
+        return TypeName(word, children=(child,))
 
-    def _map(self) -> Kind:
-        key = Child("key", self.type(), nullable=False)
+    def _map(self) -> TypeName:
+        key = TypeField("key", self.type(), nullable=False)
         self._must(",")
         value = self._child("value")._replace(name="value")
         ordered = self._take(",") and bool(self._match("keys_sorted"))
         self._must(">")
-        return Kind("map", children=(key, value), flag=ordered)
+        return TypeName("map", children=(key, value), flag=ordered)
 
-    def _dictionary(self) -> Kind:
-        index, values, ordered = Kind("int32"), Kind("string"), False
+    def _dictionary(self) -> TypeName:
+        index, values, ordered = TypeName("int32"), TypeName("string"), False
         while not self._take(">"):
             name = self._match("values|indices|ordered")
             self._must("=")
@@ -207,10 +207,10 @@ class _Reader:
             self._take(",")
         if not re.fullmatch(r"u?int\d+", index.name):
             raise _Wrong(f"indices are whole numbers, not {index.name}")
-        return Kind("dictionary", children=(Child("indices", index), Child("values", values)), flag=ordered)
+        return TypeName("dictionary", children=(TypeField("indices", index), TypeField("values", values)), flag=ordered)
 
-    def _fields(self) -> tuple[Child, ...]:
-        fields: list[Child] = []
+    def _fields(self) -> tuple[TypeField, ...]:
+        fields: list[TypeField] = []
         while not self._take(">"):
             if fields:
                 self._must(",")
@@ -219,14 +219,14 @@ class _Reader:
             fields.append(self._nullable(name))
         return tuple(fields)
 
-    def _child(self, name: str) -> Child:
+    def _child(self, name: str) -> TypeField:
         named = re.compile(r"\s*([^:<>,()\[\]]+?)\s*:").match(self._text, self._at)
         if named is not None:
             name, self._at = named.group(1), named.end()
         return self._nullable(name.split(" (")[0])
 
-    def _nullable(self, name: str) -> Child:
-        return Child(name, self.type(), not self._take("not null"))
+    def _nullable(self, name: str) -> TypeField:
+        return TypeField(name, self.type(), not self._take("not null"))
 
     def _closed(self, pattern: str) -> int:
         size = self._number(pattern)

@@ -14,9 +14,9 @@ from shuffle_protocol.messages import (
     Done,
     Failure,
     Held,
-    Kind,
     Lease,
     LeaseId,
+    LeaseKind,
     Orders,
     PlanSummary,
     Register,
@@ -132,9 +132,9 @@ class Puppet:
         return None
 
     def finish(self, lease: LeaseId, rows: int = 10) -> Orders:
-        if lease.kind is Kind.PLAN:
+        if lease.kind is LeaseKind.PLAN:
             return self.sync([Done(lease, plan=summary())])
-        if lease.kind is Kind.TRANSFER:
+        if lease.kind is LeaseKind.TRANSFER:
             return self.sync([Done(lease, rows_read=rows, rows_moved=rows)])
         return self.sync([Done(lease, rows_moved=rows, rows_written=rows, bytes_written=rows, files=1)])
 

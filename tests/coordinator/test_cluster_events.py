@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shuffle_operator.coordinator.events import StopWorker
-from shuffle_protocol.messages import Kind, Phase
+from shuffle_protocol.messages import LeaseKind, Phase
 from tests.coordinator.builders import play, transferring
 
 
@@ -48,8 +48,8 @@ def test_a_worker_that_is_leaving_still_removes_what_was_written() -> None:
     for puppet in puppets:
         puppet.sync(free=0, leaving=True)  # lets go of what it had
     kinds = {lease.id.kind: puppet for puppet in puppets for lease in puppet.sync(free=0, leaving=True).leases}
-    assert set(kinds) == {Kind.ABORT}
-    cleaner = kinds[Kind.ABORT]
+    assert set(kinds) == {LeaseKind.ABORT}
+    cleaner = kinds[LeaseKind.ABORT]
     orders = cleaner.finish(cleaner.holding[0])
     assert p.machine.phase is Phase.FAILED
     assert orders.stop
@@ -67,7 +67,7 @@ def test_it_is_too_late_to_cancel_a_commit() -> None:
     while p.machine.phase is not Phase.COMMITTING:
         for puppet in (one, two):
             lease = puppet.ask()
-            if lease is not None and lease.kind is not Kind.COMMIT:
+            if lease is not None and lease.kind is not LeaseKind.COMMIT:
                 puppet.finish(lease)
     p.did(p.machine.cancel("Cancelled", "by its user", p.now))
     assert p.machine.phase is Phase.COMMITTING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_protocol.messages import Done, Kind, LeaseId, Phase
+from shuffle_protocol.messages import Done, LeaseId, LeaseKind, Phase
 
 from .builders import Play, Puppet, play, transferring
 
@@ -29,7 +29,7 @@ def again(p: Play, puppet: Puppet) -> Puppet:
 
 
 def reads(orders_leases: list[LeaseId]) -> list[int]:
-    return [lease.item for lease in orders_leases if lease.kind is Kind.TRANSFER]
+    return [lease.item for lease in orders_leases if lease.kind is LeaseKind.TRANSFER]
 
 
 def settle(p: Play, puppets: list[Puppet]) -> None:
@@ -80,9 +80,9 @@ def test_a_suspect_is_given_out_alone_and_the_innocent_are_cleared() -> None:
     assert mine[0] in (first, second)
     assert reads([lease.id for lease in one.sync(free=2).leases]) == mine, "and gets nothing beside it"
     one.finish(one.leases[0].id)
-    assert not p.machine.crashes.suspect(LeaseId(Kind.TRANSFER, 0, mine[0], 0))
+    assert not p.machine.crashes.suspect(LeaseId(LeaseKind.TRANSFER, 0, mine[0], 0))
     (rest,) = {first, second} - set(mine)
-    assert p.machine.crashes.times == {(Kind.TRANSFER, rest): 1}
+    assert p.machine.crashes.times == {(LeaseKind.TRANSFER, rest): 1}
 
 
 def test_a_job_goes_on_where_a_worker_crashed_once() -> None:
@@ -98,7 +98,7 @@ def test_a_job_goes_on_where_a_worker_crashed_once() -> None:
         for puppet in (one, two):
             puppet.sync(free=2)
             for lease in list(puppet.leases):
-                if lease.id.kind is Kind.COMMIT:
+                if lease.id.kind is LeaseKind.COMMIT:
                     puppet.sync([Done(lease.id, output={})])
                 else:
                     puppet.finish(lease.id)
@@ -116,7 +116,7 @@ def test_a_plan_that_crashes_its_workers_is_refused() -> None:
     for n in range(ATTEMPTS):
         lease = worker.ask()
         assert lease is not None
-        assert lease.kind is Kind.PLAN
+        assert lease.kind is LeaseKind.PLAN
         crash(p, worker)
         if n < ATTEMPTS - 1:
             assert p.machine.cause is None
@@ -181,7 +181,7 @@ def ready_to_write(p: Play, puppets: list[Puppet]) -> None:
 
 
 def writes(leases: list[LeaseId]) -> list[int]:
-    return [lease.item for lease in leases if lease.kind is Kind.WRITE]
+    return [lease.item for lease in leases if lease.kind is LeaseKind.WRITE]
 
 
 def in_hand(puppet: Puppet, free: int = 2) -> list[LeaseId]:
@@ -194,16 +194,16 @@ def test_a_group_that_a_worker_crashed_over_is_written_alone() -> None:
     ready_to_write(p, [one, two])
     first, second = writes(in_hand(one))
     crash(p, one)
-    assert p.machine.crashes.times == {(Kind.WRITE, first): 1, (Kind.WRITE, second): 1}
+    assert p.machine.crashes.times == {(LeaseKind.WRITE, first): 1, (LeaseKind.WRITE, second): 1}
     one = again(p, one)
-    suspects = p.machine.crashes.suspected(Kind.WRITE)
+    suspects = p.machine.crashes.suspected(LeaseKind.WRITE)
     bad, crashed = first, 0
     for _ in range(60):
         if p.machine.cause is not None:
             break
         for puppet in (one, two):
             held = in_hand(puppet)
-            tried = suspects & set(writes(held)) & p.machine.crashes.suspected(Kind.WRITE)
+            tried = suspects & set(writes(held)) & p.machine.crashes.suspected(LeaseKind.WRITE)
             assert not tried or len(held) == 1, f"{tried} with {held}"
             assert in_hand(puppet) == held or not tried, "and nothing comes beside it"
             if tried == {bad}:
@@ -217,14 +217,14 @@ def test_a_group_that_a_worker_crashed_over_is_written_alone() -> None:
             if held:
                 puppet.finish(held[0])
     assert crashed == ATTEMPTS - 1, "once with another one beside it"
-    assert p.machine.crashes.times[Kind.WRITE, bad] == ATTEMPTS
-    assert {item for kind, item in p.machine.crashes.times if kind is Kind.WRITE} <= {bad, second}
+    assert p.machine.crashes.times[LeaseKind.WRITE, bad] == ATTEMPTS
+    assert {item for kind, item in p.machine.crashes.times if kind is LeaseKind.WRITE} <= {bad, second}
     assert p.machine.cause is not None
     assert "while they wrote the same group" in p.machine.cause.message
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSFER, Kind.WRITE])
-def test_an_idle_worker_helps_while_there_are_suspects(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [LeaseKind.TRANSFER, LeaseKind.WRITE])
+def test_an_idle_worker_helps_while_there_are_suspects(kind: LeaseKind) -> None:
     """Groups of a slow owner change hands although some lease is suspected."""
     p, (one, two) = transferring(backoff_limit=50, rebalance_after=2.0, rebalance_split=0.0)
     ready_to_write(p, [one, two])

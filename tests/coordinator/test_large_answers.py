@@ -14,7 +14,7 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.server import http as module
 from shuffle_operator.server.http import CoordinatorServer
 from shuffle_protocol import wire
-from shuffle_protocol.messages import Counters, Done, Kind, Orders, Run, Sync
+from shuffle_protocol.messages import Counters, Done, LeaseKind, Orders, OwnedRun, Sync
 from shuffle_worker.transfer.http import HttpControl, HttpSettings
 from tests.coordinator.builders import Play, job, summary
 
@@ -31,7 +31,7 @@ def hosting(groups: int = GROUPS) -> tuple[CoordinatorServer, Sync]:
     one.register()
     two.register()
     one.sync()
-    (lease,) = [lease for lease in one.leases if lease.id.kind is Kind.PLAN]
+    (lease,) = [lease for lease in one.leases if lease.id.kind is LeaseKind.PLAN]
     one.sync(done=[Done(lease.id, plan=summary(groups=groups))])
     play.later(1.0)
     ledger = play.machine.ledger
@@ -54,7 +54,7 @@ async def test_a_large_view_arrives_whole() -> None:
         await server.stop()
     assert len(msgspec.json.encode(orders)) > 3 * module.PIECE
     assert orders.view is not None
-    assert orders.view.runs == [Run(group, 1, group % 2, 0) for group in range(GROUPS)]
+    assert orders.view.runs == [OwnedRun(group, 1, group % 2, 0) for group in range(GROUPS)]
     assert all(other.view == orders.view for other in others)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shuffle_operator.coordinator.ledger import Ledger
-from shuffle_protocol.messages import Attempt, Done, Kind, LeaseId
+from shuffle_protocol.messages import Attempt, Done, LeaseId, LeaseKind
 
 
 def ledger(splits: int = 4, groups: int = 4, workers: int = 2) -> Ledger:
@@ -199,4 +199,4 @@ def test_shared_shards_lose_nothing_but_leases() -> None:
     assert not made.barrier_reached
     lease = made.grant_transfer(1)
     assert lease is not None
-    assert (lease.kind, lease.attempt) == (Kind.TRANSFER, 1)
+    assert (lease.kind, lease.attempt) == (LeaseKind.TRANSFER, 1)

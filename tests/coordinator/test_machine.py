@@ -10,7 +10,7 @@ import pytest
 from shuffle_operator.coordinator.events import StopWorker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.phases import TRANSITIONS
-from shuffle_protocol.messages import VERSION, Done, Failure, Held, Kind, LeaseId, Phase
+from shuffle_protocol.messages import VERSION, Done, Failure, Held, LeaseId, LeaseKind, Phase
 
 from .builders import Play, Puppet, job, play, summary, transferring
 
@@ -20,7 +20,7 @@ def run_to_the_end(play_: Play, puppets: list[Puppet]) -> None:
         for puppet in puppets:
             lease = puppet.ask()
             if lease is not None:
-                rows = 10 if lease.kind in (Kind.TRANSFER, Kind.WRITE) else 0
+                rows = 10 if lease.kind in (LeaseKind.TRANSFER, LeaseKind.WRITE) else 0
                 puppet.finish(lease, rows)
         if play_.machine.over:
             return
@@ -59,7 +59,7 @@ def test_groups_are_shared_out_among_those_who_came_in_time() -> None:
     p.later(6.0)
     lease = one.ask()
     assert lease is not None
-    assert lease.kind is Kind.TRANSFER
+    assert lease.kind is LeaseKind.TRANSFER
     assert one.owner == [0, 0, 0, 0]
 
 
@@ -69,11 +69,11 @@ def test_nobody_writes_before_the_barrier() -> None:
     for _ in range(2):
         for puppet, lease in zip((one, two), leases, strict=True):
             assert lease is not None
-            assert lease.kind is Kind.TRANSFER
+            assert lease.kind is LeaseKind.TRANSFER
             puppet.finish(lease)
         leases = [one.ask(), two.ask()]
     assert p.machine.phase is Phase.WRITING
-    assert all(lease is not None and lease.kind is Kind.WRITE for lease in leases)
+    assert all(lease is not None and lease.kind is LeaseKind.WRITE for lease in leases)
 
 
 def test_an_answer_that_was_lost_is_given_again() -> None:
@@ -118,7 +118,7 @@ def test_a_lost_owner_costs_its_groups_and_no_others() -> None:
     assert kept != lost
     redone: list[LeaseId] = []
     while (lease := one.ask()) is not None and p.machine.phase is Phase.TRANSFERRING:
-        if lease.kind is Kind.TRANSFER:
+        if lease.kind is LeaseKind.TRANSFER:
             redone.append(lease)
         one.finish(lease)
     assert {lease.tranche for lease in redone} == {lost}
@@ -183,7 +183,7 @@ def test_a_data_error_fails_the_job_and_the_abort_waits_for_writers() -> None:
     two.sync()
     abort = one.ask() or two.ask()
     assert abort is not None
-    assert abort.kind is Kind.ABORT
+    assert abort.kind is LeaseKind.ABORT
     (one if one.holding else two).finish(abort)
     assert p.machine.phase is Phase.FAILED
     assert p.machine.cause is not None
@@ -205,7 +205,7 @@ def test_a_writer_that_does_not_let_go_is_not_waited_for_and_does_not_get_the_ab
     assert orders.leases == []
     abort = one.ask()
     assert abort is not None
-    assert abort.kind is Kind.ABORT
+    assert abort.kind is LeaseKind.ABORT
     one.finish(abort)
     assert p.machine.phase is Phase.FAILED
     assert not p.machine.left_behind
@@ -262,8 +262,8 @@ def test_rows_that_do_not_add_up_are_not_committed() -> None:
     while p.machine.cause is None:
         lease = one.ask()
         assert lease is not None
-        assert lease.kind is not Kind.COMMIT
-        one.finish(lease, 10 if lease.kind is Kind.TRANSFER else 9)
+        assert lease.kind is not LeaseKind.COMMIT
+        one.finish(lease, 10 if lease.kind is LeaseKind.TRANSFER else 9)
     assert "40 rows were read" in p.machine.cause.message
 
 
@@ -330,12 +330,12 @@ def test_a_write_that_was_begun_under_a_lost_coordinator_counts(reported: str) -
     while len(transfers) < 4:
         for puppet in (one, two):
             lease = puppet.ask()
-            if lease is not None and lease.kind is Kind.TRANSFER:
+            if lease is not None and lease.kind is LeaseKind.TRANSFER:
                 transfers.append(lease)
                 puppet.finish(lease)
     write = one.ask()
     assert write is not None
-    assert write.kind is Kind.WRITE
+    assert write.kind is LeaseKind.WRITE
     assert one.view is not None
     held = Held(one.view, [(one.tranche[0], lease.item, 0, 10) for lease in transfers], [], summary())
     again = Play(Coordinator(job(), generation=1))
@@ -362,14 +362,16 @@ def test_a_write_that_was_begun_under_a_lost_coordinator_counts(reported: str) -
                 given.append(lease)
                 puppet.finish(lease)
     assert again.machine.phase is Phase.COMPLETE
-    assert sorted(lease.item for lease in given if lease.kind is Kind.WRITE) == [g for g in range(4) if g != write.item]
+    assert sorted(lease.item for lease in given if lease.kind is LeaseKind.WRITE) == [
+        g for g in range(4) if g != write.item
+    ]
     assert again.machine.ledger.totals.rows_written == 40
 
 
 def test_a_write_of_no_group_counts_for_nothing() -> None:
     p, (one, _) = transferring()
     p.machine.ledger.attempt_floor = 256  # type: ignore[union-attr]
-    one.sync([Done(LeaseId(Kind.WRITE, 0, 1000, 0), rows_written=10), Done(LeaseId(Kind.WRITE, 0, -1, 0))])
+    one.sync([Done(LeaseId(LeaseKind.WRITE, 0, 1000, 0), rows_written=10), Done(LeaseId(LeaseKind.WRITE, 0, -1, 0))])
     assert p.machine.ledger is not None
     assert p.machine.ledger.groups_written == 0
 

@@ -10,7 +10,7 @@ import pytest
 
 from shuffle_operator.coordinator.remaining import seconds_left
 from shuffle_operator.coordinator.status import snapshot
-from shuffle_protocol.messages import Counters, Kind, Phase
+from shuffle_protocol.messages import Counters, LeaseKind, Phase
 
 from .builders import summary, transferring
 
@@ -72,7 +72,7 @@ def test_groups_in_hand_count_in_the_percent_and_calls_are_the_greater_part() ->
     while p.machine.phase is Phase.TRANSFERRING:
         for puppet in (one, two):
             lease = puppet.ask()
-            if lease is not None and lease.kind is Kind.TRANSFER:
+            if lease is not None and lease.kind is LeaseKind.TRANSFER:
                 p.later(1.0)
                 puppet.finish(lease, 10)
     assert p.machine.percent == pytest.approx(9.9)

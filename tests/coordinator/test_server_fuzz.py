@@ -27,12 +27,12 @@ from shuffle_protocol.messages import (
     Done,
     Failure,
     Held,
-    Kind,
     LeaseId,
+    LeaseKind,
     Member,
+    OwnedRun,
     PlanSummary,
     Register,
-    Run,
     Sync,
     View,
 )
@@ -117,14 +117,14 @@ def test_what_is_hardly_http(pieces: list[bytes]) -> None:
 VALUES = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=5),
-        st.sampled_from([0, 1, 2, 40, "owner", *[k.value for k in Kind]]),
+        st.sampled_from([0, 1, 2, 40, "owner", *[k.value for k in LeaseKind]]),
     ),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
     max_leaves=6,
 )  # fmt: skip
 NUMBERS = st.one_of(st.integers(-2, 5), st.integers(-(2**63), 2**63 - 1))
 LIKE = Sync(0, "owner", -1, [], [], [], Counters(), free=1)
-LEASES = st.builds(LeaseId, kind=st.sampled_from(Kind), tranche=NUMBERS, item=NUMBERS, attempt=NUMBERS)
+LEASES = st.builds(LeaseId, kind=st.sampled_from(LeaseKind), tranche=NUMBERS, item=NUMBERS, attempt=NUMBERS)
 PLANS = st.builds(
     PlanSummary,
     st.text(max_size=3),
@@ -140,7 +140,7 @@ VIEWS = st.builds(
     epoch=NUMBERS,
     members=st.lists(st.builds(Member, NUMBERS, st.text(max_size=3), st.text(max_size=9)), max_size=2),
     groups=NUMBERS,
-    runs=st.lists(st.builds(Run, NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=3),
+    runs=st.lists(st.builds(OwnedRun, NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=3),
 )
 TRIPLES = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=3)
 HELDS = st.builds(

@@ -9,7 +9,7 @@ import pytest
 from shuffle_operator.coordinator.events import Note
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.coordinator.waits import CALM, MOST
-from shuffle_protocol.messages import Kind, Phase
+from shuffle_protocol.messages import LeaseKind, Phase
 
 from .builders import Play, Puppet, transferring
 
@@ -89,7 +89,7 @@ def work(p: Play, puppets: list[Puppet], phase: Phase, outage: float, waiting: i
         for puppet in puppets:
             if not puppet.holding:
                 puppet.ask()
-            if puppet.holding and puppet.holding[0].kind is not Kind.PLAN:
+            if puppet.holding and puppet.holding[0].kind is not LeaseKind.PLAN:
                 seconds(p, puppets, 10)
                 puppet.finish(puppet.holding[0])
                 done += 1
@@ -126,7 +126,7 @@ def test_the_time_left_leaves_an_outage_out(phase: Phase) -> None:
             while p.machine.phase is Phase.TRANSFERRING:
                 for puppet in puppets:
                     lease = puppet.ask()
-                    if lease is not None and lease.kind is Kind.TRANSFER:
+                    if lease is not None and lease.kind is LeaseKind.TRANSFER:
                         seconds(p, puppets, 5)
                         puppet.finish(lease)
         found.append(work(p, puppets, phase, outage))

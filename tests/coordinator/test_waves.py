@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shuffle_operator.coordinator.ledger import Ledger
-from shuffle_protocol.messages import Done, Kind, LeaseId
+from shuffle_protocol.messages import Done, LeaseId, LeaseKind
 
 
 def two_waves() -> Ledger:
@@ -73,7 +73,7 @@ def test_a_newcomer_takes_what_no_wave_has_begun() -> None:
     ledger = two_waves()
     lease = ledger.grant_transfer(0)
     assert lease is not None
-    assert lease.kind is Kind.TRANSFER
+    assert lease.kind is LeaseKind.TRANSFER
     assert ledger.share(2, [0, 1, 2])
     assert [g for g, owner in enumerate(ledger.owner) if owner == 2] == [1]
 

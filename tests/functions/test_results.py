@@ -16,7 +16,7 @@ from tests.functions.users import called, calling, module
 
 from shuffle_worker.functions.conform import Differs, held_to
 from shuffle_worker.functions.results import FEW_ROWS, MOST_HELD, SEND_BYTES, Results
-from shuffle_worker.functions.wire import HEAD, Frame, Kind, rows_in
+from shuffle_worker.functions.wire import HEAD, Message, MessageKind, rows_in
 
 X = pa.schema({"x": pa.int64()})
 
@@ -25,14 +25,14 @@ class Sent:
     """What goes to the worker, as tables."""
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
+        self.frames: list[Message] = []
 
     def __call__(self, parts: list[memoryview]) -> None:
         kind, _, _ = HEAD.unpack(parts[0][: HEAD.size])
-        self.frames.append(Frame(Kind(kind), b"", memoryview(bytes(parts[1]))))
+        self.frames.append(Message(MessageKind(kind), b"", memoryview(bytes(parts[1]))))
 
     def table(self, schema: pa.Schema) -> pa.Table:
-        batches = [rows_in(frame, schema) for frame in self.frames if frame.kind is Kind.ROWS]
+        batches = [rows_in(frame, schema) for frame in self.frames if frame.kind is MessageKind.ROWS]
         return pa.Table.from_batches(batches, schema=schema)
 
 
@@ -72,7 +72,7 @@ def test_small_results_travel_together_in_order_whatever_they_are() -> None:
     ]
     table, sent = gathered(results)
     assert table.column("x").to_pylist() == [*range(7 + FEW_ROWS), 100]
-    assert [frame.kind for frame in sent.frames] == [Kind.SCHEMA, Kind.ROWS]
+    assert [frame.kind for frame in sent.frames] == [MessageKind.SCHEMA, MessageKind.ROWS]
 
 
 def test_more_frames_than_are_held() -> None:
@@ -342,7 +342,7 @@ class Weighed:
 
     def __call__(self, parts: list[memoryview]) -> None:
         kind, _, body = HEAD.unpack(parts[0][: HEAD.size])
-        if Kind(kind) is Kind.ROWS:
+        if MessageKind(kind) is MessageKind.ROWS:
             self.sizes.append(body)
             self.rows.append(body // self.row_bytes)
 

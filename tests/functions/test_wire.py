@@ -9,13 +9,22 @@ import pytest
 
 from shuffle_worker.functions import wire
 from shuffle_worker.functions.line import Line
-from shuffle_worker.functions.wire import HEAD, MOST_BODY, MOST_HEAD, Garbled, Kind, Sizes, pieces, sizes_in
+from shuffle_worker.functions.wire import (
+    HEAD,
+    MOST_BODY,
+    MOST_HEAD,
+    Garbled,
+    MessageKind,
+    MessageSizes,
+    pieces,
+    sizes_in,
+)
 
 BEYOND = [
     (255, 0, 0, "unknown kind 255"),
     (0, 0, 0, "unknown kind 0"),
-    (Kind.RAISED, MOST_HEAD + 1, 0, f"a head of {MOST_HEAD + 1} bytes; {MOST_HEAD} is the most"),
-    (Kind.ROWS, 0, MOST_BODY + 1, f"a body of {MOST_BODY + 1} bytes; {MOST_BODY} is the most"),
+    (MessageKind.RAISED, MOST_HEAD + 1, 0, f"a head of {MOST_HEAD + 1} bytes; {MOST_HEAD} is the most"),
+    (MessageKind.ROWS, 0, MOST_BODY + 1, f"a body of {MOST_BODY + 1} bytes; {MOST_BODY} is the most"),
 ]
 
 
@@ -36,17 +45,19 @@ def test_the_process_of_a_function_refuses_it_too(kind: int, head: int, body: in
 
 
 def test_as_much_as_may_be_is_taken() -> None:
-    assert sizes_in(HEAD.pack(Kind.ROWS, MOST_HEAD, MOST_BODY)) == Sizes(Kind.ROWS, MOST_HEAD, MOST_BODY)
-    assert sizes_in(HEAD.pack(Kind.ROWS, 0, 100), most_body=100) == Sizes(Kind.ROWS, 0, 100)
+    assert sizes_in(HEAD.pack(MessageKind.ROWS, MOST_HEAD, MOST_BODY)) == MessageSizes(
+        MessageKind.ROWS, MOST_HEAD, MOST_BODY
+    )
+    assert sizes_in(HEAD.pack(MessageKind.ROWS, 0, 100), most_body=100) == MessageSizes(MessageKind.ROWS, 0, 100)
 
 
 def test_a_body_is_held_to_the_memory_of_the_process() -> None:
     with pytest.raises(Garbled, match="a body of 101 bytes; 100 is the most"):
-        sizes_in(HEAD.pack(Kind.ROWS, 0, 101), most_body=100)
+        sizes_in(HEAD.pack(MessageKind.ROWS, 0, 101), most_body=100)
 
 
 def test_a_head_beyond_the_limit_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "MOST_HEAD", 20)
-    assert len(pieces(Kind.READ, {"path": "short"})) == 2
+    assert len(pieces(MessageKind.READ, {"path": "short"})) == 2
     with pytest.raises(Garbled, match="a READ frame with a head of 21 bytes; 20 is the most"):
-        pieces(Kind.READ, {"path": "a" * 10})
+        pieces(MessageKind.READ, {"path": "a" * 10})

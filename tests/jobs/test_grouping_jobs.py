@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.jobs.harness import Bench, Watched, manifest, run_watched, sums, tables
 
-from shuffle_protocol.messages import Kind
+from shuffle_protocol.messages import LeaseKind
 
 GROUPED: dict[str, Any] = {
     "groupBy": {
@@ -81,8 +81,8 @@ def test_rows_of_a_whole_job(bench: Bench, scores: Path) -> None:
     assert partitioning == {"method": "hash", "keys": ["user"], "count": 3, "hash": "shuffle-hash/1"}
 
 
-@pytest.mark.parametrize("kind", [Kind.TRANSFER, Kind.WRITE])
-async def test_a_killed_worker_changes_nothing(bench: Bench, scores: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [LeaseKind.TRANSFER, LeaseKind.WRITE])
+async def test_a_killed_worker_changes_nothing(bench: Bench, scores: Path, kind: LeaseKind) -> None:
     calm = Bench(bench.root / "calm", bench.mark)
     calm.root.mkdir()
     calm.complete(calm.job(GROUPED, scores, {"partitions": 6}))

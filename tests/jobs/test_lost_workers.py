@@ -17,7 +17,7 @@ from tests.jobs.harness import PATIENCE, Bench, Meddle, Watched, processes, run_
 
 from shuffle_local.processes import LocalLauncher
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_protocol.messages import Kind, Phase
+from shuffle_protocol.messages import LeaseKind, Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 24, "sortWithin": ["score"]}
@@ -36,7 +36,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> dict[st
     return found
 
 
-def holders(run: Watched, *kinds: Kind) -> list[int]:
+def holders(run: Watched, *kinds: LeaseKind) -> list[int]:
     """Workers that hold a lease of such a kind and are known to be there."""
     members = run.local.machine.members
     return [w for w, live in members.items() if w in run.pids() and any(x.kind in kinds for x in live.holding)]
@@ -63,8 +63,8 @@ async def test_killed_while_planning(
     bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], whom: str
 ) -> None:
     async def kill(run: Watched) -> None:
-        await run.until(lambda: len(run.now.message) and holders(run, Kind.PLAN), "a plan lease")
-        (planner,) = holders(run, Kind.PLAN)
+        await run.until(lambda: len(run.now.message) and holders(run, LeaseKind.PLAN), "a plan lease")
+        (planner,) = holders(run, LeaseKind.PLAN)
         if whom != "the planner":
             await run.until(lambda: len(run.pids()) == 2, "both processes")
         assert run.local.machine.phase is Phase.PLANNING
@@ -82,9 +82,9 @@ async def test_killed_while_transferring(
     async def kill(run: Watched) -> None:
         await run.until_phase(Phase.TRANSFERRING)
         await ready(run)
-        await run.until(lambda: run.now.splits_done >= done and holders(run, Kind.TRANSFER), f"{done} splits")
+        await run.until(lambda: run.now.splits_done >= done and holders(run, LeaseKind.TRANSFER), f"{done} splits")
         assert run.local.machine.phase is Phase.TRANSFERRING
-        run.kill(random.Random(done).choice(holders(run, Kind.TRANSFER)))
+        run.kill(random.Random(done).choice(holders(run, LeaseKind.TRANSFER)))
 
     end = await disturbed(bench, wide, kill)
     assert end.workers_lost == 1
@@ -98,9 +98,11 @@ async def test_killed_while_writing(
 ) -> None:
     async def kill(run: Watched) -> None:
         await run.until_phase(Phase.WRITING)
-        await run.until(lambda: run.now.groups_written >= written and holders(run, Kind.WRITE), f"{written} groups")
+        await run.until(
+            lambda: run.now.groups_written >= written and holders(run, LeaseKind.WRITE), f"{written} groups"
+        )
         assert run.local.machine.phase is Phase.WRITING
-        run.kill(holders(run, Kind.WRITE)[0])
+        run.kill(holders(run, LeaseKind.WRITE)[0])
 
     end = await disturbed(bench, wide, kill)
     assert end.workers_lost == 1
@@ -128,8 +130,8 @@ LocalStorage.put = once_struck
         monkeypatch.setenv(name, value)
 
     async def kill(run: Watched) -> None:
-        await run.until(lambda: holders(run, Kind.COMMIT), "a commit lease")
-        (committer,) = holders(run, Kind.COMMIT)
+        await run.until(lambda: holders(run, LeaseKind.COMMIT), "a commit lease")
+        (committer,) = holders(run, LeaseKind.COMMIT)
         assert run.local.machine.phase is Phase.COMMITTING
         struck = {"the committer": [committer], "the other": [others(run, committer)], "both": list(run.pids())}[whom]
         run.kill(*struck)
@@ -223,7 +225,7 @@ async def test_one_owner_among_three(
     async def kill(run: Watched) -> None:
         await run.until_phase(Phase.TRANSFERRING)
         await ready(run, 3)
-        await run.until(lambda: run.now.splits_done >= 3 and len(holders(run, Kind.TRANSFER)) == 3, "three splits")
+        await run.until(lambda: run.now.splits_done >= 3 and len(holders(run, LeaseKind.TRANSFER)) == 3, "three splits")
         ledger = run.local.machine.ledger
         assert ledger is not None
         (owner,) = set(ledger.owner)
@@ -265,8 +267,10 @@ async def test_a_zombie_does_no_harm(
         nonlocal zombie
         await run.until_phase(phase)
         await ready(run)
-        await run.until(lambda: run.now.splits_done >= 2 and holders(run, Kind.TRANSFER, Kind.WRITE), "two splits")
-        struck = holders(run, Kind.TRANSFER, Kind.WRITE)[-1]
+        await run.until(
+            lambda: run.now.splits_done >= 2 and holders(run, LeaseKind.TRANSFER, LeaseKind.WRITE), "two splits"
+        )
+        struck = holders(run, LeaseKind.TRANSFER, LeaseKind.WRITE)[-1]
         zombie = run.pid(struck)
         run.kill(struck, number=signal.SIGSTOP)
         await run.until(lambda: run.now.workers_lost, "it to be missed")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.jobs.harness import Bench, Watched, parts, run_watched, sums
 
-from shuffle_protocol.messages import Kind, Phase
+from shuffle_protocol.messages import LeaseKind, Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 SORT: dict[str, Any] = {"sort": {"by": [{"column": "score"}]}}
@@ -45,7 +45,7 @@ async def test_a_lost_worker_costs_its_leases(
 ) -> None:
     async def kill(run: Watched) -> None:
         await run.until_phase(phase)
-        kind = Kind.TRANSFER if phase is Phase.TRANSFERRING else Kind.WRITE
+        kind = LeaseKind.TRANSFER if phase is Phase.TRANSFERRING else LeaseKind.WRITE
         members = run.local.machine.members
 
         def busy() -> list[int]:

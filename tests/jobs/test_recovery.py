@@ -12,7 +12,7 @@ from tests.jobs.harness import Bench, Meddle, Watched, run_watched, sums, watche
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.messages import Kind, Phase
+from shuffle_protocol.messages import LeaseKind, Phase
 
 HASH = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 24, "sortWithin": ["score"]}
@@ -30,7 +30,7 @@ def job(bench: Bench, wide: object, workers: int = 3, **spec: object) -> Job:
     return bench.loaded(bench.job(HASH, str(wide), OUTPUT, **spec), workers=workers)
 
 
-def holding(run: Watched, kind: Kind) -> list[int]:
+def holding(run: Watched, kind: LeaseKind) -> list[int]:
     members = run.local.machine.members
     return [w for w, live in members.items() if w in run.pids() and any(x.kind is kind for x in live.holding)]
 
@@ -39,7 +39,7 @@ async def all_there(run: Watched, count: int) -> None:
     await run.until(lambda: run.now.workers_ready == count == len(run.pids()), f"{count} workers")
 
 
-def striking(phase: Phase, kind: Kind, strike: str) -> Meddle:
+def striking(phase: Phase, kind: LeaseKind, strike: str) -> Meddle:
     """Strike one worker that is at work in a phase, once something is done."""
 
     async def meddle(run: Watched) -> None:
@@ -55,9 +55,11 @@ def striking(phase: Phase, kind: Kind, strike: str) -> Meddle:
     return meddle
 
 
-@pytest.mark.parametrize(("phase", "kind"), [(Phase.TRANSFERRING, Kind.TRANSFER), (Phase.WRITING, Kind.WRITE)])
+@pytest.mark.parametrize(
+    ("phase", "kind"), [(Phase.TRANSFERRING, LeaseKind.TRANSFER), (Phase.WRITING, LeaseKind.WRITE)]
+)
 async def test_what_was_kept_is_sent_again(
-    bench: Bench, wide: object, undisturbed: dict[str, str], phase: Phase, kind: Kind
+    bench: Bench, wide: object, undisturbed: dict[str, str], phase: Phase, kind: LeaseKind
 ) -> None:
     end, _ = await run_watched(bench, job(bench, wide, **KEEP), striking(phase, kind, "kill"))
     assert end.phase is Phase.COMPLETE
@@ -69,9 +71,11 @@ async def test_what_was_kept_is_sent_again(
     assert end.bytes_sent_again < end.bytes_sent / 2
 
 
-@pytest.mark.parametrize(("phase", "kind"), [(Phase.TRANSFERRING, Kind.TRANSFER), (Phase.WRITING, Kind.WRITE)])
+@pytest.mark.parametrize(
+    ("phase", "kind"), [(Phase.TRANSFERRING, LeaseKind.TRANSFER), (Phase.WRITING, LeaseKind.WRITE)]
+)
 async def test_a_worker_that_is_told_to_go_hands_over_what_it_has(
-    bench: Bench, wide: object, undisturbed: dict[str, str], phase: Phase, kind: Kind
+    bench: Bench, wide: object, undisturbed: dict[str, str], phase: Phase, kind: LeaseKind
 ) -> None:
     end, run = await run_watched(bench, job(bench, wide), striking(phase, kind, "tell"))
     assert end.phase is Phase.COMPLETE

@@ -10,7 +10,18 @@ from pathlib import Path
 import msgspec
 
 from shuffle_operator.kube.api import PODS, SECRETS, Object, Resource
-from shuffle_protocol.messages import VERSION, Counters, Done, Kind, Lease, LeaseId, Orders, PlanSummary, Register, Sync
+from shuffle_protocol.messages import (
+    VERSION,
+    Counters,
+    Done,
+    Lease,
+    LeaseId,
+    LeaseKind,
+    Orders,
+    PlanSummary,
+    Register,
+    Sync,
+)
 from shuffle_protocol.tls import Tls
 from shuffle_worker.transfer.http import HttpControl
 from shuffle_worker.transfer.transport import Over, Refused, Unreachable
@@ -29,7 +40,7 @@ class Puppets:
         self.hold.set()
         self.trouble = ""
         self.started: list[str] = []
-        self.carried_out: list[Kind] = []
+        self.carried_out: list[LeaseKind] = []
         self._kube = kube
         self._address, self._secure = address, secure
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -152,12 +163,12 @@ def _tls(held: dict[str, str], job: str) -> Tls:
 
 def carried_out(lease: Lease) -> Done:
     made = Done(lease.id)
-    if lease.id.kind is Kind.PLAN:
+    if lease.id.kind is LeaseKind.PLAN:
         return msgspec.structs.replace(made, plan=SUMMARY)
-    if lease.id.kind is Kind.TRANSFER:
+    if lease.id.kind is LeaseKind.TRANSFER:
         return msgspec.structs.replace(made, rows_read=ROWS, rows_moved=ROWS)
-    if lease.id.kind is Kind.WRITE:
+    if lease.id.kind is LeaseKind.WRITE:
         return msgspec.structs.replace(made, rows_moved=15, rows_written=15, bytes_written=15, files=1)
-    if lease.id.kind is Kind.COMMIT:
+    if lease.id.kind is LeaseKind.COMMIT:
         return msgspec.structs.replace(made, output={"manifest": "/out/_manifest.json", "files": 2})
     return made

@@ -16,7 +16,7 @@ from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.rbac import ROLE
 from shuffle_operator.kube.api import JOBS, PODS, KubeError, Resource
-from shuffle_protocol.messages import Kind
+from shuffle_protocol.messages import LeaseKind
 from tests.operator.conftest import NAMESPACE, Stage, sort_job
 from tests.operator.puppets import Puppets
 
@@ -175,7 +175,7 @@ async def test_a_job_that_is_to_be_suspended_is_undone_by_the_next_operator_too(
     puppets.hold.set()
     await stage.start(kubelet=False)
     await until_phase(stage, "Suspended")
-    assert Kind.ABORT in puppets.carried_out
+    assert LeaseKind.ABORT in puppets.carried_out
     assert not stage.pods()
 
 

@@ -13,7 +13,7 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.handlers import beginning, giving_up, reconcile, statuses
 from shuffle_operator.kube.api import EVENTS, JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import kubernetes
-from shuffle_protocol.messages import Kind
+from shuffle_protocol.messages import LeaseKind
 from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
 from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready
@@ -123,7 +123,7 @@ async def test_a_machine_that_raises_is_given_up_and_its_output_removed(
     puppets.hold.set()
     await until_phase(stage, "Failed")
     assert message(stage).startswith("Internal: its coordinator failed 5 times (ZeroDivisionError: in the first one)")
-    assert Kind.ABORT in puppets.carried_out
+    assert LeaseKind.ABORT in puppets.carried_out
     assert not any(pod["status"]["phase"] == "Running" for pod in stage.pods().values())
     assert not secrets_of_jobs(stage)
     await stage.until(lambda: "Internal" in stage.events())

@@ -10,7 +10,7 @@ from tests.simulation.disks import Disk, DiskStore
 from tests.simulation.model import ObjectStore, Shape, SimulatedWork
 
 from shuffle_protocol.frames import Frame
-from shuffle_protocol.messages import Attempt, Kind, Lease, LeaseId, Member, Run, View
+from shuffle_protocol.messages import Attempt, Lease, LeaseId, LeaseKind, Member, OwnedRun, View
 from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.carry import Absent, Carrier
@@ -18,7 +18,7 @@ from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 
 GROUPS = 3
-HANDED_OVER = Lease(LeaseId(Kind.TRANSFER, 1, 0, 0), stored=Attempt(0, 0, 0))
+HANDED_OVER = Lease(LeaseId(LeaseKind.TRANSFER, 1, 0, 0), stored=Attempt(0, 0, 0))
 """Split 0 for tranche 1, which worker 0 owned when it was tranche 0."""
 
 
@@ -41,7 +41,7 @@ def owner(peers: Peers) -> tuple[Carrier, Inbox]:
     work = SimulatedWork(Shape(workers=2, splits=1, rows=GROUPS * 4, groups=GROUPS), ObjectStore(chance))
     membership = Membership(0, "w0")
     members = [Member(0, "w0", "here"), Member(1, "w1", "there")]
-    membership.update(View("plan", 1, GROUPS, members, [Run(0, GROUPS, 1, 1)], [(1, 0)]))
+    membership.update(View("plan", 1, GROUPS, members, [OwnedRun(0, GROUPS, 1, 1)], [(1, 0)]))
     store = DiskStore(Disk(chance))
     for step in work.read(0, None):
         store.append(Attempt(0, 0, 0), step.shards)

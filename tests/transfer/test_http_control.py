@@ -12,15 +12,15 @@ from shuffle_protocol import wire
 from shuffle_protocol.messages import (
     VERSION,
     Counters,
-    Kind,
     Lease,
     LeaseId,
+    LeaseKind,
     Member,
     Orders,
+    OwnedRun,
     Phase,
     Register,
     Registered,
-    Run,
     Sync,
     View,
 )
@@ -38,8 +38,10 @@ ORDERS = Orders(
     known=True,
     phase=Phase.TRANSFERRING,
     epoch=2,
-    view=View(plan="f", epoch=2, groups=2, members=[Member(0, "a", "h:1")], runs=[Run(0, 1, 0, 0), Run(1, 1, -1, 1)]),
-    leases=[Lease(LeaseId(Kind.TRANSFER, 0, 7, 1))],
+    view=View(
+        plan="f", epoch=2, groups=2, members=[Member(0, "a", "h:1")], runs=[OwnedRun(0, 1, 0, 0), OwnedRun(1, 1, -1, 1)]
+    ),
+    leases=[Lease(LeaseId(LeaseKind.TRANSFER, 0, 7, 1))],
 )
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_protocol.messages import Kind, LeaseId
+from shuffle_protocol.messages import LeaseId, LeaseKind
 
 
 @dataclass(slots=True)
 class Crashes:
     """Leases whose workers crashed."""
 
-    times: dict[tuple[Kind, int], int] = field(default_factory=dict)
+    times: dict[tuple[LeaseKind, int], int] = field(default_factory=dict)
     """(kind, item) -> how many workers crashed with such a lease in hand."""
 
     def note(
@@ -32,17 +32,17 @@ class Crashes:
     ) -> Cause | None:
         """A worker crashed with these in hand. Returns why the job fails, if it was one too many. planned_before: under
         an earlier coordinator, so that something may be written."""
-        most, kind = 0, Kind.ABORT
-        for key in {(lease.kind, lease.item) for lease in leases if lease.kind is not Kind.ABORT}:
+        most, kind = 0, LeaseKind.ABORT
+        for key in {(lease.kind, lease.item) for lease in leases if lease.kind is not LeaseKind.ABORT}:
             self.times[key] = self.times.get(key, 0) + 1
             if self.times[key] > most:
                 most, kind = self.times[key], key[0]
         if most < settings.crash_attempts:
             return None
         message = f"{most} workers crashed one after the other {_DOING[kind]}; the last one: {why}"
-        if kind is Kind.PLAN:
+        if kind is LeaseKind.PLAN:
             return Cause("DataError", message, worker, refusal=not planned_before)
-        return Cause("DataError" if kind is Kind.TRANSFER else "BackoffLimitExceeded", message, worker)
+        return Cause("DataError" if kind is LeaseKind.TRANSFER else "BackoffLimitExceeded", message, worker)
 
     def finished(self, lease: LeaseId) -> None:
         if self.times:
@@ -51,15 +51,15 @@ class Crashes:
     def suspect(self, lease: LeaseId) -> bool:
         return (lease.kind, lease.item) in self.times
 
-    def suspected(self, kind: Kind) -> frozenset[int]:
+    def suspected(self, kind: LeaseKind) -> frozenset[int]:
         """The splits, or groups, of suspects of this kind."""
         return frozenset(item for each, item in self.times if each is kind)
 
 
 _DOING = {
-    Kind.PLAN: "while they made the plan",
-    Kind.TRANSFER: "over the same part of the input",
-    Kind.WRITE: "while they wrote the same group",
-    Kind.COMMIT: "while they committed the output",
-    Kind.ABORT: "",
+    LeaseKind.PLAN: "while they made the plan",
+    LeaseKind.TRANSFER: "over the same part of the input",
+    LeaseKind.WRITE: "while they wrote the same group",
+    LeaseKind.COMMIT: "while they committed the output",
+    LeaseKind.ABORT: "",
 }

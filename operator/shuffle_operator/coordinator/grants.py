@@ -9,7 +9,7 @@ from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.migration import Migration
 from shuffle_operator.coordinator.tranches import NONE
-from shuffle_protocol.messages import Kind, LeaseId, Phase
+from shuffle_protocol.messages import LeaseId, LeaseKind, Phase
 
 
 @dataclass(slots=True)
@@ -21,15 +21,15 @@ class Grants:
 
     def grant(self, live: Live, now: float) -> LeaseId | None:
         if self.core.failing:
-            return self.core.job_leases.grant(Kind.ABORT, live.worker) if self.core.quiet() else None
+            return self.core.job_leases.grant(LeaseKind.ABORT, live.worker) if self.core.quiet() else None
         ledger = self.core.ledger
         if ledger is None or self.core.recovering:
             planning = self.core.recovering or (self.core.phase is Phase.PLANNING and not self.core.recovery.awaited)
-            lease = self.core.job_leases.grant(Kind.PLAN, live.worker) if planning and not live.leaving else None
+            lease = self.core.job_leases.grant(LeaseKind.PLAN, live.worker) if planning and not live.leaving else None
             if lease is not None or ledger is None:
                 return lease
         if self.core.phase is Phase.COMMITTING:
-            return None if live.leaving else self.core.job_leases.grant(Kind.COMMIT, live.worker)
+            return None if live.leaving else self.core.job_leases.grant(LeaseKind.COMMIT, live.worker)
         if not self.core.epochs.knows(live):
             return None  # first the view, then work in terms of it
         if self.core.crashes.times:
@@ -45,7 +45,9 @@ class Grants:
         mine = self.core.leases_of(worker)
         if any(crashes.suspect(lease) for lease in mine):
             return None
-        splits, groups = (crashes.suspected(Kind.TRANSFER), crashes.suspected(Kind.WRITE)) if mine else (NONE, NONE)
+        splits, groups = (
+            (crashes.suspected(LeaseKind.TRANSFER), crashes.suspected(LeaseKind.WRITE)) if mine else (NONE, NONE)
+        )
         if live.leaving:
             return ledger.grant_transfer(worker, reads=False, avoided=splits)
         lease = ledger.grant_write(worker, avoided=groups) or ledger.grant_transfer(worker, avoided=splits)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_protocol.messages import Kind, LeaseId
+from shuffle_protocol.messages import LeaseId, LeaseKind
 
 
 @dataclass(slots=True)
@@ -16,9 +16,9 @@ class JobLeases:
 
     out: dict[LeaseId, int] = field(default_factory=dict)
     """Lease -> worker."""
-    _attempts: dict[Kind, int] = field(default_factory=dict)
+    _attempts: dict[LeaseKind, int] = field(default_factory=dict)
 
-    def grant(self, kind: Kind, worker: int) -> LeaseId | None:
+    def grant(self, kind: LeaseKind, worker: int) -> LeaseId | None:
         """None where one of the kind is out already."""
         if any(lease.kind is kind for lease in self.out):
             return None
@@ -27,7 +27,7 @@ class JobLeases:
         self.out[lease] = worker
         return lease
 
-    def granted(self, kind: Kind) -> bool:
+    def granted(self, kind: LeaseKind) -> bool:
         """Whether there ever was one."""
         return kind in self._attempts
 

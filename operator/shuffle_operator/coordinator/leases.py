@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_protocol.messages import Attempt, Kind, LeaseId
+from shuffle_protocol.messages import Attempt, LeaseId, LeaseKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,12 @@ class Leases:
         return {
             lease.item: worker
             for lease, worker in self.out.items()
-            if lease.kind is Kind.TRANSFER and self.errand(lease).reads
+            if lease.kind is LeaseKind.TRANSFER and self.errand(lease).reads
         }
 
     def is_reading(self, worker: int, split: int) -> bool:
         mine = self._with.get(worker, ())
-        return any(x.item == split and x.kind is Kind.TRANSFER and self.errand(x).reads for x in mine)
+        return any(x.item == split and x.kind is LeaseKind.TRANSFER and self.errand(x).reads for x in mine)
 
 
 def parts_of(lease: LeaseId, errand: Errand) -> list[Attempt]:

@@ -24,7 +24,7 @@ from shuffle_operator.coordinator.leases import PLAIN, Errand, Leases, parts_of
 from shuffle_operator.coordinator.owners import UNOWNED, Owners
 from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
 from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, NONE, OUT, Handover, Tranche
-from shuffle_protocol.messages import Attempt, Done, Kind, Lease, LeaseId
+from shuffle_protocol.messages import Attempt, Done, Lease, LeaseId, LeaseKind
 
 __all__ = ["UNOWNED", "Inconsistent", "Ledger", "Totals"]
 
@@ -194,7 +194,7 @@ class Ledger:
     def _close(self, tranche: Tranche) -> None:
         """Nobody needs it any more: its leases are superseded, and what they carried along is due again."""
         del self.tranches[tranche.number]
-        for lease in [x for x in self.leases.out if x.kind is Kind.TRANSFER and x.tranche == tranche.number]:
+        for lease in [x for x in self.leases.out if x.kind is LeaseKind.TRANSFER and x.tranche == tranche.number]:
             self.give_back(lease)
 
     def unowned(self) -> list[int]:
@@ -310,7 +310,7 @@ class Ledger:
         first, *others = together
         along = tuple(Attempt(t.number, split, self._next_attempt(t.given, split)) for t in others)
         attempt = self._next_attempt(first.given, split)
-        lease = LeaseId(Kind.TRANSFER, first.number, split, attempt)
+        lease = LeaseId(LeaseKind.TRANSFER, first.number, split, attempt)
         return self.leases.grant(lease, worker, Errand(along, errand.again, errand.stored))
 
     def grant_write(self, worker: int, *, avoided: frozenset[int] = NONE) -> LeaseId | None:
@@ -322,7 +322,7 @@ class Ledger:
         if found is None or found in avoided:
             return None
         self.writing[found] = 1
-        return self.leases.grant(LeaseId(Kind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
+        return self.leases.grant(LeaseId(LeaseKind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
 
     def _ready(self, group: int) -> bool:
         """To be written, and not being written yet. `remaining` is 0 from the barrier on."""
@@ -336,13 +336,13 @@ class Ledger:
 
     def order(self, lease: LeaseId) -> Lease:
         """The lease with all that its holder needs to know."""
-        if lease.kind is Kind.TRANSFER:
+        if lease.kind is LeaseKind.TRANSFER:
             errand = self.leases.errand(lease)
             return Lease(lease, along=list(errand.along), again=errand.again, stored=errand.stored)
-        if lease.kind is Kind.WRITE:
+        if lease.kind is LeaseKind.WRITE:
             tranche = self.tranches.get(self.tranche[lease.item])
             return Lease(lease, counted=tranche.exceptions() if tranche is not None else [])
-        if lease.kind is Kind.COMMIT:
+        if lease.kind is LeaseKind.COMMIT:
             return Lease(lease, rows=self.totals.rows_read if self.rows_known and self.keeps_rows else -1)
         return Lease(lease)
 
@@ -351,9 +351,9 @@ class Ledger:
         errand = self.leases.end(lease)
         if errand is None:
             return
-        if lease.kind is Kind.WRITE:
+        if lease.kind is LeaseKind.WRITE:
             self.writing[lease.item] = 0
-        elif lease.kind is Kind.TRANSFER:
+        elif lease.kind is LeaseKind.TRANSFER:
             for part in parts_of(lease, errand):
                 self._put_back(part.tranche, lease.item)
 
@@ -397,11 +397,11 @@ class Ledger:
         lease = done.id
         if self.leases.out.get(lease) != worker:
             return False
-        if lease.kind is Kind.TRANSFER:
+        if lease.kind is LeaseKind.TRANSFER:
             self._finish_transfer(lease, done, worker)
         else:
             self.leases.end(lease)
-            if lease.kind is Kind.WRITE:
+            if lease.kind is LeaseKind.WRITE:
                 self._finish_write(lease.item, done)
         return True
 
@@ -427,7 +427,7 @@ class Ledger:
             tranche = self.tranches.get(key[0])
             if tranche is None or tranche.state[split] != OUT:
                 self._doubled.discard(key)
-        for lease in [x for x in self.leases.out if x.kind is Kind.TRANSFER and x.item == split]:
+        for lease in [x for x in self.leases.out if x.kind is LeaseKind.TRANSFER and x.item == split]:
             numbers = [part.tranche for part in self.leases.parts(lease)]
             if not any(n in self.tranches and self.tranches[n].state[split] == OUT for n in numbers):
                 self.leases.end(lease)

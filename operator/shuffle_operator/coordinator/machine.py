@@ -26,9 +26,9 @@ from shuffle_operator.coordinator.rebuild import rebuild
 from shuffle_operator.coordinator.resizing import grow, resize
 from shuffle_operator.coordinator.results import Results
 from shuffle_protocol.messages import (
-    Kind,
     Lease,
     LeaseId,
+    LeaseKind,
     Orders,
     Phase,
     Register,
@@ -262,7 +262,7 @@ class Coordinator(Core):
         return bytes(ledger.written_bits)
 
     def _order(self, lease: LeaseId) -> Lease:
-        if lease.kind in (Kind.PLAN, Kind.ABORT) or self.ledger is None:
+        if lease.kind in (LeaseKind.PLAN, LeaseKind.ABORT) or self.ledger is None:
             return Lease(lease)
         return self.ledger.order(lease)
 
@@ -343,7 +343,7 @@ class Coordinator(Core):
         """Failing: wait until nobody writes, have one worker remove what was written, then say Failed."""
         rollback = self.rollback
         assert rollback is not None
-        never_planned = self.generation == 0 and not self.job_leases.granted(Kind.PLAN)
+        never_planned = self.generation == 0 and not self.job_leases.granted(LeaseKind.PLAN)
         refused = self.cause is not None and self.cause.refusal
         nothing_written = self.ledger is None and (refused or never_planned)
         if rollback.removed or nothing_written:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_protocol.messages import Counters, Kind, LeaseId, Member
+from shuffle_protocol.messages import Counters, LeaseId, LeaseKind, Member
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Live:
     @property
     def writes(self) -> bool:
         """It has a lease that could still write something."""
-        return any(lease.kind is not Kind.ABORT for lease in self.holding)
+        return any(lease.kind is not LeaseKind.ABORT for lease in self.holding)
 
 
 @dataclass(slots=True)

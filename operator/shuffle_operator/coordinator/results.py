@@ -12,7 +12,7 @@ from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.migration import Migration
 from shuffle_operator.coordinator.rebuild import new_ledger
 from shuffle_operator.coordinator.resizing import grow
-from shuffle_protocol.messages import Done, Failure, Kind, LeaseId, Phase, PlanSummary, Sync
+from shuffle_protocol.messages import Done, Failure, LeaseId, LeaseKind, Phase, PlanSummary, Sync
 
 
 @dataclass(slots=True)
@@ -21,12 +21,12 @@ class Results:
 
     core: Core
     migration: Migration
-    _failures: dict[tuple[Kind, int, int], int] = field(default_factory=dict)
+    _failures: dict[tuple[LeaseKind, int, int], int] = field(default_factory=dict)
 
     def take(self, live: Live, message: Sync, now: float) -> list[LeaseId]:
         """All that a worker reports. Returns the leases that it may forget."""
         for done in message.done:
-            if done.id.kind in (Kind.TRANSFER, Kind.WRITE):
+            if done.id.kind in (LeaseKind.TRANSFER, LeaseKind.WRITE):
                 self._finished(live, done, now)
             elif self.core.job_leases.end(done.id, live.worker):
                 self._finished_for_the_job(done, now)
@@ -36,7 +36,7 @@ class Results:
 
     def _finished(self, live: Live, done: Done, now: float) -> None:
         """A split was transferred, or a group was written."""
-        core, ledger, writes = self.core, self.core.ledger, done.id.kind is Kind.WRITE
+        core, ledger, writes = self.core, self.core.ledger, done.id.kind is LeaseKind.WRITE
         if ledger is None:
             core.recovery.wrote(done)
             return
@@ -59,12 +59,12 @@ class Results:
     def _finished_for_the_job(self, done: Done, now: float) -> None:
         core, kind = self.core, done.id.kind
         core.progress(done.id)
-        if kind is Kind.PLAN and done.plan is not None:
+        if kind is LeaseKind.PLAN and done.plan is not None:
             self._planned(done, done.plan, now)
-        elif kind is Kind.COMMIT:
+        elif kind is LeaseKind.COMMIT:
             core.output = done.output or {}
             core.go(Phase.COMPLETE, now)
-        elif kind is Kind.ABORT and core.rollback is not None:
+        elif kind is LeaseKind.ABORT and core.rollback is not None:
             core.rollback.removed = True
 
     def _planned(self, done: Done, summary: PlanSummary, now: float) -> None:
@@ -87,9 +87,13 @@ class Results:
         if not (core.job_leases.end(lease, live.worker) or self._given_back(live, failure)):
             return
         if core.rollback is not None:
-            if lease.kind is Kind.ABORT:
+            if lease.kind is LeaseKind.ABORT:
                 core.rollback.failed(failure.message)
-        elif core.ledger is not None and failure.reason == "OutOfDisk" and lease.kind in (Kind.WRITE, Kind.TRANSFER):
+        elif (
+            core.ledger is not None
+            and failure.reason == "OutOfDisk"
+            and lease.kind in (LeaseKind.WRITE, LeaseKind.TRANSFER)
+        ):
             live.full = live.full or failure.message
             core.draining.add(live.worker)
         else:
@@ -107,7 +111,7 @@ class Results:
         ledger.give_back(lease)
         if ledger.shared and failure.corrupt >= 0:
             ledger.redo(failure.corrupt)
-        elif failure.corrupt >= 0 and lease.kind is Kind.WRITE:
+        elif failure.corrupt >= 0 and lease.kind is LeaseKind.WRITE:
             others = [worker for worker in core.able() if worker != live.worker]
             self.migration.move([lease.item], live.worker, others or [live.worker])
         return True

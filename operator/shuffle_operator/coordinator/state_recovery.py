@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from shuffle_operator.coordinator.members import Live
-from shuffle_protocol.messages import Done, Held, Kind, View
+from shuffle_protocol.messages import Done, Held, LeaseKind, View
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class StateRecovery:
 
     def wrote(self, done: Done) -> None:
         """A write that was begun under an earlier coordinator has ended, after its worker reported what it holds."""
-        if done.id.kind is Kind.WRITE:
+        if done.id.kind is LeaseKind.WRITE:
             self._written[done.id.item] = done
 
     def take_written(self) -> list[tuple[int, int, int]]:

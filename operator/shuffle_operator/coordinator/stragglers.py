@@ -22,7 +22,7 @@ from statistics import median
 from shuffle_operator.coordinator.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_protocol.messages import Kind, LeaseId
+from shuffle_protocol.messages import LeaseId, LeaseKind
 
 SAMPLES = 64
 FEW = 256
@@ -49,9 +49,9 @@ class Stragglers:
     def finished(self, lease: LeaseId, worker: int, now: float) -> None:
         started = self.since.pop(lease, None)
         self.last[worker] = now
-        if lease.kind is Kind.WRITE:
+        if lease.kind is LeaseKind.WRITE:
             self.written[worker] = self.written.get(worker, 0) + 1
-        elif lease.kind is Kind.TRANSFER and started is not None:
+        elif lease.kind is LeaseKind.TRANSFER and started is not None:
             self._took.append(now - started)
 
     def keep_only(self, out: Iterable[LeaseId]) -> None:
@@ -76,7 +76,7 @@ class Stragglers:
         late = [
             (self.since.get(lease, now), lease)
             for lease, holder in ledger.out.items()
-            if lease.kind is Kind.TRANSFER and holder != worker
+            if lease.kind is LeaseKind.TRANSFER and holder != worker
         ]
         since, lease = min(late, default=(now, None))
         return lease if now - since > self.slow else None

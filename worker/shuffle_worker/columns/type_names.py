@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.type_syntax import Child, Kind, NoType, read
+from shuffle_protocol.type_syntax import NoType, TypeField, TypeName, read
 from shuffle_worker.columns.arrow import Field, dictionary, duration, fixed_size_list, map_of, time_of_day, timestamp
 
 PLAIN: dict[str, pa.DataType] = {
@@ -62,7 +62,7 @@ def parse_type(text: str, where: str) -> pa.DataType:
         raise InvalidSpec(f"{where}: {error}") from None
 
 
-def _made(kind: Kind) -> pa.DataType:
+def _made(kind: TypeName) -> pa.DataType:
     if kind.name in PLAIN:
         return PLAIN[kind.name]
     if kind.name in DECIMALS:
@@ -70,18 +70,18 @@ def _made(kind: Kind) -> pa.DataType:
     return _NESTED[kind.name](kind) if kind.name in _NESTED else _MEASURED[kind.name](kind)
 
 
-def _field(child: Child) -> Field:
+def _field(child: TypeField) -> Field:
     return pa.field(child.name, _made(child.kind), nullable=child.nullable)
 
 
-_MEASURED: dict[str, Callable[[Kind], pa.DataType]] = {
+_MEASURED: dict[str, Callable[[TypeName], pa.DataType]] = {
     "timestamp": lambda kind: timestamp(kind.unit, kind.zone or None),
     "duration": lambda kind: duration(kind.unit),
     "time32": lambda kind: time_of_day(kind.unit),
     "time64": lambda kind: time_of_day(kind.unit),
     "fixed_size_binary": lambda kind: pa.binary(kind.sizes[0]),
 }
-_NESTED: dict[str, Callable[[Kind], pa.DataType]] = {
+_NESTED: dict[str, Callable[[TypeName], pa.DataType]] = {
     "list": lambda kind: pa.list_(_field(kind.children[0])),
     "large_list": lambda kind: pa.large_list(_field(kind.children[0])),
     "fixed_size_list": lambda kind: fixed_size_list(_field(kind.children[0]), kind.sizes[0]),

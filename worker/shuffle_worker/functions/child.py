@@ -36,7 +36,7 @@ from shuffle_worker.functions.results import Results
 from shuffle_worker.functions.shapes import Shape, shape_of
 from shuffle_worker.functions.sources import Place
 from shuffle_worker.functions.tracebacks import told
-from shuffle_worker.functions.wire import Frame, Kind, pieces, rows_in, schema_in
+from shuffle_worker.functions.wire import Message, MessageKind, pieces, rows_in, schema_in
 from shuffle_worker.runtime.heap import keep_freed_memory
 
 
@@ -70,24 +70,24 @@ class Child:
                 self._results.drop()
                 group = self._progress.group if failure.group is None else failure.group
                 said = {"kind": failure.kind, "message": _plain(str(failure)), "group": group}
-                self._line.send(pieces(Kind.RAISED, said))
+                self._line.send(pieces(MessageKind.RAISED, said))
             self._progress.end()  # not where the process is about to end: the worker asks where it was
-            if frame.kind in (Kind.CALL, Kind.STREAM):
+            if frame.kind in (MessageKind.CALL, MessageKind.STREAM):
                 self._rows.clear()
             del frame
 
-    def _obey(self, frame: Frame) -> None:
-        if frame.kind is Kind.ROWS:
+    def _obey(self, frame: Message) -> None:
+        if frame.kind is MessageKind.ROWS:
             self._rows.append(rows_in(frame, self._schema))
-        elif frame.kind is Kind.SCHEMA:
+        elif frame.kind is MessageKind.SCHEMA:
             self._schema = schema_in(frame)
-        elif frame.kind is Kind.CALL:
+        elif frame.kind is MessageKind.CALL:
             self._call(np.frombuffer(frame.body, np.int64))
-        elif frame.kind is Kind.STREAM:
+        elif frame.kind is MessageKind.STREAM:
             self._stream()
-        elif frame.kind is Kind.READ:
+        elif frame.kind is MessageKind.READ:
             self._read(frame.told())
-        elif frame.kind is Kind.LOAD:
+        elif frame.kind is MessageKind.LOAD:
             self._load(frame.told())
 
     # -- loading -----------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Child:
         keep_freed_memory()
         gc.freeze()  # what the imports made stays for good
         free = limit_memory(int(head["limit"]))
-        self._line.send(pieces(Kind.LOADED, {"shape": self._shape.value, "free": free}))
+        self._line.send(pieces(MessageKind.LOADED, {"shape": self._shape.value, "free": free}))
 
     # -- calling -----------------------------------------------------------------------------------------------------
 
@@ -143,10 +143,10 @@ class Child:
     def _asked(self) -> Iterator[pa.RecordBatch]:
         while True:
             self._progress.end()  # waiting for the worker is not the function's time
-            self._line.send(pieces(Kind.MORE))
+            self._line.send(pieces(MessageKind.MORE))
             frame = self._line.receive()
             self._progress.begin(0)
-            if frame.kind is Kind.END:
+            if frame.kind is MessageKind.END:
                 return
             yield rows_in(frame, self._schema)
 
@@ -167,7 +167,7 @@ class Child:
         with self._failures():
             self._results.flush()
         self._progress.end()
-        self._line.send(pieces(Kind.DONE))
+        self._line.send(pieces(MessageKind.DONE))
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

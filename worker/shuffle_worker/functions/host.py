@@ -29,9 +29,9 @@ from shuffle_worker.functions.tracebacks import dumped
 from shuffle_worker.functions.wire import (
     HEAD,
     MOST_BODY,
-    Frame,
     Garbled,
-    Kind,
+    Message,
+    MessageKind,
     pieces,
     rows_in,
     rows_pieces,
@@ -125,12 +125,12 @@ class Host:
             "wanted": setup.wanted is not None,
             "reader": setup.reader,
         }
-        self._send(pieces(Kind.LOAD, head))
+        self._send(pieces(MessageKind.LOAD, head))
         if setup.wanted is not None:
             self._send(schema_pieces(setup.wanted))
         try:
             frame = self._receive()
-            if frame.kind is not Kind.LOADED:
+            if frame.kind is not MessageKind.LOADED:
                 told = frame.told()
                 raise Trouble(told["kind"], told["message"])
         except Trouble:
@@ -162,21 +162,21 @@ class Host:
             raise
         if ends is None:
             ends = [rows]
-        self._send(pieces(Kind.CALL, None, np.ascontiguousarray(ends, np.int64)))  # type: ignore[arg-type]
+        self._send(pieces(MessageKind.CALL, None, np.ascontiguousarray(ends, np.int64)))  # type: ignore[arg-type]
         yield from self._results(iter(()))
 
     def stream(self, batches: Iterator[pa.RecordBatch], check: Check) -> Iterator[pa.RecordBatch]:
         """The same for one group whose batches are taken as the function asks for them."""
         self.start(check)
         self._check = check
-        self._send(pieces(Kind.STREAM))
+        self._send(pieces(MessageKind.STREAM))
         yield from self._results(batches)
 
     def read(self, path: str, columns: Sequence[str] | None, check: Check) -> Generator[pa.RecordBatch]:
         """Call a reader: the batches of the tables that it gives for a path."""
         self.start(check)
         self._check = check
-        self._send(pieces(Kind.READ, {"path": path, "columns": None if columns is None else list(columns)}))
+        self._send(pieces(MessageKind.READ, {"path": path, "columns": None if columns is None else list(columns)}))
         yield from self._results(iter(()))
 
     @property
@@ -213,15 +213,15 @@ class Host:
         try:
             while not over:
                 frame = self._receive()
-                if frame.kind is Kind.MORE:
+                if frame.kind is MessageKind.MORE:
                     batch = next(more, None)
-                    self._send(pieces(Kind.END) if batch is None else rows_pieces(batch))
-                elif frame.kind is Kind.SCHEMA:
+                    self._send(pieces(MessageKind.END) if batch is None else rows_pieces(batch))
+                elif frame.kind is MessageKind.SCHEMA:
                     self._schema = schema_in(frame)
                     self._plain = transport_schema(self._schema)
-                elif frame.kind is Kind.ROWS:
+                elif frame.kind is MessageKind.ROWS:
                     yield rows_in(frame, self._plain)
-                elif frame.kind is Kind.RAISED:
+                elif frame.kind is MessageKind.RAISED:
                     over = True
                     told = frame.told()
                     raise Trouble(told["kind"], told["message"], int(told["group"]))
@@ -243,7 +243,7 @@ class Host:
                 except OSError:
                     raise self._ended() from None
 
-    def _receive(self) -> Frame:
+    def _receive(self) -> Message:
         begins = self._fill(memoryview(bytearray(HEAD.size)))
         try:
             sizes = sizes_in(begins, self.setup.memory or MOST_BODY)  # its body was in the memory of the process
@@ -251,7 +251,7 @@ class Host:
             raise self._end("crashed", f"{error}: something in its process wrote to the worker's socket") from None
         head = bytes(self._fill(memoryview(bytearray(sizes.head))))
         body = memoryview(pa.allocate_buffer(sizes.body)).cast("B")
-        return Frame(sizes.kind, head, self._fill(body))
+        return Message(sizes.kind, head, self._fill(body))
 
     def _fill(self, view: memoryview) -> memoryview:
         at = 0

@@ -10,7 +10,7 @@ import socket
 
 import pyarrow as pa
 
-from shuffle_worker.functions.wire import HEAD, Frame, sizes_in
+from shuffle_worker.functions.wire import HEAD, Message, sizes_in
 
 
 class Gone(Exception):
@@ -37,7 +37,7 @@ class Line:
         if os.getpid() != self._process:
             os._exit(1)
 
-    def receive(self) -> Frame:
+    def receive(self) -> Message:
         sizes = sizes_in(self._exactly(HEAD.size))
         head = self._exactly(sizes.head)
         body = pa.allocate_buffer(sizes.body)
@@ -48,7 +48,7 @@ class Line:
             if not got:
                 raise Gone
             at += got
-        return Frame(sizes.kind, head, view)
+        return Message(sizes.kind, head, view)
 
     def _exactly(self, size: int) -> bytes:
         data = b""

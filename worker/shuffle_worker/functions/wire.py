@@ -20,7 +20,7 @@ import msgspec
 import pyarrow as pa
 
 
-class Kind(IntEnum):
+class MessageKind(IntEnum):
     """What a frame is. From the worker: LOAD .. READ; to it: LOADED .. RAISED; SCHEMA and ROWS both ways."""
 
     LOAD = 1  # which function, from where, and what it returns
@@ -36,7 +36,7 @@ class Kind(IntEnum):
     ROWS = 33
 
 
-_KINDS = frozenset(Kind)
+_KINDS = frozenset(MessageKind)
 
 HEAD = struct.Struct("<BxxxIQ")
 
@@ -51,8 +51,8 @@ class Garbled(Exception):
     """Bytes that are no frame. A function can write to any descriptor of its process, the socket among them."""
 
 
-class Frame(NamedTuple):
-    kind: Kind
+class Message(NamedTuple):
+    kind: MessageKind
     head: bytes
     body: memoryview
 
@@ -61,15 +61,15 @@ class Frame(NamedTuple):
         return msgspec.json.decode(self.head, type=dict[str, Any]) if self.head else {}
 
 
-class Sizes(NamedTuple):
+class MessageSizes(NamedTuple):
     """What a frame begins with: its kind, the bytes of its head and of its body."""
 
-    kind: Kind
+    kind: MessageKind
     head: int
     body: int
 
 
-def sizes_in(data: bytes | memoryview, most_body: int = MOST_BODY) -> Sizes:
+def sizes_in(data: bytes | memoryview, most_body: int = MOST_BODY) -> MessageSizes:
     """What the first `HEAD.size` bytes of a frame say, before anything is allocated for it. most_body: bytes that its
     body may have. Raises Garbled."""
     kind, head, body = HEAD.unpack(data)
@@ -79,11 +79,11 @@ def sizes_in(data: bytes | memoryview, most_body: int = MOST_BODY) -> Sizes:
         raise Garbled(f"a frame with a head of {head} bytes; {MOST_HEAD} is the most")
     if body > min(most_body, MOST_BODY):
         raise Garbled(f"a frame with a body of {body} bytes; {min(most_body, MOST_BODY)} is the most")
-    return Sizes(Kind(kind), head, body)
+    return MessageSizes(MessageKind(kind), head, body)
 
 
 def pieces(
-    kind: Kind, head: dict[str, Any] | None = None, body: bytes | pa.Buffer | memoryview = b""
+    kind: MessageKind, head: dict[str, Any] | None = None, body: bytes | pa.Buffer | memoryview = b""
 ) -> list[memoryview]:
     """A frame as what is to be written one after the other. Raises Garbled where the other side would refuse it."""
     text = msgspec.json.encode(head) if head else b""
@@ -94,17 +94,17 @@ def pieces(
 
 
 def schema_pieces(schema: pa.Schema) -> list[memoryview]:
-    return pieces(Kind.SCHEMA, None, schema.serialize())
+    return pieces(MessageKind.SCHEMA, None, schema.serialize())
 
 
-def schema_in(frame: Frame) -> pa.Schema:
+def schema_in(frame: Message) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(frame.body))
 
 
 def rows_pieces(batch: pa.RecordBatch) -> list[memoryview]:
-    return pieces(Kind.ROWS, None, batch.serialize())
+    return pieces(MessageKind.ROWS, None, batch.serialize())
 
 
-def rows_in(frame: Frame, schema: pa.Schema) -> pa.RecordBatch:
+def rows_in(frame: Message, schema: pa.Schema) -> pa.RecordBatch:
     """The rows lie in the frame's own memory."""
     return pa.ipc.read_record_batch(pa.py_buffer(frame.body), schema)

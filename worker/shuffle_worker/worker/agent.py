@@ -32,9 +32,9 @@ from shuffle_protocol.messages import (
     Done,
     Failure,
     Held,
-    Kind,
     Lease,
     LeaseId,
+    LeaseKind,
     Orders,
     Phase,
     PlanSummary,
@@ -327,7 +327,7 @@ class Agent:
         for lease_id, lease in wanted.items():
             if lease_id in self._running or lease_id in self._done or lease_id in self._failed:
                 continue
-            if not self._leaving or lease.again or lease.stored or lease_id.kind is Kind.ABORT:
+            if not self._leaving or lease.again or lease.stored or lease_id.kind is LeaseKind.ABORT:
                 self._waiting[lease_id] = lease
         if orders.written and self._carrier.retained is not None:
             written = _members(orders.written)
@@ -392,13 +392,13 @@ class Agent:
         clock = asyncio.get_running_loop().time
         since = clock()
         try:
-            if kind is Kind.TRANSFER:
+            if kind is LeaseKind.TRANSFER:
                 done = await self._transfer(lease)
-            elif kind is Kind.WRITE:
+            elif kind is LeaseKind.WRITE:
                 done = await self._write(lease)
-            elif kind is Kind.PLAN:
+            elif kind is LeaseKind.PLAN:
                 done = await self._plan(lease)
-            elif kind is Kind.COMMIT:
+            elif kind is LeaseKind.COMMIT:
                 done = await self._commit(lease)
             else:
                 done = await self._abort(lease)
@@ -423,7 +423,7 @@ class Agent:
 
     def _about(self, lease: LeaseId) -> dict[str, object]:
         """For a line of the log."""
-        where = f"{lease.tranche}/{lease.item}" if lease.kind is Kind.TRANSFER else str(lease.item)
+        where = f"{lease.tranche}/{lease.item}" if lease.kind is LeaseKind.TRANSFER else str(lease.item)
         return {"lease": f"{lease.kind} {where} attempt {lease.attempt}", "epoch": self.membership.epoch}
 
     async def _plan(self, lease: Lease) -> Done:

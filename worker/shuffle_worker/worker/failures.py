@@ -6,7 +6,7 @@ import logging
 import traceback
 
 from shuffle_protocol.errors import Internal, JobError
-from shuffle_protocol.messages import Failure, Kind, LeaseId
+from shuffle_protocol.messages import Failure, LeaseId, LeaseKind
 from shuffle_worker.store.failures import memory_failure
 from shuffle_worker.store.store import CorruptBlock
 from shuffle_worker.transfer.carry import Absent, Incomplete
@@ -22,7 +22,7 @@ def failure_of(lease: LeaseId, error: BaseException, worker: int, memory: int, a
         error = memory_failure(worker, error, memory)
     if isinstance(error, JobError):
         log.warning("failed: %s: %s", error.reason, error.message, extra=about)
-        refusal = lease.kind is Kind.PLAN and error.refusal
+        refusal = lease.kind is LeaseKind.PLAN and error.refusal
         # Tried again all the same: a store that was never reached may be out of this worker's reach alone.
         return Failure(lease, error.reason, error.message, retry=error.retry, refusal=refusal)
     if isinstance(error, Absent):

@@ -22,9 +22,9 @@ import pyarrow as pa
 from shuffle_protocol.errors import DataError
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.inputs.metadata import geo, ids, others, pandas
-from shuffle_worker.inputs.metadata.notes import Fitting, Kind, Notes, Told
+from shuffle_worker.inputs.metadata.notes import Fitting, NoteKind, Notes, Told
 
-KINDS: dict[bytes, Kind] = {pandas.KEY: pandas.KIND, geo.KEY: geo.KIND, **others.KINDS}
+KINDS: dict[bytes, NoteKind] = {pandas.KEY: pandas.KIND, geo.KEY: geo.KIND, **others.KINDS}
 """By the note's key."""
 
 MALFORMED = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
@@ -117,7 +117,7 @@ def settled(
     return schema_of(fields, notes or None), told.sentences()
 
 
-def _kind(key: bytes) -> Kind | None:
+def _kind(key: bytes) -> NoteKind | None:
     return KINDS.get(key) or (others.STALE if others.is_stale(key) else None)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from shuffle_worker.inputs.metadata.notes import Fitting, Found, Kind, Told, encoded, parsed
+from shuffle_worker.inputs.metadata.notes import Fitting, Found, NoteKind, Told, encoded, parsed
 
 KEY = b"geo"
 
@@ -121,4 +121,4 @@ def _covered(column: dict[str, Any], fitting: Fitting) -> dict[str, Any]:
     return {key: value for key, value in column.items() if key != "covering"}
 
 
-KIND = Kind(merge, fit, lean)
+KIND = NoteKind(merge, fit, lean)

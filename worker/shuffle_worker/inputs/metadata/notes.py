@@ -67,7 +67,7 @@ def as_it_is(text: bytes) -> bytes:
     return text
 
 
-class Kind(NamedTuple):
+class NoteKind(NamedTuple):
     """How notes of one kind are handled.
 
     A note may be anything: what these raise of one that is not as it should be is caught where they are called.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shuffle_worker.inputs.metadata.notes import Fitting, Found, Kind, Told, encoded, parsed
+from shuffle_worker.inputs.metadata.notes import Fitting, Found, NoteKind, Told, encoded, parsed
 
 SPARK = b"org.apache.spark.sql.parquet.row.metadata"
 HUGGING_FACE = b"huggingface"
@@ -50,10 +50,10 @@ def _trace(_: bytes) -> bytes:
     return b""
 
 
-STALE = Kind(_never, _nothing, _trace)
+STALE = NoteKind(_never, _nothing, _trace)
 
 
-def _kind(key: bytes) -> Kind:
+def _kind(key: bytes) -> NoteKind:
     """Of a schema that cannot be fitted."""
 
     def fit(fitting: Fitting, told: Told) -> bytes | None:
@@ -63,7 +63,7 @@ def _kind(key: bytes) -> Kind:
             return None
         return fitting.only
 
-    return Kind(_equal(key), fit)
+    return NoteKind(_equal(key), fit)
 
 
 def _equal(key: bytes) -> Any:
@@ -110,8 +110,8 @@ def _all_known(fitting: Fitting, known: dict[str, Any]) -> bool:
     return fitting.kept() == list(fitting.stored) and all(name in known for name in fitting.stored)
 
 
-KINDS: dict[bytes, Kind] = {
-    SPARK: Kind(_equal(SPARK), _fit_spark),
-    HUGGING_FACE: Kind(_equal(HUGGING_FACE), _fit_hugging_face, _lean_hugging_face),
+KINDS: dict[bytes, NoteKind] = {
+    SPARK: NoteKind(_equal(SPARK), _fit_spark),
+    HUGGING_FACE: NoteKind(_equal(HUGGING_FACE), _fit_hugging_face, _lean_hugging_face),
     **{key: _kind(key) for key in SCHEMAS},
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shuffle_worker.inputs.metadata.notes import Fitting, Found, Kind, Told, encoded, parsed, quoted
+from shuffle_worker.inputs.metadata.notes import Fitting, Found, NoteKind, Told, encoded, parsed, quoted
 
 KEY = b"pandas"
 
@@ -131,4 +131,4 @@ def fit(fitting: Fitting, told: Told) -> bytes | None:
     return encoded({**note, "index_columns": index, "columns": columns})
 
 
-KIND = Kind(merge, fit, lean)
+KIND = NoteKind(merge, fit, lean)
