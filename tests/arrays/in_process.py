@@ -13,7 +13,7 @@ import zarr
 from shuffle_protocol.jobs import Input, Job, Output, Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.shards import Shard, StoredShard
-from shuffle_worker.arrays.record import Plan
+from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.arrays.work import ArrayTasks
 from shuffle_worker.transfer.work import Committed
 
@@ -64,7 +64,7 @@ def rechunk_job(
     return Job(uid, "test", operation, [Input([str(source)])], Output(str(out), overwrite=overwrite), workers, memory)
 
 
-def rechunk(job: Job, scratch: Path) -> tuple[Plan, Committed]:
+def rechunk(job: Job, scratch: Path) -> tuple[RechunkPlan, Committed]:
     """The job, from its plan to its commit."""
     tasks = ArrayTasks(Budgets.for_limit(job.memory), scratch)
     summary = tasks.plan(job)

@@ -27,7 +27,7 @@ def axes(draw: st.DrawFn) -> Axis:
 @st.composite
 def cut(draw: st.DrawFn) -> list[Axis]:
     found = draw(st.lists(axes(), max_size=3))
-    sizes = layout.Sizes(draw(st.integers(1, 300)), draw(st.integers(1, 300)), draw(st.integers(1, 600)), 1)
+    sizes = layout.LayoutSizes(draw(st.integers(1, 300)), draw(st.integers(1, 300)), draw(st.integers(1, 600)), 1)
     return layout.cut_axes(found, 1, sizes)
 
 
@@ -100,7 +100,9 @@ def test_a_chunk_holds_the_positions_of_its_span(axis: Axis) -> None:
             assert [chunk * axis.chunk + at for at in inner] == [taken[x] for x in range(start, stop)]
 
 
-def array(shape: tuple[int, ...], source: tuple[int, ...], target: tuple[int, ...], sizes: layout.Sizes) -> ArrayPlan:
+def array(
+    shape: tuple[int, ...], source: tuple[int, ...], target: tuple[int, ...], sizes: layout.LayoutSizes
+) -> ArrayPlan:
     found = [Axis(s, 0, 1, s, c, t) for s, c, t in zip(shape, source, target, strict=True)]
     names = [str(at) for at in range(len(shape))]
     item = int(np.prod(target)) * 4
@@ -132,7 +134,7 @@ def test_work_is_balanced_for_every_rank() -> None:
 
 def test_parts_that_exchange_nothing_are_told_apart() -> None:
     """Levels are chunked by one before and after: each is a part. Times are cut at the common multiples."""
-    sizes = layout.Sizes(piece=MIB, box=MIB, split=MIB, wave=16 * MIB)
+    sizes = layout.LayoutSizes(piece=MIB, box=MIB, split=MIB, wave=16 * MIB)
     made = array((480, 16, 96, 192), (24, 1, 96, 192), (120, 1, 48, 96), sizes)
     assert grid.parts(made.axes) == 16 * 4
     found = layout.cut_job([made], [1.0], sizes, workers=2)

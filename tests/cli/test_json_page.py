@@ -12,7 +12,7 @@ import msgspec
 
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.messages import PlanNode
-from shuffle_worker.arrays.explain import Explanation as ArraysExplanation
+from shuffle_worker.arrays.explain import RechunkExplanation
 from shuffle_worker.plan.explained import Explanation
 
 PAGE = (Path(__file__).parents[2] / "docs/json.md").read_text()
@@ -41,7 +41,7 @@ def test_every_field_is_there() -> None:
     assert set(documented("## shuffle run --json")) == set(fields(Snapshot))
     assert set(documented("## shuffle explain --json")) == set(fields(Explanation))
     assert set(documented("### A step of the plan")) == set(PlanNode.__struct_fields__)
-    assert set(documented("### Of arrays")) == set(fields(ArraysExplanation))
+    assert set(documented("### Of arrays")) == set(fields(RechunkExplanation))
 
 
 def test_types_are_right() -> None:
@@ -49,7 +49,7 @@ def test_types_are_right() -> None:
     for heading, struct in (
         ("## shuffle run --json", Snapshot),
         ("## shuffle explain --json", Explanation),
-        ("### Of arrays", ArraysExplanation),
+        ("### Of arrays", RechunkExplanation),
     ):
         said = documented(heading)
         for name, kind in fields(struct).items():

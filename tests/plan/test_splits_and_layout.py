@@ -13,16 +13,16 @@ from tests.plan.jobs import job, numbers, plan_of, read_all, write
 
 from shuffle_protocol.jobs import Repartition, Sort, SortKey
 from shuffle_protocol.memory import MIB
-from shuffle_worker.inputs.reading import Found, RowGroup
+from shuffle_worker.inputs.reading import FoundFile, RowGroup
 from shuffle_worker.inputs.table import kept_groups, splits_of
 from shuffle_worker.plan import sizing
 from shuffle_worker.storage import Info
 
 
-def files(*rows: list[int]) -> list[Found]:
+def files(*rows: list[int]) -> list[FoundFile]:
     schema = pa.schema([("x", pa.int64())])
     groups = [[RowGroup(count, count * 4, count * 3, 0, {}) for count in each] for each in rows]
-    return [Found(Info(f"f{at}", 10, "t"), {}, schema, each) for at, each in enumerate(groups)]
+    return [FoundFile(Info(f"f{at}", 10, "t"), {}, schema, each) for at, each in enumerate(groups)]
 
 
 @settings(max_examples=100, deadline=None)

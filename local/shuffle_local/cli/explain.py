@@ -18,7 +18,7 @@ from shuffle_local.cli.planning import explanation_of
 from shuffle_protocol.jobs import Job, Rechunk
 
 if TYPE_CHECKING:
-    from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
+    from shuffle_worker.arrays.explain import RechunkExplanation
     from shuffle_worker.plan.explained import Explanation
 
 
@@ -37,17 +37,17 @@ def explain(
         _show(_decoded(job, found))
 
 
-def _decoded(job: Job, found: bytes) -> Explanation | ExplanationOfArrays:
+def _decoded(job: Job, found: bytes) -> Explanation | RechunkExplanation:
     if isinstance(job.operation, Rechunk):
-        from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
+        from shuffle_worker.arrays.explain import RechunkExplanation
 
-        return msgspec.json.decode(found, type=ExplanationOfArrays)
+        return msgspec.json.decode(found, type=RechunkExplanation)
     from shuffle_worker.plan.explained import Explanation
 
     return msgspec.json.decode(found, type=Explanation)
 
 
-def _show(found: Explanation | ExplanationOfArrays) -> None:
+def _show(found: Explanation | RechunkExplanation) -> None:
     from rich.console import Console
 
     from shuffle_local.cli import say
@@ -77,7 +77,7 @@ def _show(found: Explanation | ExplanationOfArrays) -> None:
         console.print(note, markup=False, soft_wrap=True)
 
 
-def _owners(found: Explanation | ExplanationOfArrays) -> int:
+def _owners(found: Explanation | RechunkExplanation) -> int:
     """Workers that own a part of the output, and hold its rows: a file of a table is written by one."""
     partitions = getattr(found.output, "partitions", found.work.workers)
     return max(min(found.work.workers, partitions), 1)

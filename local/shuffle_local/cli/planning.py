@@ -13,7 +13,7 @@ from shuffle_protocol import trail
 from shuffle_protocol.crashes import CRASHES, crash
 from shuffle_protocol.errors import REASONS, DataError, Internal
 from shuffle_protocol.jobs import Job
-from shuffle_worker.worker.explaining import Answer
+from shuffle_worker.worker.explaining import PlanningResult
 
 
 def explanation_of(job: Job) -> bytes:
@@ -35,7 +35,7 @@ def explanation_of(job: Job) -> bytes:
     sys.stderr.write(said)  # warnings, or what a function printed
     if made.returncode:
         raise Internal(f"the plan cannot be made: its process ended with exit code {made.returncode}")
-    answer = msgspec.json.decode(made.stdout, type=Answer)
+    answer = msgspec.json.decode(made.stdout, type=PlanningResult)
     if answer.reason:
         error = REASONS[answer.reason](answer.message)
         error.refusal = answer.refusal

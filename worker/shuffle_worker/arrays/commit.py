@@ -21,8 +21,8 @@ from msgspec import Struct
 
 from shuffle_protocol.errors import InputNotFound, Internal, InvalidSpec, JobError, OutputExists
 from shuffle_protocol.jobs import Job
-from shuffle_worker.arrays.record import Plan
-from shuffle_worker.arrays.writer import ArrayRecord, GroupRecord, merged
+from shuffle_worker.arrays.record import RechunkPlan
+from shuffle_worker.arrays.writer import ArrayGroupRecord, ArrayRecord, merged
 from shuffle_worker.output.claim import Other, begin_replacing, check_others, in_order, others_in, sweep
 from shuffle_worker.output.groups import every_group
 from shuffle_worker.output.names import MANIFEST, SUCCESS, group_path, relative, staging
@@ -54,7 +54,7 @@ class ArrayEntry(Struct, frozen=True):
     """Of all stored objects' keys and bytes, whatever their order."""
 
 
-class Manifest(Struct, frozen=True):
+class ArrayManifest(Struct, frozen=True):
     """`_manifest.json`: what was written."""
 
     format: str
@@ -77,11 +77,11 @@ def chunk_folder(job: Job) -> str:
     return f"{staging(output, job.uid)}/store" if job.output.overwrite else output
 
 
-def record_group(plan: Plan, record: GroupRecord, storage: Storage) -> None:
+def record_group(plan: RechunkPlan, record: ArrayGroupRecord, storage: Storage) -> None:
     storage.put(group_path(plan.job.output.path, plan.job.uid, record.group), msgspec.json.encode(record))
 
 
-def commit(plan: Plan, elements: int, storage: Storage) -> Committed:
+def commit(plan: RechunkPlan, elements: int, storage: Storage) -> Committed:
     """elements: what was read from the input; -1: not known. Raises Internal where they are not all written."""
     output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
     found = committed(storage, output, uid)
@@ -133,7 +133,7 @@ def is_output(below: str) -> bool:
     return not below.startswith("_shuffle-") and _NAME.fullmatch(below) is not None
 
 
-def committed(storage: Storage, output: str, uid: str) -> Manifest | None:
+def committed(storage: Storage, output: str, uid: str) -> ArrayManifest | None:
     """The manifest, if this very job got as far as `_SUCCESS` before."""
     try:
         storage.info(f"{output}/{SUCCESS}")
@@ -181,15 +181,15 @@ def check_output(job: Job, storage: Storage) -> list[Other]:
     )
 
 
-def _manifest_at(storage: Storage, output: str) -> Manifest | None:
+def _manifest_at(storage: Storage, output: str) -> ArrayManifest | None:
     try:
-        found = msgspec.json.decode(storage.read(f"{output}/{MANIFEST}"), type=Manifest)
+        found = msgspec.json.decode(storage.read(f"{output}/{MANIFEST}"), type=ArrayManifest)
     except (msgspec.DecodeError, JobError):
         return None
     return found if found.format == MANIFEST_FORMAT else None
 
 
-def _manifest(plan: Plan, records: list[GroupRecord]) -> Manifest:
+def _manifest(plan: RechunkPlan, records: list[ArrayGroupRecord]) -> ArrayManifest:
     of_array = {one.array: one for one in merged([one for record in records for one in record.arrays])}
     entries: list[ArrayEntry] = []
     for number, array in enumerate(plan.arrays):
@@ -199,7 +199,7 @@ def _manifest(plan: Plan, records: list[GroupRecord]) -> Manifest:
             ArrayEntry(array.path, document, array.dims, one.stored, one.missing, one.elements, f"{one.digest:016x}")
         )
     sizes = [size for record in records for size in record.sizes]
-    return Manifest(
+    return ArrayManifest(
         format=MANIFEST_FORMAT,
         job=plan.job.name,
         uid=plan.job.uid,
@@ -214,9 +214,9 @@ def _manifest(plan: Plan, records: list[GroupRecord]) -> Manifest:
     )
 
 
-def _recorded(plan: Plan, storage: Storage) -> list[GroupRecord]:
+def _recorded(plan: RechunkPlan, storage: Storage) -> list[ArrayGroupRecord]:
     job, fingerprint = plan.job, plan.summary.fingerprint
-    return every_group(storage, job.output.path, job.uid, fingerprint, len(plan.groups) - 1, GroupRecord)
+    return every_group(storage, job.output.path, job.uid, fingerprint, len(plan.groups) - 1, ArrayGroupRecord)
 
 
 def _replace(storage: Storage, output: str, uid: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import JobError
 from shuffle_protocol.units import some
-from shuffle_worker.arrays.source import Source, source_of
+from shuffle_worker.arrays.source import ArraySource, source_of
 
 _TOLD = 5
 """Arrays that a note names."""
@@ -42,7 +42,7 @@ def copies_in(found: Mapping[str, Any] | None, zarr_format: int) -> dict[str, Co
     return out
 
 
-def differences(folder: str, copies: Mapping[str, Copy], arrays: Sequence[Source]) -> tuple[str, ...]:
+def differences(folder: str, copies: Mapping[str, Copy], arrays: Sequence[ArraySource]) -> tuple[str, ...]:
     """One note where the copy is stale, none where it agrees."""
     own = {array.path: array for array in arrays}
     copied = {path: copy for path, copy in copies.items() if copy.document is not None}
@@ -58,7 +58,7 @@ def differences(folder: str, copies: Mapping[str, Copy], arrays: Sequence[Source
     )
 
 
-def _difference(folder: str, array: Source, copy: Copy) -> str:
+def _difference(folder: str, array: ArraySource, copy: Copy) -> str:
     assert copy.document is not None
     try:
         other = source_of(folder, array.path, copy.document, copy.attributes)

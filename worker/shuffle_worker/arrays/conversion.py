@@ -22,7 +22,7 @@ from zarr.storage import MemoryStore
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.arrays.coding import Coding
-from shuffle_worker.arrays.source import Source, documents_of
+from shuffle_worker.arrays.source import ArraySource, documents_of
 from shuffle_worker.arrays.store import Codecs
 
 Config = dict[str, Any]
@@ -32,7 +32,7 @@ _STRINGS = ("vlen-utf8", "vlen-bytes", "vlen-array")
 
 
 def converted(
-    source: Source, zarr_format: int, shape: tuple[int, ...], chunks: tuple[int, ...], compressed: bool
+    source: ArraySource, zarr_format: int, shape: tuple[int, ...], chunks: tuple[int, ...], compressed: bool
 ) -> dict[str, Any]:
     """The document in the other format, without attributes, its codecs doing what they did; those that compress left
     out where they are not wanted. Raises InvalidSpec."""
@@ -59,7 +59,7 @@ def converted(
 
 
 def _plain_document(
-    source: Source, zarr_format: int, shape: tuple[int, ...], chunks: tuple[int, ...]
+    source: ArraySource, zarr_format: int, shape: tuple[int, ...], chunks: tuple[int, ...]
 ) -> dict[str, Any]:
     metadata = source.metadata
     made = zarr.create_array(
@@ -114,7 +114,9 @@ def recompressed(codecs: list[Config], compressor: Config | None, itemsize: int)
 # -- to format 3 -----------------------------------------------------------------------------------------------------
 
 
-def _v3_codecs(source: Source, metadata: ArrayV2Metadata, to_bytes: list[Config], compressed: bool) -> list[Config]:
+def _v3_codecs(
+    source: ArraySource, metadata: ArrayV2Metadata, to_bytes: list[Config], compressed: bool
+) -> list[Config]:
     """to_bytes: how Zarr stores the type's elements in format 3."""
     codecs = (*(metadata.filters or ()), metadata.compressor if compressed else None)
     applied = [codec.get_config() for codec in codecs if codec is not None]

@@ -13,7 +13,7 @@ from shuffle_protocol.jobs import Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import Figures, PlanNode
 from shuffle_protocol.units import counted, readable
-from shuffle_worker.arrays.record import ArrayPlan, Plan
+from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.plan.seconds import expected_seconds
 
 ARRAYS_SHOWN = 12
@@ -37,7 +37,7 @@ class ExplainedArray(Struct, frozen=True):
     """Its chunks change."""
 
 
-class ExplainedWork(Struct, frozen=True):
+class ExplainedRechunk(Struct, frozen=True):
     """Bytes."""
 
     workers: int
@@ -62,7 +62,7 @@ class ExplainedWork(Struct, frozen=True):
     """What all workers together may spill."""
 
 
-class Explanation(Struct, frozen=True):
+class RechunkExplanation(Struct, frozen=True):
     job: str
     input: str
     files: int
@@ -71,17 +71,17 @@ class Explanation(Struct, frozen=True):
     output: str
     zarr_format: int
     compression: str
-    work: ExplainedWork
+    work: ExplainedRechunk
     seconds: float
     tree: PlanNode | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def explain(plan: Plan, budgets: Budgets) -> Explanation:
+def explain(plan: RechunkPlan, budgets: Budgets) -> RechunkExplanation:
     """budgets: of each worker."""
     job, summary, facts = plan.job, plan.summary, plan.facts
     assert isinstance(job.operation, Rechunk)
-    return Explanation(
+    return RechunkExplanation(
         job=job.name,
         input=job.inputs[0].paths[0],
         files=summary.input_files,
@@ -90,7 +90,7 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
         output=job.output.path,
         zarr_format=plan.zarr_format,
         compression=job.operation.compression,
-        work=ExplainedWork(
+        work=ExplainedRechunk(
             workers=job.workers,
             splits=len(plan.splits),
             pieces=sum(run.stop - run.first for split in plan.splits for run in split.runs),
@@ -166,7 +166,7 @@ def _type(document: dict[str, object]) -> str:
     return found if isinstance(found, str) else str(found["name"]) if isinstance(found, dict) else "structured"
 
 
-def tree_of(plan: Plan) -> PlanNode:
+def tree_of(plan: RechunkPlan) -> PlanNode:
     """The plan as `explain` and the status show it."""
     job, facts, summary = plan.job, plan.facts, plan.summary
     assert isinstance(job.operation, Rechunk)

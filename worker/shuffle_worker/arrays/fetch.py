@@ -24,7 +24,7 @@ AHEAD = 16
 Bytes = bytes | memoryview
 
 
-class Found(NamedTuple):
+class FetchedFile(NamedTuple):
     """A file."""
 
     data: Bytes
@@ -48,7 +48,7 @@ class Fetcher:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def read(self, paths: Sequence[str], each: int) -> Generator[Found | None]:
+    def read(self, paths: Sequence[str], each: int) -> Generator[FetchedFile | None]:
         """Files in their order, None for one that is not there; valid until the next is asked for, or the
         iterator is closed. each: what one may take."""
         if self._pool is None:
@@ -56,7 +56,7 @@ class Fetcher:
                 yield from self._local(path)
             return
         ahead = max(1, min(AHEAD, self._room // max(each, 1)))
-        under_way: deque[Future[Found | None]] = deque()
+        under_way: deque[Future[FetchedFile | None]] = deque()
         try:
             for path in paths:
                 if len(under_way) >= ahead:
@@ -71,7 +71,7 @@ class Fetcher:
     def writes(self) -> Writes:
         return Writes(self._storage, self._pool, self._room)
 
-    def _local(self, path: str) -> Iterator[Found | None]:
+    def _local(self, path: str) -> Iterator[FetchedFile | None]:
         """Yields once. path: an absolute one, as `urls.local_path` makes it."""
         try:
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - tens of thousands of small files
@@ -91,13 +91,13 @@ class Fetcher:
         except OSError as error:
             raise failure(path, "reading", error) from error
         try:
-            yield Found(view, tag_of(about))
+            yield FetchedFile(view, tag_of(about))
         finally:
             self._buffers.give(buffer)
 
-    def _one(self, path: str) -> Found | None:
+    def _one(self, path: str) -> FetchedFile | None:
         try:
-            return Found(*self._storage.fetch(path))
+            return FetchedFile(*self._storage.fetch(path))
         except InputNotFound:
             return None
 

@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_worker.arrays.source import Source
+from shuffle_worker.arrays.source import ArraySource
 
 MASK = "_FillValue"
 _MASKABLE = "biufc"
 """Kinds of types whose `_FillValue` xarray reads in format 3."""
 
 
-def mask_in_v3(source: Source, attributes: dict[str, Any]) -> dict[str, Any]:
+def mask_in_v3(source: ArraySource, attributes: dict[str, Any]) -> dict[str, Any]:
     """A format 2 array's attributes in format 3. Raises InvalidSpec where format 3 cannot say what is masked."""
     fill = source.metadata.fill_value
     if source.labels is None or (fill is None and MASK not in attributes):
@@ -54,7 +54,7 @@ def mask_in_v3(source: Source, attributes: dict[str, Any]) -> dict[str, Any]:
     return {**attributes, MASK: told}
 
 
-def mask_in_v2(source: Source, document: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+def mask_in_v2(source: ArraySource, document: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
     """A format 3 array's attributes in format 2; sets the document's `fill_value`."""
     if source.labels is None:
         return attributes

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import DataError, InputNotFound
 from shuffle_worker.arrays.consolidated import copies_in, differences
-from shuffle_worker.arrays.source import Hierarchy, Source, source_of
+from shuffle_worker.arrays.source import ArraySource, Hierarchy, source_of
 from shuffle_worker.arrays.store import folders, read_file
 from shuffle_worker.storage import Storage
 
@@ -85,7 +85,7 @@ class _Documents:
         self._lock = Lock()
         self.requests = 0
 
-    def source(self, node: Node) -> Source:
+    def source(self, node: Node) -> ArraySource:
         return source_of(self._folder, node.path, node.document, node.attributes)
 
     def nodes(self, paths: Sequence[str], zarr_format: int, pool: ThreadPoolExecutor) -> dict[str, Node]:

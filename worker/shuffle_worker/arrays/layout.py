@@ -22,7 +22,7 @@ import msgspec
 from shuffle_protocol.memory import MIB
 from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.grid import Axis
-from shuffle_worker.arrays.record import ArrayPlan, Bucket, Run, Split
+from shuffle_worker.arrays.record import ArrayPlan, ArraySplit, OutputBox, PieceRun
 
 PIECE_BYTES = 32 * MIB
 LEAST_PIECE_BYTES = 1 * MIB
@@ -43,7 +43,7 @@ SMALL_GROUP_BYTES = 1 * MIB
 """Buckets are gathered up to this, so that a store of a thousand small arrays is no thousand leases."""
 
 
-class Sizes(NamedTuple):
+class LayoutSizes(NamedTuple):
     """Bytes, decoded."""
 
     piece: int
@@ -54,17 +54,17 @@ class Sizes(NamedTuple):
     wave: int
 
 
-def sizes_for(total: int, largest_item: int, workers: int, working: int) -> Sizes:
+def sizes_for(total: int, largest_item: int, workers: int, working: int) -> LayoutSizes:
     """total: bytes of all arrays; largest_item: of one output object; working: memory of a lease."""
     wanted = total // max(WANTED_BOXES, BOXES_A_WORKER * workers)
     box = max(min(wanted, BOX_BYTES, working // 3), LEAST_BOX_BYTES, total // MOST_BOXES)
     split = min(max(total // max(WANTED_SPLITS, 4 * workers), LEAST_PIECE_BYTES), SPLIT_BYTES)
     piece = max(min(PIECE_BYTES, working // 4, split), LEAST_PIECE_BYTES)
     wave = max(LEAST_WAVE_BYTES, total // MOST_WAVES, 2 * workers * max(box, largest_item))
-    return Sizes(piece, box, split, wave)
+    return LayoutSizes(piece, box, split, wave)
 
 
-def cut_axes(axes: Sequence[Axis], itemsize: int, sizes: Sizes) -> list[Axis]:
+def cut_axes(axes: Sequence[Axis], itemsize: int, sizes: LayoutSizes) -> list[Axis]:
     """The axes with their pieces, boxes and segments."""
     segments = [grid.shared_cut(axis) for axis in axes]
     boxes = _grow_boxes(axes, segments, itemsize, sizes.box)
@@ -119,8 +119,8 @@ def _grow_pieces(axes: Sequence[Axis], boxes: Sequence[int], itemsize: int, most
 class Cut(NamedTuple):
     """All of a job, cut into splits, buckets and groups."""
 
-    splits: list[Split]
-    buckets: list[Bucket]
+    splits: list[ArraySplit]
+    buckets: list[OutputBox]
     groups: list[int]
     """The first bucket of each group, and the number of buckets at the end."""
     split_wave: list[int]
@@ -130,15 +130,15 @@ class Cut(NamedTuple):
     parts: int
 
 
-def cut_job(arrays: Sequence[ArrayPlan], stored: Sequence[float], sizes: Sizes, workers: int) -> Cut:
+def cut_job(arrays: Sequence[ArrayPlan], stored: Sequence[float], sizes: LayoutSizes, workers: int) -> Cut:
     """stored: bytes of each array as it lies in the input over its decoded ones."""
-    splits: list[Split] = []
+    splits: list[ArraySplit] = []
     split_wave: list[int] = []
-    bundles: list[tuple[int, list[Bucket]]] = []  # the wave and the buckets of each group
+    bundles: list[tuple[int, list[OutputBox]]] = []  # the wave and the buckets of each group
     wave = parts = 0
     held = 0
     gather = _Gather(sizes, stored, arrays)
-    small: list[Bucket] = []
+    small: list[OutputBox] = []
     for array, part in _parts(arrays):
         axes = arrays[array].axes
         each = list(_buckets(array, arrays[array], part))
@@ -157,7 +157,7 @@ def cut_job(arrays: Sequence[ArrayPlan], stored: Sequence[float], sizes: Sizes, 
     split_wave += [wave] * (len(splits) - len(split_wave))
     bundles += [(wave, bundle) for bundle in _bundles(small)]
     order, balance = dealt([(w, sum(b.bytes for b in bundle)) for w, bundle in bundles], workers)
-    buckets: list[Bucket] = []
+    buckets: list[OutputBox] = []
     groups = [0]
     for at in order:
         buckets += bundles[at][1]
@@ -172,17 +172,17 @@ def _parts(arrays: Sequence[ArrayPlan]) -> Iterator[tuple[int, int]]:
                 yield number, part
 
 
-def _buckets(number: int, array: ArrayPlan, part: int) -> Iterator[Bucket]:
+def _buckets(number: int, array: ArrayPlan, part: int) -> Iterator[OutputBox]:
     for box in range(grid.boxes(array.axes)):
         where = grid.bucket_box(array.axes, part, box)
         if grid.elements(where) > 0:
             items = grid.item_count(array.axes, where)
-            yield Bucket(number, part, box, items, grid.elements(where) * array.itemsize)
+            yield OutputBox(number, part, box, items, grid.elements(where) * array.itemsize)
 
 
-def _bundles(buckets: Sequence[Bucket]) -> Iterator[list[Bucket]]:
+def _bundles(buckets: Sequence[OutputBox]) -> Iterator[list[OutputBox]]:
     """Groups of a wave: a bucket, or several small ones."""
-    held: list[Bucket] = []
+    held: list[OutputBox] = []
     size = 0
     for bucket in buckets:
         if held and size + bucket.bytes > SMALL_GROUP_BYTES:
@@ -197,12 +197,12 @@ def _bundles(buckets: Sequence[Bucket]) -> Iterator[list[Bucket]]:
 class _Gather:
     """Pieces, one after the other, to splits."""
 
-    def __init__(self, sizes: Sizes, stored: Sequence[float], arrays: Sequence[ArrayPlan]) -> None:
+    def __init__(self, sizes: LayoutSizes, stored: Sequence[float], arrays: Sequence[ArrayPlan]) -> None:
         self._sizes = sizes
         self._stored = stored
         self._arrays = arrays
-        self._done: list[Split] = []
-        self._runs: list[Run] = []
+        self._done: list[ArraySplit] = []
+        self._runs: list[PieceRun] = []
         self._elements = self._bytes = 0
         self._cost = 0.0
 
@@ -216,21 +216,21 @@ class _Gather:
             self._close()
         last = self._runs[-1] if self._runs else None
         if last is not None and (last.array, last.part, last.stop) == (array, part, piece):
-            self._runs[-1] = Run(array, part, last.first, piece + 1)
+            self._runs[-1] = PieceRun(array, part, last.first, piece + 1)
         else:
-            self._runs.append(Run(array, part, piece, piece + 1))
+            self._runs.append(PieceRun(array, part, piece, piece + 1))
         self._elements += count
         self._bytes += size
         self._cost += size * self._stored[array]
 
-    def take(self) -> list[Split]:
+    def take(self) -> list[ArraySplit]:
         self._close()
         done, self._done = self._done, []
         return done
 
     def _close(self) -> None:
         if self._runs:
-            self._done.append(Split(self._runs, self._elements, int(self._cost)))
+            self._done.append(ArraySplit(self._runs, self._elements, int(self._cost)))
         self._runs, self._elements, self._bytes, self._cost = [], 0, 0, 0.0
 
 

@@ -20,7 +20,7 @@ from zarr.storage import MemoryStore
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.arrays.conversion import converted, inner_codecs, recompressed
 from shuffle_worker.arrays.fills import mask_in_v2, mask_in_v3
-from shuffle_worker.arrays.source import DIMENSIONS, Source
+from shuffle_worker.arrays.source import DIMENSIONS, ArraySource
 
 KEEP = "Keep"
 
@@ -54,7 +54,7 @@ class Described(NamedTuple):
     """What changes for those who read it."""
 
 
-def target_document(source: Source, target: Target) -> Described:
+def target_document(source: ArraySource, target: Target) -> Described:
     """The output's document and attributes. Raises InvalidSpec where the format has no place for what the input has."""
     if target.format == 2 and target.shards is not None:
         raise InvalidSpec("operation.rechunk.shards: Zarr format 2 has no shards; write zarrFormat: V3")
@@ -78,7 +78,7 @@ def target_document(source: Source, target: Target) -> Described:
     return found
 
 
-def _in_format(source: Source, target: Target) -> Described:
+def _in_format(source: ArraySource, target: Target) -> Described:
     """The array as it is, in the format of the output."""
     if source.format == target.format:
         return Described(dict(source.document), dict(source.attributes))
@@ -93,7 +93,7 @@ def _in_format(source: Source, target: Target) -> Described:
     return Described(document, attributes)
 
 
-def _plain_attributes(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _plain_attributes(source: ArraySource) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Those that a reader of format 2 shows: not those by which xarray and NetCDF know the dimensions."""
     if source.labels is None:
         return dict(source.attributes), ()
@@ -104,7 +104,7 @@ def _plain_attributes(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
     return kept, (f"{source.where}: {', '.join(gone)} describe NetCDF's layout in format 2, and are left out",)
 
 
-def _check_hidden(source: Source) -> None:
+def _check_hidden(source: ArraySource) -> None:
     for name in source.attributes:
         if source.labels is not None and _is_hidden(name):
             raise InvalidSpec(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shuffle_worker.arrays.record import Plan
+from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.plan.file import PlanFile
 
-_FILE = PlanFile(Plan)
+_FILE = PlanFile(RechunkPlan)
 
 fingerprint = _FILE.fingerprint
 with_fingerprint = _FILE.with_fingerprint

@@ -32,8 +32,8 @@ from shuffle_worker.arrays.metadata import Target, store_documents, target_docum
 from shuffle_worker.arrays.notes import fill_notes, notes_of
 from shuffle_worker.arrays.persist import with_fingerprint
 from shuffle_worker.arrays.reader import STEP_BYTES
-from shuffle_worker.arrays.record import ArrayPlan, Plan, Summaries, tag_digest
-from shuffle_worker.arrays.source import Hierarchy, Source
+from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan, Summaries, tag_digest
+from shuffle_worker.arrays.source import ArraySource, Hierarchy
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import READ_BYTES
 from shuffle_worker.output.claim import notes_on
@@ -62,7 +62,7 @@ class Look(NamedTuple):
 class Drafted(NamedTuple):
     """An array on its way into the plan."""
 
-    source: Source
+    source: ArraySource
     target: Target
     document: bytes
     attributes: dict[str, object]
@@ -76,7 +76,7 @@ class Drafted(NamedTuple):
     """What changes for those who read it."""
 
 
-def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> Plan:
+def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> RechunkPlan:
     """budgets: of each worker. Raises JobError where the job cannot be carried out as written."""
     source, asked = _input(job), job.operation
     assert isinstance(asked, Rechunk)
@@ -127,7 +127,7 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
         _kept_groups(found, arrays, asked),
         [(d.source.path, json.loads(d.document), d.attributes) for d in drafts],
     )
-    plan = Plan(
+    plan = RechunkPlan(
         job=job,
         arrays=plans,
         splits=cut.splits,
@@ -180,12 +180,12 @@ def _place(path: str) -> str:
     return f"{urls.scheme_of(path)}://{path.partition('://')[2]}"
 
 
-def chosen(found: Hierarchy, asked: Rechunk) -> list[Source]:
+def chosen(found: Hierarchy, asked: Rechunk) -> list[ArraySource]:
     """The arrays that the job is about: those of `variables` with their coordinates, or all."""
     if asked.variables is None:
         return found.arrays
     known = {array.path: array for array in found.arrays}
-    kept: dict[str, Source] = {}
+    kept: dict[str, ArraySource] = {}
     for at, name in enumerate(asked.variables):
         path = name.strip("/")
         if path not in known:
@@ -203,7 +203,7 @@ def chosen(found: Hierarchy, asked: Rechunk) -> list[Source]:
     return [array for array in found.arrays if array.path in kept]
 
 
-def check_dimensions(asked: Rechunk, arrays: Sequence[Source]) -> None:
+def check_dimensions(asked: Rechunk, arrays: Sequence[ArraySource]) -> None:
     dims = list(dict.fromkeys(name for array in arrays for name in array.names if name))
     alone = len(arrays) == 1 or (asked.variables is not None and len(asked.variables) == 1)
     positions = max((len(array.shape) for array in arrays), default=0) if alone else 0
@@ -229,7 +229,9 @@ def check_selection(drafts: Sequence[Drafted], asked: Rechunk) -> None:
             )
 
 
-def _kept_groups(found: Hierarchy, arrays: Sequence[Source], asked: Rechunk) -> list[tuple[str, dict[str, object]]]:
+def _kept_groups(
+    found: Hierarchy, arrays: Sequence[ArraySource], asked: Rechunk
+) -> list[tuple[str, dict[str, object]]]:
     if asked.variables is None:
         return found.groups
     above = {path[:at] for path in (array.path + "/" for array in arrays) for at, c in enumerate(path) if c == "/"}
@@ -239,7 +241,7 @@ def _kept_groups(found: Hierarchy, arrays: Sequence[Source], asked: Rechunk) -> 
 # -- one array -------------------------------------------------------------------------------------------------------
 
 
-def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets: Budgets) -> Drafted:
+def _draft(source: ArraySource, asked: Rechunk, zarr_format: int, look: Look, budgets: Budgets) -> Drafted:
     where = source.path or "the array"
     dims = source.dims
     picks: list[chunking.Selection] = []
@@ -287,7 +289,7 @@ def _draft(source: Source, asked: Rechunk, zarr_format: int, look: Look, budgets
     return Drafted(source, target, plan.target, attributes, plan, look, plain, plain_target, notes)
 
 
-def _read_unit(source: Source, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
+def _read_unit(source: ArraySource, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
     """Whether shards are read in part, what is read as one, and what one file holds."""
     files = source.shards or source.chunks
     if source.shards is None:
@@ -310,7 +312,7 @@ def _with(listed: Sequence[Look], plans: Sequence[ArrayPlan]) -> list[tuple[Look
     ]
 
 
-def _list(storage: Storage, folder: str, arrays: Sequence[Source]) -> list[Look]:
+def _list(storage: Storage, folder: str, arrays: Sequence[ArraySource]) -> list[Look]:
     """Which chunk files there are. Unknown, and taken for all, where there may be too many to be listed."""
     counts = [math.prod(_files(array)) for array in arrays]
     if sum(counts) > MOST_LISTED:
@@ -322,11 +324,11 @@ def _list(storage: Storage, folder: str, arrays: Sequence[Source]) -> list[Look]
     return [_look(storage, f"{folder}/{array.path}".rstrip("/"), array, codecs) for array in arrays]
 
 
-def _files(array: Source) -> list[int]:
+def _files(array: ArraySource) -> list[int]:
     return [-(-size // each) for size, each in zip(array.shape, array.shards or array.chunks, strict=True)]
 
 
-def _look(storage: Storage, folder: str, array: Source, codecs: Codecs) -> Look:
+def _look(storage: Storage, folder: str, array: ArraySource, codecs: Codecs) -> Look:
     coding = Coding(json.dumps(array.document).encode(), codecs)
     counts = _files(array)
     there = {_below(info.path, folder): info for info in storage.listing(folder)}

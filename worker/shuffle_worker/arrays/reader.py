@@ -25,7 +25,7 @@ from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Fetcher
 from shuffle_worker.arrays.grid import Box
-from shuffle_worker.arrays.record import ArrayPlan, Plan, tag_digest
+from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan, tag_digest
 from shuffle_worker.arrays.slabs import cut, encode, octets
 from shuffle_worker.arrays.store import Codecs, StorageStore
 from shuffle_worker.steps.readback import Buffers
@@ -58,7 +58,7 @@ class Chunk(NamedTuple):
     """Bytes that were fetched."""
 
 
-class Piece(NamedTuple):
+class DecodedPiece(NamedTuple):
     """A piece of the input, read and decoded."""
 
     data: Array
@@ -69,7 +69,7 @@ class Piece(NamedTuple):
     """Bytes that were fetched."""
 
 
-class Source:
+class PieceSource:
     """One array of the input: its pieces, decoded. Calls come from several threads."""
 
     def __init__(self, plan: ArrayPlan, storage: Storage, folder: str, codecs: Codecs, fetcher: Fetcher) -> None:
@@ -90,13 +90,13 @@ class Source:
         return [axis.chunks_over(span) for axis, span in zip(self.plan.axes, box, strict=True)]
 
     @contextmanager
-    def piece(self, box: Box, buffers: Buffers) -> Iterator[Piece]:
+    def piece(self, box: Box, buffers: Buffers) -> Iterator[DecodedPiece]:
         """A piece, valid as long as the context lasts."""
         if all(len(found) == 1 for found in self.chunks(box)):
             with closing(self._chunks(box)) as found:
                 one = next(found)
                 data = np.broadcast_to(self._fill(), grid.shape_of(box)) if one.data is None else one.data
-                yield Piece(data, {one.place: one.data is not None}, one.size)
+                yield DecodedPiece(data, {one.place: one.data is not None}, one.size)
             return
         shape = grid.shape_of(box)
         count = math.prod(shape) * self._target.itemsize
@@ -111,7 +111,7 @@ class Source:
             if buffer is not None:
                 buffers.give(buffer)
 
-    def _assembled(self, box: Box, out: Array) -> Piece:
+    def _assembled(self, box: Box, out: Array) -> DecodedPiece:
         there: dict[grid.Index, bool] = {}
         size = 0
         variable = is_variable(self._target)
@@ -124,7 +124,7 @@ class Source:
                 out[at] = self._fill()
             else:
                 words[at] = one.data if variable else one.data.view(words.dtype)
-        return Piece(out, there, size)
+        return DecodedPiece(out, there, size)
 
     def _fill(self) -> Array:
         out = np.empty((), self._target)
@@ -231,16 +231,18 @@ class Source:
         return bool(self.plan.present[number >> 3] >> (number & 7) & 1)
 
 
-class Reader:
+class ArrayReader:
     """The splits of a plan. Close it."""
 
-    def __init__(self, plan: Plan, storage: Storage, folder: str, codecs: Codecs, room: int) -> None:
+    def __init__(self, plan: RechunkPlan, storage: Storage, folder: str, codecs: Codecs, room: int) -> None:
         """room: bytes of chunks that may be fetched ahead."""
         self._plan = plan
         self._fetcher = Fetcher(storage, room)
         self._buffers = Buffers()
-        self._sources: dict[int, Source] = {}
-        self._open: Callable[[int], Source] = lambda at: Source(plan.arrays[at], storage, folder, codecs, self._fetcher)
+        self._sources: dict[int, PieceSource] = {}
+        self._open: Callable[[int], PieceSource] = lambda at: PieceSource(
+            plan.arrays[at], storage, folder, codecs, self._fetcher
+        )
         self._bucket_of = {(b.array, b.part, b.box): number for number, b in enumerate(plan.buckets)}
         self._group_of = group_numbers(plan)
 
@@ -284,7 +286,7 @@ class Reader:
                                 shards, rows, size, held = [], 0, 0, 0
         yield Step(shards, rows, size)
 
-    def _source(self, array: int) -> Source:
+    def _source(self, array: int) -> PieceSource:
         found = self._sources.get(array)
         if found is None:
             found = self._sources[array] = self._open(array)
@@ -298,7 +300,7 @@ def _gone(where: str) -> DataError:
     return DataError(f"{where}: was there when the job was planned, and is gone now")
 
 
-def group_numbers(plan: Plan) -> list[int]:
+def group_numbers(plan: RechunkPlan) -> list[int]:
     """The group of every bucket."""
     out: list[int] = []
     for group in range(len(plan.groups) - 1):
@@ -306,6 +308,6 @@ def group_numbers(plan: Plan) -> list[int]:
     return out
 
 
-def _any(there: dict[grid.Index, bool], source: Source, box: Box) -> bool:
+def _any(there: dict[grid.Index, bool], source: PieceSource, box: Box) -> bool:
     """Whether any chunk that a box takes from exists."""
     return any(there.get(place, False) for place in grid.indices(source.chunks(box)))

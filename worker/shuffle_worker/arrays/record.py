@@ -51,7 +51,7 @@ def tag_digest(tag: str) -> int:
     return xxhash.xxh32_intdigest(tag.encode())
 
 
-class Run(Struct, frozen=True, array_like=True):
+class PieceRun(Struct, frozen=True, array_like=True):
     """Consecutive pieces of a part of an array."""
 
     array: int
@@ -60,17 +60,17 @@ class Run(Struct, frozen=True, array_like=True):
     stop: int
 
 
-class Split(Struct, frozen=True, array_like=True):
+class ArraySplit(Struct, frozen=True, array_like=True):
     """What one lease reads."""
 
-    runs: list[Run]
+    runs: list[PieceRun]
     elements: int
     """Those of its pieces."""
     bytes: int
     """Estimated, as stored."""
 
 
-class Bucket(Struct, frozen=True, array_like=True):
+class OutputBox(Struct, frozen=True, array_like=True):
     """A box of output objects: what slabs are addressed to."""
 
     array: int
@@ -93,13 +93,13 @@ class Summaries(Struct, frozen=True):
     requests: int = 0  # for the documents of the input
 
 
-class Plan(Struct, frozen=True):
+class RechunkPlan(Struct, frozen=True):
     """The plan of a rechunk."""
 
     job: Job
     arrays: list[ArrayPlan]
-    splits: list[Split]
-    buckets: list[Bucket]
+    splits: list[ArraySplit]
+    buckets: list[OutputBox]
     groups: list[int]
     """The first bucket of each, and the number of buckets at the end."""
     documents: list[tuple[str, Binary]]

@@ -20,7 +20,7 @@ NCZARR = "_NCZARR_ARRAY"
 """NetCDF's addition to a document of format 2; it names dimensions too."""
 
 
-class Source(NamedTuple):
+class ArraySource(NamedTuple):
     """An array of the input."""
 
     path: str
@@ -85,7 +85,7 @@ class Hierarchy(NamedTuple):
     """The input."""
 
     format: int
-    arrays: list[Source]
+    arrays: list[ArraySource]
     groups: list[tuple[str, dict[str, Any]]]
     """Path and attributes of each, the store's own first; none where the store is one array."""
     requests: int = 1
@@ -94,7 +94,7 @@ class Hierarchy(NamedTuple):
     """What the job's author should know about it."""
 
 
-def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[str, Any]) -> Source:
+def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[str, Any]) -> ArraySource:
     """The array that a document describes. Raises DataError where Zarr does not understand the document, InvalidSpec
     where it asks for what is not supported."""
     where = f"{folder}/{path}".rstrip("/")
@@ -108,7 +108,7 @@ def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[s
         raise DataError(f"{where}: its metadata cannot be read: {_said(error)}") from error
     beside = ("attributes", "consolidated_metadata")
     unknown = {key: value for key, value in raw.items() if key not in normal and key not in beside}
-    source = Source(path, metadata, attributes, {**unknown, **normal})
+    source = ArraySource(path, metadata, attributes, {**unknown, **normal})
     if isinstance(metadata, ArrayV3Metadata) and metadata.storage_transformers:
         raise InvalidSpec(f"{source.where}: storage transformers are not supported")
     try:

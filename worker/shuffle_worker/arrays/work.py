@@ -16,10 +16,10 @@ from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.fetch import Fetcher
 from shuffle_worker.arrays.persist import load, save, saved
 from shuffle_worker.arrays.planner import make_plan
-from shuffle_worker.arrays.reader import Reader, group_numbers
-from shuffle_worker.arrays.record import Plan
+from shuffle_worker.arrays.reader import ArrayReader, group_numbers
+from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.arrays.writer import GroupRecord, Writer
+from shuffle_worker.arrays.writer import ArrayGroupRecord, Writer
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
 from shuffle_worker.output.names import shards_folder
@@ -51,8 +51,8 @@ class ArrayTasks:
         self._budgets = budgets
         self._room = Scratch(scratch, scratch_share, scratch_limit)
         self._codecs = Codecs()
-        self._plan: Plan | None = None
-        self._reader: Reader | None = None
+        self._plan: RechunkPlan | None = None
+        self._reader: ArrayReader | None = None
         self._writer: Writer | None = None
         self._storages = Storages()
         self._output: Storage | None = None
@@ -62,7 +62,7 @@ class ArrayTasks:
         self._codings: dict[int, Coding] = {}
 
     @property
-    def loaded(self) -> Plan:
+    def loaded(self) -> RechunkPlan:
         assert self._plan is not None, "the plan is loaded before the work begins"
         return self._plan
 
@@ -86,7 +86,7 @@ class ArrayTasks:
         plan = load(self._output, job, fingerprint)
         room = self._budgets.working // ROOM
         folder = job.inputs[0].paths[0].rstrip("/")
-        self._reader = Reader(plan, self._input(job), folder, self._codecs, room)
+        self._reader = ArrayReader(plan, self._input(job), folder, self._codecs, room)
         self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding)
         self._outgoing = Fetcher(self._output, room)
         self._group_of = group_numbers(plan)
@@ -128,7 +128,7 @@ class ArrayTasks:
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
         storage = self._storages.of(job.output.path, job.output.storage)
-        found = written_groups(storage, job.output.path, job.uid, fingerprint, GroupRecord)
+        found = written_groups(storage, job.output.path, job.uid, fingerprint, ArrayGroupRecord)
         return [(record.group, record.elements, sum(record.sizes)) for record in found]
 
     def shared(self) -> SharedShards | None:

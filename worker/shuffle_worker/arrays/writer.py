@@ -25,7 +25,7 @@ from shuffle_protocol.shards import StoredShard
 from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Writes
-from shuffle_worker.arrays.record import ArrayPlan, Plan
+from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.steps.readback import Buffers
@@ -47,7 +47,7 @@ class ArrayRecord(Struct, frozen=True, array_like=True):
     """The sum, modulo 2**64, of a hash of every stored object's key and bytes; it does not depend on who wrote what."""
 
 
-class GroupRecord(Struct, frozen=True):
+class ArrayGroupRecord(Struct, frozen=True):
     """What was written for a group: kept in the staging folder."""
 
     plan: str
@@ -64,7 +64,7 @@ class GroupRecord(Struct, frozen=True):
 class Writer:
     """Writes the groups of a plan. coding: of an array's output. Calls come from several threads."""
 
-    def __init__(self, plan: Plan, folder: str, coding: Callable[[int], Coding]) -> None:
+    def __init__(self, plan: RechunkPlan, folder: str, coding: Callable[[int], Coding]) -> None:
         self._plan = plan
         self._folder = folder
         self._coding = coding
@@ -72,12 +72,12 @@ class Writer:
         self._placing = Buffers()
         self._fills: dict[int, Any] = {}  # of the input, where it is not the output's
 
-    def write(self, group: int, source: ShardSource, writes: Writes) -> GroupRecord:
+    def write(self, group: int, source: ShardSource, writes: Writes) -> ArrayGroupRecord:
         sizes: list[int] = []
         buckets = range(self._plan.groups[group], self._plan.groups[group + 1])
         records = [self._bucket(bucket, source, writes, sizes) for bucket in buckets]
         writes.finish()
-        return GroupRecord(self._plan.summary.fingerprint, group, merged(records), sizes)
+        return ArrayGroupRecord(self._plan.summary.fingerprint, group, merged(records), sizes)
 
     def _bucket(self, number: int, source: ShardSource, writes: Writes, sizes: list[int]) -> ArrayRecord:
         bucket = self._plan.buckets[number]

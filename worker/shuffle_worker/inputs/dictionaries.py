@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from shuffle_worker.columns.arrow import Array, call, children, dictionary, parts
 from shuffle_worker.columns.convert import convert, transport_type, with_children
-from shuffle_worker.inputs.reading import Found
+from shuffle_worker.inputs.reading import FoundFile
 from shuffle_worker.storage.storage import Storage
 
 MOST_STORED = 64 << 20
@@ -22,7 +22,7 @@ MOST_STORED = 64 << 20
 BATCH = 65_536
 
 
-def settled(schema: pa.Schema, files: Sequence[Found], storage: Storage) -> pa.Schema:
+def settled(schema: pa.Schema, files: Sequence[FoundFile], storage: Storage) -> pa.Schema:
     """The schema with index types that are wide enough."""
     for at, field in enumerate(schema):
         kind = field.type
@@ -38,7 +38,7 @@ def settled(schema: pa.Schema, files: Sequence[Found], storage: Storage) -> pa.S
     return schema
 
 
-def _fits(name: str, most: int, files: Sequence[Found], storage: Storage) -> bool:
+def _fits(name: str, most: int, files: Sequence[FoundFile], storage: Storage) -> bool:
     """Whether the column has at most `most` distinct values in all files. Bounded: reads `MOST_STORED` bytes, holds
     `most` values and one batch."""
     read = 0

@@ -14,7 +14,7 @@ from shuffle_protocol.jobs import Input, SortKey
 from shuffle_worker.expressions.filter import Filter
 from shuffle_worker.inputs.keyed import Keyed
 from shuffle_worker.inputs.probe import GroupOf, Probe
-from shuffle_worker.inputs.reading import Found, InputFiles
+from shuffle_worker.inputs.reading import FoundFile, InputFiles
 from shuffle_worker.plan.record import File, Table
 from shuffle_worker.storage.storage import Storage
 
@@ -82,7 +82,7 @@ class Planned(NamedTuple):
     number: int
     source: Input
     storage: Storage
-    files: list[Found]
+    files: list[FoundFile]
     schema: pa.Schema
     """The schema of the columns that are read and sent, with the types that the output declares."""
     extra: pa.Schema

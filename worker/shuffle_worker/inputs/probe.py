@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.keyed import Keyed, seen_keys
-from shuffle_worker.inputs.reading import FETCHED, Found
+from shuffle_worker.inputs.reading import FETCHED, FoundFile
 from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.storage.storage import Storage
 
@@ -59,7 +59,7 @@ class GroupOf(NamedTuple):
 
 
 def probe(
-    files: Sequence[Found],
+    files: Sequence[FoundFile],
     groups: Sequence[GroupOf],
     output: pa.Schema,
     target: pa.Schema,
@@ -89,7 +89,7 @@ def probe(
     return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few, keyed)
 
 
-def read_through(files: Sequence[Found], groups: Sequence[GroupOf], target: pa.Schema, storage: Storage) -> None:
+def read_through(files: Sequence[FoundFile], groups: Sequence[GroupOf], target: pa.Schema, storage: Storage) -> None:
     """Read a small input to its end, as the job will, and keep nothing, so that damage in it fails the plan. Damage in
     a large one is found by the job itself.
 
@@ -117,7 +117,7 @@ def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
 
 
 def first_batches(
-    file: Found, group: int, target: pa.Schema, rows: int, storage: Storage, *, some: bool = False
+    file: FoundFile, group: int, target: pa.Schema, rows: int, storage: Storage, *, some: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide.
     some: these are not all of the columns that the job reads."""
@@ -142,7 +142,13 @@ def needed(target: pa.Schema, names: Sequence[str], where: Filter | None) -> pa.
 
 
 def first_kept(
-    file: Found, group: int, names: Sequence[str], target: pa.Schema, where: Filter | None, rows: int, storage: Storage
+    file: FoundFile,
+    group: int,
+    names: Sequence[str],
+    target: pa.Schema,
+    where: Filter | None,
+    rows: int,
+    storage: Storage,
 ) -> Iterator[pa.RecordBatch]:
     """Some columns of those of the first rows of a row group that pass the filter; no other column is read. target: as
     of `needed`."""
@@ -153,7 +159,7 @@ def first_kept(
 
 
 def sample_rows(
-    files: Sequence[Found],
+    files: Sequence[FoundFile],
     groups: Sequence[GroupOf],
     names: Sequence[str],
     target: pa.Schema,

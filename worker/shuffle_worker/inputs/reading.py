@@ -72,7 +72,7 @@ class RowGroup(NamedTuple):
         return self.rows if self.span < 0 else self.span
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """One input file and what its footer says."""
 
     info: Info
@@ -108,7 +108,7 @@ class Found(NamedTuple):
 class InputFiles(NamedTuple):
     """The input as a whole."""
 
-    files: list[Found]
+    files: list[FoundFile]
     schema: pa.Schema
     """Every column of it, hive ones last."""
     opening: Opening
@@ -162,7 +162,7 @@ def read_inputs(
 
     known: list[pa.Schema] = []
 
-    def footer(one: Listed, types: pa.Schema | None = None) -> Found:
+    def footer(one: Listed, types: pa.Schema | None = None) -> FoundFile:
         found = _footer(one, storage, opening, uses, types)
         found = found._replace(schema=metadata.lean(found.schema))
         same = next((schema for schema in known if schema.equals(found.schema, check_metadata=True)), None)
@@ -196,7 +196,7 @@ def read_inputs(
     return InputFiles(files, whole, opening, notes, listing.literal)
 
 
-def _lacking(schema: pa.Schema, files: Sequence[Found]) -> list[str]:
+def _lacking(schema: pa.Schema, files: Sequence[FoundFile]) -> list[str]:
     """Columns that some files do not have, and that are null there."""
     schemas = {id(file.schema): file.schema for file in files}  # thousands of files share one
     notes: list[str] = []
@@ -213,7 +213,7 @@ def _lacking(schema: pa.Schema, files: Sequence[Found]) -> list[str]:
     return notes
 
 
-def _without_rows(files: Sequence[Found]) -> list[str]:
+def _without_rows(files: Sequence[FoundFile]) -> list[str]:
     """Files of text that have bytes and no rows: a header alone, most often; line ends of some other kind, perhaps."""
     found = [file for file in files if file.info.size and not any(group.rows for group in file.groups)]
     if not found:
@@ -242,7 +242,7 @@ def select(schema: pa.Schema, columns: Sequence[str] | None, index: int = 0) -> 
     return schema_of([schema.field(name) for name in columns], schema.metadata)
 
 
-def check_carried(fields: Iterable[Field], files: Sequence[Found], index: int) -> None:
+def check_carried(fields: Iterable[Field], files: Sequence[FoundFile], index: int) -> None:
     """Raises InvalidSpec where a column that is read is of a type of which rows cannot be moved."""
     for field in fields:
         if not is_carried(field.type):
@@ -277,7 +277,7 @@ def _place(path: str) -> str:
     return urls.canonical(path).rstrip("/")
 
 
-def _footer(one: Listed, storage: Storage, opening: Opening, uses: Uses, types: pa.Schema | None) -> Found:
+def _footer(one: Listed, storage: Storage, opening: Opening, uses: Uses, types: pa.Schema | None) -> FoundFile:
     try:
         with (
             trail.at(f"reading the schema of {one.info.path}"),
@@ -288,7 +288,7 @@ def _footer(one: Listed, storage: Storage, opening: Opening, uses: Uses, types: 
                 sent = frozenset(uses.sent)
                 names = [name for name in names if name in sent]
             groups = [_row_group(source, at, names, uses) for at in range(source.groups)]
-            return Found(one.info, one.hive, source.schema, groups, source.counted, opening)
+            return FoundFile(one.info, one.hive, source.schema, groups, source.counted, opening)
     except InputNotFound as error:
         raise InputNotFound(
             f"{one.info.path}: was listed, and is gone now: something removes files from the input"

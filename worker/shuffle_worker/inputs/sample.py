@@ -31,7 +31,7 @@ from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_a
 from shuffle_worker.expressions.statistics import comparable
 from shuffle_worker.inputs.planned import Planned
 from shuffle_worker.inputs.probe import GroupOf
-from shuffle_worker.inputs.reading import FETCHED, Found, RowGroup
+from shuffle_worker.inputs.reading import FETCHED, FoundFile, RowGroup
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.readers.shape import Shaper
@@ -263,7 +263,7 @@ class Thinning:
 
 
 def _of_file(
-    file: Found,
+    file: FoundFile,
     groups: Sequence[GroupOf],
     keys: pa.Schema,
     read: pa.Schema,
@@ -307,7 +307,7 @@ def _speaks_for(batch: pa.RecordBatch, group: RowGroup) -> bool:
     return len(span) == 4 and span[1] - span[0] >= SPANNED * (span[3] - span[2]) > 0
 
 
-def _affordable(files: Sequence[Found], groups: Sequence[GroupOf]) -> list[GroupOf]:
+def _affordable(files: Sequence[FoundFile], groups: Sequence[GroupOf]) -> list[GroupOf]:
     """All row groups, or evenly spread ones whose keys are about `MOST_STORED` bytes."""
     stored = sum(files[one.file].groups[one.group].key_bytes for one in groups)
     if stored <= MOST_STORED:

@@ -21,7 +21,7 @@ from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
 from shuffle_worker.inputs.planned import FoundTable, Needs, Planned
 from shuffle_worker.inputs.probe import GroupOf, probe, read_through
-from shuffle_worker.inputs.reading import Found, Uses, check_apart, check_carried, read_inputs, select
+from shuffle_worker.inputs.reading import FoundFile, Uses, check_apart, check_carried, read_inputs, select
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import Piece, Split
 from shuffle_worker.readers.formats import FUNCTION
@@ -103,7 +103,7 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> Planned:
     )
 
 
-def kept_groups(files: Sequence[Found], where: Filter | None) -> list[GroupOf]:
+def kept_groups(files: Sequence[FoundFile], where: Filter | None) -> list[GroupOf]:
     """The row groups that may hold rows that pass the filter, in input order. Positions count the others too."""
     out: list[GroupOf] = []
     first = 0
@@ -127,7 +127,7 @@ def make_splits(inputs: Sequence[Planned]) -> list[Split]:
 
 
 def splits_of(
-    files: Sequence[Found],
+    files: Sequence[FoundFile],
     groups: Sequence[GroupOf],
     row_bytes: float,
     target: float,
@@ -151,7 +151,7 @@ def splits_of(
     return splits
 
 
-def _split(files: Sequence[Found], groups: Sequence[GroupOf], index: int, before: int) -> Split:
+def _split(files: Sequence[FoundFile], groups: Sequence[GroupOf], index: int, before: int) -> Split:
     pieces: list[Piece] = []
     for group in groups:
         if not pieces or pieces[-1].file != before + group.file:

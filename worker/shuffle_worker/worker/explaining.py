@@ -1,8 +1,8 @@
 """`python -m shuffle_worker.worker.explaining`: makes a job's plan, in a process of its own, and says what it is.
 
 A file on which a library in C++ aborts would take `shuffle explain` with it, which could not say then which file it
-was. The job comes as JSON on standard input; what comes out is an `Answer`, as JSON on standard output. The first
-argument names the file of the trail.
+was. The job comes as JSON on standard input; what comes out is a `PlanningResult`, as JSON on standard output. The
+first argument names the file of the trail.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from shuffle_protocol.errors import JobError
 from shuffle_protocol.jobs import Job, Rechunk
 
 if TYPE_CHECKING:
-    from shuffle_worker.arrays.explain import Explanation as ExplanationOfArrays
+    from shuffle_worker.arrays.explain import RechunkExplanation
     from shuffle_worker.plan.explained import Explanation
 
 
-class Answer(Struct, frozen=True):
+class PlanningResult(Struct, frozen=True):
     """What a process that made a plan says of it."""
 
     explanation: msgspec.Raw = msgspec.Raw(b"null")
@@ -34,7 +34,7 @@ class Answer(Struct, frozen=True):
     refusal: bool = False
 
 
-def explanation_of(job: Job) -> Explanation | ExplanationOfArrays:
+def explanation_of(job: Job) -> Explanation | RechunkExplanation:
     return _of_arrays(job) if isinstance(job.operation, Rechunk) else _of_tables(job)
 
 
@@ -55,7 +55,7 @@ def _of_tables(job: Job) -> Explanation:
     return explain(plan, budgets)
 
 
-def _of_arrays(job: Job) -> ExplanationOfArrays:
+def _of_arrays(job: Job) -> RechunkExplanation:
     from shuffle_worker.worker.works import need_zarr
 
     need_zarr()
@@ -75,12 +75,12 @@ def _of_arrays(job: Job) -> ExplanationOfArrays:
     return explain(plan, budgets)
 
 
-def answer(job: Job) -> Answer:
+def answer(job: Job) -> PlanningResult:
     try:
         with trail.at("making the plan"):
-            return Answer(msgspec.Raw(msgspec.json.encode(explanation_of(job))))
+            return PlanningResult(msgspec.Raw(msgspec.json.encode(explanation_of(job))))
     except JobError as error:
-        return Answer(reason=error.reason, message=error.message, refusal=error.refusal)
+        return PlanningResult(reason=error.reason, message=error.message, refusal=error.refusal)
 
 
 def main() -> None:
