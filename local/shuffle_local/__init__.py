@@ -1,1 +1,1 @@
-"""On one machine: the program `shuffle`, jobs that run here, the plan that `explain` shows. May know all the others."""
+"""What runs on one machine: the program `shuffle`, and whole jobs. May know all the other packages."""

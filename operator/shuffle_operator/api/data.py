@@ -55,7 +55,7 @@ class Csv(ApiModel):
     )
     escape: Annotated[str, Field(max_length=1)] = Field(
         default="",
-        description="What takes the meaning from the character after it, a backslash for example. Such files are read "
+        description="The character that escapes the one after it, a backslash for example. Such files are read "
         "in one piece each.",
     )
     header: bool = Field(
@@ -67,8 +67,8 @@ class Csv(ApiModel):
     )
     newlines_in_values: bool = Field(
         default=False,
-        description="True: files are read in one piece each, for quoted values with line breaks could not be told from "
-        "the text around them. Set it where a job says so; most such files need it not.",
+        description="True: each file is read in one piece, because quoted values with line breaks would look like the "
+        "text around them. Set it where a job says so; most such files do not need it.",
     )
 
 

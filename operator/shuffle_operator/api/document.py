@@ -74,7 +74,7 @@ def read(text: str) -> Document:
         document.problems.append(Problem((), "the file is empty; `shuffle init` writes a job to start from"))
         return document
     if len(nodes) > 1:
-        message = f"the file holds {len(nodes)} documents (parted by `---`), expected one ShuffleJob a file"
+        message = f"the file holds {len(nodes)} documents (separated by `---`), expected one ShuffleJob a file"
         document.problems.append(Problem((), message, nodes[1].start_mark.line + 1))
     _Builder(document).build(nodes[0])
     return document

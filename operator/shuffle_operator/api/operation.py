@@ -23,9 +23,9 @@ class Repartition(ApiModel):
     )
     range: Keys | None = Field(
         default=None,
-        description="Columns whose value ranges part the files: each file holds one range, in ascending order of the "
-        "files, and equal values are in the same file. Rows inside a file stay unsorted unless output.sortWithin says "
-        "so. Not together with by.",
+        description="Columns by whose value ranges rows are partitioned: each file holds one range, in ascending order "
+        "of the files, and equal values are in the same file. Rows inside a file stay unsorted unless "
+        "output.sortWithin says so. Not together with by.",
     )
 
 
@@ -88,14 +88,14 @@ class Aggregation(ApiModel):
         "sum", "mean", "min", "max", "count", "size", "countDistinct", "approxCountDistinct", "first", "last", "stddev",
         "variance", "skew", "corr", "median", "quantile", "approxQuantile", "largest", "smallest", "list", "any", "all",
     ] = Field(
-        description="What is worked out for each group. count: its values; size: its rows. stddev, variance and skew "
+        description="What is computed for each group. count: its values; size: its rows. stddev, variance and skew "
         "are those of a sample, corr is Pearson's. largest and smallest give a list of some values, the best first. "
         "quantile and median interpolate between the two nearest values and are exact; the "
         "approx ones need a bounded amount of memory a group."
     )  # fmt: skip
     column: Column | None = Field(
         default=None,
-        description="The column it is worked out from. size has none; count without one counts rows, as size does.",
+        description="The column it is computed from. size has none; count without one counts rows, as size does.",
     )
     with_: Column | None = Field(default=None, alias="with", description="For corr: the other column.")
     values: int | None = Field(

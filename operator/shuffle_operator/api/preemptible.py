@@ -24,7 +24,7 @@ MARKS = frozenset(
 
 
 def preemptible(workers: Workers | None) -> bool:
-    """A toleration alone says only that such nodes are put up with; yet a person who writes it expects them."""
+    """A toleration alone says only that such nodes will do; yet a person who writes one expects them."""
     if workers is None:
         return False
     return any((key, value) in MARKS for key, value in _named(workers))

@@ -54,10 +54,10 @@ class Spec(ApiModel):
         "size, workers and where the input is.",
     )
     backend: Backend = Field(default="Cpu", description="What computes.")
-    recovery: Recovery | None = Field(default=None, description="What is kept for when a worker is lost.")
+    recovery: Recovery | None = Field(default=None, description="What workers keep so that losing one costs less.")
     suspend: bool = Field(
         default=False,
-        description="True: no workers run until it is false again; then the job begins anew. Kueue sets it, or you.",
+        description="True: no workers run until it is false again; then the job begins anew. You or Kueue may set it.",
     )
     backoff_limit: int = Field(
         default=3,
@@ -92,13 +92,13 @@ class Spec(ApiModel):
         default=None,
         ge=0,
         le=INT32_MAX,
-        description="The resource removes itself this long after it finished; kept where absent.",
+        description="How long the resource stays after the job finished; for ever where absent.",
     )
     pod_retention: Literal["Never", "OnFailure", "Always"] = Field(
-        default="OnFailure", description="Which finished pods stay, for their logs, until the resource goes."
+        default="OnFailure", description="Which finished pods are kept for their logs until the resource is deleted."
     )
     managed_by: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
-        default=None, description="Who carries the job out; with another value the operator leaves it alone. Immutable."
+        default=None, description="Who runs the job; with another value the operator leaves it alone. Immutable."
     )
 
 

@@ -102,7 +102,7 @@ class LastFailure(StatusModel):
     pod: str | None = Field(default=None, max_length=253, description="Its pod.")
     reason: str | None = Field(default=None, max_length=63, description="For example OOMKilled, or a reason of a job.")
     exit_code: int | None = Field(default=None, description="Its exit code.")
-    message: str | None = Field(default=None, max_length=1024, description="What it said last.")
+    message: str | None = Field(default=None, max_length=1024, description="Its last message.")
 
 
 class Condition(StatusModel):
@@ -126,11 +126,11 @@ class Status(StatusModel):
     observed_generation: Count | None = Field(default=None, description="The spec's generation that this is about.")
     start_time: datetime | None = Field(default=None, description="When its first pod was there.")
     completion_time: datetime | None = Field(default=None, description="When the job was complete or had failed.")
-    duration: str | None = Field(default=None, max_length=63, description="Between the two, for people.")
+    duration: str | None = Field(default=None, max_length=63, description="From start to completion, for people.")
     spec_digest: str | None = Field(
         default=None,
         max_length=64,
-        description="Of the spec that the job was begun with, which holds until it is over.",
+        description="The digest of the spec that the job was begun with, which holds until it is over.",
     )
     accepted_spec: str | None = Field(
         default=None,
@@ -150,7 +150,7 @@ class Status(StatusModel):
     epoch: Count | None = Field(default=None, description="Counts changes of membership.")
     failures: Count | None = Field(default=None, description="Failures that count against backoffLimit.")
     disruptions: Count | None = Field(default=None, description="Failures that count against disruptionLimit.")
-    barrier: Barrier | None = Field(default=None, description="Between reading and writing.")
+    barrier: Barrier | None = Field(default=None, description="The barrier between reading and writing.")
     workers: WorkerCounts | None = Field(default=None, description="Workers, counted.")
     rows: RowCounts | None = Field(default=None, description="Rows, counted.")
     bytes: ByteCounts | None = Field(default=None, description="Bytes, counted.")

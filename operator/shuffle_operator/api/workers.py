@@ -116,7 +116,7 @@ class ImagePullSecret(ApiModel):
 
 
 class Toleration(ApiModel):
-    """A taint that workers put up with."""
+    """A taint that workers tolerate."""
 
     key: LabelKey | None = Field(default=None, description="The taint's key; all where absent.")
     operator: Literal["Equal", "Exists"] | None = Field(default=None, description="By default Equal.")
@@ -134,7 +134,9 @@ class TopologySpread(ApiModel):
 
     max_skew: int = Field(ge=1, le=MAX_WORKERS, description="By how many workers two domains may differ.")
     topology_key: LabelKey = Field(description="The node label that makes a domain.")
-    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"] = Field(description="What if it cannot be had.")
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"] = Field(
+        description="What happens where this is not possible."
+    )
     min_domains: int | None = Field(default=None, ge=1, le=MAX_WORKERS, description="The least number of domains.")
     label_selector: FreeObject | None = Field(
         default=None, description="Which pods are counted; by default this job's workers."
@@ -175,7 +177,7 @@ class Workers(ApiModel):
         default=None, max_length=64, description="Labels that a node must have."
     )
     tolerations: list[Toleration] | None = Field(
-        default=None, max_length=64, description="Taints that workers put up with."
+        default=None, max_length=64, description="Taints that workers tolerate."
     )
     affinity: FreeObject | None = Field(default=None, description="As in a pod's spec.")
     topology_spread_constraints: list[TopologySpread] | None = Field(
