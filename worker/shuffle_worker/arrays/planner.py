@@ -1,8 +1,6 @@
 """The plan lease of a rechunk: reads what the store says of itself, decides everything, refuses what cannot be done.
 
-It only reads; the same input and job give the same plan. Chunks themselves are not opened, but counted where there are
-not too many (`MOST_LISTED`), so that missing ones are known and a chunk that goes away or changes before it is read is
-noticed.
+It only reads; the same input and job give the same plan. Chunks themselves are not opened, but counted (`looking.py`).
 """
 
 from __future__ import annotations
@@ -15,24 +13,24 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from shuffle_protocol.errors import Internal, InvalidSpec, OutOfMemory
+from shuffle_protocol.errors import InvalidSpec, OutOfMemory
 from shuffle_protocol.jobs import Input, Job, Rechunk
 from shuffle_protocol.memory import MIB, MINIMUM, Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
-from shuffle_worker.arrays import chunking, grid, layout
+from shuffle_worker.arrays import chunking, layout
 from shuffle_worker.arrays.coding import Coding, element_bytes, fills_differ, is_variable
 from shuffle_worker.arrays.commit import check_output
 from shuffle_worker.arrays.explain import tree_of
 from shuffle_worker.arrays.grid import Axis
 from shuffle_worker.arrays.hierarchy import read_hierarchy
+from shuffle_worker.arrays.looking import Look, looked_at
 from shuffle_worker.arrays.metadata import Target, store_documents, target_document
 from shuffle_worker.arrays.notes import fill_notes, notes_of
 from shuffle_worker.arrays.persist import with_fingerprint
 from shuffle_worker.arrays.reader import STEP_BYTES
-from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan, Summaries, tag_digest
+from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan, Summaries
 from shuffle_worker.arrays.source import ArraySource, Hierarchy
 from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import READ_BYTES
@@ -43,20 +41,6 @@ from shuffle_worker.storage import Storage, urls
 
 NAMED = 20
 """Arrays that an error lists."""
-
-MOST_LISTED = 100_000
-"""Files of all arrays together up to which they are listed."""
-
-
-class Look(NamedTuple):
-    """What a listing says of an array."""
-
-    files: int
-    size: int
-    """`files`, `size`: of those that are there."""
-    present: bytes | None
-    tags: bytes | None
-    """`present`, `tags`: as in the plan."""
 
 
 class Drafted(NamedTuple):
@@ -87,7 +71,7 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
     arrays = chosen(found, asked)
     check_dimensions(asked, arrays)
     zarr_format = asked.zarr_format or found.format
-    listed = _list(storage_in, folder, arrays)
+    listed = looked_at(storage_in, folder, arrays)
     drafts = [_draft(one, asked, zarr_format, look, budgets) for one, look in zip(arrays, listed, strict=True)]
     check_selection(drafts, asked)
 
@@ -310,47 +294,6 @@ def _with(listed: Sequence[Look], plans: Sequence[ArrayPlan]) -> list[tuple[Look
         (look, math.prod(axis.size for axis in plan.axes) * plan.itemsize)
         for look, plan in zip(listed, plans, strict=True)
     ]
-
-
-def _list(storage: Storage, folder: str, arrays: Sequence[ArraySource]) -> list[Look]:
-    """Which chunk files there are. Unknown, and taken for all, where there may be too many to be listed."""
-    counts = [math.prod(_files(array)) for array in arrays]
-    if sum(counts) > MOST_LISTED:
-        return [
-            Look(count, math.prod(array.shape) * array.itemsize, None, None)
-            for array, count in zip(arrays, counts, strict=True)
-        ]
-    codecs = Codecs()
-    return [_look(storage, f"{folder}/{array.path}".rstrip("/"), array, codecs) for array in arrays]
-
-
-def _files(array: ArraySource) -> list[int]:
-    return [-(-size // each) for size, each in zip(array.shape, array.shards or array.chunks, strict=True)]
-
-
-def _look(storage: Storage, folder: str, array: ArraySource, codecs: Codecs) -> Look:
-    coding = Coding(json.dumps(array.document).encode(), codecs)
-    counts = _files(array)
-    there = {_below(info.path, folder): info for info in storage.listing(folder)}
-    bits = np.zeros(math.prod(counts), np.bool_)
-    tags = np.zeros(len(bits), "<u4")
-    size = 0
-    for number in range(len(bits)):
-        found = there.get(coding.key(grid.unravel(number, counts)))
-        if found is not None:
-            bits[number] = True
-            tags[number] = tag_digest(found.tag)
-            size += found.size
-    return Look(int(bits.sum()), size, np.packbits(bits, bitorder="little").tobytes(), tags.tobytes())
-
-
-def _below(path: str, folder: str) -> str:
-    """The key of a listed file. Listings may spell a folder in their own way."""
-    bare = folder.partition("://")[2] or urls.local_path(folder)
-    at = path.find(bare + "/")
-    if at < 0:  # every chunk would count as missing
-        raise Internal(f"{path}: was listed below {folder}, but is not there by its name")
-    return path[at + len(bare) + 1 :]
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------
