@@ -8,7 +8,7 @@ from shuffle_protocol.messages import VERSION, Register
 
 
 def refusal(core: Core, message: Register) -> str:
-    """Why somebody is not to take part; "" where it is."""
+    """Why a worker must not take part; "" where it may."""
     if message.version != VERSION:
         return (
             f"worker {message.worker} speaks protocol version {message.version}, this coordinator version "

@@ -30,7 +30,7 @@ from shuffle_protocol.messages import LeaseId, Phase, PlanSummary
 from shuffle_protocol.units import counted
 
 NEARLY = 99.0
-"""Percent of a job of which only the commit is left."""
+"""Percent of a job that only has the commit left."""
 
 WRITE_SHARE = 0.45
 """Of a job's time, where the plan does not say (docs/performance.md)."""
@@ -138,7 +138,8 @@ class Core:
     # -- what came before --------------------------------------------------------------------------------------------
 
     def restore(self, earlier: Earlier) -> list[Action]:
-        """This coordinator follows others, which had got so far. To be called once, before anything else happens."""
+        """Restore what earlier coordinators of this job had counted. To be called once, before anything else
+        happens."""
         self.earlier = earlier
         self.losses.failures, self.losses.disruptions = earlier.failures, earlier.disruptions
         self.lost, self.replaced = earlier.lost, earlier.replaced
@@ -157,8 +158,8 @@ class Core:
         return self.drain()
 
     def held_up(self, now: float) -> list[Action]:
-        """No worker can be started for a reason that is no trouble of the job's, as where it waits for its turn: its
-        time to start has not begun."""
+        """No worker can be started, for a reason that is not the job's fault, such as waiting for its turn: its time to
+        start has not begun."""
         if not self.members:
             self.alone_since = now
             if not self.had_workers:
@@ -166,7 +167,7 @@ class Core:
         return self.drain()
 
     def follow(self, now: float) -> None:
-        """As far as it is now, and what it waits for."""
+        """How far it is now, and what it waits for."""
         if self.ledger is not None:
             self.stragglers.keep_only(self.ledger.out)
             self.setback.follow(self.percent)
@@ -185,13 +186,13 @@ class Core:
 
     @property
     def read_share(self) -> float:
-        """Of the splits, those that have arrived."""
+        """The share of the splits that have arrived."""
         ledger = self.ledger
         return ledger.splits_done / ledger.splits if ledger is not None and ledger.splits else 1.0
 
     @property
     def written_share(self) -> float:
-        """Of the groups, those that are written, and the parts of those in hand."""
+        """The share of the groups that are written, with the parts of those being written."""
         ledger = self.ledger
         if ledger is None:
             return 0.0
@@ -250,7 +251,8 @@ class Core:
         self.stragglers.forget(live.worker)
 
     def replace(self, live: Live, now: float, why: str, *, fault: bool = False) -> None:
-        """It is there, and of no use: lost, stopped, and another one in its place."""
+        """A worker that is there and of no use: it counts as lost, is stopped, and another one is started in its
+        place."""
         self.lose(live, now, why, fault=fault)
         self.actions.append(StopWorker(live.worker, now=True))
         if not self.failing and live.worker < self.job.workers:
@@ -268,8 +270,9 @@ class Core:
         self.crashes.finished(lease)
 
     def resume(self, written: Iterable[tuple[int, int, int]]) -> None:
-        """Groups, with their rows and bytes, that were written under coordinators before this one. Whoever wrote one
-        has dropped its shards and takes no more for it, so it must not be handed over like one that is to be written.
+        """Groups, with their rows and bytes, that were written under coordinators before this one. The worker that
+        wrote one has dropped its shards and takes no more for it, so it must not be handed over like one that is to be
+        written.
         """
         ledger = self.ledger
         assert ledger is not None

@@ -1,4 +1,4 @@
-"""What coordinators of the job before this one had got to, and why a job is less far than it was.
+"""How far earlier coordinators of the job had come, and why a job is less far than it was.
 
 A job's counters outlive its coordinators: they are in the resource's status, and a new one begins with them
 (`Core.restore`). What it can know by itself (rows, groups) it learns from the workers and the output (`rebuild.py`).
@@ -28,7 +28,7 @@ class Earlier:
 
 
 LEAST = 0.5
-"""Percent by which a job must fall back for that to be worth a word."""
+"""Percent by which a job must fall back before its message says so."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Setback:
     why: str = ""
     """Why it fell back; "" where it did not, or has made up for it."""
     cause: str = ""
-    """What happened last that may let it fall back."""
+    """The last event that may make it fall back."""
     _last: float = 0.0
 
     def restore(self, progress: float, cause: str) -> None:
@@ -48,7 +48,7 @@ class Setback:
         self.cause = cause
 
     def follow(self, progress: float) -> None:
-        """As far it is now."""
+        """How far it is now."""
         if progress < self._last - LEAST:
             self.best = max(self.best, self._last)
             self.why = self.cause or "work that was done had to be done again"

@@ -1,7 +1,6 @@
-"""The epoch of a job: what it means that one has passed, and which views workers are sent.
-
-It rises when somebody is lost or groups change hands, and then nobody is given work before knowing that; and when
-workers are new, which the others need not know to go on. Used by the machine alone.
+"""The epoch of a job: when it rises, and which views workers are sent. It rises when a worker is lost or groups change
+hands: then no worker gets work before it knows that. It also rises when workers are new, which the others need not know
+to go on. Used by the machine alone.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ class Epochs:
     due: int = 0
     """The epoch that a worker must know of before it is given work."""
     joining: set[int] = field(default_factory=set)
-    """Workers that no view tells of yet."""
+    """Workers that are in no view yet."""
     _admitted: float = float("-inf")
     _views: Views = field(default_factory=Views)
 
     def changed(self) -> None:
-        """Ownership did, or who is there."""
+        """Ownership changed, or who is there."""
         self.number += 1
         self.due = self.number
         self.joining.clear()
@@ -61,7 +60,7 @@ class Epochs:
         return max(self.due, live.joined) <= live.epoch <= self.number
 
     def view_since(self, base: int, plan: str, members: Mapping[int, Live], ledger: Ledger) -> View:
-        """For who has the view of epoch `base`."""
+        """The view for a worker that has the one of epoch `base`."""
         if self._views.epoch != self.number:
             there = {worker: live.member for worker, live in members.items()}
             self._views.publish(plan, self.number, there, ledger)

@@ -1,4 +1,4 @@
-"""What the coordinator asks the world to do. It does nothing itself: a launcher, a server or a simulation does."""
+"""What the coordinator asks for. It does nothing itself: a launcher, a server or a simulation does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that a person would want to know: an event in Kubernetes, a line in the terminal."""
+    """A note for people: an event in Kubernetes, a line in the terminal."""
 
     reason: str
     message: str

@@ -14,7 +14,7 @@ from shuffle_protocol.messages import LeaseId, LeaseKind, Phase
 
 @dataclass(slots=True)
 class Grants:
-    """Looks for what is due; where nothing is, for what others can be relieved of."""
+    """Looks for work that is due; where there is none, for work to take off other workers."""
 
     core: Core
     migration: Migration
@@ -39,8 +39,8 @@ class Grants:
         return ledger.grant_write(live.worker) or ledger.grant_transfer(live.worker) or self._help(live, now)
 
     def _grant_with_care(self, ledger: Ledger, live: Live, now: float) -> LeaseId | None:
-        """A suspect, whether it is read, sent or written, is given out alone, see `crashes.py`: only to a worker with
-        nothing in hand, which gets nothing beside it."""
+        """A suspect, to be read, sent or written, is granted alone (see `crashes.py`): to a worker that has no other
+        lease, and gets none beside it."""
         worker, crashes = live.worker, self.core.crashes
         mine = self.core.leases_of(worker)
         if any(crashes.suspect(lease) for lease in mine):
@@ -54,7 +54,7 @@ class Grants:
         return lease or (None if mine else self._help(live, now))
 
     def _help(self, live: Live, now: float) -> LeaseId | None:
-        """Nothing is due for this worker: what it can take off others, see `stragglers.py`."""
+        """Nothing is due for this worker: what it can take off others (see `stragglers.py`)."""
         ledger = self.core.ledger
         assert ledger is not None
         sender = self.core.stragglers.to_steal(ledger, live.worker, now)

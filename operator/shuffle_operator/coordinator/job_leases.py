@@ -19,7 +19,7 @@ class JobLeases:
     _attempts: dict[LeaseKind, int] = field(default_factory=dict)
 
     def grant(self, kind: LeaseKind, worker: int) -> LeaseId | None:
-        """None where one of the kind is out already."""
+        """None where a lease of this kind is out already."""
         if any(lease.kind is kind for lease in self.out):
             return None
         attempt = self._attempts[kind] = self._attempts.get(kind, -1) + 1
@@ -35,7 +35,7 @@ class JobLeases:
         return [lease for lease, holder in self.out.items() if holder == worker]
 
     def end(self, lease: LeaseId, worker: int) -> bool:
-        """False where it was not out with this worker."""
+        """False where this worker did not have it."""
         if self.out.get(lease) != worker:
             return False
         del self.out[lease]
@@ -46,5 +46,5 @@ class JobLeases:
             del self.out[lease]
 
     def revoke_all(self) -> None:
-        """None of them counts any more."""
+        """Forget them all: none counts any more."""
         self.out.clear()

@@ -1,6 +1,5 @@
-"""The leases that are out: who has which, and what a transfer is beside reading one split for one tranche.
-
-The ledger's, which knows what a lease's end means.
+"""The leases that are out: which worker has which, and what a transfer does besides reading one split for one tranche.
+Used by the ledger, which knows what the end of a lease means.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from shuffle_protocol.messages import Attempt, LeaseId, LeaseKind
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a transfer lease is beside reading one split for one tranche."""
+    """What a transfer lease does besides reading one split for one tranche."""
 
     along: tuple[Attempt, ...] = ()
     """The same split for other tranches."""
@@ -46,7 +45,7 @@ class Leases:
         return lease
 
     def end(self, lease: LeaseId) -> Errand | None:
-        """It is not out any more, however it ended. Returns what it was; None where it was not out."""
+        """A lease has ended, in whatever way. Returns what it was; None where it was not out."""
         holder = self.out.pop(lease, None)
         if holder is None:
             return None
@@ -54,7 +53,7 @@ class Leases:
         return self._errands.pop(lease, PLAIN)
 
     def of(self, worker: int) -> list[LeaseId]:
-        """What a worker has, in the order in which it was given out."""
+        """The leases of a worker, in the order in which they were granted."""
         return list(self._with.get(worker, ()))
 
     def revoke_all(self) -> None:

@@ -6,9 +6,9 @@ A *tranche* is a set of groups whose splits are counted together (`tranches.py`)
 When groups change their owner, because it was lost or hands them over, they leave their tranches and become a new one,
 for which every split is due. A group may be written once every split of its tranche is done: that is the barrier.
 
-What is due for several tranches is read once: a lease carries the others along. And what somebody has at hand is not
-read at all: a worker that kept what it sent (`retained_by`), or that has it stored for groups it hands over, sends it
-again. Both are offers only: where it turns out not to be there any more (`not_at_hand`), the split is read.
+What is due for several tranches is read once: a lease carries the others along. What a worker has at hand is not read
+at all: a worker that kept what it sent (`retained_by`), or that has it stored for groups it hands over, sends it again.
+Both are offers only: where it turns out not to be there any more (`not_at_hand`), the split is read.
 
 Memory: some bytes for each split of each live tranche, a few words for each group, an entry for each lease that is out.
 """
@@ -29,7 +29,7 @@ from shuffle_protocol.messages import Attempt, Done, Lease, LeaseId, LeaseKind
 __all__ = ["UNOWNED", "Inconsistent", "Ledger", "Totals"]
 
 NO_TRANCHE = -1
-"""Of a group that was written before there was a ledger."""
+"""Attempt of a group that was written before there was a ledger."""
 
 
 @dataclass(slots=True)
@@ -119,14 +119,15 @@ class Ledger:
         return retained_by
 
     def queue_all(self) -> None:
-        """After the tranches were made from what others remember: every due split waits for who can bring it."""
+        """To be called after the tranches were rebuilt from reports: every due split waits for a worker that can bring
+        it."""
         for tranche in self.tranches.values():
             for split in range(self.splits):
                 if tranche.state[split] == DUE:
                     tranche.route(split, self._sender(tranche, split))
 
     def reindex(self) -> None:
-        """After ownership was set from outside."""
+        """To be called after ownership was set from outside."""
         self.owners.reindex()
         self._note_orphans()
 
@@ -141,9 +142,8 @@ class Ledger:
         return changed
 
     def lose(self, worker: int) -> list[int]:
-        """A worker is gone. Its leases are due again; its unwritten groups are nobody's, in a tranche of their own.
-
-        Returns those groups."""
+        """A worker is gone. Its leases are due again, and its unwritten groups become unowned, in a tranche of their
+        own. Returns those groups."""
         if self.keeping:
             for split in self._numbers:
                 if self.retained_by[split] == worker:
@@ -160,8 +160,8 @@ class Ledger:
         return [] if self.shared else lost
 
     def hand_over(self, groups: Iterable[int], worker: int) -> list[int]:
-        """Groups leave their owner, which is there still and can send what it has stored for them: they are nobody's,
-        in a new tranche for each that they were in. Those that are being written stay. Returns the ones that go."""
+        """Groups leave their owner, which is still there and can send what it has stored for them. They become unowned,
+        in a new tranche for each that they were in. Groups that are being written stay. Returns those that leave."""
         going = [g for g in groups if self.owners.of_group[g] == worker and not self.written[g] and not self.writing[g]]
         for number in sorted({self.tranche[g] for g in going}):
             tranche = self.tranches[number]
@@ -192,7 +192,7 @@ class Ledger:
                     self._close(old)
 
     def _close(self, tranche: Tranche) -> None:
-        """Nobody needs it any more: its leases are superseded, and what they carried along is due again."""
+        """A tranche that nobody needs any more: its leases are superseded, and what they carried along is due again."""
         del self.tranches[tranche.number]
         for lease in [x for x in self.leases.out if x.kind is LeaseKind.TRANSFER and x.tranche == tranche.number]:
             self.give_back(lease)
@@ -230,11 +230,11 @@ class Ledger:
         return bool(taken)
 
     def migrating(self) -> list[tuple[int, int]]:
-        """(tranche, worker): a worker that hands over keeps what it has stored until that is done."""
+        """(tranche, worker) of each handover: the worker keeps what it has stored until that is done."""
         return [(t.number, t.handover.worker) for t in self.tranches.values() if t.handover is not None and t.remaining]
 
     def hands_over(self, worker: int) -> bool:
-        """It still has to send what it stored for groups that it handed over."""
+        """Whether a worker still has to send what it stored for groups that it handed over."""
         for tranche in self.tranches.values():
             handover = tranche.handover
             if handover is None or handover.worker != worker or not tranche.remaining:
@@ -283,7 +283,7 @@ class Ledger:
         return self._grant_split(together, split, worker, PLAIN)
 
     def steal(self, worker: int, sender: int) -> LeaseId | None:
-        """For a worker that has nothing to do: read a split that waits for a sender that is slow."""
+        """For an idle worker: read a split that waits for a slow sender."""
         for tranche in self.tranches.values():
             queue = tranche.held.get(sender)
             while queue and tranche.number not in self._orphaned:
@@ -325,7 +325,7 @@ class Ledger:
         return self.leases.grant(LeaseId(LeaseKind.WRITE, 0, found, self._next_attempt(self._writes, found)), worker)
 
     def _ready(self, group: int) -> bool:
-        """To be written, and not being written yet. `remaining` is 0 from the barrier on."""
+        """Whether a group is to be written and nobody writes it yet. `remaining` is 0 from the barrier on."""
         if self.written[group] or self.writing[group]:
             return False
         return self.tranches[self.tranche[group]].remaining == 0
@@ -335,7 +335,7 @@ class Ledger:
         return self.attempt_floor + given[item] - 1
 
     def order(self, lease: LeaseId) -> Lease:
-        """The lease with all that its holder needs to know."""
+        """The lease, with everything that its holder needs to know."""
         if lease.kind is LeaseKind.TRANSFER:
             errand = self.leases.errand(lease)
             return Lease(lease, along=list(errand.along), again=errand.again, stored=errand.stored)
@@ -372,12 +372,12 @@ class Ledger:
             tranche.route(split, sender)
 
     def redo(self, split: int) -> None:
-        """What is shared of a split is damaged: it is made again, by an attempt of its own."""
+        """The shared shards of a split are damaged: another attempt makes them again."""
         for tranche in self.tranches.values():
             tranche.undo(split)
 
     def not_at_hand(self, lease: LeaseId) -> None:
-        """The holder of a lease does not have, or not any more, what it was to send: let somebody read it."""
+        """The holder of a lease does not, or no longer, have what it was to send: let a worker read it."""
         errand = self.leases.errand(lease)
         tranche = self.tranches.get(lease.tranche)
         if errand.again:
@@ -420,7 +420,7 @@ class Ledger:
         self._end_losers(split)
 
     def _end_losers(self, split: int) -> None:
-        """Attempts at what is done by now are superseded."""
+        """Supersede attempts at what is done by now."""
         if not (doubled := [key for key in self._doubled if key[1] == split]):
             return
         for key in doubled:
@@ -459,7 +459,8 @@ class Ledger:
             self._close(tranche)
 
     def found_written(self, group: int, rows: int, size: int) -> None:
-        """It was written under another coordinator: nobody needs to bring it anything, even if it has an owner now."""
+        """A group that was written under another coordinator: nobody needs to bring it anything, even if it has an
+        owner now."""
         if 0 <= group < self.groups and not self.written[group]:
             self.mark_written(group, rows, size)
             self.tranche[group] = NO_TRANCHE
@@ -478,7 +479,7 @@ class Ledger:
 
     @property
     def splits_done(self) -> int:
-        """Splits done for every group's current owner: what the barrier waits for."""
+        """Splits that are done for every group's current owner; the barrier waits for all of them."""
         worst: dict[int, int] = {}
         for tranche in self.tranches.values():
             worst[tranche.wave] = max(worst.get(tranche.wave, 0), tranche.remaining)
@@ -490,12 +491,13 @@ class Ledger:
 
     @property
     def must_read(self) -> bool:
-        """Rows are missing that no owner is just about to hand over."""
+        """Whether rows are missing that no owner is about to hand over."""
         return any(t.remaining and t.handover is None for t in self.tranches.values())
 
     @property
     def rows_known(self) -> bool:
-        """Every split's rows have been reported (not so when a coordinator was rebuilt after a worker was lost)."""
+        """Whether every split's rows have been reported. They have not if a coordinator was rebuilt after a worker was
+        lost."""
         return self.rows_of.known == self.splits
 
     @property

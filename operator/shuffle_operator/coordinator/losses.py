@@ -39,7 +39,7 @@ class Losses:
         self.idle = 0
 
     def count(self, worker: int, why: str, fault: bool, workers: int, settings: Settings) -> Cause | None:
-        """One more. Returns why the job fails, if it is enough."""
+        """Count one more. Returns why the job fails, if that is enough."""
         self.idle += 1
         if fault:
             self.failures += 1

@@ -40,7 +40,7 @@ from shuffle_protocol.messages import (
 
 @dataclass(slots=True)
 class Coordinator(Core):
-    """One job. Its slots are kept filled with workers until it is over."""
+    """The coordinator of one job. It keeps the job's slots filled with workers until the job is over."""
 
     migration: Migration = field(init=False)
     grants: Grants = field(init=False)
@@ -56,7 +56,7 @@ class Coordinator(Core):
     # -- events ------------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Action]:
-        """The job was accepted: workers are asked for."""
+        """The job was accepted: ask for workers."""
         if self.started_at is None:
             self.started_at = self.alone_since = now
             for worker in range(self.job.workers):
@@ -89,7 +89,7 @@ class Coordinator(Core):
             return self._unknown(message), self.drain()
         acknowledged = self.results.take(live, message, now)
         self._advance(now, live.worker)
-        if self.members.get(live.worker) is not live:  # it was let go just now: what it is given nobody else would be
+        if self.members.get(live.worker) is not live:  # dismissed just now: it must get no more work
             return self._unknown(message), self.drain()
         if live.leaving:
             self.migration.give_back_unstarted(live, message)
@@ -98,7 +98,7 @@ class Coordinator(Core):
         return self._orders(live, message, acknowledged, now), self.drain()
 
     def _note(self, live: Live, message: Sync, now: float) -> None:
-        """What a worker says of itself."""
+        """Take what a worker reports of itself."""
         live.seen = now
         if self.ledger is None or message.epoch == self.epoch or message.epoch != live.epoch:
             live.behind_since = now
@@ -111,9 +111,9 @@ class Coordinator(Core):
             self.draining.add(live.worker)
 
     def _grant(self, live: Live, message: Sync, now: float) -> None:
-        """As many leases as it has room for."""
+        """Grant as many leases as the worker has room for."""
         mine = self.leases_of(live.worker)
-        free = max(1, message.free) if self.failing else message.free  # who is leaving can still clean up
+        free = max(1, message.free) if self.failing else message.free  # a worker that is leaving can still clean up
         for _ in range(min(free, 2 * live.slots - len(mine))):
             lease = self.grants.grant(live, now)
             if lease is None:
@@ -121,7 +121,7 @@ class Coordinator(Core):
             self.stragglers.granted(lease, now)
 
     def _orders(self, live: Live, message: Sync, acknowledged: list[LeaseId], now: float) -> Orders:
-        """The answer: all that the worker is meant to hold."""
+        """The answer to a report: every lease that the worker is meant to hold."""
         settled = set(acknowledged)
         leases = [self._order(lease) for lease in self.leases_of(live.worker) if lease not in settled]
         if live.leaving and not live.released and not self.failing:
@@ -214,7 +214,7 @@ class Coordinator(Core):
         self.recovery.missing = dict.fromkeys(range(self.job.workers), now)
 
     def _replace_absent(self, worker: int, now: float) -> None:
-        """It was to survive the last coordinator, and has not been heard of since: it hangs."""
+        """A worker should have survived the last coordinator and has not been heard of since: it hangs."""
         if self.failing or worker >= self.job.workers:
             return
         self.starting.pop(worker, None)
@@ -243,13 +243,13 @@ class Coordinator(Core):
 
     def _note_holding(self, live: Live, leases: list[LeaseId]) -> None:
         live.holding = leases
-        if live.writes and self.members.get(live.worker) is live:  # it may have been let go just now
+        if live.writes and self.members.get(live.worker) is live:  # it may have been dismissed just now
             self.writers.add(live.worker)
         else:
             self.writers.discard(live.worker)
 
     def _view(self, base: int) -> View | None:
-        """For who has the view of epoch `base`."""
+        """The view for a worker that has the one of epoch `base`."""
         if self.ledger is None or self.summary is None:
             return None
         return self.epochs.view_since(base, self.summary.fingerprint, self.members, self.ledger)
@@ -295,7 +295,7 @@ class Coordinator(Core):
             self._all_written(self.ledger, now)
 
     def _unload(self, draining: set[int], now: float) -> None:
-        """Those that are draining hand over their groups, and go when nothing of them is needed any more."""
+        """Draining workers hand over their groups, and go when nothing of theirs is needed any more."""
         workers = sorted(draining)
         self.migration.unload(workers, now)
         for live in [self.members[worker] for worker in workers if worker in self.members]:
@@ -319,7 +319,7 @@ class Coordinator(Core):
             self.go(Phase.TRANSFERRING, now)
 
     def _end_migrations(self, ledger: Ledger) -> None:
-        """Who has handed over its groups need not keep what it had stored for them any longer."""
+        """A worker that has handed over its groups need no longer keep what it had stored for them."""
         migrating = set(ledger.migrating())
         if self._migrating - migrating:
             self.epochs.changed()

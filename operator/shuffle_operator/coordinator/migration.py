@@ -1,4 +1,5 @@
-"""Groups that change hands while their owners are there: to a newcomer, or from who leaves, is full or is slow.
+"""Groups that change hands while their owners are there: to a newcomer, or from a worker that leaves, is full or is
+slow.
 
 Used by the machine and by the grants.
 """
@@ -16,7 +17,7 @@ from shuffle_protocol.messages import Sync
 
 @dataclass(slots=True)
 class Migration:
-    """Changes who owns what, and lets go who owns nothing any more."""
+    """Changes who owns what, and dismisses workers that own nothing any more."""
 
     core: Core
 
@@ -31,8 +32,7 @@ class Migration:
             self.core.actions.append(Wake(None))
 
     def unload(self, draining: list[int], now: float) -> None:
-        """Take their unwritten groups off the workers that are leaving, or can hold no more, where others can have
-        them."""
+        """Move unwritten groups away from workers that are leaving or full, where others can take them."""
         ledger = self.core.ledger
         if ledger is None or self.core.failing:
             return
@@ -52,7 +52,7 @@ class Migration:
                 self.core.fail(Cause("OutOfDisk", live.full, live.worker), now)
 
     def _unless_all_full(self, now: float) -> None:
-        """Groups whose owner was lost, and everybody who is there, and stays, can hold nothing more."""
+        """Whether groups lost their owner and no worker that stays has room for them."""
         ledger, members = self.core.ledger, self.core.members.values()
         if not self.core.draining or self.core.starting or ledger is None or not ledger.unowned():
             return
@@ -61,7 +61,7 @@ class Migration:
             self.core.fail(Cause("OutOfDisk", staying[0].full, staying[0].worker), now)
 
     def move(self, groups: list[int], worker: int, to: list[int]) -> None:
-        """Groups change their owner, who sends what it has stored for them."""
+        """Groups change their owner; the old one sends what it has stored for them."""
         assert self.core.ledger is not None
         self.core.setback.cause = f"worker {worker} handed over what it had not written"
         if self.core.ledger.hand_over(groups, worker):
@@ -70,7 +70,7 @@ class Migration:
             self.core.actions.append(Wake(None))
 
     def give_back_unstarted(self, live: Live, message: Sync) -> None:
-        """Who is leaving starts nothing more: leases that it does not hold are given to others."""
+        """A worker that is leaving starts nothing more: leases that it does not hold yet go to others."""
         if self.core.ledger is not None:
             there = {*message.holding, *(d.id for d in message.done), *(f.id for f in message.failed)}
             for lease in self.core.leases_of(live.worker):
@@ -78,7 +78,7 @@ class Migration:
                     self.core.ledger.give_back(lease)
 
     def release(self, live: Live, now: float, *, holds: bool) -> None:
-        """Nothing of it is needed any more: it may go."""
+        """Dismiss a worker of which nothing is needed any more."""
         ledger, worker = self.core.ledger, live.worker
         if holds or (ledger is not None and (ledger.owners.unwritten_of(worker) or ledger.hands_over(worker))):
             return

@@ -1,4 +1,4 @@
-"""Who owns which of the groups that are not written yet, looked up both ways. The ledger's."""
+"""Which worker owns which of the unwritten groups, looked up both ways. Used by the ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Owners:
         self.reindex()
 
     def reindex(self) -> None:
-        """After `of_group` was set from outside."""
+        """To be called after `of_group` was set from outside."""
         self._groups = {}
         for g, worker in enumerate(self.of_group):
             if not self.written[g]:
@@ -32,27 +32,27 @@ class Owners:
         return [g for g in self._groups.get(worker, ()) if not self.written[g]]
 
     def count(self, worker: int) -> int:
-        """Of its groups; those written since it was given some still count."""
+        """How many groups a worker has; those written since it last got some still count."""
         return len(self._groups.get(worker, ()))
 
     def first(self, worker: int) -> Sequence[int]:
-        """Its groups in the order in which it is to write them, without the written ones at the beginning."""
+        """A worker's groups in the order in which it will write them, without the written ones at the beginning."""
         mine = self._groups.get(worker, [])
         while mine and self.written[mine[0]]:
             mine.pop(0)
         return mine
 
     def of_others(self, worker: int) -> list[int]:
-        """Those they come to last first."""
+        """A worker's groups, those that it will write last first."""
         return [g for owner, groups in self._groups.items() if owner != worker for g in reversed(groups)]
 
     @property
     def complete(self) -> bool:
-        """No group is left that nobody is to write."""
+        """Whether every unwritten group has an owner."""
         return all(self.written[g] for g in self._groups.get(UNOWNED, ()))
 
     def give(self, groups: Sequence[int], worker: int) -> None:
-        """Groups that are not written are a worker's from now on, or nobody's."""
+        """Give unwritten groups to a worker, or to nobody."""
         going = set(groups)
         for before in {self.of_group[g] for g in groups}:
             self._groups[before] = [g for g in self._groups.get(before, ()) if g not in going]

@@ -1,9 +1,9 @@
 """The progress estimate: how long a job will still take, from what it has done and what its plan expected. Pure
 arithmetic.
 
-Each half of a job tells its own time: what is read says how long the rest of reading will take, what is written the
-rest of writing. Of a half that has not begun there is only the plan's word. Where functions of the user's are called
-that is the expected time of the calls; else writing takes its share of the time that reading took.
+Each half of a job predicts its own rest: what is read says how long the rest of reading will take, and what is written
+the rest of writing. For a half that has not begun there is only the plan's estimate. Where functions of the user's are
+called that is the expected time of the calls; else writing takes its share of the time that reading took.
 
 While groups are written the plan's word counts like `TRUST` of them written in that time, so that the first ones do not
 decide alone: where the plan is right the time left falls evenly from the first moment.
@@ -12,7 +12,7 @@ decide alone: where the plan is right the time left falls evenly from the first 
 from __future__ import annotations
 
 LEAST_READ = 0.05
-"""Of the splits, before their time is judged by."""
+"""Share of the splits that must be read before their time is used."""
 
 TRUST = 0.02
 CALLS = 0.6

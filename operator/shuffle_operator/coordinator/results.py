@@ -17,14 +17,14 @@ from shuffle_protocol.messages import Done, Failure, LeaseId, LeaseKind, Phase, 
 
 @dataclass(slots=True)
 class Results:
-    """Counts each result once, however often it is reported."""
+    """Counts each result once, no matter how often it is reported."""
 
     core: Core
     migration: Migration
     _failures: dict[tuple[LeaseKind, int, int], int] = field(default_factory=dict)
 
     def take(self, live: Live, message: Sync, now: float) -> list[LeaseId]:
-        """All that a worker reports. Returns the leases that it may forget."""
+        """Count everything that a worker reports. Returns the leases that it may forget."""
         for done in message.done:
             if done.id.kind in (LeaseKind.TRANSFER, LeaseKind.WRITE):
                 self._finished(live, done, now)
@@ -100,8 +100,8 @@ class Results:
             self._retry_or_fail(live, failure, now)
 
     def _given_back(self, live: Live, failure: Failure) -> bool:
-        """The lease is due again, and what it showed to be damaged. Returns whether it was the worker's, and whether it
-        failed at all."""
+        """Make a failed lease due again, and what it showed to be damaged. Returns whether this worker had the lease,
+        and whether it failed at all."""
         core, ledger, lease = self.core, self.core.ledger, failure.id
         if ledger is None or ledger.out.get(lease) != live.worker:
             return False

@@ -1,4 +1,5 @@
-"""How a job comes to its end when it fails: nobody writes any more, what was written goes, and only then it is said.
+"""How a job that fails ends: nobody writes any more, what was written is removed, and only then the job is reported as
+failed.
 
 One worker removes the output, on a lease like any other. Used by the machine alone.
 """
@@ -27,19 +28,19 @@ class Rollback:
     """The output is gone."""
 
     def failed(self, message: str) -> None:
-        """A worker could not remove it."""
+        """A worker could not remove the output."""
         self.tries += 1
         self.failure = message
 
     def impatient(self, now: float, settings: Settings) -> bool:
-        """Workers have had the time to let go of their leases."""
+        """Whether workers have had the time to let go of their leases."""
         return now - self.since > settings.stop_grace
 
     def given_up(self, now: float, settings: Settings) -> bool:
         return now - self.since > settings.abort_deadline or self.tries >= settings.lease_attempts
 
     def left_behind(self, path: str) -> Cause:
-        """The cause, and that something is left."""
+        """The cause, and a note that something is left."""
         why = f": {self.failure}" if self.failure else ""
         message = f"{self.cause.message} (partial output could not be removed from {path}{why})"
         return replace(self.cause, message=message, refusal=False)

@@ -48,24 +48,24 @@ class StateRecovery:
             self._written[done.id.item] = done
 
     def take_written(self) -> list[tuple[int, int, int]]:
-        """Such groups, with their rows and bytes. Told once."""
+        """Such groups, with their rows and bytes. Each is returned once."""
         found = [(group, done.rows_written, done.bytes_written) for group, done in self._written.items()]
         self._written.clear()
         return found
 
     def heard(self, worker: int) -> None:
-        """It is there, or is known to be gone."""
+        """A worker has come, or is known to be gone."""
         self.missing.pop(worker, None)
 
     def absent(self, before: float) -> list[int]:
-        """Who is missing since before that moment. Told once."""
+        """The workers that are missing since before that moment. Each is returned once."""
         found = [worker for worker, since in self.missing.items() if since < before]
         for worker in found:
             del self.missing[worker]
         return found
 
     def forget(self) -> None:
-        """It was planned anew before they had been waited for: they start over."""
+        """The job was planned anew before the waiting ended: they start over."""
         self.since = self._newest = None
         self._held.clear()
 

@@ -15,7 +15,7 @@ from shuffle_protocol.messages import Phase, PlanNode
 from shuffle_protocol.units import counted, duration, readable
 
 LEAST_SECONDS = 3.0
-"""Of a job's time before anything is said of what is left."""
+"""Share of a job that must be done before the message says how much time is left."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -146,7 +146,7 @@ def snapshot(machine: Coordinator, now: float) -> Snapshot:
 
 
 def _sentence(machine: Coordinator, now: float) -> str:
-    """What a person wants to read: what is happening, how far it is, how long it will take; or why it is not."""
+    """The sentence for people: what is happening, how far it is, how long it will take; or why nothing happens."""
     ledger = machine.ledger
     if machine.cause is not None:
         return f"{machine.cause.reason}: {machine.cause.message}"
@@ -201,7 +201,7 @@ def _taken_over(machine: Coordinator) -> str:
 
 
 def _remaining(machine: Coordinator, now: float) -> str:
-    """', about 4 min left' once there is enough to judge by. Time in which its store was away is no time of work."""
+    """', about 4 min left', once enough is done to estimate it. Time in which the store was away does not count."""
     since, summary, waits = machine.planned_at, machine.summary, machine.waits
     if since is None or summary is None or now - since - waits.between(since, None) < LEAST_SECONDS:
         return ""

@@ -1,4 +1,4 @@
-"""How fast workers are, and what the quick ones may take off the slow ones. Judges times; changes nothing by itself.
+"""How fast workers are, and what the fast ones may take off stragglers. Judges times; changes nothing by itself.
 
 An idle worker that finds nothing due is offered, in this order:
 
@@ -9,7 +9,7 @@ An idle worker that finds nothing due is offered, in this order:
     rebalancing           half of the groups of an owner that will still write for long, and has them stored: they
                           migrate
 
-The same clock tells a worker that is stuck: it holds a lease, answers, and makes no step.
+The same clock finds a stuck worker: it holds a lease, answers, and makes no step.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Stragglers:
             self._took.append(now - started)
 
     def keep_only(self, out: Iterable[LeaseId]) -> None:
-        """Drop what is not out any more."""
+        """Forget leases that are no longer out."""
         kept = set(out)
         for lease in [lease for lease in self.since if lease not in kept]:
             del self.since[lease]
@@ -82,7 +82,7 @@ class Stragglers:
         return lease if now - since > self.slow else None
 
     def to_steal(self, ledger: Ledger, worker: int, now: float) -> int | None:
-        """A worker that has splits waiting for it alone, and has finished nothing for long."""
+        """A worker for which splits wait, and which has finished nothing for long."""
         if now - self._sought >= min(1.0, self.settings.speculate_after / 4):
             self._sought = now  # asked by every idle worker, and it goes through all that hold something
             tranches = [tranche for tranche in ledger.tranches.values() if tranche.remaining]
@@ -117,8 +117,8 @@ class Stragglers:
 
     def stuck(self, live: Live, now: float) -> str:
         """Why it is of no use, "" where it is: it holds a lease and has made no step for too long, or others wait for
-        it to store what they sent, or to learn what it owns. To be asked at every report of it. Who waits for a store
-        that is away is not stuck: a new worker would wait as well, and the wait has a bound of its own."""
+        it to store what they sent, or to learn what it owns. To be asked at each of its reports. A worker that waits
+        for a store is not stuck: a new one would wait as well, and the wait has a bound of its own."""
         counters = live.counters
         if counters.beats != live.beats or not live.holding:
             live.beats, live.beat_at = counters.beats, now

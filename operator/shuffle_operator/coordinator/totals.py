@@ -11,7 +11,7 @@ UNKNOWN = -1
 
 
 class Inconsistent(Exception):
-    """The figures of two steps contradict each other: rows were lost or made up, or an input changed."""
+    """The figures of two steps disagree: rows were lost or invented, or an input changed."""
 
 
 @dataclass(slots=True)

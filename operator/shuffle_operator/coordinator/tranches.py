@@ -79,7 +79,7 @@ class Tranche:
         return all(state == DUE for state, wave in zip(self.state, waves, strict=True) if wave == self.wave)
 
     def route(self, split: int, sender: int) -> None:
-        """Let a due split wait for its sender, or for anybody (NOBODY)."""
+        """Let a due split wait for its sender, or for any worker (NOBODY)."""
         if sender == NOBODY:
             self.waiting.append(split)
         else:
@@ -110,7 +110,7 @@ class Tranche:
         return None
 
     def release(self, worker: int) -> list[int]:
-        """The splits that waited for a worker, which is not to send them any more."""
+        """Remove and return the splits that waited for a worker, which will not send them any more."""
         return [split for split in self.held.pop(worker, ()) if self.state[split] == DUE]
 
     def undo(self, split: int) -> bool:

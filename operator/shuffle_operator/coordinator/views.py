@@ -1,4 +1,5 @@
-"""The views that workers are sent: whole to who has none, else only what has changed since the one that it has.
+"""The views that workers are sent: a whole one to a worker that has none, else only what changed since the one that it
+has.
 
 A whole view grows with the workers and the groups, and each worker needs every change: sent whole each time, ten
 thousand workers would be sent ten gigabytes whenever one of them is replaced. What changed is found by comparing with
@@ -18,7 +19,7 @@ from shuffle_protocol.messages import Member, View
 from shuffle_protocol.runs import changed, runs_of
 
 REMEMBERED = 1024
-"""Changes that are kept: who has an older view than that is sent a whole one."""
+"""Changes that are kept; a worker whose view is older than these gets a whole one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Views:
     _made: dict[int, View] = field(default_factory=dict)  # base -> what brings it to this epoch
 
     def publish(self, plan: str, epoch: int, members: Mapping[int, Member], ledger: Ledger) -> None:
-        """This is how things are as of an epoch."""
+        """Publish how things are as of an epoch."""
         if epoch == self.epoch:
             return
         if self.epoch >= 0:

@@ -1,4 +1,5 @@
-"""When a job waits for its store: said once as that begins and once as it goes on, and no part of its working time.
+"""When a job waits for its store: noted once when that begins and once when it goes on, and no part of its working
+time.
 
 Workers say what they wait for with every report (`Sync.trouble`). A store that answers now and then is one outage: it
 is over when nobody has waited for `CALM` seconds.
