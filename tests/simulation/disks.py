@@ -80,7 +80,8 @@ class DiskStore:
             self._shards.pop(bucket, None)
 
     def stats(self) -> StoreStats:
-        return StoreStats(0, 0, 0)
+        held = sum(stored.length for found in self._shards.values() for _, stored, _ in found)
+        return StoreStats(held, 0, 0)
 
     def close(self) -> None:
         self._shards.clear()

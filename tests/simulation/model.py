@@ -19,7 +19,6 @@ from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import Shard
 from shuffle_worker.storage.storage import Range
 from shuffle_worker.store.store import ShardSource
-from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.transfer.work import Committed, Step, Written
 
 ROW = np.dtype("<u4")
@@ -138,9 +137,6 @@ class SimulatedWork:
         self.objects = objects
         self.alive = alive
 
-    def prepare(self, job: Job) -> None:
-        pass
-
     def plan(self, job: Job) -> PlanSummary:
         self.objects.call()
         self.objects.planned = True
@@ -161,10 +157,6 @@ class SimulatedWork:
             method="ObjectStore" if s.shared else "PeerToPeer",
             split_wave=s.split_wave, group_wave=s.group_wave,
         )  # fmt: skip
-
-    def shared(self) -> SharedShards | None:
-        s = self.shape
-        return SharedShards(self.objects, "shards", s.splits, s.buckets, 100, 4000) if s.shared else None
 
     def buckets(self) -> int:
         return self.shape.buckets

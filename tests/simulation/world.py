@@ -19,10 +19,15 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.jobs import Input, Job, Output, Repartition
+from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.store.retained import RetainedShards
 from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.exchange import Exchange, GroupMap
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.object_exchange import ObjectExchange
+from shuffle_worker.transfer.objects import ShardFiles
+from shuffle_worker.transfer.peer_exchange import PeerExchange
 from shuffle_worker.transfer.transport import Unreachable
 from shuffle_worker.worker.agent import Agent, AgentSettings
 
@@ -291,26 +296,33 @@ class World:
             process = self.process(incarnation)
             return process is not None and not process.dead
 
+        compute, aside = self._run_for(incarnation, 0.02), self._run_for(incarnation, 0.01)
+        work = SimulatedWork(self.shape, self.objects, alive)
+
+        def open_exchange(job: Job, summary: PlanSummary, groups: GroupMap) -> Exchange:
+            if summary.method == "ObjectStore":
+                files = ShardFiles(self.objects, "shards", self.shape.splits, groups.buckets(), 100, 4000)
+                return ObjectExchange(files, compute)
+            retained = None
+            if job.retain_shards:
+                retained = RetainedShards(DiskLog(disk), self.random.choice([0, 600, 1 << 20]), groups.group_of)
+            peers = Peers(self, incarnation)
+            store = DiskStore(disk)
+            return PeerExchange("uid", membership, groups, store, inbox, peers, send_budget, 100, aside, retained)
+
         agent = Agent(
-            job="uid",
             worker=worker,
             incarnation=incarnation,
             address=incarnation,
             slots=1,
             memory=1 << 29,
             control=Control(self, incarnation),
-            peers=Peers(self, incarnation),
-            open_store=lambda _: DiskStore(disk),
-            inbox=inbox,
             membership=membership,
-            work=SimulatedWork(self.shape, self.objects, alive),
-            compute=self._run_for(incarnation, 0.02),
-            aside=self._run_for(incarnation, 0.01),
-            send_budget=send_budget,
-            open_retained=lambda _, __, group_of: RetainedShards(
-                DiskLog(disk), self.random.choice([0, 600, 1 << 20]), group_of
-            ),
-            settings=AgentSettings(heartbeat=1.0, poll=3.0, retry=1.0, frame_bytes=100),
+            choose=lambda _: work,
+            open_exchange=open_exchange,
+            compute=compute,
+            aside=aside,
+            settings=AgentSettings(heartbeat=1.0, poll=3.0, retry=1.0),
         )
         task = asyncio.create_task(agent.run())
         process = Process(agent, task, inbox, incarnation, disk, (send_budget, inbox._budget))

@@ -13,9 +13,11 @@ from shuffle_protocol.frames import Frame
 from shuffle_protocol.messages import Attempt, Lease, LeaseId, LeaseKind, Member, OwnedRun, View
 from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
-from shuffle_worker.transfer.carry import Absent, Carrier
+from shuffle_worker.transfer.carry import Carrier
+from shuffle_worker.transfer.exchange import Absent
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.peer_exchange import PeerExchange
 
 GROUPS = 3
 HANDED_OVER = Lease(LeaseId(LeaseKind.TRANSFER, 1, 0, 0), stored=Attempt(0, 0, 0))
@@ -46,9 +48,11 @@ def owner(peers: Peers) -> tuple[Carrier, Inbox]:
     for step in work.read(0, None):
         store.append(Attempt(0, 0, 0), step.shards)
     inbox = Inbox(membership, asyncio.to_thread, 1 << 16)
-    inbox.open(work, store)
     budget = ByteBudget(1 << 16)
-    return Carrier("job", membership, inbox, peers, budget, 1 << 12, work, asyncio.to_thread, asyncio.to_thread), inbox
+    exchange = PeerExchange(
+        "job", membership, work, store, inbox, peers, budget, frame_bytes=1 << 12, aside=asyncio.to_thread
+    )
+    return Carrier(exchange, work, asyncio.to_thread), inbox
 
 
 async def test_what_is_stored_is_sent() -> None:

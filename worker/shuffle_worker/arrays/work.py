@@ -22,14 +22,11 @@ from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import ArrayGroupRecord, Writer
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
-from shuffle_worker.output.names import shards_folder
-from shuffle_worker.plan.method import OBJECTS
 from shuffle_worker.runtime.owner import Owner
-from shuffle_worker.runtime.pressure import relieve
+from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import Scratch
 from shuffle_worker.storage import Storage, Storages
 from shuffle_worker.store.store import ShardSource
-from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.transfer.work import Committed, Step, Written
 
 ROOM = 8
@@ -46,6 +43,7 @@ class ArrayTasks:
         scratch_share: int = 1,
         scratch_limit: int = 0,
         owner: Owner | None = None,
+        storages: Storages | None = None,
     ) -> None:
         self._owner = owner
         self._budgets = budgets
@@ -54,10 +52,9 @@ class ArrayTasks:
         self._plan: RechunkPlan | None = None
         self._reader: ArrayReader | None = None
         self._writer: Writer | None = None
-        self._storages = Storages()
+        self._storages = storages or Storages()
         self._output: Storage | None = None
         self._outgoing: Fetcher | None = None
-        self._shared: SharedShards | None = None
         self._group_of: list[int] = []
         self._codings: dict[int, Coding] = {}
 
@@ -65,9 +62,6 @@ class ArrayTasks:
     def loaded(self) -> RechunkPlan:
         assert self._plan is not None, "the plan is loaded before the work begins"
         return self._plan
-
-    def prepare(self, job: Job) -> None:
-        """Nothing is left to do: the object's module has imported what it needs."""
 
     def plan(self, job: Job) -> PlanSummary:
         storage = self._storages.of(job.output.path, job.output.storage)
@@ -79,6 +73,7 @@ class ArrayTasks:
         self._room.check(plan.summary.scratch_needed, job.workers)
         claim(job, storage, self._owner, ending.check_output, ending.undo)
         save(plan, storage)
+        give_back()
         return plan.summary
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
@@ -90,15 +85,6 @@ class ArrayTasks:
         self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding)
         self._outgoing = Fetcher(self._output, room)
         self._group_of = group_numbers(plan)
-        if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
-            self._shared = SharedShards(
-                self._output,
-                shards_folder(job.output.path, job.uid),
-                len(plan.splits),
-                len(plan.buckets),
-                hold=max(self._budgets.send, self._budgets.store // 2),
-                index=self._budgets.store // 4,
-            )
         self._plan = plan
         return plan.summary
 
@@ -130,9 +116,6 @@ class ArrayTasks:
         storage = self._storages.of(job.output.path, job.output.storage)
         found = written_groups(storage, job.output.path, job.uid, fingerprint, ArrayGroupRecord)
         return [(record.group, record.elements, sum(record.sizes)) for record in found]
-
-    def shared(self) -> SharedShards | None:
-        return self._shared
 
     def write(self, group: int, source: ShardSource) -> Written:
         assert self._writer is not None

@@ -22,8 +22,6 @@ from typing import NamedTuple
 import numpy as np
 import xxhash
 
-from shuffle_protocol.jobs import Job
-from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import NUMBERS, Shard, StoredShard
 from shuffle_worker.store.spill import Piece, SpillLog
 from shuffle_worker.store.store import CorruptBlock
@@ -249,6 +247,3 @@ class RetainedShards:
             end = offset + length
         if end > start:
             self._log.punch(start, end - start)
-
-
-OpenRetained = Callable[[Job, PlanSummary, GroupOf], RetainedShards]

@@ -16,22 +16,20 @@ from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
 from shuffle_worker.output.manifest import FileResult, GroupRecord, Partitioning
-from shuffle_worker.output.names import part_name, shards_folder, staging
-from shuffle_worker.plan.method import OBJECTS
+from shuffle_worker.output.names import part_name, staging
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import check_output, make_plan
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.reader import Reader
 from shuffle_worker.runtime.owner import Owner
-from shuffle_worker.runtime.pressure import relieve
+from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import Scratch
 from shuffle_worker.steps.operation import Given, Operation, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
 from shuffle_worker.store.store import ShardSource
 from shuffle_worker.tables.commit import abort, commit, record_group, undo
-from shuffle_worker.transfer.objects import SharedShards
 from shuffle_worker.transfer.work import Committed, Step, Written
 
 
@@ -65,6 +63,7 @@ class Tasks:
         scratch_share: int = 1,
         scratch_limit: int = 0,
         owner: Owner | None = None,
+        storages: Storages | None = None,
     ) -> None:
         self._owner = owner
         self._budgets = budgets
@@ -74,17 +73,13 @@ class Tasks:
         self._plan: Plan | None = None
         self._readers: list[Reader] = []
         self._operation: Operation | None = None
-        self._storages = Storages()
+        self._storages = storages or Storages()
         self._output: Storage | None = None
-        self._shared: SharedShards | None = None
 
     @property
     def loaded(self) -> Plan:
         assert self._plan is not None, "the plan is loaded before the work begins"
         return self._plan
-
-    def prepare(self, job: Job) -> None:
-        """Nothing is left to do: the object's module has imported what it needs."""
 
     def plan(self, job: Job) -> PlanSummary:
         storage = self._storages.of(job.output.path, job.output.storage)
@@ -96,6 +91,7 @@ class Tasks:
         self._room.check(plan.summary.scratch_needed, min(job.workers, plan.layout.groups))
         claim(job, storage, self._owner, check_output, undo)
         save(plan, storage)
+        give_back()
         return plan.summary
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
@@ -109,20 +105,8 @@ class Tasks:
         self._operation = operation_for(
             Given(plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers)
         )
-        if plan.summary.method == OBJECTS:  # the store's share of the memory is free then
-            self._shared = SharedShards(
-                self._output,
-                shards_folder(job.output.path, job.uid),
-                len(plan.splits),
-                plan.layout.buckets,
-                hold=max(self._budgets.send, self._budgets.store // 2),
-                index=self._budgets.store // 4,
-            )
         self._plan = plan
         return plan.summary
-
-    def shared(self) -> SharedShards | None:
-        return self._shared
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
         storage = self._storages.of(job.output.path, job.output.storage)

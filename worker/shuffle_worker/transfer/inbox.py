@@ -10,8 +10,8 @@ Memory: bodies in flight take from `budget`; each lies in one reused buffer unti
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,24 +22,14 @@ from shuffle_protocol.verdict import Verdict
 from shuffle_worker.store.failures import memory_failure, scratch_failure
 from shuffle_worker.store.store import Store
 from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.exchange import GroupMap
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.source import Source
+from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import Interrupted
-
-Run = Callable[..., Awaitable[Any]]
-"""Runs a blocking function in a thread (in the simulation: at once) and returns its result."""
-
 
 MAX_FRAMES = 1 << 20
 """Frames of one attempt to one receiver; a number beyond it is no honest sender's."""
-
-
-class GroupMap(Protocol):
-    """Which group a bucket belongs to; known once the plan is loaded."""
-
-    def group_of(self, bucket: int) -> int: ...
-
-    def buckets_of(self, group: int) -> range: ...
 
 
 class Inbox:
@@ -55,12 +45,11 @@ class Inbox:
         self.received = 0
         self.full = ""
         """Why the store can take nothing more; "" where it can."""
-        self.make_room: Callable[[], int] = lambda: 0
-        """Throws away what scratch holds and nobody must have; returns the bytes that it was."""
         self.storing = 0
         """Calls that check and store what has come, under way."""
         self.stored_calls = 0
         """Those that are over."""
+        self._make_room: Callable[[], int] = lambda: 0
         self._run = run
         self._budget = ByteBudget(budget)
         self._buffers: list[bytearray] = []
@@ -69,9 +58,12 @@ class Inbox:
         self._sealed: set[int] = set()  # groups that are being written
         self._finished: set[int] = set()  # groups that are written
 
-    def open(self, groups: GroupMap, store: Store) -> None:
-        """The plan is known: from now on frames can be judged and kept. Until then they are answered with BEHIND."""
+    def open(self, groups: GroupMap, store: Store, make_room: Callable[[], int]) -> None:
+        """The plan is known: from now on frames can be judged and kept. Until then they are answered with BEHIND.
+
+        make_room: throws away what scratch holds and nobody must have; returns the bytes that it was."""
         self._store = store
+        self._make_room = make_room
         self.groups = groups
 
     @property
@@ -215,7 +207,7 @@ class Inbox:
         try:
             self.store.append(attempt, shards)
         except OSError:
-            if not self.make_room():
+            if not self._make_room():
                 raise
             self.store.append(attempt, shards)  # nothing was taken the first time
 
@@ -244,14 +236,6 @@ class Inbox:
             a for a in self._taken if a.tranche != tranche or a.attempt != exceptions.get((a.tranche, a.split), 0)
         }
         return GroupSource(self.store, superseded, self.membership.me)
-
-    def keep_only(self, groups: Collection[int]) -> list[int]:
-        """The buckets of all other groups, which are not this worker's any more."""
-        if self.groups is None or self.membership.epoch < 0:
-            return []
-        kept = set(groups)
-        others = [g for g in range(self.membership.groups) if g not in kept]
-        return [bucket for g in others for bucket in self.groups.buckets_of(g)]
 
 
 class GroupSource(Source):

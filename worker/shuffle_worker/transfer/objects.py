@@ -53,14 +53,14 @@ Entries = npt.NDArray[np.void]
 
 
 class Objects(Protocol):
-    """What is needed of a storage (`storage.base.Storage`)."""
+    """What is needed of a storage (`storage.Storage`)."""
 
     def create(self, path: str) -> Sink: ...
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]: ...
 
 
-class SharedShards:
+class ShardFiles:
     """The shards of one job in its staging folder. Calls come from several threads.
 
     hold: bytes of shards that a writer gathers before it puts them in bucket order and writes them out.
@@ -79,12 +79,12 @@ class SharedShards:
     def writer(self, attempt: Attempt) -> ShardWriter:
         return ShardWriter(self.storage, self.path(attempt.split, attempt.attempt), self.buckets, self._hold)
 
-    def source(self, counted: Collection[Attempt]) -> SharedSource:
+    def source(self, counted: Collection[Attempt]) -> FileSource:
         """counted: as in a write lease, the attempts that count where it is not attempt 0."""
         attempts = [0] * self.splits
         for one in counted:
             attempts[one.split] = one.attempt
-        return SharedSource(self, attempts)
+        return FileSource(self, attempts)
 
     def path(self, split: int, attempt: int) -> str:
         return f"{self._folder}/{split:05d}-{attempt}"
@@ -219,12 +219,12 @@ class ShardWriter:
         self._size = 0
 
 
-class SharedSource(Source):
+class FileSource(Source):
     """Over the files of all splits."""
 
-    def __init__(self, shared: SharedShards, attempts: Sequence[int]) -> None:
+    def __init__(self, files: ShardFiles, attempts: Sequence[int]) -> None:
         super().__init__()
-        self._shared = shared
+        self._files = files
         self._attempts = attempts
 
     def _look(self, bucket: int) -> list[StoredShard]:
@@ -232,7 +232,7 @@ class SharedSource(Source):
             StoredShard(
                 split, int(e["sequence"]), int(e["rows"]), int(e["length"]), int(e["checksum"]), int(e["offset"])
             )
-            for split, entries in self._shared.entries(self._attempts, bucket)
+            for split, entries in self._files.entries(self._attempts, bucket)
             for e in entries
         ]
 
@@ -249,14 +249,14 @@ class SharedSource(Source):
         runs = list(_runs(shards))
         ranges = [
             Range(
-                self._shared.path(run[0].split, self._attempts[run[0].split]),
+                self._files.path(run[0].split, self._attempts[run[0].split]),
                 run[0].handle,
                 run[-1].handle + run[-1].length,
             )
             for run in runs
         ]
         at = 0
-        for run, found in zip(runs, self._shared.fetch(ranges), strict=True):
+        for run, found in zip(runs, self._files.fetch(ranges), strict=True):
             self._unless_revoked()
             data = memoryview(found)
             for shard in run:

@@ -21,6 +21,7 @@ from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
 from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.exchange import GroupMap
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.transport import PeerTransport, Unreachable
@@ -75,6 +76,7 @@ class Outbox:
         job: str,
         attempt: Attempt,
         membership: Membership,
+        groups: GroupMap,
         inbox: Inbox,
         peers: PeerTransport,
         budget: ByteBudget,
@@ -85,6 +87,7 @@ class Outbox:
         self._job = job
         self._attempt = attempt
         self._membership = membership
+        self._groups = groups
         self._inbox = inbox
         self._peers = peers
         self._budget = budget
@@ -98,11 +101,9 @@ class Outbox:
     async def put(self, shards: Sequence[Shard]) -> None:
         """Raises what an earlier frame of this lease failed with."""
         m = self._membership
-        groups = self._inbox.groups
-        assert groups is not None
         mine: list[Shard] = []
         for shard in shards:
-            group = groups.group_of(shard.bucket)
+            group = self._groups.group_of(shard.bucket)
             if not self._wanted(group):
                 continue
             owner = m.owner_of(group)
@@ -188,14 +189,12 @@ class Outbox:
     async def _until_delivered(self, owner: int, number: int, shards: list[Shard]) -> None:
         """Try until the owner has it, or it is nobody's business any more."""
         m = self._membership
-        groups = self._inbox.groups
-        assert groups is not None
         pause = FIRST_PAUSE
         corrupt = 0
         tries = Tries()
         while True:
             epoch = m.epoch
-            shards = [shard for shard in shards if self._wanted(groups.group_of(shard.bucket))]
+            shards = [shard for shard in shards if self._wanted(self._groups.group_of(shard.bucket))]
             if not shards:
                 return
             member = m.member(owner)

@@ -1,6 +1,6 @@
 """What a write reads from, whoever holds the shards: counted as they are handed out, and revoked from outside.
 
-`inbox.GroupSource` reads from this worker's store, `objects.SharedSource` from files in object storage.
+`inbox.GroupSource` reads from this worker's store, `objects.FileSource` from files in object storage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Revoked(Exception):
 
 
 class Source:
-    """Implements `operations.base.ShardSource`. rows, bytes: what was handed out so far; reads: how often, and how
+    """Implements `store.ShardSource`. rows, bytes: what was handed out so far; reads: how often, and how
     often the write said that it goes on, which shows that it is not stuck.
 
     revoked: set from the event loop to stop a write that runs in a thread; the next call raises Revoked."""

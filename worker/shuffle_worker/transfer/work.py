@@ -1,19 +1,19 @@
 """What a worker can do, apart from talking: the five kinds of lease as plain blocking calls.
 
-The agent (`agent.py`) decides when, with whom and how often; this decides what the rows mean. The real ones
-are `tables/work.py` and `arrays/work.py`; the simulation has one over a store in memory. Calls run in compute threads.
+The agent (`agent.py`) decides when, with whom and how often; this decides what the rows mean. `tables/work.py` and
+`arrays/work.py` implement it, and the simulation in tests/simulation over rows in memory. All calls run in threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import Shard
 from shuffle_worker.store.store import ShardSource
-from shuffle_worker.transfer.objects import SharedShards
+from shuffle_worker.transfer.exchange import GroupMap
 
 
 class Step(NamedTuple):
@@ -42,11 +42,8 @@ class Committed(NamedTuple):
     median: int
 
 
-class Work(Protocol):
-    def prepare(self, job: Job) -> None:
-        """Import what the job needs, as soon as it is known and in any thread: workers that wait for the plan do it
-        meanwhile. Never raises; what is missing is for the calls below to tell."""
-        ...
+class Work(GroupMap, Protocol):
+    """One worker's work on one job."""
 
     def plan(self, job: Job) -> PlanSummary:
         """Look at the input, decide everything, write the plan to the staging folder. Run again it gives the same plan.
@@ -54,7 +51,8 @@ class Work(Protocol):
         ...
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
-        """Read the plan that a plan lease wrote. Needed before the calls below; doing it twice is harmless."""
+        """Read the plan that a plan lease wrote. Needed before `read`, `write`, `commit` and what `GroupMap` has;
+        doing it twice is harmless."""
         ...
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
@@ -62,21 +60,8 @@ class Work(Protocol):
         worker."""
         ...
 
-    def buckets(self) -> int:
-        """How many buckets there are in all."""
-        ...
-
-    def group_of(self, bucket: int) -> int: ...
-
-    def buckets_of(self, group: int) -> range: ...
-
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
         """wanted: groups, None for all. Each `next` is one bounded piece of work."""
-        ...
-
-    def shared(self) -> SharedShards | None:
-        """Where shards go by way of object storage (`method: ObjectStore`); None where workers send them to each other.
-        Known once the plan is loaded, and the same for the whole job."""
         ...
 
     def write(self, group: int, source: ShardSource) -> Written:
@@ -90,3 +75,8 @@ class Work(Protocol):
     def abort(self, job: Job) -> None:
         """Remove what the job wrote; whole output that was there before stays. Idempotent."""
         ...
+
+
+Choose = Callable[[Job], Work]
+"""The work that a job is: the same at every call. Blocks while it imports what the job needs. Raises JobError where
+that is not there."""

@@ -3,11 +3,11 @@
     register -> sync -> sync -> ...                       with the coordinator, level-triggered (see protocol/messages)
                  |- leases in, results out
                  |- views in: membership, what to drop
-    transfer     work.read -> outbox -> peers' inboxes
-    write        inbox seals the group -> work.write
+    transfer     work.read -> exchange              shards on their way to those who write
+    write        exchange -> work.write
     plan, commit, abort                                   work, as it is
 
-Transport, store, clock (the event loop's) and the work itself come as arguments: workers run it over HTTP and object
+Transport, exchange, clock (the event loop's) and the work itself come as arguments: workers run it over HTTP and object
 storage, the simulation over virtual time. It keeps working while the coordinator is away, and keeps knocking.
 """
 
@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shuffle_protocol.errors import OutOfDisk, StorageUnavailable
+from shuffle_protocol.errors import JobError, OutOfDisk, StorageUnavailable
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import (
     VERSION,
@@ -42,16 +42,14 @@ from shuffle_protocol.messages import (
     Sync,
     View,
 )
-from shuffle_worker.store.retained import OpenRetained
-from shuffle_worker.store.store import CorruptBlock, Store
-from shuffle_worker.transfer.budget import ByteBudget
-from shuffle_worker.transfer.carry import Carrier, to_its_end
-from shuffle_worker.transfer.inbox import GroupSource, Inbox, Run
+from shuffle_worker.store.store import CorruptBlock
+from shuffle_worker.transfer.carry import Carrier
+from shuffle_worker.transfer.exchange import Condition, Exchange, GroupMap
 from shuffle_worker.transfer.membership import Membership
-from shuffle_worker.transfer.objects import SharedSource
-from shuffle_worker.transfer.source import Revoked
-from shuffle_worker.transfer.transport import ControlTransport, Orphaned, PeerTransport, Refused, Unreachable
-from shuffle_worker.transfer.work import Work, Written
+from shuffle_worker.transfer.source import Revoked, Source
+from shuffle_worker.transfer.threads import Run, to_its_end
+from shuffle_worker.transfer.transport import ControlTransport, Orphaned, Refused, Unreachable
+from shuffle_worker.transfer.work import Choose, Work, Written
 from shuffle_worker.worker.failures import failure_of
 
 T = TypeVar("T")
@@ -71,7 +69,6 @@ class AgentSettings:
     """Longest pause between tries to reach a coordinator that is away."""
     orphaned: float = 86_400.0
     """Seconds without a word from any coordinator after which the worker ends, because it costs money."""
-    frame_bytes: int = 8 << 20
     loads: int = 20
     """How often loading the plan is tried where the store does not answer, `load_pause` seconds apart. Each try is
     several of the storage's own."""
@@ -86,7 +83,7 @@ class Running:
     task: asyncio.Task[None]
     draining: bool = False
     """Its computing is over, it only waits for its shards to arrive."""
-    source: GroupSource | SharedSource | None = None
+    source: Source | None = None
     revoked: bool = False
 
     def revoke(self) -> None:
@@ -98,32 +95,36 @@ class Running:
             self.task.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What there is once the plan is loaded."""
+
+    summary: PlanSummary
+    work: Work
+    exchange: Exchange
+    carrier: Carrier
+
+
 @dataclass(slots=True)
 class Agent:
     """One worker in one job. `run` returns when the coordinator says stop."""
 
-    job: str
     worker: int
     incarnation: str
     address: str
     slots: int
     memory: int
     control: ControlTransport
-    peers: PeerTransport
-    open_store: Callable[[int], Store]
-    inbox: Inbox
     membership: Membership
-    work: Work
+    choose: Choose
+    open_exchange: Callable[[Job, PlanSummary, GroupMap], Exchange]
     compute: Run
     """Runs the steps of leases, `slots` at a time."""
     aside: Run
     """Runs what must not wait for them: loading the plan, dropping shards."""
-    send_budget: ByteBudget
     observe: Callable[[], Counters] = Counters
     trouble: Callable[[], str] = str
     """What the process waits for; "" where nothing."""
-    open_retained: OpenRetained | None = None
-    """Makes the place where shards that were sent are kept, for a job that wants that."""
     settings: AgentSettings = field(default_factory=AgentSettings)
     phase: Phase = Phase.PENDING
     aborting: bool = False
@@ -131,7 +132,6 @@ class Agent:
     released: bool = False
     """It was to leave, and nothing that it has is needed any more."""
     _spec: Job | None = None
-    _summary: PlanSummary | None = None
     _running: dict[LeaseId, Running] = field(default_factory=dict)
     _waiting: dict[LeaseId, Lease] = field(default_factory=dict)
     _done: dict[LeaseId, Done] = field(default_factory=dict)
@@ -144,21 +144,11 @@ class Agent:
     _known_written: int = 0
     _heartbeat: float = 0.0
     _heard: float = 0.0
-    _carrier: Carrier = field(init=False)
+    _corrupt: int = 0
+    _opened: Opened | None = None
 
     def __post_init__(self) -> None:
         self._heartbeat = self.settings.heartbeat
-        self._carrier = Carrier(
-            self.job,
-            self.membership,
-            self.inbox,
-            self.peers,
-            self.send_budget,
-            self.settings.frame_bytes,
-            self.work,
-            self.compute,
-            self.aside,
-        )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -191,12 +181,11 @@ class Agent:
 
     async def _register(self) -> None:
         held = None
-        view = self.membership.view
-        if view is not None and self._summary is not None:
+        view, opened = self.membership.view, self._opened
+        if view is not None and opened is not None:
             transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
             written = [(g, done.rows_written, done.bytes_written) for g, done in self._written.items()]
-            retained = self._carrier.retained
-            held = Held(view, transferred, written, self._summary, retained.splits() if retained is not None else [])
+            held = Held(view, transferred, written, opened.summary, opened.exchange.splits_kept())
         message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
         pause = 0.05
         while True:
@@ -213,8 +202,13 @@ class Agent:
         self._heard = asyncio.get_running_loop().time()
         log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
         self._spec = reply.job
-        self._preparing = asyncio.ensure_future(self.aside(self.work.prepare, reply.job))
+        self._preparing = asyncio.ensure_future(self.aside(self._prepare, reply.job))
         self._heartbeat = max(self.settings.heartbeat, reply.heartbeat)
+
+    def _prepare(self, job: Job) -> None:
+        """Import what the job needs, while the plan is made. What is missing is for the leases to tell."""
+        with suppress(JobError):
+            self.choose(job)
 
     async def _sync(self) -> Orders | None:
         """One exchange. While an idle worker's call is held, news of its own ends the waiting. None: try again."""
@@ -264,7 +258,7 @@ class Agent:
             wait=wait,
             leaving=self._leaving,
             written=self._known_written,
-            full=self.inbox.full,
+            full=self._condition().full,
             trouble=self.trouble(),
         )
 
@@ -283,14 +277,20 @@ class Agent:
 
     def _counters(self) -> Counters:
         sources = [running.source for running in self._running.values() if running.source is not None]
+        observed, condition = self.observe(), self._condition()
+        steps = condition.steps + (self._opened.carrier.steps if self._opened is not None else 0)
         return msgspec.structs.replace(
-            self.observe(),
-            beats=self._carrier.steps + sum(one.reads for one in sources),
+            observed,
+            beats=steps + sum(one.reads for one in sources),
             progress=sum(one.share for one in sources),
-            kept=self._carrier.retained_bytes,
-            storing=self.inbox.storing,
-            stored_calls=self.inbox.stored_calls,
+            kept=condition.retained,
+            storing=condition.storing,
+            stored_calls=condition.stored,
+            corrupt=observed.corrupt + self._corrupt,
         )
+
+    def _condition(self) -> Condition:
+        return self._opened.exchange.condition() if self._opened is not None else Condition()
 
     async def _pause(self) -> None:
         """Until there is something to say: a lease ended, our view is old, or a heartbeat is due."""
@@ -329,10 +329,10 @@ class Agent:
                 continue
             if not self._leaving or lease.again or lease.stored or lease_id.kind is LeaseKind.ABORT:
                 self._waiting[lease_id] = lease
-        if orders.written and self._carrier.retained is not None:
+        if orders.written and self._opened is not None:
             written = _members(orders.written)
             self._known_written = len(written)
-            await self.aside(self._carrier.retained.drop, written)
+            await self._opened.exchange.forget(written)
         self._start_waiting()
 
     def _start_waiting(self) -> None:
@@ -345,39 +345,36 @@ class Agent:
             self._running[lease_id] = Running(lease, task)
 
     async def _take_view(self, view: View) -> None:
-        if view.plan and (self._summary is None or self._summary.fingerprint != view.plan):
+        if view.plan and (self._opened is None or self._opened.summary.fingerprint != view.plan):
             assert self._spec is not None
-            summary = self._summary = await self._beating(self._load(self._spec, view.plan))
-            self.inbox.open(self.work, self.open_store(self.work.buckets()))
-            if self._spec.retain_shards:
-                self._keep_shards(summary)
+            work, summary = await self._beating(self._load(self._spec, view.plan))
+            exchange = self.open_exchange(self._spec, summary, work)
+            self._opened = Opened(summary, work, exchange, Carrier(exchange, work, self.compute))
         gained = self.membership.update(view)
         if gained is not None:
             for key in [key for key in self._transferred if key[0] in gained]:
                 del self._transferred[key]  # done for fewer groups than are in the tranche now
-            gone = self.inbox.keep_only([*self.membership.owned(), *self.membership.handed()])
-            if gone:
-                await self.aside(self.inbox.store.drop, gone)
+            if self._opened is not None:
+                await self._opened.exchange.keep_only([*self.membership.owned(), *self.membership.handed()])
 
-    async def _load(self, spec: Job, plan: str) -> PlanSummary:
+    async def _load(self, spec: Job, plan: str) -> tuple[Work, PlanSummary]:
         """A store that is away for a minute is weather here as everywhere: it is no reason for a worker to end."""
+
+        def load() -> tuple[Work, PlanSummary]:
+            work = self.choose(spec)
+            return work, work.load(spec, plan)
+
         tries = self.settings.loads
         while True:
             try:
-                summary: PlanSummary = await self.aside(self.work.load, spec, plan)
-                return summary
+                loaded: tuple[Work, PlanSummary] = await self.aside(load)
+                return loaded
             except StorageUnavailable as error:
                 tries -= 1
                 if tries <= 0:
                     raise
                 log.warning("the plan cannot be loaded yet: %s", error.message)
             await asyncio.sleep(self.settings.load_pause * random.uniform(0.5, 1.0))
-
-    def _keep_shards(self, summary: PlanSummary) -> None:
-        if self.open_retained is not None and self._carrier.retained is None:
-            assert self._spec is not None
-            retained = self._carrier.retained = self.open_retained(self._spec, summary, self.work.group_of)
-            self.inbox.make_room = retained.clear
 
     async def _let_go(self) -> None:
         self._waiting.clear()  # or the end of one would begin another
@@ -414,12 +411,17 @@ class Agent:
         except (asyncio.CancelledError, Revoked):
             pass
         except BaseException as error:
-            self.inbox.corrupt += isinstance(error, CorruptBlock)
+            self._corrupt += isinstance(error, CorruptBlock)
             self._failed[lease.id] = failure_of(lease.id, error, self.worker, self.memory, self._about(lease.id))
         finally:
             self._running.pop(lease.id, None)
             self._start_waiting()
             self._news.set()
+
+    @property
+    def _loaded(self) -> Opened:
+        assert self._opened is not None, "the plan is loaded before the work begins"
+        return self._opened
 
     def _about(self, lease: LeaseId) -> dict[str, object]:
         """For a line of the log."""
@@ -427,9 +429,10 @@ class Agent:
         return {"lease": f"{lease.kind} {where} attempt {lease.attempt}", "epoch": self.membership.epoch}
 
     async def _plan(self, lease: Lease) -> Done:
-        assert self._spec is not None
-        summary = await self.compute(self.work.plan, self._spec)
-        written = await self.compute(self.work.recorded, self._spec, summary.fingerprint)
+        spec = self._spec
+        assert spec is not None
+        summary: PlanSummary = await self.compute(lambda: self.choose(spec).plan(spec))
+        written = await self.compute(lambda: self.choose(spec).recorded(spec, summary.fingerprint))
         return Done(lease.id, plan=summary, written=written)
 
     async def _transfer(self, lease: Lease) -> Done:
@@ -440,7 +443,7 @@ class Agent:
                 self._start_waiting()
                 self._news.set()
 
-        done = await self._carrier.carry_out(lease, drained)
+        done = await self._loaded.carrier.carry_out(lease, drained)
         attempts = [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]
         for attempt in attempts:
             self._transferred[attempt.tranche, attempt.split] = (attempt.attempt, done.rows_read)
@@ -452,23 +455,12 @@ class Agent:
             group in self._written
         ):  # a coordinator that lost its memory asks again; the shards are gone, the files there
             return msgspec.structs.replace(self._written[group], id=lease.id)
-        shared = self.work.shared()
-        if shared is not None:
-            found = shared.source(lease.counted)
-            self._running[lease.id].source = found
-            done = self._written[group] = await self._write_group(lease, found)
-            return done
-        self.inbox.seal(group)
-        source = self.inbox.source(group, lease.counted)
-        self._running[lease.id].source = source
-        try:
+        async with self._loaded.exchange.incoming(group, lease.counted) as source:
+            self._running[lease.id].source = source
             done = self._written[group] = await self._write_group(lease, source)
-        finally:
-            self.inbox.unseal(group, written=group in self._written)
-        await self.aside(self.inbox.store.drop, self.work.buckets_of(group))
         return done
 
-    async def _write_group(self, lease: Lease, source: GroupSource | SharedSource) -> Done:
+    async def _write_group(self, lease: Lease, source: Source) -> Done:
         group = lease.id.item
         writing = asyncio.ensure_future(self.compute(self._write_or_make_room, group, source))
         try:
@@ -489,17 +481,18 @@ class Agent:
             largest=written.largest,
         )
 
-    def _write_or_make_room(self, group: int, source: GroupSource | SharedSource) -> Written:
+    def _write_or_make_room(self, group: int, source: Source) -> Written:
         """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
+        work = self._loaded.work
         try:
-            return self.work.write(group, source)
+            return work.write(group, source)
         except OutOfDisk:
-            if not self.inbox.make_room():
+            if not self._loaded.exchange.make_room():
                 raise
-            return self.work.write(group, source)
+            return work.write(group, source)
 
     async def _commit(self, lease: Lease) -> Done:
-        result = await to_its_end(self.compute(self.work.commit, lease.rows))
+        result = await to_its_end(self.compute(self._loaded.work.commit, lease.rows))
         output: dict[str, str | int | float] = {
             "manifest": result.manifest,
             "files": result.files,
@@ -511,8 +504,9 @@ class Agent:
         return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
 
     async def _abort(self, lease: Lease) -> Done:
-        assert self._spec is not None
-        await to_its_end(self.compute(self.work.abort, self._spec))
+        spec = self._spec
+        assert spec is not None
+        await to_its_end(self.compute(lambda: self.choose(spec).abort(spec)))
         return Done(lease.id)
 
 

@@ -9,7 +9,7 @@ from shuffle_protocol.errors import Internal, JobError
 from shuffle_protocol.messages import Failure, LeaseId, LeaseKind
 from shuffle_worker.store.failures import memory_failure
 from shuffle_worker.store.store import CorruptBlock
-from shuffle_worker.transfer.carry import Absent, Incomplete
+from shuffle_worker.transfer.exchange import Absent, Incomplete
 from shuffle_worker.transfer.transport import Unreachable
 
 log = logging.getLogger("shuffle.worker")

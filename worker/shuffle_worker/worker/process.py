@@ -25,30 +25,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import Counters, PlanSummary
+from shuffle_protocol.messages import Counters
 from shuffle_protocol.tls import Tls
 from shuffle_worker.functions.process import cpu_of_all
 from shuffle_worker.runtime.pressure import keep_below, resident
 from shuffle_worker.runtime.settings import WorkerConfig
+from shuffle_worker.storage import Storages
 from shuffle_worker.storage.retry import PATIENCE, WEATHER
-from shuffle_worker.store.retained import GroupOf, RetainedShards
-from shuffle_worker.store.spill import SpillLog
-from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.transport import Orphaned, Over, Refused
 from shuffle_worker.worker.agent import Agent, AgentSettings
-from shuffle_worker.worker.works import ChosenWork
+from shuffle_worker.worker.exchanges import Exchanges
+from shuffle_worker.worker.works import Works
 
 log = logging.getLogger("shuffle.worker")
 
 STORE_THREADS = 2
-LARGEST_FRAME = 8 << 20
-SMALLEST_FRAME = 256 << 10
 REFUSED_EXIT = 78
 """Exit code when the coordinator will not have this worker (sysexits.h: EX_CONFIG)."""
 
@@ -105,22 +101,15 @@ async def run_worker(config: WorkerConfig) -> int:
     peers = HttpPeers(config.token, tls=tls)
     control = HttpControl(config.coordinator, config.token, config.job, tls=tls)
     scratch = made(Path(config.scratch))
-    stores: list[SpillStore] = []
-    retained: list[RetainedShards] = []
-
-    def open_store(buckets: int) -> SpillStore:
-        stores.append(SpillStore(budgets.store, scratch, buckets))
-        return stores[0]
-
-    def open_retained(job: Job, summary: PlanSummary, group_of: GroupOf) -> RetainedShards:
-        share = summary.scratch_needed // max(1, job.workers)
-        retained.append(RetainedShards(SpillLog(scratch), room_to_keep(scratch, config, share), group_of))
-        return retained[0]
+    storages = Storages()
+    send_budget = ByteBudget(budgets.send)
+    compute = runner(compute_pool)
+    exchanges = Exchanges(config, budgets, scratch, storages, membership, inbox, peers, send_budget, compute, aside)
 
     def observe() -> Counters:
-        held = stores[0].stats() if stores else None
+        held = exchanges.stats()
         return Counters(
-            spilled=held.spilled if held else 0,
+            spilled=held.spilled,
             memory_peak=gauges.memory_peak(),
             refused=inbox.refused + server.unauthorized + server.malformed,
             repeated=inbox.repeated,
@@ -128,29 +117,21 @@ async def run_worker(config: WorkerConfig) -> int:
             cpu=gauges.cpu(),
         )
 
-    send_budget = ByteBudget(budgets.send)
     agent = Agent(
-        job=config.job,
         worker=config.worker,
         incarnation=config.incarnation,
         address=address,
         slots=config.slots,
         memory=config.memory,
         control=control,
-        peers=peers,
-        open_store=open_store,
-        open_retained=open_retained,
-        inbox=inbox,
         membership=membership,
-        work=ChosenWork(budgets, scratch, config.scratch_share, config.scratch_limit, config.owner),
-        compute=runner(compute_pool),
+        choose=Works(budgets, scratch, config.scratch_share, config.scratch_limit, config.owner, storages),
+        open_exchange=exchanges.open,
+        compute=compute,
         aside=aside,
-        send_budget=send_budget,
         observe=observe,
         trouble=lambda: WEATHER.said,
-        settings=AgentSettings(
-            frame_bytes=min(LARGEST_FRAME, max(SMALLEST_FRAME, budgets.send // 6)), orphaned=config.orphaned
-        ),
+        settings=AgentSettings(orphaned=config.orphaned),
     )
     main = asyncio.current_task()
     assert main is not None
@@ -188,23 +169,11 @@ async def run_worker(config: WorkerConfig) -> int:
         await control.close()
         compute_pool.shutdown(wait=True, cancel_futures=True)
         store_pool.shutdown(wait=True, cancel_futures=True)
-        for store in stores:
-            store.close()
-        for each in retained:
-            each.close()
+        exchanges.close()
         shutil.rmtree(scratch, ignore_errors=True)
         if orphaned.is_set():
             with contextlib.suppress(OSError):  # others are still in it: the last worker tidies up for the launcher
                 scratch.parent.rmdir()
-
-
-def room_to_keep(scratch: Path, config: WorkerConfig, spilled: int) -> int:
-    """Bytes of scratch for shards that were sent: half of what the workers of this disk leave free when all has been
-    spilled that is expected to be. The other half is for estimates that were wrong, and for sorting."""
-    free = shutil.disk_usage(scratch).free // max(1, config.scratch_share)
-    if config.scratch_limit:
-        free = min(free, config.scratch_limit)
-    return max(0, (free - spilled) // 2)
 
 
 def made(folder: Path) -> Path:

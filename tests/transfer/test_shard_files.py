@@ -16,7 +16,7 @@ from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard
 from shuffle_worker.storage import LocalStorage, Range
 from shuffle_worker.store.store import CorruptBlock
-from shuffle_worker.transfer.objects import SharedShards
+from shuffle_worker.transfer.objects import ShardFiles
 from shuffle_worker.transfer.source import Revoked
 
 
@@ -37,8 +37,8 @@ def shard(bucket: int, sequence: int, data: bytes) -> Shard:
     return Shard(bucket, sequence, len(data), xxhash.xxh3_64_intdigest(data), payload, len(data))
 
 
-def write(shared: SharedShards, attempt: Attempt, shards: Sequence[Shard]) -> None:
-    writer = shared.writer(attempt)
+def write(files: ShardFiles, attempt: Attempt, shards: Sequence[Shard]) -> None:
+    writer = files.writer(attempt)
     for at in range(0, len(shards), 3):
         writer.add(shards[at : at + 3])
     writer.finish()
@@ -46,8 +46,8 @@ def write(shared: SharedShards, attempt: Attempt, shards: Sequence[Shard]) -> No
     assert writer.rows == sum(one.rows for one in shards)
 
 
-def everything(shared: SharedShards, bucket: int, counted: Sequence[Attempt] = ()) -> list[tuple[int, int, bytes]]:
-    source = shared.source(counted)
+def everything(files: ShardFiles, bucket: int, counted: Sequence[Attempt] = ()) -> list[tuple[int, int, bytes]]:
+    source = files.source(counted)
     shards = source.shards(bucket)
     buffer = bytearray(sum(one.length for one in shards))
     source.read(bucket, shards, memoryview(buffer))
@@ -68,67 +68,67 @@ def test_what_was_written_comes_back(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[list[tuple[int, int]]], hold: int, index: int
 ) -> None:
     folder = str(tmp_path_factory.mktemp("shards"))
-    shared = SharedShards(LocalStorage(), folder, len(sizes), 10, hold, index)
+    files = ShardFiles(LocalStorage(), folder, len(sizes), 10, hold, index)
     chance = random.Random(1)
     expected: dict[int, list[tuple[int, int, bytes]]] = {bucket: [] for bucket in range(10)}
     for split, of_split in enumerate(sizes):
         made = [shard(bucket, at, chance.randbytes(size)) for at, (bucket, size) in enumerate(of_split)]
-        write(shared, Attempt(0, split, 0), made)
+        write(files, Attempt(0, split, 0), made)
         for one in made:
             expected[one.bucket].append((split, one.sequence, b"".join(bytes(part) for part in one.payload)))
     for bucket in chance.sample(range(10), 10):
-        assert everything(shared, bucket) == expected[bucket]
+        assert everything(files, bucket) == expected[bucket]
 
 
 def test_only_the_attempt_that_counts(tmp_path: Path) -> None:
-    shared = SharedShards(LocalStorage(), str(tmp_path), 2, 1, 100, 1000)
-    write(shared, Attempt(0, 0, 0), [shard(0, 0, b"zero")])
-    write(shared, Attempt(0, 1, 0), [shard(0, 0, b"superseded"), shard(0, 1, b"superseded too")])
-    write(shared, Attempt(0, 1, 3), [shard(0, 0, b"counts")])
-    assert everything(shared, 0, [Attempt(0, 1, 3)]) == [(0, 0, b"zero"), (1, 0, b"counts")]
-    assert everything(shared, 0)[1:] == [(1, 0, b"superseded"), (1, 1, b"superseded too")]
+    files = ShardFiles(LocalStorage(), str(tmp_path), 2, 1, 100, 1000)
+    write(files, Attempt(0, 0, 0), [shard(0, 0, b"zero")])
+    write(files, Attempt(0, 1, 0), [shard(0, 0, b"superseded"), shard(0, 1, b"superseded too")])
+    write(files, Attempt(0, 1, 3), [shard(0, 0, b"counts")])
+    assert everything(files, 0, [Attempt(0, 1, 3)]) == [(0, 0, b"zero"), (1, 0, b"counts")]
+    assert everything(files, 0)[1:] == [(1, 0, b"superseded"), (1, 1, b"superseded too")]
 
 
 def test_a_bucket_of_a_split_is_one_range(tmp_path: Path) -> None:
     """Requests cost money and time: two for the index of every split, one for each split's part of a bucket."""
     storage = Counting()
-    shared = SharedShards(storage, str(tmp_path), 3, 4, 1 << 20, 1 << 20)
+    files = ShardFiles(storage, str(tmp_path), 3, 4, 1 << 20, 1 << 20)
     for split in range(3):
-        write(shared, Attempt(0, split, 0), [shard(at % 4, at, bytes([at]) * 100) for at in range(40)])
+        write(files, Attempt(0, split, 0), [shard(at % 4, at, bytes([at]) * 100) for at in range(40)])
     for bucket in range(4):
-        assert len(everything(shared, bucket)) == 30
+        assert len(everything(files, bucket)) == 30
     assert storage.asked == [3, 3, 3, 3, 3, 3]
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
-    shared = SharedShards(LocalStorage(), str(tmp_path), 1, 1, 100, 1000)
-    write(shared, Attempt(0, 0, 0), [shard(0, 0, b"a" * 50), shard(0, 1, b"b" * 50)])
+    files = ShardFiles(LocalStorage(), str(tmp_path), 1, 1, 100, 1000)
+    write(files, Attempt(0, 0, 0), [shard(0, 0, b"a" * 50), shard(0, 1, b"b" * 50)])
     path = tmp_path / "00000-0"
     path.write_bytes(path.read_bytes()[:60] + b"x" + path.read_bytes()[61:])
     with pytest.raises(CorruptBlock, match="bucket 0"):
-        everything(shared, 0)
+        everything(files, 0)
 
 
 def test_shards_that_somebody_removed(tmp_path: Path) -> None:
-    shared = SharedShards(LocalStorage(), str(tmp_path), 1, 1, 100, 1000)
-    write(shared, Attempt(0, 0, 0), [shard(0, 0, b"a" * 50)])
+    files = ShardFiles(LocalStorage(), str(tmp_path), 1, 1, 100, 1000)
+    write(files, Attempt(0, 0, 0), [shard(0, 0, b"a" * 50)])
     (tmp_path / "00000-0").unlink()
     with pytest.raises(Internal, match="gone"):
-        everything(shared, 0)
+        everything(files, 0)
 
 
 def test_an_aborted_attempt_leaves_nothing(tmp_path: Path) -> None:
-    shared = SharedShards(LocalStorage(), str(tmp_path), 1, 1, 10, 1000)
-    writer = shared.writer(Attempt(0, 0, 0))
+    files = ShardFiles(LocalStorage(), str(tmp_path), 1, 1, 10, 1000)
+    writer = files.writer(Attempt(0, 0, 0))
     writer.add([shard(0, 0, b"a" * 50)])
     writer.abort()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_revoked_write_stops(tmp_path: Path) -> None:
-    shared = SharedShards(LocalStorage(), str(tmp_path), 1, 1, 10, 1000)
-    write(shared, Attempt(0, 0, 0), [shard(0, 0, b"a" * 50)])
-    source = shared.source([])
+    files = ShardFiles(LocalStorage(), str(tmp_path), 1, 1, 10, 1000)
+    write(files, Attempt(0, 0, 0), [shard(0, 0, b"a" * 50)])
+    source = files.source([])
     shards = source.shards(0)
     source.revoked = True
     with pytest.raises(Revoked):
