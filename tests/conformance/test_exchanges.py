@@ -17,7 +17,7 @@ from tests.simulation.disks import Disk, DiskLog, DiskStore
 
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import Frame, decode_header, encode
-from shuffle_protocol.messages import Attempt, Kind, Lease, LeaseId, Member, Run, View
+from shuffle_protocol.messages import Attempt, Lease, LeaseId, LeaseKind, Member, Run, View
 from shuffle_protocol.shards import Shard
 from shuffle_protocol.verdict import Verdict
 from shuffle_worker.storage import LocalStorage
@@ -29,6 +29,7 @@ from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.object_exchange import ObjectExchange
 from shuffle_worker.transfer.objects import ShardFiles
+from shuffle_worker.transfer.outbox import Sender
 from shuffle_worker.transfer.peer_exchange import PeerExchange
 from shuffle_worker.transfer.source import Revoked, Source
 
@@ -103,19 +104,8 @@ def peers(*, keeping: bool) -> Open:
             membership.update(view)
             inboxes.append(Inbox(membership, asyncio.to_thread, 300))
             retained = RetainedShards(DiskLog(disks[worker]), 1 << 20, Groups().group_of) if keeping else None
-            exchange = PeerExchange(
-                "job",
-                membership,
-                Groups(),
-                stores[worker],
-                inboxes[worker],
-                Loopback(inboxes),
-                budgets[worker],
-                frame_bytes=100,
-                aside=asyncio.to_thread,
-                retained=retained,
-            )
-            workers.append(exchange)
+            sender = Sender("job", membership, Groups(), inboxes[worker], Loopback(inboxes), budgets[worker], 100)
+            workers.append(PeerExchange(sender, stores[worker], asyncio.to_thread, retained))
 
         def damage() -> None:
             for disk in disks:
@@ -175,7 +165,7 @@ def shards(split: int, seed: int = 0, most: int = 90) -> list[Shard]:
 
 
 def lease(split: int, attempt: int = 0) -> Lease:
-    return Lease(LeaseId(Kind.TRANSFER, 0, split, attempt))
+    return Lease(LeaseId(LeaseKind.TRANSFER, 0, split, attempt))
 
 
 async def send(exchange: Exchange, which: Lease, of: Sequence[Shard]) -> Sent:
@@ -274,7 +264,7 @@ async def test_a_lease_that_is_taken_away_leaves_nothing_behind(team: Team) -> N
 
 
 async def test_what_is_not_here_is_not_sent_again(team: Team) -> None:
-    out = team.workers[0].outgoing(Lease(LeaseId(Kind.TRANSFER, 0, 3, 1), again=True))
+    out = team.workers[0].outgoing(Lease(LeaseId(LeaseKind.TRANSFER, 0, 3, 1), again=True))
     with pytest.raises(Absent):
         await out.resend()
     await out.close()

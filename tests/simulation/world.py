@@ -27,6 +27,7 @@ from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.object_exchange import ObjectExchange
 from shuffle_worker.transfer.objects import ShardFiles
+from shuffle_worker.transfer.outbox import Sender
 from shuffle_worker.transfer.peer_exchange import PeerExchange
 from shuffle_worker.transfer.transport import Unreachable
 from shuffle_worker.worker.agent import Agent, AgentSettings
@@ -306,9 +307,8 @@ class World:
             retained = None
             if job.retain_shards:
                 retained = RetainedShards(DiskLog(disk), self.random.choice([0, 600, 1 << 20]), groups.group_of)
-            peers = Peers(self, incarnation)
-            store = DiskStore(disk)
-            return PeerExchange("uid", membership, groups, store, inbox, peers, send_budget, 100, aside, retained)
+            sender = Sender("uid", membership, groups, inbox, Peers(self, incarnation), send_budget, 100)
+            return PeerExchange(sender, DiskStore(disk), aside, retained)
 
         agent = Agent(
             worker=worker,

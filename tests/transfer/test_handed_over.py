@@ -17,6 +17,7 @@ from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Absent
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
+from shuffle_worker.transfer.outbox import Sender
 from shuffle_worker.transfer.peer_exchange import PeerExchange
 
 GROUPS = 3
@@ -49,9 +50,8 @@ def owner(peers: Peers) -> tuple[Carrier, Inbox]:
         store.append(Attempt(0, 0, 0), step.shards)
     inbox = Inbox(membership, asyncio.to_thread, 1 << 16)
     budget = ByteBudget(1 << 16)
-    exchange = PeerExchange(
-        "job", membership, work, store, inbox, peers, budget, frame_bytes=1 << 12, aside=asyncio.to_thread
-    )
+    sender = Sender("job", membership, work, inbox, peers, budget, frame_bytes=1 << 12)
+    exchange = PeerExchange(sender, store, asyncio.to_thread)
     return Carrier(exchange, work, asyncio.to_thread), inbox
 
 

@@ -67,31 +67,37 @@ class Gathered:
     size: int = 0
 
 
-class Outbox:
-    """One for each transfer lease. frame_bytes: the size from which a frame is sent. rows, bytes: that owners have
-    taken; bytes: of other workers alone, so over the network."""
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What all outboxes of a worker share."""
 
-    def __init__(
-        self,
-        job: str,
-        attempt: Attempt,
-        membership: Membership,
-        groups: GroupMap,
-        inbox: Inbox,
-        peers: PeerTransport,
-        budget: ByteBudget,
-        frame_bytes: int,
-    ) -> None:
+    job: str
+    membership: Membership
+    groups: GroupMap
+    inbox: Inbox
+    """The worker's own, for groups that it owns itself."""
+    peers: PeerTransport
+    budget: ByteBudget
+    """Bytes that wait or are on their way."""
+    frame_bytes: int
+    """The size from which a frame is sent."""
+
+
+class Outbox:
+    """One for each attempt of a transfer lease. rows, bytes: that owners have taken; bytes: of other workers alone, so
+    over the network."""
+
+    def __init__(self, attempt: Attempt, sender: Sender) -> None:
         self.rows = 0
         self.bytes = 0
-        self._job = job
         self._attempt = attempt
-        self._membership = membership
-        self._groups = groups
-        self._inbox = inbox
-        self._peers = peers
-        self._budget = budget
-        self._frame_bytes = frame_bytes
+        self._job = sender.job
+        self._membership = sender.membership
+        self._groups = sender.groups
+        self._inbox = sender.inbox
+        self._peers = sender.peers
+        self._budget = sender.budget
+        self._frame_bytes = sender.frame_bytes
         self._dropped: set[int] = set()  # groups that were not in the tranche when their shards were looked at
         self._gathered: dict[int, Gathered] = {}
         self._numbers: dict[int, int] = {}

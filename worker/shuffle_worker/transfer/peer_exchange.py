@@ -17,29 +17,20 @@ from shuffle_protocol.messages import Attempt, Lease
 from shuffle_protocol.shards import Shard
 from shuffle_worker.store.retained import Record, RetainedShards
 from shuffle_worker.store.store import CorruptBlock, Store
-from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.exchange import UNKNOWN, Absent, Condition, GroupMap, Incomplete, Sent
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
-from shuffle_worker.transfer.outbox import Outbox
+from shuffle_worker.transfer.outbox import Outbox, Sender
 from shuffle_worker.transfer.source import Source
 from shuffle_worker.transfer.threads import Run
-from shuffle_worker.transfer.transport import PeerTransport
 
 
 @dataclass(slots=True)
 class PeerExchange:
     """Implements `exchange.Exchange`. From the moment it is made its inbox takes frames."""
 
-    job: str
-    membership: Membership
-    groups: GroupMap
+    sender: Sender
     store: Store
-    inbox: Inbox
-    peers: PeerTransport
-    send_budget: ByteBudget
-    frame_bytes: int
-    """The size from which a frame is sent."""
     aside: Run
     """Runs what only needs the disk."""
     retained: RetainedShards | None = None
@@ -50,20 +41,23 @@ class PeerExchange:
     def __post_init__(self) -> None:
         self.inbox.open(self.groups, self.store, self.make_room)
 
+    @property
+    def membership(self) -> Membership:
+        return self.sender.membership
+
+    @property
+    def groups(self) -> GroupMap:
+        return self.sender.groups
+
+    @property
+    def inbox(self) -> Inbox:
+        return self.sender.inbox
+
     def outgoing(self, lease: Lease) -> PeerOutgoing:
         return PeerOutgoing(self, lease)
 
     def outbox(self, attempt: Attempt) -> Outbox:
-        return Outbox(
-            self.job,
-            attempt,
-            self.membership,
-            self.groups,
-            self.inbox,
-            self.peers,
-            self.send_budget,
-            self.frame_bytes,
-        )
+        return Outbox(attempt, self.sender)
 
     @asynccontextmanager
     async def incoming(self, group: int, counted: Collection[Attempt]) -> AsyncIterator[Source]:

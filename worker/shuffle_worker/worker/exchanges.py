@@ -24,6 +24,7 @@ from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.object_exchange import ObjectExchange
 from shuffle_worker.transfer.objects import ShardFiles
+from shuffle_worker.transfer.outbox import Sender
 from shuffle_worker.transfer.peer_exchange import PeerExchange
 from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import PeerTransport
@@ -61,18 +62,9 @@ class Exchanges:
             room = room_to_keep(self.scratch, self.config, share)
             retained = RetainedShards(SpillLog(self.scratch), room, groups.group_of)
             self._held.callback(retained.close)
-        return PeerExchange(
-            job=self.config.job,
-            membership=self.membership,
-            groups=groups,
-            store=store,
-            inbox=self.inbox,
-            peers=self.peers,
-            send_budget=self.send_budget,
-            frame_bytes=min(LARGEST_FRAME, max(SMALLEST_FRAME, self.budgets.send // 6)),
-            aside=self.aside,
-            retained=retained,
-        )
+        frame_bytes = min(LARGEST_FRAME, max(SMALLEST_FRAME, self.budgets.send // 6))
+        sender = Sender(self.config.job, self.membership, groups, self.inbox, self.peers, self.send_budget, frame_bytes)
+        return PeerExchange(sender, store, self.aside, retained)
 
     def _files(self, job: Job, summary: PlanSummary, groups: GroupMap) -> ShardFiles:
         """They may have the memory that a store would take."""
