@@ -5,6 +5,7 @@ record.py    the plan; persist.py: as a file
 chunking.py  what a job's `chunks`, `shards` and `select` mean for an array
 hierarchy.py what a store says of itself: every array's own document
 source.py    an array of the input as that document describes it
+looking.py   which chunks are in storage
 metadata.py  Zarr's documents as the output has them
 conversion.py an array's document in the other format of Zarr; fills.py: its fill values
 consolidated.py  what is stale in consolidated metadata
