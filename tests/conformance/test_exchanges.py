@@ -17,7 +17,7 @@ from tests.simulation.disks import Disk, DiskLog, DiskStore
 
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import Frame, decode_header, encode
-from shuffle_protocol.messages import Attempt, Lease, LeaseId, LeaseKind, Member, Run, View
+from shuffle_protocol.messages import Attempt, Lease, LeaseId, LeaseKind, Member, OwnedRun, View
 from shuffle_protocol.shards import Shard
 from shuffle_protocol.verdict import Verdict
 from shuffle_worker.storage import LocalStorage
@@ -93,7 +93,7 @@ class Loopback:
 def peers(*, keeping: bool) -> Open:
     def open_team(_folder: Path) -> Team:
         members = [Member(worker, f"w{worker}", "here") for worker in range(2)]
-        view = View("plan", 1, GROUPS, members, [Run(group, 1, group % 2, 0) for group in range(GROUPS)])
+        view = View("plan", 1, GROUPS, members, [OwnedRun(group, 1, group % 2, 0) for group in range(GROUPS)])
         disks = [Disk(random.Random(worker)) for worker in range(2)]
         stores = [DiskStore(disk) for disk in disks]
         budgets = [ByteBudget(400) for _ in range(2)]
