@@ -6,8 +6,7 @@ import pytest
 
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.messages import Done, LeaseId, LeaseKind, Phase
-
-from .builders import Play, Puppet, play, transferring
+from tests.coordinator.builders import Play, Puppet, play, transferring
 
 WHY = "its process crashed (SIGABRT) while reading /in/bad.parquet"
 ATTEMPTS = Settings().crash_attempts

@@ -11,8 +11,7 @@ from shuffle_operator.coordinator.events import StopWorker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.phases import TRANSITIONS
 from shuffle_protocol.messages import VERSION, Done, Failure, Held, LeaseId, LeaseKind, Phase
-
-from .builders import Play, Puppet, job, play, summary, transferring
+from tests.coordinator.builders import Play, Puppet, job, play, summary, transferring
 
 
 def run_to_the_end(play_: Play, puppets: list[Puppet]) -> None:

@@ -11,8 +11,7 @@ import pytest
 from shuffle_operator.coordinator.remaining import seconds_left
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_protocol.messages import Counters, LeaseKind, Phase
-
-from .builders import summary, transferring
+from tests.coordinator.builders import summary, transferring
 
 
 def told(

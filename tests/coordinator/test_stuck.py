@@ -7,8 +7,7 @@ from shuffle_operator.coordinator.events import StartWorker, StopWorker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.messages import Counters, Held, Phase
-
-from .builders import Play, Puppet, job, summary, transferring
+from tests.coordinator.builders import Play, Puppet, job, summary, transferring
 
 STALL = Settings().owner_stall
 

@@ -10,8 +10,7 @@ from shuffle_operator.coordinator.events import Note
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.coordinator.waits import CALM, MOST
 from shuffle_protocol.messages import LeaseKind, Phase
-
-from .builders import Play, Puppet, transferring
+from tests.coordinator.builders import Play, Puppet, transferring
 
 SAID = "reading s3://a/b: http://s3 does not answer"
 REASONS = ("WaitingForStorage", "StorageAnswers")

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from in_process import carried_out, job_of, planned, table_of, write_table
-from random_tables import KEYS, VALUES, random_table
+from tests.groupby.in_process import carried_out, job_of, planned, table_of, write_table
+from tests.groupby.random_tables import KEYS, VALUES, random_table
 
 from shuffle_protocol.jobs import Distinct
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from in_process import aggregation, asked, carried_out, job_of, planned, table_of, write_table
-from random_tables import KEYS, VALUES, random_table
+from tests.groupby.in_process import aggregation, asked, carried_out, job_of, planned, table_of, write_table
+from tests.groupby.random_tables import KEYS, VALUES, random_table
 
 from shuffle_protocol.jobs import Aggregation, GroupBy
 from shuffle_worker.aggregation.results import FUNCTIONS

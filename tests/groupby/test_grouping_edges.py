@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from in_process import Cut, aggregation, asked, carried_out, job_of, planned, table_of, write_table
+from tests.groupby.in_process import Cut, aggregation, asked, carried_out, job_of, planned, table_of, write_table
 
 from shuffle_protocol.errors import DataError, OutOfMemory
 from shuffle_protocol.jobs import Aggregation, Distinct, GroupBy

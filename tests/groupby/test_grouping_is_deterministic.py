@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from in_process import Cut, aggregation, carried_out, job_of, planned, table_of, write_table
-from random_tables import random_table
+from tests.groupby.in_process import Cut, aggregation, carried_out, job_of, planned, table_of, write_table
+from tests.groupby.random_tables import random_table
 
 from shuffle_protocol.jobs import Distinct, GroupBy, SortKey
 from shuffle_protocol.memory import MIB

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from in_process import aggregation, job_of, planned, write_table
+from tests.groupby.in_process import aggregation, job_of, planned, write_table
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Aggregation, AnyOperation, Distinct, GroupBy, SortKey

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from memory_shards import PLENTY, MemoryFiles, Under, carried_out, plan_of
-from random_rows import SCHEMA, input_rows
 from tests.functions.users import module
+from tests.operations.memory_shards import PLENTY, MemoryFiles, Under, carried_out, plan_of
+from tests.operations.random_rows import SCHEMA, input_rows
 
 from shuffle_protocol.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
 from shuffle_protocol.jobs import Apply, CodeSource, Functions, ResultColumn, SortKey

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from memory_shards import MemoryFiles, MemorySink, MemorySource, map_rows, plan_of
+from tests.operations.memory_shards import MemoryFiles, MemorySink, MemorySource, map_rows, plan_of
 
 from shuffle_protocol.jobs import Repartition, Sort, SortKey
 from shuffle_protocol.shards import StoredShard

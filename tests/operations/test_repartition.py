@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from memory_shards import PLENTY, MemoryFiles, MemorySource, Under, carried_out, map_rows, plan_of
-from random_rows import SCHEMA, comparable, input_rows, key_columns, travelling
+from tests.operations.memory_shards import PLENTY, MemoryFiles, MemorySource, Under, carried_out, map_rows, plan_of
+from tests.operations.random_rows import SCHEMA, comparable, input_rows, key_columns, travelling
 
 from shuffle_protocol.jobs import Repartition, SortKey
 from shuffle_worker.operations.registry import operation_for

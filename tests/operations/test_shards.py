@@ -8,7 +8,7 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_rows import comparable, input_rows, travelling
+from tests.operations.random_rows import comparable, input_rows, travelling
 
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.readers.reader import Rows

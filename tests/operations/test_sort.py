@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_shards import PLENTY, MemoryFiles, Under, carried_out, plan_of
-from random_rows import SCHEMA, comparable, input_rows, key_columns, travelling
+from tests.operations.memory_shards import PLENTY, MemoryFiles, Under, carried_out, plan_of
+from tests.operations.random_rows import SCHEMA, comparable, input_rows, key_columns, travelling
 
 from shuffle_protocol.errors import OutOfDisk, OutOfMemory
 from shuffle_protocol.jobs import Sort, SortKey

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_columns import COLUMNS
+from tests.partitioning.key_columns import COLUMNS
 
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import take

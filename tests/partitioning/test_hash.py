@@ -17,7 +17,7 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_columns import COLUMNS, TYPES, build, columns, meanings
+from tests.partitioning.key_columns import COLUMNS, TYPES, build, columns, meanings
 
 from shuffle_worker.columns.type_names import parse_type
 from shuffle_worker.partitioning import hash as shuffle_hash

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_columns import TYPES, build, columns, meanings, plain_columns
+from tests.partitioning.key_columns import TYPES, build, columns, meanings, plain_columns
 
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.partitioning.extremes import Extremes

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from key_columns import TYPES, plain_columns
-from test_order import directions
+from tests.partitioning.key_columns import TYPES, plain_columns
+from tests.partitioning.test_order import directions
 
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.partitioning.order import sort_indices

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from jobs import job, plan_of, write
 from tests.functions.users import module
+from tests.plan.jobs import job, plan_of, write
 
 from shuffle_protocol.errors import InvalidSpec, JobError, UserFunctionFailed
 from shuffle_protocol.jobs import Apply, CodeSource, Functions, Job, Output, ResultColumn, SortKey

@@ -14,8 +14,7 @@ import pytest
 import shuffle_worker.transfer.inbox as inbox_module
 from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.inbox import GroupSource, Inbox
-
-from .disks import DiskStore
+from tests.simulation.disks import DiskStore
 
 
 def no_checksums(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
 if TYPE_CHECKING:
-    from .world import World
+    from tests.simulation.world import World
 
 
 class Peers:

@@ -20,11 +20,10 @@ from dataclasses import fields, replace
 from multiprocessing import get_context
 
 from shuffle_protocol.messages import Phase
-
-from .guards import GUARDS, without
-from .model import Shape
-from .virtual import Deadlock, OutOfTime, run_virtual
-from .world import Faults, World
+from tests.simulation.guards import GUARDS, without
+from tests.simulation.model import Shape
+from tests.simulation.virtual import Deadlock, OutOfTime, run_virtual
+from tests.simulation.world import Faults, World
 
 TIME_LIMIT = 7200.0
 """Virtual seconds after which a job that has not ended counts as stuck."""

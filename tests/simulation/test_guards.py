@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .guards import GUARDS, without
-from .model import Shape
-from .scenario import Wrong, check, main
-from .virtual import run_virtual
-from .world import Faults, World
+from tests.simulation.guards import GUARDS, without
+from tests.simulation.model import Shape
+from tests.simulation.scenario import Wrong, check, main
+from tests.simulation.virtual import run_virtual
+from tests.simulation.world import Faults, World
 
 MOST_SEEDS = 2_000
 STORM = Faults(lose=0.1, double=0.3, corrupt=0.05, delay=0.05, kill=0.6, freeze=0.1, coordinator=0.02)

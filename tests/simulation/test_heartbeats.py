@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from shuffle_protocol.errors import StorageUnavailable
-
-from .model import Shape
-from .virtual import run_virtual
-from .world import Faults, World
+from tests.simulation.model import Shape
+from tests.simulation.virtual import run_virtual
+from tests.simulation.world import Faults, World
 
 SHAPE = Shape(workers=4, splits=8, rows=30, groups=5)
 

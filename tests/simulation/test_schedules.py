@@ -12,7 +12,7 @@ import os
 
 import pytest
 
-from .scenario import Wrong, check
+from tests.simulation.scenario import Wrong, check
 
 SCHEDULES = int(os.environ.get("SHUFFLE_SCHEDULES", "2400"))
 BATCHES = 24

@@ -31,10 +31,9 @@ from shuffle_worker.transfer.outbox import Sender
 from shuffle_worker.transfer.peer_exchange import PeerExchange
 from shuffle_worker.transfer.transport import Unreachable
 from shuffle_worker.worker.agent import Agent, AgentSettings
-
-from .disks import Disk, DiskLog, DiskStore
-from .model import ObjectStore, Shape, SimulatedWork
-from .network import Control, Peers
+from tests.simulation.disks import Disk, DiskLog, DiskStore
+from tests.simulation.model import ObjectStore, Shape, SimulatedWork
+from tests.simulation.network import Control, Peers
 
 GRACE = 12.0
 """Seconds that a worker which is told to go may take."""
