@@ -162,7 +162,7 @@ class LocalLauncher:
             os.close(writing)
 
     def _write(self, text: str) -> None:
-        """To the log; a disk that is full ends the log, not the job."""
+        """Write to the log. A full disk ends the log, not the job."""
         if self._log is not None:
             try:
                 print(text, file=self._log, flush=True)

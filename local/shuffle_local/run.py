@@ -64,19 +64,19 @@ class LocalRun:
         return snapshot(self.machine, time.monotonic())
 
     def cancel(self, message: str = "interrupted") -> None:
-        """Stop, and have removed what was written."""
+        """Stop the job and remove what it wrote."""
         self._cancelled = message
         if self._hosted_perform is not None:
             self._hosted_perform(self.machine.cancel("Cancelled", message, time.monotonic()))
 
     def give_up(self) -> None:
-        """Stop without waiting for that: what was written so far stays where it is."""
+        """Stop without removing anything: what was written so far stays where it is."""
         self.cancel()
         self._given_up = True
         self._over.set()
 
     async def run(self) -> Snapshot:
-        """Until the job is over and nothing of it is left but its output."""
+        """Wait until the job is over and only its output is left."""
         job, options = self.machine.job, self._options
         token = secrets.token_urlsafe(32)
         server = CoordinatorServer()

@@ -99,7 +99,7 @@ class Operator:
         try:
             if self.settings.tls_address:
                 await self._persistently("the seed of certificates cannot be had", self._secure)
-            # All that there is, before anything is decided, and before an answer says that a job is unknown.
+            # List everything before anything is decided, and before an answer says that a job is unknown.
             await self._persistently("the jobs cannot be listed", self.watch.relist)
             tasks = [
                 asyncio.create_task(self.recorder.run(), name="recorder"),
@@ -173,7 +173,7 @@ class Operator:
     # -- health ------------------------------------------------------------------------------------------------------
 
     def _health(self) -> str:
-        """What is wrong with this process; "" where nothing is."""
+        """What is wrong with this process; "" where all is well."""
         still = time.monotonic() - self._ticked
         if self.cache.loaded and still > STUCK:
             return f"the machines' clock has stood still for {still:.0f} s"
@@ -220,7 +220,7 @@ def work_of(jobs: Iterable[ActiveJob]) -> Work:
 
 
 async def run_operator(settings: OperatorSettings) -> None:
-    """Until SIGTERM or SIGINT. Workers are left as they are: the next operator takes their jobs over."""
+    """Wait for SIGTERM or SIGINT. Workers are left as they are: the next operator takes their jobs over."""
     kube = await ApiKube.connect()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -28,7 +28,7 @@ def explain(
     memory: MemoryOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
 ) -> None:
-    """Say what a job would do: inputs, columns, splits, partitions, memory, disk."""
+    """Show what a job would do: inputs, columns, splits, partitions, memory, disk."""
     job = local_job(file, workers, memory)
     found = explanation_of(job)
     if json:

@@ -1,4 +1,4 @@
-"""The program `shuffle`: its commands, and what becomes of an error.
+"""The program `shuffle`: its commands, and how errors end.
 
 A command is a module here with a function of the same name, listed in `COMMANDS`. Only the module of the command that
 was asked for is imported: `shuffle --help` starts no engine, and `shuffle validate` needs no network library.

@@ -84,7 +84,7 @@ class Display:
                 self._print(f"{note.reason}: {note.message}", "yellow")
 
     def warn(self, text: str) -> None:
-        """Something to think of, said before the job starts."""
+        """A warning that is shown before the job starts."""
         if not self._quiet:
             with self._silent_when_gone():
                 self._once(f"Warning: {text}")
@@ -116,7 +116,7 @@ class Display:
 
 
 def facts(end: Snapshot) -> list[tuple[str, str]]:
-    """The summary: labels and what is said. What is not known (the memory of a job in a cluster) is left out."""
+    """The summary: labels and values. What is not known (the memory of a job in a cluster) is left out."""
     rate = end.rows_read / end.seconds if end.seconds else 0.0
     speed = f" ({rate:,.0f} a second)" if rate >= 1 else ""
     unit = "Elements" if _of_arrays(end) else "Rows"
@@ -153,5 +153,5 @@ def _redone(end: Snapshot) -> str:
 
 
 def _of_arrays(end: Snapshot) -> bool:
-    """What is counted are elements, not rows."""
+    """Whether the job counts elements, not rows."""
     return end.tree is not None and any(node.step == "Rechunk" for node in end.tree.inputs)

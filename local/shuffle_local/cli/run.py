@@ -116,8 +116,8 @@ def _close(log: TextIO) -> None:
 
 
 class Interrupt:
-    """The first time, the job is stopped in order. A person who cannot wait for that (the store that holds the
-    output may be away) says it again."""
+    """The first signal stops the job in order. A second one does not wait for that (the store that holds the output may
+    be away)."""
 
     def __init__(self, local: LocalRun) -> None:
         self._local = local
@@ -132,7 +132,7 @@ class Interrupt:
 
 
 def _report(end: Snapshot) -> int:
-    """Say why it is not complete; returns the exit code."""
+    """Say why the job is not complete; returns the exit code."""
     if end.phase is Phase.COMPLETE:
         return COMPLETE
     if end.reason == "Cancelled":

@@ -1,4 +1,4 @@
-"""What is said to the person at the terminal, on standard error.
+"""Messages to the person at the terminal, on standard error.
 
 On a terminal a message is broken between words and its reason is in colour (not with NO_COLOR or TERM=dumb); in a pipe
 or a file it is one line, without codes. A terminal that was closed, or a reader that has gone, stops nothing: what
@@ -27,7 +27,7 @@ def failure(message: str) -> None:
 
 
 def line(text: str, style: str = "") -> None:
-    """A line that is no error."""
+    """A line that is not an error."""
     from rich.text import Text
 
     _say(Text(text, style=style))

@@ -31,10 +31,10 @@ def flush() -> None:
 
 
 def is_of_output(error: OSError) -> bool:
-    """Whether it comes from printing: it names no file."""
+    """Whether the error comes from printing: it names no file."""
     return error.filename is None and error.errno in _OF_OUTPUT
 
 
 def give_up() -> None:
-    """Nothing more is printed: Python would complain about what is left once more at exit."""
+    """Stop printing: Python would complain once more at exit about what is left."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`shuffle validate FILE`: everything that can be known of a job without reading its input."""
+"""`shuffle validate FILE`: everything that can be checked without reading a job's input."""
 
 from __future__ import annotations
 

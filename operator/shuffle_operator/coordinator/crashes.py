@@ -5,8 +5,9 @@ A worker that is killed by somebody says nothing about its work. One that crashe
 some leases in hand, and one of them may be to blame. So these are *suspects*: each is given out again alone, to a
 worker that has nothing else in hand. The next crash then says for certain whose fault it is, and a lease that has ended
 `Settings.crash_attempts` workers ends the job: one failure, whose sentence has the file that the last of these workers
-was at. What finishes is no longer a suspect. Memory: an entry for each lease that was in the hands of a worker that
-crashed, until it is finished.
+was at. What finishes is no longer a suspect.
+
+Memory: an entry for each lease that was in the hands of a worker that crashed, until it is finished.
 """
 
 from __future__ import annotations

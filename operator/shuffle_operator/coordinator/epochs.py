@@ -1,6 +1,7 @@
-"""The epoch of a job: when it rises, and which views workers are sent. It rises when a worker is lost or groups change
-hands: then no worker gets work before it knows that. It also rises when workers are new, which the others need not know
-to go on. Used by the machine alone.
+"""The epoch of a job: when it rises, and which views workers are sent.
+
+It rises when a worker is lost or groups change hands: then no worker gets work before it knows that. It also rises when
+workers are new, which the others need not know to go on. Used by the machine alone.
 """
 
 from __future__ import annotations

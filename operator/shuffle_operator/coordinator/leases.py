@@ -1,4 +1,5 @@
 """The leases that are out: which worker has which, and what a transfer does besides reading one split for one tranche.
+
 Used by the ledger, which knows what the end of a lease means.
 """
 

@@ -2,12 +2,12 @@
 
 API servers before 1.25 let anybody change any field, because they ignore the definition's rules. What was accepted is
 known by a digest in the status, written before anything is started. A change of a job that runs is not followed: an
-event says so, and the accepted spec is written down as well, so that an operator that takes the job over goes by it
-too. Where the change was made while no operator was there, what was accepted is known to nobody, and the job fails
-rather than to go on with another plan.
+event says so, and the accepted spec is written down as well, so that an operator that takes the job over follows it,
+too. If the change was made while no operator was there, nobody knows what was accepted, and the job fails instead of
+going on with another plan.
 
 What counts is what a spec means. A field at its default is as good as absent, because the API server fills in the
-defaults of whatever definition it has: one more of them, in a newer one, is no change.
+defaults of its definition: one more default, in a newer definition, is no change.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def changed(accepted: Object, given: Object) -> list[str]:
 
 
 def effective(accepted: Object, given: Object) -> Object:
-    """What a running job goes by: the accepted spec, with what may be changed as it is now given."""
+    """What a running job follows: the accepted spec, with the present values of the fields that may change."""
     result = {key: value for key, value in accepted.items() if key not in FOLLOWED}
     result |= {key: given[key] for key in FOLLOWED if key in given}
     workers = {k: v for k, v in (accepted.get("workers") or {}).items() if k not in FROZEN_WORKERS_BUT}
@@ -73,7 +73,7 @@ def effective(accepted: Object, given: Object) -> Object:
 
 
 def written(accepted: Object, given: Object) -> str | None:
-    """What is to be written down of an accepted spec, None where that is not needed: nothing was changed."""
+    """The accepted spec as it is to be written down; None where nothing was changed, so that this is not needed."""
     if not changed(accepted, given):
         return None
     text = json.dumps(accepted, separators=(",", ":"))
@@ -81,7 +81,7 @@ def written(accepted: Object, given: Object) -> str | None:
 
 
 def accepted_of(body: Object) -> Object | None:
-    """The spec that a job which was begun was accepted with; None where it was changed and nobody knows."""
+    """The spec with which a job was begun; None where it was changed and nobody knows what it was."""
     status, given = body.get("status") or {}, body.get("spec") or {}
     known = status.get("specDigest")
     if known is None or digest(given) == known:

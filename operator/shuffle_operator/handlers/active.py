@@ -38,10 +38,10 @@ log = logging.getLogger("shuffle.operator")
 Object = dict[str, Any]
 
 SAID_LATER = frozenset({str(Phase.COMPLETE), str(Phase.FAILED)})
-"""Notes of a machine that say how it ended: the event for it comes when the status says so (`writer.py`)."""
+"""Notes of a machine about how it ended. The event comes when the status says so (`writer.py`)."""
 
 DEFAULT_WORKERS = 3
-"""Where a job leaves the number open: its input's size is known only to its workers, when they plan."""
+"""Workers where a job leaves the number open: only its workers learn the size of its input, when they plan."""
 
 
 def workers_of(job: ShuffleJob) -> int:
@@ -55,7 +55,7 @@ def message_of(job: ShuffleJob, uid: str) -> Job:
 
 @dataclass(slots=True)
 class World:
-    """What every job shares."""
+    """What all jobs share."""
 
     kube: Kube
     server: CoordinatorServer
@@ -71,7 +71,7 @@ class World:
     """Jobs that may run at once; 0: any number."""
     pod_made: Callable[[Object], None] = lambda _: None
     pod_absent: Callable[[Object], None] = lambda _: None
-    """What the cache learns of our own requests, before the watch says so."""
+    """Tells the cache of our own requests before the watch does."""
     restrictions: Restrictions = UNRESTRICTED
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -113,7 +113,7 @@ class ActiveJob:
     """What that one raised."""
 
     def see(self, body: Object) -> None:
-        """The resource as it now is. What cannot be changed while the job runs stays as it was accepted."""
+        """Take over the resource as it now is. What cannot be changed while the job runs stays as it was accepted."""
         given = body.get("spec") or {}
         fields = accepted.changed(self.spec, given)
         if fields and body["metadata"].get("generation") != self.body["metadata"].get("generation"):
@@ -132,7 +132,7 @@ class ActiveJob:
 
     @property
     def waiting_reason(self) -> str:
-        """What keeps its workers from starting, "" where nothing does, or not for long."""
+        """What keeps its workers from starting; "" where nothing does, or only briefly."""
         return self.launcher.waiting_reason or self.launcher.slow(self.machine.starting)
 
     def act(self, action: Action) -> None:
@@ -176,7 +176,7 @@ class ActiveJob:
         return policies.keeps_pod(self.body, pod, failed=self.machine.cause is not None)
 
     def defect(self, error: BaseException) -> None:
-        """Something that its machine does not survive, or it might."""
+        """Its machine raised, and may be of no use any more."""
         log.error("%s/%s: its coordinator cannot go on: %s", self.namespace, self.name, error, exc_info=error)
         if self.defects.add(error, self.world.clock()):
             self.world.wake(self.uid)
@@ -194,7 +194,7 @@ class ActiveJob:
             self.world.wake(self.uid)
 
     def follow_spec(self) -> None:
-        """What may be changed while the job runs: the deadline and the number of workers."""
+        """Apply what may be changed while the job runs: the deadline and the number of workers."""
         self.machine.settings = policies.settings_of(self.body, self.world.settings)
         replicas = ((self.body.get("spec") or {}).get("workers") or {}).get("replicas")
         if isinstance(replicas, int) and 1 <= replicas != self.machine.job.workers and not self.machine.over:

@@ -1,7 +1,8 @@
 """Which jobs may begin: at most `most` at once, oldest first, and none where older ones wait for the namespace's quota.
 
-Who waits for one of the two stands in nobody's way at the other: a job that its namespace's quota holds back keeps no
-job of another namespace from beginning, and one that the limit holds back has no place in its namespace's line.
+A job that waits for one of the two does not block others at the other: a job that its namespace's quota holds back
+keeps no job of another namespace from beginning, and one that the limit holds back has no place in its namespace's
+line.
 
 A job that waits is Pending, says what it waits for, and has nothing in the cluster: no Secret, no pod, no start time. A
 job that was begun by an operator before this one is always taken up.
@@ -61,11 +62,11 @@ class Admission:
         return {uid: age for uid, age in self._waiting.items() if uid not in self._held}
 
     def knows(self, uid: str) -> bool:
-        """It waits, or is being begun."""
+        """Whether a job waits, or is being begun."""
         return uid in self._waiting or uid in self._under_way
 
     def forget(self, uid: str) -> None:
-        """It is not to begin, or is gone: it stands in nobody's way."""
+        """A job is not to begin, or is gone: it blocks no other."""
         self.world.line.forget(uid)
         self._under_way.pop(uid, None)
         self._waiting.pop(uid, None)
@@ -73,8 +74,8 @@ class Admission:
         self.freed()
 
     def freed(self) -> None:
-        """A job that ran or was begun does no more, or one stands in nobody's way now: those whose turn may have come
-        look again."""
+        """A job has stopped running or beginning, or blocks no other any more: jobs whose turn may have come look
+        again."""
         waiting = self._candidates()
         for uid in sorted(waiting, key=lambda each: waiting[each])[: max(0, self.world.most_jobs - self._running())]:
             self.world.wake(uid)

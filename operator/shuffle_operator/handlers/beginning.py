@@ -47,7 +47,7 @@ Object = dict[str, Any]
 
 
 class CannotBegin(Exception):
-    """A request that must come before the workers was refused. what: a sentence without its end."""
+    """A request that must come before the workers was refused. what: the beginning of the sentence for people."""
 
     def __init__(self, what: str, error: KubeError) -> None:
         super().__init__(f"{what}: {error.message}")
@@ -136,8 +136,8 @@ class Beginner:
         return 0.0
 
     def _miss(self, active: ActiveJob, before: Object, live: int) -> None:
-        """Count the workers that went while no operator was there. before: the status of then; live: workers that were
-        found alive."""
+        """Count the workers that were lost while no operator was there. before: the status of then; live: workers that
+        were found alive."""
         known = int((before.get("workers") or {}).get("ready") or 0)
         pods = [pod for pod in self._cache.pods(active.uid).values() if is_owned(pod, active.uid)]
         taken = {worker_of(pod) for pod in pods if is_live(pod)}
@@ -174,7 +174,7 @@ class Beginner:
         return {**noted, "spec": body.get("spec") or {}} if noted is not None else None
 
     async def _hindered(self, body: Object, way: Beginning, error: CannotBegin) -> float | None:
-        """Say what is in the way, and end it when the job's time to start is over."""
+        """Report what is in the way, and end the job when its time to start is over."""
         now = self.world.clock()
         body = self._cache.job(body["metadata"]["uid"]) or body
         limit = policies.settings_of(body, self.world.settings).startup_deadline
@@ -190,7 +190,7 @@ class Beginner:
         return min(pause, max(0.1, since + limit - now))
 
     async def _refuse(self, body: Object, reason: str, message: str) -> float | None:
-        """It is over before it began; what an earlier operator started for it goes."""
+        """The job is over before it began; what an earlier operator started for it is removed."""
         body = self._cache.job(body["metadata"]["uid"]) or body
         status = {key: value for key, value in (body.get("status") or {}).items() if key != "conditions"}
         leaves = policies.was_started(body)
@@ -201,14 +201,14 @@ class Beginner:
     # -- how workers and operator know each other --------------------------------------------------------------------
 
     def _is_ours(self, trust: Trust, uid: str) -> bool:
-        """Whether this operator can be who workers take for their coordinator. Those that were started without TLS can
-        be told nothing else, and go on so until the job is over."""
+        """Whether workers would accept this operator as their coordinator. Workers that were started without TLS cannot
+        change, and go on without it until the job is over."""
         authority = self.world.authority
         return not trust.authority or (authority is not None and trust.authority == authority.fingerprint(uid))
 
     async def _dismiss(self, body: Object, strangers: list[Object], trust: Trust | None) -> None:
-        """Workers that would not talk to this operator make room for others, rather than knock for ever. trust: of
-        those that stay."""
+        """Replace workers that would not talk to this operator, instead of letting them call for ever. trust: of those
+        that stay."""
         if not strangers:
             return
         metadata = body["metadata"]
@@ -228,8 +228,8 @@ class Beginner:
             raise CannotBegin("workers of an earlier operator cannot be removed", error) from error
 
     async def _new_trust(self, body: Object) -> Trust:
-        """Make the job's Secret: its token, and with TLS its certificates. One that is there is of a try before this
-        one, and nobody has read it."""
+        """Make the job's Secret: its token, and with TLS its certificates. A Secret that is there is from an earlier
+        try, and nobody has read it."""
         uid, name, namespace = body["metadata"]["uid"], body["metadata"]["name"], body["metadata"]["namespace"]
         token, authority = secrets.token_urlsafe(32), self.world.authority
         fingerprint, certificates = "", {}
@@ -275,7 +275,7 @@ def _epoch(pod: Object) -> int:
 
 
 def checked(body: Object, settings: PodSettings, allowed: Restrictions) -> tuple[ShuffleJob, Job]:
-    """All that can be known to be wrong before anything is started. Raises InvalidJob."""
+    """Check everything that can be checked before anything is started. Raises InvalidJob."""
     job = check_job({key: value for key, value in body.items() if key != "status"})
     problems = [*credential_problems(job), *restriction_problems(job, allowed)]
     if problems:

@@ -1,4 +1,4 @@
-"""The last that is known of every job and of its pods: from the watch, from a full listing now and then, and from the
+"""The latest state of every job and of its pods: from the watch, from a full listing now and then, and from the
 answers to our own writes.
 
 An object that is older than what is known is ignored, so that the watch, which lags behind our writes, never takes us
@@ -29,7 +29,7 @@ class Cache:
         self._pods: dict[str, dict[str, Object]] = {}
         self._touched: dict[str, float] = {}  # uid of a job or pod -> when it was put
         self.loaded = False
-        """Whether everything that there was at the start is known."""
+        """Whether everything that was there at the start is known."""
 
     def job(self, uid: str) -> Object | None:
         return self._jobs.get(uid)
@@ -101,7 +101,7 @@ class Cache:
 
 
 def _slim(body: Object) -> Object:
-    """Without what only the API server needs; it may be most of the object."""
+    """The object without what only the API server needs, which may be most of it."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return {**body, "metadata": metadata}
 

@@ -51,7 +51,7 @@ class Cleaner:
         return min((each for each in again if each is not None), default=None)
 
     async def _see(self, body: Object) -> None:
-        """Somebody changed it: nothing will come of that, and this is said."""
+        """Somebody changed a job that is over: report that this has no effect."""
         status, generation = body.get("status") or {}, int(body["metadata"].get("generation") or 0)
         if generation <= int(status.get("observedGeneration") or generation):
             return
@@ -121,8 +121,8 @@ class Cleaner:
             await isolation.release(self.world.kube, namespace, name, uid)
 
     async def settle(self, active: ActiveJob, keep: Callable[[Object], bool]) -> None:
-        """See the pods of a job that is over go. Where they cannot be deleted an event says so, and the time for them
-        to go runs all the same. Raises KubeError where the API server does not answer."""
+        """Delete the pods of a job that is over. Where they cannot be deleted an event says so, and their time to go
+        runs all the same. Raises KubeError where the API server does not answer."""
         try:
             await active.launcher.settle(keep)
         except KubeError as error:

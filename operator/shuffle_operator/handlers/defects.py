@@ -1,7 +1,7 @@
-"""When a job's own trouble inside of the operator is enough: an exception that comes again and again.
+"""When the operator gives a job up: an exception comes again and again.
 
-An exception in a coordinator is a defect, or the work of a worker that lies. It must not stop other jobs, and it must
-not be tried again for ever: a machine that raised in the midst of an event may be of no use any more.
+An exception in a coordinator is a defect, or caused by a worker that sends false reports. It must not stop other jobs,
+and it must not be tried again for ever: a machine that raised in the midst of an event may be of no use any more.
 """
 
 from __future__ import annotations

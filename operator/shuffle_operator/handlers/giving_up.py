@@ -61,7 +61,7 @@ class GivingUp:
         return None
 
     def _judge(self, active: ActiveJob) -> None:
-        """Whether it must end without its machine, and how."""
+        """Whether the job must end without its machine, and how."""
         now, machine = self.world.clock(), active.machine
         if machine.phase is Phase.COMPLETE:  # what is complete is that, whatever is wrong with saying so
             if active.defects.enough(now):
@@ -76,7 +76,7 @@ class GivingUp:
             active.given_up = Outcome(False, "DeadlineExceeded", late + self._left(active))
 
     def _overdue(self, active: ActiveJob) -> str:
-        """Why it should be over for long; "" where it need not be."""
+        """Why the job should have ended long ago; "" where it should not."""
         machine, settings = active.machine, active.machine.settings
         if machine.over:
             return ""
@@ -93,7 +93,7 @@ class GivingUp:
         return f"; its workers are stopped, and what they had written may be left in {active.machine.job.output.path}"
 
     async def _replace(self, active: ActiveJob) -> float:
-        """A machine of the next generation takes its place, to undo."""
+        """Replace the machine by one of the next generation, to undo the job."""
         said = active.defects.sentence("its coordinator")
         log.error("%s/%s: %s", active.namespace, active.name, said)
         old = active.machine

@@ -46,12 +46,12 @@ def wants_suspension(job: Object) -> bool:
 
 
 def was_started(job: Object) -> bool:
-    """Some coordinator has had it before, so workers of it may be about."""
+    """An earlier coordinator has had the job, so workers of it may be there."""
     return "epoch" in _status(job)
 
 
 def is_suspended(job: Object) -> bool:
-    """Nothing of it is left but its resource: it was stopped and undone, or never started."""
+    """Only the job's resource is left: the job was stopped and undone, or never started."""
     return not was_started(job) or _status(job).get("phase") == "Suspended"
 
 

@@ -151,7 +151,7 @@ class WorkQueue:
 
 
 def _level(error: Exception) -> int:
-    """That somebody changed a job while its status was written is nothing to worry about."""
+    """A failed pass; a job that changed while its status was written is no reason for concern."""
     return logging.INFO if getattr(error, "reason", "") == "Conflict" else logging.WARNING
 
 

@@ -86,7 +86,7 @@ class Reconciler:
             return await self.cleaner.after(body)
         if policies.wants_suspension(body) and self._has_nothing(body):
             return await self._suspended(body)
-        return await self._begin(body)  # one that is to be suspended as well: it is undone first
+        return await self._begin(body)  # a job that is to be suspended, too: it is undone first
 
     async def _begin(self, body: Object) -> float | None:
         uid = body["metadata"]["uid"]
@@ -117,7 +117,7 @@ class Reconciler:
         for active in list(self.active.values()):
             try:
                 active.tick()
-            except Exception as error:  # of a worker that lies, perhaps: one job's trouble is no other's
+            except Exception as error:  # a worker's false report, perhaps: other jobs must not suffer
                 active.defect(error)
 
     def _drop(self, uid: str) -> None:
@@ -138,7 +138,7 @@ class Reconciler:
     # -- running -----------------------------------------------------------------------------------------------------
 
     async def _guarded(self, active: ActiveJob) -> float | None:
-        """A pass over a job that runs; what its machine raises is counted, and is too much some time."""
+        """A pass over a running job. What its machine raises is counted; too many exceptions end the machine."""
         if policies.generation_of(active.body) > active.machine.generation:
             return self._give_way(active)
         try:
@@ -180,7 +180,7 @@ class Reconciler:
         return 0.0 if launcher.more else EVERY
 
     def _give_way(self, active: ActiveJob) -> float | None:
-        """Another operator has taken the job over, so this one was given up: it touches nothing any more."""
+        """Another operator has taken the job over: this one touches nothing any more."""
         self._closed = True
         self.superseded(f"another operator has taken {active.namespace}/{active.name} over")
         return None
@@ -205,7 +205,7 @@ class Reconciler:
         await self.writer.write(active.body, status)
 
     async def _complete(self, active: ActiveJob) -> float | None:
-        """First the status says so, then the workers learn it."""
+        """Write the status first; then the workers learn it."""
         if not active.outcome_written:
             now, wall = self.world.clock(), self.world.wall()
             before = active.body.get("status") or {}
@@ -221,7 +221,7 @@ class Reconciler:
         return 0.0
 
     async def _failed(self, active: ActiveJob) -> float | None:
-        """First the workers go, then the status says so: nothing of a failed job writes any more."""
+        """Stop the workers first, then write the status: nothing of a failed job writes any more."""
         if not await self._wind_down(active):
             await self._tell(active)
             return EVERY
@@ -238,7 +238,7 @@ class Reconciler:
         return 0.0
 
     async def _wind_down(self, active: ActiveJob) -> bool:
-        """Tell the workers that it is over and see them go. True when they are gone, or do not answer."""
+        """Stop the workers. True when they are gone, or do not answer."""
         active.hosted.release()
         launcher = active.launcher
         launcher.finish()
@@ -270,7 +270,7 @@ class Reconciler:
         return 0.0
 
     async def _suspended(self, body: Object) -> float | None:
-        """It is to stay as it is."""
+        """The job is to stay as it is."""
         if policies.condition(body, "Suspended") != "True":
             await self._note_suspension(body, "it has not been started")
         self.admission.forget(body["metadata"]["uid"])

@@ -28,7 +28,7 @@ COMPONENT = "shuffle-operator"
 AT_ONCE = 16
 """Namespaces for which an event is being written at a time: one that is slow takes as long as a request may."""
 WAITING = 5000
-"""Events that wait to be written, a kilobyte each; more are not recorded (and counted): the log has them."""
+"""Events that wait to be written, a kilobyte each. Further ones are counted and not recorded; the log has them."""
 KEPT = 900.0
 """Seconds for which one is tried: an API server is away for minutes while it is upgraded."""
 MOST_PER_JOB = 200
@@ -142,7 +142,7 @@ class Recorder:
                     await asyncio.wait_for(self._news.wait(), min(pauses, default=None))
 
     async def _write_all(self, namespace: str, lane: _Lane, room: asyncio.Semaphore) -> None:
-        """A namespace's, until there are no more or one is not taken. Each takes its turn among those of others."""
+        """Write a namespace's events until none is left or one is not accepted. Namespaces take turns."""
         while lane.events and lane.pauses.left(self._clock()) <= 0:
             async with room:
                 await self._write(namespace, lane)

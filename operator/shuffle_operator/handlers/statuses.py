@@ -257,5 +257,5 @@ def _plan(tree: PlanNode | None) -> str | None:
 
 
 def _pruned(value: Object) -> Object:
-    """Without what is not known."""
+    """The mapping without unknown values."""
     return {k: _pruned(v) if isinstance(v, dict) else v for k, v in value.items() if v is not None}

@@ -63,7 +63,7 @@ class Watch:
     # -- whether the API server answers ------------------------------------------------------------------------------
 
     def unanswered(self, error: KubeError) -> None:
-        """A request of ours came to nothing. The lists are read soon, which shows how things are."""
+        """A request of ours was not answered. The lists are read soon, which shows whether the API server answers."""
         if not error.unanswered:
             return
         self.trouble = error.message

@@ -1,4 +1,4 @@
-"""A job's NetworkPolicy: its workers are reached by each other, on the one port where they listen, and by nobody else.
+"""A job's NetworkPolicy: only its workers reach each other, on the one port on which they listen.
 
 The operator is not let in, because it never calls a worker: workers call it. What they call is left open, because they
 need their store. The policy is there before the first pod (`launchers/kubernetes.py`) and goes when the last is gone
@@ -44,7 +44,7 @@ def network_policy(job: str, uid: str) -> Object:
 
 
 async def isolate(kube: Kube, namespace: str, job: str, uid: str) -> None:
-    """One that is there is of an operator before this one. Raises KubeError, which says what to do where a right is
+    """A policy that is there is from an earlier operator. Raises KubeError, which says what to do where a right is
     missing."""
     try:
         await kube.create(NETWORK_POLICIES, namespace, network_policy(job, uid))

@@ -3,7 +3,7 @@
 Level-triggered: `start` and `stop` only note what is wanted, `observe` what is there, and `settle` makes the requests
 that are due. It can be called again after any failure, or by an operator that started a minute ago: names are
 deterministic, a pod that exists is adopted if it is the job's, one that is gone is no error. Every pod that ends is
-told once, to `on_exit`.
+reported once, to `on_exit`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ KEPT_PODS = 20
 PER_PASS = 64
 """Pods that one pass creates at most: a webhook may take a second for each, and a pass should not take minutes."""
 SLOW = 10.0
-"""Seconds after which a pod that has not started is worth a word."""
+"""Seconds after which the message names a pod that has not started."""
 UNSEEN = 30.0
 """Seconds for the watch to show a pod that was created."""
 
@@ -102,7 +102,7 @@ class KubernetesLauncher:
     # -- what is wanted ----------------------------------------------------------------------------------------------
 
     def start(self, worker: int, epoch: int) -> None:
-        """A live pod in the slot, from before this operator, is as good as a new one."""
+        """A live pod in the slot, from an earlier operator, is as good as a new one."""
         name = self._wanted.get(worker)
         if name is not None and name not in self._told:
             return
@@ -126,7 +126,7 @@ class KubernetesLauncher:
     # -- what there is -----------------------------------------------------------------------------------------------
 
     def observe(self, pods: Mapping[str, Object]) -> None:
-        """pods: all of the job's, by name. Tells `on_exit` of those that ended."""
+        """pods: all of the job's, by name. Calls `on_exit` for those that ended."""
         before = self._living()
         self._pods = {name: pod for name, pod in pods.items() if is_owned(pod, self.uid)}
         self.had_pods = self.had_pods or bool(self._pods)
@@ -153,7 +153,7 @@ class KubernetesLauncher:
         return {name for name, pod in self._pods.items() if not is_over(pod)}
 
     def _vanished(self, name: str) -> Ended | None:
-        """It was there, by the API server's word, and is not."""
+        """A pod that the API server had confirmed is no longer there."""
         if name in self._created and self.clock() - self._created[name] < UNSEEN:
             return None  # the watch has not shown it yet
         if name in self._created or name in self._deleted or name in self._seen:
@@ -321,7 +321,7 @@ class KubernetesLauncher:
             self.absent(pod)
 
     async def close(self) -> None:
-        """Nothing to do: what is left belongs to the job, and goes with it."""
+        """Nothing to do: what is left belongs to the job, and is deleted with it."""
 
 
 NO_EPHEMERAL = (

@@ -64,7 +64,7 @@ WHERE: Path = ("spec", "workers", "podTemplate")
 
 
 def shape_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
-    """What an overlay must not say at all: fields that are the operator's."""
+    """Fields that an overlay must not set: the operator's own."""
     for key in template:
         if key not in ("metadata", "spec"):
             yield Problem((*WHERE, key), "expected metadata and spec, as in the template of a Deployment")
@@ -116,7 +116,7 @@ COUNTED = ("memory", "cpu", "ephemeral-storage")
 
 
 def _resource_problems(container: Mapping[str, Any], path: Path) -> Iterator[Problem]:
-    """A worker's own idea of its budget would stay as it was, and the pod would be killed, or idle."""
+    """The worker would keep its budget, and the pod would be killed, or idle."""
     if "resources" not in container:
         return
     resources = container["resources"]
