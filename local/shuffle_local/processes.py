@@ -35,7 +35,7 @@ KEPT_LINES = 40
 
 
 @dataclass(slots=True)
-class Child:
+class WorkerProcess:
     incarnation: str
     scratch: Path
     process: asyncio.subprocess.Process | None = None
@@ -62,7 +62,7 @@ class LocalLauncher:
         self._template = template
         self._scratch = scratch
         self._log = log
-        self._children: dict[int, Child] = {}
+        self._children: dict[int, WorkerProcess] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -70,7 +70,7 @@ class LocalLauncher:
         if worker in self._children or self._closing:
             return
         incarnation = secrets.token_hex(6)
-        child = Child(incarnation, self._scratch / f"w{worker}-{incarnation}")
+        child = WorkerProcess(incarnation, self._scratch / f"w{worker}-{incarnation}")
         self._children[worker] = child
         child.watcher = asyncio.create_task(self._watch(worker, child))
 
@@ -111,7 +111,7 @@ class LocalLauncher:
                 await asyncio.wait(late, timeout=GRACE)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    async def _watch(self, worker: int, child: Child) -> None:
+    async def _watch(self, worker: int, child: WorkerProcess) -> None:
         """The whole life of a process."""
         config = msgspec.structs.replace(
             self._template, worker=worker, incarnation=child.incarnation, scratch=str(child.scratch), watch_stdin=True
@@ -129,7 +129,7 @@ class LocalLauncher:
         if not self._closing:
             self.on_exit(worker, child.incarnation, why, fault, crashed)
 
-    async def _live(self, child: Child, config: bytes) -> int:
+    async def _live(self, child: WorkerProcess, config: bytes) -> int:
         """From start to end; returns its exit code, or a signal's number negated.
 
         The configuration lies in the pipe before the process is there: a process whose launcher is killed at that very
@@ -169,7 +169,7 @@ class LocalLauncher:
             except OSError:
                 self._log = None
 
-    async def _stop_politely(self, child: Child) -> None:
+    async def _stop_politely(self, child: WorkerProcess) -> None:
         """It stops because the coordinator ordered it to, or because of the signal; then it is killed."""
         for wait, then in ((1.0, signal.SIGTERM), (GRACE - 1.0, signal.SIGKILL)):
             if child.watcher is None or child.watcher.done():
@@ -179,13 +179,13 @@ class LocalLauncher:
                 self._signal(child, then)
 
     @staticmethod
-    def _signal(child: Child, number: signal.Signals) -> None:
+    def _signal(child: WorkerProcess, number: signal.Signals) -> None:
         if child.process is not None and child.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 child.process.send_signal(number)
 
 
-def _why(code: int, child: Child) -> str:
+def _why(code: int, child: WorkerProcess) -> str:
     """A sentence about how a process ended."""
     tail = child.tail
     if -code in CRASHES:

@@ -18,7 +18,7 @@ PASS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 BARRIER_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 
 
-class Work(NamedTuple):
+class WorkSums(NamedTuple):
     """Sums over jobs that run."""
 
     bytes: Count[str]
@@ -31,7 +31,7 @@ class Readings(NamedTuple):
 
     phases: Callable[[], Count[str]]
     """Jobs by phase."""
-    work: Callable[[], Work]
+    work: Callable[[], WorkSums]
     """What the jobs that run have done so far."""
     requests: Callable[[], Count[tuple[str, str]]]
     """Requests to the API server by (method, status)."""
@@ -51,7 +51,7 @@ class Metrics:
     def __init__(self, readings: Readings) -> None:
         self.registry = CollectorRegistry()
         self._readings = readings
-        self._done = Work(Count(), Count(), 0)
+        self._done = WorkSums(Count(), Count(), 0)
         self._reconciles = Counter(
             "controller_runtime_reconcile", "Passes over a job.", ["controller", "result"], registry=self.registry
         )
@@ -108,7 +108,7 @@ class Metrics:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    def finished(self, work: Work, barrier: float | None) -> None:
+    def finished(self, work: WorkSums, barrier: float | None) -> None:
         """A job is let go of: what it did counts on. barrier: seconds from its plan to its barrier, if it got there."""
         if barrier is not None:
             self.barrier_wait.observe(barrier)

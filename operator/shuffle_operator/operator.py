@@ -29,7 +29,7 @@ from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.watch import Watch
 from shuffle_operator.kube.api import ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import PodSettings
-from shuffle_operator.metrics import Metrics, Readings, Work
+from shuffle_operator.metrics import Metrics, Readings, WorkSums
 from shuffle_operator.server.http import CoordinatorServer, passing
 from shuffle_operator.settings import OperatorSettings
 from shuffle_operator.tls.authority import Authority
@@ -198,13 +198,13 @@ class Operator:
             counts[str((body.get("status") or {}).get("phase") or "Pending")] += 1
         return counts
 
-    def _work(self) -> Work:
+    def _work(self) -> WorkSums:
         return work_of(self.reconciler.active.values())
 
 
-def work_of(jobs: Iterable[ActiveJob]) -> Work:
+def work_of(jobs: Iterable[ActiveJob]) -> WorkSums:
     """What jobs have done under this operator, for the counters: they begin at 0 with the process."""
-    work = Work(Counter(), Counter(), 0)
+    work = WorkSums(Counter(), Counter(), 0)
     lost = 0
     for active in jobs:
         told, before = snapshot(active.machine, active.world.clock()), active.machine.earlier

@@ -15,7 +15,7 @@ class SortKey(Struct, frozen=True):
     nulls_first: bool = False
 
 
-class Storage(Struct, frozen=True):
+class StorageOptions(Struct, frozen=True):
     """How to reach a store: an S3-compatible endpoint and fsspec options. Credentials come from the environment."""
 
     endpoint: str = ""
@@ -55,7 +55,7 @@ class Input(Struct, frozen=True):
     format: str = ""  # "" by suffix
     columns: list[str] | None = None
     filter: str = ""
-    storage: Storage = field(default_factory=Storage)
+    storage: StorageOptions = field(default_factory=StorageOptions)
     schema: list[ResultColumn] | None = None
     """Columns whose types the job says."""
     csv: Csv | None = None
@@ -79,7 +79,7 @@ class Output(Struct, frozen=True):
     sort_within: list[SortKey] = field(default_factory=list)
     partition_by: list[str] = field(default_factory=list)  # hive folders: country=DE/part-00000.parquet
     overwrite: bool = False
-    storage: Storage = field(default_factory=Storage)
+    storage: StorageOptions = field(default_factory=StorageOptions)
 
 
 class Repartition(Struct, frozen=True, tag="repartition"):
@@ -195,7 +195,7 @@ class CodeSource(Struct, frozen=True):
     path: str
     name: str = ""
     """What messages call it, the path where it is ""."""
-    storage: Storage = field(default_factory=Storage)
+    storage: StorageOptions = field(default_factory=StorageOptions)
     sha256: str = ""
     """What a file's bytes must have; "" for any."""
     last: bool = False

@@ -45,7 +45,7 @@ class Answer(Struct, frozen=True):
     verdict: Verdict
 
 
-class Problem(Struct, frozen=True):
+class ErrorBody(Struct, frozen=True):
     """Why a call was not carried out."""
 
     error: str
@@ -82,7 +82,7 @@ def decode(data: bytes | bytearray, kind: type[T]) -> T:
 def problem(data: bytes | bytearray) -> str:
     """What an error body says; for one that is not ours, its beginning."""
     try:
-        return decode(data, Problem).error
+        return decode(data, ErrorBody).error
     except WireError:
         return data[:200].decode(errors="replace").strip()
 
@@ -90,7 +90,7 @@ def problem(data: bytes | bytearray) -> str:
 def gave_up(data: bytes | bytearray) -> JobError:
     """The JobError in the body of a `GAVE_UP`."""
     try:
-        found = decode(data, Problem)
+        found = decode(data, ErrorBody)
     except WireError:
         return Internal(problem(data))
     return REASONS.get(found.reason, Internal)(found.error)

@@ -47,7 +47,7 @@ def test_everything_that_was_said_is_told(job: Any) -> None:
             },
         )
     )  # fmt: skip
-    storage = jobs.Storage(endpoint="http://127.0.0.1:9000", options={"anon": True, "retries": 3})
+    storage = jobs.StorageOptions(endpoint="http://127.0.0.1:9000", options={"anon": True, "retries": 3})
     assert result.operation == jobs.Repartition(range=["ts"])
     assert result.inputs == [jobs.Input(["/a", "/b/*.parquet"], "events", "Parquet", ["id", "ts"], "id > 3", storage)]
     assert result.output.partitions == 64
@@ -171,7 +171,7 @@ def test_a_secret_is_for_clusters(job: Any) -> None:
     spec = {"inputs": [{"path": "s3://x/a", "storage": {"secretRef": {"name": "s"}}}]}
     with pytest.raises(InvalidJob, match="reads no Kubernetes Secret"):
         told(job(**spec))
-    assert told(job(**spec), local=False).inputs[0].storage == jobs.Storage()
+    assert told(job(**spec), local=False).inputs[0].storage == jobs.StorageOptions()
     assert unsupported(check_job(job(**spec)), local=False) == []
 
 

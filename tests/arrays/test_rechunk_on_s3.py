@@ -17,7 +17,7 @@ from tests.arrays.in_process import HeldShards, read_all
 from tests.storage.s3_server import BUCKET, failing, open_s3, s3_error
 
 from shuffle_protocol.errors import AccessDenied, InputNotFound
-from shuffle_protocol.jobs import Input, Job, Output, Rechunk, Storage
+from shuffle_protocol.jobs import Input, Job, Output, Rechunk, StorageOptions
 from shuffle_protocol.memory import MIB, Budgets
 from shuffle_worker.arrays.work import ArrayTasks
 
@@ -50,7 +50,7 @@ def keys(address: str, path: str) -> set[str]:
 
 
 def run(address: str, source: str, out: str, operation: Rechunk, scratch: Path, overwrite: bool = False) -> Any:
-    storage = Storage(endpoint=address)
+    storage = StorageOptions(endpoint=address)
     job = Job(
         f"uid-{out}-{overwrite}",
         "test",

@@ -19,7 +19,7 @@ import xxhash
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import InputNotFound
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage import Info, Range, Storage, storage_for
 
 
@@ -301,7 +301,7 @@ class TestFsspecMemory(StorageContract):
 @pytest.fixture(scope="module")
 def s3_storage() -> Iterator[Storage]:
     with open_s3() as address:
-        yield storage_for(f"s3://{BUCKET}", Settings(endpoint=address))
+        yield storage_for(f"s3://{BUCKET}", StorageOptions(endpoint=address))
 
 
 class TestS3(StorageContract):

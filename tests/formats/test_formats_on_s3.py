@@ -13,7 +13,7 @@ from tests.formats.one_process import carry_out, job_of, refused
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import OutputExists
-from shuffle_protocol.jobs import Storage
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.readers import text
 from shuffle_worker.storage import storage_for
 
@@ -31,7 +31,7 @@ def test_csv_to_folders_and_back(tmp_path: Path, address: str, monkeypatch: pyte
     monkeypatch.setattr(text, "REMOTE_BLOCK", 1 << 16)
     reached = {"endpoint": address}
     root = f"s3://{BUCKET}/formats"
-    storage = storage_for(root, Storage(endpoint=address))
+    storage = storage_for(root, StorageOptions(endpoint=address))
     rows = "".join(f'{n},"{VALUES[n % 5]}","two\nlines {n}"\n' for n in range(120))
     storage.put(f"{root}/in/a.csv", f"row,country,text\n{rows}".encode())
     storage.put(f"{root}/in/b.csv.gz", gzip.compress(b'row,country,text\n120,FR,"x"\n'))

@@ -17,7 +17,7 @@ from shuffle_protocol.jobs import CodeSource
 from shuffle_worker.functions import sources
 from shuffle_worker.functions.host import Trouble
 from shuffle_worker.functions.load import find_in, load_function
-from shuffle_worker.functions.sources import Place, prepare
+from shuffle_worker.functions.sources import ImportPath, prepare
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +29,11 @@ def import_path() -> Iterator[None]:
         del sys.modules[name]
 
 
-def place(folder: Path, last: bool = True) -> Place:
-    return Place(str(folder), "the folder of the job file", last)
+def place(folder: Path, last: bool = True) -> ImportPath:
+    return ImportPath(str(folder), "the folder of the job file", last)
 
 
-def refused(name: str, *places: Place) -> str:
+def refused(name: str, *places: ImportPath) -> str:
     find_in(places)
     with pytest.raises(InvalidSpec) as caught:
         load_function(name, places)
@@ -62,7 +62,7 @@ def test_a_module_that_is_not_there_says_where_it_was_looked_for(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/opt/mine")
     module(tmp_path, "sessions", "")
-    message = refused("sesions:f", place(tmp_path), Place("/nowhere", "ConfigMap code", False))
+    message = refused("sesions:f", place(tmp_path), ImportPath("/nowhere", "ConfigMap code", False))
     assert "there is no module 'sesions'; did you mean 'sessions'?" in message
     assert "the folder of the job file (which has sessions)" in message
     assert "ConfigMap code (which is not there)" in message

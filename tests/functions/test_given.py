@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.functions.given import MOST_PATTERNS, Frames, NotGiven, groups_of, shaped
+from shuffle_worker.functions.given import MOST_PATTERNS, GivenFrames, NotGiven, groups_of, shaped
 from shuffle_worker.functions.shapes import Shape
 
 DAY = datetime.date(2026, 1, 1)
@@ -89,7 +89,7 @@ def test_patterns_of_nulls_beyond_the_bound_are_converted_alone() -> None:
     }
     batch = pa.RecordBatch.from_pydict(columns)
     begins = list(range(count))
-    frames = Frames(batch, begins)
+    frames = GivenFrames(batch, begins)
     made = [frames.of(at, at, at + 1) for at in begins]
     assert [one is None for one in made] == [False] * MOST_PATTERNS + [True] * 3
     every = list(groups_of(Shape.FRAME, batch.schema, [batch], begins, [at + 1 for at in begins]))

@@ -15,7 +15,7 @@ import pytest
 from tests.functions.users import called, calling, module
 
 from shuffle_worker.functions.conform import Differs, held_to
-from shuffle_worker.functions.results import FEW_ROWS, MOST_HELD, SEND_BYTES, Results
+from shuffle_worker.functions.results import FEW_ROWS, MOST_HELD, SEND_BYTES, ResultSender
 from shuffle_worker.functions.wire import HEAD, Message, MessageKind, rows_in
 
 X = pa.schema({"x": pa.int64()})
@@ -38,7 +38,7 @@ class Sent:
 
 def gathered(results: list[Any], wanted: pa.Schema = X) -> tuple[pa.Table, Sent]:
     sent = Sent()
-    held = Results(sent, wanted)
+    held = ResultSender(sent, wanted)
     for group, result in enumerate(results):
         held.add(result, group)
     held.flush()
@@ -47,7 +47,7 @@ def gathered(results: list[Any], wanted: pa.Schema = X) -> tuple[pa.Table, Sent]
 
 def group_refused(results: list[Any], wanted: pa.Schema = X, match: str | None = "'x'") -> int | None:
     """Whose result it was that could not be taken."""
-    held = Results(Sent(), wanted)
+    held = ResultSender(Sent(), wanted)
     with pytest.raises(Exception, match=match):  # it may come with a later result
         for group, result in enumerate(results):
             held.add(result, group)
@@ -349,7 +349,7 @@ class Weighed:
 
 def test_however_many_results_of_one_row_few_of_them_wait() -> None:
     sent = Weighed(8)
-    held = Results(sent, X)
+    held = ResultSender(sent, X)
     one = pa.table({"x": [7]})
     before = pa.total_allocated_bytes()
     most = 0
@@ -378,7 +378,7 @@ WIDE = "x" * 100_000
 )
 def test_results_that_grow_wide_are_not_taken_for_narrow_ones(make: Any) -> None:
     sent = Weighed(1)
-    held = Results(sent, pa.schema({"x": pa.string()}))
+    held = ResultSender(sent, pa.schema({"x": pa.string()}))
     for group in range(2 * MOST_HELD):
         held.add(make("x"), group)
     for group in range(200):
@@ -396,7 +396,7 @@ def test_results_that_grow_wide_are_not_taken_for_narrow_ones(make: Any) -> None
 def test_what_is_inside_of_objects_is_counted(value: Any) -> None:
     sizes: list[int] = []
     kind = pa.array([value]).type
-    held = Results(lambda parts: sizes.append(sum(part.nbytes for part in parts)), pa.schema({"x": kind}))
+    held = ResultSender(lambda parts: sizes.append(sum(part.nbytes for part in parts)), pa.schema({"x": kind}))
     for group in range(100):
         held.add(pd.DataFrame({"x": pd.Series([value], dtype=object)}), group)
     assert sum(sizes) > 100 * 100_000 - SEND_BYTES - 200_000
@@ -404,7 +404,7 @@ def test_what_is_inside_of_objects_is_counted(value: Any) -> None:
 
 def test_a_table_whose_last_rows_have_most_of_the_bytes_is_sent_in_pieces() -> None:
     sent = Weighed(1)
-    held = Results(sent, None)
+    held = ResultSender(sent, None)
     held.add(pa.table({"x": ["x"] * 100_000 + [WIDE] * 100}), 0)
     held.flush()
     assert sum(sent.sizes) > 100 * len(WIDE)

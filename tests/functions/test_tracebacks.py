@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import shuffle_worker
-from shuffle_worker.functions.sources import Place
+from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.functions.tracebacks import dumped, told
 
 OURS = Path(shuffle_worker.__file__).parent
@@ -38,7 +38,7 @@ def test_no_frame_of_the_package_is_told(name: str) -> None:
 )
 def test_a_folder_of_the_users_is_the_users_whatever_it_is_called(tmp_path: Path, folder: str) -> None:
     path = tmp_path / folder / "mine.py"
-    places = [Place(str(tmp_path), "the folder of the job file", last=True)]
+    places = [ImportPath(str(tmp_path), "the folder of the job file", last=True)]
     lines = told(raised_in(path), places).splitlines()
     assert [line.strip() for line in lines[1:]] == [
         f"{folder}/mine.py, line 3, in <module>",
@@ -49,4 +49,4 @@ def test_a_folder_of_the_users_is_the_users_whatever_it_is_called(tmp_path: Path
 
 def test_a_folder_beside_the_package_whose_name_begins_alike_is_not_ours() -> None:
     path = OURS.with_name("shuffle_worker_mine") / "mine.py"
-    assert "in f" in told(raised_in(path), [Place(str(path.parent), "mine", last=True)])
+    assert "in f" in told(raised_in(path), [ImportPath(str(path.parent), "mine", last=True)])

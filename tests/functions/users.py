@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from shuffle_worker.functions.host import Host, Setup
-from shuffle_worker.functions.sources import Place
+from shuffle_worker.functions.sources import ImportPath
 
 MIB = 1 << 20
 ROWS = pa.record_batch({"k": [0, 0, 1, 1, 1, 2], "v": [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]})
@@ -35,7 +35,9 @@ def calling(
     memory: int = 300 * MIB,
     seconds: float = 0,
 ) -> Iterator[Host]:
-    host = Host(Setup(function, [Place(str(folder), "the test's folder", last=True)], rows, wanted, memory, seconds))
+    host = Host(
+        Setup(function, [ImportPath(str(folder), "the test's folder", last=True)], rows, wanted, memory, seconds)
+    )
     try:
         yield host
     finally:

@@ -13,7 +13,7 @@ import pytest
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.handlers.admission import AGAIN, Admission
 from shuffle_operator.kube.api import JOBS, PODS, SECRETS, KubeError
-from shuffle_operator.launchers.line import Line, exceeded, too_large
+from shuffle_operator.launchers.line import QuotaQueue, exceeded, too_large
 from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
 from tests.operator.quota import Quota
@@ -232,7 +232,7 @@ def test_which_refusals_are_worth_waiting_for(message: str, name: str, large: bo
 def test_the_line_wakes_the_next_and_forgets_namespaces_with_room() -> None:
     woken: list[str] = []
     now = [0.0]
-    line = Line(woken.append, lambda: now[0])
+    line = QuotaQueue(woken.append, lambda: now[0])
     places = [
         line.place({"metadata": {"name": n, "namespace": "a", "uid": n, "creationTimestamp": f"2026-01-0{day}"}})
         for day, n in ((1, "old"), (2, "young"))
@@ -264,7 +264,7 @@ class Turns:
     def __init__(self, most: int) -> None:
         self.now = 0.0
         self.woken: list[str] = []
-        self.line = Line(self.woken.append, lambda: self.now)
+        self.line = QuotaQueue(self.woken.append, lambda: self.now)
         self.active: dict[str, Any] = {}
         self.under_way: dict[str, Any] = {}
         world: Any = SimpleNamespace(line=self.line, most_jobs=most, wake=self.woken.append)

@@ -60,3 +60,19 @@ def test_a_standard_word_finds_its_module(term: str, module: str) -> None:
 def test_wire_names_are_still_there(name: str) -> None:
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
     assert re.search(rf"^    {snake}: |name=\"{name}\"", code(), re.MULTILINE)
+
+
+ONE_THING_TWICE = {"Client", "Operation"}
+"""The same calls without and with asyncio; what a job asks for, and what carries it out."""
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """But for those of `api/`, as a user writes them, and of `jobs.py`, as workers get them, which are one thing."""
+    found: dict[str, list[str]] = {}
+    for package in PACKAGES:
+        for path in sorted((PROJECT / package).glob("**/*.py")):
+            if path.parent.name != "api":
+                for name in re.findall(r"^class ([A-Z]\w*)", path.read_text(encoding="utf-8"), re.MULTILINE):
+                    found.setdefault(name, []).append(str(path.relative_to(PROJECT)))
+    assert len(found) > 300
+    assert {name: paths for name, paths in found.items() if len(paths) > 1 and name not in ONE_THING_TWICE} == {}

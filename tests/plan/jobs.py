@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shuffle_protocol.jobs import Input, Job, Output, Repartition, Sort, Storage
+from shuffle_protocol.jobs import Input, Job, Output, Repartition, Sort, StorageOptions
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.columns.schema import restore
 from shuffle_worker.plan.record import Plan
@@ -36,7 +36,7 @@ def job(folder: Path | str, operation: Repartition | Sort | None = None, **chang
     }
     paths = changes.pop("paths", [f"{folder}/in"])
     out = changes.pop("out", f"{folder}/out")
-    storage = changes.pop("storage", Storage())
+    storage = changes.pop("storage", StorageOptions())
     return Job(
         uid="test-uid",
         name="test",

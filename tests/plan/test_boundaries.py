@@ -225,7 +225,7 @@ def test_a_sample_is_thinned_evenly_and_never_unbounded(wanted: int, sizes: list
         mine = sample.Thinning(wanted, 1 << 30)
         for size in sizes:
             rows = pa.RecordBatch.from_pydict({"k": list(range(start, start + size))})
-            mine.add(sample.Part(rows, np.arange(start, start + size, dtype=np.int64), 1))
+            mine.add(sample.SamplePart(rows, np.arange(start, start + size, dtype=np.int64), 1))
             start += size
         kept.join(mine)
     found = kept.sample(pa.schema([("k", pa.int64())]))
@@ -233,7 +233,7 @@ def test_a_sample_is_thinned_evenly_and_never_unbounded(wanted: int, sizes: list
     assert min(wanted, start) <= len(found.positions) <= 4 * wanted
     assert len(set(np.diff(found.positions).tolist())) <= 1
     again = sample.Thinning(wanted, 1 << 30)
-    again.add(sample.Part(pa.RecordBatch.from_pydict({"k": list(range(start))}), np.arange(start), 1))
+    again.add(sample.SamplePart(pa.RecordBatch.from_pydict({"k": list(range(start))}), np.arange(start), 1))
     assert again.sample(pa.schema([("k", pa.int64())])).positions.tolist() == found.positions.tolist()
 
 

@@ -15,7 +15,7 @@ from tests.plan.jobs import job, plan_of
 from shuffle_protocol.errors import DataError
 from shuffle_protocol.jobs import Job
 from shuffle_worker.expressions.filter import compile_filter
-from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import GroupOf, first_kept, sample_rows
 from shuffle_worker.inputs.reading import InputFiles, read_inputs
 from shuffle_worker.planning import foldering, planner
@@ -49,7 +49,7 @@ def test_folders_are_counted_by_their_columns_alone(
     counted: list[int] = []
     check = foldering.check_values
 
-    def checked(of: Job, inputs: Sequence[Planned], partitions: int) -> list[str]:
+    def checked(of: Job, inputs: Sequence[PlannedInput], partitions: int) -> list[str]:
         with monkeypatch.context() as spied:
             for source in (ParquetSource, TextSource):
                 spied.setattr(source, "batches", spying(source.batches))

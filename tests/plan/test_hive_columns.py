@@ -16,7 +16,7 @@ from tests.plan.jobs import job, plan_of, read_all, write
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import DataError, InvalidSpec
-from shuffle_protocol.jobs import ResultColumn, Storage
+from shuffle_protocol.jobs import ResultColumn, StorageOptions
 from shuffle_worker.columns import hive
 from shuffle_worker.storage import storage_for
 
@@ -52,9 +52,9 @@ SPELLINGS: list[tuple[list[str], list[dict[str, Any]]]] = [
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[tuple[str, Storage]]:
+def bucket() -> Iterator[tuple[str, StorageOptions]]:
     with open_s3() as address:
-        settings = Storage(endpoint=address)
+        settings = StorageOptions(endpoint=address)
         sink = pa.BufferOutputStream()
         pq.write_table(ONE, sink)
         for name in TABLE:
@@ -74,7 +74,7 @@ def test_every_way_to_name_files_gives_the_same_columns(
 @pytest.mark.parametrize(("paths", "expected"), SPELLINGS)
 @pytest.mark.parametrize("scheme", ["s3", "s3a", "S3N"])
 def test_so_does_every_spelling_of_s3(
-    bucket: tuple[str, Storage], scheme: str, paths: list[str], expected: list[dict[str, Any]]
+    bucket: tuple[str, StorageOptions], scheme: str, paths: list[str], expected: list[dict[str, Any]]
 ) -> None:
     root, settings = bucket
     asked = [f"{scheme}://{root}/{path}" for path in paths]
@@ -157,7 +157,7 @@ def test_a_path_outside_the_base_path(tmp_path: Path, base: str) -> None:
         plan_of(job(tmp_path, paths=[f"{folder}/a=1/b=2"], base_path=f"{tmp_path}/{base}"))
 
 
-def test_the_base_path_of_another_spelling(bucket: tuple[str, Storage]) -> None:
+def test_the_base_path_of_another_spelling(bucket: tuple[str, StorageOptions]) -> None:
     root, settings = bucket
     asked = [f"s3a://{root}/hive/dt=2026-01-01/h=0"]
     expected = [{"x": 1, "h": 0}]

@@ -12,18 +12,18 @@ from tests.plan.jobs import job, numbers, plan_of, read_all, write
 from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_protocol.errors import OutputExists
-from shuffle_protocol.jobs import Sort, SortKey, Storage
+from shuffle_protocol.jobs import Sort, SortKey, StorageOptions
 from shuffle_worker.plan.persist import load, save
 from shuffle_worker.storage import storage_for
 
 
 @pytest.fixture(scope="module")
-def settings() -> Iterator[Storage]:
+def settings() -> Iterator[StorageOptions]:
     with open_s3() as address:
-        yield Storage(endpoint=address)
+        yield StorageOptions(endpoint=address)
 
 
-def test_a_sort_is_planned_and_read(tmp_path: Path, settings: Storage) -> None:
+def test_a_sort_is_planned_and_read(tmp_path: Path, settings: StorageOptions) -> None:
     local = write(
         tmp_path,
         {

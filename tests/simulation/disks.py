@@ -12,7 +12,7 @@ import xxhash
 
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
-from shuffle_worker.store.spill import Piece, SpillLog
+from shuffle_worker.store.spill import LogRead, SpillLog
 from shuffle_worker.store.store import CorruptBlock, StoreStats
 
 
@@ -100,7 +100,7 @@ class DiskLog(SpillLog):
         for i, byte in enumerate(b"".join(buffers)):
             self._bytes[offset + i] = byte
 
-    def read(self, pieces: Sequence[Piece]) -> None:
+    def read(self, pieces: Sequence[LogRead]) -> None:
         for offset, into in pieces:
             data = bytes(self._bytes.get(offset + i, 0) for i in range(len(into)))
             into[:] = self._disk.read(data)

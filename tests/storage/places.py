@@ -8,25 +8,25 @@ from typing import Self
 
 from tests.storage.s3_server import BUCKET
 
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage import storage_for
 
 
 class Place:
     """folder: its address."""
 
-    def __init__(self, folder: str, settings: Settings) -> None:
+    def __init__(self, folder: str, settings: StorageOptions) -> None:
         self.folder, self.settings = folder, settings
         self.storage = storage_for(folder, settings)
 
     @classmethod
     def on_disk(cls, folder: Path) -> Self:
-        return cls(str(folder / "root"), Settings())
+        return cls(str(folder / "root"), StorageOptions())
 
     @classmethod
     def on_s3(cls, address: str) -> Self:
         """A folder of its own in the bucket of a server."""
-        return cls(f"s3://{BUCKET}/{uuid.uuid4().hex}", Settings(endpoint=address))
+        return cls(f"s3://{BUCKET}/{uuid.uuid4().hex}", StorageOptions(endpoint=address))
 
     def put(self, *names: str, data: bytes = b"data") -> None:
         for name in names:

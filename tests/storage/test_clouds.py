@@ -14,7 +14,7 @@ from tests.formats.one_process import carry_out, job_of
 from tests.storage.cloud_servers import BUCKET, NOBODY, azure_server, google_server, new_container
 
 from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.output.names import relative
 from shuffle_worker.storage import Storages, storage_for, urls
 from shuffle_worker.storage.clouds import AzureStorage, GoogleStorage
@@ -52,11 +52,11 @@ def test_each_account_is_a_store_of_its_own() -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(InvalidSpec, match=r"storage\.options\.acount_name.*did you mean 'account_name'"):
-        AzureStorage(Settings(options={"acount_name": "x"}))._options()
+        AzureStorage(StorageOptions(options={"acount_name": "x"}))._options()
     with pytest.raises(InvalidSpec, match=r"storage\.options\.key: is no option of gs://; there are token"):
-        GoogleStorage(Settings(options={"key": "x"}))._options()
+        GoogleStorage(StorageOptions(options={"key": "x"}))._options()
     with pytest.raises(InvalidSpec, match=r"storage\.endpoint: localhost:4443 is no address"):
-        GoogleStorage(Settings(endpoint="localhost:4443"))._options()
+        GoogleStorage(StorageOptions(endpoint="localhost:4443"))._options()
 
 
 class Refused(Exception):
@@ -91,7 +91,7 @@ class ServiceRequestError(Exception):
     ],
 )
 def test_errors_are_for_people(error: Exception, kind: type[Exception], said: str) -> None:
-    found = GoogleStorage(Settings())._translate("gs://b/x", "reading", error)
+    found = GoogleStorage(StorageOptions())._translate("gs://b/x", "reading", error)
     assert isinstance(found, kind)
     assert said in str(found)
 
@@ -123,7 +123,7 @@ def place(request: pytest.FixtureRequest, environment: None, tmp_path: Path) -> 
 def test_a_job_in_and_out(place: tuple[str, dict[str, Any]], tmp_path: Path) -> None:
     """Written to folders, replaced, and read back from one of them."""
     root, reached = place
-    storage = storage_for(root, Settings(**reached))
+    storage = storage_for(root, StorageOptions(**reached))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"row": range(40), "k": ["a b", "中"] * 20}), sink)
     storage.put(f"{root}/in/dt=2026-01-01/a.parquet", sink.getvalue().to_pybytes())

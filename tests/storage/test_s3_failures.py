@@ -13,7 +13,7 @@ from botocore.loaders import JSONFileLoader
 from tests.storage.s3_server import BUCKET, ENVIRONMENT, Answer, failing, s3_error, s3_server
 
 from shuffle_protocol.errors import AccessDenied, DataError, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage import remote, retry, s3
 from shuffle_worker.storage.retry import RetryPolicy
 from shuffle_worker.storage.s3 import S3Storage
@@ -52,7 +52,7 @@ class Fault:
 
 
 def test_a_bucket_that_does_not_exist(address: str) -> None:
-    storage = S3Storage(Settings(endpoint=address))
+    storage = S3Storage(StorageOptions(endpoint=address))
     for call in (storage.find, storage.listing):
         with pytest.raises(InputNotFound, match=f"there is no bucket 'no-such-bucket' at {address}"):
             call("s3://no-such-bucket/x")  # type: ignore[operator]
@@ -60,9 +60,9 @@ def test_a_bucket_that_does_not_exist(address: str) -> None:
 
 def test_a_name_that_no_bucket_can_have(address: str) -> None:
     with pytest.raises(InvalidSpec, match="no address that S3 accepts"):
-        S3Storage(Settings(endpoint=address)).listing("s3://Bad_Name!/x")
+        S3Storage(StorageOptions(endpoint=address)).listing("s3://Bad_Name!/x")
     with pytest.raises(InvalidSpec, match="no bucket"):
-        S3Storage(Settings(endpoint=address)).listing("s3:///x")
+        S3Storage(StorageOptions(endpoint=address)).listing("s3:///x")
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"])
@@ -71,7 +71,7 @@ def test_credentials_that_are_wrong(address: str, code: str) -> None:
         return 403, s3_error(code)
 
     with failing(address, answer) as wrong:
-        storage = S3Storage(Settings(endpoint=wrong))
+        storage = S3Storage(StorageOptions(endpoint=wrong))
         with pytest.raises(AccessDenied, match=f"does not accept the credentials .{code}.") as refused:
             storage.find(f"{FOLDER}/file")
         assert FOLDER in refused.value.message
@@ -79,7 +79,7 @@ def test_credentials_that_are_wrong(address: str, code: str) -> None:
 
 def test_credentials_without_the_right(address: str) -> None:
     with failing(address, Fault("PUT", 403, s3_error("AccessDenied"))) as wrong:
-        storage = S3Storage(Settings(endpoint=wrong))
+        storage = S3Storage(StorageOptions(endpoint=wrong))
         with pytest.raises(AccessDenied, match="no right"):
             storage.put(f"{FOLDER}/file", b"x")
 
@@ -90,13 +90,13 @@ def test_no_credentials(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     with pytest.raises(AccessDenied, match="no credentials were found: set AWS_ACCESS_KEY_ID"):
-        S3Storage(Settings(endpoint=address)).find(FOLDER)
+        S3Storage(StorageOptions(endpoint=address)).find(FOLDER)
 
 
 def test_a_profile_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     with pytest.raises(AccessDenied, match=r"no credentials: .*\(nobodys\) could not be found"):
-        S3Storage(Settings(endpoint=address, options={"profile": "nobodys"})).find(FOLDER)
+        S3Storage(StorageOptions(endpoint=address, options={"profile": "nobodys"})).find(FOLDER)
 
 
 def test_descriptions_of_services_are_read_once_in_a_process(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_descriptions_of_services_are_read_once_in_a_process(address: str, monke
     monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: (read.append(path), plain(self, path))[1])
     s3._loader.cache_clear()
     for _ in range(2):
-        S3Storage(Settings(endpoint=address)).put(f"{FOLDER}/file", b"x")
+        S3Storage(StorageOptions(endpoint=address)).put(f"{FOLDER}/file", b"x")
     found = [path for path in read if "/s3/" in path.replace(os.sep, "/")]
     assert found
     assert len(found) == len(set(found))
@@ -116,7 +116,7 @@ def test_an_endpoint_where_nobody_listens() -> None:
         held.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{held.getsockname()[1]}"
         with pytest.raises(StorageUnavailable, match=f"{address} does not answer") as refused:
-            S3Storage(Settings(endpoint=address)).find(FOLDER)
+            S3Storage(StorageOptions(endpoint=address)).find(FOLDER)
         assert "3 tries" in refused.value.message
 
 
@@ -132,7 +132,7 @@ def test_an_endpoint_that_accepts_and_never_answers(monkeypatch: pytest.MonkeyPa
         threading.Thread(target=hold, args=(silent, held), daemon=True).start()
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(StorageUnavailable, match=r"does not answer: no answer in time.* \(1 tries\)"):
-            S3Storage(Settings(endpoint=address)).find(FOLDER)
+            S3Storage(StorageOptions(endpoint=address)).find(FOLDER)
         silent.shutdown(socket.SHUT_RDWR)
     assert len(held) <= 1
     for connection in held:
@@ -152,23 +152,23 @@ def hold(listening: socket.socket, held: list[socket.socket]) -> None:
 )
 def test_weather_is_waited_out(address: str, status: int, body: bytes) -> None:
     fault: Answer = Fault("GET", status, body, times=2)
-    S3Storage(Settings(endpoint=address)).put(f"{FOLDER}/file", b"content")
+    S3Storage(StorageOptions(endpoint=address)).put(f"{FOLDER}/file", b"content")
     with failing(address, fault) as stormy:
-        storage = S3Storage(Settings(endpoint=stormy))
+        storage = S3Storage(StorageOptions(endpoint=stormy))
         assert storage.info(f"{FOLDER}/file").size == 7  # it has answered once
         assert storage.read(f"{FOLDER}/file") == b"content"
 
 
 def test_weather_that_stays_is_said(address: str) -> None:
     with failing(address, Fault("GET", 503, s3_error("SlowDown", "Please reduce your request rate."))) as stormy:
-        storage = S3Storage(Settings(endpoint=stormy))
+        storage = S3Storage(StorageOptions(endpoint=stormy))
         with pytest.raises(StorageUnavailable, match=r"busy or failing \(SlowDown\).*\(4 tries\)"):
             storage.read(f"{FOLDER}/file")
 
 
 def test_a_lost_part_is_sent_again(address: str) -> None:
     with failing(address, Fault("PUT", 503, s3_error("SlowDown"), times=2, part="partNumber=2")) as stormy:
-        storage = S3Storage(Settings(endpoint=stormy))
+        storage = S3Storage(StorageOptions(endpoint=stormy))
         sink = storage.create(f"{FOLDER}/parts")
         data = bytes(range(256)) * 4096
         for _ in range(20):
@@ -180,7 +180,7 @@ def test_a_lost_part_is_sent_again(address: str) -> None:
 
 def test_an_answer_lost_after_the_upload_was_completed(address: str) -> None:
     """The upload is completed, the answer is lost: the second try finds no upload, but the file is there."""
-    plain = S3Storage(Settings(endpoint=address))
+    plain = S3Storage(StorageOptions(endpoint=address))
     done = False
 
     def answer(method: str, path: str) -> tuple[int, bytes] | None:
@@ -203,7 +203,7 @@ def test_an_answer_lost_after_the_upload_was_completed(address: str) -> None:
         return 404, s3_error("NoSuchUpload")
 
     with failing(address, answer) as stormy:
-        storage = S3Storage(Settings(endpoint=stormy))
+        storage = S3Storage(StorageOptions(endpoint=stormy))
         sink = storage.create(f"{FOLDER}/lost")
         for _ in range(10):
             sink.write(bytes(1 << 20))
@@ -214,7 +214,7 @@ def test_an_answer_lost_after_the_upload_was_completed(address: str) -> None:
 
 def test_a_write_that_fails_for_good_leaves_no_upload(address: str) -> None:
     with failing(address, Fault("PUT", 403, s3_error("AccessDenied"), part="partNumber=")) as wrong:
-        storage = S3Storage(Settings(endpoint=wrong))
+        storage = S3Storage(StorageOptions(endpoint=wrong))
         sink = storage.create(f"{FOLDER}/never")
         with pytest.raises(AccessDenied):
             for _ in range(30):
@@ -223,17 +223,17 @@ def test_a_write_that_fails_for_good_leaves_no_upload(address: str) -> None:
         assert not uploads.get("Uploads")
         sink.commit()  # over: it does nothing
     with pytest.raises(InputNotFound):
-        S3Storage(Settings(endpoint=address)).info(f"{FOLDER}/never")
+        S3Storage(StorageOptions(endpoint=address)).info(f"{FOLDER}/never")
 
 
 def test_a_full_store(address: str) -> None:
     fault = Fault("PUT", 507, s3_error("XMinioStorageFull", "no space"))
     with failing(address, fault) as full, pytest.raises(OutOfDisk, match="no room left"):
-        S3Storage(Settings(endpoint=full)).put(f"{FOLDER}/file", b"x")
+        S3Storage(StorageOptions(endpoint=full)).put(f"{FOLDER}/file", b"x")
 
 
 def test_a_file_replaced_while_it_is_read(address: str) -> None:
-    storage = S3Storage(Settings(endpoint=address))
+    storage = S3Storage(StorageOptions(endpoint=address))
     storage.put(f"{FOLDER}/changing", b"one" * 1000)
     with storage.open(f"{FOLDER}/changing") as file:
         assert file.read(3) == b"one"
@@ -245,4 +245,4 @@ def test_a_file_replaced_while_it_is_read(address: str) -> None:
 def test_a_bucket_in_another_region(address: str) -> None:
     fault = Fault("GET", 301, s3_error("PermanentRedirect"))
     with failing(address, fault) as other, pytest.raises(InvalidSpec, match="another region"):
-        S3Storage(Settings(endpoint=other)).listing(FOLDER)
+        S3Storage(StorageOptions(endpoint=other)).listing(FOLDER)

@@ -9,7 +9,7 @@ import pytest
 from fsspec.registry import _registry  # type: ignore[import-untyped]
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage import FsspecStorage, LocalStorage, storage_for, urls
 from shuffle_worker.storage.s3_errors import shown
 from shuffle_worker.storage.s3_settings import client_options
@@ -117,13 +117,13 @@ def test_the_folder_before_the_first_wildcard() -> None:
 
 def test_s3_options_are_checked() -> None:
     with pytest.raises(InvalidSpec, match=r"storage\.options\.regoin.*'region'"):
-        client_options(Settings(options={"regoin": "eu"}))
+        client_options(StorageOptions(options={"regoin": "eu"}))
     with pytest.raises(InvalidSpec, match=r"storage\.endpoint: minio:9000 is no address"):
-        client_options(Settings(endpoint="minio:9000"))
+        client_options(StorageOptions(endpoint="minio:9000"))
 
 
 def test_s3_clients_ask_for_checksums_only_where_required() -> None:
-    made = client_options(Settings(endpoint="http://h:1", options={"region": "eu", "addressing_style": "path"}))
+    made = client_options(StorageOptions(endpoint="http://h:1", options={"region": "eu", "addressing_style": "path"}))
     assert made["config_kwargs"]["request_checksum_calculation"] == "when_required"
     assert made["config_kwargs"]["response_checksum_validation"] == "when_required"
     assert made["config_kwargs"]["s3"] == {"addressing_style": "path"}

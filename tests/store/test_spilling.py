@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard
-from shuffle_worker.store.spill import IOV_MAX, Piece, SpillLog
+from shuffle_worker.store.spill import IOV_MAX, LogRead, SpillLog
 from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.store.store import CorruptBlock
 
@@ -442,7 +442,12 @@ def test_pieces_are_read_where_they_belong(log: Scripted) -> None:
     log.write(offset, [memoryview(data)[:1234], memoryview(data)[1234:]])
     into = memoryview(bytearray(3000))
     log.read(
-        [Piece(0, into[2000:]), Piece(1000, into[:500]), Piece(1500, into[500:1000]), Piece(4000, into[1000:2000])]
+        [
+            LogRead(0, into[2000:]),
+            LogRead(1000, into[:500]),
+            LogRead(1500, into[500:1000]),
+            LogRead(4000, into[1000:2000]),
+        ]
     )
     assert bytes(into) == data[1000:1500] + data[1500:2000] + data[4000:] + data[:1000]
     assert log.reads == [2000, 1000]

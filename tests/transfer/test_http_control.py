@@ -62,7 +62,7 @@ class Coordinator:
 
     async def proper(self, request: web.Request) -> web.StreamResponse:
         if not wire.authorized(request.headers.get("Authorization"), TOKEN):
-            return web.Response(status=401, body=wire.encode(wire.Problem("wrong token")))
+            return web.Response(status=401, body=wire.encode(wire.ErrorBody("wrong token")))
         body = await wire.collect(request.content.iter_any())
         if request.path == wire.REGISTER.format(job=JOB):
             self.came.append(wire.decode(body, Register))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OPERATORS = "app.kubernetes.io/part-of=shuffle-operator,app.kubernetes.io/component=operator"
 
 
-class Finding(NamedTuple):
+class ClusterFinding(NamedTuple):
     """What one check of the cluster found."""
 
     what: str
@@ -45,7 +45,7 @@ def doctor(
 
     job = load_job(file) if file is not None else None
 
-    async def work(client: Client) -> list[Finding]:
+    async def work(client: Client) -> list[ClusterFinding]:
         found = [finding async for finding in examine(client)]
         if job is not None:
             found += [finding async for finding in reach(client, job, image)]
@@ -61,7 +61,7 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
-async def examine(client: Client) -> AsyncIterator[Finding]:
+async def examine(client: Client) -> AsyncIterator[ClusterFinding]:
     """Findings one by one; a right that is missing makes them unknown, not wrong."""
     from shuffle_operator.api.spec import GROUP, PLURAL, VERSION
     from shuffle_operator.kube.api import CRDS, PODS, KubeError
@@ -71,13 +71,15 @@ async def examine(client: Client) -> AsyncIterator[Finding]:
     try:
         body = await kube.get(CRDS, "", name)
         if body is None:
-            yield Finding("definition", False, f"{name} is not installed", "shuffle crd | kubectl apply -f -")
+            yield ClusterFinding("definition", False, f"{name} is not installed", "shuffle crd | kubectl apply -f -")
         else:
             versions = [v["name"] for v in body["spec"]["versions"] if v.get("served")]
             ok = VERSION in versions
-            yield Finding("definition", ok, f"{name} serves {', '.join(versions)}", f"this program needs {VERSION}")
+            yield ClusterFinding(
+                "definition", ok, f"{name} serves {', '.join(versions)}", f"this program needs {VERSION}"
+            )
     except KubeError as error:
-        yield Finding("definition", None, error.message)
+        yield ClusterFinding("definition", None, error.message)
     for verb, resource, group in (
         ("create", PLURAL, GROUP),
         ("get", PLURAL, GROUP),
@@ -90,10 +92,10 @@ async def examine(client: Client) -> AsyncIterator[Finding]:
         pods = await kube.list(PODS, "", OPERATORS)
         yield _operator(pods)
     except KubeError as error:
-        yield Finding("operator", None, error.message, "somebody who may list pods of all namespaces can tell")
+        yield ClusterFinding("operator", None, error.message, "somebody who may list pods of all namespaces can tell")
 
 
-async def reach(client: Client, job: ShuffleJob, image: str) -> AsyncIterator[Finding]:
+async def reach(client: Client, job: ShuffleJob, image: str) -> AsyncIterator[ClusterFinding]:
     """Whether a job's workers could read and write where they are to."""
     from shuffle_operator.client.check import check_storage, worker_image
     from shuffle_operator.kube.api import PODS, KubeError
@@ -102,15 +104,19 @@ async def reach(client: Client, job: ShuffleJob, image: str) -> AsyncIterator[Fi
     try:
         image = given or image or worker_image(await client.kube.list(PODS, "", OPERATORS))
         if not image:
-            yield Finding("storage", None, "there is no operator whose workers' image could be used", "use --image")
+            yield ClusterFinding(
+                "storage", None, "there is no operator whose workers' image could be used", "use --image"
+            )
             return
         for each in await check_storage(client.kube, client.namespace, job, image):
-            yield Finding(each.what, each.ok, each.said, "see docs/kubernetes.md, Credentials")
+            yield ClusterFinding(each.what, each.ok, each.said, "see docs/kubernetes.md, Credentials")
     except KubeError as error:
-        yield Finding("storage", None, error.message, "somebody who may create pods and read their logs can tell")
+        yield ClusterFinding(
+            "storage", None, error.message, "somebody who may create pods and read their logs can tell"
+        )
 
 
-async def _right(client: Client, verb: str, resource: str, group: str) -> Finding:
+async def _right(client: Client, verb: str, resource: str, group: str) -> ClusterFinding:
     from shuffle_operator.kube.api import ACCESS_REVIEWS, KubeError
 
     plain, _, sub = resource.partition("/")
@@ -127,25 +133,27 @@ async def _right(client: Client, verb: str, resource: str, group: str) -> Findin
     try:
         allowed = bool((await client.kube.create(ACCESS_REVIEWS, "", review))["status"].get("allowed"))
     except KubeError as error:
-        return Finding(what, None, error.message)
+        return ClusterFinding(what, None, error.message)
     said = f"{'yes' if allowed else 'no'}, in namespace {client.namespace}"
-    return Finding(what, allowed, said, "ask for it, or use --namespace")
+    return ClusterFinding(what, allowed, said, "ask for it, or use --namespace")
 
 
-def _operator(pods: list[dict[str, Any]]) -> Finding:
+def _operator(pods: list[dict[str, Any]]) -> ClusterFinding:
     from importlib.metadata import version
 
     if not pods:
-        return Finding("operator", False, "there is none", "helm install shuffle-operator charts/shuffle-operator")
+        return ClusterFinding(
+            "operator", False, "there is none", "helm install shuffle-operator charts/shuffle-operator"
+        )
     ready = [p for p in pods if _is_ready(p)]
     names = ", ".join(f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in pods)
     if not ready:
-        return Finding("operator", False, f"{names} is not ready", "kubectl describe it, and read its logs")
+        return ClusterFinding("operator", False, f"{names} is not ready", "kubectl describe it, and read its logs")
     theirs = str(ready[0]["metadata"].get("labels", {}).get("app.kubernetes.io/version", ""))
     mine = version("shuffle-operator")
     if theirs and theirs != mine:
-        return Finding("operator", None, f"{names} is version {theirs}", f"this program is version {mine}")
-    return Finding("operator", True, f"{names} is ready")
+        return ClusterFinding("operator", None, f"{names} is version {theirs}", f"this program is version {mine}")
+    return ClusterFinding("operator", True, f"{names} is ready")
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

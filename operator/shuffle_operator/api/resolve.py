@@ -204,10 +204,10 @@ def _paths(item: Input) -> list[str]:
     return list(item.paths) if item.paths is not None else [item.path or ""]
 
 
-def _storage(storage: Storage | None, patience: float) -> jobs.Storage:
+def _storage(storage: Storage | None, patience: float) -> jobs.StorageOptions:
     if storage is None:
-        return jobs.Storage(patience=patience)
-    return jobs.Storage(storage.endpoint or "", dict(storage.options or {}), patience)
+        return jobs.StorageOptions(patience=patience)
+    return jobs.StorageOptions(storage.endpoint or "", dict(storage.options or {}), patience)
 
 
 def _operation(spec: Spec) -> jobs.AnyOperation:

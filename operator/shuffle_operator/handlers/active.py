@@ -25,7 +25,7 @@ from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.statuses import Loss, Outcome
 from shuffle_operator.kube.api import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
-from shuffle_operator.launchers.line import Line
+from shuffle_operator.launchers.line import QuotaQueue
 from shuffle_operator.launchers.pod import PodSettings, Trust
 from shuffle_operator.launchers.pod_state import ended
 from shuffle_operator.server.http import CoordinatorServer, Hosted
@@ -65,7 +65,7 @@ class World:
     wake: Callable[[str], None]
     authority: Authority | None = None
     """None: new jobs go without TLS."""
-    line: Line = field(default_factory=lambda: Line(lambda _: None))
+    line: QuotaQueue = field(default_factory=lambda: QuotaQueue(lambda _: None))
     """Of the jobs that wait for a quota."""
     most_jobs: int = 0
     """Jobs that may run at once; 0: any number."""

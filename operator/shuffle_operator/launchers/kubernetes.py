@@ -18,7 +18,7 @@ from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube.api import PODS, Kube, KubeError, Object
 from shuffle_operator.launchers import isolation
 from shuffle_operator.launchers.launcher import OnExit
-from shuffle_operator.launchers.line import Line, Place, exceeded, too_large
+from shuffle_operator.launchers.line import QueuePlace, QuotaQueue, exceeded, too_large
 from shuffle_operator.launchers.pauses import Pauses
 from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, Trust, is_owned, pod_name, trust_of, worker_pod
 from shuffle_operator.launchers.pod_state import (
@@ -63,7 +63,7 @@ class KubernetesLauncher:
     settings: PodSettings
     on_exit: OnExit
     clock: Callable[[], float] = time.monotonic
-    place: Place | None = None
+    place: QueuePlace | None = None
     """In the line of those that wait for a quota; None: it has one of its own."""
     created: Callable[[Object], None] = lambda _: None
     """Called with each pod that was made, as the API server answered; what the watch shows comes later."""
@@ -93,11 +93,11 @@ class KubernetesLauncher:
     _isolated: bool = False
     _trouble: str = ""
     _pauses: Pauses = field(default_factory=Pauses)
-    _line: Place = field(init=False)
+    _line: QueuePlace = field(init=False)
 
     def __post_init__(self) -> None:
         body = {"metadata": {"name": self.job.metadata.name, "namespace": self.namespace, "uid": self.uid}}
-        self._line = self.place or Line(lambda _: None, self.clock).place(body)
+        self._line = self.place or QuotaQueue(lambda _: None, self.clock).place(body)
 
     # -- what is wanted ----------------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class _Namespace:
         return min(self.waiting.values())[2] if self.waiting else ""
 
 
-class Line:
+class QuotaQueue:
     """wake: called with the uid of the job whose turn it now is."""
 
     def __init__(self, wake: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,8 +85,8 @@ class Line:
         self.clock = clock
         self._full: dict[str, _Namespace] = {}
 
-    def place(self, body: Object) -> Place:
-        return Place(self, str(body["metadata"]["namespace"]), age_of(body))
+    def place(self, body: Object) -> QueuePlace:
+        return QueuePlace(self, str(body["metadata"]["namespace"]), age_of(body))
 
     def get(self, namespace: str) -> _Namespace | None:
         return self._full.get(namespace)
@@ -110,10 +110,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePlace:
     """One job's place in the line of its namespace."""
 
-    line: Line
+    line: QuotaQueue
     namespace: str
     age: Age
 

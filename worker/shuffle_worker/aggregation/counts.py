@@ -8,21 +8,21 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece, array_of, grown
+from shuffle_worker.aggregation.batches import GroupedBatch, array_of, grown
 from shuffle_worker.columns.arrays import I64, Array, values
 
 
-class Rows:
+class GroupRows:
     """The rows of each group."""
 
     def __init__(self) -> None:
         self.types = [pa.int64()]
         self.counts: I64 = np.empty(0, np.int64)
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         self._add(piece.counts)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self.counts = grown(self.counts, piece.groups, 0)
         np.add.at(self.counts, piece.codes, values(columns[0], np.int64))
 
@@ -38,12 +38,12 @@ class Rows:
         self.counts += counts
 
 
-class Values(Rows):
+class Values(GroupRows):
     """The rows of each group that have a value in a column."""
 
     def __init__(self, column: int) -> None:
         super().__init__()
         self._column = column
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         self._add(piece.column(self._column).counts)

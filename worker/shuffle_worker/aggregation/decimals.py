@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece
+from shuffle_worker.aggregation.batches import GroupedBatch
 from shuffle_worker.columns.arrays import I64, U64, Array, Bools, buffer_of, view
 
 _LOW = np.int64((1 << 32) - 1)
@@ -25,11 +25,11 @@ class DecimalSum:
         self._column = column
         self._limbs: list[I64] = [np.empty(0, np.int64) for _ in range(_LIMBS)]  # the last one signed
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         self._add(piece.groups, column.codes, _limbs_of(column.valued))
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self._add(piece.groups, piece.codes, _limbs_of(columns[0]))
 
     def give(self) -> list[Array]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Column, Piece, array_of, grown
+from shuffle_worker.aggregation.batches import BatchColumn, GroupedBatch, array_of, grown
 from shuffle_worker.columns.arrays import I64, Array, Bools, values
 
 
@@ -37,11 +37,11 @@ class Extreme:
         self.types: list[pa.DataType] = [pa.float64() if self._floats else pa.int64()]
         self._found: npt.NDArray[Any] = np.empty(0, dtype)
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         self._add(piece.groups, column.codes, self._numbers(column))
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self._add(piece.groups, piece.codes, values(columns[0], self._found.dtype))
 
     def give(self) -> list[Array]:
@@ -62,7 +62,7 @@ class Extreme:
             found += 0.0
         return array_of(self._kind, found, present)
 
-    def _numbers(self, column: Column) -> npt.NDArray[Any]:
+    def _numbers(self, column: BatchColumn) -> npt.NDArray[Any]:
         if self._floats:
             return column.floats
         found: I64 = column.integers

@@ -16,9 +16,9 @@ import pyarrow as pa
 from shuffle_protocol.errors import DataError
 from shuffle_protocol.jobs import Aggregation
 from shuffle_worker.aggregation import counts, decimals, extremes, moments, pairs, picks, smallest, sums, tops, values
+from shuffle_worker.aggregation.batches import GroupedBatch, array_of
 from shuffle_worker.aggregation.keys import said_key
 from shuffle_worker.aggregation.picks import taken
-from shuffle_worker.aggregation.pieces import Piece, array_of
 from shuffle_worker.aggregation.results import sum_type
 from shuffle_worker.aggregation.state import State
 from shuffle_worker.columns.arrays import Array, Bools
@@ -50,12 +50,12 @@ class Aggregates:
     def nbytes(self) -> int:
         return sum(state.nbytes for state in self.states)
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         self._groups = piece.groups
         for state in self.states:
             state.update(piece)
 
-    def merge(self, piece: Piece, columns: Sequence[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: Sequence[Array]) -> None:
         """columns: what `give` gave."""
         self._groups = piece.groups
         at = 0
@@ -208,8 +208,8 @@ class Aggregates:
             self._shared[name] = make()
         return cast("S", self._shared[name])
 
-    def _rows(self) -> counts.Rows:
-        return self._share("rows", counts.Rows)
+    def _rows(self) -> counts.GroupRows:
+        return self._share("rows", counts.GroupRows)
 
     def _values(self, at: int) -> counts.Values:
         return self._share(("values", at), lambda: counts.Values(at))
@@ -246,7 +246,7 @@ class Aggregates:
         return lambda: (number.counts < rows.counts).astype(np.int64)
 
     @staticmethod
-    def _divided(of: npt.NDArray[np.float64], by: counts.Rows, present: Bools) -> Array:
+    def _divided(of: npt.NDArray[np.float64], by: counts.GroupRows, present: Bools) -> Array:
         with np.errstate(all="ignore"):
             return array_of(pa.float64(), of / by.counts, present)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from shuffle_protocol.jobs import Aggregation
+from shuffle_worker.aggregation.batches import GroupedBatch
 from shuffle_worker.aggregation.functions import Aggregates
-from shuffle_worker.aggregation.pieces import Piece
 from shuffle_worker.aggregation.sizes import rows_bytes
 from shuffle_worker.columns.arrays import I64, U64, Array, concat, take
 from shuffle_worker.partitioning.codes import dense, first_rows
@@ -57,11 +57,11 @@ class Grouped:
 
     def update(self, keys: pa.RecordBatch, columns: Sequence[Array], positions: U64 | None = None) -> None:
         codes = self._groups.codes(keys)
-        self._aggregates.update(Piece(codes, self._groups.count, columns, positions))
+        self._aggregates.update(GroupedBatch(codes, self._groups.count, columns, positions))
 
     def merge(self, keys: pa.RecordBatch, states: Sequence[Array]) -> None:
         codes = self._groups.codes(keys)
-        self._aggregates.merge(Piece(codes, self._groups.count, []), states)
+        self._aggregates.merge(GroupedBatch(codes, self._groups.count, []), states)
 
     def states(self) -> list[Array]:
         return self._aggregates.give()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece, array_of, grown
+from shuffle_worker.aggregation.batches import GroupedBatch, array_of, grown
 from shuffle_worker.columns.arrays import I64, Array, Bools, values
 
 F64 = npt.NDArray[np.float64]
@@ -30,7 +30,7 @@ class Moments:
         self._pivots: F64 = np.empty(0, np.float64)  # NaN until there is a value
         self._sums: list[F64] = [np.empty(0, np.float64) for _ in range(self._powers)]
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         self._grow(piece.groups)
         if not len(column.codes):
@@ -45,7 +45,7 @@ class Moments:
                     power = power * from_pivot
                 np.add.at(sums, column.codes, power)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self._grow(piece.groups)
         counts, pivots, *sums = (values(column, np.float64) for column in columns)
         filled = np.flatnonzero(counts)

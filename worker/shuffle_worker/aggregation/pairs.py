@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece, array_of, grown
+from shuffle_worker.aggregation.batches import GroupedBatch, array_of, grown
 from shuffle_worker.columns.arrays import I64, Array, Bools, values
 
 F64 = npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ class Pairs:
         self._pivots = [np.empty(0, np.float64), np.empty(0, np.float64)]
         self._sums = [np.empty(0, np.float64) for _ in range(5)]  # of x, y, x * x, y * y, x * y
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         x, y = (piece.column(at) for at in self._columns)
         self._grow(piece.groups)
         codes, left, right = x.codes, x.floats, y.floats
@@ -43,7 +43,7 @@ class Pairs:
             for sums, numbers in zip(self._sums, (a, b, a * a, b * b, a * b), strict=True):
                 np.add.at(sums, codes, numbers)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self._grow(piece.groups)
         given = [values(column, np.float64) for column in columns]
         filled = np.flatnonzero(given[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Column, Piece
+from shuffle_worker.aggregation.batches import BatchColumn, GroupedBatch
 from shuffle_worker.aggregation.sizes import content_bytes
 from shuffle_worker.columns.arrays import I64, Array, Bools, buffer_of, indices, plain, valid
 from shuffle_worker.columns.arrow import nulls
@@ -24,11 +24,11 @@ class Pick:
         self._column = column
         self.values = nulls(0, kind)
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         self._choose(piece, piece.column(self._column))
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
-        self._choose(piece, Column(columns[0], piece.codes, piece.counts))
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
+        self._choose(piece, BatchColumn(columns[0], piece.codes, piece.counts))
 
     def give(self) -> list[Array]:
         return [self.values]
@@ -37,7 +37,7 @@ class Pick:
     def nbytes(self) -> int:
         return content_bytes(self.values)
 
-    def _choose(self, piece: Piece, column: Column) -> None:
+    def _choose(self, piece: GroupedBatch, column: BatchColumn) -> None:
         raise NotImplementedError
 
     def _take(self, array: Array, rows: I64, groups: int) -> None:
@@ -60,7 +60,7 @@ class First(Pick):
         self._last = last
         self._nulls = nulls
 
-    def _choose(self, piece: Piece, column: Column) -> None:
+    def _choose(self, piece: GroupedBatch, column: BatchColumn) -> None:
         if self._nulls:
             codes, numbers = piece.codes, np.arange(len(piece.codes))
         else:
@@ -84,7 +84,7 @@ class Best(Pick):
         super().__init__(column, kind)
         self._largest = largest
 
-    def _choose(self, piece: Piece, column: Column) -> None:
+    def _choose(self, piece: GroupedBatch, column: BatchColumn) -> None:
         groups = piece.groups
         known = len(self.values)
         held = np.flatnonzero(_present(self.values))

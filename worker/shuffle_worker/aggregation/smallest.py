@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece, array_of
+from shuffle_worker.aggregation.batches import GroupedBatch, array_of
 from shuffle_worker.aggregation.values import flattened, interpolated, listed
 from shuffle_worker.columns.arrays import I64, U64, Array, values
 from shuffle_worker.partitioning.hash import hash_column, mix
@@ -45,7 +45,7 @@ class Smallest:
         self._values: F64 = np.empty(0, np.float64)
         self._settled = 0
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         if not self._sample:
             hashes = hash_column(column.valued) if len(column.codes) else np.empty(0, np.uint64)
@@ -54,7 +54,7 @@ class Smallest:
         assert piece.positions is not None
         self._add(piece.groups, column.codes, mix(piece.positions[column.rows]), column.floats)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         codes, priorities = flattened(piece.codes, columns[0])
         sampled = values(flattened(piece.codes, columns[1])[1], np.float64) if self._sample else None
         self._add(piece.groups, codes, values(priorities, np.uint64), sampled)

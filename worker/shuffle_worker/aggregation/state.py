@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece
+from shuffle_worker.aggregation.batches import GroupedBatch
 from shuffle_worker.columns.arrays import Array
 
 
@@ -20,11 +20,11 @@ class State(Protocol):
         """Of the columns that a state travels as."""
         ...
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         """Take in the rows of a piece."""
         ...
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         """Take in states: `columns` are what `give` of another one gave, each row for the group that the piece says."""
         ...
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Column, Piece, array_of, grown
+from shuffle_worker.aggregation.batches import BatchColumn, GroupedBatch, array_of, grown
 from shuffle_worker.columns.arrays import I64, Array, Bools, values, view
 
 _LOW = np.int64((1 << 32) - 1)
@@ -34,7 +34,7 @@ class IntegerSum:
         self._high: I64 | None = None
         self._bound = 0  # no sum can be further from zero
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         numbers = self._numbers(column)
         self._grow(piece.groups)
@@ -51,7 +51,7 @@ class IntegerSum:
         high = (numbers.view(np.uint64) >> np.uint64(32)).view(np.int64) if self._unsigned else numbers >> _32
         self._add(column.codes, high, numbers & _LOW)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self._grow(piece.groups)
         high, low = values(columns[0], np.int64), values(columns[1], np.int64)
         if not len(low):
@@ -94,7 +94,7 @@ class IntegerSum:
         high, low = self.words()
         return [low, high & _LOW, high >> _32]
 
-    def _numbers(self, column: Column) -> I64:
+    def _numbers(self, column: BatchColumn) -> I64:
         if not self._decimal:
             return column.integers
         array = column.valued
@@ -126,11 +126,11 @@ class FloatSum:
         self._column = column
         self.sums: npt.NDArray[np.float64] = np.empty(0, np.float64)
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         self._add(piece.groups, column.codes, column.floats)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self._add(piece.groups, piece.codes, values(columns[0], np.float64))
 
     def give(self) -> list[Array]:

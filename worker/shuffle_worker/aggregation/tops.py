@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece
+from shuffle_worker.aggregation.batches import GroupedBatch
 from shuffle_worker.aggregation.sizes import content_bytes
 from shuffle_worker.aggregation.values import flattened, joined, listed
 from shuffle_worker.columns.arrays import I64, Array, indices, plain
@@ -29,11 +29,11 @@ class Top:
         self._settled = 0
         self._pending = 0
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         self._add(piece.groups, column.codes, column.valued)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         self._add(piece.groups, *flattened(piece.codes, columns[0]))
 
     def give(self) -> list[Array]:

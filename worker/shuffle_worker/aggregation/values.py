@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.aggregation.pieces import Piece
+from shuffle_worker.aggregation.batches import GroupedBatch
 from shuffle_worker.aggregation.sizes import content_bytes
 from shuffle_worker.columns.arrays import I64, Array, buffer_of, indices, view
 from shuffle_worker.columns.arrow import nulls
@@ -35,14 +35,14 @@ class Everything:
         self._codes: list[I64] = []
         self._values: list[Array] = []
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         if self._nulls:
             self._add(piece.groups, piece.codes, column.array)
         else:
             self._add(piece.groups, column.codes, column.valued)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         codes, array = flattened(piece.codes, columns[0])
         self._add(piece.groups, codes, array)
 
@@ -99,11 +99,11 @@ class DistinctValues:
         self._settled = 0  # pairs after the last time that all were compared
         self._pending = 0
 
-    def update(self, piece: Piece) -> None:
+    def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
         self._add(piece.groups, column.codes, column.valued)
 
-    def merge(self, piece: Piece, columns: list[Array]) -> None:
+    def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
         codes, array = flattened(piece.codes, columns[0])
         self._add(piece.groups, codes, array)
 
@@ -179,7 +179,7 @@ def flattened(codes: I64, lists: Array) -> tuple[I64, Array]:
 def floats_of(array: Array) -> F64:
     """The values of a numeric column without nulls."""
     zeros = np.zeros(len(array), np.int64)
-    return Piece(zeros, 1, [array]).column(0).floats
+    return GroupedBatch(zeros, 1, [array]).column(0).floats
 
 
 def interpolated(numbers: F64, starts: I64, counts: I64, at: float) -> F64:

@@ -24,7 +24,7 @@ from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
 from shuffle_worker.runtime.owner import Owner
 from shuffle_worker.runtime.pressure import give_back, relieve
-from shuffle_worker.runtime.scratch import Scratch
+from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.storage import Storage, Storages
 from shuffle_worker.store.store import ShardSource
 from shuffle_worker.transfer.work import Committed, Step, Written
@@ -47,7 +47,7 @@ class ArrayTasks:
     ) -> None:
         self._owner = owner
         self._budgets = budgets
-        self._room = Scratch(scratch, scratch_share, scratch_limit)
+        self._room = ScratchFolder(scratch, scratch_share, scratch_limit)
         self._codecs = Codecs()
         self._plan: RechunkPlan | None = None
         self._reader: ArrayReader | None = None

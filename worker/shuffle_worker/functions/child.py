@@ -32,9 +32,9 @@ from shuffle_worker.functions.given import NotGiven, groups_of
 from shuffle_worker.functions.limits import OUT_OF_MEMORY, Progress, end_with, last_to_live, limit_memory
 from shuffle_worker.functions.line import Gone, Line
 from shuffle_worker.functions.load import find_in, load_function, no_pandas
-from shuffle_worker.functions.results import Results
+from shuffle_worker.functions.results import ResultSender
 from shuffle_worker.functions.shapes import Shape, shape_of
-from shuffle_worker.functions.sources import Place
+from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.functions.tracebacks import told
 from shuffle_worker.functions.wire import Message, MessageKind, pieces, rows_in, schema_in
 from shuffle_worker.runtime.heap import keep_freed_memory
@@ -53,13 +53,13 @@ class Child:
     def __init__(self, line: Line, progress: Progress) -> None:
         self._line = line
         self._progress = progress
-        self._places: list[Place] = []
+        self._places: list[ImportPath] = []
         self._package = ""
         self._function: Callable[..., Any] = lambda rows: rows
         self._shape = Shape.TABLE
         self._schema = pa.schema([])  # of the rows that come
         self._rows: list[pa.RecordBatch] = []
-        self._results = Results(line.send, None)
+        self._results = ResultSender(line.send, None)
 
     def serve(self) -> None:
         while True:
@@ -94,7 +94,7 @@ class Child:
 
     def _load(self, head: dict[str, Any]) -> None:
         """function, places, limit; wanted: whether the next schema is that of the results; reader: not a table's."""
-        self._places = [msgspec.convert(place, Place) for place in head["places"]]
+        self._places = [msgspec.convert(place, ImportPath) for place in head["places"]]
         name = str(head["function"])
         self._package = name.partition(":")[0].partition(".")[0]
         find_in(self._places)
@@ -110,7 +110,7 @@ class Child:
             except ImportError as error:
                 raise Failed("load", f"{name}: is given pd.DataFrame, and {no_pandas(error)}") from error
         if head["wanted"]:
-            self._results = Results(self._line.send, schema_in(self._line.receive()))
+            self._results = ResultSender(self._line.send, schema_in(self._line.receive()))
         keep_freed_memory()
         gc.freeze()  # what the imports made stays for good
         free = limit_memory(int(head["limit"]))

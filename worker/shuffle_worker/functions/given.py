@@ -52,7 +52,7 @@ def groups_of(
         yield shaped(shape, schema, batches)
         return
     (batch,) = batches
-    frames = Frames(batch, begins) if shape is Shape.FRAME else None
+    frames = GivenFrames(batch, begins) if shape is Shape.FRAME else None
     for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
         frame = frames.of(number, begin, end) if frames is not None else None
         yield shaped(shape, schema, [batch.slice(begin, end - begin)]) if frame is None else frame
@@ -77,7 +77,7 @@ def _frame_of(table: pa.Table) -> Any:
         raise NotGiven(f"pandas cannot hold its rows: {str(error).splitlines()[0]}; annotate it as pa.Table") from error
 
 
-class Frames:
+class GivenFrames:
     """The groups of a batch as data frames, where they can be converted together. begins: the first row of each."""
 
     def __init__(self, batch: pa.RecordBatch, begins: Sequence[int]) -> None:

@@ -24,7 +24,7 @@ from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.functions.limits import OUT_OF_MEMORY
 from shuffle_worker.functions.process import Process
 from shuffle_worker.functions.shapes import Shape
-from shuffle_worker.functions.sources import Place
+from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.functions.tracebacks import dumped
 from shuffle_worker.functions.wire import (
     HEAD,
@@ -73,7 +73,7 @@ class Setup(NamedTuple):
     """What every process of one function is given."""
 
     function: str
-    places: Sequence[Place]
+    places: Sequence[ImportPath]
     rows: pa.Schema
     """The schema of the groups."""
     wanted: pa.Schema | None

@@ -19,7 +19,7 @@ from typing import Any
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.units import some
-from shuffle_worker.functions.sources import Place
+from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.functions.tracebacks import told
 
 MOST_NAMES = 12
@@ -34,7 +34,7 @@ def no_pandas(error: ImportError) -> str:
     return f"pandas {said}{IMAGE}; or annotate the parameter as pa.Table, which needs no pandas"
 
 
-def find_in(places: Sequence[Place]) -> None:
+def find_in(places: Sequence[ImportPath]) -> None:
     """From here on modules are looked for in these places too."""
     installed = site.getsitepackages()
     at = next((i for i, entry in enumerate(sys.path) if entry in installed), len(sys.path))
@@ -43,7 +43,7 @@ def find_in(places: Sequence[Place]) -> None:
     importlib.invalidate_caches()
 
 
-def load_function(name: str, places: Sequence[Place] = ()) -> Callable[..., Any]:
+def load_function(name: str, places: Sequence[ImportPath] = ()) -> Callable[..., Any]:
     """places: what `find_in` was given, for the message. Raises InvalidSpec where there is no such function."""
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
@@ -63,7 +63,7 @@ def load_function(name: str, places: Sequence[Place] = ()) -> Callable[..., Any]
     return function
 
 
-def _module(name: str, module_name: str, places: Sequence[Place]) -> Any:
+def _module(name: str, module_name: str, places: Sequence[ImportPath]) -> Any:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -79,7 +79,7 @@ def _module(name: str, module_name: str, places: Sequence[Place]) -> Any:
         raise InvalidSpec(f"{name}: importing {module_name} failed: {told(error, places)}") from error
 
 
-def _tried(places: Sequence[Place]) -> str:
+def _tried(places: Sequence[ImportPath]) -> str:
     """Where modules were looked for, as people know these places."""
     tried = [f"{place.name} ({_contents(place.folder)})" for place in places if not place.last]
     tried += [f"PYTHONPATH {entry}" for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
@@ -110,7 +110,7 @@ def _contents(folder: str) -> str:
     return f"which has {some(names, MOST_NAMES)}"
 
 
-def _close(missing: str, places: Sequence[Place]) -> str:
+def _close(missing: str, places: Sequence[ImportPath]) -> str:
     """A module of nearly that name."""
     top, *below = missing.split(".")
     if below:  # its package is there: what is in it?

@@ -53,7 +53,7 @@ def _cpu_of(pid: int) -> float:
     return 0.0
 
 
-class Output:
+class PrintedOutput:
     """What a process prints, line by line to the log. Its last lines are kept to say why it ended."""
 
     def __init__(self, pipe: TextIO, function: str) -> None:
@@ -112,7 +112,7 @@ class Process:
                 _living.add(self._process.pid)
             mine.callback(self._kill)
             self.socket.setblocking(False)
-            self._output = Output(file, function)
+            self._output = PrintedOutput(file, function)
             mine.pop_all()  # what is left open is closed by `end`, and the pipe by its reader
 
     @property

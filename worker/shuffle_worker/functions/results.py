@@ -42,7 +42,7 @@ _OBJECT = np.dtype(object)
 Send = Callable[[list[memoryview]], None]
 
 
-class Results:
+class ResultSender:
     """send: to the worker. wanted: the columns of the results, None where whatever comes is taken."""
 
     def __init__(self, send: Send, wanted: pa.Schema | None) -> None:
@@ -51,7 +51,7 @@ class Results:
         self._sent: pa.Schema | None = None
         self._held: list[pa.Table] = []
         self._held_bytes = 0
-        self._frames = Frames(wanted) if wanted is not None else None
+        self._frames = ResultFrames(wanted) if wanted is not None else None
 
     @property
     def group(self) -> int | None:
@@ -126,7 +126,7 @@ class Results:
                     self._send(rows_pieces(piece))
 
 
-class Frames:
+class ResultFrames:
     """Small data frames of the same columns and types, in the order in which they came."""
 
     def __init__(self, wanted: pa.Schema) -> None:

@@ -34,7 +34,7 @@ SUFFIXES = (".py", ".zip", ".whl")
 _one_at_a_time = threading.Lock()
 
 
-class Place(NamedTuple):
+class ImportPath(NamedTuple):
     """A folder to import from."""
 
     folder: str
@@ -47,11 +47,11 @@ class Place(NamedTuple):
     was one all along."""
 
 
-def prepare(sources: Sequence[CodeSource], scratch: Path, expected: Sequence[str] = ()) -> list[Place]:
+def prepare(sources: Sequence[CodeSource], scratch: Path, expected: Sequence[str] = ()) -> list[ImportPath]:
     """expected: the digest of each source by the plan; none where the plan is being made. Doing it again is cheap.
 
     Raises InvalidSpec, InputNotFound and the other JobErrors of storage, DataError where a file is not what it was."""
-    places: list[Place] = []
+    places: list[ImportPath] = []
     for at, source in enumerate(sources):
         where = f"functions.sources[{at}]"
         if not _is_file(source):
@@ -67,7 +67,7 @@ def _is_file(source: CodeSource) -> bool:
     return source.path.lower().endswith(SUFFIXES)
 
 
-def _folder(source: CodeSource, where: str) -> Place:
+def _folder(source: CodeSource, where: str) -> ImportPath:
     name = source.name or source.path
     if urls.scheme_of(source.path) != "file":
         raise InvalidSpec(
@@ -78,10 +78,10 @@ def _folder(source: CodeSource, where: str) -> Place:
     if not folder.is_dir():
         what = "is a file, and no .py, .zip or .whl" if folder.exists() else "is not there"
         raise InvalidSpec(f"{where}: {name}: the folder {folder} {what}")
-    return Place(str(folder), name, source.last)
+    return ImportPath(str(folder), name, source.last)
 
 
-def _unpacked(source: CodeSource, where: str, folder: Path, expected: str) -> Place:
+def _unpacked(source: CodeSource, where: str, folder: Path, expected: str) -> ImportPath:
     name = source.name or source.path
     modules, note = folder / "modules", folder / "sha256"
     if not note.exists():  # written last
@@ -100,7 +100,7 @@ def _unpacked(source: CodeSource, where: str, folder: Path, expected: str) -> Pl
             _unzip(file, modules, f"{where}: {name}")
             file.unlink()
         note.write_text(digest)
-    return Place(str(modules), name, source.last, note.read_text())
+    return ImportPath(str(modules), name, source.last, note.read_text())
 
 
 def _fetch(source: CodeSource, to: Path, where: str) -> str:

@@ -13,7 +13,7 @@ import sysconfig
 import traceback
 from collections.abc import Sequence
 
-from shuffle_worker.functions.sources import Place
+from shuffle_worker.functions.sources import ImportPath
 
 MOST_FRAMES = 10
 MOST_TEXT = 400
@@ -28,7 +28,7 @@ _LIBRARIES = sorted(
 """What is installed, for a user alone or by the system's own tools too."""
 
 
-def told(error: BaseException, places: Sequence[Place] = (), package: str = "") -> str:
+def told(error: BaseException, places: Sequence[ImportPath] = (), package: str = "") -> str:
     """`ValueError: bad amount` and the frames below it, the innermost last. package: the function's own, top level."""
     lines = [_sentence(error)]
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
@@ -39,7 +39,7 @@ def told(error: BaseException, places: Sequence[Place] = (), package: str = "") 
     return "\n".join(lines)
 
 
-def dumped(text: str, places: Sequence[Place] = (), package: str = "") -> list[str]:
+def dumped(text: str, places: Sequence[ImportPath] = (), package: str = "") -> list[str]:
     """The user's frames out of what `faulthandler` wrote, the innermost last: `file, line 3, in f`."""
     found: list[str] = []
     for line in text.splitlines():
@@ -65,7 +65,7 @@ def _sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _frames(frames: Sequence[traceback.FrameSummary], places: Sequence[Place], package: str) -> list[str]:
+def _frames(frames: Sequence[traceback.FrameSummary], places: Sequence[ImportPath], package: str) -> list[str]:
     lines: list[str] = []
     hidden = 0
     library = ""
@@ -96,7 +96,7 @@ def _is_ours(filename: str) -> bool:
     return filename.startswith((_OURS, "<frozen runpy"))
 
 
-def _is_library(filename: str, places: Sequence[Place], package: str) -> bool:
+def _is_library(filename: str, places: Sequence[ImportPath], package: str) -> bool:
     if any(filename.startswith(place.folder + os.sep) for place in places):
         return False
     below = _below_library(filename)
@@ -120,7 +120,7 @@ def _top(path: str) -> str:
     return path.partition(os.sep)[0].removesuffix(".py")
 
 
-def _short(filename: str, places: Sequence[Place]) -> str:
+def _short(filename: str, places: Sequence[ImportPath]) -> str:
     """As the user knows the file: below the place that it came from."""
     folders = [place.folder for place in places] + [entry for entry in sys.path if entry]
     inside = [folder for folder in folders if filename.startswith(folder.rstrip(os.sep) + os.sep)]

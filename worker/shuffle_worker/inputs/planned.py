@@ -76,7 +76,7 @@ class FoundTable(NamedTuple):
         return Columns(self.found.schema, self.kept)
 
 
-class Planned(NamedTuple):
+class PlannedInput(NamedTuple):
     """An input with all that is decided about it."""
 
     number: int

@@ -34,7 +34,7 @@ from shuffle_worker.storage import urls
 from shuffle_worker.storage.storage import Info, Storage
 
 if TYPE_CHECKING:
-    from shuffle_worker.readers.function import Calls
+    from shuffle_worker.readers.function import ReaderProcesses
 
 THREADS = 16
 """Footers read at once: they are small and mostly waiting for the store."""
@@ -147,7 +147,7 @@ def read_inputs(
     *,
     index: int = 0,
     strict: bool = True,
-    calls: Calls | None = None,
+    calls: ReaderProcesses | None = None,
 ) -> InputFiles:
     """List the files, read their footers, work out one schema. Raises the JobErrors of bad input.
 

@@ -29,7 +29,7 @@ from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import plain
 from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array, nulls, scalar, true_rows
 from shuffle_worker.expressions.statistics import comparable
-from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import GroupOf
 from shuffle_worker.inputs.reading import FETCHED, FoundFile, RowGroup
 from shuffle_worker.partitioning.order import sort_indices
@@ -68,7 +68,7 @@ class Sample(NamedTuple):
     """Where each row stands in the input."""
 
 
-def boundaries(one: Planned, keys: Sequence[SortKey], layout: Layout, *, separate: bool, working: int) -> bytes:
+def boundaries(one: PlannedInput, keys: Sequence[SortKey], layout: Layout, *, separate: bool, working: int) -> bytes:
     """The boundaries between the layout's cells: cells - 1 rows of the key columns and `position`, an IPC stream.
 
     separate: equal keys may be separated (a sort). working: bytes of memory for one lease; they bound how much is read
@@ -90,7 +90,7 @@ def boundaries(one: Planned, keys: Sequence[SortKey], layout: Layout, *, separat
     return _encoded(_taken(found.rows, chosen), found.positions[chosen], separate)
 
 
-def take_sample(one: Planned, keys: pa.Schema, wanted: int, working: int) -> Sample:
+def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int) -> Sample:
     """About `wanted` rows that pass the filter, between these and four times as many where the guess was wrong."""
     files, where = one.files, one.where
     chosen = _affordable(files, one.groups)
@@ -202,19 +202,19 @@ def picks(first: int, rows: int, stride: int) -> I64:
     return places[(places >= first) & (places < first + rows)]
 
 
-class Part(NamedTuple):
+class SamplePart(NamedTuple):
     """Some of the sample: one row of every `stride` input rows (or less, where it was thinned)."""
 
     rows: pa.RecordBatch
     positions: I64
     stride: int
 
-    def thinned(self, level: int) -> Part:
+    def thinned(self, level: int) -> SamplePart:
         """The rows of every 2**level-th stretch only."""
         kept = np.flatnonzero((self.positions // self.stride) % (1 << level) == 0)
         if len(kept) == len(self.positions):
             return self
-        return Part(self.rows.take(int64_array(kept)), self.positions[kept], self.stride)
+        return SamplePart(self.rows.take(int64_array(kept)), self.positions[kept], self.stride)
 
 
 class Thinning:
@@ -224,11 +224,11 @@ class Thinning:
     def __init__(self, wanted: int, most_bytes: int) -> None:
         self._wanted = max(wanted, 1)
         self._most_bytes = most_bytes
-        self._parts: list[Part] = []
+        self._parts: list[SamplePart] = []
         self._level = 0
         self._rows = self._bytes = 0
 
-    def add(self, part: Part) -> None:
+    def add(self, part: SamplePart) -> None:
         self._keep(part.thinned(self._level))
         while self._rows > 4 * self._wanted or (self._bytes > self._most_bytes and self._rows > LEAST_KEPT):
             self._to(self._level + 1)
@@ -255,7 +255,7 @@ class Thinning:
         for part in parts:
             self._keep(part.thinned(level))
 
-    def _keep(self, part: Part) -> None:
+    def _keep(self, part: SamplePart) -> None:
         if len(part.positions):
             self._parts.append(part)
             self._rows += len(part.positions)
@@ -270,7 +270,7 @@ def _of_file(
     where: Filter | None,
     storage: Storage,
     stride: int,
-) -> Iterator[Part]:
+) -> Iterator[SamplePart]:
     with file.open(storage, read, some=True) as source:
         shaper = Shaper(file.info.path, source.schema, read, file.hive)
         for one in groups:
@@ -282,17 +282,17 @@ def _of_file(
                 )
                 if where is not None:
                     kept = true_rows(where.mask(part.rows, file.info.path))
-                    part = Part(part.rows.take(int64_array(kept)), part.positions[kept], part.stride)
+                    part = SamplePart(part.rows.take(int64_array(kept)), part.positions[kept], part.stride)
                 if len(part.positions):
-                    yield Part(part.rows.select(keys.names), part.positions, part.stride)
+                    yield SamplePart(part.rows.select(keys.names), part.positions, part.stride)
                 if enough:
                     break
                 first += batch.num_rows
 
 
-def _picked(batch: pa.RecordBatch, first: int, stride: int, shaper: Shaper) -> Part:
+def _picked(batch: pa.RecordBatch, first: int, stride: int, shaper: Shaper) -> SamplePart:
     places = picks(first, batch.num_rows, stride)
-    return Part(shaper.shape(batch if stride == 1 else batch.take(int64_array(places - first))), places, stride)
+    return SamplePart(shaper.shape(batch if stride == 1 else batch.take(int64_array(places - first))), places, stride)
 
 
 def _speaks_for(batch: pa.RecordBatch, group: RowGroup) -> bool:

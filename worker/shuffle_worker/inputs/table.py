@@ -19,19 +19,19 @@ from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.expressions.filter import Filter, columns_of, compile_filter
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
-from shuffle_worker.inputs.planned import FoundTable, Needs, Planned
+from shuffle_worker.inputs.planned import FoundTable, Needs, PlannedInput
 from shuffle_worker.inputs.probe import GroupOf, probe, read_through
 from shuffle_worker.inputs.reading import FoundFile, Uses, check_apart, check_carried, read_inputs, select
 from shuffle_worker.plan import sizing
-from shuffle_worker.plan.record import Piece, Split
+from shuffle_worker.plan.record import FilePiece, Split
 from shuffle_worker.readers.formats import FUNCTION
 from shuffle_worker.storage.storage import Storage
 
 if TYPE_CHECKING:
-    from shuffle_worker.readers.function import Calls
+    from shuffle_worker.readers.function import ReaderProcesses
 
 
-def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Calls | None = None) -> FoundTable:
+def find(job: Job, index: int, operation: Needs, storage: Storage, calls: ReaderProcesses | None = None) -> FoundTable:
     """calls: of the input's reader function. Raises the JobErrors of bad input."""
     source = job.inputs[index]
     filtered = columns_of(source.filter, index) if source.filter else []
@@ -69,7 +69,7 @@ def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
     return compile_filter(text, schema, one.number)
 
 
-def measure(one: FoundTable, operation: Needs, where: Filter | None) -> Planned:
+def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedInput:
     schema = one.kept
     needed = operation.needed(one.number)
     if needed is not None:
@@ -83,7 +83,7 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> Planned:
     target = pa.schema([*written, *transport_schema(extra)])
     if one.found.opening.format != FUNCTION:  # which is asked once
         read_through(files, groups, target, one.storage)
-    return Planned(
+    return PlannedInput(
         number=one.number,
         source=one.source,
         storage=one.storage,
@@ -115,7 +115,7 @@ def kept_groups(files: Sequence[FoundFile], where: Filter | None) -> list[GroupO
     return out
 
 
-def make_splits(inputs: Sequence[Planned]) -> list[Split]:
+def make_splits(inputs: Sequence[PlannedInput]) -> list[Split]:
     """The splits of all inputs, those of the first one first."""
     target = sizing.split_target(sum(one.rows * one.look.read_bytes for one in inputs))
     splits: list[Split] = []
@@ -152,10 +152,10 @@ def splits_of(
 
 
 def _split(files: Sequence[FoundFile], groups: Sequence[GroupOf], index: int, before: int) -> Split:
-    pieces: list[Piece] = []
+    pieces: list[FilePiece] = []
     for group in groups:
         if not pieces or pieces[-1].file != before + group.file:
-            pieces.append(Piece(before + group.file, [], []))
+            pieces.append(FilePiece(before + group.file, [], []))
         pieces[-1].row_groups.append(group.group)
         pieces[-1].first_rows.append(group.first)
     found = [files[group.file].groups[group.group] for group in groups]

@@ -13,20 +13,20 @@ from shuffle_worker.steps.operation import Given, Operation
 from shuffle_worker.steps.planning import Planning
 
 
-class Entry(NamedTuple):
+class RegisteredOperation(NamedTuple):
     planning: Callable[[Job, Any], Planning]
     """What it decides while the job is planned."""
     operation: Callable[[Given], Operation]
     """What it does with rows."""
 
 
-OPERATIONS: dict[type, Entry] = {
-    Apply: Entry(apply.planning, apply.operation),
-    Distinct: Entry(distinct.planning, distinct.operation),
-    GroupBy: Entry(group_by.planning, group_by.operation),
-    Join: Entry(join.planning, join.operation),
-    Repartition: Entry(repartition.planning, repartition.operation),
-    Sort: Entry(sort.planning, sort.operation),
+OPERATIONS: dict[type, RegisteredOperation] = {
+    Apply: RegisteredOperation(apply.planning, apply.operation),
+    Distinct: RegisteredOperation(distinct.planning, distinct.operation),
+    GroupBy: RegisteredOperation(group_by.planning, group_by.operation),
+    Join: RegisteredOperation(join.planning, join.operation),
+    Repartition: RegisteredOperation(repartition.planning, repartition.operation),
+    Sort: RegisteredOperation(sort.planning, sort.operation),
 }
 
 
@@ -40,7 +40,7 @@ def operation_for(given: Given) -> Operation:
     return _entry(given.plan.job).operation(given)
 
 
-def _entry(job: Job) -> Entry:
+def _entry(job: Job) -> RegisteredOperation:
     entry = OPERATIONS.get(type(job.operation))
     if entry is None:
         raise InvalidSpec(f"operation: {type(job.operation).__name__} cannot be carried out by this version")

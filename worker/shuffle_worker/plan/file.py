@@ -26,7 +26,7 @@ MOST_BYTES = 1 << 32
 """Of a plan's text; a length beyond it is a damaged one."""
 
 
-class Planned(Protocol):
+class AnyPlan(Protocol):
     @property
     def job(self) -> Job: ...
 
@@ -34,7 +34,7 @@ class Planned(Protocol):
     def summary(self) -> PlanSummary: ...
 
 
-P = TypeVar("P", bound=Planned)
+P = TypeVar("P", bound=AnyPlan)
 
 
 @dataclass(frozen=True, slots=True)

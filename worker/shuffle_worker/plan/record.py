@@ -35,7 +35,7 @@ class File(Struct, frozen=True):
     """The columns that its folders spell out (`country=DE`), as text; None for the default partition."""
 
 
-class Piece(Struct, frozen=True):
+class FilePiece(Struct, frozen=True):
     """A part of a file: these row groups (or what is one in its format, see `readers/source.py`)."""
 
     file: int
@@ -46,7 +46,7 @@ class Piece(Struct, frozen=True):
 class Split(Struct, frozen=True):
     """What one transfer lease reads: pieces of one or several files of one input, in input order."""
 
-    pieces: list[Piece]
+    pieces: list[FilePiece]
     bytes: int
     """Stored bytes to fetch."""
     rows: int

@@ -20,7 +20,7 @@ from shuffle_worker.columns.arrays import Array
 from shuffle_worker.columns.kinds import is_uuid, values_of
 from shuffle_worker.columns.uuids import uuid_texts
 from shuffle_worker.inputs.keyed import seen_keys
-from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import needed, sample_rows
 from shuffle_worker.output.folders import MOST_FOLDERS, check_name, folder_of, too_many
 from shuffle_worker.partitioning.codes import dense
@@ -30,7 +30,7 @@ MOST_ROWS = 500_000
 BATCH = 65_536
 
 
-def check_values(job: Job, inputs: Sequence[Planned], partitions: int) -> list[str]:
+def check_values(job: Job, inputs: Sequence[PlannedInput], partitions: int) -> list[str]:
     """Raises InvalidSpec, naming column and limit. Returns notes for people. partitions: files but for folders."""
     by = job.output.partition_by
     if not by or not _are_the_inputs(job, by, inputs[0]):
@@ -55,7 +55,7 @@ def check_values(job: Job, inputs: Sequence[Planned], partitions: int) -> list[s
     ]
 
 
-def _are_the_inputs(job: Job, by: Sequence[str], one: Planned) -> bool:
+def _are_the_inputs(job: Job, by: Sequence[str], one: PlannedInput) -> bool:
     """Whether these columns of the output have just the values of the input's, but for rows that a filter drops."""
     if any(one.schema.get_field_index(name) < 0 for name in by):
         return False
@@ -64,7 +64,7 @@ def _are_the_inputs(job: Job, by: Sequence[str], one: Planned) -> bool:
     return isinstance(job.operation, Repartition | Sort | Distinct)
 
 
-def _columns(one: Planned, rows: pa.RecordBatch, by: Sequence[str]) -> list[Array]:
+def _columns(one: PlannedInput, rows: pa.RecordBatch, by: Sequence[str]) -> list[Array]:
     """As their folders are named: UUIDs by their texts."""
     uuids = {name for name in by if is_uuid(values_of(one.schema.field(name).type))}
     return [uuid_texts(rows.column(name)) if name in uuids else rows.column(name) for name in by]
@@ -76,7 +76,7 @@ def _check_names(job: Job, by: Sequence[str], columns: Sequence[Array]) -> None:
             check_name(folder_of([name], [column], row), [name], job.output.path)
 
 
-def _count(one: Planned, by: Sequence[str], most: int) -> int:
+def _count(one: PlannedInput, by: Sequence[str], most: int) -> int:
     """How many different values there are, as far as it is looked: no further than to be certain that there are too
     many."""
     seen: set[int] = set()
@@ -97,7 +97,7 @@ def _firsts(columns: Sequence[Array]) -> list[int]:
     return firsts
 
 
-def _batches(one: Planned, by: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _batches(one: PlannedInput, by: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """These columns of the rows that pass the filter, of all groups that may have some; and what the filter needs."""
     read = needed(one.target, by, one.where)
     for group in one.groups:

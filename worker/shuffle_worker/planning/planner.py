@@ -22,7 +22,7 @@ from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
 from shuffle_worker.inputs import metadata
-from shuffle_worker.inputs.planned import Planned, Size
+from shuffle_worker.inputs.planned import PlannedInput, Size
 from shuffle_worker.inputs.sample import boundaries as sampled_boundaries
 from shuffle_worker.inputs.table import compiled, find, make_splits, measure
 from shuffle_worker.operations.join.aligned import splits_by_file
@@ -44,7 +44,7 @@ from shuffle_worker.steps.planning import Planning
 from shuffle_worker.storage.storage import Storage
 
 if TYPE_CHECKING:
-    from shuffle_worker.readers.function import Calls
+    from shuffle_worker.readers.function import ReaderProcesses
 
 TYPES_SHOWN = 5
 
@@ -75,7 +75,7 @@ def _planned(
     storages: Sequence[Storage],
     storage_out: Storage,
     scratch: Path | None,
-    calls: Sequence[Calls | None],
+    calls: Sequence[ReaderProcesses | None],
     timed: bool,
 ) -> Plan:
     operation = planning_for(job)
@@ -169,7 +169,7 @@ def _planned(
     return with_fingerprint(plan)
 
 
-def _described(operation: Planning, inputs: Sequence[Planned], job: Job) -> tuple[pa.Schema, list[str]]:
+def _described(operation: Planning, inputs: Sequence[PlannedInput], job: Job) -> tuple[pa.Schema, list[str]]:
     """The output's schema with the notes that hold for it, and what is to be said of those that do not."""
     every = [one.schema for one in inputs]
     schema = operation.output(every)
@@ -177,7 +177,7 @@ def _described(operation: Planning, inputs: Sequence[Planned], job: Job) -> tupl
     return metadata.settled(schema, operation.described_by(every), stored, same=operation.same_rows)
 
 
-def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name: str) -> list[str]:
+def _notes(inputs: Sequence[PlannedInput], schema: pa.Schema, stored: pa.Schema, name: str) -> list[str]:
     """What a person may want to know of the input, and of what the output's format does to types."""
     changed = [
         f"{field.name} ({field.type} as {kept.type})"
@@ -188,7 +188,7 @@ def _notes(inputs: Sequence[Planned], schema: pa.Schema, stored: pa.Schema, name
     return [note for one in inputs for note in one.notes] + (types if changed else [])
 
 
-def _boundaries(operation: Planning, one: Planned, layout: Layout, working: int) -> bytes | None:
+def _boundaries(operation: Planning, one: PlannedInput, layout: Layout, working: int) -> bytes | None:
     """Between the ranges of keys, for operations that partition rows by them; these have one input."""
     keys = operation.range_keys()
     if not keys:
@@ -196,7 +196,7 @@ def _boundaries(operation: Planning, one: Planned, layout: Layout, working: int)
     return sampled_boundaries(one, keys, layout, separate=operation.in_ranges, working=working)
 
 
-def _memory_needed(budgets: Budgets, inputs: Sequence[Planned], size: Size, row_group_rows: int) -> int:
+def _memory_needed(budgets: Budgets, inputs: Sequence[PlannedInput], size: Size, row_group_rows: int) -> int:
     """Raises OutOfMemory where a worker has less."""
     most = 0
     for one in inputs:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Figures, PlanNode
 from shuffle_protocol.units import counted, readable, some
-from shuffle_worker.inputs.planned import Planned, Size
+from shuffle_worker.inputs.planned import PlannedInput, Size
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.method import OBJECTS, Method
 from shuffle_worker.steps.planning import Planning
@@ -41,7 +41,7 @@ class Decided(NamedTuple):
     """Columns that are written with a dictionary."""
 
 
-def tree_of(job: Job, operation: Planning, inputs: Sequence[Planned], decided: Decided) -> PlanNode:
+def tree_of(job: Job, operation: Planning, inputs: Sequence[PlannedInput], decided: Decided) -> PlanNode:
     output, schema, size, layout = job.output, decided.schema, decided.size, decided.layout
     method, dictionary = decided.method, decided.dictionary
     sources = [_source(one, len(inputs) > 1) for one in inputs]
@@ -97,7 +97,7 @@ def _cut(layout: Layout) -> str:
     return groups
 
 
-def _source(one: Planned, named: bool) -> PlanNode:
+def _source(one: PlannedInput, named: bool) -> PlanNode:
     """Read, and the filter above it where there is one."""
     source = one.source
     kept = {group.file for group in one.groups}
@@ -129,7 +129,7 @@ def _source(one: Planned, named: bool) -> PlanNode:
     return PlanNode("Filter", source.filter, why, Figures(rows=round(one.size.rows)), [read])
 
 
-def _kind(one: Planned) -> str:
+def _kind(one: PlannedInput) -> str:
     """The format; how many parts the files can be read in, where that is what keeps workers idle."""
     exact = all(file.counted for file in one.files)
     about = "" if exact else "; rows are an estimate by the first ones"

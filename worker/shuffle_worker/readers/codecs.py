@@ -62,7 +62,7 @@ def check_beginning(path: str, codec: str | None, head: bytes, what: str) -> Non
             )
 
 
-class Bytes:
+class ByteStream:
     """The bytes of a file, in pieces as they are asked for; decompressed where it is compressed.
 
     Of a remote file that is not compressed each read is one request for just these bytes. Memory: for a compressed

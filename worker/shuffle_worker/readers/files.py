@@ -19,7 +19,7 @@ from shuffle_protocol.errors import DataError, InputNotFound
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.columns.arrow import nulls, true_rows
 from shuffle_worker.columns.schema import transport_schema
-from shuffle_worker.plan.record import File, Piece, Plan, Split
+from shuffle_worker.plan.record import File, FilePiece, Plan, Split
 from shuffle_worker.readers.formats import opening_of_plan
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.readers.shape import Shaper
@@ -76,7 +76,7 @@ class FileReader:
         for piece in split.pieces:
             yield from self._piece(piece, batch_rows)
 
-    def _piece(self, piece: Piece, batch_rows: int) -> Iterator[Rows]:
+    def _piece(self, piece: FilePiece, batch_rows: int) -> Iterator[Rows]:
         file = self._plan.files[piece.file]
         self._verify(file)
         with trail.at(f"reading {file.path}", moves=True), self._opened(piece.file, file) as source:
@@ -148,7 +148,7 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([nulls(0, field.type) for field in schema], schema=schema)
 
 
-def _runs(source: Source, piece: Piece, names: list[str]) -> Iterator[tuple[list[int], int]]:
+def _runs(source: Source, piece: FilePiece, names: list[str]) -> Iterator[tuple[list[int], int]]:
     """The piece's groups in runs that can be read in one go, each with the position of its first row: neighbours in the
     file whose rows are counted, and together no more than `RUN` stored bytes (a larger group is a run of its own)."""
     run: list[int] = []

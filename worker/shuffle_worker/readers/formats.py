@@ -24,7 +24,7 @@ from shuffle_worker.readers.source import Source
 from shuffle_worker.storage.storage import Info, Storage
 
 if TYPE_CHECKING:
-    from shuffle_worker.readers.function import Calls
+    from shuffle_worker.readers.function import ReaderProcesses
 
 FUNCTION = "function"
 
@@ -64,7 +64,9 @@ def look_bytes(files: int) -> int:
     return min(max(LOOK_ALL // max(files, 1), LOOK), MOST_LOOK)
 
 
-def opening_of(source: Input, index: int, files: Sequence[str], *, strict: bool, calls: Calls | None = None) -> Opening:
+def opening_of(
+    source: Input, index: int, files: Sequence[str], *, strict: bool, calls: ReaderProcesses | None = None
+) -> Opening:
     """For an input whose files are listed. Raises InvalidSpec."""
     kind = format_of(source, files, index)
     if kind not in (*READABLE, FUNCTION):
@@ -91,9 +93,9 @@ def opening_of_plan(plan: Plan, index: int, memory: int = 0, scratch: Path | Non
     table = plan.inputs[index]
     calls = None
     if table.format == FUNCTION:
-        from shuffle_worker.readers.function import Calls
+        from shuffle_worker.readers.function import ReaderProcesses
 
-        calls = Calls(plan.job, index, memory, scratch, plan.code)
+        calls = ReaderProcesses(plan.job, index, memory, scratch, plan.code)
     return Opening(plan.job.inputs[index], index, table.format, LOOK, table.strict, calls)
 
 
@@ -128,7 +130,7 @@ class Opening(NamedTuple):
     """See `look_bytes`."""
     strict: bool
     """All columns are wanted, so one that the plan does not know is an error."""
-    calls: Calls | None = None
+    calls: ReaderProcesses | None = None
     """The calls of the reader function, where there is one."""
 
     @property
@@ -176,11 +178,11 @@ class Opening(NamedTuple):
 
             return OrcSource(storage, info)
         if self.format == FUNCTION:
-            from shuffle_worker.readers.function import FunctionSource
+            from shuffle_worker.readers.function import ReaderFunctionSource
 
             assert self.calls is not None
             known = types if types is not None else self.declared if self.source.schema else None
-            return FunctionSource(info, self.calls, self._in_files(known, hive))
+            return ReaderFunctionSource(info, self.calls, self._in_files(known, hive))
         return self._text(storage, info, types, hive, budget, footer)
 
     @staticmethod

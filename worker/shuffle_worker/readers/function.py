@@ -39,7 +39,7 @@ GUESS = 64.0
 """Bytes of a file that make a row, where the function was not called to see."""
 
 
-class Calls:
+class ReaderProcesses:
     """The processes of one input's reader function; they are started when they are wanted. expected: the digests of the
     job's code by the plan, none while it is being made. Safe for several threads."""
 
@@ -111,25 +111,25 @@ class Calls:
 
 
 @contextmanager
-def calls_of(job: Job, memory: int, scratch: Path | None) -> Iterator[list[Calls | None]]:
+def calls_of(job: Job, memory: int, scratch: Path | None) -> Iterator[list[ReaderProcesses | None]]:
     """For each input of a job that is being planned, its function's processes; None where it has no function."""
     with contextlib.ExitStack() as stack:
-        found: list[Calls | None] = []
+        found: list[ReaderProcesses | None] = []
         for number, source in enumerate(job.inputs):
-            calls = Calls(job, number, memory, scratch) if source.reader else None
+            calls = ReaderProcesses(job, number, memory, scratch) if source.reader else None
             if calls is not None:
                 stack.callback(calls.close)
             found.append(calls)
         yield found
 
 
-class FunctionSource:
+class ReaderFunctionSource:
     """A `Source`: what the function returns for one file. schema: as the plan has it, None where the first batch is to
     tell."""
 
     counted = False
 
-    def __init__(self, info: Info, calls: Calls, schema: pa.Schema | None) -> None:
+    def __init__(self, info: Info, calls: ReaderProcesses, schema: pa.Schema | None) -> None:
         self.path = info.path
         self._size = info.size
         self._calls = calls

@@ -80,7 +80,7 @@ class Int96:
     def batches(self, groups: Sequence[int], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """As `Source.batches`. Raises DataError where the unit of a column does not hold a value."""
         mine = [name for name in self._names if name in set(names)]
-        others = Rows(self._decoded(FINE, groups, mine, rows))
+        others = Rebatched(self._decoded(FINE, groups, mine, rows))
         for batch in self._decoded(WIDE, groups, names, rows):
             fine = others.take(batch.num_rows)
             for name in mine:
@@ -116,7 +116,7 @@ class Int96:
         )
 
 
-class Rows:
+class Rebatched:
     """Batches cut anew, to the sizes asked for."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:

@@ -62,11 +62,11 @@ def _deep(line: bytes) -> bool:
     return False
 
 
-class Number(str):
+class JsonNumber(str):
     """A number as it is written."""
 
 
-class Piece(NamedTuple):
+class JsonValueText(NamedTuple):
     """The text of a value, and where it ends in the line."""
 
     text: str
@@ -75,7 +75,7 @@ class Piece(NamedTuple):
 
 def numbers(line: str) -> Iterator[tuple[Path, str]]:
     """Every number of a line and the path to it."""
-    found = json.loads(line, parse_int=Number, parse_float=Number, parse_constant=Number)
+    found = json.loads(line, parse_int=JsonNumber, parse_float=JsonNumber, parse_constant=JsonNumber)
     yield from _numbers(found, ())
 
 
@@ -95,7 +95,7 @@ def numbers_at(block: bytes, paths: Collection[Path]) -> dict[Path, list[str]]:
 
 
 def _numbers(value: object, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, Number):
+    if isinstance(value, JsonNumber):
         yield path, str(value)
     elif isinstance(value, dict):
         for name, one in value.items():
@@ -127,7 +127,7 @@ def _own_line(line: bytes, kinds: dict[str, pa.DataType]) -> bytes:
         return line
 
 
-def _value(text: str, at: int, kind: pa.DataType | None) -> Piece:
+def _value(text: str, at: int, kind: pa.DataType | None) -> JsonValueText:
     """The value that begins here, as it is to stand in a column of that type (None: of any)."""
     types, first = pa.types, text[at]
     if kind is not None and types.is_struct(kind) and first == "{":
@@ -137,20 +137,20 @@ def _value(text: str, at: int, kind: pa.DataType | None) -> Piece:
     _, end = _decoder.raw_decode(text, at)
     own = text[at:end]
     if kind is None or not (types.is_string(kind) or types.is_large_string(kind)) or first == '"' or own == "null":
-        return Piece(own, end)
-    return Piece(json.dumps(own, ensure_ascii=False), end)
+        return JsonValueText(own, end)
+    return JsonValueText(json.dumps(own, ensure_ascii=False), end)
 
 
-def _object(text: str, at: int, kinds: dict[str, pa.DataType]) -> Piece:
+def _object(text: str, at: int, kinds: dict[str, pa.DataType]) -> JsonValueText:
     found = list(_members(text, at))
     out = [
         f"{json.dumps(name, ensure_ascii=False)}:{_value(text, begin, kinds.get(name)).text}"
         for name, begin, _ in found
     ]
-    return Piece("{" + ",".join(out) + "}", _past_blanks(text, found[-1][2] if found else at + 1) + 1)
+    return JsonValueText("{" + ",".join(out) + "}", _past_blanks(text, found[-1][2] if found else at + 1) + 1)
 
 
-def _list(text: str, at: int, kind: pa.DataType) -> Piece:
+def _list(text: str, at: int, kind: pa.DataType) -> JsonValueText:
     out: list[str] = []
     at = _past_blanks(text, at + 1)
     while text[at] != "]":
@@ -159,7 +159,7 @@ def _list(text: str, at: int, kind: pa.DataType) -> Piece:
         at = _past_blanks(text, piece.end)
         if text[at] == ",":
             at = _past_blanks(text, at + 1)
-    return Piece("[" + ",".join(out) + "]", at + 1)
+    return JsonValueText("[" + ",".join(out) + "]", at + 1)
 
 
 def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from shuffle_protocol.errors import DataError, JobError
 from shuffle_protocol.units import readable
 from shuffle_worker.expressions.statistics import ColumnRange
-from shuffle_worker.readers.codecs import Bytes, check_beginning, codec_of
+from shuffle_worker.readers.codecs import ByteStream, check_beginning, codec_of
 from shuffle_worker.readers.encodings import advice, wide_encoding
 from shuffle_worker.readers.records import FAR, Breaks, Records, line_breaks
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
@@ -116,7 +116,7 @@ class TextSource:
         block = BLOCK if storage.native(info.path) is not None else REMOTE_BLOCK
         self._block = max(min(block, budget // 6), 64 << 10)
         self._types = types
-        self._bytes = Bytes(storage, info.path, self._codec)
+        self._bytes = ByteStream(storage, info.path, self._codec)
         self._storage = storage
         try:
             self._head = footer if isinstance(footer, Head) else self._look(look)
@@ -193,7 +193,7 @@ class TextSource:
             begin, end = self._head.begin, self._size
             if self._codec is not None:
                 self._bytes.close()
-                self._bytes = Bytes(self._storage, self.path, self._codec)
+                self._bytes = ByteStream(self._storage, self.path, self._codec)
                 self._bytes.read(begin)
                 end = 1 << 62
             else:
@@ -301,7 +301,7 @@ class TextSource:
         """The line of a record, counted from 1, where counting them is bearable."""
         if at > LINES_COUNTED:
             return f"behind byte {at + len(before):,}: "
-        source = Bytes(self._storage, self.path, self._codec)
+        source = ByteStream(self._storage, self.path, self._codec)
         try:
             breaks = Breaks()
             while at > 0:

@@ -10,7 +10,7 @@ from shuffle_protocol.errors import OutOfDisk
 from shuffle_protocol.units import readable
 
 
-class Scratch(NamedTuple):
+class ScratchFolder(NamedTuple):
     """A worker's scratch."""
 
     folder: Path

@@ -32,7 +32,7 @@ FAN_IN = 32
 LEAST_BLOCK_ROWS = 256
 
 
-class Run:
+class SortedRun:
     """A sorted file of blocks. Reading goes from its first row to its last."""
 
     def __init__(self, path: Path) -> None:
@@ -64,10 +64,10 @@ class Runs:
     def __init__(self, scratch: Path) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="sort-", dir=scratch))
-        self.runs: list[Run] = []
+        self.runs: list[SortedRun] = []
         self._count = 0
 
-    def write(self, batches: Iterator[pa.RecordBatch], block_rows: int) -> Run:
+    def write(self, batches: Iterator[pa.RecordBatch], block_rows: int) -> SortedRun:
         """A new run of these rows, which are in order."""
         path = self.folder / f"run-{self._count:05d}"
         self._count += 1
@@ -87,7 +87,7 @@ class Runs:
                 f"sorted rows could not be written to scratch ({self.folder.parent}, {free} bytes free): {error}; "
                 f"give the workers more scratch space or more memory"
             ) from error
-        return Run(path)
+        return SortedRun(path)
 
     def close(self) -> None:
         for run in self.runs:
@@ -112,8 +112,8 @@ def merged(runs: Runs, by: Order) -> Iterator[pa.RecordBatch]:
     yield from _merge(runs.runs, by)
 
 
-def _merge(runs: Sequence[Run], by: Order) -> Iterator[pa.RecordBatch]:
-    heads: list[tuple[Run, pa.RecordBatch]] = []
+def _merge(runs: Sequence[SortedRun], by: Order) -> Iterator[pa.RecordBatch]:
+    heads: list[tuple[SortedRun, pa.RecordBatch]] = []
     for run in runs:
         block = run.block()
         if block is not None:
@@ -138,7 +138,9 @@ def _merge(runs: Sequence[Run], by: Order) -> Iterator[pa.RecordBatch]:
         run.remove()
 
 
-def _advanced(heads: list[tuple[Run, pa.RecordBatch]], used: list[int]) -> Iterator[tuple[Run, pa.RecordBatch]]:
+def _advanced(
+    heads: list[tuple[SortedRun, pa.RecordBatch]], used: list[int]
+) -> Iterator[tuple[SortedRun, pa.RecordBatch]]:
     """What is left of each block, the next one where nothing is; a run without another block is removed."""
     for (run, block), count in zip(heads, used, strict=True):
         left: pa.RecordBatch | None = block.slice(count)
@@ -150,7 +152,7 @@ def _advanced(heads: list[tuple[Run, pa.RecordBatch]], used: list[int]) -> Itera
             yield run, left
 
 
-def _rows_of_first(runs: Sequence[Run]) -> int:
+def _rows_of_first(runs: Sequence[SortedRun]) -> int:
     """Rows in a block of these runs."""
     with pa.OSFile(str(runs[0].path), "rb") as file:
         return max(pa.ipc.open_file(file).get_batch(0).num_rows, LEAST_BLOCK_ROWS)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from shuffle_protocol.jobs import Job, SortKey
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.inputs.keys import Key, check_key
-from shuffle_worker.inputs.planned import Columns, Planned, Size
+from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import Plan, SkewedKey
@@ -71,7 +71,7 @@ class Planning:
         for key in self.keys():
             check_key(key, *inputs[key.input])
 
-    def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:
+    def settle(self, inputs: Sequence[PlannedInput], budgets: Budgets, scratch: Path | None) -> None:
         """Find out what only a look at rows tells; after `check`, before `output`. scratch: a folder, None for any."""
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
@@ -101,7 +101,7 @@ class Planning:
         """What `explain` says of what is done with the rows."""
         return []
 
-    def skewed(self, inputs: Sequence[Planned], partitions: int) -> list[SkewedKey]:  # noqa: ARG002
+    def skewed(self, inputs: Sequence[PlannedInput], partitions: int) -> list[SkewedKey]:  # noqa: ARG002
         """Keys whose rows are spread over several files."""
         return []
 
@@ -122,6 +122,6 @@ class Planning:
         """The operation in words."""
         raise NotImplementedError
 
-    def why(self, inputs: Sequence[Planned]) -> list[str]:  # noqa: ARG002
+    def why(self, inputs: Sequence[PlannedInput]) -> list[str]:  # noqa: ARG002
         """What `explain` says of how rows come together: a side broadcast, a skewed key spread, and why."""
         return []

@@ -19,7 +19,7 @@ from threading import Lock
 
 import msgspec
 
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.local import LocalStorage
 from shuffle_worker.storage.remote import FsspecStorage
@@ -29,10 +29,10 @@ from shuffle_worker.storage.urls import checked_scheme
 __all__ = ["FsspecStorage", "Info", "LocalStorage", "Range", "Sink", "Storage", "Storages", "storage_for"]
 
 
-def storage_for(path: str, settings: Settings | None = None) -> Storage:
+def storage_for(path: str, settings: StorageOptions | None = None) -> Storage:
     """The storage that holds `path`. Raises InvalidSpec where no store is known by its scheme, or the path is a chain
     of stores. Nothing is contacted yet."""
-    settings = settings or Settings()
+    settings = settings or StorageOptions()
     scheme = checked_scheme(path)
     if scheme == "file":
         return LocalStorage()
@@ -59,9 +59,9 @@ class Storages:
         self._known: dict[tuple[str, str, bytes], Storage] = {}
         self._opening = Lock()
 
-    def of(self, path: str, settings: Settings | None = None) -> Storage:
+    def of(self, path: str, settings: StorageOptions | None = None) -> Storage:
         """As `storage_for`."""
-        key = (checked_scheme(path), urls.azure_host(path), msgspec.json.encode(settings or Settings()))
+        key = (checked_scheme(path), urls.azure_host(path), msgspec.json.encode(settings or StorageOptions()))
         with self._opening:
             if key not in self._known:
                 self._known[key] = storage_for(path, settings)

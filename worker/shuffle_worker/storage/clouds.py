@@ -15,7 +15,7 @@ import time
 from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import AccessDenied, InputNotFound, InvalidSpec, OutOfDisk, StorageUnavailable
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink
@@ -141,7 +141,7 @@ class CloudStorage(FsspecStorage):
 class GoogleStorage(CloudStorage):
     cloud = GOOGLE
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StorageOptions) -> None:
         super().__init__(urls.GCS[0], settings)
 
     def _options(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class AzureStorage(CloudStorage):
 
     cloud = MICROSOFT
 
-    def __init__(self, settings: Settings, host: str = "") -> None:
+    def __init__(self, settings: StorageOptions, host: str = "") -> None:
         super().__init__(urls.AZURE[0], settings)
         self._host = host
 

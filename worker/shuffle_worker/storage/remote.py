@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
 from shuffle_protocol.errors import InputNotFound, InvalidSpec, JobError, StorageUnavailable
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage import tables, urls
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.hashing import HashingSink
@@ -35,7 +35,7 @@ RANGE = 8 << 20
 class FsspecStorage:
     """A store by its fsspec protocol. One instance serves all threads of a worker."""
 
-    def __init__(self, scheme: str, settings: Settings) -> None:
+    def __init__(self, scheme: str, settings: StorageOptions) -> None:
         self.scheme = scheme
         self.settings = settings
         self._lock = threading.Lock()

@@ -19,11 +19,11 @@ from botocore.loaders import Loader, create_loader  # type: ignore[import-untype
 from fsspec.asyn import sync  # type: ignore[import-untyped]
 
 from shuffle_protocol.errors import AccessDenied, InvalidSpec
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_worker.storage.failures import said
 from shuffle_worker.storage.remote import RANGE, FsspecStorage
 from shuffle_worker.storage.retry import retried
-from shuffle_worker.storage.s3_errors import Missing, code_of, translated
+from shuffle_worker.storage.s3_errors import MissingKey, code_of, translated
 from shuffle_worker.storage.s3_settings import client_options
 from shuffle_worker.storage.s3_sink import S3Sink
 from shuffle_worker.storage.storage import Info, Range, Sink
@@ -52,7 +52,7 @@ PIECES = 4
 class S3Storage(FsspecStorage):
     """`s3://bucket/key`. One instance serves all threads of a worker; its requests run on s3fs's event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StorageOptions) -> None:
         super().__init__("s3", settings)
         self._options = client_options(settings)
 
@@ -133,7 +133,7 @@ class S3Storage(FsspecStorage):
         bucket, key = split(path)
         try:
             self.call(path, "discarding", "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
-        except Missing:
+        except MissingKey:
             return
 
     # -- requests ----------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class S3Storage(FsspecStorage):
             return None
         try:
             found = self.call(path, "reading", "head_object", Bucket=bucket, Key=key)
-        except Missing:
+        except MissingKey:
             return None
         except AccessDenied:
             # a refused HEAD has no body; a listing says why, or that only this key is refused

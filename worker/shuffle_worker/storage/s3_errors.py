@@ -24,7 +24,7 @@ from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.retry import Transient
 
 
-class Missing(InputNotFound):
+class MissingKey(InputNotFound):
     """A key or an upload that is not there (its bucket is)."""
 
 
@@ -147,7 +147,7 @@ def _not_there(path: str, code: str, error: Exception, endpoint: str) -> JobErro
     if code == "InvalidBucketName":
         return InvalidSpec(f"{path}: {bucket!r} is no name for a bucket")
     if code in _MISSING:
-        return Missing(f"{path}: no such file")
+        return MissingKey(f"{path}: no such file")
     if code in _ELSEWHERE:
         return InvalidSpec(f"{path}: the bucket is in another region; set storage.options.region ({_text(error)})")
     return None

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Storage as Settings
+from shuffle_protocol.jobs import StorageOptions
 
 CONNECT_TIMEOUT = 4.0
 READ_TIMEOUT = 20.0
@@ -28,7 +28,7 @@ _OPTIONS: dict[str, str] = {
 }
 
 
-def client_options(settings: Settings) -> dict[str, Any]:
+def client_options(settings: StorageOptions) -> dict[str, Any]:
     """Arguments of s3fs.S3FileSystem. Raises InvalidSpec for an unknown option or an endpoint that is none."""
     given = dict(settings.options)
     for name in given:

@@ -22,7 +22,7 @@ class Marker(NamedTuple):
     """What shows it, by its path below the folder."""
 
 
-class Place(NamedTuple):
+class LogPlace(NamedTuple):
     """Where a table format has its log."""
 
     kind: str
@@ -35,11 +35,11 @@ class Place(NamedTuple):
 _METADATA = re.compile(r"[^/]*\.metadata\.json|version-hint\.text")
 
 PLACES = (
-    Place("Delta Lake", "_delta_log", None),
-    Place("Hudi", ".hoodie", None),
-    Place("Iceberg", "metadata", _METADATA),
-    Place("Paimon", "snapshot", re.compile(r"snapshot-\d+|LATEST|EARLIEST")),
-    Place("Lance", "_versions", re.compile(r"[^/]*\.manifest")),
+    LogPlace("Delta Lake", "_delta_log", None),
+    LogPlace("Hudi", ".hoodie", None),
+    LogPlace("Iceberg", "metadata", _METADATA),
+    LogPlace("Paimon", "snapshot", re.compile(r"snapshot-\d+|LATEST|EARLIEST")),
+    LogPlace("Lance", "_versions", re.compile(r"[^/]*\.manifest")),
 )
 
 HUDI_PARTITION = ".hoodie_partition_metadata"
@@ -68,7 +68,7 @@ def marker_of(path: str) -> Marker | None:
     return None
 
 
-def shown(place: Place, names: list[str]) -> str:
+def shown(place: LogPlace, names: list[str]) -> str:
     """The name below the table's folder that shows the table; "" where none of these in `place.folder` does."""
     if place.names is None:
         return f"{place.folder}/" if names else ""

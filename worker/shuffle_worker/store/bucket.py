@@ -25,7 +25,7 @@ RECORDS = np.dtype([("attempt", "<u4"), *NUMBERS])
 """Many of them, as an array."""
 
 
-class Part(NamedTuple):
+class StreamPart(NamedTuple):
     """A part of the stream: in a chain or, where there is none, in the log from `offset` on."""
 
     start: int
@@ -65,15 +65,17 @@ class Bucket:
         """Note that a part of the stream is in the log."""
         self._logged.extend((start, length, offset))
 
-    def logged(self) -> list[Part]:
+    def logged(self) -> list[StreamPart]:
         """The parts that are in the log."""
         numbers = self._logged
-        return [Part(numbers[i], numbers[i] + numbers[i + 1], numbers[i + 2], None) for i in range(0, len(numbers), 3)]
+        return [
+            StreamPart(numbers[i], numbers[i] + numbers[i + 1], numbers[i + 2], None) for i in range(0, len(numbers), 3)
+        ]
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[StreamPart]:
         """Every part of the stream, in order."""
         found = self.logged()
-        found += [Part(c.start, c.end, -1, c) for c in self.chains]
+        found += [StreamPart(c.start, c.end, -1, c) for c in self.chains]
         found.sort(key=lambda part: part.start)
         return found
 

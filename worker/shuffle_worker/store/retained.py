@@ -23,7 +23,7 @@ import numpy as np
 import xxhash
 
 from shuffle_protocol.shards import NUMBERS, Shard, StoredShard
-from shuffle_worker.store.spill import Piece, SpillLog
+from shuffle_worker.store.spill import LogRead, SpillLog
 from shuffle_worker.store.store import CorruptBlock
 
 RECORDS = np.dtype([("bucket", "<u4"), *NUMBERS, ("offset", "<u8")])
@@ -169,13 +169,13 @@ class RetainedShards:
 
     def _fetch(self, record: Record, entries: Sequence[Entry]) -> list[Shard]:
         view = memoryview(bytearray(sum(entry.length for entry in entries)))
-        pieces: list[Piece] = []
+        pieces: list[LogRead] = []
         shards: list[Shard] = []
         at = 0
         for bucket, sequence, rows, length, checksum, offset in entries:
             payload = view[at : at + length]
             if length:
-                pieces.append(Piece(offset, payload))
+                pieces.append(LogRead(offset, payload))
             shards.append(Shard(bucket, sequence, rows, checksum, [payload], length))
             at += length
         self._log.read(pieces)

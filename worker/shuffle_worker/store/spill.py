@@ -24,7 +24,7 @@ IOV_MAX = os.sysconf("SC_IOV_MAX")
 """Buffers in one readv or writev."""
 
 
-class Piece(NamedTuple):
+class LogRead(NamedTuple):
     """Bytes of the log to be read: from `offset`, into `into`."""
 
     offset: int
@@ -75,7 +75,7 @@ class SpillLog:
         except OSError as error:
             raise self._named(error) from None
 
-    def read(self, pieces: Sequence[Piece]) -> None:
+    def read(self, pieces: Sequence[LogRead]) -> None:
         """Fill every piece. Neighbours that lie one behind the other in the log are fetched by one call."""
         at = 0
         while at < len(pieces):

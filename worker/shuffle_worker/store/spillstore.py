@@ -37,7 +37,7 @@ from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.arena import Arena, Chain, block_size
 from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches
-from shuffle_worker.store.spill import Piece, SpillLog
+from shuffle_worker.store.spill import LogRead, SpillLog
 from shuffle_worker.store.store import CorruptBlock, StoreStats
 
 SPILL_AT_ONCE = 8 << 20
@@ -232,7 +232,7 @@ class SpillStore:
         if sum(each.length for each in wanted) != into.nbytes:
             raise ValueError(f"a buffer of {into.nbytes} bytes for shards of {sum(s.length for s in shards)}")
         copies: list[tuple[Chain, int, memoryview]] = []
-        pieces: list[Piece] = []
+        pieces: list[LogRead] = []
         with self._changed:
             self._open()
             self._locate(bucket, wanted, into, copies, pieces)
@@ -255,7 +255,7 @@ class SpillStore:
         wanted: list[Stretch],
         into: memoryview,
         copies: list[tuple[Chain, int, memoryview]],
-        pieces: list[Piece],
+        pieces: list[LogRead],
     ) -> None:
         """Find the stretches in memory (`copies`: chain, where in it, where to) and in the log (`pieces`), in the
         order of the stream, which is that of the log but for moves that were tried twice."""
@@ -276,7 +276,7 @@ class SpillStore:
                 if chain is not None:
                     copies.append((chain, position - start, view))
                 else:
-                    pieces.append(Piece(offset + position - start, view))
+                    pieces.append(LogRead(offset + position - start, view))
                 position += count
                 at += count
                 length -= count

@@ -24,7 +24,7 @@ from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.reader import Reader
 from shuffle_worker.runtime.owner import Owner
 from shuffle_worker.runtime.pressure import give_back, relieve
-from shuffle_worker.runtime.scratch import Scratch
+from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.steps.operation import Given, Operation, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
@@ -69,7 +69,7 @@ class Tasks:
         self._budgets = budgets
         self._scratch = scratch
         self._batch_bytes = budgets.working // 6  # a splitter holds three times that, and the reader one batch
-        self._room = Scratch(scratch, scratch_share, scratch_limit)
+        self._room = ScratchFolder(scratch, scratch_share, scratch_limit)
         self._plan: Plan | None = None
         self._readers: list[Reader] = []
         self._operation: Operation | None = None

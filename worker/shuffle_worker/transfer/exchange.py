@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 
 from shuffle_protocol.messages import Attempt, Lease
 from shuffle_protocol.shards import Shard
-from shuffle_worker.transfer.source import Source
+from shuffle_worker.transfer.source import StoredShardSource
 
 UNKNOWN = -1
 """Rows of a split that was not read."""
@@ -110,7 +110,7 @@ class Outgoing(Protocol):
 class Exchange(Protocol):
     def outgoing(self, lease: Lease) -> Outgoing: ...
 
-    def incoming(self, group: int, counted: Collection[Attempt]) -> AbstractAsyncContextManager[Source]:
+    def incoming(self, group: int, counted: Collection[Attempt]) -> AbstractAsyncContextManager[StoredShardSource]:
         """The shards of one group, while it is written. counted: the attempts that count where it is not attempt 0.
         When the block ends without an error the group is written, and nothing more is needed for it."""
         ...

@@ -402,7 +402,9 @@ def _session(connector: aiohttp.TCPConnector, token: str, settings: HttpSettings
 
 
 def _refusal(status: int, message: str, reason: str = "") -> web.Response:
-    return web.Response(status=status, body=wire.encode(wire.Problem(message, reason)), content_type="application/json")
+    return web.Response(
+        status=status, body=wire.encode(wire.ErrorBody(message, reason)), content_type="application/json"
+    )
 
 
 async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytearray:

@@ -24,7 +24,7 @@ from shuffle_worker.store.store import Store
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.exchange import GroupMap
 from shuffle_worker.transfer.membership import Membership
-from shuffle_worker.transfer.source import Source
+from shuffle_worker.transfer.source import StoredShardSource
 from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import Interrupted
 
@@ -238,7 +238,7 @@ class Inbox:
         return GroupSource(self.store, superseded, self.membership.me)
 
 
-class GroupSource(Source):
+class GroupSource(StoredShardSource):
     """Over the store of this worker."""
 
     def __init__(self, store: Store, superseded: Collection[Attempt], worker: int) -> None:

@@ -14,7 +14,7 @@ from shuffle_protocol.messages import Attempt, Lease
 from shuffle_protocol.shards import Shard
 from shuffle_worker.transfer.exchange import Absent, Condition, Sent
 from shuffle_worker.transfer.objects import ShardFiles, ShardWriter
-from shuffle_worker.transfer.source import Source
+from shuffle_worker.transfer.source import StoredShardSource
 from shuffle_worker.transfer.threads import Run, to_its_end
 
 
@@ -58,7 +58,7 @@ class ObjectExchange:
         return ObjectOutgoing(self.files.writer(attempt), self.compute)
 
     @asynccontextmanager
-    async def incoming(self, group: int, counted: Collection[Attempt]) -> AsyncIterator[Source]:  # noqa: ARG002 - the same
+    async def incoming(self, group: int, counted: Collection[Attempt]) -> AsyncIterator[StoredShardSource]:  # noqa: ARG002 - the same
         yield self.files.source(counted)
 
     async def keep_only(self, groups: Collection[int]) -> None:

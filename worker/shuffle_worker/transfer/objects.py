@@ -26,7 +26,7 @@ from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.storage.storage import Range, Sink
 from shuffle_worker.store.store import CorruptBlock
-from shuffle_worker.transfer.source import Source
+from shuffle_worker.transfer.source import StoredShardSource
 
 ENTRY = np.dtype(
     [
@@ -219,7 +219,7 @@ class ShardWriter:
         self._size = 0
 
 
-class FileSource(Source):
+class FileSource(StoredShardSource):
     """Over the files of all splits."""
 
     def __init__(self, files: ShardFiles, attempts: Sequence[int]) -> None:

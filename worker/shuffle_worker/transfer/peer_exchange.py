@@ -21,7 +21,7 @@ from shuffle_worker.transfer.exchange import UNKNOWN, Absent, Condition, GroupMa
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.outbox import Outbox, Sender
-from shuffle_worker.transfer.source import Source
+from shuffle_worker.transfer.source import StoredShardSource
 from shuffle_worker.transfer.threads import Run
 
 
@@ -60,7 +60,7 @@ class PeerExchange:
         return Outbox(attempt, self.sender)
 
     @asynccontextmanager
-    async def incoming(self, group: int, counted: Collection[Attempt]) -> AsyncIterator[Source]:
+    async def incoming(self, group: int, counted: Collection[Attempt]) -> AsyncIterator[StoredShardSource]:
         written = False
         self.inbox.seal(group)
         try:

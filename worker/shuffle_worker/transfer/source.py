@@ -14,7 +14,7 @@ class Revoked(Exception):
     """The lease that this work belongs to was taken away; stop and leave nothing."""
 
 
-class Source:
+class StoredShardSource:
     """Implements `store.ShardSource`. rows, bytes: what was handed out so far; reads: how often, and how
     often the write said that it goes on, which shows that it is not stuck.
 

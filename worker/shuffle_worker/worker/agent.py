@@ -46,7 +46,7 @@ from shuffle_worker.store.store import CorruptBlock
 from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Condition, Exchange, GroupMap
 from shuffle_worker.transfer.membership import Membership
-from shuffle_worker.transfer.source import Revoked, Source
+from shuffle_worker.transfer.source import Revoked, StoredShardSource
 from shuffle_worker.transfer.threads import Run, to_its_end
 from shuffle_worker.transfer.transport import ControlTransport, Orphaned, Refused, Unreachable
 from shuffle_worker.transfer.work import Choose, Work, Written
@@ -83,7 +83,7 @@ class Running:
     task: asyncio.Task[None]
     draining: bool = False
     """Its computing is over, it only waits for its shards to arrive."""
-    source: Source | None = None
+    source: StoredShardSource | None = None
     revoked: bool = False
 
     def revoke(self) -> None:
@@ -460,7 +460,7 @@ class Agent:
             done = self._written[group] = await self._write_group(lease, source)
         return done
 
-    async def _write_group(self, lease: Lease, source: Source) -> Done:
+    async def _write_group(self, lease: Lease, source: StoredShardSource) -> Done:
         group = lease.id.item
         writing = asyncio.ensure_future(self.compute(self._write_or_make_room, group, source))
         try:
@@ -481,7 +481,7 @@ class Agent:
             largest=written.largest,
         )
 
-    def _write_or_make_room(self, group: int, source: Source) -> Written:
+    def _write_or_make_room(self, group: int, source: StoredShardSource) -> Written:
         """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
         work = self._loaded.work
         try:

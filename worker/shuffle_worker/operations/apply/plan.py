@@ -28,7 +28,7 @@ from shuffle_worker.columns.type_names import schema_of_names
 from shuffle_worker.functions.failures import FIELD, Named, told_to_people
 from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.shapes import Shape
-from shuffle_worker.functions.sources import Place, prepare
+from shuffle_worker.functions.sources import ImportPath, prepare
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.inputs.probe import few_values, guessed_bytes, sample_rows
@@ -40,7 +40,7 @@ from shuffle_worker.plan import sizing
 from shuffle_worker.steps.planning import Planning
 
 if TYPE_CHECKING:
-    from shuffle_worker.inputs.planned import Planned
+    from shuffle_worker.inputs.planned import PlannedInput
 
 SAMPLE_GROUPS = 8
 DIFFERING = 5
@@ -80,14 +80,14 @@ class ApplyPlanning(Planning):
         if self._apply.schema is not None:
             self._declare(schema_of_names([(one.name, one.type) for one in self._apply.schema], SCHEMA_FIELD))
 
-    def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:
+    def settle(self, inputs: Sequence[PlannedInput], budgets: Budgets, scratch: Path | None) -> None:
         self._sampled.wanted = self.timed
         with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
             places = prepare(self.job.functions.sources, Path(folder))
             self.code = [place.sha256 for place in places]
             self._try(inputs[0], places, budgets.functions)
 
-    def _try(self, one: Planned, places: Sequence[Place], memory: int) -> None:
+    def _try(self, one: PlannedInput, places: Sequence[ImportPath], memory: int) -> None:
         """Have the function imported, and where nothing is declared called."""
         rows = transport_schema(one.schema)
         wanted = None if self._schema is None else transport_schema(self._schema)
@@ -201,7 +201,7 @@ class ApplyPlanning(Planning):
         per = "each group of" if self._apply.per == "Group" else "each partition by the hash of"
         return f"apply {self._apply.function} to {per} {', '.join(self._apply.by)}"
 
-    def why(self, inputs: Sequence[Planned]) -> list[str]:  # noqa: ARG002
+    def why(self, inputs: Sequence[PlannedInput]) -> list[str]:  # noqa: ARG002
         notes = [f"{self._apply.function} is given {self._shape}, in a process of its own"]
         if self._result is not None:
             groups = "a partition" if self._apply.per == "Partition" else f"{self._groups:,} groups"

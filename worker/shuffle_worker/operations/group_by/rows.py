@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.jobs import GroupBy
+from shuffle_worker.aggregation.batches import array_of
 from shuffle_worker.aggregation.functions import Aggregates
 from shuffle_worker.aggregation.grouped import Grouped
-from shuffle_worker.aggregation.pieces import array_of
 from shuffle_worker.columns.arrays import U64, Bools, valid, values
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.manifest import FileResult
@@ -43,7 +43,7 @@ class GroupByOperation:
         self._plan = plan
         self._batch_bytes = given.batch_bytes
         self._drop_nulls = operation.nulls == "Drop"
-        self._shape = Shape(operation, transport_schema(plan.inputs[0].arrow_schema()))
+        self._shape = GroupShape(operation, transport_schema(plan.inputs[0].arrow_schema()))
         self._form = self._shape.form(transport_schema(plan.arrow_schema()))
         within = plan.job.output.sort_within
         sorter = Sorter(within, scratch) if within else None
@@ -79,7 +79,7 @@ class GroupByOperation:
         return kept
 
 
-class Shape:
+class GroupShape:
     """Where rows have what. rows: the schema of the input's rows as they travel."""
 
     def __init__(self, operation: GroupBy, rows: pa.Schema) -> None:
@@ -110,7 +110,7 @@ class Shape:
 class GroupAccumulator:
     """A `Accumulator`."""
 
-    def __init__(self, shape: Shape, reduced: pa.Schema, out: pa.Schema) -> None:
+    def __init__(self, shape: GroupShape, reduced: pa.Schema, out: pa.Schema) -> None:
         self._shape = shape
         self._reduced = reduced
         self._out = out

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from shuffle_protocol.errors import JobError
-from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.table import splits_of
 from shuffle_worker.output.manifest import MANIFEST_FORMAT, Manifest
 from shuffle_worker.output.names import MANIFEST, part_name
@@ -31,7 +31,7 @@ class Aligned(NamedTuple):
     """In words; "" where neither side is partitioned."""
 
 
-def aligned(inputs: Sequence[Planned], keys: Sequence[Sequence[str]], asked: int) -> Aligned:
+def aligned(inputs: Sequence[PlannedInput], keys: Sequence[Sequence[str]], asked: int) -> Aligned:
     """keys: of each input, in the order of the join's. asked: the files that the output is to have, 0 for any."""
     manifests = [_manifest(one) for one in inputs]
     if any(manifest is None for manifest in manifests):
@@ -52,7 +52,7 @@ def aligned(inputs: Sequence[Planned], keys: Sequence[Sequence[str]], asked: int
     return Aligned(counts[0], f"no shuffle: both sides are parted by the hash of their keys into {counts[0]:,} files")
 
 
-def splits_by_file(inputs: Sequence[Planned]) -> list[list[Split]]:
+def splits_by_file(inputs: Sequence[PlannedInput]) -> list[list[Split]]:
     """For each file of the output, what is read of each input: the file of that number, but for row groups that the
     filter leaves out."""
     found: list[list[Split]] = [[] for _ in inputs[0].files]
@@ -65,7 +65,7 @@ def splits_by_file(inputs: Sequence[Planned]) -> list[list[Split]]:
     return found
 
 
-def _manifest(one: Planned) -> Manifest | None:
+def _manifest(one: PlannedInput) -> Manifest | None:
     """The manifest of an input that is one folder."""
     if len(one.source.paths) != 1:
         return None
@@ -77,7 +77,7 @@ def _manifest(one: Planned) -> Manifest | None:
     return found if found.format == MANIFEST_FORMAT and not found.partition_by else None
 
 
-def _is_whole(one: Planned, manifest: Manifest) -> bool:
+def _is_whole(one: PlannedInput, manifest: Manifest) -> bool:
     names = [file.info.path.rsplit("/", 1)[-1] for file in one.files]
     if len(manifest.files) != len(names) or len(names) != manifest.partitioning.count:
         return False
@@ -88,5 +88,5 @@ def _is_whole(one: Planned, manifest: Manifest) -> bool:
     )
 
 
-def _name(one: Planned) -> str:
+def _name(one: PlannedInput) -> str:
     return one.source.name or f"inputs[{one.number}]"

@@ -34,7 +34,7 @@ PlacesOf = Callable[[int, pa.RecordBatch], U64]
 """The places of the rows of an input."""
 
 
-class Range(NamedTuple):
+class PlaceRange(NamedTuple):
     """A range of places."""
 
     rows: list[pa.RecordBatch] | None
@@ -91,7 +91,7 @@ class _Part:
 
 def parted(
     streams: Sequence[Stream], schemas: Sequence[pa.Schema], places_of: PlacesOf, budget: int, scratch: Path | None
-) -> Iterator[Range]:
+) -> Iterator[PlaceRange]:
     """The rows of all streams by rising ranges of places, each range in no more than `budget` bytes where that is
     possible. What it gives is valid until the next."""
     if scratch is None:
@@ -114,7 +114,7 @@ def _parted(
     budget: int,
     folder: Path,
     name: str,
-) -> Iterator[Range]:
+) -> Iterator[PlaceRange]:
     edges = _edges(streams, places_of)
     count = len(edges) + 1
     parts = [[_Part(folder / f"{name}-{at}-{index}") for index in range(len(streams))] for at in range(count)]
@@ -137,9 +137,9 @@ def _parted(
             part.remove()
 
 
-def _range(parts: Sequence[_Part], schemas: Sequence[pa.Schema], fits: bool) -> Range:
+def _range(parts: Sequence[_Part], schemas: Sequence[pa.Schema], fits: bool) -> PlaceRange:
     rows = [_loaded(part, schema) for part, schema in zip(parts, schemas, strict=True)] if fits else None
-    return Range(rows, [part.read for part in parts], [part.size for part in parts])
+    return PlaceRange(rows, [part.read for part in parts], [part.size for part in parts])
 
 
 def _edges(streams: Sequence[Stream], places_of: PlacesOf) -> U64:

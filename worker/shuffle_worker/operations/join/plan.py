@@ -18,7 +18,7 @@ from shuffle_protocol.memory import Budgets
 from shuffle_protocol.names import first_twice
 from shuffle_worker.columns.arrow import Field, schema_of
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
-from shuffle_worker.inputs.planned import Columns, Planned, Size
+from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
 from shuffle_worker.operations.join.aligned import Aligned, aligned
 from shuffle_worker.operations.join.strategy import Broadcast, SkewedKeys, broadcast, skewed_keys, told
 from shuffle_worker.operations.join.units import check_holds
@@ -146,7 +146,7 @@ class JoinPlanning(Planning):
         names = join.left_on if index == join.left else join.right_on
         return names if join.how == "Full" else []
 
-    def settle(self, inputs: Sequence[Planned], budgets: Budgets, scratch: Path | None) -> None:  # noqa: ARG002
+    def settle(self, inputs: Sequence[PlannedInput], budgets: Budgets, scratch: Path | None) -> None:  # noqa: ARG002
         self._check_merged(inputs)
         output = self.job.output
         alike = Aligned(0, "")
@@ -158,7 +158,7 @@ class JoinPlanning(Planning):
         self.broadcast = self._strategy.input
         self.in_ranges = self.broadcast is None and not self.aligned
 
-    def _check_merged(self, inputs: Sequence[Planned]) -> None:
+    def _check_merged(self, inputs: Sequence[PlannedInput]) -> None:
         join = self._join
         for column in output_columns(join, inputs[join.left].schema, inputs[join.right].schema):
             if column.source == "either":
@@ -171,14 +171,14 @@ class JoinPlanning(Planning):
         pairs = pairings(self._join, inputs[self._join.left], inputs[self._join.right])
         return any(pair.hashed != (None, None) for pair in pairs)
 
-    def skewed(self, inputs: Sequence[Planned], partitions: int) -> list[SkewedKey]:
+    def skewed(self, inputs: Sequence[PlannedInput], partitions: int) -> list[SkewedKey]:
         if self.broadcast is None and not self.aligned:
             sides = keys_of(self._join, [one.schema for one in inputs])
             of_inputs = sides if self._join.left == 0 else sides[::-1]
             self._skewed = skewed_keys(self._join, inputs, of_inputs, partitions)
         return self._skewed.spread
 
-    def why(self, inputs: Sequence[Planned]) -> list[str]:
+    def why(self, inputs: Sequence[PlannedInput]) -> list[str]:
         reasons = [reason for reason in (self._strategy.reason, self._alike) if reason]
         spread = [told(skewed, self._join, inputs, spread_=True) for skewed in self._skewed.spread]
         return reasons + spread + [told(skewed, self._join, inputs, spread_=False) for skewed in self._skewed.kept]

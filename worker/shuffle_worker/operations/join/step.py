@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from shuffle_protocol.jobs import Join
 from shuffle_worker.columns.arrays import I64, U64, Array, Bools, buffer_of, concat, indices, take
 from shuffle_worker.columns.schema import transport_schema
-from shuffle_worker.operations.join.grace_partitioning import Range, parted
+from shuffle_worker.operations.join.grace_partitioning import PlaceRange, parted
 from shuffle_worker.operations.join.plan import OutputColumn, keys_of, output_columns
 from shuffle_worker.operations.join.units import merged
 from shuffle_worker.partitioning.matching import NONE, WANTED, Matches, Side, Wanted, alone, match, numbered
@@ -90,7 +90,7 @@ class JoinStep:
 
     # -- one key, or several of one place, that memory does not hold -------------------------------------------------
 
-    def _one_place(self, part: Range, budget: int) -> Iterator[pa.RecordBatch]:
+    def _one_place(self, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
         if self._wanted.once:
             right = self._distinct(part.streams[1])
         elif part.sizes[1] <= budget // 2:
@@ -106,7 +106,7 @@ class JoinStep:
         if self._wanted.right:
             yield from self._right_alone(right, alone(side, hit), budget)
 
-    def _row_by_row(self, part: Range, budget: int) -> Iterator[pa.RecordBatch]:
+    def _row_by_row(self, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
         """The right rows are read again for every left row: as often as they are in the result."""
         total = sum(batch.num_rows for batch in part.streams[1]())
         hit = np.zeros(total, np.bool_)

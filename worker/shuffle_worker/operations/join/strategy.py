@@ -22,7 +22,7 @@ import pyarrow as pa
 from shuffle_protocol.jobs import Join
 from shuffle_protocol.units import readable
 from shuffle_worker.columns.arrays import concat
-from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import first_kept, spread
 from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.plan.record import SkewedKey
@@ -56,7 +56,7 @@ class Broadcast(NamedTuple):
     """Why, in words."""
 
 
-def broadcast(join: Join, inputs: Sequence[Planned]) -> Broadcast:
+def broadcast(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
     able = [at for at, hows in ((join.right, _SPREAD_LEFT), (join.left, _SPREAD_RIGHT)) if join.how in hows]
     if not able:
         return Broadcast(None, "shuffled: a full join keeps the rows of both sides, so neither can be broadcast")
@@ -81,7 +81,7 @@ class SkewedKeys(NamedTuple):
     """Those whose rows stay together: a row of the other side must see all of them to know whether it has a partner."""
 
 
-def skewed_keys(join: Join, inputs: Sequence[Planned], keys: Sequence[JoinKeys], partitions: int) -> SkewedKeys:
+def skewed_keys(join: Join, inputs: Sequence[PlannedInput], keys: Sequence[JoinKeys], partitions: int) -> SkewedKeys:
     """keys: of each input."""
     total = sum(one.size.rows * one.size.row_bytes for one in inputs)
     spread_: dict[int, SkewedKey] = {}
@@ -98,7 +98,7 @@ def _largest(skewed: SkewedKey) -> tuple[int, int]:
     return -skewed.bytes, skewed.hash
 
 
-def _of_side(one: Planned, at: int, keys: JoinKeys, average: float, partitions: int) -> list[SkewedKey]:
+def _of_side(one: PlannedInput, at: int, keys: JoinKeys, average: float, partitions: int) -> list[SkewedKey]:
     size = one.size.rows * one.size.row_bytes
     least = max(SKEWED_BYTES, SKEWED_TIMES * average)
     if size <= least:
@@ -117,7 +117,7 @@ def _of_side(one: Planned, at: int, keys: JoinKeys, average: float, partitions: 
     return found
 
 
-def _sample(one: Planned, names: Sequence[str]) -> pa.RecordBatch | None:
+def _sample(one: PlannedInput, names: Sequence[str]) -> pa.RecordBatch | None:
     """The keys of the first rows of evenly spread row groups, those that the filter keeps."""
 
     def of(group: int) -> list[pa.RecordBatch]:
@@ -130,7 +130,7 @@ def _sample(one: Planned, names: Sequence[str]) -> pa.RecordBatch | None:
     return concat(found) if found else None
 
 
-def told(skewed: SkewedKey, join: Join, inputs: Sequence[Planned], spread_: bool) -> str:
+def told(skewed: SkewedKey, join: Join, inputs: Sequence[PlannedInput], spread_: bool) -> str:
     """A skewed key in words."""
     names = join.left_on if skewed.input == join.left else join.right_on
     much = f"{', '.join(names)} = {skewed.key}: about {readable(skewed.bytes)} of {_name(inputs[skewed.input])}"
@@ -140,5 +140,5 @@ def told(skewed: SkewedKey, join: Join, inputs: Sequence[Planned], spread_: bool
     return f"{much}, spread over {skewed.pieces} files; the rows of {other} with that key go to each of them"
 
 
-def _name(one: Planned) -> str:
+def _name(one: PlannedInput) -> str:
     return one.source.name or f"inputs[{one.number}]"

@@ -12,7 +12,7 @@ import pyarrow as pa
 from shuffle_protocol.errors import DataError, InvalidSpec
 from shuffle_worker.columns.arrow import NANOS, Array, Field
 from shuffle_worker.columns.convert import convert
-from shuffle_worker.inputs.planned import Planned
+from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.storage.failures import said
 
 CURE = (
@@ -21,7 +21,7 @@ CURE = (
 )
 
 
-def check_holds(field: Field, name: str, one: Planned, where: str) -> None:
+def check_holds(field: Field, name: str, one: PlannedInput, where: str) -> None:
     """field: the merged key of the output. name: of the key in this input. Raises InvalidSpec."""
     found, common = one.schema.field(name).type, field.type
     both = pa.types.is_timestamp(found) and pa.types.is_timestamp(common)

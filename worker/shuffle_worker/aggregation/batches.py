@@ -19,7 +19,7 @@ from shuffle_worker.columns.arrow import parts
 from shuffle_worker.partitioning.codes import integers
 
 
-class Column:
+class BatchColumn:
     """One column of a piece, as the states want it: only the rows that have a value."""
 
     def __init__(self, array: Array, codes: I64, counts: I64) -> None:
@@ -78,7 +78,7 @@ class Column:
         return found.astype(np.float64, copy=False)
 
 
-class Piece:
+class GroupedBatch:
     """codes: the group of every row. groups: how many there are by now. columns: what is aggregated. positions: where
     the rows stand in the input, where somebody wants to know."""
 
@@ -87,9 +87,9 @@ class Piece:
         self.groups = groups
         self.positions = positions
         self.counts = np.bincount(codes, minlength=groups)
-        self._columns = [Column(array, codes, self.counts) for array in columns]
+        self._columns = [BatchColumn(array, codes, self.counts) for array in columns]
 
-    def column(self, at: int) -> Column:
+    def column(self, at: int) -> BatchColumn:
         return self._columns[at]
 
 
