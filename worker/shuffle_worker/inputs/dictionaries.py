@@ -1,4 +1,4 @@
-"""Dictionary columns whose index type is narrow: kept where it is sure that all files' values together fit it.
+"""Dictionary columns whose index type is narrow: kept where all files' values together are certain to fit it.
 
 A dictionary<int8> holds 128 values. Each input file may have its own; the rows of an output file come from all of
 them, and a Parquet file whose column has more values than its declared index can count cannot be read. So a narrow

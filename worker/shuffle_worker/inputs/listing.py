@@ -115,7 +115,7 @@ def _above(folder: str) -> Iterable[str]:
 
 
 def _is_deliberate(folder: str, marker: Marker) -> bool:
-    """Whether the path is of the table's log itself, not of its data."""
+    """Whether the path is in the table's log, not in its data."""
     logs = (place.folder for place in PLACES)
     return any(folder == f"{marker.folder}/{log}" or _is_in(folder, f"{marker.folder}/{log}") for log in logs)
 

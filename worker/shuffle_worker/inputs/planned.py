@@ -1,4 +1,4 @@
-"""What planning knows of an input: what its footers say, then all that is decided about it.
+"""What planning knows of an input: what its footers say, then everything that is decided about it.
 
 `inputs/table.py` works it out; operations read it (`steps/planning.py`).
 """
@@ -48,7 +48,7 @@ class Size(NamedTuple):
 
 
 class Needs(Protocol):
-    """What an operation wants of its inputs, before they are looked at: `steps/planning.py` says it in full."""
+    """What an operation needs of its inputs, before they are opened; `steps/planning.py` documents it."""
 
     def needed(self, index: int) -> Sequence[str] | None: ...
 

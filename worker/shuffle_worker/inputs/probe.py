@@ -1,4 +1,4 @@
-"""A look at a few thousand rows, for what footers do not say: bytes of a row in memory, the share of rows that the
+"""Reads a few thousand rows to estimate what footers do not say: bytes of a row in memory, the share of rows that the
 filter keeps, columns of few values.
 
 Called by the planner. Reads the first rows of up to `GROUPS` row groups spread evenly over the input; so what it finds
@@ -67,8 +67,8 @@ def probe(
     storage: Storage,
     grouped_by: Sequence[str] = (),
 ) -> Probe:
-    """output, target: transport schemas of what is written and of what is read for it. grouped_by: columns of whose
-    values together one wants to know how many there may be."""
+    """output, target: transport schemas of what is written and of what is read for it. grouped_by: columns whose
+    combinations of values are to be counted."""
     chosen = spread(groups, GROUPS)
     rows = ROWS // max(len(chosen), 1)
     seen: list[pa.RecordBatch] = []
@@ -110,7 +110,7 @@ def read_through(files: Sequence[FoundFile], groups: Sequence[GroupOf], target: 
 
 
 def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
-    """Up to `count` of them at even distances, the first one always among them."""
+    """Up to `count` of them at even distances, always with the first one."""
     if len(groups) <= count:
         return list(groups)
     return [groups[at * len(groups) // count] for at in range(count)]

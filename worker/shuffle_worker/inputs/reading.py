@@ -94,8 +94,8 @@ class FoundFile(NamedTuple):
 
     @contextlib.contextmanager
     def open(self, storage: Storage, types: pa.Schema | None = None, *, some: bool = False) -> Iterator[Source]:
-        """To look at its rows. types: the columns' types by the plan, where they are known already; some: of some of
-        the columns only, so that the others are no news."""
+        """Open it to look at its rows. types: the columns' types by the plan, where they are known already; some: of
+        some of the columns only, so that other columns are not reported."""
         assert self.opening is not None
         opening = self.opening._replace(strict=False) if some else self.opening
         with (
@@ -313,5 +313,5 @@ def _row_group(source: Source, at: int, names: Sequence[str], uses: Uses) -> Row
 
 
 def _rules(opening: Opening) -> dict[str, Any]:
-    """How the types of several files become one: those that were found from text are less certain."""
+    """How the types of several files become one: types that were found from text are less certain."""
     return {"common": text_field, "cure": "declare its type in `schema`"} if opening.format in TEXT else {}

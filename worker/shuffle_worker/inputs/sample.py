@@ -1,10 +1,10 @@
 """Boundaries of a sort or a repartition by range, from a sample of the keys.
 
 Every stretch of `stride` input rows gives one row, at a place in it that is drawn from its number alone: spread evenly,
-without falling into step with a pattern in the data, and the same on every run. Only the key columns (and the filter's)
-are read, of all row groups or, where these are more than `MOST_STORED` bytes, of evenly spread ones; of a row group
-whose first rows span its whole range of keys, so that it is in no order, only these. Row groups without
-a row that passes the filter are left out beforehand, which changes nothing: the sample is of the rows that pass.
+out of step with any pattern in the data, and the same in every run. Only the key columns (and the filter's) are read,
+of all row groups or, where these are more than `MOST_STORED` bytes, of evenly spread ones; of a row group whose first
+rows span its whole range of keys, so that it is in no order, only these. Row groups without a row that passes the
+filter are left out beforehand, which changes nothing: the sample is of the rows that pass.
 
 A sort's boundaries carry the position of their row: equal keys may straddle files, so no key is too frequent to be cut.
 A repartition's are distinct keys: equal keys stay together. What the sample holds does not depend on the number of
@@ -49,7 +49,7 @@ LEAST_KEPT = 1000
 """Rows that are kept however large they are."""
 
 PREFIX = 32_768
-"""Rows of a row group that are read first, and alone where they speak for all of it."""
+"""Rows of a row group that are read first, and alone where they represent all of it."""
 
 SPANNED = 0.95
 THREADS = 8
@@ -219,7 +219,8 @@ class SamplePart(NamedTuple):
 
 class Thinning:
     """A sample that is being gathered. Whenever it grows beyond four times `wanted` rows, or `most_bytes`, half of all
-    stretches are dropped, of what is there and what comes: what stays is even, whatever came when."""
+    stretches are dropped, of what is there and what comes: the rest is evenly spread, no matter in which order rows
+    came."""
 
     def __init__(self, wanted: int, most_bytes: int) -> None:
         self._wanted = max(wanted, 1)
@@ -234,7 +235,7 @@ class Thinning:
             self._to(self._level + 1)
 
     def join(self, other: Thinning) -> None:
-        """Take over what another one gathered, as even as the thinner of the two."""
+        """Take over what another one gathered, thinned like the thinner of the two."""
         self._to(other._level)
         for part in other._parts:
             self.add(part)

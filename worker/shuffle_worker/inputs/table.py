@@ -135,7 +135,7 @@ def splits_of(
     before: int = 0,
 ) -> list[Split]:
     """Consecutive row groups of an input, gathered up to `target` Arrow bytes; small files share a split. before: the
-    files of the inputs before this one, for files are numbered through."""
+    files of the inputs before this one, because files are numbered across inputs."""
     splits: list[Split] = []
     held: list[GroupOf] = []
     size = 0.0

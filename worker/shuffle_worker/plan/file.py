@@ -100,7 +100,7 @@ class PlanFile(Generic[P]):
         path = plan_path(job.output.path, job.uid)
         try:
             plan = self.decode(storage.read(path), path)
-        except (InputNotFound, InvalidSpec, AccessDenied, Internal):  # what is wrong there is for the planner to tell
+        except (InputNotFound, InvalidSpec, AccessDenied, Internal):  # the planner reports what is wrong there
             return None
         settled = msgspec.structs.replace(plan.job, workers=job.workers, most_workers=job.most_workers)
         return plan if settled == job and self.fingerprint(plan) == plan.summary.fingerprint else None

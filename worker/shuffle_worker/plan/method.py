@@ -1,8 +1,8 @@
 """How shards travel: from worker to worker, or by object storage. Called by the planner, shown by `explain`. Pure.
 
 Worker to worker is cheaper and faster almost always: every byte crosses the network once, and no request is paid for.
-Object storage is worth its price where workers are likely to be taken away with much in their hands, and where
-there are so many workers that everybody talking to everybody is too much; never where requests would outweigh the data.
+Object storage is worth its price where workers that hold much are likely to be taken away, and where there are too many
+workers for all to talk to all; never where requests would cost more than the data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OBJECTS = "ObjectStore"
 AUTO = "Auto"
 
 MUCH_TO_LOSE = 8 << 30
-"""Bytes that a worker holds of the others', from which it is dear to lose it: a minute or more of reading again."""
+"""Bytes of other workers' rows from which on losing a worker is expensive: a minute or more of reading again."""
 
 MANY_WORKERS = 128
 """From here on the connections (workers squared) and the frames of one split (one to each worker) become the burden."""

@@ -1,4 +1,4 @@
-"""The plan: everything that a worker needs to carry out a job, worked out once and the same for all.
+"""The plan: everything that a worker needs to carry out a job, made once and the same for all.
 
 Written by the plan lease to the output's staging folder, read from there by every worker. It depends on the input, the
 job and nothing else that would change a byte of the output: the number of workers and their memory decide only the

@@ -1,6 +1,6 @@
 """How long a job may take: arithmetic on rates that were measured (docs/performance.md), for `explain` and progress.
 
-Nothing depends on it but what people see, and how far a progress bar has come. Pure.
+Only what people see depends on it, such as the progress bar. Pure.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 KEPT_ROWS_RATE = 88e6
 SORTED_RATE = 58e6
-"""Arrow bytes that a worker brings from input to output in a second: whole rows as they come, and put in order."""
+"""Arrow bytes that a worker moves from input to output in a second: whole rows as they come, and rows put in order."""
 
 START_SECONDS = 1.5
 READ_SHARE = 0.55

@@ -84,16 +84,16 @@ def written_bytes(stored: float, arrow: float, inputs: Collection[str], output: 
 
 
 def shrinking_partitions(count: int, moved: float, output_bytes: float) -> int:
-    """Output files where much is made little: at least one for every `MOVED_BYTES` that come to it, because one worker
-    at a time works on a file, but none smaller than `LEAST_FILE_BYTES` for that."""
+    """Output files where an operation shrinks its rows: at least one for every `MOVED_BYTES` that come to it, because
+    one worker at a time works on a file, but none smaller than `LEAST_FILE_BYTES` for that."""
     return max(count, min(math.ceil(moved / MOVED_BYTES), int(output_bytes / LEAST_FILE_BYTES)))
 
 
 def busy_partitions(count: int, keys: float, most_keys: float, moved: float, most_moved: float) -> int:
-    """Output files where what is done with a file takes long beside moving its rows: so many that up to `BUSY_FILES`
-    workers have something to do, if there are keys enough to share out (hashes part few of them unevenly), and none
-    with more than `most_keys` of them or `most_moved` Arrow bytes. It does not look at how many workers there are, for
-    any number of them must give the same files."""
+    """Output files where the work on a file takes long compared with moving its rows: enough for `BUSY_FILES` workers
+    to have something to do, if there are enough keys (hashes spread few keys unevenly), and for none to have more than
+    `most_keys` keys or `most_moved` Arrow bytes. The number of workers does not matter, because any number must give
+    the same files."""
     keys = max(keys, 1.0)
     least = min(BUSY_FILES, math.ceil(keys / FEW_KEYS))
     large = max(keys / most_keys, min(moved / most_moved, keys))

@@ -1,4 +1,4 @@
-"""What a plan says: the answer of `shuffle explain`, as data that can be JSON. What people see of it is `tree`.
+"""What a plan says: the answer of `shuffle explain`, as data that can be JSON. People see its `tree`.
 
 Made from a finished plan, so it cannot say anything else than what would be done. Nothing is run or written for it.
 """

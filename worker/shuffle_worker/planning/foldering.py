@@ -77,8 +77,7 @@ def _check_names(job: Job, by: Sequence[str], columns: Sequence[Array]) -> None:
 
 
 def _count(one: PlannedInput, by: Sequence[str], most: int) -> int:
-    """How many different values there are, as far as it is looked: no further than to be certain that there are too
-    many."""
+    """How many different values there are; counting stops once there are certainly too many."""
     seen: set[int] = set()
     looked = 0
     for batch in _batches(one, by):

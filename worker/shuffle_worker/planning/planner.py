@@ -1,7 +1,7 @@
-"""Working a job out: from what the user wrote and what the input is to everything that the workers will follow.
+"""Planning a job: from what the user wrote and what the input is to everything that the workers follow.
 
-`make_plan` is the plan lease. It only reads; every way in which a job can be refused is met here, before anything is
-written. The same input and job give the same plan, byte for byte, so that a plan lease can be run again.
+`make_plan` is the plan lease. It only reads; a job that must be refused is refused here, before anything is written.
+The same input and job give the same plan, byte for byte, so that a plan lease can be run again.
 
     inputs/table.py         each input by itself: files, columns, filter, size
     operations/*/plan.py    what the operation needs of them, and what comes out
@@ -59,8 +59,8 @@ def make_plan(
     timed: bool = False,
 ) -> Plan:
     """budgets: of each worker. storages: of each input. scratch: a folder for what is only needed here. timed:
-    estimates may go by how long things take here and now, so that no two plans are the same; for one that is only
-    looked at. Raises JobError where the job cannot be carried out as written."""
+    estimates may use times measured now, so that no two plans are the same; for a plan that is only shown. Raises
+    JobError where the job cannot be carried out as written."""
     if not any(source.reader for source in job.inputs):
         return _planned(job, budgets, storages, storage_out, scratch, [None] * len(job.inputs), timed)
     from shuffle_worker.readers.function import calls_of
@@ -170,7 +170,7 @@ def _planned(
 
 
 def _described(operation: Planning, inputs: Sequence[PlannedInput], job: Job) -> tuple[pa.Schema, list[str]]:
-    """The output's schema with the notes that hold for it, and what is to be said of those that do not."""
+    """The output's schema with the notes that hold for it, and sentences about those that do not."""
     every = [one.schema for one in inputs]
     schema = operation.output(every)
     stored = [name for name in schema.names if name not in job.output.partition_by]
@@ -178,7 +178,7 @@ def _described(operation: Planning, inputs: Sequence[PlannedInput], job: Job) ->
 
 
 def _notes(inputs: Sequence[PlannedInput], schema: pa.Schema, stored: pa.Schema, name: str) -> list[str]:
-    """What a person may want to know of the input, and of what the output's format does to types."""
+    """Notes for people: about the input, and about what the output's format does to types."""
     changed = [
         f"{field.name} ({field.type} as {kept.type})"
         for field, kept in zip(schema, stored, strict=True)
@@ -250,14 +250,14 @@ def check_output(job: Job, storage: Storage) -> list[Other]:
 
 
 def _is_passing(path: str) -> bool:
-    """Whether a file is no output but on its way: in a staging folder, or hidden."""
+    """Whether a file is not output yet: in a staging folder, or hidden."""
     *folders, name = path.split("/")
     return name.startswith(".") or any(folder.startswith("_shuffle-") for folder in folders)
 
 
 def _is_ours(job: Job, path: str, storage: Storage) -> bool:
-    """This very job wrote it: it is planned once more after all that knew of the first time are gone, because it was
-    suspended or its coordinator and all workers were lost at once. The same files come out again."""
+    """Whether this very job wrote it: it is planned once more after everything that knew of the first time is gone,
+    because it was suspended or its coordinator and all workers were lost at once. The same files come out again."""
     staged = staging(path, job.uid)
     return (
         any(i.path.endswith("/plan") for i in storage.listing(staged)) or committed(storage, path, job.uid) is not None

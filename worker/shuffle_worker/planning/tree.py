@@ -1,4 +1,4 @@
-"""The plan as people know it from databases: from what is written down to what is read, with estimates and reasons.
+"""The plan as people know it from databases: from what is written to what is read, with estimates and reasons.
 
 Made by the planner while it still knows what it left out. Part of the plan's summary, so that the coordinator can
 show it, before a run and, with the figures of what was done, after it. Bounded: names beyond a few are counted.

@@ -28,8 +28,8 @@ class HashAssign:
 
 
 class RoundRobinAssign:
-    """One row after the other to one cell after the other, beginning where the split's first kept row stands in the
-    input: cell sizes differ by at most one a split, and depend on neither workers nor batches."""
+    """Rows to cells in turn, beginning where the split's first kept row stands in the input: cell sizes differ by at
+    most one a split, and depend on neither workers nor batches."""
 
     def __init__(self, cells: int) -> None:
         self._cells = cells

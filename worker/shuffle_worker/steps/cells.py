@@ -28,7 +28,7 @@ from shuffle_worker.steps.shards import Decoded
 from shuffle_worker.store.store import ShardSource
 
 Stream = Callable[[], Iterator[pa.RecordBatch]]
-"""Gives the rows from the first on, in input order, each time it is called; a batch is valid until the next one."""
+"""Each call yields the rows from the first on, in input order; a batch is valid until the next one."""
 
 ROW = 64
 """Bytes that a local step needs for each row besides the row itself: hashes, orders, ranges."""
@@ -62,7 +62,7 @@ class Cells:
         self._readback.close()
 
     def of(self, bucket: int) -> Iterator[Cell]:
-        """Every cell of the bucket, in order, those without a row too. What it gives is valid until the next."""
+        """Every cell of the bucket, in order, even those without a row. Each is valid until the next."""
         count = len(self._layout.bucket_cells(bucket))
         if self._load(bucket) <= self.budget:
             yield from self._held(bucket, range(count), count)

@@ -1,9 +1,9 @@
 """Sort what does not fit: sorted runs on scratch, then a merge of them, block by block.
 
 A run is what memory holds at once, sorted and written in blocks as an Arrow IPC file. The merge keeps one block of each
-run, sorts all of them together, and gives out the rows up to the first block's end in that order: no row that is still
-on scratch can come before it. Each step uses up at least one block, and sorting blocks of sorted rows costs what the
-sort in memory costs, so the whole is vectorised and needs no heap.
+run, sorts all of them together, and yields the rows up to the first block's end in that order: no row that is still on
+scratch can come before it. Each step uses up at least one block, and sorting blocks of sorted rows costs what the sort
+in memory costs, so the whole is vectorised and needs no heap.
 
 It is stable: runs are numbered in the order of the input, and rows with equal keys keep (run, row) order.
 

@@ -67,8 +67,8 @@ class PartitionFiles:
         self._memory = Budgets.for_limit(plan.job.memory).working // 2
 
     def write(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int | None) -> FileResult:
-        """Write one partition. batches: of the transport schema; None says that the memory of the batches before it is
-        about to be used again. rows: how many there must be; None where that is not known beforehand."""
+        """Write one partition. batches: of the transport schema; None means that the memory of earlier batches is about
+        to be used again. rows: how many there must be; None where that is not known beforehand."""
         if self._by:
             return self._in_folders(partition, batches, rows)
         name, sink = self._files.create(partition)

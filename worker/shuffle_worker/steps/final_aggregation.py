@@ -5,8 +5,8 @@ of the hash of their keys (see docs/output.md). Buckets are ranges of that hash,
 file, and a bucket of several partitions is cut where the hash says.
 
 Where the accumulator of a bucket would grow too large, the bucket is read several times, each time for a part of its
-range of hashes. A key is always aggregated whole, so it makes no difference to what is written. Only one key that by
-itself does not fit is refused, by its name.
+range of hashes. A key is always aggregated whole, so it makes no difference to what is written. Only a single key that
+does not fit is refused, by name.
 
 Memory, out of the `memory` given to `write`: a tenth for the buffer that shards are read into, up to two tenths for
 their copy and the group numbers, a sixth for the accumulator, and a third for the rows that are made of it and put in
@@ -56,7 +56,7 @@ class Span(NamedTuple):
 
 
 class TooLarge(Exception):
-    """An accumulator outgrew its budget. expected: the bytes that it would have come to."""
+    """An accumulator outgrew its budget. expected: the bytes that it would have needed."""
 
     def __init__(self, expected: float) -> None:
         super().__init__()

@@ -2,14 +2,14 @@
 
 A schema carries notes: of pandas about its index, of GeoParquet about geometries, of Spark about its own types, ids of
 Iceberg on columns. Each is a claim about one file. The output is another table: of many files, of fewer columns or
-rows, in another order. So every known kind is merged, fitted to the output's columns, or dropped with a word; a note
-that nobody knows is kept where all files agree on it.
+rows, in another order. So every known kind is merged, fitted to the output's columns, or dropped with a sentence in
+`explain`; an unknown note is kept where all files agree on it.
 
     agreed     of an input's files: one set of notes (called by `inputs/reading.py`)
     settled    of the inputs: the notes of the output (called by the planner)
 
 A kind is a module here with `merge` (the notes of several files in one), `fit` (to the output's columns) and `lean`
-(without what holds for one file alone). Their calls are guarded: a malformed note is left out with a word.
+(without what holds for one file alone). Their calls are guarded: a malformed note is left out, and `explain` says so.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _kind(key: bytes) -> NoteKind | None:
 
 
 def _guarded(key: bytes, work: Callable[[], bytes | None], told: Told) -> bytes | None:
-    """What a kind makes of its notes; None, with a word, where one is malformed."""
+    """What a kind makes of its notes; None, with a sentence for people, where one is malformed."""
     try:
         return work()
     except MALFORMED:
@@ -132,7 +132,7 @@ def _guarded(key: bytes, work: Callable[[], bytes | None], told: Told) -> bytes 
 
 def lean(schema: pa.Schema) -> pa.Schema:
     """A file's schema without what its notes say of that file alone, so that thousands of files share one. What is left
-    out with a word later leaves a trace."""
+    out with a sentence later leaves a trace."""
     notes = schema.metadata
     if not notes:
         return schema

@@ -27,7 +27,7 @@ def _columns(note: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def lean(text: bytes) -> bytes:
-    """The extent is that of one file; that there was one is still said."""
+    """The extent is that of one file; that it is left out is reported."""
     note = parsed(text)
     if note is None or not any(column.get("bbox") for column in _columns(note).values()):
         return text

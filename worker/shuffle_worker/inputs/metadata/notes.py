@@ -16,7 +16,7 @@ Found = Sequence[tuple[bytes, str]]
 
 
 class Told:
-    """Sentences for `explain`, each thing said once. refused: column -> why files cannot be read together with it."""
+    """Sentences for `explain`, each once. refused: column -> why files cannot be read together with it."""
 
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}
@@ -51,7 +51,7 @@ class Fitting(NamedTuple):
 
     def kept(self, at: int = 0) -> list[str]:
         """The stored columns that are as they were in an input, name and type, in the output's order. A name that
-        several inputs have is nobody's."""
+        several inputs have counts for none of them."""
         mine = self.inputs[at]
         others = [one for number, one in enumerate(self.inputs) if number != at]
         return [

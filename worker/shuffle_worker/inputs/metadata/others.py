@@ -89,7 +89,7 @@ def _fit_spark(fitting: Fitting, told: Told) -> bytes | None:
 
 
 def _lean_hugging_face(text: bytes) -> bytes:
-    """Its fingerprint is that of the table that the file was, and goes."""
+    """Its fingerprint is that of the input's table, and is left out."""
     note = parsed(text)
     if note is None or "fingerprint" not in note:
         return text

@@ -1,7 +1,7 @@
 """What calling a function of the user's will cost: how many calls, of how many rows, of how many seconds each.
 
-A plan is the same whenever it is made, so its own estimate goes by what such functions usually take; `shuffle explain`
-makes a plan that nobody carries out, and goes by the time that the calls for a sample took, where there were any.
+A plan is the same whenever it is made, so its own estimate uses what such functions usually take. `shuffle explain`
+makes a plan that is not carried out, and uses the time of the calls for a sample, where there were any.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from shuffle_worker.functions.shapes import Shape
 
 FRAME_SECONDS = 1e-3
 ARROW_SECONDS = 1e-4
-"""Of a call that does a few things to a small group, with a data frame or an Arrow table."""
+"""Seconds of a call that does a few things to a small group, with a data frame or an Arrow table."""
 
 ROW_SECONDS = 0.5e-6
 """More of that for each row of a large group."""
 
 SLOW = 20.0
-"""Seconds of calls from which on it is worth saying that there is a quicker way."""
+"""Seconds of calls from which on `explain` points to a quicker way."""
 
 SMALL = 1000
 """Rows of a group in which a call costs more than what is done with the rows."""
@@ -88,7 +88,7 @@ def calls_of_groups(shape: Shape, rows: float, groups: float, timed: Timed) -> C
     if timed.calls:
         quickest = min(
             timed.calls, key=lambda call: call.seconds
-        )  # the first one imports, and others may be in its way
+        )  # the first call imports, and other processes may slow it down
         more = max(each - quickest.rows, 0.0)
         return Calls(groups, each, quickest.seconds + more * ROW_SECONDS, True)
     usual = FRAME_SECONDS if shape is Shape.FRAME else ARROW_SECONDS
@@ -96,7 +96,7 @@ def calls_of_groups(shape: Shape, rows: float, groups: float, timed: Timed) -> C
 
 
 def calls_of_partitions(shape: Shape, rows: float, partitions: int, timed: Timed) -> Calls:
-    """A function that takes so many rows at once takes time by the row."""
+    """From this many rows on, a function's time depends on the rows, not on the call."""
     each = rows / max(partitions, 1)
     usual = FRAME_SECONDS if shape is Shape.FRAME else ARROW_SECONDS
     if timed.calls and timed.calls[0].rows:

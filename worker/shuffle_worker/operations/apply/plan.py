@@ -88,7 +88,7 @@ class ApplyPlanning(Planning):
             self._try(inputs[0], places, budgets.functions)
 
     def _try(self, one: PlannedInput, places: Sequence[ImportPath], memory: int) -> None:
-        """Have the function imported, and where nothing is declared called."""
+        """Import the function in its process, and call it where no schema is declared."""
         rows = transport_schema(one.schema)
         wanted = None if self._schema is None else transport_schema(self._schema)
         host = Host(Setup(self._apply.function, places, rows, wanted, memory, self._apply.seconds))
@@ -174,7 +174,8 @@ class ApplyPlanning(Planning):
         return self._apply.by
 
     def files(self, count: int, inputs: Sequence[Size], output: Size) -> int:  # noqa: ARG002
-        """So many that the calls are shared out, and that a function which takes a whole file has the memory for it."""
+        """As many files as spread the calls over workers, and as leave a function that takes a whole file enough
+        memory."""
         rows = inputs[0]
         moved = rows.rows * rows.row_bytes
         if self._apply.per == "Partition":
@@ -194,7 +195,8 @@ class ApplyPlanning(Planning):
         return calls_of_groups(self._shape, rows.rows, rows.groups, self._sampled)
 
     def partitioning(self, partitions: int) -> Partitioning:
-        """The function may return other keys than it was given, or none, so nothing is claimed of where they are."""
+        """The function may return other keys than it got, or none, so the manifest claims nothing about where keys
+        are."""
         return Partitioning("none", [], partitions)
 
     def describe(self) -> str:
@@ -215,7 +217,7 @@ def _of_sample(keys: Sequence[str], group: pa.RecordBatch) -> Callable[[int], Na
 
 
 def _always() -> None:
-    """A plan lease is not taken away."""
+    """A `Check` that never raises: a plan lease is not taken away."""
 
 
 def _largest(rows: pa.RecordBatch, keys: Sequence[str]) -> tuple[pa.RecordBatch, I64]:

@@ -94,7 +94,7 @@ class ApplyOperation:
             self._hosts.close()
 
     def _opened(self) -> Hosts:
-        """The processes; code is fetched when the first is wanted."""
+        """The processes; code is fetched when the first one is needed."""
         with self._opening:
             if self._hosts is None:
                 plan, scratch = self._plan, self._scratch or Path()
@@ -125,7 +125,7 @@ class WithoutNulls:
 
 
 class Course:
-    """How far the calls for a group's files have come, said while they go on. rows: of all its files."""
+    """How far the calls for a group's files have come, reported while they go on. rows: of all its files."""
 
     def __init__(self, source: ShardSource, host: Host, rows: int) -> None:
         self._source = source
@@ -146,7 +146,7 @@ class Course:
         self._ends = ends
 
     def add(self, rows: int) -> None:
-        """Rows that are done with."""
+        """Rows that are done."""
         self._done += rows
         self._ends = None
 
@@ -202,7 +202,7 @@ class Applied:
             self._course.add(batch.num_rows)
 
     def _held(self, load: Large, name: Callable[[int], Named]) -> Iterator[pa.RecordBatch]:
-        """The batches of a group that the function's process must hold, as long as it can."""
+        """The batches of a group that the function's process must hold, within its memory."""
         factor = 2 if self._host.shape is Shape.FRAME else 1
         size = rows = 0
         for batch in load.batches:

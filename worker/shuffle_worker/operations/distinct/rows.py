@@ -60,7 +60,7 @@ class DistinctOperation:
 
 
 class RowAccumulator:
-    """A `Accumulator`. last: whether the last row of a key is kept, or else the first."""
+    """An `Accumulator`. last: whether the last row of a key is kept, or else the first."""
 
     def __init__(self, schema: pa.Schema, by: list[str], last: bool) -> None:
         self._by = by

@@ -2,7 +2,7 @@
 
 What is aggregated of a key are the states of its aggregations (`aggregate/`); reduced, they travel as columns after the
 key's. Additions are done one after the other in the order of the input, first within what one split aggregated and then
-over all splits, so that sums of floats are the same whatever carried them.
+over all splits, so that sums of floats do not depend on workers, batches or memory.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class GroupShape:
 
 
 class GroupAccumulator:
-    """A `Accumulator`."""
+    """An `Accumulator`."""
 
     def __init__(self, shape: GroupShape, reduced: pa.Schema, out: pa.Schema) -> None:
         self._shape = shape

@@ -1,6 +1,6 @@
 """A join whose one side is small: every worker reads it whole, and joins the rows of the other as it reads them.
 
-Only joined rows travel. They are dealt out to the files in runs, by the position of the large side's row, so that all
+Only joined rows travel. They go to the files in runs, by the position of the large side's row, so that all
 files are of one size whatever the keys are, and a file's rows are in the order of the large side. The small side is
 read by each worker when its first split begins, and kept to the end.
 
@@ -49,7 +49,7 @@ class Small:
 
 
 class BroadcastJoin:
-    """`Operation` for a `join` that the plan broadcasts a side of."""
+    """`Operation` for a `join` of which the plan broadcasts a side."""
 
     def __init__(self, given: Given) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
@@ -91,7 +91,7 @@ class BroadcastJoin:
             yield put.together(*pair), outer
 
     def small(self) -> Small:
-        """The small side; the first that asks reads it."""
+        """The small side; the first caller reads it."""
         with self._lock:
             if self._small is None:
                 assert self._plan.broadcast is not None

@@ -4,7 +4,7 @@ places.
 The ranges are cut where the places of the first rows seen are evenly spread; a place that many of them share (a skewed
 key) gets a range of its own. What comes out is in the order of the places, so that a step that does one range after the
 other gives what it would have given with enough memory. A range that still does not fit is partitioned again, until it
-fits or is a single place: then it is given as streams, and the step must do with one key's rows bit by bit.
+fits or is a single place: then it is given as streams, and the step must handle one key's rows piece by piece.
 
 Memory: one batch that comes in, and its copy in the order of the ranges. Scratch: the rows once, and a range that is
 partitioned once more.
@@ -28,7 +28,7 @@ from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.steps.cells import ROW, Stream
 
 RANGES = 32
-"""Ranges of one parting: each has an open file for each input."""
+"""Ranges of one pass: each has an open file for each input."""
 
 PlacesOf = Callable[[int, pa.RecordBatch], U64]
 """The places of the rows of an input."""

@@ -1,7 +1,7 @@
 """The map side of a join: rows go to the file that the hash of their keys says, but for skewed keys.
 
 The rows of a skewed key would make one huge file, and keep one worker busy. The plan found such keys (`strategy.py`):
-on the side where a key is frequent its rows are dealt out over several files, by their positions; the other side's rows
+on the side where a key is frequent its rows are spread over several files, by their positions; the other side's rows
 with that key go to each of these files. So every pair meets once. In each file such rows stand at the place of their
 key.
 """
@@ -77,7 +77,7 @@ class Destinations:
 
 
 class _Table:
-    """SkewedKey keys by their hashes."""
+    """Skewed keys by their hashes."""
 
     def __init__(self, skewed: list[SkewedKey]) -> None:
         ordered = sorted(skewed, key=lambda one: one.hash)

@@ -1,9 +1,8 @@
 """Join: rows of both inputs go to files by the hash of their keys, and meet there.
 
-The map side is a repartition of each input by its keys (`map.py`), without the rows that can be known not to
-be in the result. The reduce side matches the rows of one cell after the other (`step.py`). A file's rows are in
-the order of their places (`partitioning/places.py`), then of the left rows, then of the right ones, or have that of
-`output.sortWithin`.
+The map side is a repartition of each input by its keys (`map.py`), without rows that cannot be in the result. The
+reduce side matches the rows of one cell after the other (`step.py`). A file's rows are in the order of their places
+(`partitioning/places.py`), then of the left rows, then of the right ones, or have that of `output.sortWithin`.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class JoinOperation:
         )
 
     def _without_nulls(self, side: int) -> bool:
-        """Whether rows with a null key cannot be in the result, nor have a say in it."""
+        """Whether rows with a null key can neither be in the result nor influence it."""
         how = self._join.how
         kept = how in LEFT_KEPT or how == "LeftAnti" if side == 0 else how in RIGHT_KEPT
         return not kept and not self._join.nulls_equal
@@ -104,7 +103,7 @@ class JoinOperation:
 
 
 class JoinSplitter:
-    """The map side of one split. drop_nulls: rows with a null key stay behind. once: one row of a key is enough."""
+    """The map side of one split. drop_nulls: rows with a null key are not sent. once: one row of a key is enough."""
 
     def __init__(self, inner: BatchSplitter, destinations: Destinations, *, drop_nulls: bool, once: bool) -> None:
         self._inner = inner

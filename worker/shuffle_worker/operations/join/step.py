@@ -3,10 +3,9 @@
 Called for each cell by `rows.py`. Rows are matched by `partitioning/matching.py`, and the result is put together by one
 take of each side, in pieces: the product of a frequent key may be any number of rows.
 
-A cell that does not fit in memory is parted on scratch (`grace_partitioning.py`), and what is left of it then is one
-key that is too frequent for memory on one side or on both: the left rows pass by in portions, before all right rows if
-these fit, else each before all right rows as they are read from scratch, which is read no more often than the result is
-long.
+A cell that does not fit in memory is partitioned on scratch (`grace_partitioning.py`). What is left then is one key
+with too many rows for memory, on one side or on both: the left rows pass by in portions, before all right rows if these
+fit, else each before all right rows as they are read from scratch, which is read no more often than the result is long.
 
 Memory, out of `memory`: half for the rows of both sides (`Cells.budget`), an eighth for a piece of the result.
 """
@@ -34,7 +33,7 @@ from shuffle_worker.runtime.pressure import relieve
 from shuffle_worker.steps.cells import Cell, Stream
 
 MOST_ROWS = 1 << 16
-"""Of a piece of the result: it should still lie in the cache when it is encoded."""
+"""Bytes of a piece of the result: it should still be in the cache when it is encoded."""
 
 
 class JoinStep:

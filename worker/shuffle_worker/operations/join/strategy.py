@@ -1,4 +1,4 @@
-"""The strategy of a join, and its skewed keys: whether both sides are shuffled or every worker is given the small one
+"""The strategy of a join, and its skewed keys: whether both sides are shuffled or every worker gets the small one
 whole; and which keys are so frequent that the rows of one of them are spread over several files. Called by `plan.py`.
 
 What is decided here shows in the output (which file a row is in), so it depends on the data and the job alone: on row

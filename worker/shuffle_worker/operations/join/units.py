@@ -1,6 +1,6 @@
 """Keys of a full join whose two sides are times of different units: the one key column has the finer unit, which holds
 less far. What files say of their times decides while the job is planned whether it holds all of theirs; of files that
-say nothing, or whose rows are filtered, the value itself does when it is written. Never wrapped, never rounded.
+say nothing, or whose rows are filtered, the value itself does when it is written. Nothing is wrapped or rounded.
 """
 
 from __future__ import annotations

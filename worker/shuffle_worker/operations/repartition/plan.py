@@ -32,7 +32,7 @@ class RepartitionPlanning(Planning):
         return self._shared_out(count, inputs[0]) if self._by_folder else count
 
     def steps(self, inputs: Sequence[Size], partitions: int) -> list[str]:
-        """Where folders keep fewer workers busy than there are: what would have all of them write."""
+        """Advice where folders keep fewer workers busy than there are: what would have all of them write."""
         output, rows = self.job.output, inputs[0]
         if not self._folders or self._by_folder or output.partitions:
             return []

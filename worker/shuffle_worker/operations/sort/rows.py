@@ -1,9 +1,9 @@
 """Sort: a global order over all files, stable, by any number of keys.
 
-The map side sends a row to the range that its key falls in; rows with the key of a boundary go by their position in the
-input, so equal keys may straddle files and yet keep the input's order. The reduce side sorts bucket by bucket: the plan
-cuts the ranges fine enough for one to be sorted in memory, and one that isn't is sorted on scratch. No position
-travels: a bucket's shards come back in the order of the input.
+The map side sends a row to the range that its key falls in; rows with the key of a boundary are ordered by their
+position in the input, so equal keys may straddle files and yet keep the input's order. The reduce side sorts bucket by
+bucket: the plan cuts the ranges fine enough for one to be sorted in memory, and one that isn't is sorted on scratch. No
+position travels: a bucket's shards come back in the order of the input.
 """
 
 from __future__ import annotations
