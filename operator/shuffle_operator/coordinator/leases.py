@@ -11,7 +11,7 @@ from shuffle_protocol.messages import Attempt, LeaseId, LeaseKind
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class TransferMode:
     """What a transfer lease does besides reading one split for one tranche."""
 
     along: tuple[Attempt, ...] = ()
@@ -26,7 +26,7 @@ class Errand:
         return not self.again and self.stored is None
 
 
-PLAIN = Errand()
+PLAIN = TransferMode()
 
 
 @dataclass(slots=True)
@@ -36,22 +36,22 @@ class Leases:
     out: dict[LeaseId, int] = field(default_factory=dict)
     """Lease -> worker."""
     _with: dict[int, dict[LeaseId, None]] = field(default_factory=dict)  # worker -> its leases
-    _errands: dict[LeaseId, Errand] = field(default_factory=dict)  # of those that are not plain
+    _modes: dict[LeaseId, TransferMode] = field(default_factory=dict)  # of those that are not plain
 
-    def grant(self, lease: LeaseId, worker: int, errand: Errand = PLAIN) -> LeaseId:
+    def grant(self, lease: LeaseId, worker: int, mode: TransferMode = PLAIN) -> LeaseId:
         self.out[lease] = worker
         self._with.setdefault(worker, {})[lease] = None
-        if errand != PLAIN:
-            self._errands[lease] = errand
+        if mode != PLAIN:
+            self._modes[lease] = mode
         return lease
 
-    def end(self, lease: LeaseId) -> Errand | None:
+    def end(self, lease: LeaseId) -> TransferMode | None:
         """A lease has ended, in whatever way. Returns what it was; None where it was not out."""
         holder = self.out.pop(lease, None)
         if holder is None:
             return None
         self._with[holder].pop(lease, None)
-        return self._errands.pop(lease, PLAIN)
+        return self._modes.pop(lease, PLAIN)
 
     def of(self, worker: int) -> list[LeaseId]:
         """The leases of a worker, in the order in which they were granted."""
@@ -61,28 +61,28 @@ class Leases:
         """No lease counts any more."""
         self.out.clear()
         self._with.clear()
-        self._errands.clear()
+        self._modes.clear()
 
-    def errand(self, lease: LeaseId) -> Errand:
-        return self._errands.get(lease, PLAIN)
+    def mode(self, lease: LeaseId) -> TransferMode:
+        return self._modes.get(lease, PLAIN)
 
     def parts(self, lease: LeaseId) -> list[Attempt]:
         """The attempts that a transfer lease is: its own, and those it carries along."""
-        return parts_of(lease, self.errand(lease))
+        return parts_of(lease, self.mode(lease))
 
     def reading(self) -> dict[int, int]:
         """split -> who reads it."""
         return {
             lease.item: worker
             for lease, worker in self.out.items()
-            if lease.kind is LeaseKind.TRANSFER and self.errand(lease).reads
+            if lease.kind is LeaseKind.TRANSFER and self.mode(lease).reads
         }
 
     def is_reading(self, worker: int, split: int) -> bool:
         mine = self._with.get(worker, ())
-        return any(x.item == split and x.kind is LeaseKind.TRANSFER and self.errand(x).reads for x in mine)
+        return any(x.item == split and x.kind is LeaseKind.TRANSFER and self.mode(x).reads for x in mine)
 
 
-def parts_of(lease: LeaseId, errand: Errand) -> list[Attempt]:
+def parts_of(lease: LeaseId, mode: TransferMode) -> list[Attempt]:
     """The attempts that a transfer lease is: its own, and those it carries along."""
-    return [Attempt(lease.tranche, lease.item, lease.attempt), *errand.along]
+    return [Attempt(lease.tranche, lease.item, lease.attempt), *mode.along]

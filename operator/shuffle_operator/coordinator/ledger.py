@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from shuffle_operator.coordinator.leases import PLAIN, Errand, Leases, parts_of
+from shuffle_operator.coordinator.leases import PLAIN, Leases, TransferMode, parts_of
 from shuffle_operator.coordinator.owners import UNOWNED, Owners
 from shuffle_operator.coordinator.totals import Inconsistent, SplitRows, Totals
 from shuffle_operator.coordinator.tranches import DONE, DUE, NOBODY, NONE, OUT, Handover, Tranche
@@ -271,7 +271,7 @@ class Ledger:
                 continue
             handover = tranche.handover
             stored = handover.source(split) if handover is not None and handover.worker == worker else None
-            return self._grant_split([tranche], split, worker, Errand(again=stored is None, stored=stored))
+            return self._grant_split([tranche], split, worker, TransferMode(again=stored is None, stored=stored))
         return None
 
     def _grant_read(self, tranche: Tranche, split: int, worker: int) -> LeaseId:
@@ -304,14 +304,14 @@ class Ledger:
         self._doubled.update((tranche.number, lease.item) for tranche in together)
         return self._grant_split(together, lease.item, worker, PLAIN)
 
-    def _grant_split(self, together: list[Tranche], split: int, worker: int, errand: Errand) -> LeaseId:
+    def _grant_split(self, together: list[Tranche], split: int, worker: int, mode: TransferMode) -> LeaseId:
         for tranche in together:
             tranche.state[split] = OUT
         first, *others = together
         along = tuple(Attempt(t.number, split, self._next_attempt(t.given, split)) for t in others)
         attempt = self._next_attempt(first.given, split)
         lease = LeaseId(LeaseKind.TRANSFER, first.number, split, attempt)
-        return self.leases.grant(lease, worker, Errand(along, errand.again, errand.stored))
+        return self.leases.grant(lease, worker, TransferMode(along, mode.again, mode.stored))
 
     def grant_write(self, worker: int, *, avoided: frozenset[int] = NONE) -> LeaseId | None:
         """A group of this worker's whose barrier is reached; of anybody's where shards are shared. avoided: groups that
@@ -337,8 +337,8 @@ class Ledger:
     def order(self, lease: LeaseId) -> Lease:
         """The lease, with everything that its holder needs to know."""
         if lease.kind is LeaseKind.TRANSFER:
-            errand = self.leases.errand(lease)
-            return Lease(lease, along=list(errand.along), again=errand.again, stored=errand.stored)
+            mode = self.leases.mode(lease)
+            return Lease(lease, along=list(mode.along), again=mode.again, stored=mode.stored)
         if lease.kind is LeaseKind.WRITE:
             tranche = self.tranches.get(self.tranche[lease.item])
             return Lease(lease, counted=tranche.exceptions() if tranche is not None else [])
@@ -348,13 +348,13 @@ class Ledger:
 
     def give_back(self, lease: LeaseId) -> None:
         """A lease that was out will not be finished by its holder: it is due again."""
-        errand = self.leases.end(lease)
-        if errand is None:
+        mode = self.leases.end(lease)
+        if mode is None:
             return
         if lease.kind is LeaseKind.WRITE:
             self.writing[lease.item] = 0
         elif lease.kind is LeaseKind.TRANSFER:
-            for part in parts_of(lease, errand):
+            for part in parts_of(lease, mode):
                 self._put_back(part.tranche, lease.item)
 
     def _put_back(self, number: int, split: int) -> None:
@@ -378,11 +378,11 @@ class Ledger:
 
     def not_at_hand(self, lease: LeaseId) -> None:
         """The holder of a lease does not, or no longer, have what it was to send: let a worker read it."""
-        errand = self.leases.errand(lease)
+        mode = self.leases.mode(lease)
         tranche = self.tranches.get(lease.tranche)
-        if errand.again:
+        if mode.again:
             self._forget_keeper(lease.item)
-        elif errand.stored and tranche is not None and tranche.handover is not None:
+        elif mode.stored and tranche is not None and tranche.handover is not None:
             tranche.handover = tranche.handover.without(lease.item)
         self.give_back(lease)
 
@@ -406,14 +406,14 @@ class Ledger:
         return True
 
     def _finish_transfer(self, lease: LeaseId, done: Done, worker: int) -> None:
-        split, parts, errand = lease.item, self.leases.parts(lease), self.leases.errand(lease)
+        split, parts, mode = lease.item, self.leases.parts(lease), self.leases.mode(lease)
         self.leases.end(lease)
-        self.totals.transferred(done, again=self.rows_of.seen(split) or not errand.reads, resent=not errand.reads)
+        self.totals.transferred(done, again=self.rows_of.seen(split) or not mode.reads, resent=not mode.reads)
         for part in parts:
             self.mark_transferred(part.tranche, split, part.attempt, done.rows_read)
         if done.kept and self.retained_by[split] == NOBODY:
             self.retained_by[split] = worker
-        elif errand.reads and not done.kept:
+        elif mode.reads and not done.kept:
             for tranche_ in self.tranches.values():  # some may have waited for it to be kept
                 if tranche_.state[split] == DUE and self._sender(tranche_, split) == NOBODY:
                     tranche_.waiting.append(split)
