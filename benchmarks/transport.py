@@ -24,12 +24,12 @@ from typing import NamedTuple
 
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.tls.authority import SEED_SIZE, Authority
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import Frame, FrameHeader
 from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
 from shuffle_protocol.tls import Tls
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, PeerServer
 
 JOB, TOKEN = "benchmark", secrets.token_urlsafe(16)
@@ -48,10 +48,10 @@ class Run(NamedTuple):
 
 
 class Sink:
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:  # noqa: ARG002
+    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:  # noqa: ARG002
         async for _ in body:
             pass
-        return Verdict.ACCEPTED
+        return Ack.ACCEPTED
 
 
 def serve(pipe: Connection, folder: str, token: str) -> None:
@@ -80,7 +80,7 @@ async def measure(address: str, tls: Tls | None, size: int, pipe: Connection) ->
         nonlocal left
         while left > 0:
             left -= 1
-            assert await peers.send(member, frame) is Verdict.ACCEPTED
+            assert await peers.send(member, frame) is Ack.ACCEPTED
 
     await peers.send(member, frame)  # the connection is made, and the frame is in the cache
     loop = asyncio.get_running_loop()

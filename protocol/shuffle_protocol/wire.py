@@ -20,9 +20,9 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.errors import REASONS, Internal, JobError
 from shuffle_protocol.messages import MAX_CONTROL_BODY
-from shuffle_protocol.verdict import Verdict
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class WireError(Exception):
 class Answer(Struct, frozen=True):
     """A receiver's answer to a frame."""
 
-    verdict: Verdict
+    verdict: Ack
 
 
 class ErrorBody(Struct, frozen=True):

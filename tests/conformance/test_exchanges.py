@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from tests.simulation.disks import Disk, DiskLog, DiskStore
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import Frame, decode_header, encode
 from shuffle_protocol.messages import Attempt, Lease, LeaseId, LeaseKind, Member, OwnedRun, View
 from shuffle_protocol.shards import Shard
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.storage import LocalStorage
 from shuffle_worker.store.retained import RetainedShards
 from shuffle_worker.store.store import CorruptBlock
@@ -76,7 +76,7 @@ class Loopback:
     def __init__(self, inboxes: list[Inbox]) -> None:
         self._inboxes = inboxes
 
-    async def send(self, member: Member, frame: Frame) -> Verdict:
+    async def send(self, member: Member, frame: Frame) -> Ack:
         encoded = encode(frame)
         payload = b"".join(bytes(part) for part in encoded.buffers)
 

@@ -12,12 +12,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.errors import OutOfDisk
 from shuffle_protocol.frames import Frame, FrameHeader, first_corrupt
 from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, PeerTransport, Unreachable
 
@@ -65,16 +65,16 @@ def frame(sizes: Sequence[int], number: int = 0) -> Frame:
 class Keeper:
     """Takes everything, and remembers it."""
 
-    def __init__(self, verdict: Verdict = Verdict.ACCEPTED) -> None:
-        self.verdict = verdict
+    def __init__(self, ack: Ack = Ack.ACCEPTED) -> None:
+        self.ack = ack
         self.frames: list[tuple[FrameHeader, bytes]] = []
 
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
         payload = bytearray()
         async for piece in body:
             payload += piece
         self.frames.append((header, bytes(payload)))
-        return self.verdict
+        return self.ack
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_a_frame_arrives_as_it_was_sent(pair: Open, sizes: list[int]) -> N
     keeper = Keeper()
     sent = frame(sizes, number=5)
     async with pair(keeper) as (peers, member):
-        assert await peers.send(member, sent) is Verdict.ACCEPTED
+        assert await peers.send(member, sent) is Ack.ACCEPTED
     ((header, payload),) = keeper.frames
     assert (header.job, header.epoch, header.sender, header.incarnation) == (JOB, 3, 0, "sender")
     assert (header.attempt, header.number, header.payload) == (sent.attempt, 5, sum(sizes))
@@ -96,15 +96,15 @@ async def test_a_frame_arrives_as_it_was_sent(pair: Open, sizes: list[int]) -> N
     assert payload == b"".join(bytes(buffer) for shard in sent.shards for buffer in shard.payload)
 
 
-@pytest.mark.parametrize("verdict", list(Verdict))
-async def test_the_verdict_comes_back(pair: Open, verdict: Verdict) -> None:
-    async with pair(Keeper(verdict)) as (peers, member):
-        assert await peers.send(member, frame([10])) is verdict
+@pytest.mark.parametrize("ack", list(Ack))
+async def test_the_ack_comes_back(pair: Open, ack: Ack) -> None:
+    async with pair(Keeper(ack)) as (peers, member):
+        assert await peers.send(member, frame([10])) is ack
 
 
 async def test_what_stops_the_receiver_is_told_to_the_sender(pair: Open) -> None:
     class Full:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
             if header.number:
                 async for _ in body:
                     pass
@@ -118,22 +118,22 @@ async def test_what_stops_the_receiver_is_told_to_the_sender(pair: Open) -> None
 
 async def test_a_receiver_may_answer_before_it_has_taken_the_payload(pair: Open) -> None:
     class Impatient:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
             if header.number % 3 == 1:
                 await anext(body)
-            return Verdict.BUSY
+            return Ack.BUSY
 
     async with pair(Impatient()) as (peers, member):
         for number in range(6):
-            assert await peers.send(member, frame([900_000] * 4, number)) is Verdict.BUSY
+            assert await peers.send(member, frame([900_000] * 4, number)) is Ack.BUSY
 
 
 async def test_several_frames_at_once(pair: Open) -> None:
     keeper = Keeper()
     frames = [frame([1000 * number, 300_000], number) for number in range(12)]
     async with pair(keeper) as (peers, member):
-        verdicts = await asyncio.gather(*(peers.send(member, each) for each in frames))
-    assert verdicts == [Verdict.ACCEPTED] * 12
+        acks = await asyncio.gather(*(peers.send(member, each) for each in frames))
+    assert acks == [Ack.ACCEPTED] * 12
     assert sorted(header.number for header, _ in keeper.frames) == list(range(12))
     assert all(first_corrupt(header.shards(memoryview(payload))) is None for header, payload in keeper.frames)
 
@@ -143,25 +143,25 @@ async def test_a_receiver_that_does_not_take_pieces_holds_the_sender_up(pair: Op
     wait, seen = asyncio.Event(), 0
 
     class Slow:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
             nonlocal seen
             await wait.wait()
             async for piece in body:
                 seen += len(piece)
-            return Verdict.ACCEPTED
+            return Ack.ACCEPTED
 
     async with pair(Slow()) as (peers, member):
         sending = asyncio.create_task(peers.send(member, frame([8 << 20])))
         await asyncio.sleep(0.05)
         assert not sending.done()
         wait.set()
-        assert await sending is Verdict.ACCEPTED
+        assert await sending is Ack.ACCEPTED
     assert seen == 8 << 20
 
 
 async def test_a_handler_that_raises_is_unreachable_and_the_next_frame_is_not(pair: Open) -> None:
     class Broken(Keeper):
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
             if header.number == 0:
                 raise RuntimeError("a defect")
             return await super().receive(header, body)
@@ -169,7 +169,7 @@ async def test_a_handler_that_raises_is_unreachable_and_the_next_frame_is_not(pa
     async with pair(Broken()) as (peers, member):
         with pytest.raises(Unreachable):
             await peers.send(member, frame([200_000], 0))
-        assert await peers.send(member, frame([200_000], 1)) is Verdict.ACCEPTED
+        assert await peers.send(member, frame([200_000], 1)) is Ack.ACCEPTED
 
 
 async def test_a_sender_that_is_cancelled_interrupts_the_receiver(pair: Open) -> None:
@@ -177,7 +177,7 @@ async def test_a_sender_that_is_cancelled_interrupts_the_receiver(pair: Open) ->
     begun = asyncio.Event()
 
     class Watching:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
             try:
                 async for _ in body:
                     begun.set()
@@ -186,7 +186,7 @@ async def test_a_sender_that_is_cancelled_interrupts_the_receiver(pair: Open) ->
                 outcome.set_result("interrupted")
                 raise
             outcome.set_result("whole")
-            return Verdict.ACCEPTED
+            return Ack.ACCEPTED
 
     async with pair(Watching()) as (peers, member):
         sending = asyncio.create_task(peers.send(member, frame([64 << 20])))
@@ -202,7 +202,7 @@ async def test_nobody_there_is_unreachable(pair: Open) -> None:
         gone = Member(2, "gone", "127.0.0.1:9")
         with pytest.raises(Unreachable, match="worker 2"):
             await peers.send(gone, frame([10]))
-        assert await peers.send(member, frame([10])) is Verdict.ACCEPTED
+        assert await peers.send(member, frame([10])) is Ack.ACCEPTED
 
 
 async def test_frames_of_another_job_never_reach_the_handler(pair: Open) -> None:

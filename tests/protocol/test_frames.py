@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shuffle_protocol import frames
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import (
     INDEX,
@@ -28,7 +29,6 @@ from shuffle_protocol.frames import (
 )
 from shuffle_protocol.messages import VERSION, Attempt
 from shuffle_protocol.shards import Shard
-from shuffle_protocol.verdict import Verdict
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
@@ -219,7 +219,7 @@ def test_buffers_of_any_item_size_count_in_bytes() -> None:
 
 
 def test_only_what_was_taken_is_delivered() -> None:
-    assert {verdict for verdict in Verdict if verdict.delivered} == {Verdict.ACCEPTED, Verdict.REPEATED}
+    assert {ack for ack in Ack if ack.delivered} == {Ack.ACCEPTED, Ack.REPEATED}
 
 
 def test_the_sizes_that_receivers_rely_on() -> None:

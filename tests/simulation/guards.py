@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import shuffle_worker.transfer.inbox as inbox_module
-from shuffle_protocol.verdict import Verdict
+from shuffle_protocol.acks import Ack
 from shuffle_worker.transfer.inbox import GroupSource, Inbox
 from tests.simulation.disks import DiskStore
 
@@ -28,8 +28,8 @@ def no_dedupe(patch: pytest.MonkeyPatch) -> None:
     judge: Callable[..., Any] = Inbox._judge
 
     def judged(self: Inbox, header: Any, again: bool = False) -> Any:
-        verdict = judge(self, header, again)
-        return None if verdict in (Verdict.REPEATED, Verdict.BUSY) else verdict
+        ack = judge(self, header, again)
+        return None if ack in (Ack.REPEATED, Ack.BUSY) else ack
 
     patch.setattr(Inbox, "_judge", judged)
 
@@ -44,9 +44,9 @@ def no_epochs(patch: pytest.MonkeyPatch) -> None:
 
     def judged(self: Inbox, header: Any, again: bool = False) -> Any:
         if self.groups is None:
-            return Verdict.BEHIND
+            return Ack.BEHIND
         if self._taken.get(header.attempt, 0) >> header.number & 1:
-            return Verdict.REPEATED
+            return Ack.REPEATED
         return None
 
     patch.setattr(Inbox, "_judge", judged)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.frames import Frame, FrameHeader, decode_header, encode
 from shuffle_protocol.messages import Member, Orders, Register, Registered, Sync
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ class Peers:
         self._world = world
         self._incarnation = incarnation
 
-    async def send(self, member: Member, frame: Frame) -> Verdict:
+    async def send(self, member: Member, frame: Frame) -> Ack:
         world = self._world
         if world.chance(world.faults.double):
             world.say(f"twice: {self._name(member, frame)}")
             world.aside(self._once(member, frame))
         return await self._once(member, frame)
 
-    async def _once(self, member: Member, frame: Frame) -> Verdict:
+    async def _once(self, member: Member, frame: Frame) -> Ack:
         world = self._world
         encoded = encode(frame)
         payload = b"".join(bytes(part) for part in encoded.buffers)
@@ -52,15 +52,15 @@ class Peers:
                 yield payload[start : start + 64]
 
         try:
-            verdict = await process.inbox.receive(header, body())
+            ack = await process.inbox.receive(header, body())
         except Interrupted:
             raise Unreachable("the receiver died") from None
         if process.dead:
             raise Unreachable("the receiver died")
-        if verdict not in (Verdict.ACCEPTED, Verdict.BEHIND):
-            world.say(f"{verdict.name.lower()}: {self._name(member, frame)}")
+        if ack not in (Ack.ACCEPTED, Ack.BEHIND):
+            world.say(f"{ack.name.lower()}: {self._name(member, frame)}")
         await world.travel(member.address, self._incarnation)
-        return verdict
+        return ack
 
     def _name(self, member: Member, frame: Frame) -> str:
         attempt = frame.attempt

@@ -9,9 +9,9 @@ import pytest
 from tests.simulation.disks import Disk, DiskStore
 from tests.simulation.model import ObjectStore, Shape, SimulatedWork
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.frames import Frame
 from shuffle_protocol.messages import Attempt, Lease, LeaseId, LeaseKind, Member, OwnedRun, View
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Absent
@@ -29,10 +29,10 @@ class Peers:
     def __init__(self) -> None:
         self.groups: list[int] = []
 
-    async def send(self, member: Member, frame: Frame) -> Verdict:
+    async def send(self, member: Member, frame: Frame) -> Ack:
         assert member.worker == 1
         self.groups += [shard.bucket for shard in frame.shards]
-        return Verdict.ACCEPTED
+        return Ack.ACCEPTED
 
     async def close(self) -> None:
         pass

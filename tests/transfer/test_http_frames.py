@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 import pytest
 import xxhash
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import MAX_HEADER, MAX_PAYLOAD, Frame, FrameHeader, encode
 from shuffle_protocol.messages import VERSION, Attempt, Member
 from shuffle_protocol.shards import Shard
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
@@ -41,7 +41,7 @@ class Handler:
         self.whole: list[bytes] = []
         self.broken = 0
 
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
         payload = bytearray()
         try:
             async for piece in body:
@@ -50,7 +50,7 @@ class Handler:
             self.broken += 1
             raise
         self.whole.append(bytes(payload))
-        return Verdict.ACCEPTED
+        return Ack.ACCEPTED
 
 
 class Endpoint:
@@ -271,12 +271,12 @@ async def sent_slowly(stall: float) -> tuple[int, float, float]:
     return answer, times[-1] - times[0], max(after - before for before, after in itertools.pairwise(times))
 
 
-async def test_a_verdict_waits_for_the_rest_of_the_body() -> None:
-    """A sender that is answered while it sends might take the connection for lost, and the verdict with it."""
+async def test_an_ack_waits_for_the_rest_of_the_body() -> None:
+    """A sender that is answered while it sends might take the connection for lost, and the ack with it."""
 
     class Hasty:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
-            return Verdict.STALE
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+            return Ack.STALE
 
     server = PeerServer(JOB, TOKEN, Hasty(), "127.0.0.1")
     host, _, port = (await server.start()).rpartition(":")
@@ -296,7 +296,7 @@ async def test_a_receiver_that_takes_its_time_is_not_given_up(endpoint: Endpoint
     """The clock runs only while something is waited for, not while the handler waits for room."""
 
     class Slow(Handler):
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
             await asyncio.sleep(QUICK.stall * 2.5)
             return await super().receive(header, body)
 
@@ -415,7 +415,7 @@ async def test_receivers_that_do_not_answer(serve: Serve, reason: str) -> None:
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 999999\r\n\r\n" + b"oh no " * 20_000, "answered 500: oh no"),
         (b"SSH-2.0-OpenSSH\r\n", "worker 4"),
     ],
-    ids=["verdict", "text", "cut", "redirect", "token", "long", "ssh"],
+    ids=["ack", "text", "cut", "redirect", "token", "long", "ssh"],
 )
 async def test_receivers_that_answer_something_else(peers: HttpPeers, answer: bytes, reason: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -447,13 +447,13 @@ async def test_a_server_that_was_restarted_is_found_again(peers: HttpPeers) -> N
     handler = Handler()
     first = PeerServer(JOB, TOKEN, handler, "127.0.0.1", settings=QUICK)
     address = await first.start()
-    assert await peers.send(Member(1, "x", address), FRAME) is Verdict.ACCEPTED
+    assert await peers.send(Member(1, "x", address), FRAME) is Ack.ACCEPTED
     await first.stop()
     second = PeerServer(JOB, TOKEN, handler, "127.0.0.1", int(address.rpartition(":")[2]), settings=QUICK)
     await second.start()
     for _ in range(2):  # the first may meet the connection that is gone
         try:
-            assert await peers.send(Member(1, "x", address), FRAME) is Verdict.ACCEPTED
+            assert await peers.send(Member(1, "x", address), FRAME) is Ack.ACCEPTED
         except Unreachable:
             continue
     assert len(handler.whole) >= 2

@@ -12,10 +12,10 @@ import pytest
 from tests.tls.certificates import issued
 from tests.transfer.test_http_frames import DATA, FRAME, JOB, PATIENT, QUICK, TOKEN, WHOLE, Handler, large
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.messages import VERSION, Member, Register
 from shuffle_protocol.tls import Tls, server_side
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
 from shuffle_worker.transfer.transport import Unreachable
 
@@ -42,7 +42,7 @@ class Worker:
         await self.server.stop()
 
 
-async def send(worker: Worker, tls: Tls | None, frame: object = FRAME) -> Verdict:
+async def send(worker: Worker, tls: Tls | None, frame: object = FRAME) -> Ack:
     peers = HttpPeers(TOKEN, PATIENT, tls)
     try:
         return await peers.send(worker.member, frame)  # type: ignore[arg-type]
@@ -52,8 +52,8 @@ async def send(worker: Worker, tls: Tls | None, frame: object = FRAME) -> Verdic
 
 async def test_frames_go_through(tls: Tls) -> None:
     async with Worker(tls) as worker:
-        assert await send(worker, tls) is Verdict.ACCEPTED
-        assert await send(worker, tls, large()) is Verdict.ACCEPTED
+        assert await send(worker, tls) is Ack.ACCEPTED
+        assert await send(worker, tls, large()) is Ack.ACCEPTED
         assert worker.handler.whole == [DATA, bytes(16 << 20)]
 
 
@@ -78,7 +78,7 @@ async def test_nothing_that_is_sent_can_be_read_on_the_way(tls: Tls) -> None:
         between = await asyncio.start_server(relay, "127.0.0.1", 0)
         member = Member(1, "x", f"127.0.0.1:{between.sockets[0].getsockname()[1]}")
         peers = HttpPeers(TOKEN, PATIENT, tls)
-        assert await peers.send(member, FRAME) is Verdict.ACCEPTED
+        assert await peers.send(member, FRAME) is Ack.ACCEPTED
         await peers.close()
         between.close()
     assert len(seen) > len(WHOLE)
@@ -93,7 +93,7 @@ async def test_workers_of_other_authorities_and_other_jobs_are_not_talked_to(tls
                 await send(worker, stranger)
         assert not worker.handler.whole
         assert worker.server.unauthorized == 0  # it never came to a token
-        assert await send(worker, tls) is Verdict.ACCEPTED
+        assert await send(worker, tls) is Ack.ACCEPTED
 
 
 async def test_one_side_without_tls_does_not_do(tls: Tls) -> None:

@@ -29,6 +29,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from shuffle_protocol import wire
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.connections import ConnectionGate
 from shuffle_protocol.errors import JobError
 from shuffle_protocol.frames import (
@@ -45,7 +46,6 @@ from shuffle_protocol.frames import (
 from shuffle_protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
 from shuffle_protocol.shards import Buffer
 from shuffle_protocol.tls import Tls
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Over, Refused, Unreachable
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class HttpPeers:
         self._ssl = True if tls is None else tls.client  # True: what aiohttp does by itself
         self._name = None if tls is None else tls.worker
 
-    async def send(self, member: Member, frame: Frame) -> Verdict:
+    async def send(self, member: Member, frame: Frame) -> Ack:
         encoded = encode(frame)
         url = f"{self._scheme}://{member.address}{wire.SHARDS.format(job=frame.job)}"
         who = f"worker {member.worker} at {member.address}"
@@ -134,7 +134,7 @@ class HttpPeers:
 class PeerServer:
     """Listens for peers' frames of one job and gives them to a handler. Use it in one event loop: `start`, `stop`.
 
-    Whatever arrives, the answer is a verdict or an error that says what is wrong; a caller without the token learns
+    Whatever arrives, the answer is an ack or an error that says what is wrong; a caller without the token learns
     nothing. unauthorized, malformed: requests refused for that.
     """
 
@@ -193,7 +193,7 @@ class PeerServer:
         body = _Body(request.content, size, self._settings.stall)
         try:
             header = await self._header(body, size)
-            verdict = await self._handler.receive(header, body.rest())
+            ack = await self._handler.receive(header, body.rest())
             await body.discard()
         except FrameError as error:
             return self._bad(str(error))
@@ -205,7 +205,7 @@ class PeerServer:
             return _refusal(400, "the body broke off")  # nobody is listening, most likely
         finally:
             body.close()
-        return web.Response(body=wire.encode(wire.Answer(verdict)), content_type="application/json")
+        return web.Response(body=wire.encode(wire.Answer(ack)), content_type="application/json")
 
     async def _header(self, body: _Body, size: int) -> FrameHeader:
         if size < PREFIX_SIZE:

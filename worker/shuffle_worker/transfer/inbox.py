@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.frames import FrameHeader, first_corrupt
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.store.failures import memory_failure, scratch_failure
 from shuffle_worker.store.store import Store
 from shuffle_worker.transfer.budget import ByteBudget
@@ -77,11 +77,11 @@ class Inbox:
 
     # -- from peers --------------------------------------------------------------------------------------------------
 
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
         """Raises JobError where this worker has no room for it in memory."""
-        verdict = self._judge(header)
-        if verdict is not None:
-            return self._count(verdict)
+        ack = self._judge(header)
+        if ack is not None:
+            return self._count(ack)
         key = (header.attempt, header.number)
         self._taking.add(key)
         try:
@@ -95,7 +95,7 @@ class Inbox:
         finally:
             self._taking.discard(key)
 
-    async def _take(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+    async def _take(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
         buffer = self._buffer(header.payload)
         view = memoryview(buffer)
         try:
@@ -107,14 +107,14 @@ class Inbox:
                 raise Interrupted
             shards = header.shards(view[:at])
             if await self._aside(first_corrupt, shards) is not None:
-                return Verdict.CORRUPT
-            verdict = self._judge(header, again=True)
-            if verdict is None:
-                verdict = await self._append(header.attempt, header.number, shards)
-                if verdict is Verdict.ACCEPTED:
+                return Ack.CORRUPT
+            ack = self._judge(header, again=True)
+            if ack is None:
+                ack = await self._append(header.attempt, header.number, shards)
+                if ack is Ack.ACCEPTED:
                     self.received += at
             del shards
-            return verdict
+            return ack
         finally:
             view.release()
             self._buffers.append(buffer)
@@ -128,72 +128,72 @@ class Inbox:
             self._buffers.pop()
         return bytearray(size)
 
-    def _judge(self, header: FrameHeader, again: bool = False) -> Verdict | None:
+    def _judge(self, header: FrameHeader, again: bool = False) -> Ack | None:
         """Why a frame is not taken; None if it is. again: judged a second time, after its body has come."""
         m = self.membership
         if m.epoch < 0 or self.groups is None or header.epoch > m.epoch:
             m.stale.set()
-            return Verdict.BEHIND
+            return Ack.BEHIND
         if not m.is_member(header.sender, header.incarnation):
-            return Verdict.STALE
+            return Ack.STALE
         if header.number >= MAX_FRAMES:
-            return Verdict.STALE
+            return Ack.STALE
         refusal = self._refusal(np.unique(header.entries["bucket"]).tolist(), header.attempt.tranche)
         if refusal is not None:
             return refusal
         if self._taken.get(header.attempt, 0) >> header.number & 1:
-            return Verdict.REPEATED
+            return Ack.REPEATED
         if not again and (header.attempt, header.number) in self._taking:
-            return Verdict.BUSY
+            return Ack.BUSY
         return None
 
-    def _refusal(self, buckets: Iterable[int], tranche: int) -> Verdict | None:
+    def _refusal(self, buckets: Iterable[int], tranche: int) -> Ack | None:
         """Why shards for these buckets cannot be taken now; None if they can."""
         m = self.membership
         assert self.groups is not None
         try:
             groups = {self.groups.group_of(bucket) for bucket in buckets}
             if any(m.owner_of(group) != m.me or m.tranche_of(group) != tranche for group in groups):
-                return Verdict.STALE
+                return Ack.STALE
         except IndexError:
-            return Verdict.STALE
-        return Verdict.BUSY if groups & self._sealed else None
+            return Ack.STALE
+        return Ack.BUSY if groups & self._sealed else None
 
-    def _count(self, verdict: Verdict) -> Verdict:
-        if verdict is Verdict.STALE:
+    def _count(self, ack: Ack) -> Ack:
+        if ack is Ack.STALE:
             self.refused += 1
-        elif verdict is Verdict.REPEATED:
+        elif ack is Ack.REPEATED:
             self.repeated += 1
-        elif verdict is Verdict.CORRUPT:
+        elif ack is Ack.CORRUPT:
             self.corrupt += 1
-        return verdict
+        return ack
 
     # -- from this worker itself -------------------------------------------------------------------------------------
 
-    async def deliver(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Verdict:
+    async def deliver(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Ack:
         """Shards of this worker's own, for groups that it owns: no network, the same rules."""
         refusal = self._refusal({shard.bucket for shard in shards}, attempt.tranche)
         if refusal is not None:
             return self._count(refusal)
         if self._taken.get(attempt, 0) >> number & 1:
-            return self._count(Verdict.REPEATED)
+            return self._count(Ack.REPEATED)
         return await self._append(attempt, number, shards)
 
-    async def _append(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Verdict:
+    async def _append(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Ack:
         if self._finished:
             assert self.groups is not None
             shards = [shard for shard in shards if self.groups.group_of(shard.bucket) not in self._finished]
         if self.full:
-            return Verdict.FULL
+            return Ack.FULL
         self._taken.setdefault(attempt, 0)  # should it be superseded, a write that begins meanwhile must know of it
         try:
             await self._aside(self._store_them, attempt, shards)
         except OSError as error:
             self.full = scratch_failure(self.membership.me, error).message
             self.membership.stale.set()  # the coordinator is told at once
-            return Verdict.FULL
+            return Ack.FULL
         self._taken[attempt] = self._taken.get(attempt, 0) | 1 << number
-        return Verdict.ACCEPTED
+        return Ack.ACCEPTED
 
     async def _aside(self, function: Callable[..., Any], *arguments: object) -> Any:
         self.storing += 1

@@ -15,11 +15,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.errors import Internal
 from shuffle_protocol.frames import Frame
 from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
-from shuffle_protocol.verdict import Verdict
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.exchange import GroupMap
 from shuffle_worker.transfer.inbox import Inbox
@@ -204,30 +204,30 @@ class Outbox:
             if not shards:
                 return
             member = m.member(owner)
-            verdict: Verdict | None = None
+            ack: Ack | None = None
             if owner == m.me:
-                verdict = await self._inbox.deliver(self._attempt, number, shards)
+                ack = await self._inbox.deliver(self._attempt, number, shards)
             elif member is not None:
                 frame = Frame(self._job, epoch, m.me, m.incarnation, self._attempt, number, shards)
                 try:
-                    verdict = await self._peers.send(member, frame)
-                    if verdict is not Verdict.FULL:
+                    ack = await self._peers.send(member, frame)
+                    if ack is not Ack.FULL:
                         tries.reached()
                 except Unreachable as error:
                     m.stale.set()
                     tries.failed(member, error)
-            if verdict is not None and verdict.delivered:
+            if ack is not None and ack.delivered:
                 self._delivered(owner, shards)
                 return
-            if verdict is Verdict.CORRUPT:
+            if ack is Ack.CORRUPT:
                 corrupt += 1
                 if corrupt >= MAX_CORRUPT:
                     raise Internal(f"a frame for worker {owner} arrived corrupt {corrupt} times")
                 continue
             corrupt = 0
-            if verdict in (Verdict.STALE, Verdict.FULL):
+            if ack in (Ack.STALE, Ack.FULL):
                 m.stale.set()
-            if verdict is Verdict.FULL:
+            if ack is Ack.FULL:
                 tries.failed(member, Unreachable(f"worker {owner} can store nothing more, and nobody takes its groups"))
             await m.newer(epoch, pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from shuffle_protocol.acks import Ack
 from shuffle_protocol.frames import Frame, FrameHeader
 from shuffle_protocol.messages import Member, Orders, Register, Registered, Sync
-from shuffle_protocol.verdict import Verdict
 
 
 class Unreachable(Exception):
@@ -49,7 +49,7 @@ class Interrupted(Exception):
 
 
 class PeerTransport(Protocol):
-    async def send(self, member: Member, frame: Frame) -> Verdict:
+    async def send(self, member: Member, frame: Frame) -> Ack:
         """Raises Unreachable, or the JobError that `receive` raised. Frames may be sent to one member several at once;
         they may then arrive in any order."""
         ...
@@ -58,7 +58,7 @@ class PeerTransport(Protocol):
 
 
 class FrameHandler(Protocol):
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Verdict:
+    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
         """body: the payload, `header.payload` bytes in all. Called for several frames at once. May wait for room: not
         taking pieces is the back-pressure. Raises JobError where this worker cannot go on. Anything else but
         Interrupted is a defect; the sender sees Unreachable."""

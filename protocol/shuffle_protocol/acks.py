@@ -6,8 +6,9 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
-    """A receiver's answer to a frame, and what the sender does next."""
+class Ack(StrEnum):
+    """A receiver's answer to a frame, and what the sender does next: ACCEPTED and REPEATED are acks, the others
+    nacks."""
 
     ACCEPTED = "accepted"  # held until written or lost: go on
     REPEATED = "repeated"  # was here already: go on
@@ -22,4 +23,4 @@ class Verdict(StrEnum):
     @property
     def delivered(self) -> bool:
         """The receiver has the shards, now or from before."""
-        return self in (Verdict.ACCEPTED, Verdict.REPEATED)
+        return self in (Ack.ACCEPTED, Ack.REPEATED)
