@@ -3,7 +3,7 @@
 Bounded twice: by the number of tries and by the time they take together. Until a store has answered once, the bounds
 are tight, so that a wrong endpoint is said within seconds; afterwards they outlast a busy minute of a store. A job may
 say how long its store may be away (`storageRetrySeconds`), which then holds from the first request on, unless the
-store's very name is unknown. While a store is waited for, `WEATHER` says so.
+store's very name is unknown. While a store is waited for, `OUTAGE` says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RetryPolicy(Struct, frozen=True):
     cap: float = 10.0
     """`base`, `cap`: the pause before attempt n is drawn between half of and all of min(cap, base * 2**n): jitter, so
     that many workers do not come back at once."""
-    weather: bool = False
+    answered: bool = False
     """The store has answered before, so that what fails now is no mistake of the job's, and another worker may try."""
 
     def pause(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
@@ -42,8 +42,8 @@ class RetryPolicy(Struct, frozen=True):
 FIRST = RetryPolicy(tries=3, seconds=4.0, base=0.2)
 """Nothing was ever heard of this store."""
 
-STEADY = RetryPolicy(tries=9, seconds=90.0, weather=True)
-"""The store has answered before: 503, SlowDown and resets are weather."""
+STEADY = RetryPolicy(tries=9, seconds=90.0, answered=True)
+"""The store has answered before: 503, SlowDown and resets are transient."""
 
 
 class Patience:
@@ -60,7 +60,7 @@ PATIENCE = Patience()
 def bounds(patience: float, usual: RetryPolicy) -> RetryPolicy:
     """patience: seconds that the job gives its store; 0: it says nothing. usual: what holds where nobody says more."""
     patience = patience or PATIENCE.seconds
-    return RetryPolicy(tries=MANY, seconds=patience, weather=usual.weather) if patience > 0 else usual
+    return RetryPolicy(tries=MANY, seconds=patience, answered=usual.answered) if patience > 0 else usual
 
 
 MANY = 1 << 20
@@ -69,7 +69,7 @@ TOLD_AFTER = 3.0
 """Seconds of trouble before it is worth telling."""
 
 
-class Weather:
+class Outage:
     """What a process waits for: which of its threads try again, since when, and why. Used by any thread.
 
     Memory: an entry for each thread that waits."""
@@ -78,10 +78,10 @@ class Weather:
         self._clock = clock
         self._waiting: dict[int, tuple[float, str]] = {}
 
-    def foul(self, since: float, why: str) -> None:
+    def began(self, since: float, why: str) -> None:
         self._waiting[threading.get_ident()] = (since, why)
 
-    def fair(self) -> None:
+    def ended(self) -> None:
         self._waiting.pop(threading.get_ident(), None)
 
     @property
@@ -95,13 +95,14 @@ class Weather:
         return f"{waiting[1]} (tried again for {since // 10 * 10:.0f} s)" if since >= 10 else waiting[1]
 
 
-WEATHER = Weather()
+OUTAGE = Outage()
 """Of this process."""
 
 
 class Transient(Exception):
     """Raised inside `retried` for a failure worth another try; carries what to raise when the tries are spent.
-    unknown: the store's name is not known at all, which is a mistake rather than weather until it has answered once."""
+    unknown: the store's name is not known at all, which is a mistake rather than an outage until it has answered
+    once."""
 
     def __init__(self, final: StorageUnavailable, *, unknown: bool = False) -> None:
         super().__init__(final.message)
@@ -124,16 +125,16 @@ def retried(
                 return call()
             except Transient as error:
                 limits = policy()
-                if error.unknown and not limits.weather:
+                if error.unknown and not limits.answered:
                     limits = FIRST
                 pause = limits.pause(attempt)
                 attempt += 1
                 if attempt >= limits.tries or clock() - start + pause > limits.seconds:
                     final = StorageUnavailable(f"{error.final.message} ({attempt} tries)")
-                    final.refusal = not limits.weather
+                    final.refusal = not limits.answered
                     raise final from error.__cause__
-                WEATHER.foul(start, error.final.message)
+                OUTAGE.began(start, error.final.message)
                 sleep(pause)
     finally:
         if attempt:
-            WEATHER.fair()
+            OUTAGE.ended()

@@ -358,7 +358,7 @@ class Agent:
                 await self._opened.exchange.keep_only([*self.membership.owned(), *self.membership.handed()])
 
     async def _load(self, spec: Job, plan: str) -> tuple[Work, PlanSummary]:
-        """A store that is away for a minute is weather here as everywhere: it is no reason for a worker to end."""
+        """A store that is away for a minute is an outage here as everywhere: it is no reason for a worker to end."""
 
         def load() -> tuple[Work, PlanSummary]:
             work = self.choose(spec)

@@ -32,7 +32,7 @@ from shuffle_worker.functions.process import cpu_of_all
 from shuffle_worker.runtime.pressure import keep_below, resident
 from shuffle_worker.runtime.settings import WorkerConfig
 from shuffle_worker.storage import Storages
-from shuffle_worker.storage.retry import PATIENCE, WEATHER
+from shuffle_worker.storage.retry import OUTAGE, PATIENCE
 from shuffle_worker.transfer.budget import ByteBudget
 from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
 from shuffle_worker.transfer.inbox import Inbox
@@ -130,7 +130,7 @@ async def run_worker(config: WorkerConfig) -> int:
         compute=compute,
         aside=aside,
         observe=observe,
-        trouble=lambda: WEATHER.said,
+        trouble=lambda: OUTAGE.said,
         settings=AgentSettings(orphaned=config.orphaned),
     )
     main = asyncio.current_task()

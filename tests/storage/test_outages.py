@@ -8,7 +8,7 @@ import pytest
 
 from shuffle_protocol.errors import StorageUnavailable
 from shuffle_worker.storage import retry
-from shuffle_worker.storage.retry import FIRST, STEADY, Transient, Weather, bounds, retried
+from shuffle_worker.storage.retry import FIRST, STEADY, Outage, Transient, bounds, retried
 
 
 class Clock:
@@ -20,14 +20,14 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        self.said.append(retry.WEATHER.said)
+        self.said.append(retry.OUTAGE.said)
         self.now += seconds
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(retry, "WEATHER", Weather(made))
+    monkeypatch.setattr(retry, "OUTAGE", Outage(made))
     return made
 
 
@@ -48,7 +48,7 @@ def test_a_store_that_is_away_for_three_minutes_is_waited_for(clock: Clock, answ
     assert retried(away(180.0, clock), policy, clock.sleep, clock) == "there"
     assert clock.said[0] == ""  # a moment is not worth a word
     assert "http://s3 does not answer (tried again for 170 s)" in clock.said[-1]
-    assert retry.WEATHER.said == ""
+    assert retry.OUTAGE.said == ""
 
 
 @pytest.mark.parametrize("answered", [False, True])
