@@ -1,5 +1,5 @@
-"""What a receiver says to a frame. Apart from the frames, which need Arrow and numpy: the coordinator speaks of it, and
-has no use for them."""
+"""What a receiver answers to a frame. Apart from `frames.py`, which needs NumPy: the coordinator uses only the
+answers."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ import ssl
 from aiohttp import web
 
 WITHIN = 60.0
-"""Seconds. Thousands of workers that begin at once are heard one after another. What needs no token (a probe, a scrape)
-had better ask to close the connection, or it may be closed in the midst of the next call."""
+"""Seconds. Thousands of workers that begin at once are heard one after another. A caller without a token (a probe, a
+scrape) should ask to close the connection, or it may be closed in the midst of the next call."""
 
 MOST = 8192
 """More than a listening socket's backlog, of which all may be taken in before one is heard."""
@@ -82,7 +82,7 @@ class ConnectionGate:
         self._unauthenticated.pop(request.protocol, None)
 
     async def close(self) -> None:
-        """Nobody comes in any more, and all connections are closed."""
+        """Accept no more connections, and close all."""
         if self._timer is not None:
             self._timer.cancel()
         for server in self._servers:
@@ -113,7 +113,7 @@ class ConnectionGate:
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's, which tells the gate when it is made and when it is gone."""
+    """aiohttp's protocol, which notifies the gate when it is made and when it is gone."""
 
     __slots__ = ("_gate",)
 

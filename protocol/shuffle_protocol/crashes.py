@@ -22,7 +22,7 @@ CRASHES = frozenset(
 )
 
 QUOTED = 300
-"""Characters of a process's last words that are quoted."""
+"""Characters of a process's last output that are quoted."""
 
 
 def crash(number: int, at: str, said: Iterable[str] = ()) -> str:

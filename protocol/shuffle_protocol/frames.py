@@ -9,7 +9,7 @@ receiver needs to place them.
 Everything is little-endian. The header (all but the payload) carries its own xxh3-64; each shard's bytes are covered by
 the shard's own checksum, made by the sender's operation and kept by the store, so nothing is summed twice.
 
-Senders call `encode`; receivers collect bytes and call `decode_prefix` (which tells how many bytes there must be, and
+Senders call `encode`; receivers collect bytes and call `decode_prefix` (which says how many bytes there must be, and
 refuses absurd numbers before anything is allocated for them), then `decode_header`. Whatever bytes come in, the outcome
 is a header or a `FrameError` that says what was wrong. No network in here: `transfer` moves the bytes.
 """
@@ -117,7 +117,7 @@ class FrameHeader(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """The sizes that the first `PREFIX_SIZE` bytes tell."""
+    """The sizes that the first `PREFIX_SIZE` bytes state."""
 
     header: int
     payload: int

@@ -129,7 +129,7 @@ class Aggregation(Struct, frozen=True):
 
     @property
     def columns(self) -> list[str]:
-        """Those that it is worked out from."""
+        """The columns that it is computed from."""
         return [name for name in (self.column, self.other) if name is not None]
 
 

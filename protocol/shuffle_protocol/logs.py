@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_as_json(level: str, **fields: str | int) -> None:
-    """From here on everything this process logs goes to standard error so."""
+    """Send everything that this process logs to standard error, as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(**fields))
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -25,7 +25,7 @@ MINIMUM = 256 * MIB
 """The least memory a worker can be given; below it the interpreter and the libraries leave no room for data."""
 
 HEADROOM = 1.5
-"""Resident bytes for every live byte of a buffer that comes and goes (measured in docs/memory.md); `pressure.py` gives
+"""Resident bytes for every live byte of a buffer that comes and goes (docs/memory.md); `pressure.py` gives
 back what exceeds it."""
 
 

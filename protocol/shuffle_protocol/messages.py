@@ -13,9 +13,9 @@ Identity, on every message: (job uid, worker index, incarnation). The index is t
 and survives a replacement; the incarnation is drawn at random by each process, so a process that was declared lost
 can never be taken for its successor.
 
-Numbers are plain ints: bytes are bytes, times are seconds of the sender's monotonic clock unless the name says else.
-Encoding: JSON by msgspec, which checks types on arrival; unknown fields are ignored, so a field can be added without
-a new version. Anything else needs a new `VERSION`.
+Numbers are plain ints: bytes are bytes, times are seconds of the sender's monotonic clock unless the name says
+otherwise. Encoding: JSON by msgspec, which checks types on arrival; unknown fields are ignored, so a field can be added
+without a new version. Anything else needs a new `VERSION`.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class Failure(Struct, frozen=True):
 
 
 class Counters(Struct, frozen=True):
-    """What a worker saw since it started; every one of them only grows, but for those marked (gauge)."""
+    """What a worker counted since it started. All only grow, but for those marked (gauge)."""
 
     spilled: int = 0  # bytes written to scratch
     memory_peak: int = 0

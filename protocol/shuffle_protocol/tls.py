@@ -1,4 +1,4 @@
-"""TLS between the processes of one job: who is called what, and the contexts of both sides. TLS 1.3, or nothing.
+"""TLS between the processes of one job: names in certificates, and the contexts of both sides. TLS 1.3, or nothing.
 
 A job has a certificate authority of its own, made by the operator, and two names below it: its workers', because they
 are called by addresses that nobody knows beforehand, and its coordinator's. Certificates say who answers; who calls is
@@ -22,7 +22,7 @@ AUTHORITY, CERTIFICATE, KEY = "ca.crt", "tls.crt", "tls.key"
 """Names of files, and of the keys in the job's Secret."""
 
 DOMAIN = "shuffle-operator.internal"
-"""Of names that no DNS knows."""
+"""The suffix of names that no DNS knows."""
 
 
 def worker_name(job: str) -> str:
@@ -35,7 +35,7 @@ def coordinator_name(job: str) -> str:
 
 
 def server_side(context: Context) -> Context:
-    """The same, made for one who answers; still without a certificate. Nothing is resumed, so there are no tickets."""
+    """A context for the side that answers; still without a certificate. Nothing is resumed, so there are no tickets."""
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
     return context

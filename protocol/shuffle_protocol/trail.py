@@ -1,9 +1,9 @@
-"""Which files a process has in hand, written where it is found after the process has died.
+"""Which files a process is working on, written where it is found after the process has died.
 
 A library in C++ that aborts (or runs into a bad address) takes the process with it, and nothing in it can say any more
-which file was to blame. So who opens a file says so with `at`, and a file outside of the process, the *trail*, lists
-what is in hand at every moment. A launcher reads it after the death of its worker (`read`), `shuffle explain` after
-that of the process that makes the plan. Where no trail is kept, `at` does nothing.
+which file was to blame. So code that opens a file says so with `at`, and a file outside of the process, the *trail*,
+lists what is in hand at every moment. A launcher reads it after the death of its worker (`read`), `shuffle explain`
+after that of the process that makes the plan. Where no trail is kept, `at` does nothing.
 
 Several threads have files in hand at once. When the process crashes, Python's fault handler adds to the trail which of
 them it was. Not in a container: Kubernetes keeps the last 4,096 bytes of a trail, and the stacks of all threads are
@@ -85,7 +85,7 @@ def keep(path: Path, *, stacks: bool = True) -> None:
 
 
 def end() -> None:
-    """The process ends in order: nothing is in hand any more."""
+    """The process ends in order: it works on nothing any more."""
     global _kept
     if _kept is not None:
         _kept.clear()

@@ -46,7 +46,7 @@ class TypeName(NamedTuple):
 
 
 class NoType(ValueError):
-    """Text that is no type. The message says why and what to write."""
+    """Text that is not a type. The message says why and what to write."""
 
 
 def read(text: str) -> TypeName:

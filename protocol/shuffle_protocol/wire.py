@@ -63,7 +63,7 @@ def bearer(token: str) -> str:
 
 
 def authorized(header: str | None, token: str) -> bool:
-    """Whether the Authorization header that came carries the token; takes as long whichever part of it is wrong."""
+    """Whether the Authorization header carries the token. It takes the same time whichever part of it is wrong."""
     return hmac.compare_digest((header or "").encode(errors="surrogateescape"), bearer(token).encode())
 
 

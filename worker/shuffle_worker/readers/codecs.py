@@ -29,7 +29,7 @@ BUFFER = 4 << 20
 
 
 def codec_of(path: str) -> str | None:
-    """By the name's last suffix."""
+    """The codec, by the name's last suffix."""
     name = path.rsplit("/", 1)[-1].lower()
     return next((codec for suffix, codec in SUFFIXES.items() if name.endswith(suffix)), None)
 

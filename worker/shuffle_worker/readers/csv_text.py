@@ -1,8 +1,8 @@
 """CSV as a dialect of text: Arrow's parser cuts whole records into columns of text, `forms` makes values of them.
 
 Types are found from the first records of a file, and never changed later: a value that does not fit is refused with its
-line. Arrow could convert values while it parses, but it takes more for a number than the plan does (`007`, `0x1F`,
-`1e400`), so finding types and using them both go by `forms`, and cost what Arrow's own conversion costs.
+line. Arrow could convert values while it parses, but it accepts more as a number than the plan does (`007`, `0x1F`,
+`1e400`). So finding types and using them both use `forms`, at the cost of Arrow's own conversion.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class CsvText:
         try:
             str(block, "utf-8")
         except UnicodeDecodeError:
-            checked = True  # perhaps in a column that nobody wants
+            checked = True  # perhaps in a column that the job does not read
         else:
             checked = False
         try:
@@ -168,7 +168,7 @@ class CsvText:
             text = str(record, "utf-8")
         except UnicodeDecodeError as error:
             raise Fault(0, _encoding(record, error)) from error
-        line = text.encode() + b"\n"  # without a break a single name is nothing to Arrow
+        line = text.encode() + b"\n"  # without a line break Arrow ignores a single name
         read = pc.ReadOptions(use_threads=False, block_size=len(line) + 1, autogenerate_column_names=True)
         convert = pc.ConvertOptions(null_values=[], strings_can_be_null=False)
         try:

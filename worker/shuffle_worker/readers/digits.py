@@ -17,7 +17,7 @@ SURE = 15
 """Digits that every double keeps."""
 
 EXACT = 1 << 53
-"""Whole numbers up to here are doubles, all of them."""
+"""Every whole number up to here is a double."""
 
 
 def kept(text: Array, values: Array) -> Bools:
@@ -74,7 +74,7 @@ def _mask(rows: Bools) -> Array:
 
 
 def beyond(values: Array) -> bool:
-    """Whether whole numbers are among these that doubles do not hold, one and all."""
+    """Whether any of these whole numbers is not a double."""
     if not len(values) or values.null_count == len(values):
         return False
     ends = call("min_max", values)

@@ -13,7 +13,7 @@ MARKS = {
 """Longer ones first: one of UTF-32 begins as one of UTF-16."""
 
 LOOKED = 4096
-"""Bytes that are looked at where there is no mark."""
+"""Bytes that are examined where there is no mark."""
 
 MOST = 0.7
 """The share of characters of text in these encodings that have zeros in the same place: all of ASCII, and so the

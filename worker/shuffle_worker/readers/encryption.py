@@ -1,8 +1,8 @@
 """Which columns of a Parquet file are encrypted, where its footer is not.
 
-Such a footer is signed: it is 28 bytes longer than the metadata in it, which tells it from all others at no cost. What
-it says of encrypted columns Arrow cannot be asked without a key: that ends the process. So this module reads the footer
-itself: it is Thrift's compact protocol, of which only what leads to the columns is looked at.
+Such a footer is signed: it is 28 bytes longer than the metadata in it, which distinguishes it from all others at no
+cost. What it says of encrypted columns Arrow cannot be asked without a key: that ends the process. So this module reads
+the footer itself: it is Thrift's compact protocol, of which only what leads to the columns is looked at.
 
 Called by the Parquet source, for signed footers alone. Memory: the footer, which its caller has read.
 """
@@ -97,7 +97,7 @@ class Encrypted:
 
 
 def _ending(storage: Storage, path: str, length: int, before: int) -> bytes:
-    """So many bytes of a file, so many before its end."""
+    """Some bytes of a file, at a distance from its end."""
     with storage.open(path) as file:
         file.seek(-length - before, io.SEEK_END)
         return file.read(length)
@@ -130,7 +130,7 @@ def encrypted_leaves(footer: bytes) -> frozenset[int]:
 
 
 class _Compact:
-    """Thrift's compact protocol, of which all is skipped that nobody asks for."""
+    """Thrift's compact protocol; fields that are not asked for are skipped."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

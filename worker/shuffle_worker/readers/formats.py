@@ -1,4 +1,4 @@
-"""Which format a file is of, and opening it: the one place that knows every `Source`.
+"""Which format a file has, and opening it: the one place that knows every `Source`.
 
 Called by the plan (`inputs/reading.py`, and through `Found.open` by probe and sample) and by the reader, with the same
 `Opening`, so that both see the same groups.
@@ -39,7 +39,7 @@ BUDGET = 32 << 20
 
 
 def format_of(source: Input, files: Iterable[str] = (), index: int = 0) -> str:
-    """By what the job says, else by the names of the files; Parquet where nothing says otherwise. Raises InvalidSpec
+    """The format that the job names, else that of the files' names; Parquet where neither says. Raises InvalidSpec
     where names differ."""
     if source.reader:
         return FUNCTION
@@ -60,7 +60,7 @@ def format_of(source: Input, files: Iterable[str] = (), index: int = 0) -> str:
 
 
 def look_bytes(files: int) -> int:
-    """How much of each file is looked at for its types: it depends on the input alone."""
+    """How much of each file is examined for its types: it depends on the input alone."""
     return min(max(LOOK_ALL // max(files, 1), LOOK), MOST_LOOK)
 
 

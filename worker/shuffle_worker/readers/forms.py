@@ -125,7 +125,7 @@ def typed(text: Array, kind: pa.DataType, *, declared: bool = False) -> Array:
 
 
 def _refuse(text: Array, row: int, kind: pa.DataType, declared: bool) -> Array:
-    """Says why a value was refused, where it says so itself."""
+    """Raises where the value itself shows why it was refused."""
     try:
         _typed(text.slice(row, 1), kind, declared)
     except Unfit as unfit:
@@ -244,7 +244,7 @@ def _misspelled(chars: _Chars, values: Array) -> I64:
 
 
 def _no_words(chars: _Chars, values: Array) -> I64:
-    """Rows that are infinite or no number without saying so: `1e400`, `nan(x)`."""
+    """Rows that are infinite or no number although their text does not say so: `1e400`, `nan(x)`."""
     finite = call("is_finite", values.cast(pa.float64()))
     if call("all", finite).as_py() is not False:
         return np.zeros(0, np.int64)
@@ -253,8 +253,8 @@ def _no_words(chars: _Chars, values: Array) -> I64:
 
 
 def _keep_digits(chars: _Chars, values: Array) -> None:
-    """Raises Unfit for the first number that the double is not. Only those are looked at closely that are long, or
-    nearly nothing."""
+    """Raises Unfit for the first number that the double is not. Only long numbers and tiny ones are examined
+    closely."""
     longest = int(chars.lengths.max(initial=0))
     if longest <= len("1e-99"):
         return

@@ -124,8 +124,8 @@ def calls_of(job: Job, memory: int, scratch: Path | None) -> Iterator[list[Reade
 
 
 class ReaderFunctionSource:
-    """A `Source`: what the function returns for one file. schema: as the plan has it, None where the first batch is to
-    tell."""
+    """A `Source`: what the function returns for one file. schema: as the plan has it, None where the first batch shows
+    it."""
 
     counted = False
 

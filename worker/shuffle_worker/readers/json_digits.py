@@ -1,7 +1,7 @@
 """Numbers in JSON that a double does not hold, found in the text of a block beside what Arrow made of it.
 
 Arrow's parser keeps no text of a number, so the block is searched for numbers long enough to lose digits. The search
-looks at every eighth byte: a run of sixteen digits cannot hide between two of them. Only what is found is looked at
+looks at every eighth byte: a run of sixteen digits cannot hide between two of them. Only what is found is examined
 closely, a column of numbers at a time; single lines are taken apart only for a number that is lost in some column of
 doubles. A block without long numbers costs about a thousandth of a second for a MiB. Pure.
 """

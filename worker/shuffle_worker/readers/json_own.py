@@ -80,7 +80,7 @@ def numbers(line: str) -> Iterator[tuple[Path, str]]:
 
 
 def too_large(number: str) -> bool:
-    """Whether a number is infinite as a double, though it does not say so."""
+    """Whether a number is infinite as a double, though its text is finite."""
     return math.isinf(float(number)) and number.strip("-").isalpha() is False
 
 

@@ -12,7 +12,7 @@ yet be half of a break, so nothing is cut behind it.
 
 The guess is proved when the part before it is read: that one knows, from its own exact beginning, whether a quote is
 open where the next part was guessed to begin. As every part is read and the first one begins exactly, no wrong guess
-stays unseen; see `TextSource`. Pure: bytes in, offsets out.
+remains undetected; see `TextSource`. Pure: bytes in, offsets out.
 """
 
 from __future__ import annotations

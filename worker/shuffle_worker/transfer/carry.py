@@ -65,7 +65,7 @@ class Carrier:
         finally:
             await asyncio.wait([ahead])  # a thread cannot be stopped: the lease is held until its step is over
             if not ahead.cancelled():
-                ahead.exception()  # told already where it was awaited
+                ahead.exception()  # already raised where it was awaited
             await out.close()
 
 

@@ -56,7 +56,8 @@ SMALL = 64 << 10
 """Bytes below which a buffer is not worth a call of the socket by itself."""
 
 JOINED = 256 << 10
-"""Bytes up to which small buffers are copied together; more costs more, for it leaves the processor's cache."""
+"""Bytes up to which small buffers are copied together; larger ones cost more, because they leave the processor's
+cache."""
 
 PIECE = 1 << 20
 """Bytes that a sender hands to the socket in one go at the most."""
@@ -68,18 +69,19 @@ OVER = 410
 
 
 class HttpSettings(Struct, frozen=True):
-    """connect: seconds for a connection to be made.
-    stall: seconds without any progress (a piece taken by the other side, or come from it, or the answer) after which a
-    peer is given up; longer than a receiver may have to wait for its disk.
-    control: seconds for a control message and its answer, beyond the wait it asks for.
-    again: seconds after which one that was not answered is sent once more, over another connection.
-    connections: to one peer at once; more frames wait for one to be free."""
+    """Timeouts and connections of the transports."""
 
     connect: float = 5.0
+    """Seconds for a connection to be made."""
     stall: float = 60.0
+    """Seconds without any progress (a piece taken by the other side, or come from it, or the answer) after which a peer
+    is given up; longer than a receiver may have to wait for its disk."""
     control: float = 10.0
+    """Seconds for a control message and its answer, beyond the wait it asks for."""
     again: float = 3.0
+    """Seconds after which one that was not answered is sent once more, over another connection."""
     connections: int = 2
+    """Connections to one peer at once; more frames wait for one to be free."""
 
 
 class HttpPeers:
@@ -227,7 +229,8 @@ class PeerServer:
 class _Body:
     """A request's body of `size` bytes: a header to be collected, the rest to be passed on as it comes.
 
-    One timer watches over it, for a timeout around each of very many small reads would cost a fifth of the transfer."""
+    One timer watches over it, because a timeout around each of very many small reads would cost a fifth of the
+    transfer."""
 
     def __init__(self, content: aiohttp.StreamReader, size: int, stall: float) -> None:
         self._content = content

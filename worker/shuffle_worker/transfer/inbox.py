@@ -190,7 +190,7 @@ class Inbox:
             await self._aside(self._store_them, attempt, shards)
         except OSError as error:
             self.full = scratch_failure(self.membership.me, error).message
-            self.membership.stale.set()  # the coordinator is told at once
+            self.membership.stale.set()  # the coordinator hears of it at once
             return Ack.FULL
         self._taken[attempt] = self._taken.get(attempt, 0) | 1 << number
         return Ack.ACCEPTED

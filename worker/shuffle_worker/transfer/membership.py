@@ -14,7 +14,7 @@ from shuffle_protocol.runs import runs_of
 class Membership:
     """The view of one worker. Updated by the agent, read by inbox and outbox, all on the event loop.
 
-    epoch: of that view, -1 before the first. stale: set when somebody told us that our view is old; the agent then asks
+    epoch: of that view, -1 before the first. stale: set when a peer reported that our view is old; the agent then asks
     the coordinator at once.
     """
 

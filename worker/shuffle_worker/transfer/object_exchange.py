@@ -19,7 +19,7 @@ from shuffle_worker.transfer.threads import Run, to_its_end
 
 
 class ObjectOutgoing:
-    """Implements `exchange.Outgoing`: every group's rows, whoever writes it."""
+    """Implements `exchange.Outgoing`: every group's rows, with any owner."""
 
     groups = None
 

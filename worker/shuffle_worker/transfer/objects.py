@@ -147,11 +147,12 @@ class ShardFiles:
 
 
 class Window(NamedTuple):
-    """What the indexes of all splits say of some neighbouring buckets. starts: splits x (buckets + 1)."""
+    """What the indexes of all splits say of some neighbouring buckets."""
 
     attempts: tuple[int, ...]
     buckets: range
     starts: npt.NDArray[np.int64]
+    """Splits x (buckets + 1)."""
     entries: list[Entries]
 
     def of(self, split: int, bucket: int) -> Entries:

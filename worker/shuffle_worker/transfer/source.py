@@ -1,4 +1,4 @@
-"""What a write reads from, whoever holds the shards: counted as they are handed out, and revoked from outside.
+"""What a write reads from, wherever the shards are: counted as they are handed out, and revoked from outside.
 
 `inbox.GroupSource` reads from this worker's store, `objects.FileSource` from files in object storage.
 """
