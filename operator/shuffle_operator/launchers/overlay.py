@@ -150,8 +150,8 @@ def _given(template: Mapping[str, Any], key: str) -> object:
 
 
 def danger_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """What would let a worker out of its container: refused even where the namespace would allow it, because whoever
-    may create ShuffleJobs need not be allowed to create such pods. spec: of the merged pod."""
+    """What would let a worker out of its container: refused even where the namespace would allow it, because a user who
+    may create ShuffleJobs may not be allowed to create such pods. spec: of the merged pod."""
     base = (*WHERE, "spec")
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(key):

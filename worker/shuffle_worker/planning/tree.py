@@ -78,9 +78,7 @@ def tree_of(job: Job, operation: Planning, inputs: Sequence[PlannedInput], decid
 
 def _files(job: Job, size: Size, layout: Layout) -> str:
     if job.output.partitions:
-        few = (
-            "; some will be empty, for there are fewer rows" if job.output.partitions > max(round(size.rows), 1) else ""
-        )
+        few = "; some will be empty: there are fewer rows" if job.output.partitions > max(round(size.rows), 1) else ""
         return f"as many as output.partitions asks for{few}"
     share = readable(size.stored / layout.partitions)
     if size.stored / layout.partitions < job.output.target_bytes / 2 and layout.partitions > 1:

@@ -39,7 +39,7 @@ def share_one_allocator() -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library so, for this process; False where it is not glibc. Doing it twice is harmless."""
+    """Set the C library up so, in this process. False where it is not glibc. Doing it twice is harmless."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

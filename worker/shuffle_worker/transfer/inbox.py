@@ -225,7 +225,7 @@ class Inbox:
             self._finished.add(group)
 
     def dropped(self, groups: Collection[int]) -> list[int]:
-        """Those of which there is nothing here, for they are written."""
+        """Those of which nothing is here, because they are written."""
         return sorted(self._finished.intersection(groups))
 
     def source(self, group: int, counted: Collection[Attempt]) -> GroupSource:

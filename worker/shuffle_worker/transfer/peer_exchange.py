@@ -34,7 +34,7 @@ class PeerExchange:
     aside: Run
     """Runs what only needs the disk."""
     retained: RetainedShards | None = None
-    """Where shards that were sent are kept, for a job that wants that."""
+    """Where shards that were sent are kept, for jobs that ask for it."""
     steps: int = 0
     """Pieces that were sent again, and outboxes that came to their end, of all leases."""
 

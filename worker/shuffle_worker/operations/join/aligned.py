@@ -46,10 +46,10 @@ def aligned(inputs: Sequence[PlannedInput], keys: Sequence[Sequence[str]], asked
             return Aligned(0, f"{_name(one)} has other files than its {MANIFEST} says")
         counts.append(parted.count)
     if counts[0] != counts[1]:
-        return Aligned(0, f"the sides are parted by their keys, but into {counts[0]:,} and {counts[1]:,} files")
+        return Aligned(0, f"the sides are partitioned by their keys, but into {counts[0]:,} and {counts[1]:,} files")
     if asked not in (0, counts[0]):
-        return Aligned(0, f"the sides have {counts[0]:,} files each, parted by their keys, and {asked:,} are asked for")
-    return Aligned(counts[0], f"no shuffle: both sides are parted by the hash of their keys into {counts[0]:,} files")
+        return Aligned(0, f"the sides have {counts[0]:,} files each, by their keys, and {asked:,} are asked for")
+    return Aligned(counts[0], f"no shuffle: both sides are partitioned by their keys into {counts[0]:,} files")
 
 
 def splits_by_file(inputs: Sequence[PlannedInput]) -> list[list[Split]]:
