@@ -31,7 +31,7 @@ from shuffle_worker.transfer.object_exchange import ObjectExchange
 from shuffle_worker.transfer.objects import ShardFiles
 from shuffle_worker.transfer.outbox import Sender
 from shuffle_worker.transfer.peer_exchange import PeerExchange
-from shuffle_worker.transfer.source import Revoked, Source
+from shuffle_worker.transfer.source import Revoked, StoredShardSource
 
 SPLITS, GROUPS, EACH = 5, 4, 3
 Found = list[tuple[int, int, int, bytes]]
@@ -182,7 +182,7 @@ async def send_everything(team: Team, seed: int = 0) -> None:
     await asyncio.gather(*(send(team.workers[s % 2], lease(s), shards(s, seed)) for s in range(SPLITS)))
 
 
-def read(source: Source, bucket: int) -> Found:
+def read(source: StoredShardSource, bucket: int) -> Found:
     stored = source.shards(bucket)
     into = bytearray(sum(one.length for one in stored))
     source.read(bucket, stored, memoryview(into))
