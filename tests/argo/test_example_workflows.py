@@ -14,7 +14,8 @@ from shuffle_operator.api.schema import crd
 from shuffle_operator.api.spec import GROUP, MAX_NAME, PLURAL
 from shuffle_operator.api.validation import load_job
 from tests.argo.conditions import parse
-from tests.argo.conftest import PROJECT, WORKFLOWS, shuffle_jobs, steps
+from tests.argo.workflows import WORKFLOWS, shuffle_jobs, steps
+from tests.project import PROJECT
 
 PAGE = (PROJECT / "docs" / "argo.md").read_text()
 RBAC = {part["kind"]: part for part in yaml.safe_load_all((PROJECT / "examples" / "argo" / "rbac.yaml").read_text())}

@@ -13,8 +13,8 @@ from shuffle_operator.api.status import REASONS, PhaseName
 from shuffle_operator.kube.api import JOBS, Object, Resource
 from shuffle_protocol.messages import Phase
 from tests.argo.conditions import VALUE, parse, verdict
-from tests.argo.conftest import WORKFLOWS, steps
-from tests.operator.conftest import NAMESPACE, Stage, sort_job
+from tests.argo.workflows import WORKFLOWS, steps
+from tests.operator.stage import NAMESPACE, Stage, sort_job
 
 STEPS = [step for file in WORKFLOWS for step in steps(yaml.safe_load(file.read_text()))]
 

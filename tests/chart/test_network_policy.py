@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.chart.rendered import Objects, Render
-from tests.operator.conftest import sort_job
+from tests.operator.stage import sort_job
 
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.launchers.isolation import network_policy

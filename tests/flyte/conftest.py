@@ -19,8 +19,6 @@ if importlib.util.find_spec("flytekit") is None:
 from tests.operator.api_server import ApiServer, serving
 from tests.operator.fake_kube import FakeKube
 
-PROJECT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:

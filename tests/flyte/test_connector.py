@@ -208,7 +208,7 @@ async def test_any_tasks_name_makes_a_jobs_name(flyte: Flyte, server: ApiServer,
 async def test_the_rights_that_the_connector_needs(flyte: Flyte, server: ApiServer) -> None:
     import yaml
 
-    from tests.flyte.conftest import PROJECT
+    from tests.project import PROJECT
 
     role, _ = yaml.safe_load_all((PROJECT / "examples" / "flyte" / "rbac.yaml").read_text())
     meta = await flyte.create(template())

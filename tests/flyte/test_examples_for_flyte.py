@@ -15,7 +15,7 @@ from flyteidl.core.execution_pb2 import TaskExecution
 
 from shuffle_operator.flyte.connector import TASK_TYPE
 from shuffle_operator.flyte.phases import FINAL, PHASES, RETRYABLE
-from tests.flyte.conftest import PROJECT
+from tests.project import PROJECT
 
 PAGE = (PROJECT / "docs" / "flyte.md").read_text()
 

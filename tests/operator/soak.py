@@ -16,9 +16,9 @@ from typing import NamedTuple
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.kube.api import EVENTS, JOBS
 from shuffle_worker.runtime.pressure import resident
-from tests.operator.conftest import NAMESPACE, Stage, sort_job
 from tests.operator.fake_kube import FakeKube
 from tests.operator.puppets import Puppets
+from tests.operator.stage import NAMESPACE, Stage, sort_job
 
 AT_ONCE = 25
 

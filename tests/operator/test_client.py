@@ -22,8 +22,8 @@ from shuffle_protocol.findings import VARIABLE, Finding
 from shuffle_protocol.jobs import Input, Job, Output, Repartition
 from shuffle_worker.worker.check import check
 from tests.operator.api_server import ApiServer, serving
-from tests.operator.conftest import sort_job
 from tests.operator.fake_kube import FakeKube
+from tests.operator.stage import sort_job
 
 
 @pytest.fixture

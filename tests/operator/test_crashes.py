@@ -12,8 +12,8 @@ import pytest
 from shuffle_operator.kube.api import JOBS, NETWORK_POLICIES, PODS, SECRETS, Object, Resource
 from shuffle_operator.launchers.pod import LABEL_WORKER
 from shuffle_operator.launchers.pod_state import is_live
-from tests.operator.conftest import Stage, sort_job
 from tests.operator.puppets import Puppets
+from tests.operator.stage import Stage, sort_job
 
 MOST_WRITES = 40
 

@@ -14,8 +14,8 @@ from shuffle_operator.handlers.rbac import ISOLATION
 from shuffle_operator.kube.api import JOBS, NETWORK_POLICIES, KubeError, Object
 from shuffle_operator.launchers.isolation import policy_name
 from shuffle_operator.launchers.pod import LABEL_UID, is_owned
-from tests.operator.conftest import NAMESPACE, Stage, sort_job
 from tests.operator.puppets import Puppets
+from tests.operator.stage import NAMESPACE, Stage, sort_job
 
 FORBIDDEN = KubeError(
     403,

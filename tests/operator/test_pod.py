@@ -12,7 +12,7 @@ from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.launchers.overlay import merge
 from shuffle_operator.launchers.pod import PodSettings, Trust, credential_problems, is_owned, pod_name, worker_pod
-from tests.operator.conftest import sort_job
+from tests.operator.stage import sort_job
 
 SETTINGS = PodSettings(image="worker:1", coordinator="http://operator:8080", scratch=10 << 30)
 UNSAFE = dataclasses.replace(SETTINGS, unsafe=True)

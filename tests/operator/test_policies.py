@@ -17,8 +17,8 @@ from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.rbac import ROLE
 from shuffle_operator.kube.api import JOBS, PODS, KubeError, Resource
 from shuffle_protocol.messages import LeaseKind
-from tests.operator.conftest import NAMESPACE, Stage, sort_job
 from tests.operator.puppets import Puppets
+from tests.operator.stage import NAMESPACE, Stage, sort_job
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from shuffle_operator.kube.api import JOBS
-from tests.operator.conftest import Stage
 from tests.operator.puppets import Puppets
+from tests.operator.stage import Stage
 from tests.operator.test_policies import job, puppets, until_phase
 
 __all__ = ["puppets"]

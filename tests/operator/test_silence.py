@@ -13,9 +13,9 @@ from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.watch import Backoffs
 from shuffle_operator.kube.api import EVENTS, JOBS, KubeError, Object, Resource
-from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.fake_kube import FakeKube
 from tests.operator.puppets import Puppets
+from tests.operator.stage import NAMESPACE, Stage
 from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready
 
 __all__ = ["puppets"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.operator.conftest import Stage
 from tests.operator.soak import AT_ONCE, soak
+from tests.operator.stage import Stage
 
 
 async def test_tasks_handles_and_objects_stay_as_many(stage: Stage) -> None:

@@ -15,8 +15,8 @@ from shuffle_operator.kube.api import EVENTS, JOBS, PODS
 from shuffle_protocol.messages import Counters
 from tests.coordinator.builders import Play
 from tests.coordinator.builders import job as message
-from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
+from tests.operator.stage import NAMESPACE, Stage
 from tests.operator.test_policies import job, puppets, until_phase, until_ready
 
 __all__ = ["puppets"]

@@ -13,8 +13,8 @@ import pytest
 
 from shuffle_operator.kube.api import SECRETS
 from shuffle_operator.launchers.pod import AUTHORITY_DIGEST, Trust, trust_of
-from tests.operator.conftest import NAMESPACE, OPERATORS, Stage, sort_job
 from tests.operator.puppets import Puppets
+from tests.operator.stage import NAMESPACE, OPERATORS, Stage, sort_job
 
 SEED = (SECRETS, OPERATORS, "shuffle-operator-seed")
 

@@ -14,9 +14,9 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.handlers.admission import AGAIN, Admission
 from shuffle_operator.kube.api import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers.line import QuotaQueue, exceeded, too_large
-from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
 from tests.operator.quota import Quota
+from tests.operator.stage import NAMESPACE, Stage
 from tests.operator.test_policies import job, until_phase
 
 FEW = 'pods "a-w-0-0" is forbidden: exceeded quota: few, requested: pods=1, used: pods=2, limited: pods=2'

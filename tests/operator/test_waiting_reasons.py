@@ -14,8 +14,8 @@ from shuffle_operator.handlers import beginning, giving_up, reconcile, statuses
 from shuffle_operator.kube.api import EVENTS, JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import kubernetes
 from shuffle_protocol.messages import LeaseKind
-from tests.operator.conftest import NAMESPACE, Stage
 from tests.operator.puppets import Puppets
+from tests.operator.stage import NAMESPACE, Stage
 from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready
 
 __all__ = ["puppets"]

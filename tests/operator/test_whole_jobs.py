@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from shuffle_operator.kube.api import JOBS, SECRETS
-from tests.operator.conftest import NAMESPACE, Stage, sort_job
+from tests.operator.stage import NAMESPACE, Stage, sort_job
 
 
 def condition(status: dict[str, object], kind: str) -> str:
