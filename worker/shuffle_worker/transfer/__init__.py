@@ -1,1 +1,8 @@
-"""Moving shards between workers: the sender's outbox, the receiver's inbox, and HTTP below them."""
+"""Shards from those who read splits to those who write groups.
+
+exchange         the contract: what transfers send into, and writes read from
+peer_exchange    worker to worker: outbox, inbox, membership, budget; transport below them, http below that
+object_exchange  by object storage: objects has the files
+work, carry      what a worker can do, and one transfer carried out with it
+source           what a write reads; threads: blocking calls
+"""

@@ -1,5 +1,8 @@
 """A worker as a whole.
 
-process.py   puts the parts together       agent.py     register, sync, carry out leases; failures.py: in words
-works.py     which work its job is         explaining.py, check.py: processes for `shuffle explain` and `shuffle doctor`
+process.py   puts the parts together
+agent.py     registers, syncs, starts leases and lets them go
+leases.py    carries leases out; failures.py: what the coordinator learns of those that fail
+works.py     which work its job is; exchanges.py: what its shards go through
+explaining.py, check.py   processes for `shuffle explain` and `shuffle doctor`
 """

@@ -3,9 +3,8 @@
     register -> sync -> sync -> ...                       with the coordinator, level-triggered (see protocol/messages)
                  |- leases in, results out
                  |- views in: membership, what to drop
-    transfer     work.read -> exchange              shards on their way to those who write
-    write        exchange -> work.write
-    plan, commit, abort                                   work, as it is
+
+What a lease asks for is done in `leases.py`.
 
 Transport, exchange, clock (the event loop's) and the work itself come as arguments: workers run it over HTTP and object
 storage, the simulation over virtual time. It keeps working while the coordinator is away, and keeps knocking.
@@ -23,7 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shuffle_protocol.errors import JobError, OutOfDisk, StorageUnavailable
+from shuffle_protocol.errors import JobError, StorageUnavailable
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import (
     VERSION,
@@ -44,13 +43,14 @@ from shuffle_protocol.messages import (
 )
 from shuffle_worker.store.store import CorruptBlock
 from shuffle_worker.transfer.carry import Carrier
-from shuffle_worker.transfer.exchange import Condition, Exchange, GroupMap
+from shuffle_worker.transfer.exchange import Exchange, GroupMap
 from shuffle_worker.transfer.membership import Membership
-from shuffle_worker.transfer.source import Revoked, StoredShardSource
-from shuffle_worker.transfer.threads import Run, to_its_end
+from shuffle_worker.transfer.source import Revoked
+from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import ControlTransport, Orphaned, Refused, Unreachable
-from shuffle_worker.transfer.work import Choose, Work, Written
+from shuffle_worker.transfer.work import Choose, Work
 from shuffle_worker.worker.failures import failure_of
+from shuffle_worker.worker.leases import LeaseWork, Opened, Running
 
 T = TypeVar("T")
 
@@ -73,36 +73,6 @@ class AgentSettings:
     """How often loading the plan is tried where the store does not answer, `load_pause` seconds apart. Each try is
     several of the storage's own."""
     load_pause: float = 5.0
-
-
-@dataclass(slots=True)
-class Running:
-    """A lease that is being carried out."""
-
-    lease: Lease
-    task: asyncio.Task[None]
-    draining: bool = False
-    """Its computing is over, it only waits for its shards to arrive."""
-    source: StoredShardSource | None = None
-    revoked: bool = False
-
-    def revoke(self) -> None:
-        """Let it end; once only: a second time would interrupt its tidying up."""
-        if not self.revoked and not self.task.done():
-            self.revoked = True
-            if self.source is not None:
-                self.source.revoked = True
-            self.task.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What there is once the plan is loaded."""
-
-    summary: PlanSummary
-    work: Work
-    exchange: Exchange
-    carrier: Carrier
 
 
 @dataclass(slots=True)
@@ -131,13 +101,11 @@ class Agent:
     """The coordinator is having the job's output removed: a worker that is to leave waits for the end of that."""
     released: bool = False
     """It was to leave, and nothing that it has is needed any more."""
-    _spec: Job | None = None
     _running: dict[LeaseId, Running] = field(default_factory=dict)
     _waiting: dict[LeaseId, Lease] = field(default_factory=dict)
     _done: dict[LeaseId, Done] = field(default_factory=dict)
     _failed: dict[LeaseId, Failure] = field(default_factory=dict)
     _transferred: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-    _written: dict[int, Done] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: bool = False
     _preparing: asyncio.Future[None] | None = None
@@ -145,10 +113,11 @@ class Agent:
     _heartbeat: float = 0.0
     _heard: float = 0.0
     _corrupt: int = 0
-    _opened: Opened | None = None
+    _leases: LeaseWork = field(init=False)
 
     def __post_init__(self) -> None:
         self._heartbeat = self.settings.heartbeat
+        self._leases = LeaseWork(self.choose, self.compute)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -181,10 +150,10 @@ class Agent:
 
     async def _register(self) -> None:
         held = None
-        view, opened = self.membership.view, self._opened
+        view, opened = self.membership.view, self._leases.opened
         if view is not None and opened is not None:
             transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
-            written = [(g, done.rows_written, done.bytes_written) for g, done in self._written.items()]
+            written = [(g, done.rows_written, done.bytes_written) for g, done in self._leases.written.items()]
             held = Held(view, transferred, written, opened.summary, opened.exchange.splits_kept())
         message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
         pause = 0.05
@@ -197,11 +166,11 @@ class Agent:
                 self._missing(error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, self.settings.retry)
-        if not reply.accepted:
+        if not reply.accepted or reply.job is None:
             raise Refused(reply.message)
         self._heard = asyncio.get_running_loop().time()
         log.info("registered with the coordinator", extra={"epoch": self.membership.epoch})
-        self._spec = reply.job
+        self._leases.learn(reply.job)
         self._preparing = asyncio.ensure_future(self.aside(self._prepare, reply.job))
         self._heartbeat = max(self.settings.heartbeat, reply.heartbeat)
 
@@ -258,7 +227,7 @@ class Agent:
             wait=wait,
             leaving=self._leaving,
             written=self._known_written,
-            full=self._condition().full,
+            full=self._leases.condition().full,
             trouble=self.trouble(),
         )
 
@@ -277,20 +246,16 @@ class Agent:
 
     def _counters(self) -> Counters:
         sources = [running.source for running in self._running.values() if running.source is not None]
-        observed, condition = self.observe(), self._condition()
-        steps = condition.steps + (self._opened.carrier.steps if self._opened is not None else 0)
+        observed, condition = self.observe(), self._leases.condition()
         return msgspec.structs.replace(
             observed,
-            beats=steps + sum(one.reads for one in sources),
+            beats=condition.steps + sum(one.reads for one in sources),
             progress=sum(one.share for one in sources),
             kept=condition.retained,
             storing=condition.storing,
             stored_calls=condition.stored,
             corrupt=observed.corrupt + self._corrupt,
         )
-
-    def _condition(self) -> Condition:
-        return self._opened.exchange.condition() if self._opened is not None else Condition()
 
     async def _pause(self) -> None:
         """Until there is something to say: a lease ended, our view is old, or a heartbeat is due."""
@@ -329,10 +294,10 @@ class Agent:
                 continue
             if not self._leaving or lease.again or lease.stored or lease_id.kind is LeaseKind.ABORT:
                 self._waiting[lease_id] = lease
-        if orders.written and self._opened is not None:
+        if orders.written and self._leases.opened is not None:
             written = _members(orders.written)
             self._known_written = len(written)
-            await self._opened.exchange.forget(written)
+            await self._leases.opened.exchange.forget(written)
         self._start_waiting()
 
     def _start_waiting(self) -> None:
@@ -345,17 +310,18 @@ class Agent:
             self._running[lease_id] = Running(lease, task)
 
     async def _take_view(self, view: View) -> None:
-        if view.plan and (self._opened is None or self._opened.summary.fingerprint != view.plan):
-            assert self._spec is not None
-            work, summary = await self._beating(self._load(self._spec, view.plan))
-            exchange = self.open_exchange(self._spec, summary, work)
-            self._opened = Opened(summary, work, exchange, Carrier(exchange, work, self.compute))
+        opened, spec = self._leases.opened, self._leases.spec
+        if view.plan and (opened is None or opened.summary.fingerprint != view.plan):
+            work, summary = await self._beating(self._load(spec, view.plan))
+            exchange = self.open_exchange(spec, summary, work)
+            opened = Opened(summary, work, exchange, Carrier(exchange, work, self.compute))
+            self._leases.open(opened)
         gained = self.membership.update(view)
         if gained is not None:
             for key in [key for key in self._transferred if key[0] in gained]:
                 del self._transferred[key]  # done for fewer groups than are in the tranche now
-            if self._opened is not None:
-                await self._opened.exchange.keep_only([*self.membership.owned(), *self.membership.handed()])
+            if opened is not None:
+                await opened.exchange.keep_only([*self.membership.owned(), *self.membership.handed()])
 
     async def _load(self, spec: Job, plan: str) -> tuple[Work, PlanSummary]:
         """A store that is away for a minute is an outage here as everywhere: it is no reason for a worker to end."""
@@ -385,20 +351,12 @@ class Agent:
     # -- leases ------------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, lease: Lease) -> None:
-        kind = lease.id.kind
         clock = asyncio.get_running_loop().time
         since = clock()
         try:
-            if kind is LeaseKind.TRANSFER:
-                done = await self._transfer(lease)
-            elif kind is LeaseKind.WRITE:
-                done = await self._write(lease)
-            elif kind is LeaseKind.PLAN:
-                done = await self._plan(lease)
-            elif kind is LeaseKind.COMMIT:
-                done = await self._commit(lease)
-            else:
-                done = await self._abort(lease)
+            done = await self._leases.carry_out(lease, self._running[lease.id], lambda: self._drained(lease.id))
+            if lease.id.kind is LeaseKind.TRANSFER:
+                self._note_transfer(lease, done.rows_read)
             self._done[lease.id] = done
             log.info(
                 "done in %.2f s: %d rows read, %d moved, %d written",
@@ -418,96 +376,22 @@ class Agent:
             self._start_waiting()
             self._news.set()
 
-    @property
-    def _loaded(self) -> Opened:
-        assert self._opened is not None, "the plan is loaded before the work begins"
-        return self._opened
+    def _drained(self, lease: LeaseId) -> None:
+        """Nothing is left of it but shards on their way: another lease may begin."""
+        running = self._running.get(lease)
+        if running is not None:
+            running.draining = True
+            self._start_waiting()
+            self._news.set()
+
+    def _note_transfer(self, lease: Lease, rows: int) -> None:
+        for attempt in [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]:
+            self._transferred[attempt.tranche, attempt.split] = (attempt.attempt, rows)
 
     def _about(self, lease: LeaseId) -> dict[str, object]:
         """For a line of the log."""
         where = f"{lease.tranche}/{lease.item}" if lease.kind is LeaseKind.TRANSFER else str(lease.item)
         return {"lease": f"{lease.kind} {where} attempt {lease.attempt}", "epoch": self.membership.epoch}
-
-    async def _plan(self, lease: Lease) -> Done:
-        spec = self._spec
-        assert spec is not None
-        summary: PlanSummary = await self.compute(lambda: self.choose(spec).plan(spec))
-        written = await self.compute(lambda: self.choose(spec).recorded(spec, summary.fingerprint))
-        return Done(lease.id, plan=summary, written=written)
-
-    async def _transfer(self, lease: Lease) -> Done:
-        def drained() -> None:
-            running = self._running.get(lease.id)
-            if running is not None:
-                running.draining = True
-                self._start_waiting()
-                self._news.set()
-
-        done = await self._loaded.carrier.carry_out(lease, drained)
-        attempts = [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]
-        for attempt in attempts:
-            self._transferred[attempt.tranche, attempt.split] = (attempt.attempt, done.rows_read)
-        return done
-
-    async def _write(self, lease: Lease) -> Done:
-        group = lease.id.item
-        if (
-            group in self._written
-        ):  # a coordinator that lost its memory asks again; the shards are gone, the files there
-            return msgspec.structs.replace(self._written[group], id=lease.id)
-        async with self._loaded.exchange.incoming(group, lease.counted) as source:
-            self._running[lease.id].source = source
-            done = self._written[group] = await self._write_group(lease, source)
-        return done
-
-    async def _write_group(self, lease: Lease, source: StoredShardSource) -> Done:
-        group = lease.id.item
-        writing = asyncio.ensure_future(self.compute(self._write_or_make_room, group, source))
-        try:
-            written = await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            source.revoked = True
-            await asyncio.wait([writing])  # the thread stops at its next read; only then is the lease let go
-            if not writing.cancelled():
-                writing.exception()
-            raise
-        return Done(
-            lease.id,
-            rows_moved=source.rows,
-            bytes_moved=source.bytes,
-            rows_written=written.rows,
-            bytes_written=written.bytes,
-            files=written.files,
-            largest=written.largest,
-        )
-
-    def _write_or_make_room(self, group: int, source: StoredShardSource) -> Written:
-        """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
-        work = self._loaded.work
-        try:
-            return work.write(group, source)
-        except OutOfDisk:
-            if not self._loaded.exchange.make_room():
-                raise
-            return work.write(group, source)
-
-    async def _commit(self, lease: Lease) -> Done:
-        result = await to_its_end(self.compute(self._loaded.work.commit, lease.rows))
-        output: dict[str, str | int | float] = {
-            "manifest": result.manifest,
-            "files": result.files,
-            "rows": result.rows,
-            "bytes": result.bytes,
-            "largest": result.largest,
-            "median": result.median,
-        }
-        return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
-
-    async def _abort(self, lease: Lease) -> Done:
-        spec = self._spec
-        assert spec is not None
-        await to_its_end(self.compute(lambda: self.choose(spec).abort(spec)))
-        return Done(lease.id)
 
 
 def _members(bits: bytes) -> list[int]:

@@ -1,0 +1,172 @@
+"""Leases carried out, each kind in its way: what a worker does once the agent says that it may.
+
+plan, commit, abort     the work, as it is
+transfer                work.read -> exchange              shards on their way to those who write
+write                   exchange -> work.write
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from shuffle_protocol.errors import OutOfDisk
+from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Done, Lease, LeaseKind, PlanSummary
+from shuffle_worker.transfer.carry import Carrier
+from shuffle_worker.transfer.exchange import Condition, Exchange
+from shuffle_worker.transfer.source import StoredShardSource
+from shuffle_worker.transfer.threads import Run, to_its_end
+from shuffle_worker.transfer.work import Choose, Work, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What there is once the plan is loaded."""
+
+    summary: PlanSummary
+    work: Work
+    exchange: Exchange
+    carrier: Carrier
+
+
+@dataclass(slots=True)
+class Running:
+    """A lease that is being carried out."""
+
+    lease: Lease
+    task: asyncio.Task[None]
+    draining: bool = False
+    """Its computing is over, it only waits for its shards to arrive."""
+    source: StoredShardSource | None = None
+    """What a write reads from."""
+    revoked: bool = False
+
+    def revoke(self) -> None:
+        """Let it end; once only: a second time would interrupt its tidying up."""
+        if not self.revoked and not self.task.done():
+            self.revoked = True
+            if self.source is not None:
+                self.source.revoked = True
+            self.task.cancel()
+
+
+@dataclass(slots=True)
+class LeaseWork:
+    """Carries out the leases of one worker, several at once."""
+
+    choose: Choose
+    compute: Run
+    written: dict[int, Done] = field(default_factory=dict)
+    """The groups that this worker wrote."""
+    _spec: Job | None = None
+    _opened: Opened | None = None
+
+    @property
+    def spec(self) -> Job:
+        assert self._spec is not None, "the job is known before a lease is given"
+        return self._spec
+
+    @property
+    def opened(self) -> Opened | None:
+        """None until the plan is loaded."""
+        return self._opened
+
+    @property
+    def loaded(self) -> Opened:
+        assert self._opened is not None, "the plan is loaded before the work begins"
+        return self._opened
+
+    def condition(self) -> Condition:
+        """The exchange's; its steps with those of reading."""
+        if self._opened is None:
+            return Condition()
+        found = self._opened.exchange.condition()
+        return found._replace(steps=found.steps + self._opened.carrier.steps)
+
+    def learn(self, spec: Job) -> None:
+        """The coordinator said which job it is, perhaps with another number of workers than before."""
+        self._spec = spec
+
+    def open(self, opened: Opened) -> None:
+        self._opened = opened
+
+    async def carry_out(self, lease: Lease, running: Running, drained: Callable[[], None]) -> Done:
+        """running: where a write notes what it reads from. drained: see `Carrier.carry_out`. Raises what the work and
+        the exchange raise."""
+        kind = lease.id.kind
+        if kind is LeaseKind.TRANSFER:
+            return await self.loaded.carrier.carry_out(lease, drained)
+        if kind is LeaseKind.WRITE:
+            return await self._write(lease, running)
+        if kind is LeaseKind.PLAN:
+            return await self._plan(lease)
+        if kind is LeaseKind.COMMIT:
+            return await self._commit(lease)
+        return await self._abort(lease)
+
+    async def _plan(self, lease: Lease) -> Done:
+        spec = self.spec
+        summary: PlanSummary = await self.compute(lambda: self.choose(spec).plan(spec))
+        written = await self.compute(lambda: self.choose(spec).recorded(spec, summary.fingerprint))
+        return Done(lease.id, plan=summary, written=written)
+
+    async def _write(self, lease: Lease, running: Running) -> Done:
+        group = lease.id.item
+        if group in self.written:  # a coordinator that lost its memory asks again; the shards are gone, the files there
+            return msgspec.structs.replace(self.written[group], id=lease.id)
+        async with self.loaded.exchange.incoming(group, lease.counted) as source:
+            running.source = source
+            done = self.written[group] = await self._write_group(lease, source)
+        return done
+
+    async def _write_group(self, lease: Lease, source: StoredShardSource) -> Done:
+        group = lease.id.item
+        writing = asyncio.ensure_future(self.compute(self._write_or_make_room, group, source))
+        try:
+            written = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            source.revoked = True
+            await asyncio.wait([writing])  # the thread stops at its next read; only then is the lease let go
+            if not writing.cancelled():
+                writing.exception()
+            raise
+        return Done(
+            lease.id,
+            rows_moved=source.rows,
+            bytes_moved=source.bytes,
+            rows_written=written.rows,
+            bytes_written=written.bytes,
+            files=written.files,
+            largest=written.largest,
+        )
+
+    def _write_or_make_room(self, group: int, source: StoredShardSource) -> Written:
+        """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
+        work = self.loaded.work
+        try:
+            return work.write(group, source)
+        except OutOfDisk:
+            if not self.loaded.exchange.make_room():
+                raise
+            return work.write(group, source)
+
+    async def _commit(self, lease: Lease) -> Done:
+        result = await to_its_end(self.compute(self.loaded.work.commit, lease.rows))
+        output: dict[str, str | int | float] = {
+            "manifest": result.manifest,
+            "files": result.files,
+            "rows": result.rows,
+            "bytes": result.bytes,
+            "largest": result.largest,
+            "median": result.median,
+        }
+        return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
+
+    async def _abort(self, lease: Lease) -> Done:
+        spec = self.spec
+        await to_its_end(self.compute(lambda: self.choose(spec).abort(spec)))
+        return Done(lease.id)
