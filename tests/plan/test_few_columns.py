@@ -16,7 +16,7 @@ from shuffle_protocol.errors import DataError
 from shuffle_protocol.jobs import Job
 from shuffle_worker.expressions.filter import compile_filter
 from shuffle_worker.inputs.planned import PlannedInput
-from shuffle_worker.inputs.probe import GroupOf, first_kept, sample_rows
+from shuffle_worker.inputs.probe import RowGroupRef, first_kept, sample_rows
 from shuffle_worker.inputs.reading import InputFiles, read_inputs
 from shuffle_worker.planning import foldering, planner
 from shuffle_worker.readers.parquet_file import ParquetSource
@@ -88,4 +88,4 @@ def test_a_condition_that_fails_names_the_file(folder: Path) -> None:
     found = found_in(folder)
     where = compile_filter("row + 9223372036854775807 > 0", found.schema)
     with pytest.raises(DataError, match=rf"^{found.files[0].info.path}: inputs\[0\]\.filter: .* cannot be worked out"):
-        sample_rows(found.files, [GroupOf(0, 0, 0)], ["k"], found.schema, where, LocalStorage())
+        sample_rows(found.files, [RowGroupRef(0, 0, 0)], ["k"], found.schema, where, LocalStorage())

@@ -150,7 +150,7 @@ def hold(listening: socket.socket, held: list[socket.socket]) -> None:
     ("status", "body"),
     [(503, s3_error("SlowDown")), (503, b""), (500, s3_error("InternalError")), (429, b""), (502, b"<html>"), (0, b"")],
 )
-def test_weather_is_waited_out(address: str, status: int, body: bytes) -> None:
+def test_an_outage_is_waited_out(address: str, status: int, body: bytes) -> None:
     fault: Answer = Fault("GET", status, body, times=2)
     S3Storage(StorageOptions(endpoint=address)).put(f"{FOLDER}/file", b"content")
     with failing(address, fault) as stormy:
@@ -159,7 +159,7 @@ def test_weather_is_waited_out(address: str, status: int, body: bytes) -> None:
         assert storage.read(f"{FOLDER}/file") == b"content"
 
 
-def test_weather_that_stays_is_said(address: str) -> None:
+def test_an_outage_that_stays_is_said(address: str) -> None:
     with failing(address, Fault("GET", 503, s3_error("SlowDown", "Please reduce your request rate."))) as stormy:
         storage = S3Storage(StorageOptions(endpoint=stormy))
         with pytest.raises(StorageUnavailable, match=r"busy or failing \(SlowDown\).*\(4 tries\)"):

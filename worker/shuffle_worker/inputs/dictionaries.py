@@ -47,7 +47,7 @@ def _fits(name: str, most: int, files: Sequence[FoundFile], storage: Storage) ->
         if file.schema.get_field_index(name) < 0:
             continue
         with file.open(storage) as source:
-            for group in range(len(file.groups)):
+            for group in range(len(file.row_groups)):
                 read += source.stored_bytes(group, [name])
                 if read > MOST_STORED:
                     return False

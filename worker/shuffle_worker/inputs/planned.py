@@ -13,7 +13,7 @@ import pyarrow as pa
 from shuffle_protocol.jobs import Input, SortKey
 from shuffle_worker.expressions.filter import Filter
 from shuffle_worker.inputs.keyed import Keyed
-from shuffle_worker.inputs.probe import GroupOf, Probe
+from shuffle_worker.inputs.probe import Probe, RowGroupRef
 from shuffle_worker.inputs.reading import FoundFile, InputFiles
 from shuffle_worker.plan.record import File, Table
 from shuffle_worker.storage.storage import Storage
@@ -90,7 +90,7 @@ class PlannedInput(NamedTuple):
     target: pa.Schema
     """The transport schema of both."""
     where: Filter | None
-    groups: list[GroupOf]
+    row_groups: list[RowGroupRef]
     """The row groups that may hold rows that pass the filter."""
     look: Probe
     rows: int
@@ -107,7 +107,7 @@ class PlannedInput(NamedTuple):
     def decoded(self) -> float:
         """Arrow bytes of the largest group that its format decodes at once."""
         largest = self._largest
-        return self.files[largest.file].groups[largest.group].rows * self.look.read_bytes if largest else 0.0
+        return self.files[largest.file].row_groups[largest.group].rows * self.look.read_bytes if largest else 0.0
 
     @property
     def decoded_of(self) -> str:
@@ -115,9 +115,9 @@ class PlannedInput(NamedTuple):
         return self.files[self._largest.file].info.path if self._largest else ""
 
     @property
-    def _largest(self) -> GroupOf | None:
-        whole = (one for one in self.groups if self.files[one.file].groups[one.group].whole)
-        return max(whole, key=lambda one: self.files[one.file].groups[one.group].rows, default=None)
+    def _largest(self) -> RowGroupRef | None:
+        whole = (one for one in self.row_groups if self.files[one.file].row_groups[one.group].whole)
+        return max(whole, key=lambda one: self.files[one.file].row_groups[one.group].rows, default=None)
 
     @property
     def size(self) -> Size:

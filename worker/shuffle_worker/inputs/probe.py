@@ -50,7 +50,7 @@ class Probe(NamedTuple):
     """See `probe`."""
 
 
-class GroupOf(NamedTuple):
+class RowGroupRef(NamedTuple):
     """A row group by its file's index and its own; `first`: the input position of its first row."""
 
     file: int
@@ -60,7 +60,7 @@ class GroupOf(NamedTuple):
 
 def probe(
     files: Sequence[FoundFile],
-    groups: Sequence[GroupOf],
+    groups: Sequence[RowGroupRef],
     output: pa.Schema,
     target: pa.Schema,
     where: Filter | None,
@@ -89,12 +89,14 @@ def probe(
     return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few, keyed)
 
 
-def read_through(files: Sequence[FoundFile], groups: Sequence[GroupOf], target: pa.Schema, storage: Storage) -> None:
+def read_through(
+    files: Sequence[FoundFile], groups: Sequence[RowGroupRef], target: pa.Schema, storage: Storage
+) -> None:
     """Read a small input to its end, as the job will, and keep nothing, so that damage in it fails the plan. Damage in
     a large one is found by the job itself.
 
     Memory: one batch."""
-    every = [files[one.file].groups[one.group] for one in groups]
+    every = [files[one.file].row_groups[one.group] for one in groups]
     if (
         len({one.file for one in groups}) > GROUPS
         or sum(one.rows for one in every) > ROWS
@@ -109,7 +111,7 @@ def read_through(files: Sequence[FoundFile], groups: Sequence[GroupOf], target: 
                 shaper.shape(batch)
 
 
-def spread(groups: Sequence[GroupOf], count: int) -> list[GroupOf]:
+def spread(groups: Sequence[RowGroupRef], count: int) -> list[RowGroupRef]:
     """Up to `count` of them at even distances, always with the first one."""
     if len(groups) <= count:
         return list(groups)
@@ -160,7 +162,7 @@ def first_kept(
 
 def sample_rows(
     files: Sequence[FoundFile],
-    groups: Sequence[GroupOf],
+    groups: Sequence[RowGroupRef],
     names: Sequence[str],
     target: pa.Schema,
     where: Filter | None,

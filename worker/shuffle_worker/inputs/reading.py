@@ -78,7 +78,7 @@ class FoundFile(NamedTuple):
     info: Info
     hive: dict[str, str | None]
     schema: pa.Schema
-    groups: list[RowGroup]
+    row_groups: list[RowGroup]
     counted: bool = True
     """Rows are exact."""
     opening: Opening | None = None
@@ -86,11 +86,11 @@ class FoundFile(NamedTuple):
     @property
     def rows(self) -> int:
         """-1 where the format does not say."""
-        return sum(group.rows for group in self.groups) if self.counted else -1
+        return sum(group.rows for group in self.row_groups) if self.counted else -1
 
     @property
     def span(self) -> int:
-        return sum(group.positions for group in self.groups)
+        return sum(group.positions for group in self.row_groups)
 
     @contextlib.contextmanager
     def open(self, storage: Storage, types: pa.Schema | None = None, *, some: bool = False) -> Iterator[Source]:
@@ -215,7 +215,7 @@ def _lacking(schema: pa.Schema, files: Sequence[FoundFile]) -> list[str]:
 
 def _without_rows(files: Sequence[FoundFile]) -> list[str]:
     """Files of text that have bytes and no rows: a header alone, most often; line ends of some other kind, perhaps."""
-    found = [file for file in files if file.info.size and not any(group.rows for group in file.groups)]
+    found = [file for file in files if file.info.size and not any(group.rows for group in file.row_groups)]
     if not found:
         return []
     return [f"{len(found):,} of {len(files):,} files have no rows behind the header ({found[0].info.path}, ...)"]

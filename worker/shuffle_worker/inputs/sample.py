@@ -30,7 +30,7 @@ from shuffle_worker.columns.arrays import plain
 from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array, nulls, scalar, true_rows
 from shuffle_worker.expressions.statistics import comparable
 from shuffle_worker.inputs.planned import PlannedInput
-from shuffle_worker.inputs.probe import GroupOf
+from shuffle_worker.inputs.probe import RowGroupRef
 from shuffle_worker.inputs.reading import FETCHED, FoundFile, RowGroup
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.plan.layout import Layout
@@ -93,13 +93,13 @@ def boundaries(one: PlannedInput, keys: Sequence[SortKey], layout: Layout, *, se
 def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int) -> Sample:
     """About `wanted` rows that pass the filter, between these and four times as many where the guess was wrong."""
     files, where = one.files, one.where
-    chosen = _affordable(files, one.groups)
-    rows = sum(files[each.file].groups[each.group].rows for each in chosen)
+    chosen = _affordable(files, one.row_groups)
+    rows = sum(files[each.file].row_groups[each.group].rows for each in chosen)
     stride = max(int(rows * one.look.selectivity / wanted), 1)
     names = list(dict.fromkeys([*keys.names, *(where.columns if where is not None else [])]))
     read = pa.schema([one.target.field(name) for name in names])
 
-    def of_file(some: list[GroupOf]) -> Thinning:
+    def of_file(some: list[RowGroupRef]) -> Thinning:
         mine = Thinning(wanted // 4, MOST_BYTES // AHEAD)
         for part in _of_file(files[some[0].file], some, keys, read, where, one.storage, stride):
             mine.add(part)
@@ -265,7 +265,7 @@ class Thinning:
 
 def _of_file(
     file: FoundFile,
-    groups: Sequence[GroupOf],
+    groups: Sequence[RowGroupRef],
     keys: pa.Schema,
     read: pa.Schema,
     where: Filter | None,
@@ -275,7 +275,7 @@ def _of_file(
     with file.open(storage, read, some=True) as source:
         shaper = Shaper(file.info.path, source.schema, read, file.hive)
         for one in groups:
-            first, group = one.first, file.groups[one.group]
+            first, group = one.first, file.row_groups[one.group]
             for batch in source.batches([one.group], shaper.wanted, PREFIX):
                 enough = first == one.first and where is None and _speaks_for(shaper.shape(batch), group)
                 part = _picked(
@@ -308,9 +308,9 @@ def _speaks_for(batch: pa.RecordBatch, group: RowGroup) -> bool:
     return len(span) == 4 and span[1] - span[0] >= SPANNED * (span[3] - span[2]) > 0
 
 
-def _affordable(files: Sequence[FoundFile], groups: Sequence[GroupOf]) -> list[GroupOf]:
+def _affordable(files: Sequence[FoundFile], groups: Sequence[RowGroupRef]) -> list[RowGroupRef]:
     """All row groups, or evenly spread ones whose keys are about `MOST_STORED` bytes."""
-    stored = sum(files[one.file].groups[one.group].key_bytes for one in groups)
+    stored = sum(files[one.file].row_groups[one.group].key_bytes for one in groups)
     if stored <= MOST_STORED:
         return list(groups)
     count = max(int(len(groups) * MOST_STORED / stored), 1)

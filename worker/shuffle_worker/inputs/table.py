@@ -20,7 +20,7 @@ from shuffle_worker.expressions.filter import Filter, columns_of, compile_filter
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
 from shuffle_worker.inputs.planned import FoundTable, Needs, PlannedInput
-from shuffle_worker.inputs.probe import GroupOf, probe, read_through
+from shuffle_worker.inputs.probe import RowGroupRef, probe, read_through
 from shuffle_worker.inputs.reading import FoundFile, Uses, check_apart, check_carried, read_inputs, select
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import FilePiece, Split
@@ -92,10 +92,10 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedI
         extra=extra,
         target=target,
         where=where,
-        groups=groups,
+        row_groups=groups,
         look=probe(files, groups, written, target, where, one.storage, operation.grouped_by(written.names)),
-        rows=sum(files[group.file].groups[group.group].rows for group in groups),
-        stored=sum(files[group.file].groups[group.group].output_bytes for group in groups),
+        rows=sum(files[group.file].row_groups[group.group].rows for group in groups),
+        stored=sum(files[group.file].row_groups[group.group].output_bytes for group in groups),
         columns=len(one.found.schema),
         format=one.found.opening.format,
         strict=one.found.opening.strict,
@@ -103,14 +103,14 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedI
     )
 
 
-def kept_groups(files: Sequence[FoundFile], where: Filter | None) -> list[GroupOf]:
+def kept_groups(files: Sequence[FoundFile], where: Filter | None) -> list[RowGroupRef]:
     """The row groups that may hold rows that pass the filter, in input order. Positions count the others too."""
-    out: list[GroupOf] = []
+    out: list[RowGroupRef] = []
     first = 0
     for at, file in enumerate(files):
-        for number, group in enumerate(file.groups):
+        for number, group in enumerate(file.row_groups):
             if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema)):
-                out.append(GroupOf(at, number, first))
+                out.append(RowGroupRef(at, number, first))
             first += group.positions
     return out
 
@@ -121,14 +121,14 @@ def make_splits(inputs: Sequence[PlannedInput]) -> list[Split]:
     splits: list[Split] = []
     before = 0
     for one in inputs:
-        splits += splits_of(one.files, one.groups, one.look.read_bytes, target, one.number, before)
+        splits += splits_of(one.files, one.row_groups, one.look.read_bytes, target, one.number, before)
         before += len(one.files)
     return splits
 
 
 def splits_of(
     files: Sequence[FoundFile],
-    groups: Sequence[GroupOf],
+    groups: Sequence[RowGroupRef],
     row_bytes: float,
     target: float,
     index: int = 0,
@@ -137,10 +137,10 @@ def splits_of(
     """Consecutive row groups of an input, gathered up to `target` Arrow bytes; small files share a split. before: the
     files of the inputs before this one, because files are numbered across inputs."""
     splits: list[Split] = []
-    held: list[GroupOf] = []
+    held: list[RowGroupRef] = []
     size = 0.0
     for group in groups:
-        each = files[group.file].groups[group.group].rows * row_bytes
+        each = files[group.file].row_groups[group.group].rows * row_bytes
         if held and size + each / 2 > target:
             splits.append(_split(files, held, index, before))
             held, size = [], 0.0
@@ -151,14 +151,14 @@ def splits_of(
     return splits
 
 
-def _split(files: Sequence[FoundFile], groups: Sequence[GroupOf], index: int, before: int) -> Split:
+def _split(files: Sequence[FoundFile], groups: Sequence[RowGroupRef], index: int, before: int) -> Split:
     pieces: list[FilePiece] = []
     for group in groups:
         if not pieces or pieces[-1].file != before + group.file:
             pieces.append(FilePiece(before + group.file, [], []))
         pieces[-1].row_groups.append(group.group)
         pieces[-1].first_rows.append(group.first)
-    found = [files[group.file].groups[group.group] for group in groups]
+    found = [files[group.file].row_groups[group.group] for group in groups]
     return Split(
         pieces, bytes=sum(group.bytes for group in found), rows=sum(group.rows for group in found), input=index
     )

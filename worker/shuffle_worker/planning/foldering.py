@@ -36,7 +36,7 @@ def check_values(job: Job, inputs: Sequence[PlannedInput], partitions: int) -> l
     if not by or not _are_the_inputs(job, by, inputs[0]):
         return []
     one = inputs[0]
-    rows = sample_rows(one.files, one.groups, by, one.target, one.where, one.storage)
+    rows = sample_rows(one.files, one.row_groups, by, one.target, one.where, one.storage)
     if not rows.num_rows:
         return []
     columns = _columns(one, rows, by)
@@ -99,7 +99,7 @@ def _firsts(columns: Sequence[Array]) -> list[int]:
 def _batches(one: PlannedInput, by: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """These columns of the rows that pass the filter, of all groups that may have some; and what the filter needs."""
     read = needed(one.target, by, one.where)
-    for group in one.groups:
+    for group in one.row_groups:
         file = one.files[group.file]
         with file.open(one.storage, read, some=len(read) < len(one.target)) as source:
             shaper = Shaper(file.info.path, source.schema, read, file.hive)

@@ -98,8 +98,8 @@ def _cut(layout: Layout) -> str:
 def _source(one: PlannedInput, named: bool) -> PlanNode:
     """Read, and the filter above it where there is one."""
     source = one.source
-    kept = {group.file for group in one.groups}
-    every = sum(len(file.groups) for file in one.files)
+    kept = {group.file for group in one.row_groups}
+    every = sum(len(file.row_groups) for file in one.files)
     columns = f"{len(one.schema)} of {one.columns} columns: " if one.columns > len(one.schema) else "columns: "
     also = f"; for the filter also {some(one.extra.names, COLUMNS_SHOWN)}" if one.extra.names else ""
     paths = some(source.paths, PATHS_SHOWN)
@@ -112,13 +112,13 @@ def _source(one: PlannedInput, named: bool) -> PlanNode:
         ],
         Figures(
             rows=one.rows,
-            bytes=sum(one.files[group.file].groups[group.group].bytes for group in one.groups),
+            bytes=sum(one.files[group.file].row_groups[group.group].bytes for group in one.row_groups),
             files=len(kept),
         ),
     )
     if not source.filter:
         return read
-    left_out = every - len(one.groups)
+    left_out = every - len(one.row_groups)
     found = f"statistics leave out {left_out:,} of {counted(every, 'row group')}" if left_out else ""
     if found and len(kept) < len(one.files):
         found += f", and {len(one.files) - len(kept):,} of {counted(len(one.files), 'file')} as a whole"
@@ -132,4 +132,4 @@ def _kind(one: PlannedInput) -> str:
     exact = all(file.counted for file in one.files)
     about = "" if exact else "; rows are an estimate by the first ones"
     name = one.source.reader or one.format
-    return f"{name}, {counted(len(one.groups), 'part')}{about}"
+    return f"{name}, {counted(len(one.row_groups), 'part')}{about}"

@@ -59,7 +59,7 @@ def splits_by_file(inputs: Sequence[PlannedInput]) -> list[list[Split]]:
     before = 0
     for one in inputs:
         for at in range(len(one.files)):
-            groups = [group for group in one.groups if group.file == at]
+            groups = [group for group in one.row_groups if group.file == at]
             found[at] += splits_of(one.files, groups, 1.0, float("inf"), one.number, before)
         before += len(one.files)
     return found

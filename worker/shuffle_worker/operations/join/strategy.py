@@ -124,7 +124,7 @@ def _sample(one: PlannedInput, names: Sequence[str]) -> pa.RecordBatch | None:
         at = groups[group]
         return list(first_kept(one.files[at.file], at.group, names, one.target, one.where, SAMPLED_ROWS, one.storage))
 
-    groups = spread(one.groups, SAMPLED_GROUPS)
+    groups = spread(one.row_groups, SAMPLED_GROUPS)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="skew") as pool:
         found = [batch for batches in pool.map(of, range(len(groups))) for batch in batches if batch.num_rows]
     return concat(found) if found else None

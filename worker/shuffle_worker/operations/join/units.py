@@ -28,7 +28,7 @@ def check_holds(field: Field, name: str, one: PlannedInput, where: str) -> None:
     if found == common or not both or one.where is not None:
         return
     most = (2**63 - 1) * NANOS[common.unit]
-    ranges = (one.files[group.file].groups[group.group].ranges.get(name) for group in one.groups)
+    ranges = (one.files[group.file].row_groups[group.group].ranges.get(name) for group in one.row_groups)
     ends = [end for known in ranges if known is not None for end in (known.low, known.high) if isinstance(end, int)]
     if any(abs(end) > most for end in ends):
         raise InvalidSpec(
