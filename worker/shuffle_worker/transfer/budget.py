@@ -18,7 +18,6 @@ class ByteBudget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self.waited = 0.0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def fits(self, size: int) -> bool:
@@ -28,9 +27,7 @@ class ByteBudget:
         if self.fits(size):
             self.used += size
             return
-        loop = asyncio.get_running_loop()
-        since = loop.time()
-        turn: asyncio.Future[None] = loop.create_future()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (size, turn)
         self._waiting.append(entry)
         try:
@@ -42,8 +39,6 @@ class ByteBudget:
                 self._waiting.remove(entry)
                 self._admit()
             raise
-        finally:
-            self.waited += loop.time() - since
 
     def give(self, size: int) -> None:
         self.used -= size

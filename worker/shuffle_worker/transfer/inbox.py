@@ -42,7 +42,6 @@ class Inbox:
         self.refused = 0
         self.repeated = 0
         self.corrupt = 0
-        self.received = 0
         self.full = ""
         """Why the store can take nothing more; "" where it can."""
         self.storing = 0
@@ -70,10 +69,6 @@ class Inbox:
     def store(self) -> Store:
         assert self._store is not None, "the inbox is open once the plan is known"
         return self._store
-
-    @property
-    def waited(self) -> float:
-        return self._budget.waited
 
     # -- from peers --------------------------------------------------------------------------------------------------
 
@@ -111,8 +106,6 @@ class Inbox:
             ack = self._judge(header, again=True)
             if ack is None:
                 ack = await self._append(header.attempt, header.number, shards)
-                if ack is Ack.ACCEPTED:
-                    self.received += at
             del shards
             return ack
         finally:
