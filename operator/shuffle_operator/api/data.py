@@ -28,7 +28,7 @@ class SecretReference(ApiModel):
 
 
 class Storage(ApiModel):
-    """How a store is reached, where its defaults do not do."""
+    """How a store is reached, where its defaults are not enough."""
 
     secret_ref: SecretReference | None = Field(
         default=None,

@@ -71,7 +71,7 @@ class Leases:
         return parts_of(lease, self.mode(lease))
 
     def reading(self) -> dict[int, int]:
-        """split -> who reads it."""
+        """split -> the worker that reads it."""
         return {
             lease.item: worker
             for lease, worker in self.out.items()

@@ -45,7 +45,7 @@ class Ledger:
     that one cannot have been, so that no number is used twice."""
     shared: bool = False
     """Shards are in a store that every worker reaches (`method: ObjectStore`): nothing is lost with a worker but its
-    leases, and a group's owner is only who is asked first to write it."""
+    leases, and a group's owner is only the first to be asked to write it."""
     keeps_rows: bool = True
     """Every row read is written, so that the counts must agree; a join's or an aggregation's do not."""
     split_wave: Sequence[int] = ()
@@ -112,7 +112,7 @@ class Ledger:
         return self.retained_by.count(NOBODY) < self.splits
 
     def _sender(self, tranche: Tranche, split: int) -> int:
-        """Who can bring a split without reading it."""
+        """The workers that can bring a split without reading it."""
         retained_by, handover = self.retained_by[split], tranche.handover
         if handover is not None and retained_by in (NOBODY, handover.worker) and handover.source(split):
             return handover.worker  # what it kept has nothing of its own groups

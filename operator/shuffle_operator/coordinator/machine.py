@@ -149,7 +149,8 @@ class Coordinator(Core):
         self, worker: int, incarnation: str | None, why: str, fault: bool, now: float, crashed: bool = False
     ) -> list[Action]:
         """A launcher saw a process end. fault: it failed by itself (an exit code, a crash), nobody took it away.
-        crashed: see `crashes.py`. incarnation: of the process where the launcher knows it, else None: who has the slot.
+        crashed: see `crashes.py`. incarnation: of the process, where the launcher knows it; None: of the process in the
+        slot.
         """
         if self.over:
             return self.drain()

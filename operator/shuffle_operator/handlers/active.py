@@ -84,7 +84,7 @@ class ActiveJob:
     uid: str
     namespace: str
     body: Object
-    """The resource as last seen, with the spec that it goes by."""
+    """The resource as last seen, with the accepted spec."""
     world: World
     hosted: Hosted
     launcher: KubernetesLauncher

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 MOST = 5
 WITHIN = 300.0
 """Seconds within which so many exceptions give a coordinator up. One now and then is survived: every event can come
-twice, so whatever it was about is said again."""
+twice, so what it was about comes again."""
 
 
 @dataclass(slots=True)

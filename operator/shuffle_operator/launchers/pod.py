@@ -184,7 +184,7 @@ def worker_pod(
 
 
 def _foreign(annotations: dict[str, str] | None) -> dict[str, str]:
-    """A job's own annotations, but for those that an operator goes by."""
+    """A job's own annotations, but for those that an operator uses."""
     return {key: value for key, value in (annotations or {}).items() if key not in (TOKEN_DIGEST, AUTHORITY_DIGEST)}
 
 

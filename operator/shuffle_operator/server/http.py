@@ -273,7 +273,7 @@ class CoordinatorServer:
     async def _register(self, request: web.Request) -> web.Response:
         hosted = self._authorised(request)
         message = _decode(await self._body(request), Register)
-        if hosted.machine.over:  # who comes late, after a loss or a slow start, has done nothing wrong
+        if hosted.machine.over:  # a worker that comes late, after a loss or a slow start, did nothing wrong
             if not hosted.may_stop:
                 raise web.HTTPServiceUnavailable(text="the coordinator is about to end this job")
             raise web.HTTPGone(text="the job is over")

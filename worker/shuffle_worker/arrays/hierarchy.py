@@ -1,7 +1,7 @@
 """Reading what a store says of itself: every array's own document, never the consolidated copy.
 
 Consolidated metadata is a copy of all documents in one file. It is old as soon as an array grows or is added and nobody
-consolidates again, and then an array read by it is cut short without a word. So each group is listed and each node's
+consolidates again, and then an array read by it is cut short silently. So each group is listed and each node's
 own document read, several at a time: one request an array in format 3, two in format 2 (attributes are a file of their
 own), one or two and a listing a group. The copy only helps where a store cannot be listed: what it names is looked for
 too. Where the two disagree, a note says so.

@@ -9,7 +9,7 @@ from shuffle_worker.arrays.grid import Axis, shared_cut
 from shuffle_worker.arrays.record import ArrayPlan
 
 WASTE = 1.5
-"""Elements read for every element kept, from which it is worth a word."""
+"""Elements read for every element kept, from which on `explain` says so."""
 
 
 NAMED = 5

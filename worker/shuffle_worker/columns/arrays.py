@@ -1,7 +1,7 @@
 """Arrow columns as numpy arrays, without a copy where there need not be one, and the way back.
 
 Called by everything in this package. `pa.array(ndarray)` and `Array.to_numpy()` import pandas on first use (a second of
-processor time and 60 MB a process), so it goes by the buffers here, and numpy sees what Arrow laid out.
+processor time and 60 MB a process), so this module uses the buffers, and NumPy sees what Arrow laid out.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class ResultFrames:
                 return [self._table(importlib.import_module("pandas").concat(frames, ignore_index=True))]
             except MemoryError:
                 raise
-            except Exception:  # noqa: S110 - whichever it is, it is said below, of its group
+            except Exception:  # noqa: S110 - whichever it is, it is reported below, with its group
                 pass
         return [self._of_group(frame, group) for frame, group in zip(frames, groups, strict=True)]
 

@@ -45,7 +45,7 @@ class PlanFile(Generic[P]):
     """The plan's class, a msgspec Struct."""
 
     def fingerprint(self, plan: P) -> str:
-        """xxh3-64 of what the plan says, of any job. Workers count only where the plan itself goes by them."""
+        """xxh3-64 of what the plan says, of any job. Workers count only where the plan itself depends on them."""
         replace = msgspec.structs.replace
         job = replace(
             plan.job,

@@ -42,7 +42,7 @@ MOST_RECORD = 64 << 20
 """Bytes of one record; what is longer is taken for a quote that is never closed, or no text at all."""
 
 LINES_COUNTED = 2 << 30
-"""Bytes before an error that are read again to say its line; beyond, the place in the file is said instead."""
+"""Bytes before an error that are read again to find its line; beyond that, the message has the place in the file."""
 
 BOM = b"\xef\xbb\xbf"
 

@@ -1,8 +1,8 @@
 """Which failures of a store another try may mend, and the backoff before it.
 
 Bounded twice: by the number of tries and by the time they take together. Until a store has answered once, the bounds
-are tight, so that a wrong endpoint is said within seconds; afterwards they outlast a busy minute of a store. A job may
-say how long its store may be away (`storageRetrySeconds`), which then holds from the first request on, unless the
+are tight, so that a wrong endpoint is reported within seconds; afterwards they outlast a busy minute of a store. A job
+may say how long its store may be away (`storageRetrySeconds`), which then holds from the first request on, unless the
 store's very name is unknown. While a store is waited for, `OUTAGE` says so.
 """
 

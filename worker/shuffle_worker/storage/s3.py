@@ -1,7 +1,7 @@
 """S3 and what speaks its protocol (MinIO, Ceph, R2, ...), through s3fs for credentials, regions and the event loop.
 
 Requests are our own, one `call` each, so that every one is retried by the same policy (s3fs's and botocore's own
-retries are off), its error code is known, and a store that does not answer is said within seconds. Credentials come
+retries are off), its error code is known, and a store that does not answer is reported within seconds. Credentials come
 from the environment, as every AWS tool finds them. Newer checksums are only sent where required: older stores do not
 know them.
 """

@@ -241,7 +241,7 @@ class Agent:
         return working.result()
 
     def _patience(self) -> float:
-        """How long the coordinator may hold an idle worker's call; who is to leave is in a hurry."""
+        """How long the coordinator may hold an idle worker's call; a worker that is to leave is in a hurry."""
         return min(self.settings.poll, self.settings.heartbeat / 4) if self._leaving else self.settings.poll
 
     def _counters(self) -> Counters:

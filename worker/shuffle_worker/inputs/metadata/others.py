@@ -46,7 +46,7 @@ def _nothing(_: Fitting, __: Told) -> bytes | None:
 
 
 def _trace(_: bytes) -> bytes:
-    """A filter of keys may be a MiB in each file, and only that it was there is said."""
+    """A filter of keys may be a MiB in each file; `explain` says only that it was there."""
     return b""
 
 
