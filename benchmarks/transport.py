@@ -30,7 +30,8 @@ from shuffle_protocol.frames import Frame, FrameHeader
 from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
 from shuffle_protocol.tls import Tls
-from shuffle_worker.transfer.http import HttpPeers, PeerServer
+from shuffle_worker.transfer.http import HttpPeers
+from shuffle_worker.transfer.http_server import PeerServer
 
 JOB, TOKEN = "benchmark", secrets.token_urlsafe(16)
 FRAME = 8 << 20

@@ -18,7 +18,8 @@ from shuffle_protocol.errors import OutOfDisk
 from shuffle_protocol.frames import Frame, FrameHeader, first_corrupt
 from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
-from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
+from shuffle_worker.transfer.http import HttpPeers, HttpSettings
+from shuffle_worker.transfer.http_server import PeerServer
 from shuffle_worker.transfer.transport import FrameHandler, Interrupted, PeerTransport, Unreachable
 
 JOB = "1f0c7a52-job"

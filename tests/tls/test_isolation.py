@@ -22,7 +22,7 @@ from shuffle_protocol import wire
 from shuffle_protocol.frames import encode
 from shuffle_protocol.messages import VERSION, Counters, Register, Sync
 from shuffle_protocol.tls import coordinator_name, worker_name
-from shuffle_worker.transfer.http import PeerServer
+from shuffle_worker.transfer.http_server import PeerServer
 from tests.coordinator.builders import job as message
 from tests.tls.certificates import SEED, issued
 from tests.transfer.test_http_frames import FRAME, QUICK, Handler

@@ -20,7 +20,8 @@ from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import MAX_HEADER, MAX_PAYLOAD, Frame, FrameHeader, encode
 from shuffle_protocol.messages import VERSION, Attempt, Member
 from shuffle_protocol.shards import Shard
-from shuffle_worker.transfer.http import HttpPeers, HttpSettings, PeerServer
+from shuffle_worker.transfer.http import HttpPeers, HttpSettings
+from shuffle_worker.transfer.http_server import PeerServer
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
 JOB, TOKEN = "the-job", "the-token"

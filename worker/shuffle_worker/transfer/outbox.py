@@ -204,18 +204,7 @@ class Outbox:
             if not shards:
                 return
             member = m.member(owner)
-            ack: Ack | None = None
-            if owner == m.me:
-                ack = await self._inbox.deliver(self._attempt, number, shards)
-            elif member is not None:
-                frame = Frame(self._job, epoch, m.me, m.incarnation, self._attempt, number, shards)
-                try:
-                    ack = await self._peers.send(member, frame)
-                    if ack is not Ack.FULL:
-                        tries.reached()
-                except Unreachable as error:
-                    m.stale.set()
-                    tries.failed(member, error)
+            ack = await self._deliver(owner, member, number, shards, tries)
             if ack is not None and ack.delivered:
                 self._delivered(owner, shards)
                 return
@@ -231,3 +220,23 @@ class Outbox:
                 tries.failed(member, Unreachable(f"worker {owner} can store nothing more, and nobody takes its groups"))
             await m.newer(epoch, pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _deliver(
+        self, owner: int, member: Member | None, number: int, shards: list[Shard], tries: Tries
+    ) -> Ack | None:
+        """Try once. None: the owner is not there, or cannot be reached."""
+        m = self._membership
+        if owner == m.me:
+            return await self._inbox.deliver(self._attempt, number, shards)
+        if member is None:
+            return None
+        frame = Frame(self._job, m.epoch, m.me, m.incarnation, self._attempt, number, shards)
+        try:
+            ack = await self._peers.send(member, frame)
+        except Unreachable as error:
+            m.stale.set()
+            tries.failed(member, error)
+            return None
+        if ack is not Ack.FULL:
+            tries.reached()
+        return ack

@@ -34,7 +34,8 @@ from shuffle_worker.runtime.settings import WorkerConfig
 from shuffle_worker.storage import Storages
 from shuffle_worker.storage.retry import OUTAGE, PATIENCE
 from shuffle_worker.transfer.budget import ByteBudget
-from shuffle_worker.transfer.http import HttpControl, HttpPeers, PeerServer
+from shuffle_worker.transfer.http import HttpControl, HttpPeers
+from shuffle_worker.transfer.http_server import PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.transport import Orphaned, Over, Refused
@@ -94,10 +95,7 @@ async def run_worker(config: WorkerConfig) -> int:
     inbox = Inbox(membership, aside, budgets.receive)
     tls = Tls(config.tls, config.job) if config.tls else None
     server = PeerServer(config.job, config.token, inbox, config.host, config.port, tls=tls)
-    address = await server.start()
-    if config.advertise:
-        named = f"[{config.advertise}]" if ":" in config.advertise else config.advertise
-        address = f"{named}:{address.rpartition(':')[2]}"
+    address = advertised(await server.start(), config.advertise)
     peers = HttpPeers(config.token, tls=tls)
     control = HttpControl(config.coordinator, config.token, config.job, tls=tls)
     scratch = made(Path(config.scratch))
@@ -133,6 +131,33 @@ async def run_worker(config: WorkerConfig) -> int:
         trouble=lambda: OUTAGE.said,
         settings=AgentSettings(orphaned=config.orphaned),
     )
+    orphaned = end_when_asked(agent, config)
+    try:
+        return await run_to_its_end(agent)
+    finally:
+        await server.stop()
+        await peers.close()
+        await control.close()
+        compute_pool.shutdown(wait=True, cancel_futures=True)
+        store_pool.shutdown(wait=True, cancel_futures=True)
+        exchanges.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+        if orphaned.is_set():
+            with contextlib.suppress(OSError):  # others are still in it: the last worker tidies up for the launcher
+                scratch.parent.rmdir()
+
+
+def advertised(address: str, host: str) -> str:
+    """The address that peers use. address: where the server listens; host: "" where that is the one."""
+    if not host:
+        return address
+    named = f"[{host}]" if ":" in host else host
+    return f"{named}:{address.rpartition(':')[2]}"
+
+
+def end_when_asked(agent: Agent, config: WorkerConfig) -> threading.Event:
+    """The worker leaves on a signal and, where it watches standard input, when the process that started it is gone.
+    Returns what is set in the second case."""
     main = asyncio.current_task()
     assert main is not None
     loop = asyncio.get_running_loop()
@@ -148,6 +173,11 @@ async def run_worker(config: WorkerConfig) -> int:
 
     if config.watch_stdin:
         watch_stdin(orphan)
+    return orphaned
+
+
+async def run_to_its_end(agent: Agent) -> int:
+    """Returns the process's exit code."""
     try:
         await agent.run()
         return 0
@@ -163,17 +193,6 @@ async def run_worker(config: WorkerConfig) -> int:
         return REFUSED_EXIT
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
-    finally:
-        await server.stop()
-        await peers.close()
-        await control.close()
-        compute_pool.shutdown(wait=True, cancel_futures=True)
-        store_pool.shutdown(wait=True, cancel_futures=True)
-        exchanges.close()
-        shutil.rmtree(scratch, ignore_errors=True)
-        if orphaned.is_set():
-            with contextlib.suppress(OSError):  # others are still in it: the last worker tidies up for the launcher
-                scratch.parent.rmdir()
 
 
 def made(folder: Path) -> Path:
