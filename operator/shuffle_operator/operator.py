@@ -35,6 +35,7 @@ from shuffle_operator.settings import OperatorSettings
 from shuffle_operator.tls.authority import Authority
 from shuffle_operator.tls.contexts import JobContexts
 from shuffle_operator.tls.seed import load_seed
+from shuffle_protocol.messages import Phase
 
 log = logging.getLogger("shuffle.operator")
 
@@ -192,7 +193,7 @@ class Operator:
         return passing(web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4"}))
 
     def _phases(self) -> Counter[str]:
-        counts = Counter(dict.fromkeys(("Pending", "Complete", "Failed", "Suspended"), 0))
+        counts = Counter(dict.fromkeys(map(str, (Phase.PENDING, Phase.COMPLETE, Phase.FAILED, Phase.SUSPENDED)), 0))
         for uid in self.cache.jobs():
             body = self.cache.job(uid) or {}
             counts[str((body.get("status") or {}).get("phase") or "Pending")] += 1

@@ -39,6 +39,7 @@ from shuffle_operator.launchers.pod import (
 from shuffle_operator.launchers.pod_state import is_live
 from shuffle_operator.server.http import digest_of
 from shuffle_protocol.jobs import Job
+from shuffle_protocol.messages import Phase
 from shuffle_protocol.units import counted, readable
 
 log = logging.getLogger("shuffle.operator")
@@ -165,7 +166,7 @@ class Beginner:
         status = {key: value for key, value in before.items() if key != "conditions"}
         status |= {"phase": "Pending", "epoch": generation * EPOCHS}
         status |= {"specDigest": accepted.digest(body.get("spec") or {})}
-        if generation == 0 or before.get("phase") == "Suspended":
+        if generation == 0 or before.get("phase") == Phase.SUSPENDED:
             status["message"] = "Pending: starting workers"
         else:
             status["phase"] = before.get("phase", "Pending")

@@ -12,6 +12,7 @@ from typing import Any
 from shuffle_operator.api.spec import GROUP
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_protocol.messages import Phase
 
 Object = dict[str, Any]
 
@@ -52,7 +53,7 @@ def was_started(job: Object) -> bool:
 
 def is_suspended(job: Object) -> bool:
     """Only the job's resource is left: the job was stopped and undone, or never started."""
-    return not was_started(job) or _status(job).get("phase") == "Suspended"
+    return not was_started(job) or _status(job).get("phase") == Phase.SUSPENDED
 
 
 def generation_of(job: Object) -> int:

@@ -282,7 +282,7 @@ class Reconciler:
         status = {key: before[key] for key in ("epoch", "failures", "disruptions", "lastFailure") if key in before}
         if "workers" in before:
             status["workers"] = {**before["workers"], "ready": 0}
-        status |= {"phase": "Suspended", "message": f"Suspended: {said}; set suspend: false to start it"}
+        status |= {"phase": str(Phase.SUSPENDED), "message": f"Suspended: {said}; set suspend: false to start it"}
         return await self.writer.write(
             body, statuses.with_conditions(status, body, None, self.world.wall(), suspended=True)
         )

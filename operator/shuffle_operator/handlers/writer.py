@@ -9,6 +9,7 @@ from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.kube.api import JOBS
+from shuffle_protocol.messages import Phase
 
 Object = dict[str, Any]
 
@@ -58,8 +59,8 @@ class StatusWriter:
     async def say(self, body: Object, message: str) -> Object | None:
         """Of a job that is not carried out yet: why not, and nothing else is changed."""
         before = body.get("status") or {}
-        phase = str(before.get("phase") or "Pending")
-        phase = "Pending" if phase == "Suspended" else phase
+        phase = str(before.get("phase") or Phase.PENDING)
+        phase = str(Phase.PENDING) if phase == Phase.SUSPENDED else phase
         status = {key: value for key, value in before.items() if key != "conditions"}
         status |= {"phase": phase, "message": f"{phase}: {message}"[: statuses.LONGEST_MESSAGE]}
         return await self.write(body, statuses.with_conditions(status, body, None, self.world.wall()))
