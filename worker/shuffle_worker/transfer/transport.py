@@ -3,8 +3,9 @@
     outbox  --PeerTransport.send-->     ...  --FrameHandler.receive-->   inbox          shards, worker to worker
     agent   --ControlTransport-->       ...                              coordinator    register and sync
 
-`transfer/http.py` has them over HTTP; the simulation has them in memory on virtual time. Contract, run by the
-conformance suite in tests/conformance/test_transports.py:
+`http.py` and `http_server.py` have them over HTTP; the simulation has them in memory on virtual time.
+
+Contract, run by the conformance suite in tests/conformance/test_transports.py:
 - `send` returns what the receiver's `receive` returned for exactly that frame, or raises Unreachable: then nobody knows
   whether the frame arrived, and the sender may send it again (receivers tell repeated frames apart);
 - a frame's payload arrives in order, in pieces of the transport's choice, held in memory a few pieces at a time on
