@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from shuffle_worker.functions import wire
-from shuffle_worker.functions.line import Line
+from shuffle_worker.functions.channel import Channel
 from shuffle_worker.functions.wire import (
     HEAD,
     MOST_BODY,
@@ -38,7 +38,7 @@ def test_what_is_no_frame_is_refused_by_its_first_bytes(kind: int, head: int, bo
 def test_the_process_of_a_function_refuses_it_too(kind: int, head: int, body: int, said: str) -> None:
     near, far = socket.socketpair()
     with near, far:
-        line = Line(os.dup(far.fileno()))
+        line = Channel(os.dup(far.fileno()))
         near.sendall(HEAD.pack(kind, head, body))
         with pytest.raises(Garbled, match=said):
             line.receive()

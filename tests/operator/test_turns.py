@@ -13,7 +13,7 @@ import pytest
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.handlers.admission import AGAIN, Admission
 from shuffle_operator.kube.api import JOBS, PODS, SECRETS, KubeError
-from shuffle_operator.launchers.line import QuotaQueue, exceeded, too_large
+from shuffle_operator.launchers.quota_queue import QuotaQueue, exceeded, too_large
 from tests.operator.puppets import Puppets
 from tests.operator.quota import Quota
 from tests.operator.stage import NAMESPACE, Stage

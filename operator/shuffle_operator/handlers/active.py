@@ -25,9 +25,9 @@ from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.statuses import Loss, Outcome
 from shuffle_operator.kube.api import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
-from shuffle_operator.launchers.line import QuotaQueue
 from shuffle_operator.launchers.pod import PodSettings, Trust
 from shuffle_operator.launchers.pod_state import ended
+from shuffle_operator.launchers.quota_queue import QuotaQueue
 from shuffle_operator.server.http import CoordinatorServer, Hosted
 from shuffle_operator.tls.authority import Authority
 from shuffle_protocol.jobs import Job

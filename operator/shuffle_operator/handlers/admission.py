@@ -16,7 +16,7 @@ from typing import Any
 
 from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.beginning import Beginning
-from shuffle_operator.launchers.line import Age, age_of
+from shuffle_operator.launchers.quota_queue import Age, age_of
 
 Object = dict[str, Any]
 

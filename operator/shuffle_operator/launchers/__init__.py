@@ -6,5 +6,5 @@ pod, overlay   what a pod is: made of the job, with the job's podTemplate over i
 resources      what a pod is given: memory, processors, scratch
 pod_state      how a pod ended and why
 isolation      who may reach a job's pods
-line, pauses   when a request that was refused is made again
+quota_queue, pauses   when a request that was refused is made again
 """

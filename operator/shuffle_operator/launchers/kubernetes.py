@@ -18,7 +18,6 @@ from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.kube.api import PODS, Kube, KubeError, Object
 from shuffle_operator.launchers import isolation
 from shuffle_operator.launchers.launcher import OnExit
-from shuffle_operator.launchers.line import QueuePlace, QuotaQueue, exceeded, too_large
 from shuffle_operator.launchers.pauses import Pauses
 from shuffle_operator.launchers.pod import LABEL_WORKER, PodSettings, Trust, is_owned, pod_name, trust_of, worker_pod
 from shuffle_operator.launchers.pod_state import (
@@ -31,6 +30,7 @@ from shuffle_operator.launchers.pod_state import (
     stage,
     waiting_reason,
 )
+from shuffle_operator.launchers.quota_queue import QueuePlace, QuotaQueue, exceeded, too_large
 
 AT_ONCE = 8
 """Requests of one job at a time."""
@@ -93,11 +93,11 @@ class KubernetesLauncher:
     _isolated: bool = False
     _trouble: str = ""
     _pauses: Pauses = field(default_factory=Pauses)
-    _line: QueuePlace = field(init=False)
+    _queue_place: QueuePlace = field(init=False)
 
     def __post_init__(self) -> None:
         body = {"metadata": {"name": self.job.metadata.name, "namespace": self.namespace, "uid": self.uid}}
-        self._line = self.place or QuotaQueue(lambda _: None, self.clock).place(body)
+        self._queue_place = self.place or QuotaQueue(lambda _: None, self.clock).place(body)
 
     # -- what is wanted ----------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class KubernetesLauncher:
             self._over_since = self.clock()
         self.frozen = True
         self._wanted.clear()
-        self._line.leave()
+        self._queue_place.leave()
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class KubernetesLauncher:
         self._pods = {name: pod for name, pod in pods.items() if is_owned(pod, self.uid)}
         self.had_pods = self.had_pods or bool(self._pods)
         if before - self._living():
-            self._line.freed()
+            self._queue_place.freed()
         late = self.clock() - UNSEEN
         for name in [n for n, at in self._created.items() if n in self._pods or (at < late and self.frozen)]:
             del self._created[name]
@@ -201,7 +201,7 @@ class KubernetesLauncher:
         self.more = False
         to_isolate = self.settings.isolated and not self._isolated
         if self.frozen or self.refused or not (missing or to_isolate):
-            self._line.leave()
+            self._queue_place.leave()
             self._trouble, self.queued = "", False
         elif self._pauses.left(self.clock()) <= 0:
             await self._create_some(missing)
@@ -213,12 +213,12 @@ class KubernetesLauncher:
         try:
             await self._isolate()
             while due and not self.refused:
-                wait = self._line.turn()
+                wait = self._queue_place.turn()
                 if wait is None:
-                    self._trouble, self.queued = self._line.sentence, True
+                    self._trouble, self.queued = self._queue_place.sentence, True
                 if wait != 0:
                     return
-                at_once = 1 if self._line.crowded else AT_ONCE
+                at_once = 1 if self._queue_place.crowded else AT_ONCE
                 await self._create_all(due[:at_once])
                 due = due[at_once:]
         except KubeError as error:
@@ -241,10 +241,10 @@ class KubernetesLauncher:
         self.queued = bool(quota)
         wanted = self._isolated or not self.settings.isolated
         if quota:
-            self._line.refused(quota)
+            self._queue_place.refused(quota)
             self._trouble = f"waiting for room in the quota {quota}: {error.message}"
             return
-        self._line.leave()
+        self._queue_place.leave()
         self._pauses.failed(self.clock())
         self._trouble = f"pods cannot be created: {error.message}" if wanted else error.message
         if too_large(error.message):
@@ -270,7 +270,7 @@ class KubernetesLauncher:
             self.had_pods = True
             if not has_its_scratch(made, body):
                 self.refused = f"the worker's pod has not the scratch that it asks for{NO_EPHEMERAL}"
-            self._line.created()
+            self._queue_place.created()
             self.created(made)
         except KubeError as error:
             del self._created[name]

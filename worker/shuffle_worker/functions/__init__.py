@@ -5,7 +5,7 @@ load.py         `package.module:function` to the function, or to a message that 
 shapes.py       what a function wants to be given and what it gave, by its annotations
 wire.py         frames between the worker and that process
 child.py        the process: imports the function and calls it, and nothing of the worker's is in it
-  line.py         its end of the socket
+  channel.py      its end of the socket
   limits.py       its memory, its life, and what the worker sees of it without asking
   given.py        what the function is called with
   results.py      what it returned, gathered and sent

@@ -27,10 +27,10 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
+from shuffle_worker.functions.channel import Channel, Gone
 from shuffle_worker.functions.conform import Differs
 from shuffle_worker.functions.given import NotGiven, groups_of
 from shuffle_worker.functions.limits import OUT_OF_MEMORY, Progress, end_with, last_to_live, limit_memory
-from shuffle_worker.functions.line import Gone, Line
 from shuffle_worker.functions.load import find_in, load_function, no_pandas
 from shuffle_worker.functions.results import ResultSender
 from shuffle_worker.functions.shapes import Shape, shape_of
@@ -50,7 +50,7 @@ class Failed(Exception):
 
 
 class Child:
-    def __init__(self, line: Line, progress: Progress) -> None:
+    def __init__(self, line: Channel, progress: Progress) -> None:
         self._line = line
         self._progress = progress
         self._places: list[ImportPath] = []
@@ -211,7 +211,7 @@ def main(arguments: list[str]) -> None:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     with suppress(Gone):
-        Child(Line(line), Progress(progress)).serve()
+        Child(Channel(line), Progress(progress)).serve()
 
 
 def run(arguments: list[str]) -> int:

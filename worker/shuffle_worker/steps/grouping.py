@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from shuffle_worker.columns.arrays import I64, concat
 from shuffle_worker.partitioning.cutter import Cutter, copied
-from shuffle_worker.partitioning.groups import begins
+from shuffle_worker.partitioning.equal_keys import begins
 
 
 class Load(NamedTuple):

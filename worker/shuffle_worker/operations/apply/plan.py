@@ -34,7 +34,7 @@ from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.inputs.probe import few_values, guessed_bytes, sample_rows
 from shuffle_worker.operations.apply.calls import Calls, Timed, calls_of_groups, calls_of_partitions
 from shuffle_worker.output.manifest import Partitioning
-from shuffle_worker.partitioning.groups import begins, without_nulls
+from shuffle_worker.partitioning.equal_keys import begins, without_nulls
 from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan import sizing
 from shuffle_worker.steps.planning import Planning

@@ -28,7 +28,7 @@ from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.shapes import STREAMED, Shape
 from shuffle_worker.functions.sources import prepare
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.partitioning.groups import without_nulls
+from shuffle_worker.partitioning.equal_keys import without_nulls
 from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Rows

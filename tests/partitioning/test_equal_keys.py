@@ -11,7 +11,7 @@ from tests.partitioning.key_columns import COLUMNS
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import take
 from shuffle_worker.columns.schema import to_transport
-from shuffle_worker.partitioning.groups import begins, without_nulls
+from shuffle_worker.partitioning.equal_keys import begins, without_nulls
 from shuffle_worker.partitioning.hash import hash_rows
 from shuffle_worker.partitioning.order import hash_order, sort_indices
 

@@ -17,7 +17,7 @@ class Gone(Exception):
     """The worker is not there any more."""
 
 
-class Line:
+class Channel:
     """Blocking. Raises Gone, and Garbled where what comes is no frame."""
 
     def __init__(self, descriptor: int) -> None:
