@@ -12,7 +12,6 @@ everything else is. In between there is nothing that Zarr would open. Each step 
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from statistics import median_low
 from typing import Any
 
@@ -23,7 +22,8 @@ from shuffle_protocol.errors import InputNotFound, Internal, InvalidSpec, JobErr
 from shuffle_protocol.jobs import Job
 from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.arrays.writer import ArrayGroupRecord, ArrayRecord, merged
-from shuffle_worker.output.claim import Other, begin_replacing, check_others, in_order, others_in, sweep
+from shuffle_worker.output import ends
+from shuffle_worker.output.claim import Other, begin_replacing, check_others, others_in
 from shuffle_worker.output.groups import every_group
 from shuffle_worker.output.names import MANIFEST, SUCCESS, group_path, relative, staging
 from shuffle_worker.storage import Storage
@@ -37,7 +37,6 @@ ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 _NAME = re.compile(
     r"(?:.*/)?(?:zarr\.json|\.zarray|\.zattrs|\.zgroup|\.zmetadata|c(?:[./]\d+)*|\d+(?:[./]\d+)*)|_manifest\.json|_SUCCESS"
 )
-_READERS = 16
 
 
 class ArrayEntry(Struct, frozen=True):
@@ -97,8 +96,7 @@ def commit(plan: RechunkPlan, elements: int, storage: Storage) -> Committed:
         for name, data in plan.documents:
             storage.put(f"{output}/{name}", data)
         storage.put(f"{output}/{SUCCESS}", b"")
-    storage.remove([info.path for info in storage.listing(staging(output, uid))])
-    sweep(storage, output, uid)
+    ends.clear_staging(storage, output, uid)
     return Committed(
         manifest=f"{output}/{MANIFEST}",
         files=found.chunks,
@@ -117,15 +115,12 @@ def abort(job: Job, storage: Storage) -> None:
 
 def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
     """The abort of the job that has this uid."""
-    staged = [info.path for info in storage.listing(staging(output, uid))]
-    if any(path.endswith("/plan") for path in staged) and not overwrite:
-        names = [info.path for info in storage.listing(output)]
-        roots = [path for path in names if relative(path, output) in ROOTS]
-        storage.remove(roots)
-        storage.remove([path for path in names if path not in roots and is_output(relative(path, output))])
-    for paths in in_order(staged):
-        storage.remove(paths)
-    sweep(storage, output, uid)
+
+    def written(paths: list[str]) -> list[list[str]]:
+        roots = [path for path in paths if relative(path, output) in ROOTS]
+        return [roots, [path for path in paths if path not in roots and is_output(relative(path, output))]]
+
+    ends.undo(storage, output, uid, overwrite, written)
 
 
 def is_output(below: str) -> bool:
@@ -228,10 +223,4 @@ def _replace(storage: Storage, output: str, uid: str) -> None:
     if not any(info.path.endswith("/cleared") for info in storage.listing(staging(output, uid))):
         storage.remove([p for p in there if is_output(name := relative(p, output)) and name != MANIFEST])
         storage.put(cleared, b"")  # from here on what is in the folder is new
-    new = [info.path for info in storage.listing(below)]
-
-    def move(path: str) -> None:
-        storage.move(path, f"{output}/{relative(path, below)}")
-
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
-        list(pool.map(move, new))
+    ends.move_in(storage, below, output, [relative(info.path, below) for info in storage.listing(below)])

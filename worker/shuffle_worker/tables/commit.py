@@ -11,8 +11,6 @@ whole output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from statistics import median_low
 
 import msgspec
@@ -20,7 +18,8 @@ import msgspec
 from shuffle_protocol.errors import Internal
 from shuffle_protocol.jobs import Job
 from shuffle_worker.columns.arrow import schema_of
-from shuffle_worker.output.claim import begin_replacing, in_order, sweep
+from shuffle_worker.output import ends
+from shuffle_worker.output.claim import begin_replacing
 from shuffle_worker.output.existing import committed, is_output
 from shuffle_worker.output.folders import file_schema
 from shuffle_worker.output.groups import every_group
@@ -30,8 +29,6 @@ from shuffle_worker.output.storable import storable
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.storage import Storage
 from shuffle_worker.transfer.work import Committed
-
-_READERS = 16
 
 
 def record_group(plan: Plan, group: int, results: list[FileResult], storage: Storage) -> None:
@@ -72,8 +69,7 @@ def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) 
         )
         storage.put(f"{output}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(before), indent=1))
         storage.put(f"{output}/{SUCCESS}", b"")
-    _remove_below(storage, staging(output, uid))
-    sweep(storage, output, uid)
+    ends.clear_staging(storage, output, uid)
     sizes = [f.bytes for f in before.files]
     return Committed(
         manifest=f"{output}/{MANIFEST}",
@@ -93,12 +89,7 @@ def abort(job: Job, storage: Storage) -> None:
 
 def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
     """The abort of the job that has this uid."""
-    staged = [info.path for info in storage.listing(staging(output, uid))]
-    if any(path.endswith("/plan") for path in staged) and not overwrite:
-        storage.remove([info.path for info in storage.listing(output) if is_output(info.path, output)])
-    for paths in in_order(staged):
-        storage.remove(paths)
-    sweep(storage, output, uid)
+    ends.undo(storage, output, uid, overwrite, lambda paths: [[path for path in paths if is_output(path, output)]])
 
 
 def _recorded(plan: Plan, storage: Storage) -> list[FileRecord]:
@@ -114,14 +105,7 @@ def _recorded(plan: Plan, storage: Storage) -> list[FileRecord]:
 def _replace(storage: Storage, output: str, uid: str, names: set[str]) -> None:
     """Older output goes, the staged files take its place. From here to `_SUCCESS` the folder is in between: the older
     `_SUCCESS` goes first, so nobody takes the mixture for whole."""
-    below = staging(output, uid)
     there = begin_replacing(storage, output, uid)
     storage.remove([f"{output}/{SUCCESS}", f"{output}/{MANIFEST}"])
     storage.remove([path for path in there if is_output(path, output) and relative(path, output) not in names])
-    move: Callable[[str], None] = lambda name: storage.move(f"{below}/{name}", f"{output}/{name}")  # noqa: E731
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="commit") as pool:
-        list(pool.map(move, sorted(names)))
-
-
-def _remove_below(storage: Storage, folder: str) -> None:
-    storage.remove([info.path for info in storage.listing(folder)])
+    ends.move_in(storage, staging(output, uid), output, sorted(names))
