@@ -7,6 +7,7 @@ import pytest
 from e2e.conftest import Compare, Submit
 from e2e.harness.jobs import KIND, REPARTITION
 from e2e.harness.waiting import until
+from shuffle_operator.api.schema import UNSEEN
 
 
 def test_suspend_and_resume(submit: Submit, slowly: None, as_local: Compare) -> None:
@@ -78,4 +79,4 @@ def test_another_operators_job_is_left_alone(submit: Submit) -> None:
     own = submit("own", REPARTITION)
     own.complete()
     assert other.pods() == []
-    assert not other.status
+    assert other.status == UNSEEN

@@ -49,7 +49,8 @@ async def test_a_job_is_carried_out_and_says_so(stage: Stage, events: Path, tmp_
 async def test_a_finished_job_is_never_started_again(stage: Stage, events: Path, tmp_path: Path) -> None:
     await stage.start()
     await stage.submit(sort_job(events, tmp_path / "out"))
-    await stage.until(lambda: stage.status().get("phase") == "Complete" and not stage.pods())
+    await stage.until(lambda: stage.status().get("phase") == "Complete" and not stage.status().get("cleaningUp"))
+    assert not stage.pods()
     await stage.kill()
     before = len(stage.kube.writes)
     operator = await stage.start()

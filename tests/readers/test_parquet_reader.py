@@ -270,7 +270,7 @@ def test_pandas_is_not_loaded(tmp_path: Path) -> None:
     program = f"""
 import sys
 from tests.plan.jobs import *
-from shuffle_protocol.messages import SortKey
+from shuffle_protocol.jobs import SortKey
 from shuffle_worker.planning.explain import explain
 condition = "id > 10.5 AND text LIKE 't%' AND id IN (11, 12, 13) OR text IS NULL OR id / 2 = 7"
 for operation in (Repartition(by=["id"]), Sort(by=[SortKey("text")]), Repartition(range=["id"])):
