@@ -16,7 +16,7 @@ from shuffle_worker.steps.planning import Planning
 class RegisteredOperation(NamedTuple):
     planning: Callable[[Job, Any], Planning]
     """What it decides while the job is planned."""
-    operation: Callable[[Given], Operation]
+    operation: Callable[[Given, Any], Operation]
     """What it does with rows."""
 
 
@@ -37,7 +37,7 @@ def planning_for(job: Job) -> Planning:
 
 def operation_for(given: Given) -> Operation:
     keep_freed_memory()
-    return _entry(given.plan.job).operation(given)
+    return _entry(given.plan.job).operation(given, given.plan.job.operation)
 
 
 def _entry(job: Job) -> RegisteredOperation:

@@ -15,6 +15,7 @@ from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.partitioning.order import Order, order_of
+from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps.external_sort import Runs, merged, write_run
 
 Pieces = Iterator[list[pa.RecordBatch]]
@@ -84,3 +85,9 @@ def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:
     batch = concat(held)
     held.clear()
     return batch
+
+
+def sorter_within(plan: Plan, scratch: Path | None) -> Sorter | None:
+    """For the order within files that the job asks for; None where it asks for none. scratch: see `Sorter`."""
+    within = plan.job.output.sort_within
+    return Sorter(within, scratch) if within else None

@@ -13,7 +13,7 @@ def planning(job: Job, operation: Apply) -> Planning:
     return ApplyPlanning(job, operation)
 
 
-def operation(given: Given) -> Operation:
+def operation(given: Given, asked: Apply) -> Operation:
     from shuffle_worker.operations.apply.rows import ApplyOperation
 
-    return ApplyOperation(given)
+    return ApplyOperation(given, asked)

@@ -38,7 +38,7 @@ from shuffle_worker.steps.grouping import Large, Load, Loads
 from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.readback import Buffers
 from shuffle_worker.steps.reduce import Reduce
-from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.sorting import Sorter, sorter_within
 from shuffle_worker.steps.splitter import BatchSplitter
 from shuffle_worker.store.store import ShardSource
 
@@ -54,10 +54,8 @@ def load_rows(row_bytes: float) -> int:
 class ApplyOperation:
     """`Operation` for `groupBy` with `apply`."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, operation: Apply) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
-        operation = plan.job.operation
-        assert isinstance(operation, Apply)
         self._plan = plan
         self._apply = operation
         self._batch_bytes = given.batch_bytes
@@ -78,13 +76,12 @@ class ApplyOperation:
         return BatchSplitter(self._plan.layout, assign, wanted, self._plan.inputs[index].row_bytes, self._batch_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
-        within = self._plan.job.output.sort_within
-        if within:
+        if self._plan.job.output.sort_within:
             memory //= 2
         buckets = self._plan.layout.group_buckets(group)
         rows = sum(shard.rows for bucket in buckets for shard in source.shards(bucket))
         with self._opened().host() as host:
-            then = Sorter(within, self._scratch) if within else None
+            then = sorter_within(self._plan, self._scratch)
             applied = Applied(self._plan, self._files, host, Course(source, host, rows), then, memory)
             yield from Reduce(self._plan, applied, self._sorter, self._buffers).write(group, source, memory)
 

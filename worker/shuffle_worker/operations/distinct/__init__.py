@@ -13,7 +13,7 @@ def planning(job: Job, operation: Distinct) -> Planning:
     return DistinctPlanning(job, operation)
 
 
-def operation(given: Given) -> Operation:
+def operation(given: Given, asked: Distinct) -> Operation:
     from shuffle_worker.operations.distinct.rows import DistinctOperation
 
-    return DistinctOperation(given)
+    return DistinctOperation(given, asked)

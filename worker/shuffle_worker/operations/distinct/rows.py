@@ -21,17 +21,15 @@ from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.final_aggregation import FinalAggregation
 from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.partial_aggregation import AggregationSender, PartialAggregation
-from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.store.store import ShardSource
 
 
 class DistinctOperation:
     """`Operation` for `distinct`."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, operation: Distinct) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
-        operation = plan.job.operation
-        assert isinstance(operation, Distinct)
         self._plan = plan
         self._batch_bytes = given.batch_bytes
         schema = transport_schema(plan.arrow_schema())
@@ -46,9 +44,9 @@ class DistinctOperation:
             make=lambda: RowAccumulator(schema, by, last),
             advice="give the workers more memory",
         )
-        within = plan.job.output.sort_within
-        sorter = Sorter(within, scratch) if within else None
-        self._aggregate = FinalAggregation(plan, PartitionFiles(plan, files), self._form, by, sorter)
+        self._aggregate = FinalAggregation(
+            plan, PartitionFiles(plan, files), self._form, by, sorter_within(plan, scratch)
+        )
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         row_bytes = self._plan.inputs[index].row_bytes

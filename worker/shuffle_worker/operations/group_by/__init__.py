@@ -13,7 +13,7 @@ def planning(job: Job, operation: GroupBy) -> Planning:
     return GroupByPlanning(job, operation)
 
 
-def operation(given: Given) -> Operation:
+def operation(given: Given, asked: GroupBy) -> Operation:
     from shuffle_worker.operations.group_by.rows import GroupByOperation
 
-    return GroupByOperation(given)
+    return GroupByOperation(given, asked)

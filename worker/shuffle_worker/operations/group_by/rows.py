@@ -25,7 +25,7 @@ from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.final_aggregation import FinalAggregation
 from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.partial_aggregation import AggregationSender, PartialAggregation
-from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.store.store import ShardSource
 
 _POSITION = pa.field("position", pa.uint64(), nullable=False)
@@ -36,18 +36,16 @@ place."""
 class GroupByOperation:
     """`Operation` for `groupBy`."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, operation: GroupBy) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
-        operation = plan.job.operation
-        assert isinstance(operation, GroupBy)
         self._plan = plan
         self._batch_bytes = given.batch_bytes
         self._drop_nulls = operation.nulls == "Drop"
         self._shape = GroupShape(operation, transport_schema(plan.inputs[0].arrow_schema()))
         self._form = self._shape.form(transport_schema(plan.arrow_schema()))
-        within = plan.job.output.sort_within
-        sorter = Sorter(within, scratch) if within else None
-        self._aggregate = FinalAggregation(plan, PartitionFiles(plan, files), self._form, operation.by, sorter)
+        self._aggregate = FinalAggregation(
+            plan, PartitionFiles(plan, files), self._form, operation.by, sorter_within(plan, scratch)
+        )
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         row_bytes = self._plan.inputs[index].row_bytes

@@ -13,11 +13,11 @@ def planning(job: Job, operation: Join) -> Planning:
     return JoinPlanning(job, operation)
 
 
-def operation(given: Given) -> Operation:
+def operation(given: Given, asked: Join) -> Operation:
     if given.plan.broadcast is not None:
         from shuffle_worker.operations.join.broadcast import BroadcastJoin
 
-        return BroadcastJoin(given)
+        return BroadcastJoin(given, asked)
     from shuffle_worker.operations.join.rows import JoinOperation
 
-    return JoinOperation(given)
+    return JoinOperation(given, asked)

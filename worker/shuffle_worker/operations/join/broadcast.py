@@ -28,7 +28,7 @@ from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.reduce import Reduce
-from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.steps.splitter import BatchSplitter
 from shuffle_worker.steps.splitter import Cells as CellNumbers
 from shuffle_worker.store.store import ShardSource
@@ -51,10 +51,8 @@ class Small:
 class BroadcastJoin:
     """`Operation` for a `join` of which the plan broadcasts a side."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, join: Join) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
-        join = plan.job.operation
-        assert isinstance(join, Join)
         assert plan.broadcast is not None
         self._plan = plan
         self._readers = given.readers
@@ -65,8 +63,7 @@ class BroadcastJoin:
         self._step = JoinStep(plan, scratch)
         self._small: Small | None = None
         self._lock = threading.Lock()
-        within = plan.job.output.sort_within
-        sorter = Sorter(within, scratch) if within else None
+        sorter = sorter_within(plan, scratch)
         self._reduce = Reduce(plan, PartitionFiles(plan, files), sorter, index=1 - plan.broadcast)
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:

@@ -89,7 +89,7 @@ class _Part:
         self.path.unlink(missing_ok=True)
 
 
-def parted(
+def partitioned(
     streams: Sequence[Stream], schemas: Sequence[pa.Schema], places_of: PlacesOf, budget: int, scratch: Path | None
 ) -> Iterator[PlaceRange]:
     """The rows of all streams by rising ranges of places, each range in no more than `budget` bytes where that is
@@ -102,12 +102,12 @@ def parted(
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="parts-", dir=scratch))
     try:
-        yield from _parted(streams, schemas, places_of, budget, folder, "r")
+        yield from _partitioned(streams, schemas, places_of, budget, folder, "r")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parted(
+def _partitioned(
     streams: Sequence[Stream],
     schemas: Sequence[pa.Schema],
     places_of: PlacesOf,
@@ -127,7 +127,7 @@ def _parted(
         for at, of in enumerate(parts):
             fits = sum(part.load for part in of) <= budget
             if not fits and max(part.high for part in of) != min(part.low for part in of):
-                yield from _parted([part.read for part in of], schemas, places_of, budget, folder, f"{name}-{at}")
+                yield from _partitioned([part.read for part in of], schemas, places_of, budget, folder, f"{name}-{at}")
             elif any(part.rows for part in of):
                 yield _range(of, schemas, fits)
             for part in of:

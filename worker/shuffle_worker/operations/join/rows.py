@@ -25,7 +25,7 @@ from shuffle_worker.steps.cells import Cells, of_splits
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.readback import Buffers
-from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.steps.splitter import BatchSplitter
 from shuffle_worker.store.store import ShardSource
 
@@ -34,18 +34,15 @@ class JoinOperation:
     """`Operation` for `join`. Where the inputs are partitioned alike nothing travels, and their files are read when the
     output's are written."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, join: Join) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
         self._readers = given.readers
-        join = plan.job.operation
-        assert isinstance(join, Join)
         self._plan = plan
         self._join = join
         self._batch_bytes = given.batch_bytes
         self._step = JoinStep(plan, scratch)
         self._files = PartitionFiles(plan, files)
-        within = plan.job.output.sort_within
-        self._sorter = Sorter(within, scratch) if within else None
+        self._sorter = sorter_within(plan, scratch)
         self._buffers = Buffers()
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from shuffle_protocol.jobs import Join
 from shuffle_worker.columns.arrays import I64, U64, Array, Bools, buffer_of, concat, indices, take
 from shuffle_worker.columns.schema import transport_schema
-from shuffle_worker.operations.join.grace_partitioning import PlaceRange, parted
+from shuffle_worker.operations.join.grace_partitioning import PlaceRange, partitioned
 from shuffle_worker.operations.join.plan import OutputColumn, keys_of, output_columns
 from shuffle_worker.operations.join.units import merged
 from shuffle_worker.partitioning.matching import NONE, WANTED, Matches, Side, Wanted, alone, match, numbered
@@ -59,7 +59,7 @@ class JoinStep:
             yield from self._in_memory(cell.rows[left], cell.rows[right], budget)
             return
         streams = [cell.streams[left], cell.streams[right]]
-        for part in parted(streams, self._schemas, self._places, budget, self._scratch):
+        for part in partitioned(streams, self._schemas, self._places, budget, self._scratch):
             relieve()
             if part.rows is not None:
                 yield from self._in_memory(part.rows[0], part.rows[1], budget)

@@ -13,7 +13,7 @@ def planning(job: Job, operation: Repartition) -> Planning:
     return RepartitionPlanning(job, operation)
 
 
-def operation(given: Given) -> Operation:
+def operation(given: Given, asked: Repartition) -> Operation:
     from shuffle_worker.operations.repartition.rows import RepartitionOperation
 
-    return RepartitionOperation(given)
+    return RepartitionOperation(given, asked)

@@ -13,7 +13,7 @@ from shuffle_worker.steps.assign import HashAssign, RangeAssign, RoundRobinAssig
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.reduce import Reduce
-from shuffle_worker.steps.sorting import Sorter
+from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.steps.splitter import Assign, BatchSplitter
 from shuffle_worker.store.store import ShardSource
 
@@ -21,10 +21,8 @@ from shuffle_worker.store.store import ShardSource
 class RepartitionOperation:
     """`Operation` for `repartition`."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, operation: Repartition) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
-        operation = plan.job.operation
-        assert isinstance(operation, Repartition)
         self._plan = plan
         self._by = operation
         self._batch_bytes = given.batch_bytes
@@ -36,7 +34,7 @@ class RepartitionOperation:
             )
         self._ranges = plan_ranges(plan, keys) if keys else None
         outputs = PartitionFiles(plan, files, keys, in_order=within[: len(keys)] == keys)
-        self._reduce = Reduce(plan, outputs, Sorter(within, scratch) if within else None)
+        self._reduce = Reduce(plan, outputs, sorter_within(plan, scratch))
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         return BatchSplitter(

@@ -13,7 +13,7 @@ def planning(job: Job, operation: Sort) -> Planning:
     return SortPlanning(job, operation)
 
 
-def operation(given: Given) -> Operation:
+def operation(given: Given, asked: Sort) -> Operation:
     from shuffle_worker.operations.sort.rows import SortOperation
 
-    return SortOperation(given)
+    return SortOperation(given, asked)

@@ -24,10 +24,8 @@ from shuffle_worker.store.store import ShardSource
 class SortOperation:
     """`Operation` for `sort`."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, operation: Sort) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
-        operation = plan.job.operation
-        assert isinstance(operation, Sort)
         self._plan = plan
         self._batch_bytes = given.batch_bytes
         self._ranges = plan_ranges(plan, operation.by)
