@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shuffle_protocol.errors import InputNotFound, Internal, InvalidSpec, JobError, OutputExists
+from shuffle_protocol.errors import Internal, JobError, OutputExists
 from shuffle_protocol.jobs import Job
 from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.arrays.writer import ArrayGroupRecord, ArrayRecord, merged
 from shuffle_worker.output import ends
-from shuffle_worker.output.claim import Other, begin_replacing, check_others, others_in
+from shuffle_worker.output.claim import Other, begin_replacing, occupants
 from shuffle_worker.output.groups import every_group
 from shuffle_worker.output.names import MANIFEST, SUCCESS, group_path, relative, staging
 from shuffle_worker.storage import Storage
@@ -142,15 +142,8 @@ def check_output(job: Job, storage: Storage) -> list[Other]:
     """The other runs that have files there. Raises OutputExists where the output holds anything that must not be
     written over, or another run writes there."""
     output = job.output.path.rstrip("/")
-    try:
-        storage.info(output)
-    except InputNotFound:
-        pass
-    else:
-        raise InvalidSpec(f"output.path: {output} is a file; the output is a folder")
-    there = [relative(info.path, output) for info in storage.listing(output)]
-    others = others_in(storage, output, job.uid, there)
-    check_others(job, others)
+    paths, others = occupants(job, storage)
+    there = [relative(path, output) for path in paths]
     if any(one.wrote_here(arrays=True) for one in others):
         there = [name for name in there if not is_output(name)]
     passing = [name for name in there if name.startswith("_shuffle-") or name.rsplit("/", 1)[-1].endswith(".partial")]

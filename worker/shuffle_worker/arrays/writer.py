@@ -28,7 +28,7 @@ from shuffle_worker.arrays.fetch import Writes
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.steps.readback import Buffers
+from shuffle_worker.steps.readback import Buffers, portions
 from shuffle_worker.store.store import ShardSource
 
 READ_BYTES = 8 << 20
@@ -124,7 +124,7 @@ class Writer:
         """Each is valid until the next is asked for."""
         buffer: pa.Buffer | None = None
         try:
-            for portion in portions(shards):
+            for portion in portions(shards, READ_BYTES):
                 size = sum(shard.length for shard in portion)
                 if buffer is None or buffer.size < size:
                     buffer = self._reading.take(max(size, READ_BYTES))
@@ -196,20 +196,6 @@ class Canvas:
         for at, (length, whole) in enumerate(zip(shape, elements.shape, strict=True)):
             if length < whole:
                 elements[(slice(None),) * at + (slice(length, None),)] = self._coding.fill
-
-
-def portions(shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
-    """Shards in their order, up to `READ_BYTES` at a time and at least one."""
-    portion: list[StoredShard] = []
-    size = 0
-    for shard in shards:
-        if portion and size + shard.length > READ_BYTES:
-            yield portion
-            portion, size = [], 0
-        portion.append(shard)
-        size += shard.length
-    if portion:
-        yield portion
 
 
 def merged(records: list[ArrayRecord]) -> list[ArrayRecord]:

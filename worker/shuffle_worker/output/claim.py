@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
-from shuffle_protocol.errors import InputNotFound, JobError, OutputExists
+from shuffle_protocol.errors import InputNotFound, InvalidSpec, JobError, OutputExists
 from shuffle_protocol.jobs import Job, Rechunk
 from shuffle_protocol.units import some
 from shuffle_worker.output.names import REPLACING, SUCCESS, owner_path, relative, replacing_path, staging
@@ -73,6 +73,22 @@ class Other(Struct, frozen=True):
         """Whether files under final names are its own, and no output: it found the folder empty, and was killed."""
         began = self.planned and self.mark is not None and not self.mark.overwrite
         return began and not self.whole and self.removable(arrays)
+
+
+def occupants(job: Job, storage: Storage) -> tuple[list[str], list[Other]]:
+    """The paths of all files in a job's output folder, and the other runs that have files there. Raises InvalidSpec
+    where it is a file, OutputExists where another run is writing there, or may be."""
+    output = job.output.path.rstrip("/")
+    try:
+        storage.info(output)
+    except InputNotFound:
+        pass
+    else:
+        raise InvalidSpec(f"output.path: {output} is a file; the output is a folder")
+    paths = [info.path for info in storage.listing(output)]
+    others = others_in(storage, output, job.uid, (relative(path, output) for path in paths))
+    check_others(job, others)
+    return paths, others
 
 
 def others_in(storage: Storage, output: str, uid: str, names: Iterable[str]) -> list[Other]:

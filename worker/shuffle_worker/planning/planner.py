@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from shuffle_protocol.errors import InputNotFound, InvalidSpec, OutOfMemory, OutputExists
+from shuffle_protocol.errors import InvalidSpec, OutOfMemory, OutputExists
 from shuffle_protocol.jobs import TARGET_BYTES, Job
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
@@ -27,10 +27,10 @@ from shuffle_worker.inputs.sample import boundaries as sampled_boundaries
 from shuffle_worker.inputs.table import compiled, find, make_splits, measure
 from shuffle_worker.operations.join.aligned import splits_by_file
 from shuffle_worker.operations.registry import planning_for
-from shuffle_worker.output.claim import Other, check_others, notes_on, others_in
+from shuffle_worker.output.claim import Other, notes_on, occupants
 from shuffle_worker.output.existing import check_replaceable, committed, is_output
 from shuffle_worker.output.folders import check_folders
-from shuffle_worker.output.names import SUCCESS, relative, staging
+from shuffle_worker.output.names import SUCCESS, staging
 from shuffle_worker.output.storable import storable
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.layout import Layout
@@ -224,15 +224,7 @@ def check_output(job: Job, storage: Storage) -> list[Other]:
     """The other runs that have files there. Raises OutputExists where the output holds anything and is not to be
     replaced, or another run writes there."""
     path = job.output.path.rstrip("/")
-    try:
-        storage.info(path)
-    except InputNotFound:
-        pass
-    else:
-        raise InvalidSpec(f"output.path: {path} is a file; the output is a folder")
-    paths = [info.path for info in storage.listing(path)]
-    others = others_in(storage, path, job.uid, (relative(one, path) for one in paths))
-    check_others(job, others)
+    paths, others = occupants(job, storage)
     if job.output.overwrite:
         check_replaceable(paths, path)
         return others

@@ -87,7 +87,7 @@ class ReadBack:
 
     def payloads(self, bucket: int, index: int = 0) -> Iterator[list[tuple[StoredShard, pa.Buffer]]]:
         """The shards that `pieces` would decode, as bytes."""
-        for shards in self._portions(self.shards(bucket, index)):
+        for shards in portions(self.shards(bucket, index), self._budget):
             buffer = self._fill(bucket, shards)
             starts = accumulate((shard.length for shard in shards), initial=0)
             yield [(shard, buffer.slice(at, shard.length)) for shard, at in zip(shards, starts, strict=False)]
@@ -103,18 +103,6 @@ class ReadBack:
                 for cell in np.flatnonzero(counts).tolist():
                     sizes[cell] += batch.slice(int(starts[cell]), int(counts[cell])).nbytes
         return rows, sizes
-
-    def _portions(self, shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
-        portion: list[StoredShard] = []
-        size = 0
-        for shard in shards:
-            if portion and size + shard.length > self._budget:
-                yield portion
-                portion, size = [], 0
-            portion.append(shard)
-            size += shard.length
-        if portion:
-            yield portion
 
     def _fill(self, bucket: int, shards: list[StoredShard]) -> pa.Buffer:
         size = sum(shard.length for shard in shards)
@@ -133,3 +121,17 @@ def check_rows(bucket: int, shard: StoredShard, found: int) -> None:
             f"a shard of bucket {bucket} from split {shard.split} holds {found} rows, but was announced with "
             f"{shard.rows}"
         )
+
+
+def portions(shards: Sequence[StoredShard], most: int) -> Iterator[list[StoredShard]]:
+    """Shards in their order, up to so many bytes at a time and at least one shard."""
+    portion: list[StoredShard] = []
+    size = 0
+    for shard in shards:
+        if portion and size + shard.length > most:
+            yield portion
+            portion, size = [], 0
+        portion.append(shard)
+        size += shard.length
+    if portion:
+        yield portion
