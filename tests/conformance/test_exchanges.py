@@ -284,7 +284,7 @@ async def test_a_revoked_write_stops(team: Team) -> None:
     with pytest.raises(Revoked):
         async with team.writer(0).incoming(0, []) as source:
             found = source.shards(0)
-            source.revoked = True
+            source.revoke()
             source.read(0, found, memoryview(bytearray(sum(one.length for one in found))))
 
 

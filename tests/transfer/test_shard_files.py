@@ -130,6 +130,6 @@ def test_a_revoked_write_stops(tmp_path: Path) -> None:
     write(files, Attempt(0, 0, 0), [shard(0, 0, b"a" * 50)])
     source = files.source([])
     shards = source.shards(0)
-    source.revoked = True
+    source.revoke()
     with pytest.raises(Revoked):
         source.read(0, shards, memoryview(bytearray(50)))

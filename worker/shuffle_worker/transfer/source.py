@@ -16,9 +16,7 @@ class Revoked(Exception):
 
 class StoredShardSource:
     """Implements `store.ShardSource`. rows, bytes: what was handed out so far; reads: how often, and how
-    often the write said that it goes on, which shows that it is not stuck.
-
-    revoked: set from the event loop to stop a write that runs in a thread; the next call raises Revoked."""
+    often the write said that it goes on, which shows that it is not stuck."""
 
     def __init__(self) -> None:
         self.revoked = False
@@ -26,6 +24,10 @@ class StoredShardSource:
         self._found: dict[int, list[StoredShard]] = {}
         self._taken = 0
         self._at: float | None = None
+
+    def revoke(self) -> None:
+        """Called in the event loop to stop a write that runs in a thread: its next call raises Revoked."""
+        self.revoked = True
 
     @property
     def share(self) -> float:

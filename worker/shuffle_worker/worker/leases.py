@@ -50,7 +50,7 @@ class Running:
         if not self.revoked and not self.task.done():
             self.revoked = True
             if self.source is not None:
-                self.source.revoked = True
+                self.source.revoke()
             self.task.cancel()
 
 
@@ -125,15 +125,7 @@ class LeaseWork:
 
     async def _write_group(self, lease: Lease, source: StoredShardSource) -> Done:
         group = lease.id.item
-        writing = asyncio.ensure_future(self.compute(self._write_or_make_room, group, source))
-        try:
-            written = await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            source.revoked = True
-            await asyncio.wait([writing])  # the thread stops at its next read; only then is the lease let go
-            if not writing.cancelled():
-                writing.exception()
-            raise
+        written = await to_its_end(self.compute(self._write_or_make_room, group, source), source.revoke)
         return Done(
             lease.id,
             rows_moved=source.rows,
