@@ -15,7 +15,7 @@ from shuffle_protocol.memory import Budgets
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.arrays.work import ArrayTasks
-from shuffle_worker.transfer.work import Committed
+from shuffle_worker.transfer.work import Committed, WorkSetup
 
 MIB = 1 << 20
 
@@ -66,7 +66,7 @@ def rechunk_job(
 
 def rechunk(job: Job, scratch: Path) -> tuple[RechunkPlan, Committed]:
     """The job, from its plan to its commit."""
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), scratch)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), scratch))
     summary = tasks.plan(job)
     tasks.load(job, summary.fingerprint)
     held = HeldShards()

@@ -15,6 +15,7 @@ from tests.arrays.in_process import MIB, make, rechunk, rechunk_job
 from shuffle_protocol.errors import DataError, InputNotFound, InvalidSpec, JobError, OutOfMemory, OutputExists
 from shuffle_protocol.jobs import Rechunk
 from shuffle_worker.arrays.chunking import chunk_lengths, selection, shard_lengths
+from shuffle_worker.transfer.work import WorkSetup
 
 DIMS = ["time", "y", "x"]
 SHAPE = (8760, 72, 144)
@@ -163,7 +164,7 @@ def test_a_chunk_that_goes_away_is_noticed(tmp_path: Path) -> None:
 
     make(tmp_path / "in", np.arange(20), (5,))
     job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 4}))
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), tmp_path)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path))
     tasks.load(job, tasks.plan(job).fingerprint)
     (tmp_path / "in" / "c" / "2").unlink()
     with pytest.raises(DataError, match="was there when the job was planned"):
@@ -180,7 +181,7 @@ def test_a_chunk_that_is_written_again_is_noticed(tmp_path: Path, sharded: bool)
     options = {"shards": (16, 1 << 17)} if sharded else {}
     array = make(tmp_path / "in", data, (4, 1 << 15), compressors=None, **options)
     job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 5, "1": 1 << 14}), memory=256 * MIB)
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), tmp_path)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path))
     splits = len(tasks.plan(job).split_bytes)
     tasks.load(job, tasks.plan(job).fingerprint)
     assert tasks.loaded.arrays[0].inner == sharded

@@ -20,6 +20,7 @@ from shuffle_protocol.errors import AccessDenied, InputNotFound
 from shuffle_protocol.jobs import Input, Job, Output, Rechunk, StorageOptions
 from shuffle_protocol.memory import MIB, Budgets
 from shuffle_worker.arrays.work import ArrayTasks
+from shuffle_worker.transfer.work import WorkSetup
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def run(address: str, source: str, out: str, operation: Rechunk, scratch: Path, 
         2,
         300 * MIB,
     )
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), scratch)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), scratch))
     summary = tasks.plan(job)
     tasks.load(job, summary.fingerprint)
     held = HeldShards()

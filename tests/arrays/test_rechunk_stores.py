@@ -18,6 +18,7 @@ from shuffle_protocol.jobs import Job, Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.arrays.persist import decode, encode
 from shuffle_worker.arrays.work import ArrayTasks
+from shuffle_worker.transfer.work import WorkSetup
 
 
 def test_variables_come_with_their_coordinates(weather: Path, tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_older_output_is_replaced_whole(tmp_path: Path) -> None:
 
 def written(job: Job, scratch: Path) -> tuple[ArrayTasks, int]:
     """The job, all but its commit."""
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), scratch)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), scratch))
     summary = tasks.plan(job)
     tasks.load(job, summary.fingerprint)
     held = HeldShards()
@@ -109,7 +110,7 @@ def test_elements_that_are_missing_stop_the_commit(weather: Path, tmp_path: Path
 def test_a_box_that_is_not_whole_is_not_written(tmp_path: Path) -> None:
     make(tmp_path / "in", np.arange(20), (5,))
     job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 4}))
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), tmp_path)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path))
     tasks.load(job, tasks.plan(job).fingerprint)
     held = HeldShards()
     read_all(tasks, held, 1)
@@ -139,7 +140,7 @@ def test_only_the_pieces_that_a_lost_group_needs_are_read_again(tmp_path: Path) 
     """What a worker owned and had not written is lost: chunks that have nothing to do with it are not opened."""
     make(tmp_path / "in", np.zeros((64, 1 << 16)) + 1, (1, 1 << 16), compressors=None)
     job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 8}), workers=2)
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), tmp_path)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path))
     summary = tasks.plan(job)
     tasks.load(job, summary.fingerprint)
     everything = HeldShards()
@@ -177,19 +178,19 @@ def test_a_plan_is_made_once(tmp_path: Path) -> None:
     """What was written goes by it: it stays though the job has another number of workers and the input has grown."""
     make(tmp_path / "in", np.arange(400, dtype="i4").reshape(20, 20), (5, 20))
     job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 20, "1": 2}), workers=2)
-    before = ArrayTasks(Budgets.for_limit(job.memory), tmp_path).plan(job)
+    before = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path)).plan(job)
     (tmp_path / "in" / "c" / "1" / "0").unlink()
     again = msgspec.structs.replace(job, workers=7)
-    assert ArrayTasks(Budgets.for_limit(job.memory), tmp_path).plan(again) == before
+    assert ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path)).plan(again) == before
     other = msgspec.structs.replace(job, operation=Rechunk({"0": 20, "1": 4}))
-    assert ArrayTasks(Budgets.for_limit(job.memory), tmp_path).plan(other).fingerprint != before.fingerprint
+    assert ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path)).plan(other).fingerprint != before.fingerprint
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
 def test_a_damaged_plan_is_made_anew(tmp_path: Path, damage: bytes | None) -> None:
     make(tmp_path / "in", np.arange(400, dtype="i4").reshape(20, 20), (5, 20))
     job = rechunk_job(tmp_path / "in", tmp_path / "out", Rechunk({"0": 20, "1": 2}))
-    tasks = ArrayTasks(Budgets.for_limit(job.memory), tmp_path)
+    tasks = ArrayTasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path))
     before = tasks.plan(job)
     (path,) = (tmp_path / "out").rglob("plan")
     if damage is None:  # whole, but not what its fingerprint says

@@ -20,7 +20,7 @@ from shuffle_protocol.errors import JobError
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.tables.work import Tasks
-from shuffle_worker.transfer.work import Committed
+from shuffle_worker.transfer.work import Committed, WorkSetup
 
 MIB = 1 << 20
 MEMORY = 512 * MIB
@@ -57,7 +57,7 @@ def job_of(
 def carry_out(job: Job, scratch: Path) -> Committed:
     """Leaves nothing of the output where it fails, as a coordinator would see to."""
     scratch.mkdir(exist_ok=True)
-    tasks = Tasks(Budgets.for_limit(job.memory, functions=job.functions.memory), scratch)
+    tasks = Tasks(WorkSetup(Budgets.for_limit(job.memory, functions=job.functions.memory), scratch))
     try:
         summary = tasks.plan(job)
         tasks.load(job, summary.fingerprint)

@@ -19,6 +19,7 @@ from shuffle_protocol.errors import DataError, InvalidSpec
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.readers import formats, text
 from shuffle_worker.tables.work import Tasks
+from shuffle_worker.transfer.work import WorkSetup
 
 Put = Callable[..., Path]
 Run = Callable[..., Any]
@@ -328,4 +329,4 @@ def test_a_small_file_is_read_to_its_end_while_planning(tmp_path: Path) -> None:
     job = job_of(path, {"path": str(tmp_path / "out")})
     (tmp_path / "scratch").mkdir()
     with refused(DataError, f"{path}", "cannot be read"):
-        Tasks(Budgets.for_limit(job.memory), tmp_path / "scratch").plan(job)
+        Tasks(WorkSetup(Budgets.for_limit(job.memory), tmp_path / "scratch")).plan(job)

@@ -5,11 +5,9 @@ does for tables. What the coordinator counts as rows are elements here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from shuffle_protocol import trail
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.coding import Coding
@@ -22,12 +20,11 @@ from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import ArrayGroupRecord, Writer
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
-from shuffle_worker.runtime.owner import Owner
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.storage import Storage, Storages
 from shuffle_worker.store.store import ShardSource
-from shuffle_worker.transfer.work import Committed, Step, Written
+from shuffle_worker.transfer.work import Committed, Step, WorkSetup, Written
 
 ROOM = 8
 """The part of a lease's memory that chunks on their way from or to a store of requests may take: one in so many."""
@@ -36,23 +33,15 @@ ROOM = 8
 class ArrayTasks:
     """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
 
-    def __init__(
-        self,
-        budgets: Budgets,
-        scratch: Path,
-        scratch_share: int = 1,
-        scratch_limit: int = 0,
-        owner: Owner | None = None,
-        storages: Storages | None = None,
-    ) -> None:
-        self._owner = owner
-        self._budgets = budgets
-        self._room = ScratchFolder(scratch, scratch_share, scratch_limit)
+    def __init__(self, setup: WorkSetup) -> None:
+        self._owner = setup.owner
+        self._budgets = setup.budgets
+        self._room = ScratchFolder(setup.scratch, setup.scratch_share, setup.scratch_limit)
         self._codecs = Codecs()
         self._plan: RechunkPlan | None = None
         self._reader: ArrayReader | None = None
         self._writer: Writer | None = None
-        self._storages = storages or Storages()
+        self._storages = setup.storages or Storages()
         self._output: Storage | None = None
         self._outgoing: Fetcher | None = None
         self._group_of: list[int] = []

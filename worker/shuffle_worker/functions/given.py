@@ -41,7 +41,7 @@ _pc: Any = pc
 
 
 class NotGiven(Exception):
-    """Rows that cannot be had in the shape that the function wants."""
+    """Rows that cannot be put in the shape that the function wants."""
 
 
 def groups_of(

@@ -53,7 +53,7 @@ class Trouble(Exception):
     groups it was in; -1 where that is not known. kind:
 
         load      the function could not be imported, or cannot be called with a table
-        given     a group cannot be had in the shape that the function wants
+        given     a group cannot be put in the shape that the function wants
         raised    it raised, sys.exit() included
         differs   what it returned is not what was declared
         memory    it or its rows take more than there is

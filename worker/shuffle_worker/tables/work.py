@@ -10,7 +10,6 @@ from msgspec import structs
 from shuffle_protocol import trail
 from shuffle_protocol.formats import written_suffix
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
@@ -22,7 +21,6 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import check_output, make_plan
 from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.reader import Reader
-from shuffle_worker.runtime.owner import Owner
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.steps.operation import Given, Operation, in_pieces
@@ -30,7 +28,7 @@ from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
 from shuffle_worker.store.store import ShardSource
 from shuffle_worker.tables.commit import abort, commit, record_group, undo
-from shuffle_worker.transfer.work import Committed, Step, Written
+from shuffle_worker.transfer.work import Committed, Step, WorkSetup, Written
 
 
 class OutputFiles:
@@ -56,24 +54,16 @@ class OutputFiles:
 class Tasks:
     """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
 
-    def __init__(
-        self,
-        budgets: Budgets,
-        scratch: Path,
-        scratch_share: int = 1,
-        scratch_limit: int = 0,
-        owner: Owner | None = None,
-        storages: Storages | None = None,
-    ) -> None:
-        self._owner = owner
-        self._budgets = budgets
-        self._scratch = scratch
-        self._batch_bytes = budgets.working // 6  # a splitter holds three times that, and the reader one batch
-        self._room = ScratchFolder(scratch, scratch_share, scratch_limit)
+    def __init__(self, setup: WorkSetup) -> None:
+        self._owner = setup.owner
+        self._budgets = setup.budgets
+        self._scratch = setup.scratch
+        self._batch_bytes = setup.budgets.working // 6  # a splitter holds three times that, and the reader one batch
+        self._room = ScratchFolder(setup.scratch, setup.scratch_share, setup.scratch_limit)
         self._plan: Plan | None = None
         self._readers: list[Reader] = []
         self._operation: Operation | None = None
-        self._storages = storages or Storages()
+        self._storages = setup.storages or Storages()
         self._output: Storage | None = None
 
     @property

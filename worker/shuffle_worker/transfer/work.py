@@ -7,13 +7,33 @@ The agent (`agent.py`) decides when, with whom and how often; this decides what 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from shuffle_protocol.jobs import Job
+from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import Shard
+from shuffle_worker.runtime.owner import Owner
+from shuffle_worker.storage import Storages
 from shuffle_worker.store.store import ShardSource
 from shuffle_worker.transfer.exchange import GroupMap
+
+
+class WorkSetup(NamedTuple):
+    """What a worker's process has for the work on its job."""
+
+    budgets: Budgets
+    scratch: Path
+    """A folder for what does not fit in memory."""
+    scratch_share: int = 1
+    """Workers that share the disk of it."""
+    scratch_limit: int = 0
+    """Bytes that this worker may take of it; 0 where only the disk limits."""
+    owner: Owner | None = None
+    """The run that it belongs to, where that is on this machine."""
+    storages: Storages | None = None
+    """Those that are open in the process; None for its own."""
 
 
 class Step(NamedTuple):

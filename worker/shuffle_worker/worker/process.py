@@ -39,6 +39,7 @@ from shuffle_worker.transfer.http_server import PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.transport import Orphaned, Over, Refused
+from shuffle_worker.transfer.work import WorkSetup
 from shuffle_worker.worker.agent import Agent, AgentSettings
 from shuffle_worker.worker.exchanges import Exchanges
 from shuffle_worker.worker.works import Works
@@ -123,7 +124,7 @@ async def run_worker(config: WorkerConfig) -> int:
         memory=config.memory,
         control=control,
         membership=membership,
-        choose=Works(budgets, scratch, config.scratch_share, config.scratch_limit, config.owner, storages),
+        choose=Works(WorkSetup(budgets, scratch, config.scratch_share, config.scratch_limit, config.owner, storages)),
         open_exchange=exchanges.open,
         compute=compute,
         aside=aside,

@@ -6,15 +6,11 @@ start without readers, operations and writers of tables.
 
 from __future__ import annotations
 
-from pathlib import Path
 from threading import Lock
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Job, Rechunk
-from shuffle_protocol.memory import Budgets
-from shuffle_worker.runtime.owner import Owner
-from shuffle_worker.storage import Storages
-from shuffle_worker.transfer.work import Work
+from shuffle_worker.transfer.work import Work, WorkSetup
 
 OLDEST_ZARR = (3, 1)
 
@@ -36,16 +32,8 @@ def need_zarr() -> None:
 class Works:
     """Implements `work.Choose`. Calls come from several threads."""
 
-    def __init__(
-        self,
-        budgets: Budgets,
-        scratch: Path,
-        scratch_share: int,
-        scratch_limit: int,
-        owner: Owner | None,
-        storages: Storages,
-    ) -> None:
-        self._given = (budgets, scratch, scratch_share, scratch_limit, owner, storages)
+    def __init__(self, setup: WorkSetup) -> None:
+        self._setup = setup
         self._chosen: Work | None = None
         self._choosing = Lock()
 
@@ -58,10 +46,10 @@ class Works:
     def _tables(self) -> Work:
         from shuffle_worker.tables.work import Tasks
 
-        return Tasks(*self._given)
+        return Tasks(self._setup)
 
     def _arrays(self) -> Work:
         need_zarr()
         from shuffle_worker.arrays.work import ArrayTasks
 
-        return ArrayTasks(*self._given)
+        return ArrayTasks(self._setup)
