@@ -1,4 +1,4 @@
-"""Whose frames are told: the user's, wherever they lie and whatever the folder is called, and none of ours."""
+"""Whose frames are shown: the user's, wherever they lie and whatever the folder is called, and none of ours."""
 
 from __future__ import annotations
 

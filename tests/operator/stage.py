@@ -113,7 +113,7 @@ class Stage:
         return f"https://127.0.0.1:{self._tls_port}"
 
     async def kill(self) -> None:
-        """As SIGKILL would: nothing is finished, nobody is told."""
+        """As SIGKILL would: nothing is finished, and nobody learns of it."""
         assert self._running is not None
         self._running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -120,7 +120,7 @@ async def test_who_leaves_makes_room() -> None:
 
 
 async def test_all_addresses_have_one_port_and_one_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of both families; where the second cannot be had, the first is closed with the gate."""
+    """Of both families; where the second is not available, the first is closed with the gate."""
     runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
     await runner.setup()
     both = ConnectionGate(runner, 10, 10)

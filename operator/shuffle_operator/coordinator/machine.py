@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_operator.coordinator.admission import refusal
 from shuffle_operator.coordinator.core import Core
 from shuffle_operator.coordinator.events import Action, Note, StopWorker, Wake
 from shuffle_operator.coordinator.grants import Grants
@@ -23,6 +22,7 @@ from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.migration import Migration
 from shuffle_operator.coordinator.rebuild import rebuild
+from shuffle_operator.coordinator.registration import refusal
 from shuffle_operator.coordinator.resizing import grow, resize
 from shuffle_operator.coordinator.results import Results
 from shuffle_protocol.messages import (
