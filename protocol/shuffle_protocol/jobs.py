@@ -91,6 +91,12 @@ class Repartition(Struct, frozen=True, tag="repartition"):
     """By boundaries of these columns; in turn, where neither is given."""
 
 
+class RandomOrder(Struct, frozen=True, tag="randomOrder"):
+    """Every row at a random place of the whole output."""
+
+    seed: int
+
+
 class Sort(Struct, frozen=True, tag="sort"):
     by: list[SortKey]
 
@@ -185,7 +191,7 @@ class Rechunk(Struct, frozen=True, tag="rechunk"):
     """Keep, or a name."""
 
 
-AnyOperation = Repartition | Sort | Join | GroupBy | Apply | Distinct | Rechunk
+AnyOperation = Repartition | RandomOrder | Sort | Join | GroupBy | Apply | Distinct | Rechunk
 
 
 class CodeSource(Struct, frozen=True):

@@ -20,7 +20,7 @@ FULL: dict[str, Any] = {
     "metadata": {"name": "full", "labels": {"a": "b"}},
     "spec": {
         "operation": {
-            "repartition": {"by": ["a"]},
+            "repartition": {"by": ["a"], "random": {"seed": 7}},
             "sort": {"by": [{"column": "a", "order": "Descending"}]},
             "join": {"left": "x", "right": "y", "leftOn": ["a"], "rightOn": ["b"]},
             "groupBy": {"by": ["a"], "aggregations": [{"function": "sum", "column": "b", "as": "c"}]},

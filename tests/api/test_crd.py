@@ -145,6 +145,8 @@ MEAN = {"function": "mean", "column": "x"}
 GOOD: list[dict[str, Any]] = [
     {},
     {"operation": {"repartition": {}}},
+    {"operation": {"repartition": {"random": {"seed": 42}}}},
+    {"operation": {"repartition": {"random": {"seed": (1 << 53) - 1}}}, "output": {"path": "x", "partitionBy": ["a"]}},
     {
         "operation": {"repartition": {"range": ["ts"]}},
         "output": {"path": "/out", "partitions": 8, "sortWithin": ["ts"]},
@@ -184,6 +186,13 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"sort": {"by": ["a"]}}},
     {"operation": {"repartition": {"by": ["a"], "range": ["a"]}}},
     {"operation": {"repartition": {"by": ["a", "a"]}}},
+    {"operation": {"repartition": {"by": ["a"], "random": {"seed": 1}}}},
+    {"operation": {"repartition": {"range": ["a"], "random": {"seed": 1}}}},
+    {"operation": {"repartition": {"random": {}}}},
+    {"operation": {"repartition": {"random": {"seed": -1}}}},
+    {"operation": {"repartition": {"random": {"seed": 1 << 53}}}},
+    {"operation": {"repartition": {"random": {"seed": 1.5}}}},
+    {"operation": {"repartition": {"random": {"seed": 1}}}, "output": {"path": "x", "sortWithin": ["a"]}},
     {"operation": {"shuffle": {}}},
     {"operation": {"join": JOIN}},
     {"operation": {"join": JOIN}, "inputs": [TWO[0], TWO[0]]},

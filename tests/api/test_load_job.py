@@ -159,7 +159,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
         ("[user_id]", "[user_id, day, user_id]", '"user_id" listed more than once; name each once'),
         ("[user_id]", "[]", "found no entries, expected at least 1 entry (or leave it out)"),
         ("[user_id]", "['']", "this is an empty string"),
-        ("{by: [user_id]}", "{by: [a], range: [b]}", "give by (hash) or range, not both"),
+        ("{by: [user_id]}", "{by: [a], range: [b]}", "give by (hash), range or random"),
         ("{by: [user_id]}", "{by: [a], colums: [b]}", "there is no such field; the fields here are by, range"),
         (
             "{by: [user_id]}",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ import pytest
 from shuffle_local.cli.main import execute
 from shuffle_operator.api.resolve import unsupported
 from shuffle_operator.api.validation import load_job
+from shuffle_worker.partitioning.random_keys import random_keys
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLES = sorted(
@@ -82,6 +84,13 @@ def test_by_range(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch)
 def test_round_robin(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = run(demo, monkeypatch, "round-robin")
     assert by_event(pa.concat_tables(parts)).equals(by_event(events))
+
+
+def test_random_order(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "random-order"))
+    assert by_event(found).equals(by_event(events))
+    order = np.argsort(random_keys(np.arange(events.num_rows), 42))
+    assert found["event_id"].to_pylist() == events["event_id"].take(pa.array(order)).to_pylist()
 
 
 def test_global_sort(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -86,6 +87,18 @@ def test_shards(folder: Path, events: pa.Table) -> None:
     users = [user for table in tables for user in table["user_id"].unique().to_pylist()]
     assert len(users) == len(set(users))
     assert sum(table.num_rows for table in tables) == events.num_rows
+
+
+def test_epoch(folder: Path, events: pa.Table) -> None:
+    files = run(folder, "epoch")
+    tables = [feather.read_table(file) for file in files]
+    assert len(tables) == 16
+    found = pa.concat_tables(tables)
+    assert found["event_id"].to_pylist() != events["event_id"].to_pylist()
+    assert found.sort_by("event_id").equals(events.select(found.column_names).sort_by("event_id"))
+    before = [file.read_bytes() for file in files]
+    shutil.rmtree(folder / "demo/epoch-1")
+    assert [file.read_bytes() for file in run(folder, "epoch")] == before
 
 
 def test_to_search_in(folder: Path, events: pa.Table) -> None:

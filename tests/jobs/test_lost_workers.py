@@ -23,12 +23,18 @@ HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 24, "sortWithin": ["score"]}
 ONE_FILE: dict[str, Any] = {"sort": {"by": [{"column": "score"}]}}
 
+RANDOM: dict[str, Any] = {"repartition": {"random": {"seed": 3}}}
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> dict[str, dict[str, str]]:
     """The outputs of runs in which nothing goes wrong."""
     found = {}
-    for name, operation, output in (("hash", HASH, OUTPUT), ("sort", ONE_FILE, {"partitions": 1})):
+    for name, operation, output in (
+        ("hash", HASH, OUTPUT),
+        ("sort", ONE_FILE, {"partitions": 1}),
+        ("random", RANDOM, {"partitions": 6}),
+    ):
         bench = Bench(tmp_path_factory.mktemp(name), "")
         end = bench.complete(bench.job(operation, wide, output))
         assert end.splits >= 8
@@ -237,6 +243,21 @@ async def test_one_owner_among_three(
     assert end.workers_lost == 1
     assert (end.splits_redone > 0) == (whom == "the owner")
     assert sums(bench.out) == undisturbed["sort"]
+
+
+@pytest.mark.parametrize("kind", [LeaseKind.TRANSFER, LeaseKind.WRITE])
+async def test_a_random_order_survives_a_kill(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], kind: LeaseKind
+) -> None:
+    async def kill(run: Watched) -> None:
+        await run.until(lambda: run.now.splits_done >= 2 and holders(run, kind), f"a {kind} lease")
+        run.kill(holders(run, kind)[0])
+
+    job = bench.loaded(bench.job(RANDOM, wide, {"partitions": 6}), workers=3)
+    end, _ = await run_watched(bench, job, kill)
+    assert end.phase == "Complete", end.cause
+    assert end.workers_lost == 1
+    assert sums(bench.out) == undisturbed["random"]
 
 
 IMPATIENT = Settings(silence=2.0, poll=0.5, startup_deadline=PATIENCE)

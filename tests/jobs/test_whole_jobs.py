@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from tests.jobs import data
 from tests.jobs.harness import Bench, run_watched, sums, tables
+
+from shuffle_worker.partitioning.random_keys import random_keys
 
 MIB = 1 << 20
 CIRCUMSTANCES = [(1, 1024 * MIB), (2, 300 * MIB), (5, 400 * MIB)]
@@ -127,6 +130,13 @@ def judge_tiny(rows: pa.Table, files: list[pa.Table]) -> None:
     judge_hash(rows, files)
 
 
+def judge_random(rows: pa.Table, files: list[pa.Table]) -> None:
+    found = pa.concat_tables(files)
+    same_rows(found, rows)
+    order = np.argsort(random_keys(np.arange(rows.num_rows), 42))
+    assert numbers(found) == order.tolist()
+
+
 CASES = {
     "hash": Case({"repartition": {"by": ["user"]}}, {"partitions": 7}, judge_hash, circumstances=CIRCUMSTANCES),
     "two keys, sorted within": Case(
@@ -152,6 +162,12 @@ CASES = {
         {"partitions": 5},
         judge_sort,
         circumstances=CIRCUMSTANCES,
+    ),
+    "random order": Case(
+        {"repartition": {"random": {"seed": 42}}},
+        {"partitions": 5},
+        judge_random,
+        circumstances=[*CIRCUMSTANCES[:2], (7, 400 * MIB)],
     ),
     "tiny partitions": Case({"repartition": {"by": ["user"]}}, {"partitions": 700}, judge_tiny),
 }

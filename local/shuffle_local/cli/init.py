@@ -23,6 +23,7 @@ spec:
     # repartition: {{by: [user_id]}}          rows with the same user_id in the same file (by hash)
     # repartition: {{range: [ts]}}            each file a range of ts, files in ascending order
     # repartition: {{}}                       rows dealt out in turn: files of even size
+    # repartition: {{random: {{seed: 1}}}}      every row at a random place; another seed, another order
     # sort: {{by: [{{column: ts, order: Descending, nulls: First}}, {{column: id}}]}}     global and stable
 
   inputs:

@@ -54,6 +54,8 @@ def describe(job: ShuffleJob) -> str:
         what = f"repartition by {', '.join(operation.repartition.by)}"
     elif operation.repartition is not None and operation.repartition.range:
         what = f"repartition by ranges of {', '.join(operation.repartition.range)}"
+    elif operation.repartition is not None and operation.repartition.random is not None:
+        what = f"random order of seed {operation.repartition.random.seed}"
     elif operation.repartition is not None:
         what = "repartition evenly"
     elif operation.join is not None:

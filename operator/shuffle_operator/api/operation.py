@@ -11,7 +11,21 @@ from shuffle_operator.api.columns import DeclaredColumns
 from shuffle_operator.api.types import INT32_MAX, KIB, TIB, ApiModel, Column, FunctionName, UniqueColumns, byte_quantity
 from shuffle_protocol.names import first_twice
 
+MOST_SEED = (1 << 53) - 1
+"""What every reader of JSON holds exactly."""
+
 Keys = Annotated[UniqueColumns, Field(min_length=1, max_length=64)]
+
+
+class RandomOrder(ApiModel):
+    """Puts every row at a random place of the whole output: a random file, and a random place in it."""
+
+    seed: int = Field(
+        ge=0,
+        le=MOST_SEED,
+        description="Says which random order: the same seed and input give the same files, and another seed another "
+        "order, such as the number of an epoch.",
+    )
 
 
 class Repartition(ApiModel):
@@ -26,6 +40,10 @@ class Repartition(ApiModel):
         description="Columns by whose value ranges rows are partitioned: each file holds one range, in ascending order "
         "of the files, and equal values are in the same file. Rows inside a file stay unsorted unless "
         "output.sortWithin says so. Not together with by.",
+    )
+    random: RandomOrder | None = Field(
+        default=None,
+        description="Puts the rows of all files in a random order. Not together with by or range.",
     )
 
 
@@ -236,7 +254,9 @@ class Operation(ApiModel):
     """What is done: exactly one of these."""
 
     repartition: Repartition | None = Field(
-        default=None, description="Rows that belong together go to the same file: by hash, by range, or in turn ({})."
+        default=None,
+        description="Rows go to files by hash or by range, so that those that belong together are in one; or in turn "
+        "({}), or in a random order.",
     )
     sort: Sort | None = Field(default=None, description="A global, stable sort.")
     join: Join | None = Field(default=None, description="Joins two inputs on equal keys.")

@@ -229,6 +229,8 @@ def _operation(spec: Spec) -> jobs.AnyOperation:
     if operation.rechunk is not None:
         return rechunk(operation.rechunk)
     assert operation.repartition is not None
+    if operation.repartition.random is not None:
+        return jobs.RandomOrder(operation.repartition.random.seed)
     return jobs.Repartition(by=list(operation.repartition.by or []), range=list(operation.repartition.range or []))
 
 

@@ -86,7 +86,9 @@ def _replica_range(workers: Object) -> bool:
 
 
 def _sort_within(spec: Object) -> bool:
-    return "sort" not in mapping(spec.get("operation")) or "sortWithin" not in mapping(spec.get("output"))
+    operation = mapping(spec.get("operation"))
+    ordered = "sort" in operation or "random" in mapping(operation.get("repartition"))
+    return not ordered or "sortWithin" not in mapping(spec.get("output"))
 
 
 _COUNTED = " + ".join(f"(has(self.operation.{name}) ? 1 : 0)" for name in OPERATIONS)
@@ -126,16 +128,17 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec",
         "output.sortWithin",
-        "a sort already orders the rows in each file; leave sortWithin out",
-        "!(has(self.operation.sort) && has(self.output.sortWithin))",
+        "a sort and a random order already order the rows in each file; leave sortWithin out",
+        "!has(self.output.sortWithin) || !(has(self.operation.sort) || "
+        "(has(self.operation.repartition) && has(self.operation.repartition.random)))",
         _sort_within,
     ),
     Rule(
         "spec.operation.repartition",
         "",
-        "give by (hash) or range, not both; neither deals the rows out in turn",
-        "!(has(self.by) && has(self.range))",
-        lambda node: _given(node, "by", "range") < 2,
+        "give by (hash), range or random, one of them at most; none deals the rows out in turn",
+        "(has(self.by) ? 1 : 0) + (has(self.range) ? 1 : 0) + (has(self.random) ? 1 : 0) < 2",
+        lambda node: _given(node, "by", "range", "random") < 2,
     ),
     Rule(
         "spec.operation.join",

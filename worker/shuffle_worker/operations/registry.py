@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Apply, Distinct, GroupBy, Job, Join, Repartition, Sort
-from shuffle_worker.operations import apply, distinct, group_by, join, repartition, sort
+from shuffle_protocol.jobs import Apply, Distinct, GroupBy, Job, Join, RandomOrder, Repartition, Sort
+from shuffle_worker.operations import apply, distinct, group_by, join, random_order, repartition, sort
 from shuffle_worker.runtime.heap import keep_freed_memory
 from shuffle_worker.steps.operation import Given, Operation
 from shuffle_worker.steps.planning import Planning
@@ -25,6 +25,7 @@ OPERATIONS: dict[type, RegisteredOperation] = {
     Distinct: RegisteredOperation(distinct.planning, distinct.operation),
     GroupBy: RegisteredOperation(group_by.planning, group_by.operation),
     Join: RegisteredOperation(join.planning, join.operation),
+    RandomOrder: RegisteredOperation(random_order.planning, random_order.operation),
     Repartition: RegisteredOperation(repartition.planning, repartition.operation),
     Sort: RegisteredOperation(sort.planning, sort.operation),
 }

@@ -123,13 +123,17 @@ class Plan(Struct, frozen=True):
     aligned: list[list[Split]] = field(default_factory=list)
     """For each output file, what is read for it when it is written, of inputs that are partitioned alike; nothing
     travels then."""
+    key_column: str = ""
+    """The column of keys that rows travel with behind their own columns, where the operation gives them some
+    (`steps/keyed.py`)."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
 
     def sent_schema(self, index: int) -> pa.Schema:
         """Of the rows that a split of this input sends."""
-        return self.arrow_schema() if self.broadcast is not None else self.inputs[index].arrow_schema()
+        schema = self.arrow_schema() if self.broadcast is not None else self.inputs[index].arrow_schema()
+        return schema.append(pa.field(self.key_column, pa.uint64())) if self.key_column else schema
 
     @property
     def first_splits(self) -> list[int]:

@@ -40,6 +40,7 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.plan.seconds import expected_seconds
 from shuffle_worker.planning.foldering import check_values
 from shuffle_worker.planning.tree import Decided, tree_of
+from shuffle_worker.steps.keyed import free_name
 from shuffle_worker.steps.planning import Planning
 from shuffle_worker.storage.storage import Storage
 
@@ -100,7 +101,7 @@ def _planned(
         job.output.compression,
     )
     size = size._replace(stored=written)
-    arrow_bytes = sum(one.size.rows * one.size.row_bytes for one in inputs)
+    arrow_bytes = sum(one.size.rows * (one.size.row_bytes + operation.key_bytes) for one in inputs)
     if operation.broadcast is not None:
         arrow_bytes = size.rows * size.row_bytes
     partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
@@ -165,6 +166,7 @@ def _planned(
         small=[split for split in every_split if split.input == operation.broadcast],
         skewed=skewed,
         aligned=splits_by_file(inputs) if operation.aligned else [],
+        key_column=free_name(schema.names) if operation.key_bytes else "",
     )
     return with_fingerprint(plan)
 

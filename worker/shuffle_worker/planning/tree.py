@@ -51,7 +51,7 @@ def tree_of(job: Job, operation: Planning, inputs: Sequence[PlannedInput], decid
         [_cut(layout), *operation.why(inputs)],
         Figures(
             rows=round(sum(one.size.rows for one in inputs)),
-            bytes=round(sum(one.size.rows * one.size.row_bytes for one in inputs)),
+            bytes=round(sum(one.size.rows * (one.size.row_bytes + operation.key_bytes) for one in inputs)),
             spilled=0 if method.name == OBJECTS else decided.spilled,
         ),
         sources,

@@ -33,6 +33,8 @@ class Planning:
     same_rows = True
     in_ranges = False
     shrinks = False
+    key_bytes = 0
+    """Of the key that each row travels with where the operation gives it one: see `steps/keyed.py`."""
     broadcast: int | None = None
     """The input that every worker reads whole; joined rows travel then."""
     aligned = 0
