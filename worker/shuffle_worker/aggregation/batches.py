@@ -1,7 +1,7 @@
-"""Some rows that are being aggregated: their groups and their columns, each looked at once for all states that use it.
+"""A batch of rows to aggregate: their groups and columns. Each column is prepared once for all states that use it.
 
-Bounded by the rows that it is about: views of their columns, and 8 bytes a row for the group, 8 for each column that
-has nulls or is not 64 bits wide.
+Memory: views of the rows' columns, 8 bytes a row for the group, and 8 for each column that has nulls or is not 64 bits
+wide.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shuffle_worker.partitioning.codes import integers
 
 
 class BatchColumn:
-    """One column of a piece, as the states want it: only the rows that have a value."""
+    """One column of a batch in the forms that states need, without the rows that have no value."""
 
     def __init__(self, array: Array, codes: I64, counts: I64) -> None:
         self.array = array
@@ -58,7 +58,7 @@ class BatchColumn:
 
     @cached_property
     def integers(self) -> I64:
-        """The values of integers, booleans and temporal columns; the bits of unsigned 64-bit ones."""
+        """The values of integer, boolean and temporal columns; for unsigned 64-bit integers their bits."""
         found = integers(self.plain)
         return found if self.present is None else found[self.present]
 
@@ -79,8 +79,8 @@ class BatchColumn:
 
 
 class GroupedBatch:
-    """codes: the group of every row. groups: how many there are by now. columns: what is aggregated. positions: where
-    the rows stand in the input, where somebody wants to know."""
+    """codes: the group of every row. groups: how many groups there are so far. columns: the columns to aggregate.
+    positions: the rows' positions in the input, if a state needs them."""
 
     def __init__(self, codes: I64, groups: int, columns: Sequence[Array], positions: U64 | None = None) -> None:
         self.codes = codes
@@ -94,8 +94,8 @@ class GroupedBatch:
 
 
 def decimal_floats(array: Array) -> npt.NDArray[np.float64]:
-    """Decimals without nulls as the nearest floats (Arrow's cast multiplies by an inexact power of ten: -14.12 would be
-    -14.120000000000001). More than 53 bits of digits are rounded first."""
+    """Decimals without nulls as the nearest floats. Arrow's cast multiplies by an inexact power of ten, and would make
+    -14.12 into -14.120000000000001. Digits beyond 53 bits are rounded first."""
     kind = array.type
     width, scale = kind.bit_width // 64, parts(kind).scale
     if width == 0:
@@ -114,7 +114,7 @@ def decimal_floats(array: Array) -> npt.NDArray[np.float64]:
 
 
 def array_of(kind: pa.DataType, numbers: npt.NDArray[Any], present: Bools | None = None) -> Array:
-    """Numbers (of the width that the type has) as a column, null where they are not present."""
+    """Numbers as a column, null where they are not present. They must be as wide as the type."""
     bitmap = None
     if present is not None and not present.all():
         bitmap = buffer_of(np.packbits(present, bitorder="little"))

@@ -1,4 +1,4 @@
-"""How many rows, and how many values, a group has. Every result that may be null needs the second.
+"""How many rows and how many values a group has. Every result that may be null needs the number of values.
 
 Memory: 8 bytes a group.
 """

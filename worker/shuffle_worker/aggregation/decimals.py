@@ -1,4 +1,4 @@
-"""Sums of decimals of more than 18 digits, exact, as words of 32 bits; and decimals made of such words.
+"""Exact sums of decimals of more than 18 digits, as words of 32 bits; and decimals from such words.
 
 Memory: 64 bytes a group.
 """
@@ -18,7 +18,7 @@ _LIMBS = 8
 
 
 class DecimalSum:
-    """Of decimals of any precision, modulo 2**256."""
+    """The sum of decimals of any precision, modulo 2**256."""
 
     def __init__(self, column: int) -> None:
         self.types = [pa.binary(32)]
@@ -59,7 +59,7 @@ class DecimalSum:
 
 
 def decimals(limbs: list[I64], kind: pa.DataType) -> tuple[Array, Bools]:
-    """Numbers given as 32-bit words as unscaled values of a decimal type, and which have more digits than it."""
+    """Numbers (32-bit words of unscaled values) as a decimal type, and which of them have too many digits for it."""
     wide = [*limbs[:-1]]
     top = limbs[-1]
     while len(wide) < _LIMBS - 1:
@@ -74,7 +74,7 @@ def decimals(limbs: list[I64], kind: pa.DataType) -> tuple[Array, Bools]:
 
 
 def _at_least(words: npt.NDArray[np.uint64], limit: int) -> Bools:
-    """Which 256-bit numbers (rows of four words, the least significant first) are at least so large."""
+    """Which 256-bit numbers (rows of four words, the least significant first) are at least `limit`."""
     found = np.ones(len(words), np.bool_)
     for at in range(4):
         bound = np.uint64((limit >> (64 * at)) & ((1 << 64) - 1))

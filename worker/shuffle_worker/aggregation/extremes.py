@@ -1,6 +1,6 @@
 """The smallest and the largest value of columns whose values are numbers of at most 64 bits.
 
-In the project's one order of values: NaN after every other number, -0.0 equal to 0.0 (which is then the result).
+The order is the project's one order of values: NaN behind every other number, -0.0 equal to 0.0, and 0.0 the result.
 
 Memory: 8 bytes a group.
 """
@@ -25,7 +25,7 @@ def has_numbers(kind: pa.DataType) -> bool:
 
 
 class Extreme:
-    """largest: or else the smallest. kind: the column's plain type, and the result's."""
+    """largest: the largest value, otherwise the smallest. kind: the plain type of the column and the result."""
 
     def __init__(self, column: int, kind: pa.DataType, largest: bool) -> None:
         self._column = column
@@ -52,7 +52,7 @@ class Extreme:
         return self._found.nbytes
 
     def result(self, present: Bools) -> Array:
-        """present: the groups that have a value at all."""
+        """present: which groups have a value."""
         if pa.types.is_boolean(self._kind):
             return array_of(self._kind, self._found, present)
         letter = "f" if self._floats else "u" if pa.types.is_unsigned_integer(self._kind) else "i"

@@ -1,6 +1,6 @@
-"""The functions of a groupBy in terms of states: what each is worked out from, and how.
+"""The functions of a groupBy: the states that each needs, and its result from them.
 
-States are shared: the sum, the mean and the count of a column need two states between them, not four.
+Functions share states: the sum, the mean and the count of a column need two states together, not four.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shuffle_worker.columns.arrow import nulls, parts
 from shuffle_worker.columns.schema import transport_type
 
 Result = Callable[[pa.RecordBatch], Array]
-"""Works a column of the result out. It gets the groups' keys for its messages."""
+"""Computes a column of the result. Gets the groups' keys for messages."""
 
 S = TypeVar("S", bound=State)
 
@@ -34,8 +34,8 @@ _MOST_SHORT_DIGITS = 18
 
 
 class Aggregates:
-    """The states of all groups for some aggregations. columns: the schema of the columns that are aggregated, in the
-    order in which pieces have them."""
+    """The states of all groups for some aggregations. columns: the schema of the columns to aggregate, in the order of
+    the batches' columns."""
 
     def __init__(self, aggregations: Sequence[Aggregation], columns: pa.Schema) -> None:
         self._columns = columns
@@ -44,7 +44,7 @@ class Aggregates:
         self._results = [self._result(one) for one in aggregations]
         self.states = list(self._shared.values())
         self.types = [kind for state in self.states for kind in state.types]
-        """Of the columns that the states travel as."""
+        """Types of the columns as which the states travel."""
 
     @property
     def nbytes(self) -> int:
@@ -56,7 +56,7 @@ class Aggregates:
             state.update(piece)
 
     def merge(self, piece: GroupedBatch, columns: Sequence[Array]) -> None:
-        """columns: what `give` gave."""
+        """columns: what `give` returned."""
         self._groups = piece.groups
         at = 0
         for state in self.states:
@@ -70,7 +70,7 @@ class Aggregates:
         """A column for each aggregation, a row for each group."""
         return [result(keys) for result in self._results]
 
-    # -- what each function is made of -------------------------------------------------------------------------------
+    # -- the states and the result of each function ------------------------------------------------------------------
 
     def _result(self, one: Aggregation) -> Result:
         if one.column is None or one.function == "size":
@@ -167,7 +167,7 @@ class Aggregates:
         return lambda _: array_of(pa.float64(), state.skewness(), present() & (number.counts > 2) & ~state.alike())
 
     def _quantile(self, one: Aggregation, at: int, kind: pa.DataType) -> Result:
-        """Of a median as well."""
+        """For a median too."""
         present = self._present(one, at)
         which = 0.5 if one.function == "median" else one.quantile or 0.0
         state = self._everything(at, kind, with_nulls=False)
@@ -232,7 +232,7 @@ class Aggregates:
         return self._share(("everything", at, with_nulls), lambda: values.Everything(at, kind, with_nulls))
 
     def _present(self, one: Aggregation, at: int) -> Callable[[], Bools]:
-        """Which groups have a result: those with a value, and without a null where nulls are not ignored."""
+        """Which groups have a result: those with a value, and without a null if nulls are not ignored."""
         number = self._values(at)
         if one.ignore_nulls:
             return lambda: number.counts > 0
@@ -283,10 +283,10 @@ _MAKERS: dict[str, Callable[[Aggregates, Aggregation, int, pa.DataType], Result]
     "any": partial(Aggregates._extreme, largest=True),
     "all": partial(Aggregates._extreme, largest=False),
 }
-"""Of each function but size, which needs no column: what makes its states and its result. `results.FUNCTIONS` says
-which columns each takes."""
+"""For each function but size, which needs no column: makes its states and returns its result. `results.FUNCTIONS` says
+which columns it takes."""
 
 
 def masked(array: Array, present: Bools) -> Array:
-    """The same values, null where not present too."""
+    """The same values, and null also where not present."""
     return array if present.all() else taken(array, np.arange(len(array)), present)

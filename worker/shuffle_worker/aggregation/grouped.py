@@ -1,4 +1,4 @@
-"""Groups and their states: rows and states in, states or results out. The one engine of both sides of a groupBy."""
+"""Groups and their states: rows and states in, states or results out. Both sides of a groupBy use it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shuffle_worker.partitioning.codes import dense, first_rows
 
 
 class Groups:
-    """The keys of all groups so far, each with the number that it got when it first appeared."""
+    """The keys of all groups so far. A group's number is the order of its first row."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.keys = pa.RecordBatch.from_pylist([], schema=schema)
@@ -25,7 +25,7 @@ class Groups:
         return self.keys.num_rows
 
     def codes(self, keys: pa.RecordBatch) -> I64:
-        """The group of every row; keys not seen before become groups."""
+        """The group of every row. New keys become groups."""
         known = self.count
         both = concat([self.keys, keys]) if known else keys
         codes, count = dense(both.columns)
@@ -35,7 +35,7 @@ class Groups:
 
 
 class Grouped:
-    """keys, columns: the schemas of the key columns and of those that are aggregated."""
+    """keys, columns: the schemas of the key columns and of the columns to aggregate."""
 
     def __init__(self, keys: pa.Schema, columns: pa.Schema, aggregations: Sequence[Aggregation]) -> None:
         self._groups = Groups(keys)
@@ -43,7 +43,7 @@ class Grouped:
 
     @property
     def keys(self) -> pa.RecordBatch:
-        """Of every group, in the order in which they first came."""
+        """The keys of every group, in the order of the groups' first rows."""
         return self._groups.keys
 
     @property
@@ -52,7 +52,7 @@ class Grouped:
 
     @property
     def nbytes(self) -> int:
-        """About what keys and states hold in memory."""
+        """About how many bytes of memory keys and states hold."""
         return rows_bytes(self._groups.keys) + self._aggregates.nbytes
 
     def update(self, keys: pa.RecordBatch, columns: Sequence[Array], positions: U64 | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Keys as people read them."""
+"""Keys in messages."""
 
 from __future__ import annotations
 

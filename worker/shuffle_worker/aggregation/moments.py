@@ -1,8 +1,8 @@
 """Sums of the powers of the values, from which variance and skewness follow.
 
-Powers of the values themselves would lose what matters where the values are far from zero, so each is taken from the
-group's first value (its *pivot*), which is as good as the mean for that: the error stays within a few ulps unless the
-first value is an outlier, and then below n ulps. A state with another pivot is moved to ours when it is merged.
+Powers of values far from zero would lose precision, so the group's first value (its *pivot*) is subtracted first. That
+is as good as subtracting the mean: the error stays within a few ulps, or below n ulps if the first value is an outlier.
+Merging moves a state with another pivot to ours.
 
 Memory: 32 or 40 bytes a group.
 """
@@ -20,7 +20,7 @@ F64 = npt.NDArray[np.float64]
 
 
 class Moments:
-    """skew: whether third powers are wanted too."""
+    """skew: whether third powers are needed too."""
 
     def __init__(self, column: int, skew: bool) -> None:
         self._column = column
@@ -70,13 +70,13 @@ class Moments:
         return (2 + self._powers) * self._counts.nbytes
 
     def variance(self) -> F64:
-        """Of a sample (divided by n - 1); meaningless for groups of fewer than two values."""
+        """The variance of a sample (divided by n - 1); undefined for groups of fewer than two values."""
         with np.errstate(all="ignore"):
             return self._second() / (self._counts - 1)
 
     def skewness(self) -> F64:
-        """Adjusted for the size of the sample, as SQL engines and pandas do; NaN for groups of fewer than three values
-        and for those whose values are all alike."""
+        """The skewness, adjusted for the size of the sample as in SQL engines and pandas. NaN for groups of fewer than
+        three values, and for groups whose values are all equal."""
         n, (first, second, third) = self._counts, self._sums
         with np.errstate(all="ignore"):
             mean = first / n
@@ -85,7 +85,7 @@ class Moments:
             return np.where(m2 == 0, np.nan, np.sqrt(n * (n - 1)) / (n - 2) * m3 / m2**1.5)
 
     def alike(self) -> Bools:
-        """Which groups have one value only, however often."""
+        """Which groups' values are all equal."""
         found: Bools = self._second() == 0
         return found
 
@@ -99,7 +99,7 @@ class Moments:
         self._sums = [grown(each, groups, 0.0) for each in self._sums]
 
     def _find_pivots(self, codes: I64, numbers: F64) -> None:
-        """Give groups that meet a value for the first time their pivot."""
+        """Set the pivot of groups that get their first value."""
         fresh = self._counts == 0
         if not fresh.any():
             return

@@ -1,5 +1,5 @@
-"""Sums of the products of two columns, from which their correlation follows. As in `moments.py` values are taken from a
-group's first pair. Only rows that have both values count.
+"""Sums of the products of two columns, from which their correlation follows. As in `moments.py`, the group's first pair
+is subtracted. Only rows with both values count.
 
 Memory: 64 bytes a group.
 """
@@ -73,7 +73,7 @@ class Pairs:
         return 8 * self.counts.nbytes
 
     def correlation(self) -> tuple[F64, Bools]:
-        """Pearson's, and for which groups there is one: two pairs or more, and neither column is constant."""
+        """Pearson's correlation, and which groups have one: those with two or more pairs and no constant column."""
         n, (x, y, xx, yy, xy) = self.counts, self._sums
         with np.errstate(all="ignore"):
             left, right = xx - x * (x / n), yy - y * (y / n)
@@ -105,7 +105,7 @@ def _both(left: Bools | None, right: Bools | None) -> Bools:
 
 
 def _spread(numbers: F64, rows: I64, count: int) -> F64:
-    """The values of some rows at their places among all."""
+    """The values of some rows, at their places among all `count` rows."""
     found = np.zeros(count, np.float64)
     found[rows] = numbers
     return found

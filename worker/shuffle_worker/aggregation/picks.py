@@ -1,6 +1,6 @@
-"""One value of each group, of a column of any type: the first or the last, the smallest or the largest.
+"""One value of each group, from a column of any type: the first or the last, the smallest or the largest.
 
-Memory: one value a group; while rows are taken in, these once more together with the rows' values.
+Memory: one value a group; while it takes rows, a second copy together with the rows' values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shuffle_worker.partitioning.sort_keys import Ready, value_words
 
 
 class Pick:
-    """What the kinds have in common: the values so far, null for groups that have none yet."""
+    """Holds the picked values, null for groups without one. Subclasses choose."""
 
     def __init__(self, column: int, kind: pa.DataType) -> None:
         self.types = [kind]
@@ -41,7 +41,7 @@ class Pick:
         raise NotImplementedError
 
     def _take(self, array: Array, rows: I64, groups: int) -> None:
-        """The value of each group is now that of a row of `array`; -1: the group's value stays what it is."""
+        """Set each group's value to that of a row of `array`; -1: keep the group's value."""
         fresh = rows >= 0
         known = len(self.values)
         if not known:
@@ -104,7 +104,7 @@ def _present(array: Array) -> Bools:
 
 
 def taken(array: Array, rows: I64, present: Bools) -> Array:
-    """Rows of an array in memory of their own, null where not present."""
+    """A copy of the rows of an array, null where not present."""
     if present.all():
         return array.take(indices(rows))
     bitmap = buffer_of(np.packbits(present, bitorder="little"))

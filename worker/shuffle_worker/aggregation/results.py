@@ -1,8 +1,8 @@
-"""What the functions of a groupBy may be applied to, and the type of what comes out. Pure.
+"""The columns that each function of a groupBy takes, and the type of its result. Pure.
 
-Types as SQL engines have them: integers are summed in 64 bits, decimals in as many digits as their width holds (and a
-sum that does not fit is an error, never a wrong number); what is worked out by dividing is a 64-bit float; a value that
-is picked out keeps its type. Where a group has no value, the result is null, and a count is 0.
+Types are as in SQL engines. Sums of integers have 64 bits, sums of decimals as many digits as their width holds, and a
+sum that does not fit is an error, never a wrong number. Results of a division are 64-bit floats. A value that is picked
+keeps its type. A group without values has a null, and a count of 0.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NEED_QUANTILE = frozenset({"quantile", "approxQuantile"})
 
 
 class Fits(NamedTuple):
-    """Which columns a function takes, and what it gives."""
+    """Which columns a function takes, and the type of its result."""
 
     takes: Callable[[pa.DataType], bool]
-    """Whether a column of this (plain) type will do."""
+    """Whether it takes a column of this plain type."""
     said: str
-    """Which columns those are, for people."""
+    """The columns that it takes, for messages."""
     gives: Callable[[pa.DataType], pa.DataType]
-    """The type of the result, from the type as it is declared."""
+    """The type of the result, from the declared type."""
 
 
 def _summable(kind: pa.DataType) -> bool:
@@ -112,8 +112,8 @@ FUNCTIONS: dict[str, Fits] = {
 
 
 def _takes(fits: Fits, declared: pa.DataType) -> bool:
-    """What an extension type stands for is no number, whatever it is stored as, and has the order of its storage or
-    none."""
+    """Whether a function takes a declared type. Values of an extension type are no numbers, whatever their storage, and
+    have the order of the storage or none."""
     if fits is _PICKED or fits.takes is _anything:
         return True
     if is_extension(values_of(declared)) and not (fits.takes in (can_order, can_hash) and compares_as_stored(declared)):
@@ -122,7 +122,7 @@ def _takes(fits: Fits, declared: pa.DataType) -> bool:
 
 
 def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Field:
-    """The column that an aggregation makes. schema: the input's, with declared types. Raises InvalidSpec."""
+    """The column that an aggregation adds. schema: the input's, with declared types. Raises InvalidSpec."""
     function, name = aggregation.function, aggregation.column
     fits = FUNCTIONS.get(function)
     if fits is None:
@@ -147,7 +147,7 @@ def result_field(aggregation: Aggregation, schema: pa.Schema, where: str) -> Fie
 
 
 def _check_options(aggregation: Aggregation, schema: pa.Schema, where: str) -> None:
-    """What some functions need beside their column. Raises InvalidSpec."""
+    """Check what some functions need beside their column. Raises InvalidSpec."""
     function, name = aggregation.function, aggregation.column
     if function in ("largest", "smallest") and aggregation.values < 1:
         raise InvalidSpec(f"{where}.values: missing: how many of the {function} values of {name!r}")

@@ -1,7 +1,7 @@
-"""How many bytes values take, by what they are and not by how they lie in memory.
+"""The size of values in bytes, whatever their layout in memory.
 
-`nbytes` of the same rows differs with the batch that they were cut from (a bitmap of nulls is there or not). What the
-map side decides by sizes may not differ, so it goes by these.
+`nbytes` of the same rows depends on the batch that they were cut from, which may have a bitmap of nulls or not. The map
+side's decisions may not depend on that, so they go by these sizes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shuffle_worker.columns.kinds import is_extension
 
 
 def content_bytes(array: Array) -> int:
-    """Bytes of the values of a column of plain type, with offsets, and a bitmap where there is a null."""
+    """Bytes of the values of a column of plain type, with offsets, and with a bitmap if there is a null."""
     kind = array.type
     count = len(array)
     size = (count + 7) // 8 if array.null_count and not pa.types.is_null(kind) else 0
@@ -40,7 +40,7 @@ def rows_bytes(rows: pa.RecordBatch) -> int:
 
 
 def _as_list(array: Array) -> Array:
-    """A map as the list that it is."""
+    """A map as a list of its entries."""
     if not pa.types.is_map(array.type):
         return array
     kind = parts(array.type)

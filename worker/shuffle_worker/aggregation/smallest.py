@@ -1,14 +1,14 @@
-"""Sketches: of each group the entries with the smallest *priorities*, and no more than a fixed number of them.
+"""Sketches: for each group the entries with the k smallest *priorities*.
 
-A priority is a hash, so the entries that are kept are a fair sample, and the same one whatever came first: the k
-smallest of two groups together are the k smallest of both's k smallest. Two things follow from one idea:
+A priority is a hash. So these entries are a fair sample, and the same in any order: the k smallest of two groups
+together are among the k smallest of each. Two functions use this:
 
     approxCountDistinct   priority = hash of the value: the k-th smallest of n distinct hashes stands at k / n of all
                           hashes (the KMV sketch); exact below k, beyond it within 1.6 % (one standard deviation)
     approxQuantile        priority = hash of the row's position in the input: a uniform sample of k rows; exact below k,
                           beyond it a quantile whose rank is off by 0.6 % (one standard deviation, at the median)
 
-Memory: at most 16 bytes times k a group, and what came since the last time that the smallest were chosen.
+Memory: at most 16 bytes times k a group, and the entries since the smallest were last chosen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SAMPLED_ROWS = 8192
 
 
 class Smallest:
-    """codes, priorities and (for a sample) values of what is kept, perhaps with what is no longer needed."""
+    """Holds codes, priorities and (for a sample) values of the entries, some of which may be superfluous by now."""
 
     def __init__(self, column: int, most: int, sample: bool) -> None:
         self._column = column
@@ -72,7 +72,7 @@ class Smallest:
         return self._codes.nbytes + self._priorities.nbytes + self._values.nbytes
 
     def distinct(self) -> I64:
-        """About how many different values each group has."""
+        """About how many distinct values each group has."""
         self._settle()
         counts = np.bincount(self._codes, minlength=self._groups)
         full = np.flatnonzero(counts == self._most)
@@ -100,7 +100,7 @@ class Smallest:
             self._settle()
 
     def _settle(self) -> None:
-        """Keep the smallest only, each group's together and in order."""
+        """Keep only the smallest, sorted by group and priority."""
         order = order_by([Ready(self._codes.astype(np.uint64)), Ready(self._priorities.copy())], len(self._codes))
         codes, priorities = self._codes[order], self._priorities[order]
         kept = np.ones(len(order), np.bool_)

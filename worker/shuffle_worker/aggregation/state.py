@@ -1,4 +1,4 @@
-"""What a state is. See the package's docstring for what all of them promise."""
+"""The interface of a state. The package's docstring has the promise that all of them keep."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from shuffle_worker.columns.arrays import Array
 
 
 class State(Protocol):
-    """Something that is kept of every group. Rows and states of groups come in the order of the input, in pieces of any
-    size; what comes out is the same for any way to cut them."""
+    """What is kept of every group. Rows and states come in the order of the input, in batches of any size, and the
+    result is the same for any size."""
 
     @property
     def types(self) -> Sequence[pa.DataType]:
-        """Of the columns that a state travels as."""
+        """Types of the columns as which a state travels."""
         ...
 
     def update(self, piece: GroupedBatch) -> None:
-        """Take in the rows of a piece."""
+        """Take in the rows of a batch."""
         ...
 
     def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
-        """Take in states: `columns` are what `give` of another one gave, each row for the group that the piece says."""
+        """Take in states. columns: what `give` of another state returned; the batch has the group of each row."""
         ...
 
     def give(self) -> list[Array]:
-        """The state of every group, as columns that travel."""
+        """The state of every group, as columns."""
         ...
 
     @property
     def nbytes(self) -> int:
-        """About what it holds in memory."""
+        """About how many bytes of memory it holds."""
         ...

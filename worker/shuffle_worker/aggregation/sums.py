@@ -1,7 +1,7 @@
-"""Sums of integers, exact whatever their size, and of floats, added one after the other.
+"""Exact sums of integers of any size, and sums of floats, added one after the other.
 
-An integer sum is kept in 64 bits as long as the values that came so far cannot pass them; from then on in two words of
-32 and 64 bits, which hold any sum of fewer than 2**32 values. Whether the total fits its type is asked at the end.
+An integer sum has 64 bits as long as the values so far cannot exceed them. From then on it has two words of 32 and 64
+bits, which hold any sum of fewer than 2**32 values. Whether the total fits its type is checked at the end.
 
 Memory: 8 or 16 bytes a group.
 """
@@ -23,7 +23,7 @@ _MOST = (1 << 63) - 1
 
 
 class IntegerSum:
-    """Of integers, booleans, durations, and decimals of at most 18 digits (their unscaled values)."""
+    """The sum of integers, booleans, durations, or decimals of at most 18 digits (their unscaled values)."""
 
     def __init__(self, column: int, kind: pa.DataType) -> None:
         self.types = [pa.int64(), pa.int64()]
@@ -83,7 +83,7 @@ class IntegerSum:
         return self._high.astype(np.float64) * 2.0**32 + self._low
 
     def integers(self) -> tuple[npt.NDArray[Any], Bools]:
-        """The sums as 64-bit integers (unsigned where the column is), and which of them pass 64 bits."""
+        """The sums as 64-bit integers (unsigned if the column is), and which of them need more than 64 bits."""
         high, low = self.words()
         if self._unsigned:
             return ((high << _32) | low).view(np.uint64), high >= np.int64(1 << 32)
@@ -119,7 +119,7 @@ class IntegerSum:
 
 
 class FloatSum:
-    """Of floats, in the order of the rows."""
+    """The sum of floats, in the order of the rows."""
 
     def __init__(self, column: int) -> None:
         self.types = [pa.float64()]

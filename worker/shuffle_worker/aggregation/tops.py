@@ -1,6 +1,6 @@
-"""The largest or the smallest few values of each group, of any type that has an order, as a list, the best first.
+"""The few largest or smallest values of each group, as a list, the best first. For types that have an order.
 
-Memory: so many values a group, and what came since the last time that the best were chosen.
+Memory: these values, and the ones since the best were last chosen.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Top:
             self._settle()
 
     def _best(self, codes: I64, array: Array) -> I64:
-        """The rows that stay, each group's together and in order."""
+        """The rows that stay, sorted by group and value."""
         words = value_words(plain(array), self._largest, among_themselves=True)
         order = order_by([Ready(codes.astype(np.uint64)), *words], len(codes))
         counts = np.bincount(codes, minlength=self._groups)

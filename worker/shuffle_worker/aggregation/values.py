@@ -1,6 +1,6 @@
 """All values of each group: for lists, exact quantiles, and counts of distinct values.
 
-They travel as lists. Memory: the values, 8 bytes for each, and as much again while they are put in order at the end.
+They travel as lists. Memory: the values, 8 bytes for each, and as much again while they are sorted at the end.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from shuffle_worker.partitioning.sort_keys import Ready, value_words
 
 F64 = npt.NDArray[np.float64]
 WORK = 24
-"""Bytes for each value: its group's number, and what putting it in order takes in the end."""
+"""Bytes for each value: its group's number, and what sorting it takes at the end."""
 
 
 class Everything:
-    """Every value, in the order of the input. nulls: or else without nulls."""
+    """Every value, in the order of the input. nulls: keep nulls too."""
 
     def __init__(self, column: int, kind: pa.DataType, nulls: bool) -> None:
         self.types: list[pa.DataType] = [pa.large_list(kind)]
@@ -64,8 +64,8 @@ class Everything:
         return np.bincount(self._joined()[0], minlength=self._groups)
 
     def quantile(self, at: float) -> F64:
-        """For numeric columns: between the two nearest values by linear interpolation. Nothing that makes sense for
-        groups without values."""
+        """The quantile of numeric columns, by linear interpolation between the two nearest values. Undefined for groups
+        without values."""
         codes, array = self._joined()
         order = order_by([Ready(codes.astype(np.uint64)), *value_words(array, False)], len(codes))
         numbers = floats_of(array)[order] if len(codes) else np.zeros(1)
@@ -87,7 +87,7 @@ class Everything:
 
 
 class DistinctValues:
-    """The values that differ, in any order; without nulls."""
+    """The distinct values, in any order; without nulls."""
 
     def __init__(self, column: int, kind: pa.DataType) -> None:
         self.types: list[pa.DataType] = [pa.large_list(kind)]
@@ -96,7 +96,7 @@ class DistinctValues:
         self._groups = 0
         self._codes: list[I64] = []
         self._values: list[Array] = []
-        self._settled = 0  # pairs after the last time that all were compared
+        self._settled = 0  # pairs that were left when all were last compared
         self._pending = 0
 
     def update(self, piece: GroupedBatch) -> None:
@@ -134,7 +134,7 @@ class DistinctValues:
             self._settle()
 
     def _settle(self) -> None:
-        """Compare what was added with all that was there: when it has doubled, and at the end."""
+        """Drop duplicates. Called when the values have doubled, and at the end."""
         if len(self._codes) > 1:
             codes, array = _different(*joined(self._codes, self._values, self._kind))
             self._codes, self._values = [codes], [array]
@@ -156,12 +156,12 @@ def joined(codes: list[I64], arrays: list[Array], kind: pa.DataType) -> tuple[I6
 
 
 def owned(array: Array) -> Array:
-    """With memory of its own: what it came in is about to be used again."""
+    """A copy of the array: the buffer that it lies in will be reused."""
     return pa.concat_arrays([array, array.slice(0, 0)])
 
 
 def listed(values: Array, counts: I64, kind: pa.DataType) -> Array:
-    """Values that are in the order of their groups as one list a group."""
+    """One list a group, from values in the order of their groups."""
     ends = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=ends[1:])
     wide = pa.types.is_large_list(kind)
@@ -190,5 +190,5 @@ def interpolated(numbers: F64, starts: I64, counts: I64, at: float) -> F64:
     second = np.minimum(starts + np.ceil(place).astype(np.int64), len(numbers) - 1)
     below, above = numbers[first], numbers[second]
     with np.errstate(invalid="ignore"):
-        between = below * (1 - (place - low)) + above * (place - low)  # rounded as DuckDB rounds
+        between = below * (1 - (place - low)) + above * (place - low)  # rounds as DuckDB does
     return np.where((first == second) | (below == above), below, between)

@@ -1,4 +1,4 @@
-"""What a job's `chunks`, `shards` and `select` mean for one array: from the user's words to lengths. Pure."""
+"""What a job's `chunks`, `shards` and `select` mean for one array: lengths from the user's words. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHOLE = -1
 
 
 class Selection(NamedTuple):
-    """Of one dimension: length positions from start on, every step-th."""
+    """A selection of one dimension: `length` positions from `start` on, every `step`-th."""
 
     start: int
     step: int
@@ -22,7 +22,7 @@ class Selection(NamedTuple):
 
 
 def selection(text: str, size: int, where: str) -> Selection:
-    """`start:stop:step` as in Python, each of them optional; negative ones count from the end."""
+    """Parse `start:stop:step` as in Python: each is optional, and negative numbers count from the end."""
     numbers = text.split(":")
     try:
         if not 2 <= len(numbers) <= 3:
@@ -49,8 +49,8 @@ def chunk_lengths(
     itemsize: int,
     target: int,
 ) -> tuple[int, ...]:
-    """The chunk length of each dimension. asked: by name or position; a dimension that is not named keeps its length
-    (`kept`). No chunk is longer than its dimension."""
+    """The chunk length of each dimension, at most the dimension's own. asked: lengths by name or position; a dimension
+    that it does not name keeps its chunk length (`kept`)."""
     out: list[int] = []
     open_: list[int] = []
     for at, (dim, size, old) in enumerate(zip(dims, shape, kept, strict=True)):
@@ -67,8 +67,10 @@ def chunk_lengths(
 
 
 def _spread(open_: Sequence[int], shape: Sequence[int], kept: Sequence[int], room: float) -> dict[int, int]:
-    """Lengths of the open dimensions whose product is at most `room`, as equal as the dimensions allow; multiples of
-    the old lengths where that costs little, else such that the chunks of a dimension are even."""
+    """Chunk lengths of the open dimensions, with a product of at most `room` and as equal as the dimensions allow.
+
+    Multiples of the old lengths where that costs little; otherwise such that all chunks of a dimension are about
+    equally long."""
     out: dict[int, int] = {}
     left = sorted(open_, key=lambda at: shape[at])
     while left:
@@ -89,8 +91,8 @@ def _spread(open_: Sequence[int], shape: Sequence[int], kept: Sequence[int], roo
 def shard_lengths(
     asked: Mapping[str, int], dims: Sequence[str], shape: Sequence[int], chunks: Sequence[int], where: str
 ) -> tuple[int, ...] | None:
-    """The shard length of each dimension, None where none is asked for. -1: the whole dimension, rounded up to whole
-    chunks. A dimension that is not named has shards of one chunk."""
+    """The shard length of each dimension; None if the job asks for none. -1: the whole dimension, rounded up to whole
+    chunks. A dimension that the job does not name has shards of one chunk."""
     if not any(dim in asked or str(at) in asked for at, dim in enumerate(dims)):
         return None
     out: list[int] = []
@@ -109,8 +111,8 @@ def shard_lengths(
 
 
 def check_names(asked: Sequence[str], field: str, dims: Sequence[str], positions: int) -> None:
-    """Raises InvalidSpec for a dimension that no array has. positions: how many dimensions can be named by their
-    place, 0 where there are several arrays."""
+    """Raises InvalidSpec for a dimension that no array has. positions: how many dimensions can be named by position; 0
+    if there are several arrays."""
     for name in asked:
         if name in dims or (name.isdecimal() and int(name) < positions):
             continue

@@ -1,8 +1,8 @@
-"""One array's chunks as bytes and as elements: Zarr's codecs, and where each chunk is kept.
+"""One array's chunks as bytes and as elements: Zarr's codecs, and the key of each chunk.
 
-`Coding` is made of an array's document. Elements are handled as what they are in memory: fixed-size ones of any type
-are moved about as plain words of their size (`carrier`), so that dates, records and complex numbers cost what integers
-cost and no bit of them changes; strings and byte strings of variable length stay objects.
+A `Coding` is made from an array's document. Elements of fixed size are copied as plain words of their size (`carrier`),
+so dates, records and complex numbers cost as much as integers and no bit changes. Strings and byte strings of variable
+length stay objects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shuffle_protocol.errors import DataError
 from shuffle_worker.arrays.steady import steady_pipeline
 from shuffle_worker.arrays.store import Codecs
 
-# what has no specification in format 3 yet is the input's type; Zarr warned when it was written
+# The input may have types without a specification in format 3; Zarr warned when they were written.
 warnings.filterwarnings("ignore", category=UnstableSpecificationWarning)
 
 Array = npt.NDArray[Any]
@@ -35,17 +35,17 @@ Array = npt.NDArray[Any]
 _WORDS = {1: "u1", 2: "u2", 4: "u4", 8: "u8", 16: "c16"}
 
 ASSUMED_BYTES = 64
-"""Of a string of variable length, where memory is planned."""
+"""Assumed size of a string of variable length when memory is planned."""
 
 
 def parse(document: bytes) -> ArrayV2Metadata | ArrayV3Metadata:
-    """An array's document as Zarr understands it. Raises what Zarr raises where it does not."""
+    """An array's document as Zarr parses it. Raises Zarr's errors."""
     data = json.loads(document)
     return ArrayV2Metadata.from_dict(data) if data["zarr_format"] == 2 else ArrayV3Metadata.from_dict(data)
 
 
 def carrier(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The type as which elements are copied: bit for bit, as fast as their size allows."""
+    """The type as which elements are copied, bit for bit."""
     if is_variable(dtype):
         return dtype
     return np.dtype(_WORDS.get(dtype.itemsize, f"V{dtype.itemsize}"))
@@ -60,10 +60,10 @@ def element_bytes(dtype: np.dtype[Any]) -> int:
 
 
 class Coding:
-    """Reads and writes the chunks (or shards) of one array. Calls come from several threads.
+    """Reads and writes the chunks (or shards) of one array. Several threads call it.
 
-    dtype: of the elements. fill: the value of what is missing. shape: of a whole object, as it is encoded. plain: its
-    bytes are its elements, nothing is encoded.
+    dtype: type of the elements. fill: value of missing elements. shape: shape of a whole object as it is encoded.
+    plain: an object's bytes are its elements, without any codec.
     """
 
     def __init__(self, document: bytes, codecs: Codecs) -> None:
@@ -74,7 +74,7 @@ class Coding:
         ndim = len(self.metadata.shape)
         spec: ArraySpec = self.metadata.get_chunk_spec((0,) * ndim, config, default_buffer_prototype())
         self.shape: tuple[int, ...] = tuple(spec.shape)
-        # codecs get their elements in memory order, because filters of numcodecs mix up those of another
+        # Codecs get elements in memory order, because numcodecs' filters mix up any other order.
         self._turned = order == "F" and ndim > 1
         self._spec = replace(spec, shape=self.shape[::-1]) if self._turned else spec
         self._pipeline: CodecPipeline = steady_pipeline(self.metadata)
@@ -91,7 +91,7 @@ class Coding:
 
     @property
     def sharding(self) -> ShardingCodec | None:
-        """How objects are cut inside, where they are shards that can be read in part."""
+        """The codec that cuts objects into chunks, if they are shards that can be read in part."""
         if isinstance(self.metadata, ArrayV3Metadata):
             (first, *rest) = self.metadata.codecs
             if isinstance(first, ShardingCodec) and not rest:
@@ -100,21 +100,21 @@ class Coding:
 
     @property
     def decodes_in_place(self) -> bool:
-        """Whether decoding is looking at the same bytes in another way."""
+        """Whether decoding copies nothing: the elements are a view of the bytes."""
         if isinstance(self.metadata, ArrayV3Metadata) and not is_variable(self.dtype):
             return len(self.metadata.codecs) == 1 and isinstance(self.metadata.codecs[0], BytesCodec)
         return self.plain
 
     @property
     def item_bytes(self) -> int:
-        """A decoded object."""
+        """Bytes of a decoded object."""
         return math.prod(self.shape) * element_bytes(self.dtype)
 
     def key(self, place: tuple[int, ...]) -> str:
         return self.metadata.encode_chunk_key(place)
 
     def decode(self, data: bytes | memoryview, path: str) -> Array:
-        """The elements of a whole object. Not to be written to: it may share memory with `data`."""
+        """The elements of a whole object. They may share memory with `data`, so do not write to them."""
         try:
             if self.plain:
                 return np.frombuffer(data, np.uint8).view(self.dtype).reshape(self.shape)
@@ -129,7 +129,7 @@ class Coding:
             raise DataError(f"{path}: is no chunk of shape {self.shape} and type {self.dtype}: {error}") from error
 
     def encode(self, elements: Any) -> bytes | memoryview:
-        """The bytes of a whole object in memory order C. Raises DataError where the codecs cannot hold its values."""
+        """The bytes of a whole object in C order. Raises DataError if the codecs cannot hold its values."""
         if self.plain:
             return memoryview(elements.reshape(-1).view(np.uint8))
         ordered: Any = np.ascontiguousarray(elements.T) if self._turned else elements
@@ -142,13 +142,13 @@ class Coding:
             raise DataError(
                 f"a chunk of shape {self.shape} and type {self.dtype} cannot be encoded by the output's codecs: {error}"
             ) from error
-        if found is None:  # a shard all of whose chunks are empty
+        if found is None:  # a shard of empty chunks
             return b""
         return np.ascontiguousarray(found.as_numpy_array()).view(np.uint8).data
 
     def is_empty(self, elements: Array) -> bool:
-        """Whether all elements are the fill value, bit for bit: such an object is not stored. Never where the document
-        names none (format 2): then readers may take anything for what is missing."""
+        """Whether all elements equal the fill value, bit for bit. Such an object is not stored. Never true if the
+        document has no fill value (format 2): then readers may take any value for missing elements."""
         if self._spec.fill_value is None:
             return False
         if not elements.size:
@@ -161,8 +161,8 @@ class Coding:
 
 
 def fills_differ(source: Coding, target: Coding) -> bool:
-    """Whether elements that neither stores are read differently. Where a document names no fill value (format 2) a
-    reader may take anything: what was nameless before may get a name, not the other way round."""
+    """Whether missing elements read differently in the output. If the input has no fill value (format 2), readers may
+    take any value, so the output may choose one; but it may not lose one that the input has."""
     if target.metadata.fill_value is None:
         return source.metadata.fill_value is not None
     if is_variable(target.dtype):

@@ -1,12 +1,12 @@
-"""The end of a rechunk, either way, and what may be written over.
+"""Commit and abort of a rechunk, and which output may be replaced.
 
-    chunks        under their final names, or in staging where older output is replaced
-    commit        records of all groups -> reconcile elements -> (older output goes, staged chunks move in) -> manifest
-                  -> documents, the store's own last -> `_SUCCESS` -> staging goes
-    abort         what was written goes; output that was there before stays
+    chunks        under their final names, or in staging if they replace older output
+    commit        records of all groups -> reconcile elements -> (remove older output, move staged chunks) -> manifest
+                  -> documents, the store's own last -> `_SUCCESS` -> remove staging
+    abort         removes what was written; output from before stays
 
-A reader finds a store once its own document (`zarr.json`, `.zgroup` or `.zarray`) is there, and that is written when
-everything else is. In between there is nothing that Zarr would open. Each step can be run again after a crash.
+A reader finds a store by the store's own document (`zarr.json`, `.zgroup` or `.zarray`). The commit writes it after
+everything else, and until then there is nothing that Zarr would open. Each step can run again after a crash.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from shuffle_worker.transfer.work import Committed
 MANIFEST_FORMAT = "shuffle-zarr-manifest/1"
 
 ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
-"""Documents that make a folder a store; they are removed first and written last."""
+"""Documents that make a folder a store. They are removed first and written last."""
 
 _NAME = re.compile(
     r"(?:.*/)?(?:zarr\.json|\.zarray|\.zattrs|\.zgroup|\.zmetadata|c(?:[./]\d+)*|\d+(?:[./]\d+)*)|_manifest\.json|_SUCCESS"
@@ -47,10 +47,10 @@ class ArrayEntry(Struct, frozen=True):
     dimensions: list[str]
     stored: int
     missing: int
-    """Objects of nothing but the fill value, which are not stored."""
+    """Objects that are not stored because all their elements are the fill value."""
     elements: int
     digest: str
-    """Of all stored objects' keys and bytes, whatever their order."""
+    """Digest of all stored objects' keys and bytes, in any order."""
 
 
 class ArrayManifest(Struct, frozen=True):
@@ -63,7 +63,7 @@ class ArrayManifest(Struct, frozen=True):
     zarr: int
     elements: int
     bytes: int
-    """Of all chunks, as they are stored."""
+    """Bytes of all chunks as stored."""
     chunks: int
     largest: int
     median: int
@@ -71,7 +71,7 @@ class ArrayManifest(Struct, frozen=True):
 
 
 def chunk_folder(job: Job) -> str:
-    """Where chunks are written: in the end, or until the commit."""
+    """The folder where chunks are written: the final one, or staging until the commit."""
     output = job.output.path.rstrip("/")
     return f"{staging(output, job.uid)}/store" if job.output.overwrite else output
 
@@ -81,7 +81,7 @@ def record_group(plan: RechunkPlan, record: ArrayGroupRecord, storage: Storage) 
 
 
 def commit(plan: RechunkPlan, elements: int, storage: Storage) -> Committed:
-    """elements: what was read from the input; -1: not known. Raises Internal where they are not all written."""
+    """elements: how many were read from the input; -1: not known. Raises Internal if not all of them are written."""
     output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
     found = committed(storage, output, uid)
     if found is None:
@@ -108,13 +108,13 @@ def commit(plan: RechunkPlan, elements: int, storage: Storage) -> Committed:
 
 
 def abort(job: Job, storage: Storage) -> None:
-    """Chunks under their final names are the job's only where a plan was written: planning refuses a folder that holds
-    something, so without a plan nothing here is touched."""
+    """Remove what the job wrote. Planning refuses a folder that holds something, so chunks under their final names are
+    the job's only if there is a plan; without one nothing is touched."""
     undo(storage, job.output.path.rstrip("/"), job.uid, job.output.overwrite)
 
 
 def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
-    """The abort of the job that has this uid."""
+    """Abort the job with this uid."""
 
     def written(paths: list[str]) -> list[list[str]]:
         roots = [path for path in paths if relative(path, output) in ROOTS]
@@ -124,12 +124,12 @@ def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
 
 
 def is_output(below: str) -> bool:
-    """Whether a file below the output folder is named like one of a store that a job writes."""
+    """Whether a file below the output folder has a name that a job's store may have."""
     return not below.startswith("_shuffle-") and _NAME.fullmatch(below) is not None
 
 
 def committed(storage: Storage, output: str, uid: str) -> ArrayManifest | None:
-    """The manifest, if this very job got as far as `_SUCCESS` before."""
+    """The manifest, if this job has written `_SUCCESS` before."""
     try:
         storage.info(f"{output}/{SUCCESS}")
     except JobError:
@@ -139,8 +139,8 @@ def committed(storage: Storage, output: str, uid: str) -> ArrayManifest | None:
 
 
 def check_output(job: Job, storage: Storage) -> list[Other]:
-    """The other runs that have files there. Raises OutputExists where the output holds anything that must not be
-    written over, or another run writes there."""
+    """The other runs that have files there. Raises OutputExists if the output holds anything that must not be replaced,
+    or if another run writes there."""
     output = job.output.path.rstrip("/")
     paths, others = occupants(job, storage)
     there = [relative(path, output) for path in paths]
@@ -162,7 +162,7 @@ def check_output(job: Job, storage: Storage) -> list[Other]:
             )
         return others
     if f"_shuffle-{job.uid}/plan" in planned or committed(storage, output, job.uid) is not None:
-        return others  # this very job wrote it: it is planned once more, and the same chunks come out again
+        return others  # this job wrote it: it is planned once more, and writes the same chunks again
     raise OutputExists(
         f"output.path: {output} holds {len(kept):,} file{'s' if len(kept) > 1 else ''} already ({kept[0]}, ...); "
         "choose another folder, or set output.onExisting: Overwrite"
@@ -208,12 +208,14 @@ def _recorded(plan: RechunkPlan, storage: Storage) -> list[ArrayGroupRecord]:
 
 
 def _replace(storage: Storage, output: str, uid: str) -> None:
-    """Older output goes, the staged chunks take its place. What makes it a store goes first, so nobody takes the
-    mixture for one; the older manifest stays until the new one takes its place: it says that all of this is a job's."""
+    """Remove older output and move the staged chunks to its place.
+
+    First goes what makes the folder a store, so nobody takes the mixture for one. The older manifest stays until the
+    new one replaces it, because it says that all of this belongs to a job."""
     below, cleared = f"{staging(output, uid)}/store", f"{staging(output, uid)}/cleared"
     there = begin_replacing(storage, output, uid)
     storage.remove([f"{output}/{name}" for name in (SUCCESS, *ROOTS)])
     if not any(info.path.endswith("/cleared") for info in storage.listing(staging(output, uid))):
         storage.remove([p for p in there if is_output(name := relative(p, output)) and name != MANIFEST])
-        storage.put(cleared, b"")  # from here on what is in the folder is new
+        storage.put(cleared, b"")  # from here on everything in the folder is new
     ends.move_in(storage, below, output, [relative(info.path, below) for info in storage.listing(below)])

@@ -1,4 +1,4 @@
-"""Consolidated metadata beside the arrays' own documents: what is stale in it. Pure."""
+"""Compares consolidated metadata with the arrays' own documents: what is stale in it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shuffle_protocol.units import some
 from shuffle_worker.arrays.source import ArraySource, source_of
 
 _TOLD = 5
-"""Arrays that a note names."""
+"""The most arrays that a note names."""
 
 
 class Copy(NamedTuple):
@@ -23,7 +23,7 @@ class Copy(NamedTuple):
 
 
 def copies_in(found: Mapping[str, Any] | None, zarr_format: int) -> dict[str, Copy]:
-    """The nodes of consolidated metadata by their paths. What is not understood of it is passed over: it is a copy."""
+    """The nodes of consolidated metadata by path. Ignores what it does not understand, because this is only a copy."""
     nodes = found.get("metadata") if found is not None else None
     if not isinstance(nodes, dict):
         return {}
@@ -43,7 +43,7 @@ def copies_in(found: Mapping[str, Any] | None, zarr_format: int) -> dict[str, Co
 
 
 def differences(folder: str, copies: Mapping[str, Copy], arrays: Sequence[ArraySource]) -> tuple[str, ...]:
-    """One note where the copy is stale, none where it agrees."""
+    """One note if the copy is stale, none if it agrees."""
     own = {array.path: array for array in arrays}
     copied = {path: copy for path, copy in copies.items() if copy.document is not None}
     told = [f"{path} is not in it" for path in own if path not in copied]
@@ -74,5 +74,5 @@ def _difference(folder: str, array: ArraySource, copy: Copy) -> str:
 
 
 def _text(value: Any) -> str:
-    """Comparable, NaN too."""
+    """A value as text that can be compared, even NaN."""
     return json.dumps(value, sort_keys=True)

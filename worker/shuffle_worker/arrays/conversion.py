@@ -1,9 +1,9 @@
-"""An array's document in the other format of Zarr, from codecs that mean the same in both.
+"""An array's document in the other format of Zarr, with codecs that do the same in both.
 
     format 2   filters, one after the other, then one compressor; `order` says how a chunk lies in memory
     format 3   codecs from array to array, one from array to bytes, then from bytes to bytes
 
-What one format has and the other has not is refused by its name.
+If only one format has a codec or filter, the error names it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from shuffle_worker.arrays.store import Codecs
 Config = dict[str, Any]
 
 _STRINGS = ("vlen-utf8", "vlen-bytes", "vlen-array")
-"""Filters of format 2 that are how strings are stored at all; format 3 has its own."""
+"""Filters that store strings in format 2; format 3 has codecs of its own for them."""
 
 
 def converted(
     source: ArraySource, zarr_format: int, shape: tuple[int, ...], chunks: tuple[int, ...], compressed: bool
 ) -> dict[str, Any]:
-    """The document in the other format, without attributes, its codecs doing what they did; those that compress left
-    out where they are not wanted. Raises InvalidSpec."""
+    """The document in the other format, without attributes. Its codecs do the same as before. compressed: keep those
+    that compress. Raises InvalidSpec."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of types that the specification does not name yet: they are the input's
+        warnings.simplefilter("ignore")  # Zarr warns of types without a specification; they are the input's
         try:
             document = _plain_document(source, zarr_format, shape, chunks)
             if isinstance(source.metadata, ArrayV2Metadata):
@@ -50,7 +50,7 @@ def converted(
                 document |= {"compressor": compressor, "order": order}
                 document["filters"] = [*filters, *(document["filters"] or ())] or None
             _try(document)
-        except Exception as error:  # whatever Zarr and numcodecs raise about what they cannot do
+        except Exception as error:  # Zarr and numcodecs raise errors of any kind
             raise InvalidSpec(
                 f"operation.rechunk.zarrFormat: {source.where} cannot be written in format {zarr_format}: {error}; "
                 f"keep format {source.format}"
@@ -77,8 +77,8 @@ def _plain_document(
 
 
 def _try(document: dict[str, Any]) -> None:
-    """Put a few elements through the codecs: what they do to each other shows when they run, not before. Raises
-    whatever they raise."""
+    """Put a few elements through the codecs, because only running them shows whether they fit each other. Raises their
+    errors."""
     few = [2] * len(document["shape"])
     small = {**document, "shape": few}
     if document["zarr_format"] == 2:
@@ -93,7 +93,8 @@ def _try(document: dict[str, Any]) -> None:
 
 
 def inner_codecs(document: dict[str, Any]) -> tuple[list[Config], Config]:
-    """A v3 document's codecs, those inside the shards where there are shards; and the settings of a shard's index."""
+    """The codecs of a format 3 document (those inside the shards, if it has shards), and the settings of a shard's
+    index."""
     codecs = list(document["codecs"])
     index: Config = {
         "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
@@ -106,7 +107,7 @@ def inner_codecs(document: dict[str, Any]) -> tuple[list[Config], Config]:
 
 
 def recompressed(codecs: list[Config], compressor: Config | None, itemsize: int) -> list[Config]:
-    """Codecs of format 3 with another compressor, given as format 2 has it."""
+    """Codecs of format 3 with another compressor, which is given in format 2's form."""
     kept = [codec for codec in codecs if not issubclass(get_codec_class(codec["name"]), BytesBytesCodec)]
     return kept if compressor is None else [*kept, _v3_codec(compressor, itemsize)]
 
@@ -117,7 +118,7 @@ def recompressed(codecs: list[Config], compressor: Config | None, itemsize: int)
 def _v3_codecs(
     source: ArraySource, metadata: ArrayV2Metadata, to_bytes: list[Config], compressed: bool
 ) -> list[Config]:
-    """to_bytes: how Zarr stores the type's elements in format 3."""
+    """to_bytes: the codecs with which Zarr stores elements of the type in format 3."""
     codecs = (*(metadata.filters or ()), metadata.compressor if compressed else None)
     applied = [codec.get_config() for codec in codecs if codec is not None]
     found = [_v3_codec(config, source.itemsize) for config in applied if config["id"] not in _STRINGS]
@@ -129,11 +130,11 @@ def _v3_codecs(
     if metadata.order == "F" and ndim > 1:
         turned = [{"name": "transpose", "configuration": {"order": list(reversed(range(ndim)))}}]
     first, last = _split(found, kinds)
-    return [*turned, *first, *to_bytes, *last]  # filters may change the shape of what they are given
+    return [*turned, *first, *to_bytes, *last]  # filters may change the shape of their input
 
 
 def _split(codecs: list[Config], kinds: list[type[Codec]]) -> tuple[list[Config], list[Config]]:
-    """Those of arrays and those of bytes. Raises ValueError where one of arrays follows one of bytes."""
+    """The codecs of arrays and those of bytes. Raises ValueError if one of arrays follows one of bytes."""
     order = {ArrayArrayCodec: 0, ArrayBytesCodec: 1, BytesBytesCodec: 2}
     places = [order[kind] for kind in kinds]
     if places != sorted(places):
@@ -147,7 +148,7 @@ def _kind(codec: Config) -> type[Codec]:
 
 
 def _v3_codec(config: Config, itemsize: int) -> Config:
-    """The codec of format 3 that does what a filter or compressor of format 2 does. Raises ValueError."""
+    """The codec of format 3 that does the same as a filter or compressor of format 2. Raises ValueError."""
     settings = {key: value for key, value in config.items() if key != "id"}
     kind = config["id"]
     if kind == "zstd":
@@ -184,7 +185,7 @@ def _v3_blosc(settings: Config, itemsize: int) -> Config:
 
 
 def _v2_codecs(codecs: list[Config], ndim: int) -> tuple[list[Config], Config | None, str]:
-    """Filters, compressor and order of format 2 that do what codecs of format 3 do. Raises ValueError."""
+    """Filters, compressor and order of format 2 that do the same as codecs of format 3. Raises ValueError."""
     order = "C"
     applied: list[Config] = []
     for at, codec in enumerate(codecs):
@@ -202,7 +203,7 @@ def _v2_codecs(codecs: list[Config], ndim: int) -> tuple[list[Config], Config | 
 
 
 def _order(given: Any, ndim: int) -> str:
-    """How chunks of format 2 lie in memory that are stored with their axes in another order. Raises ValueError."""
+    """Format 2's `order` for chunks that are stored with their axes in another order. Raises ValueError."""
     axes = list(given)
     if axes == list(range(ndim)):
         return "C"
@@ -212,7 +213,7 @@ def _order(given: Any, ndim: int) -> str:
 
 
 def _v2_codec(name: str, settings: Config) -> Config:
-    """The filter or compressor of format 2 that does what a codec of format 3 does. Raises ValueError."""
+    """The filter or compressor of format 2 that does the same as a codec of format 3. Raises ValueError."""
     if name == "blosc":
         shuffle = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}[settings["shuffle"]]
         plain = {key: value for key, value in settings.items() if key != "typesize"}

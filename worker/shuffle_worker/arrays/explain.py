@@ -1,5 +1,6 @@
-"""What a rechunk would do, as data: the answer of `shuffle explain --json`. What people see of it is `tree`, part
-of the plan's summary. Made from a finished plan.
+"""What a rechunk would do, as data: the answer of `shuffle explain --json`, made from a finished plan.
+
+People see its `tree`, which is part of the plan's summary.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ARRAYS_SHOWN = 12
 
 
 class ExplainedArray(Struct, frozen=True):
-    """One array, as `explain` shows it."""
+    """One array in the answer of `explain`."""
 
     path: str
     type: str
@@ -30,36 +31,36 @@ class ExplainedArray(Struct, frozen=True):
     chunks: list[int]
     shards: list[int] | None
     bytes: int
-    """Decoded, of the output."""
+    """Decoded bytes in the output."""
     objects: int
-    """Objects of the output: chunks or shards."""
+    """Objects (chunks or shards) in the output."""
     moved: bool
-    """Its chunks change."""
+    """Whether its chunks change."""
 
 
 class ExplainedRechunk(Struct, frozen=True):
-    """Bytes."""
+    """The work. Sizes are in bytes."""
 
     workers: int
     splits: int
     pieces: int
-    """Pieces of the input, each read at once."""
+    """Pieces of the input; each is read at once."""
     groups: int
     parts: int
-    """Those of arrays that exchange nothing with each other."""
+    """Parts of arrays that exchange nothing with each other."""
     waves: int
-    """Parts gathered, each written as soon as it is read."""
+    """Waves of parts; each is written as soon as it is read."""
     balance: float
-    """The most bytes that a worker writes, over the mean."""
+    """The most bytes that one worker writes, divided by the mean."""
     method: str
     method_reason: str
     moved: int
     memory: int
     memory_needed: int
     store: int
-    """A worker's memory for what waits to be written."""
+    """A worker's memory for shards that wait to be written."""
     scratch: int
-    """What all workers together may spill."""
+    """Bytes that all workers together may spill."""
 
 
 class RechunkExplanation(Struct, frozen=True):
@@ -78,7 +79,7 @@ class RechunkExplanation(Struct, frozen=True):
 
 
 def explain(plan: RechunkPlan, budgets: Budgets) -> RechunkExplanation:
-    """budgets: of each worker."""
+    """budgets: those of each worker."""
     job, summary, facts = plan.job, plan.summary, plan.facts
     assert isinstance(job.operation, Rechunk)
     return RechunkExplanation(
@@ -130,7 +131,7 @@ def _array(array: ArrayPlan) -> ExplainedArray:
 
 
 def _lengths(document: dict[str, object]) -> tuple[list[int], list[int] | None]:
-    """Chunks, and shards where there are shards, of a document of either format."""
+    """The chunk lengths and, if there are shards, the shard lengths in a document of either format."""
     found = msgspec.convert(document, _Document)
     if found.chunks is not None:
         return found.chunks, None
@@ -167,7 +168,7 @@ def _type(document: dict[str, object]) -> str:
 
 
 def tree_of(plan: RechunkPlan) -> PlanNode:
-    """The plan as `explain` and the status show it."""
+    """The plan as a tree, for `explain` and the status."""
     job, facts, summary = plan.job, plan.facts, plan.summary
     assert isinstance(job.operation, Rechunk)
     arrays = [_array(array) for array in plan.arrays]

@@ -1,6 +1,6 @@
-"""Stored chunks from and to storage: one after the other on a disk, several at once where each is a request.
+"""Reads and writes stored chunks: one after the other on a disk, several at once where each is a request.
 
-Memory: ahead of what is asked for, at most `AHEAD` chunks are fetched, and no more bytes than the room given.
+Memory: fetches at most `AHEAD` chunks ahead, and no more bytes than the given room.
 """
 
 from __future__ import annotations
@@ -18,25 +18,24 @@ from shuffle_worker.storage.failures import failure
 from shuffle_worker.storage.walk import tag_of
 
 AHEAD = 16
-"""Requests under way at once, where memory allows."""
+"""The most requests at once, if memory allows."""
 
 
 Bytes = bytes | memoryview
 
 
 class FetchedFile(NamedTuple):
-    """A file."""
+    """A file's bytes."""
 
     data: Bytes
     tag: str
-    """As `Info` has it, "" where the store does not say it with the bytes."""
+    """The tag as in `Info`; "" if the store does not send it with the bytes."""
 
 
 class Fetcher:
-    """Reads and writes files of a storage. room: bytes that may be held of what is under way. Close it.
+    """Reads and writes files of a storage. room: the most bytes under way. Close it.
 
-    Local files are read into buffers that are used again and again: memory that is touched for the first time costs
-    more than reading into it."""
+    Reads local files into reused buffers, because touching fresh memory costs more than reading into it."""
 
     def __init__(self, storage: Storage, room: int) -> None:
         self._storage = storage
@@ -49,8 +48,8 @@ class Fetcher:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def read(self, paths: Sequence[str], each: int) -> Generator[FetchedFile | None]:
-        """Files in their order, None for one that is not there; valid until the next is asked for, or the
-        iterator is closed. each: what one may take."""
+        """The files in order, None for one that is not there. Each is valid until the next one, or until the iterator
+        is closed. each: the most bytes of a file."""
         if self._pool is None:
             for path in paths:
                 yield from self._local(path)
@@ -72,7 +71,7 @@ class Fetcher:
         return Writes(self._storage, self._pool, self._room)
 
     def _local(self, path: str) -> Iterator[FetchedFile | None]:
-        """Yields once. path: an absolute one, as `urls.local_path` makes it."""
+        """Yields once. path: absolute, from `urls.local_path`."""
         try:
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - tens of thousands of small files
                 about = os.fstat(file.fileno())
@@ -103,7 +102,7 @@ class Fetcher:
 
 
 class Writes:
-    """Files on their way out; `finish` waits for all of them. room: bytes that may wait."""
+    """Writes files in the background; `finish` waits for all of them. room: the most bytes that wait."""
 
     def __init__(self, storage: Storage, pool: ThreadPoolExecutor | None, room: int) -> None:
         self._storage = storage

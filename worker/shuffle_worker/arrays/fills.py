@@ -1,16 +1,16 @@
-"""Fill values from one format to the other: what is missing, and what xarray masks.
+"""Fill values from one format to the other: which elements are missing, and which xarray masks.
 
-A Zarr array has a fill value: what elements of chunks that are not stored are. Xarray has a `_FillValue`: elements that
-are read as missing (NaN) when it decodes. Where it finds that differs between the formats:
+A Zarr array has a fill value, the value of elements in chunks that are not stored. Xarray has a `_FillValue`: it reads
+elements of that value as missing (NaN). It finds the `_FillValue` in different places:
 
-    format 2   the document's `fill_value`; where that is null, the attribute `_FillValue` as it stands in the JSON
+    format 2   the document's `fill_value`; if that is null, the attribute `_FillValue` as it stands in the JSON
     format 3   the attribute `_FillValue` alone, floats as base64 of a little-endian double; `fill_value` masks nothing
 
-So a `fill_value` that was carried over would mask zeros that were data, or reveal what was masked. What is masked is
-carried over instead, and elements stay what they are: where the two fill values differ, chunks that the input does not
-store are written (`fills_differ`).
+So carrying a `fill_value` over would mask zeros that are data, or reveal masked elements. The conversion keeps the mask
+instead, and all elements. If the two fill values differ, it writes the chunks that the input does not store
+(`fills_differ`).
 
-Arrays whose dimensions have no names are none of xarray's: their fill value and attributes stay.
+Xarray does not read arrays whose dimensions have no names, so these keep their fill value and attributes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from shuffle_worker.arrays.source import ArraySource
 
 MASK = "_FillValue"
 _MASKABLE = "biufc"
-"""Kinds of types whose `_FillValue` xarray reads in format 3."""
+"""NumPy's kinds of types whose `_FillValue` xarray reads in format 3."""
 
 
 def mask_in_v3(source: ArraySource, attributes: dict[str, Any]) -> dict[str, Any]:
-    """A format 2 array's attributes in format 3. Raises InvalidSpec where format 3 cannot say what is masked."""
+    """A format 2 array's attributes in format 3. Raises InvalidSpec if format 3 cannot express the mask."""
     fill = source.metadata.fill_value
     if source.labels is None or (fill is None and MASK not in attributes):
         return attributes
@@ -65,7 +65,7 @@ def mask_in_v2(source: ArraySource, document: dict[str, Any], attributes: dict[s
     try:
         masked = _decoded(attributes[MASK], dtype)
     except (ValueError, TypeError, OverflowError, struct.error):
-        return attributes  # xarray does not open such an array; what it says is nobody's but the author's
+        return attributes  # xarray does not open such an array, so only its author knows what they mean
     others = {key: value for key, value in attributes.items() if key != MASK}
     with np.errstate(all="ignore"):
         try:
@@ -80,7 +80,7 @@ def mask_in_v2(source: ArraySource, document: dict[str, Any], attributes: dict[s
 
 
 def _encoded(value: Any, dtype: np.dtype[Any]) -> Any:
-    """A `_FillValue` as format 3 has it. Raises ValueError, TypeError, OverflowError."""
+    """A `_FillValue` in format 3's form. Raises ValueError, TypeError, OverflowError."""
     if isinstance(value, list | tuple | dict | str | bytes):
         raise TypeError(f"{value!r} is no number")
     if dtype.kind == "b":

@@ -1,14 +1,14 @@
-"""Where chunks lie and which of them meet: integer arithmetic, one dimension at a time. Pure.
+"""Where chunks lie and which of them overlap: integer arithmetic, one dimension at a time. Pure.
 
-All coordinates are the output's. A dimension of an array is cut three times:
+All coordinates are the output's. Each dimension of an array is cut in three ways:
 
-    chunks    of the input, as they fall on the output once the selection is taken (uneven where it is not aligned)
-    objects   of the output: what is one file, a chunk or a shard
-    segments  the finest cut that both share: nothing is exchanged across it
+    chunks    of the input, as they fall on the output after the selection (uneven if it is not aligned)
+    objects   of the output: one file each, a chunk or a shard
+    segments  the finest cut at which both chunks and objects have an edge: no data crosses it
 
-Chunks are read several at a time (a *piece*), objects are owned and written several at a time (a *box*); neither
-crosses a segment. The product of one segment of each dimension is a *part* of the array: what does not exchange data
-with the rest.
+Several chunks are read at a time (a *piece*), several objects are owned and written at a time (a *box*), and neither
+crosses a segment. One segment of each dimension makes a *part* of the array, which exchanges no data with the other
+parts.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ class Axis(Struct, frozen=True):
     """Length in the input."""
     start: int
     step: int
-    """`start`, `step`: of the selection."""
+    """`start`, `step`: the selection's."""
     length: int
     """Length in the output: output position x is input position start + x * step."""
     chunk: int
-    """Input positions that are read as one."""
+    """Input positions of a chunk, which is read as one."""
     item: int
-    """Output positions of one object."""
+    """Output positions of an object."""
     piece: int = 1
     """Chunks in a piece."""
     box: int = 1
     """Objects in a box."""
     segment: int = 0
-    """Output positions of a segment (a multiple of what both chunks and objects share, or the whole length)."""
+    """Output positions of a segment: a multiple of the finest shared cut, or the whole length."""
 
     # -- chunks of the input ---------------------------------------------------------------------------------------
 
     def edge(self, chunk: int) -> int:
-        """The first output position that lies in input chunk `chunk` or after it."""
+        """The first output position in or behind input chunk `chunk`."""
         return min(max(-(-(chunk * self.chunk - self.start) // self.step), 0), self.length)
 
     def chunk_span(self, chunk: int) -> Span:
-        """Output positions of a chunk; empty where the selection steps over it."""
+        """Output positions of a chunk; empty if the selection steps over it."""
         return self.edge(chunk), self.edge(chunk + 1)
 
     def chunk_of(self, position: int) -> int:
@@ -67,7 +67,7 @@ class Axis(Struct, frozen=True):
         return range(self.chunk_of(span[0]), self.chunk_of(span[1] - 1) + 1) if span[0] < span[1] else range(0)
 
     def within_chunk(self, chunk: int, span: Span) -> slice:
-        """Where output positions, all of one chunk, lie inside it."""
+        """Where output positions lie inside the chunk that holds them all."""
         first = self.start + span[0] * self.step - chunk * self.chunk
         return slice(first, first + (span[1] - span[0] - 1) * self.step + 1, self.step)
 
@@ -83,7 +83,7 @@ class Axis(Struct, frozen=True):
     def items_over(self, span: Span) -> range:
         return range(span[0] // self.item, -(-span[1] // self.item)) if span[0] < span[1] else range(0)
 
-    # -- segments, and what they are cut into ----------------------------------------------------------------------
+    # -- segments, and their pieces and boxes ----------------------------------------------------------------------
 
     @property
     def segments(self) -> int:
@@ -118,14 +118,14 @@ class Axis(Struct, frozen=True):
         return min(start + box * reach, stop), min(start + (box + 1) * reach, stop)
 
     def boxes_over(self, segment: int, span: Span) -> range:
-        """The boxes of a segment that positions in it fall into."""
+        """The boxes of a segment that hold these positions of it."""
         start = self.segment_span(segment)[0]
         reach = self.box * self.item
         return range((span[0] - start) // reach, -(-(span[1] - start) // reach)) if span[0] < span[1] else range(0)
 
 
 def shared_cut(axis: Axis) -> int:
-    """The length of the finest segments: where an edge of a chunk is an edge of an object too."""
+    """The length of the finest segments, at whose ends both a chunk and an object end."""
     if axis.step != 1 or axis.start % axis.chunk:
         return max(axis.length, 1)
     return min(math.lcm(axis.chunk, axis.item), max(axis.length, 1))
@@ -169,12 +169,12 @@ def shape_of(box: Box) -> Index:
 
 
 def meet(one: Box, other: Box) -> Box:
-    """What two boxes share; some span is empty or turned round where that is nothing."""
+    """The intersection of two boxes. If it is empty, some span has a stop that is not above its start."""
     return tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(one, other, strict=True))
 
 
 def inside(box: Box, frame: Box) -> tuple[slice | EllipsisType, ...]:
-    """The index of a box in an array that holds `frame`; an array without dimensions stays one."""
+    """The index of a box in an array that holds `frame`. An array without dimensions stays an array."""
     return (..., *(slice(a - f, b - f) for (a, b), (f, _) in zip(box, frame, strict=True)))
 
 
@@ -209,7 +209,7 @@ def bucket_box(axes: Sequence[Axis], part: int, box: int) -> Box:
 
 
 def boxes_over(axes: Sequence[Axis], part: int, box: Box) -> Iterator[int]:
-    """The numbers of the boxes of a part that a box meets."""
+    """The numbers of a part's boxes that overlap a box."""
     at = part_index(axes, part)
     counts = [axis.boxes for axis in axes]
     ranges = [axis.boxes_over(s, span) for axis, s, span in zip(axes, at, box, strict=True)]
@@ -218,7 +218,7 @@ def boxes_over(axes: Sequence[Axis], part: int, box: Box) -> Iterator[int]:
 
 
 def items_of(axes: Sequence[Axis], box: Box) -> Iterator[Index]:
-    """The objects that a box is made of, by their places in the output's grid."""
+    """The objects of a box, by their places in the output's grid."""
     return indices([axis.items_over(span) for axis, span in zip(axes, box, strict=True)])
 
 
@@ -227,5 +227,5 @@ def item_count(axes: Sequence[Axis], box: Box) -> int:
 
 
 def item_box(axes: Sequence[Axis], item: Index) -> Box:
-    """Where an object lies; cut off at the end of the array."""
+    """The box of an object, cut off at the end of the array."""
     return tuple(axis.item_span(at) for axis, at in zip(axes, item, strict=True))

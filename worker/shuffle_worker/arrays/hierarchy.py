@@ -1,10 +1,10 @@
-"""Reading what a store says of itself: every array's own document, never the consolidated copy.
+"""Reads a store's metadata: every array's own document, never the consolidated copy.
 
-Consolidated metadata is a copy of all documents in one file. It is old as soon as an array grows or is added and nobody
-consolidates again, and then an array read by it is cut short silently. So each group is listed and each node's
-own document read, several at a time: one request an array in format 3, two in format 2 (attributes are a file of their
-own), one or two and a listing a group. The copy only helps where a store cannot be listed: what it names is looked for
-too. Where the two disagree, a note says so.
+Consolidated metadata is a copy of all documents in one file. It is stale when an array has grown or was added and
+nobody consolidated again, and an array read by it would be cut short silently. So each group is listed and each node's
+own document is read, several at a time. That takes one request an array in format 3, two in format 2 (attributes are a
+file of their own), and one or two and a listing a group. The copy helps only if a store cannot be listed: the nodes
+that it names are looked for too. If the two disagree, a note says so.
 
 Memory: all documents of the store, some kilobytes an array.
 """
@@ -24,11 +24,11 @@ from shuffle_worker.arrays.store import folders, read_file
 from shuffle_worker.storage import Storage
 
 _READERS = 16
-"""Documents that are read at once: a store of requests answers each in tens of milliseconds."""
+"""Documents that are read at once, because an object store takes tens of milliseconds for each."""
 
 
 class Node(NamedTuple):
-    """A group or an array, as its own documents have it."""
+    """A group or an array by its own documents."""
 
     path: str
     is_array: bool
@@ -38,8 +38,8 @@ class Node(NamedTuple):
 
 
 def read_hierarchy(storage: Storage, folder: str) -> Hierarchy:
-    """Everything that the store at a folder says of itself. Raises InputNotFound where there is none, DataError where
-    a document cannot be read."""
+    """The metadata of the store at a folder. Raises InputNotFound if there is none, DataError if a document cannot be
+    read."""
     documents = _Documents(storage, folder)
     root = documents.node("", 3) or documents.node("", 2)
     if root is None:
@@ -60,7 +60,7 @@ def read_hierarchy(storage: Storage, folder: str) -> Hierarchy:
 
 
 def _walk(documents: _Documents, zarr_format: int, pool: ThreadPoolExecutor) -> dict[str, Node]:
-    """All nodes below the store's own, found level by level by listing the groups."""
+    """All nodes below the root, level by level by listing the groups."""
     nodes: dict[str, Node] = {}
     level = [""]
     while level:
@@ -72,12 +72,12 @@ def _walk(documents: _Documents, zarr_format: int, pool: ThreadPoolExecutor) -> 
 
 
 def _above(path: str) -> list[str]:
-    """The groups that a node lies in, but for the store's own."""
+    """The groups that a node lies in, without the root."""
     return [path[:at] for at, character in enumerate(path) if character == "/"]
 
 
 class _Documents:
-    """The documents of one store. Calls come from several threads."""
+    """The documents of one store. Several threads call it."""
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage = storage
@@ -89,7 +89,7 @@ class _Documents:
         return source_of(self._folder, node.path, node.document, node.attributes)
 
     def nodes(self, paths: Sequence[str], zarr_format: int, pool: ThreadPoolExecutor) -> dict[str, Node]:
-        """Those of some paths that are a group or an array."""
+        """The nodes among some paths: groups and arrays."""
         found: Iterable[Node | None] = pool.map(lambda path: self.node(path, zarr_format), paths)
         return {node.path: node for node in found if node is not None}
 
@@ -117,7 +117,7 @@ class _Documents:
         return [f"{path}/{name}".lstrip("/") for name in folders(self._storage, self._where(path))]
 
     def consolidated(self, root: Node, zarr_format: int) -> dict[str, Any] | None:
-        """The store's copy of all documents, in the form of its format; None where it has none."""
+        """The store's copy of all documents, in the form of its format; None if it has none."""
         if zarr_format == 2:
             try:
                 return self._json("", ".zmetadata")

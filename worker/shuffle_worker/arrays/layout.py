@@ -1,14 +1,14 @@
-"""How the work on arrays is cut: pieces and boxes of each array, splits, buckets and groups of the whole job. Pure.
+"""How the work on arrays is cut: pieces and boxes of each array; splits, buckets and groups of the whole job. Pure.
 
-    piece    chunks that are read together; grown along the dimensions in which an output box reaches furthest, so that
+    piece    chunks that are read together; grows along the dimensions in which an output box reaches furthest, so that
              slabs are few and large
-    box      output objects that are owned together, along the last dimensions first, so that slabs hold long runs
-    split    consecutive pieces, what one lease reads
-    group    consecutive buckets (boxes), what one lease writes
-    wave     splits and groups that exchange nothing with the rest of the job (`grid.parts`), several parts where they
-             are small: it can be written as soon as it is read
+    box      output objects that are owned together; grows along the last dimensions first, so that slabs hold long runs
+    split    consecutive pieces; one lease reads it
+    group    consecutive buckets (boxes); one lease writes it
+    wave     splits and groups that exchange nothing with the rest of the job (`grid.parts`), so that it can be written
+             as soon as it is read; small parts share a wave
 
-Groups are dealt out so that the runs which the coordinator gives to workers weigh the same, within every wave.
+Groups are ordered so that the runs which the coordinator gives to workers have equal weight within every wave.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ WANTED_SPLITS = 32
 BOX_BYTES = 64 * MIB
 LEAST_BOX_BYTES = 1 * MIB
 WANTED_BOXES = 64
-"""Boxes that there should be at the least, so that work is spread evenly; eight a worker where that is more."""
+"""The least number of boxes, so that work is spread evenly; or eight a worker, if that is more."""
 
 BOXES_A_WORKER = 8
 MOST_BOXES = 20_000
 MOST_WAVES = 64
 LEAST_WAVE_BYTES = 256 * MIB
-"""Of elements in a wave: a wave has to keep all workers busy."""
+"""Bytes of elements in a wave, which must keep all workers busy."""
 
 SMALL_GROUP_BYTES = 1 * MIB
-"""Buckets are gathered up to this, so that a store of a thousand small arrays is no thousand leases."""
+"""Small buckets share a group up to this many bytes, so that a thousand small arrays do not take a thousand leases."""
 
 
 class LayoutSizes(NamedTuple):
-    """Bytes, decoded."""
+    """Decoded bytes."""
 
     piece: int
-    """Of what is read at once."""
+    """The most that is read at once."""
     box: int
-    """Of what is written in one lease."""
+    """The most that one lease writes."""
     split: int
     wave: int
 
 
 def sizes_for(total: int, largest_item: int, workers: int, working: int) -> LayoutSizes:
-    """total: bytes of all arrays; largest_item: of one output object; working: memory of a lease."""
+    """total: bytes of all arrays. largest_item: bytes of the largest output object. working: memory of a lease."""
     wanted = total // max(WANTED_BOXES, BOXES_A_WORKER * workers)
     box = max(min(wanted, BOX_BYTES, working // 3), LEAST_BOX_BYTES, total // MOST_BOXES)
     split = min(max(total // max(WANTED_SPLITS, 4 * workers), LEAST_PIECE_BYTES), SPLIT_BYTES)
@@ -97,7 +97,8 @@ def _grow_boxes(axes: Sequence[Axis], segments: Sequence[int], itemsize: int, mo
 
 
 def _grow_pieces(axes: Sequence[Axis], boxes: Sequence[int], itemsize: int, most: int) -> list[int]:
-    """Chunks of a piece by dimension: doubled where a box reaches furthest beyond it, while there is room."""
+    """Chunks of a piece by dimension. Doubles the dimension in which a box reaches furthest beyond it, while there is
+    room."""
     out = [1] * len(axes)
     counts = [max(len(axis.chunks_over((0, axis.length))), 1) for axis in axes]
 
@@ -117,7 +118,7 @@ def _grow_pieces(axes: Sequence[Axis], boxes: Sequence[int], itemsize: int, most
 
 
 class Cut(NamedTuple):
-    """All of a job, cut into splits, buckets and groups."""
+    """A whole job, cut into splits, buckets and groups."""
 
     splits: list[ArraySplit]
     buckets: list[OutputBox]
@@ -131,7 +132,7 @@ class Cut(NamedTuple):
 
 
 def cut_job(arrays: Sequence[ArrayPlan], stored: Sequence[float], sizes: LayoutSizes, workers: int) -> Cut:
-    """stored: bytes of each array as it lies in the input over its decoded ones."""
+    """stored: for each array, its bytes as stored in the input divided by its decoded bytes."""
     splits: list[ArraySplit] = []
     split_wave: list[int] = []
     bundles: list[tuple[int, list[OutputBox]]] = []  # the wave and the buckets of each group
@@ -181,7 +182,7 @@ def _buckets(number: int, array: ArrayPlan, part: int) -> Iterator[OutputBox]:
 
 
 def _bundles(buckets: Sequence[OutputBox]) -> Iterator[list[OutputBox]]:
-    """Groups of a wave: a bucket, or several small ones."""
+    """The groups of a wave: single buckets, or several small ones."""
     held: list[OutputBox] = []
     size = 0
     for bucket in buckets:
@@ -195,7 +196,7 @@ def _bundles(buckets: Sequence[OutputBox]) -> Iterator[list[OutputBox]]:
 
 
 class _Gather:
-    """Pieces, one after the other, to splits."""
+    """Gathers consecutive pieces into splits."""
 
     def __init__(self, sizes: LayoutSizes, stored: Sequence[float], arrays: Sequence[ArrayPlan]) -> None:
         self._sizes = sizes
@@ -235,8 +236,10 @@ class _Gather:
 
 
 def dealt(groups: Sequence[tuple[int, int]], workers: int) -> tuple[list[int], float]:
-    """An order of groups (their wave and bytes) in which the runs that the coordinator cuts, one for each worker and
-    equal in number, weigh the same; wave by wave. And the largest weight over the mean."""
+    """An order of the groups, wave by wave, and the largest weight of a worker divided by the mean.
+
+    The coordinator cuts the order into runs, one for each worker, with equally many groups; here they get about equal
+    bytes too. groups: wave and bytes of each."""
     count = len(groups)
     each = -(-count // workers) if count else 0
     room = [max(min(each, count - worker * each), 0) for worker in range(workers)]

@@ -1,5 +1,7 @@
-"""Which chunks of an array are in storage: counted where there are not too many, so that one that is missing is known,
-and one that goes away or changes before it is read is noticed."""
+"""Which chunks of an array are in storage.
+
+Lists them if there are not too many. Then it is known which are missing, and a chunk that vanishes or changes before it
+is read is noticed."""
 
 from __future__ import annotations
 
@@ -19,22 +21,22 @@ from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.storage import Storage, urls
 
 MOST_LISTED = 100_000
-"""Files of all arrays together up to which they are listed."""
+"""The most files, of all arrays together, that are listed."""
 
 
 class Look(NamedTuple):
-    """What a listing says of an array."""
+    """What a listing shows of an array."""
 
     files: int
     size: int
-    """`files`, `size`: of those that are there."""
+    """`files`, `size`: number and bytes of the files that are there."""
     present: bytes | None
     tags: bytes | None
     """`present`, `tags`: as in the plan."""
 
 
 def looked_at(storage: Storage, folder: str, arrays: Sequence[ArraySource]) -> list[Look]:
-    """Which chunk files there are. Unknown, and taken for all, where there may be too many to be listed."""
+    """Which chunk files there are. If there may be too many to list, this is unknown and all count as present."""
     counts = [math.prod(_files(array)) for array in arrays]
     if sum(counts) > MOST_LISTED:
         return [
@@ -66,7 +68,7 @@ def _look(storage: Storage, folder: str, array: ArraySource, codecs: Codecs) -> 
 
 
 def _below(path: str, folder: str) -> str:
-    """The key of a listed file. Listings may spell a folder in their own way."""
+    """The key of a listed file. A listing may spell the folder differently."""
     bare = folder.partition("://")[2] or urls.local_path(folder)
     at = path.find(bare + "/")
     if at < 0:  # every chunk would count as missing

@@ -1,9 +1,8 @@
-"""Zarr's documents as the output has them.
+"""Zarr's documents of the output.
 
-Where the format stays the same the input's own document is edited: shape, chunks and shards, compression where asked
-for. So everything else (codecs and their settings, fill value, attributes, names) is kept as it was written. From one
-format to the other the document is made anew (`conversion`), and says what the old one said to those who read it
-(`fills`).
+If the format stays the same, the input's document is edited: shape, chunks, shards, and compression if the job asks for
+another. So everything else (codecs and their settings, fill value, attributes, names) stays as it was written. For the
+other format the document is made anew (`conversion`), and means the same to its readers (`fills`).
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ _V2_COMPRESSORS: dict[str, dict[str, Any] | None] = {
 
 
 class Target(NamedTuple):
-    """What an array is to become."""
+    """What the job asks of an array."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
-    """Inside the shards where there are shards."""
+    """Those inside the shards, if there are shards."""
     shards: tuple[int, ...] | None
     format: int
     compression: str
@@ -51,11 +50,11 @@ class Described(NamedTuple):
     """Without attributes."""
     attributes: dict[str, Any]
     notes: tuple[str, ...] = ()
-    """What changes for those who read it."""
+    """What changes for readers."""
 
 
 def target_document(source: ArraySource, target: Target) -> Described:
-    """The output's document and attributes. Raises InvalidSpec where the format has no place for what the input has."""
+    """The output's document and attributes. Raises InvalidSpec if the format cannot express what the input has."""
     if target.format == 2 and target.shards is not None:
         raise InvalidSpec("operation.rechunk.shards: Zarr format 2 has no shards; write zarrFormat: V3")
     found = _in_format(source, target)
@@ -79,7 +78,7 @@ def target_document(source: ArraySource, target: Target) -> Described:
 
 
 def _in_format(source: ArraySource, target: Target) -> Described:
-    """The array as it is, in the format of the output."""
+    """The array in the output's format."""
     if source.format == target.format:
         return Described(dict(source.document), dict(source.attributes))
     document = converted(source, target.format, target.shape, target.chunks, target.compression == KEEP)
@@ -94,7 +93,7 @@ def _in_format(source: ArraySource, target: Target) -> Described:
 
 
 def _plain_attributes(source: ArraySource) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Those that a reader of format 2 shows: not those by which xarray and NetCDF know the dimensions."""
+    """The attributes that a reader of format 2 shows, without those that name dimensions for xarray and NetCDF."""
     if source.labels is None:
         return dict(source.attributes), ()
     gone = [name for name in source.attributes if _is_hidden(name)]
@@ -122,7 +121,7 @@ def store_documents(
     groups: Sequence[tuple[str, dict[str, Any]]],
     arrays: Sequence[tuple[str, dict[str, Any], dict[str, Any]]],
 ) -> list[tuple[str, bytes]]:
-    """Every document of the output by its path, the store's own last: until it is there, there is no store.
+    """Every document of the output with its path. The root's is last: until it is there, there is no store.
 
     groups: path and attributes; arrays: path, document, attributes. Groups get consolidated metadata."""
     found: dict[str, bytes] = {}
@@ -152,7 +151,7 @@ def _consolidated(found: dict[str, bytes], zarr_format: int) -> dict[str, bytes]
     prototype = default_buffer_prototype()
     held = {key: prototype.buffer.from_bytes(data) for key, data in found.items()}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # consolidated metadata is not in the specification of v3, but everybody's
+        warnings.simplefilter("ignore")  # consolidated metadata is not in the specification of v3, but widely used
         zarr.consolidate_metadata(MemoryStore(held), zarr_format=2 if zarr_format == 2 else 3)
     name = ".zmetadata" if zarr_format == 2 else "zarr.json"
     return {name: held[name].to_bytes()}

@@ -1,4 +1,4 @@
-"""What of a rechunk costs more than it needs to, and what would not: for `explain` and the status. Pure."""
+"""Advice on what makes a rechunk slower than it need be, for `explain` and the status. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from shuffle_worker.arrays.grid import Axis, shared_cut
 from shuffle_worker.arrays.record import ArrayPlan
 
 WASTE = 1.5
-"""Elements read for every element kept, from which on `explain` says so."""
+"""`explain` mentions it if so many elements are read for each that is kept."""
 
 
 NAMED = 5
-"""Arrays that a note names."""
+"""The most arrays that a note names."""
 
 
 def fill_notes(arrays: Sequence[ArrayPlan], zarr_format: int) -> list[str]:
-    """Arrays of which everything is stored so that it reads as it did."""
+    """A note on arrays whose missing chunks are written so that they read as before."""
     found = [array.path or "the array" for array in arrays if array.refilled]
     if not found:
         return []
@@ -28,7 +28,7 @@ def fill_notes(arrays: Sequence[ArrayPlan], zarr_format: int) -> list[str]:
 
 
 def notes_of(array: ArrayPlan) -> list[str]:
-    """What of an array costs more than it needs to, and what would not."""
+    """What makes the rechunk of an array slower than it need be, and what would be faster."""
     out: list[str] = []
     for dim, axis in zip(array.dims, array.axes, strict=True):
         where = f"{array.path}: {dim}" if array.path else dim
@@ -39,7 +39,7 @@ def notes_of(array: ArrayPlan) -> list[str]:
 
 
 def _waste(where: str, axis: Axis) -> list[str]:
-    """Whole chunks are decoded of which a selection keeps little."""
+    """A note if whole chunks are decoded of which the selection keeps little."""
     if not axis.length:
         return []
     chunks = len({axis.chunk_of(at) for at in _probes(axis)})
@@ -55,12 +55,13 @@ def _waste(where: str, axis: Axis) -> list[str]:
 
 
 def _probes(axis: Axis) -> range:
-    """Positions that touch every chunk which is read."""
+    """Positions of which at least one is in every chunk that is read."""
     return range(0, axis.length, max(axis.chunk // axis.step, 1)) if axis.length < 1 << 20 else range(0)
 
 
 def _apart(where: str, axis: Axis) -> list[str]:
-    """Lengths that share no boundary make everything wait for everything along the dimension."""
+    """A note if chunks and objects share few boundaries, so that along the dimension everything waits for
+    everything."""
     if axis.step != 1 or axis.item >= axis.length or axis.chunk >= axis.size:
         return []
     if shared_cut(axis) <= 4 * max(axis.item, axis.chunk):

@@ -1,6 +1,6 @@
-"""The plan lease of a rechunk: reads what the store says of itself, decides everything, refuses what cannot be done.
+"""The plan lease of a rechunk: reads the store's metadata, decides everything, refuses what cannot be done.
 
-It only reads; the same input and job give the same plan. Chunks themselves are not opened, but counted (`looking.py`).
+It only reads, and the same input and job give the same plan. It lists chunks (`looking.py`) but does not open them.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from shuffle_worker.plan.sizing import scratch_needed
 from shuffle_worker.storage import Storage, urls
 
 NAMED = 20
-"""Arrays that an error lists."""
+"""The most arrays that an error lists."""
 
 
 class Drafted(NamedTuple):
-    """An array on its way into the plan."""
+    """An array while it is planned."""
 
     source: ArraySource
     target: Target
@@ -53,15 +53,15 @@ class Drafted(NamedTuple):
     plan: ArrayPlan
     look: Look
     plain: bool
-    """Input chunks are used where they were read to."""
+    """Input chunks need no decoding, so they are used in the buffer that they were read to."""
     plain_target: bool
-    """Output chunks are written from where they were put together."""
+    """Output chunks need no encoding, so they are written from the buffer that they were assembled in."""
     notes: tuple[str, ...]
-    """What changes for those who read it."""
+    """What changes for readers."""
 
 
 def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> RechunkPlan:
-    """budgets: of each worker. Raises JobError where the job cannot be carried out as written."""
+    """budgets: those of each worker. Raises JobError if the job cannot be carried out as written."""
     source, asked = _input(job), job.operation
     assert isinstance(asked, Rechunk)
     folder = source.paths[0].rstrip("/")
@@ -88,7 +88,7 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
     group_items = [sum(b.items for b in buckets[a:b]) for a, b in itertools.pairwise(groups)]
     moved = sum(size for size, plan in zip(decoded, plans, strict=True))
     method = choose(job, len(cut.splits), len(groups) - 1, moved)
-    # a reader of object storage looks into the shards of every split: they must all be there
+    # With object storage a write reads the shards of every split, so they must all be there.
     waves = len(set(cut.split_wave)) if method.name != OBJECTS else 1
     summary = PlanSummary(
         fingerprint="",
@@ -149,7 +149,7 @@ def _input(job: Job) -> Input:
 
 
 def check_apart(source: str, output: str) -> None:
-    """Refuse an output inside the input, and the other way round."""
+    """Refuse an output inside the input, or an input inside the output."""
     one, other = _place(source), _place(output)
     if one == other:
         raise InvalidSpec(f"output.path: {output} is the input itself; write to another folder")
@@ -165,7 +165,7 @@ def _place(path: str) -> str:
 
 
 def chosen(found: Hierarchy, asked: Rechunk) -> list[ArraySource]:
-    """The arrays that the job is about: those of `variables` with their coordinates, or all."""
+    """The arrays of the job: those of `variables` with their coordinates, or all."""
     if asked.variables is None:
         return found.arrays
     known = {array.path: array for array in found.arrays}
@@ -197,7 +197,7 @@ def check_dimensions(asked: Rechunk, arrays: Sequence[ArraySource]) -> None:
 
 
 def check_selection(drafts: Sequence[Drafted], asked: Rechunk) -> None:
-    """A dimension has one length; where arrays disagree about it, a selection means two things."""
+    """Refuse a selection of a dimension that has different lengths in different arrays."""
     for name in asked.select:
         lengths = {
             draft.source.shape[at]: draft.source.path
@@ -274,7 +274,7 @@ def _draft(source: ArraySource, asked: Rechunk, zarr_format: int, look: Look, bu
 
 
 def _read_unit(source: ArraySource, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
-    """Whether shards are read in part, what is read as one, and what one file holds."""
+    """Whether shards are read in part; the lengths that are read as one; the lengths of one file."""
     files = source.shards or source.chunks
     if source.shards is None:
         return False, files, files
@@ -289,7 +289,7 @@ def _decoded(plan: ArrayPlan) -> int:
 
 
 def _with(listed: Sequence[Look], plans: Sequence[ArrayPlan]) -> list[tuple[Look, int]]:
-    """Each array's listing with the decoded bytes of the whole input array."""
+    """Each array's listing, with the decoded bytes of the whole input array."""
     return [
         (look, math.prod(axis.size for axis in plan.axes) * plan.itemsize)
         for look, plan in zip(listed, plans, strict=True)
@@ -300,17 +300,17 @@ def _with(listed: Sequence[Look], plans: Sequence[ArrayPlan]) -> list[tuple[Look
 
 
 def unit_bytes(draft: Drafted) -> tuple[int, int]:
-    """The least memory of a lease that reads, and of one that writes: one chunk, one object."""
+    """The least memory of a lease that reads and of one that writes: for one chunk, for one object."""
     plan = draft.plan
     chunk = math.prod(axis.chunk for axis in plan.axes) * plan.itemsize
-    stored = 1 if draft.plain else 2  # bytes that are the elements are held once
+    stored = 1 if draft.plain else 2  # if the bytes are the elements, they are in memory once
     variable = 2 if is_variable(draft.source.metadata.dtype.to_native_dtype()) else 1
     encoded = 2 if draft.target.shards is not None else 0 if draft.plain_target else 1
     return variable * stored * chunk + 2 * STEP_BYTES, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
 
 
 def _memory_needed(drafts: Sequence[Drafted], budgets: Budgets) -> int:
-    """The least memory of a worker. Raises OutOfMemory with what would do where it has less."""
+    """The least memory of a worker. Raises OutOfMemory, with what would be enough, if it has less."""
     needed = MINIMUM
     for draft in drafts:
         reading, writing = unit_bytes(draft)

@@ -1,9 +1,9 @@
-"""The map side: input chunks are read once, put together to pieces, and cut into slabs for the buckets they meet.
+"""The map side: reads input chunks once, assembles pieces, and cuts them into slabs for the buckets that they overlap.
 
-    run of pieces -> chunks of a piece fetched and decoded -> (assembled, where there are several) -> slabs
+    run of pieces -> fetch and decode the chunks of a piece -> (assemble them, if there are several) -> slabs
 
-Memory of one lease: a piece, one chunk as stored and decoded (more of them from a store of requests, within a piece's
-room), and the slabs of a step, `STEP_BYTES`.
+Memory of one lease: a piece, one chunk as stored and decoded (several from an object store, within a piece's room), and
+the slabs of a step, `STEP_BYTES`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from shuffle_worker.storage import LocalStorage, Storage, urls
 from shuffle_worker.transfer.work import Step
 
 STEP_BYTES = 8 << 20
-"""Slabs that are handed on together: what is being sent while the next ones are cut."""
+"""Bytes of slabs in a step: they are sent while the next ones are cut."""
 
 
 Slices = tuple[slice | EllipsisType, ...]
 
 
 class Take(NamedTuple):
-    """What a piece takes of one input chunk: out of which of its elements, into which of the piece."""
+    """What a piece takes of one input chunk: which elements of the chunk go to which of the piece."""
 
     place: grid.Index
     out_of: Slices
@@ -48,14 +48,14 @@ class Take(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A chunk's part of a piece: where it goes, and its elements in the output's type; None where the chunk is
+    """A chunk's part of a piece: where it goes, and its elements in the output's type, or None if the chunk is
     missing."""
 
     place: grid.Index
     into: Slices
     data: Array | None
     size: int
-    """Bytes that were fetched."""
+    """Bytes fetched."""
 
 
 class DecodedPiece(NamedTuple):
@@ -66,11 +66,11 @@ class DecodedPiece(NamedTuple):
     there: dict[grid.Index, bool]
     """Which of its chunks the input has."""
     size: int
-    """Bytes that were fetched."""
+    """Bytes fetched."""
 
 
 class PieceSource:
-    """One array of the input: its pieces, decoded. Calls come from several threads."""
+    """Reads decoded pieces of one input array. Several threads call it."""
 
     def __init__(self, plan: ArrayPlan, storage: Storage, folder: str, codecs: Codecs, fetcher: Fetcher) -> None:
         self.plan = plan
@@ -86,12 +86,12 @@ class PieceSource:
         self._files = [-(-axis.size // each) for axis, each in zip(plan.axes, plan.file_shape, strict=True)]
 
     def chunks(self, box: Box) -> list[range]:
-        """The input chunks that a box takes from, by dimension."""
+        """The input chunks that overlap a box, by dimension."""
         return [axis.chunks_over(span) for axis, span in zip(self.plan.axes, box, strict=True)]
 
     @contextmanager
     def piece(self, box: Box, buffers: Buffers) -> Iterator[DecodedPiece]:
-        """A piece, valid as long as the context lasts."""
+        """A piece, valid inside the context."""
         if all(len(found) == 1 for found in self.chunks(box)):
             with closing(self._chunks(box)) as found:
                 one = next(found)
@@ -132,7 +132,7 @@ class PieceSource:
         return out
 
     def _takes(self, box: Box) -> list[Take]:
-        """What a box takes of each chunk. Chunks that the selection steps over are left out."""
+        """What a box takes of each chunk, without the chunks that the selection steps over."""
         by_axis: list[list[tuple[int, slice, slice]]] = []
         for axis, span in zip(self.plan.axes, box, strict=True):
             found: list[tuple[int, slice, slice]] = []
@@ -149,7 +149,7 @@ class PieceSource:
         ]
 
     def _chunks(self, box: Box) -> Generator[Chunk]:
-        """Each chunk's part of the box. What is given out is valid until the next is asked for."""
+        """Each chunk's part of the box, valid until the next one."""
         takes = self._takes(box)
         if self.plan.inner:
             yield from self._inner(takes)
@@ -175,7 +175,7 @@ class PieceSource:
                 yield Chunk(place, into, self._typed(whole[out_of]), len(found.data))
 
     def _inner(self, takes: list[Take]) -> Iterator[Chunk]:
-        """Chunks out of shards that are too large to be read whole: Zarr reads the index and the bytes it needs."""
+        """Chunks of shards that are too large to be read whole: Zarr reads the index and the bytes that it needs."""
         array = AsyncArray(self.coding.metadata, StorePath(StorageStore(self._storage, self._store), self.plan.path))
         for number, (place, (_, *out_of), into) in enumerate(takes):
             file = self._file_of(place)
@@ -196,7 +196,7 @@ class PieceSource:
             yield Chunk(place, into, self._typed(data), data.nbytes)
 
     def _verify(self, file: grid.Index) -> None:
-        """After parts of a shard were read: that it is the one that was planned with."""
+        """Check, after parts of a shard were read, that it has not changed since planning."""
         if self.plan.tags is None:
             return
         where = f"{self._folder}/{self.coding.key(file)}"
@@ -206,7 +206,7 @@ class PieceSource:
             raise _gone(where) from error
 
     def _unchanged(self, file: grid.Index, tag: str, where: str) -> None:
-        """tag: of what was read, "" where the store does not say."""
+        """tag: the tag of what was read; "" if the store does not send it."""
         if not tag or self.plan.tags is None:
             return
         planned = np.frombuffer(self.plan.tags, "<u4")[grid.ravel(file, self._files)]
@@ -224,7 +224,7 @@ class PieceSource:
         )
 
     def _known(self, file: grid.Index) -> bool | None:
-        """Whether the input has a file; None where the plan does not say."""
+        """Whether the input has a file; None if the plan does not say."""
         if self.plan.present is None:
             return None
         number = grid.ravel(file, self._files)
@@ -232,10 +232,10 @@ class PieceSource:
 
 
 class ArrayReader:
-    """The splits of a plan. Close it."""
+    """Reads the splits of a plan. Close it."""
 
     def __init__(self, plan: RechunkPlan, storage: Storage, folder: str, codecs: Codecs, room: int) -> None:
-        """room: bytes of chunks that may be fetched ahead."""
+        """room: the most bytes of chunks that are fetched ahead."""
         self._plan = plan
         self._fetcher = Fetcher(storage, room)
         self._buffers = Buffers()
@@ -250,7 +250,7 @@ class ArrayReader:
         self._fetcher.close()
 
     def read(self, number: int, wanted: frozenset[int] | None) -> Iterator[Step]:
-        """The slabs of a split, several a step. Pieces that meet none of the groups wanted are counted, not read."""
+        """The slabs of a split, several a step. Pieces that overlap none of the wanted groups are counted, not read."""
         split = self._plan.splits[number]
         sequence = 0
         shards: list[Shard] = []
@@ -309,5 +309,5 @@ def group_numbers(plan: RechunkPlan) -> list[int]:
 
 
 def _any(there: dict[grid.Index, bool], source: PieceSource, box: Box) -> bool:
-    """Whether any chunk that a box takes from exists."""
+    """Whether the input has any chunk that overlaps a box."""
     return any(there.get(place, False) for place in grid.indices(source.chunks(box)))

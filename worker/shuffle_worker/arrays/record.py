@@ -1,7 +1,7 @@
-"""The plan of a rechunk: what every worker needs, worked out once. Beside it, `plan/record.py` is the plan of tables.
+"""The plan of a rechunk: everything that workers need, worked out once. `plan/record.py` is the plan of tables.
 
-What shows in the output (shapes of chunks and shards, codecs, documents) depends on the input and the job alone;
-pieces, boxes, splits and groups look at memory and the number of workers too, and never show.
+Everything that shows in the output (shapes of chunks and shards, codecs, documents) depends on the input and the job
+alone. Pieces, boxes, splits and groups depend on memory and the number of workers too, and never show.
 """
 
 from __future__ import annotations
@@ -20,34 +20,33 @@ class ArrayPlan(Struct, frozen=True):
     """One array of the store."""
 
     path: str
-    """Below the store, "" for the store itself."""
+    """Path below the store; "" for the root."""
     source: Binary
     target: Binary
-    """`source`, `target`: Zarr's documents of the input and the output, as JSON (attributes left out)."""
+    """`source`, `target`: Zarr's documents of the input and the output, as JSON without attributes."""
     dims: list[str]
     """Names of the dimensions, or their positions."""
     axes: list[Axis]
     itemsize: int
-    """Bytes of an element; of strings what is assumed."""
+    """Bytes of an element; an assumed size for strings."""
     item_bytes: int
-    """Bytes of an output object, decoded."""
+    """Decoded bytes of an output object."""
     file_shape: list[int]
-    """Input positions that one stored file holds."""
+    """Input positions of one stored file."""
     inner: bool = False
     """Chunks inside a shard are read one by one, because the shard is too large to be read whole."""
     present: Binary | None = None
-    """Which files the input has, a bit for each in the order of their places; None: not known, each is asked for."""
+    """Which files the input has, a bit for each in the order of their places. None: not known, so each is requested."""
     tags: Binary | None = None
-    """`tag_digest` of each of them, four bytes, little endian; None where they were not listed."""
+    """`tag_digest` of each file, four bytes, little endian; None if they were not listed."""
     moved: bool = True
-    """Elements are exchanged, as opposed to an array that keeps its chunks."""
+    """Its chunks change, so elements are exchanged."""
     refilled: bool = False
-    """What the input does not store reads differently in the output, so that it is written, with the input's fill
-    value."""
+    """Missing elements would read differently in the output, so they are written with the input's fill value."""
 
 
 def tag_digest(tag: str) -> int:
-    """Four bytes of a file's tag: enough to tell that it changed, and small enough for a hundred thousand files."""
+    """A digest of a file's tag in four bytes: enough to notice a change, and small for a hundred thousand files."""
     return xxhash.xxh32_intdigest(tag.encode())
 
 
@@ -65,13 +64,13 @@ class ArraySplit(Struct, frozen=True, array_like=True):
 
     runs: list[PieceRun]
     elements: int
-    """Those of its pieces."""
+    """Elements of its pieces."""
     bytes: int
-    """Estimated, as stored."""
+    """Estimated bytes as stored."""
 
 
 class OutputBox(Struct, frozen=True, array_like=True):
-    """A box of output objects: what slabs are addressed to."""
+    """A box of output objects, to which slabs are sent."""
 
     array: int
     part: int
@@ -82,7 +81,7 @@ class OutputBox(Struct, frozen=True, array_like=True):
 
 
 class Summaries(Struct, frozen=True):
-    """What `explain` tells beside the coordinator's summary."""
+    """What `explain` says beyond the coordinator's summary."""
 
     parts: int  # of arrays, that exchange nothing with each other
     waves: int  # of the job: parts, gathered
@@ -101,9 +100,9 @@ class RechunkPlan(Struct, frozen=True):
     splits: list[ArraySplit]
     buckets: list[OutputBox]
     groups: list[int]
-    """The first bucket of each, and the number of buckets at the end."""
+    """The first bucket of each, and at the end the number of buckets."""
     documents: list[tuple[str, Binary]]
-    """Everything that is written at the end beside the chunks, by its path below the store, in the order of writing."""
+    """Path below the store and content of every file but the chunks, in the order in which the commit writes them."""
     summary: PlanSummary
     facts: Summaries
     zarr_format: int = 3

@@ -1,11 +1,11 @@
-"""What travels of an array: a box of elements with its place, as the bytes of a shard.
+"""Slabs, which travel between workers: a box of elements with its place, as the bytes of a shard.
 
     payload = kind: u32, dimensions: u32, [start: i64, length: i64] of each dimension     little endian
               kind 0: the elements in C order, as they are in memory; padded to 8 bytes
-              kind 1: nothing: these elements are missing in the input, and stay missing
+              kind 1: nothing: the input does not store these elements
               kind 2: bytes of each element: i64, then the bytes one after the other; padded to 8 bytes
 
-One slab is one shard. Lengths are multiples of 8, so that slabs read one after the other are used where they lie.
+One slab is one shard. Lengths are multiples of 8, so that slabs can be used in the buffer that they were read to.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from shuffle_worker.arrays.grid import Box, elements, shape_of
 PLAIN, MISSING, VARIABLE = 0, 1, 2
 
 SLAB_BYTES = 4 << 20
-"""The most that one slab holds (or one element, where that is larger): larger boxes are cut, so that whatever buffers
-slabs along the way overshoots by little."""
+"""The most bytes of a slab, or one element if that is larger. Larger boxes are cut, so that buffers of slabs overshoot
+by little."""
 
 _HEAD = struct.Struct("<II")
 
 
 class Slab(NamedTuple):
-    """A shard, read."""
+    """A decoded shard."""
 
     box: Box
     data: Array | None
-    """None where its elements are missing."""
+    """None if its elements are missing."""
 
 
 def encode(bucket: int, sequence: int, box: Box, data: Array | None) -> Shard:
-    """data: the elements of the box, in any layout of memory, None for missing ones. What is in the shard is a copy."""
+    """The shard of a box; it holds a copy. data: the elements in any layout of memory; None: they are missing."""
     count = elements(box)
     ranges = [number for start, stop in box for number in (start, stop - start)]
     if data is None:
@@ -59,7 +59,7 @@ def encode(bucket: int, sequence: int, box: Box, data: Array | None) -> Shard:
 
 
 def decode(payload: memoryview, dtype: np.dtype[Any]) -> Slab:
-    """The slab of a payload, valid as long as its bytes stay as they are."""
+    """The slab of a payload, valid as long as the payload's bytes do not change."""
     kind, ndim = _HEAD.unpack_from(payload)
     ranges = struct.unpack_from(f"<{2 * ndim}q", payload, _HEAD.size)
     box = tuple((ranges[at], ranges[at] + ranges[at + 1]) for at in range(0, 2 * ndim, 2))
@@ -74,7 +74,7 @@ def decode(payload: memoryview, dtype: np.dtype[Any]) -> Slab:
 
 
 def cut(box: Box, itemsize: int, most: int = SLAB_BYTES) -> list[Box]:
-    """Boxes of at most so many bytes that make up a box, cut along the first dimensions."""
+    """The box as boxes of at most `most` bytes, cut along the first dimensions."""
     size = elements(box) * itemsize
     if size <= most:
         return [box]
@@ -92,7 +92,7 @@ def cut(box: Box, itemsize: int, most: int = SLAB_BYTES) -> list[Box]:
 
 
 def octets(buffer: pa.Buffer) -> Array:
-    """Arrow's memory as an array of bytes that can be written to."""
+    """Arrow's memory as a writable array of bytes."""
     return np.frombuffer(memoryview(buffer), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""An array of the input as its own document describes it, and what the input is made of."""
+"""An array of the input as its own document describes it, and the input's hierarchy."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from shuffle_protocol.errors import DataError, InvalidSpec
 
 DIMENSIONS = "_ARRAY_DIMENSIONS"
-"""Xarray's attribute for the names of an array's dimensions in format 2."""
+"""The attribute in which xarray names an array's dimensions in format 2."""
 
 NCZARR = "_NCZARR_ARRAY"
-"""NetCDF's addition to a document of format 2; it names dimensions too."""
+"""NetCDF's addition to a format 2 document, which names dimensions too."""
 
 
 class ArraySource(NamedTuple):
     """An array of the input."""
 
     path: str
-    """Below the store, "" for the store itself."""
+    """Path below the store; "" for the root."""
     metadata: ArrayV2Metadata | ArrayV3Metadata
     attributes: dict[str, Any]
     document: dict[str, Any]
@@ -32,7 +32,7 @@ class ArraySource(NamedTuple):
 
     @property
     def where(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.path or "the array"
 
     @property
@@ -45,7 +45,7 @@ class ArraySource(NamedTuple):
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Chunks; those inside the shards where there are shards."""
+        """Chunk lengths; those inside the shards, if there are shards."""
         return tuple(self.metadata.chunks)
 
     @property
@@ -55,7 +55,7 @@ class ArraySource(NamedTuple):
 
     @property
     def labels(self) -> list[str | None] | None:
-        """The dimensions' names as xarray finds them, None where it does not and refuses the array."""
+        """The dimensions' names as xarray finds them; None if it finds none and does not open the array."""
         if isinstance(self.metadata, ArrayV3Metadata):
             given: Any = self.metadata.dimension_names or ()
         else:
@@ -71,7 +71,7 @@ class ArraySource(NamedTuple):
 
     @property
     def itemsize(self) -> int:
-        """Bytes of an element; 1 of what has no fixed size."""
+        """Bytes of an element; 1 if elements have no fixed size."""
         dtype = self.metadata.dtype.to_native_dtype()
         return 1 if dtype.kind in "OT" else max(dtype.itemsize, 1)
 
@@ -87,24 +87,24 @@ class Hierarchy(NamedTuple):
     format: int
     arrays: list[ArraySource]
     groups: list[tuple[str, dict[str, Any]]]
-    """Path and attributes of each, the store's own first; none where the store is one array."""
+    """Path and attributes of each, the root first; empty if the store is one array."""
     requests: int = 1
-    """What was read and listed for it."""
+    """Reads and listings that it took."""
     notes: tuple[str, ...] = ()
-    """What the job's author should know about it."""
+    """Notes for the job's author."""
 
 
 def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[str, Any]) -> ArraySource:
-    """The array that a document describes. Raises DataError where Zarr does not understand the document, InvalidSpec
-    where it asks for what is not supported."""
+    """The array that a document describes. Raises DataError if Zarr does not understand the document, InvalidSpec if it
+    needs something that is not supported."""
     where = f"{folder}/{path}".rstrip("/")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of types and keys that the specification does not have: they are kept
+            warnings.simplefilter("ignore")  # Zarr warns of types and keys without a specification; they are kept
             metadata = _parsed(raw)
             normal, _ = documents_of(metadata)
-            json.dumps(normal, allow_nan=False)  # a codec's setting: no JSON, and no codec's
-    except Exception as error:  # whatever Zarr and numcodecs raise about a document that people wrote
+            json.dumps(normal, allow_nan=False)  # no codec has a setting that is no JSON
+    except Exception as error:  # Zarr and numcodecs raise errors of any kind for a document that people wrote
         raise DataError(f"{where}: its metadata cannot be read: {_said(error)}") from error
     beside = ("attributes", "consolidated_metadata")
     unknown = {key: value for key, value in raw.items() if key not in normal and key not in beside}
@@ -119,7 +119,7 @@ def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[s
 
 
 def _check_lengths(where: str, shape: tuple[int, ...], *cuts: tuple[int, ...]) -> None:
-    """What Zarr takes and nobody can count with."""
+    """Refuse lengths that Zarr accepts but nobody can compute with."""
     if math.prod(max(size, 1) for size in shape) >= 1 << 63:
         raise DataError(f"{where}: its shape {shape} has more elements than can be counted")
     for lengths in cuts:
@@ -142,7 +142,7 @@ def _parsed(raw: Mapping[str, Any]) -> ArrayV2Metadata | ArrayV3Metadata:
 
 
 def _nczarr_names(document: Mapping[str, Any]) -> Any:
-    """The last part of each dimension's full name, as xarray takes it."""
+    """The last part of each dimension's full name, as in xarray."""
     found = document.get(NCZARR)
     names = found.get("dimrefs") if isinstance(found, dict) else None
     if not isinstance(names, list):
@@ -151,5 +151,5 @@ def _nczarr_names(document: Mapping[str, Any]) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """A KeyError alone says no more than a key."""
+    """The error's message. That of a KeyError is only the key, so this adds to it."""
     return f"no {error}" if type(error) is KeyError else " ".join(str(error).split()) or type(error).__name__

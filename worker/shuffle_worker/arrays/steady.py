@@ -1,10 +1,10 @@
-"""Codecs whose bytes depend on the elements and on nothing else.
+"""Codecs whose bytes depend on the elements alone.
 
-gzip writes the time of day into what it compresses. Output must be the same bytes whenever and however often a chunk
-is written, so the time is taken out: zeros there mean that it is not known (RFC 1952).
+gzip writes the time into its output. A chunk must give the same bytes whenever it is written, so the time is set to
+zero, which means unknown (RFC 1952).
 
-Filters of numcodecs take elements as they lie in memory, and a transposed array still lies as it did: what they encode
-then is in another order than what they decode. So what was transposed is copied to where it belongs.
+numcodecs' filters take elements in memory order, and transposing an array does not move them. So they would encode in
+another order than they decode. Therefore transposed arrays are copied.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _timeless(data: bytes) -> bytes:
 
 
 def steady_pipeline(metadata: ArrayV2Metadata | ArrayV3Metadata) -> CodecPipeline:
-    """An array's codecs, those that are unsteady replaced."""
+    """An array's codecs, with steady ones in place of those that are not."""
     if isinstance(metadata, ArrayV3Metadata):
         return get_pipeline_class().from_codecs([_steady(codec) for codec in metadata.codecs])
     filters = tuple(_steady_filter(codec) for codec in metadata.filters or ()) or None

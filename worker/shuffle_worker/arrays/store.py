@@ -1,9 +1,9 @@
-"""Between our storage and Zarr: a store that Zarr can read from, and a way to run its codecs in the calling thread.
+"""Our storage as a store that Zarr can read, and a way to run Zarr's codecs in the calling thread.
 
-Zarr's own stores bring their own clients, retries and errors. This one is our `Storage`: the same endpoints,
-credentials, retries and messages as for tables. Zarr is asynchronous all through; a worker's compute thread runs its
-coroutines on a small event loop of its own, whose "threads" are this very thread: what a lease computes, it computes
-one thing at a time, within the memory that it was given.
+Zarr's own stores have clients, retries and errors of their own. This one uses `Storage`: the same endpoints,
+credentials, retries and messages as for tables. Zarr is asynchronous throughout, so each compute thread runs its
+coroutines on a small event loop of its own. The loop's executor is the same thread: a lease computes one thing at a
+time, within its memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class _Inline(ThreadPoolExecutor):
-    """Runs what it is given at once, in the thread that gives it."""
+    """An executor that runs each call at once, in the calling thread."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=1)
@@ -40,7 +40,7 @@ class _Inline(ThreadPoolExecutor):
 
 
 class Codecs:
-    """Runs Zarr's coroutines in the thread that calls. One event loop a thread; close it at the end."""
+    """Runs Zarr's coroutines in the calling thread, with one event loop for each thread. Close it."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -62,7 +62,7 @@ class Codecs:
 
 
 class StorageStore(Store):
-    """A folder of our storage, for reading. Keys are paths below it."""
+    """A folder of our storage, read-only. Keys are paths below it."""
 
     supports_writes = False
     supports_deletes = False
@@ -126,7 +126,7 @@ class StorageStore(Store):
 
 
 def read_file(storage: Storage, path: str, part: ByteRequest | None = None) -> bytes | None:
-    """A file, or some of its bytes; None where there is none."""
+    """A file, or some of its bytes; None if there is no such file."""
     try:
         if part is None:
             return storage.read(path)
@@ -146,7 +146,7 @@ def read_file(storage: Storage, path: str, part: ByteRequest | None = None) -> b
 
 
 def folders(storage: Storage, folder: str) -> list[str]:
-    """The names of the folders directly in a folder, sorted. Where a store does not tell files from folders, both."""
+    """The names of the folders directly in a folder, sorted; of files too if the store does not tell them apart."""
     if isinstance(storage, LocalStorage):
         where = Path(urls.local_path(folder))
         return sorted(entry.name for entry in where.iterdir() if entry.is_dir()) if where.is_dir() else []
@@ -158,7 +158,7 @@ def folders(storage: Storage, folder: str) -> list[str]:
             found = fs.ls(folder, detail=True)
         except FileNotFoundError:
             return []
-        # what is listed over HTTP has no type that can be relied on, and no size
+        # entries of a listing over HTTP have no reliable type, and no size
         below = [entry for entry in found if entry.get("type") != "file" or entry.get("size") is None]
         return [str(entry["name"]).rstrip("/").rsplit("/", 1)[-1] for entry in below]
 

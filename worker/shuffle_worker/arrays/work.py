@@ -1,5 +1,5 @@
-"""The work of a rechunk: plan, read, write, commit, abort over Zarr stores. Implements `work.Work`, as tables/work.py
-does for tables. What the coordinator counts as rows are elements here.
+"""The work of a rechunk: plan, read, write, commit and abort over Zarr stores. Implements `work.Work`, as
+`tables/work.py` does for tables. The coordinator's rows are elements here.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from shuffle_worker.store.store import ShardSource
 from shuffle_worker.transfer.work import Committed, Step, WorkSetup, Written
 
 ROOM = 8
-"""The part of a lease's memory that chunks on their way from or to a store of requests may take: one in so many."""
+"""Chunks on their way from or to an object store may take one part in so many of a lease's memory."""
 
 
 class ArrayTasks:
-    """One worker's work on one job. `load` comes first (but for plan and abort); calls come from several threads."""
+    """One worker's work on one job. Call `load` first, except before plan and abort. Several threads call it."""
 
     def __init__(self, setup: WorkSetup) -> None:
         self._owner = setup.owner
@@ -56,7 +56,7 @@ class ArrayTasks:
         storage = self._storages.of(job.output.path, job.output.storage)
         before = saved(storage, job)
         if before is not None:
-            return before.summary  # by a worker that is gone: what was written goes by it
+            return before.summary  # of a worker that is gone; groups may be written by its plan already
         with trail.at(f"making the plan for {job.inputs[0].paths[0]}"):
             plan = make_plan(job, self._budgets, self._input(job), storage)
         self._room.check(plan.summary.scratch_needed, job.workers)

@@ -1,12 +1,12 @@
-"""The reduce side: slabs are put in their places, and every output object is encoded and written once.
+"""The reduce side: puts slabs in their places, then encodes and writes every output object once.
 
-    bucket -> its slabs, some at a time, through one reused buffer -> the objects of its box, one beside the other in a
-    second reused buffer -> each encoded and written
+    bucket -> its slabs, some at a time, through one reused buffer -> the objects of its box, side by side in a second
+    reused buffer -> each is encoded and written
 
-Memory of one lease: the objects of one box, `READ_BYTES` of slabs (or one slab), and one object encoded (from a store
-of requests, as many as `Writes` has room for).
+Memory of one lease: the objects of one box, `READ_BYTES` of slabs (or one slab), and one encoded object (to an object
+store, as many as `Writes` has room for).
 
-Every element of a box arrives exactly once, in a slab or as missing: the sum is checked before anything is written.
+Every element of a box arrives exactly once, in a slab or as missing. The sum is checked before anything is written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from shuffle_worker.steps.readback import Buffers, portions
 from shuffle_worker.store.store import ShardSource
 
 READ_BYTES = 8 << 20
-"""Slabs that are read back from the store at once."""
+"""Bytes of slabs that are read from the store at once."""
 
 
 class ArrayRecord(Struct, frozen=True, array_like=True):
@@ -41,14 +41,14 @@ class ArrayRecord(Struct, frozen=True, array_like=True):
     array: int
     stored: int
     missing: int
-    """Objects that are not stored because nothing but the fill value is in them."""
+    """Objects that are not stored because all their elements are the fill value."""
     elements: int
     digest: int
-    """The sum, modulo 2**64, of a hash of every stored object's key and bytes; it does not depend on who wrote what."""
+    """The sum, modulo 2**64, of a hash of every stored object's key and bytes, so workers' digests can be added."""
 
 
 class ArrayGroupRecord(Struct, frozen=True):
-    """What was written for a group: kept in the staging folder."""
+    """What was written for a group; stored in the staging folder."""
 
     plan: str
     group: int
@@ -62,7 +62,7 @@ class ArrayGroupRecord(Struct, frozen=True):
 
 
 class Writer:
-    """Writes the groups of a plan. coding: of an array's output. Calls come from several threads."""
+    """Writes the groups of a plan. coding: returns the coding of an output array. Several threads call it."""
 
     def __init__(self, plan: RechunkPlan, folder: str, coding: Callable[[int], Coding]) -> None:
         self._plan = plan
@@ -70,7 +70,7 @@ class Writer:
         self._coding = coding
         self._reading = Buffers()
         self._placing = Buffers()
-        self._fills: dict[int, Any] = {}  # of the input, where it is not the output's
+        self._fills: dict[int, Any] = {}  # the input's fill value by array, where the output's differs
 
     def write(self, group: int, source: ShardSource, writes: Writes) -> ArrayGroupRecord:
         sizes: list[int] = []
@@ -112,7 +112,7 @@ class Writer:
                 self._placing.give(whole)
 
     def _missing(self, array: int, coding: Coding) -> Any:
-        """The value of what the input does not store."""
+        """The value of elements that the input does not store."""
         plan = self._plan.arrays[array]
         if not plan.refilled:
             return coding.fill
@@ -121,7 +121,7 @@ class Writer:
         return self._fills[array]
 
     def _slabs(self, bucket: int, source: ShardSource, shards: Sequence[StoredShard], coding: Coding) -> Iterator[Slab]:
-        """Each is valid until the next is asked for."""
+        """The slabs of a bucket; each is valid until the next one."""
         buffer: pa.Buffer | None = None
         try:
             for portion in portions(shards, READ_BYTES):
@@ -140,9 +140,11 @@ class Writer:
 
 
 class Canvas:
-    """The objects of a box, being filled. Each lies in memory as it will be encoded: whole, in C order, what is beyond
-    the end of the array filled up. whole: memory for all of them, None for types that have none of fixed size. missing:
-    the value of elements that the input does not store."""
+    """The objects of a box while they are filled. Each lies in memory as it will be encoded: whole, in C order, padded
+    beyond the end of the array.
+
+    whole: memory for all objects; None for types without a fixed size. missing: the value of elements that the input
+    does not store."""
 
     def __init__(self, array: ArrayPlan, coding: Coding, box: grid.Box, whole: pa.Buffer | None, missing: Any) -> None:
         self._axes = array.axes
@@ -150,8 +152,8 @@ class Canvas:
         self._missing = missing
         self._coding = coding
         self._box = box
-        self._filled: dict[grid.Index, bool] = {}  # object -> whether anything but missing elements came
-        self._holes: dict[grid.Index, list[grid.Box]] = {}  # object -> what is missing of it
+        self._filled: dict[grid.Index, bool] = {}  # object -> whether any stored elements came
+        self._holes: dict[grid.Index, list[grid.Box]] = {}  # object -> its missing boxes
         self._arrays: dict[grid.Index, Array] = {}
         plain = None if whole is None else octets(whole)
         size = coding.item_bytes
@@ -180,7 +182,7 @@ class Canvas:
                 target.view(kind)[grid.inside(part, frame)] = where
 
     def objects(self) -> Iterator[tuple[grid.Index, Array | None]]:
-        """Every object, None for one of which everything is missing and may stay so."""
+        """Every object with its elements; None if all are missing and may stay so."""
         for item, elements in self._arrays.items():
             if not self._filled[item] and not self._refilled:
                 yield item, None
@@ -192,7 +194,7 @@ class Canvas:
             yield item, elements
 
     def _fill_beyond(self, elements: Array, shape: grid.Index) -> None:
-        """What of an object lies beyond the end of the array."""
+        """Fill the part of an object that lies beyond the end of the array."""
         for at, (length, whole) in enumerate(zip(shape, elements.shape, strict=True)):
             if length < whole:
                 elements[(slice(None),) * at + (slice(length, None),)] = self._coding.fill

@@ -1,8 +1,8 @@
-"""Arrow columns: their types, what they are converted to, one schema out of many. Knows no jobs and no formats.
+"""Arrow columns: their types, conversions, one schema out of many. Knows no jobs and no formats.
 
-arrow.py     pyarrow with types            arrays.py    columns as numbers
-kinds.py     kinds of types                convert.py   types that travel
-schema.py    a schema's columns, cast      unify.py     one schema out of many; zones.py: time zones
-utf8.py      text that is none             uuids.py     UUIDs
-type_names.py  types by name               hive.py      columns that folders spell out
+arrow.py     typed calls of pyarrow        arrays.py    columns as NumPy arrays
+kinds.py     kinds of types                convert.py   transport types
+schema.py    casts of a schema's columns   unify.py     one schema out of many; zones.py: time zones
+utf8.py      text that is not UTF-8        uuids.py     UUIDs
+type_names.py  types by name               hive.py      columns in the names of folders
 """

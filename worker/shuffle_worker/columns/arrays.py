@@ -1,7 +1,7 @@
-"""Arrow columns as numpy arrays, without a copy where there need not be one, and the way back.
+"""Arrow columns as NumPy arrays and back, without copying where possible.
 
-Called by everything in this package. `pa.array(ndarray)` and `Array.to_numpy()` import pandas on first use (a second of
-processor time and 60 MB a process), so this module uses the buffers, and NumPy sees what Arrow laid out.
+`pa.array(ndarray)` and `Array.to_numpy()` import pandas on first use (a second of processor time and 60 MB a process),
+so this module works on Arrow's buffers.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class Bytes:
 
 
 def view(buffer: pa.Buffer | None, dtype: npt.DTypeLike, count: int, skip: int = 0) -> npt.NDArray[Any]:
-    """A buffer's bytes as `count` numbers, from the `skip`th on; zeros where there is no buffer."""
+    """`count` numbers of a buffer, from the `skip`th on; zeros if there is no buffer."""
     if buffer is None or not count:
         return np.zeros(count, dtype)
     return np.frombuffer(buffer, dtype, count, skip * np.dtype(dtype).itemsize)  # type: ignore[call-overload,no-any-return]
 
 
 def buffer_of(numbers: npt.NDArray[Any]) -> pa.Buffer:
-    """The same bytes as an Arrow buffer, not copied."""
+    """The numbers as an Arrow buffer, not copied."""
     return pa.py_buffer(memoryview(numbers))  # type: ignore[arg-type]
 
 
 def values(array: Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The fixed-width values of a column, as a view; what stands behind a null is arbitrary."""
+    """The fixed-width values of a column, as a view. The value of a null is arbitrary."""
     return view(array.buffers()[1], dtype, len(array), array.offset)
 
 
@@ -63,7 +63,7 @@ def bits(buffer: pa.Buffer | None, offset: int, count: int) -> Bools:
 
 
 def valid(array: Array) -> Bools | None:
-    """Which rows are not null; None where all are."""
+    """Which rows are not null; None if none is null."""
     if pa.types.is_null(array.type):
         return np.zeros(len(array), np.bool_)
     if not array.null_count:
@@ -72,8 +72,8 @@ def valid(array: Array) -> Bools | None:
 
 
 def plain(array: Array) -> Array:
-    """The same values in the plainest layout: extension types give their storage, dictionaries their values, views and
-    run-end encoded columns become ordinary ones."""
+    """The same values in the plain layout: the storage of extension types, the values of dictionaries, ordinary columns
+    for views and run-end encoded ones."""
     kind = array.type
     if is_extension(kind):
         return plain(array.storage)  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def plain(array: Array) -> Array:
 
 
 def rows_of_bytes(array: Array) -> Bytes:
-    """A string, binary or fixed-size binary column (plain layout) as rows of bytes; null rows are empty."""
+    """A string, binary or fixed-size binary column (in plain layout) as rows of bytes; nulls are empty."""
     count = len(array)
     kind = array.type
     buffers = array.buffers()
@@ -112,10 +112,10 @@ _MASKS = np.array([0] + [(1 << (8 * k)) - 1 for k in range(1, 9)], np.uint64)
 
 
 def word(rows: Bytes, at: int, chosen: I64 | None = None) -> U64:
-    """Bytes `at` .. `at + 7` of every row (or of the chosen ones), little endian, zero where the row has ended.
+    """Bytes `at` .. `at + 7` of every row (or of the chosen ones), little endian, zero behind the row's end.
 
-    One unaligned eight-byte read a row through a view whose stride is one byte; it may not pass the buffer's end, so
-    the few rows that stand there are read further back and shifted."""
+    One unaligned eight-byte read a row, through a view with a stride of one byte. It may not pass the buffer's end, so
+    the few rows there are read further back and shifted."""
     starts = rows.starts if chosen is None else rows.starts[chosen]
     lengths = rows.lengths if chosen is None else rows.lengths[chosen]
     data = rows.data
@@ -136,7 +136,7 @@ def word(rows: Bytes, at: int, chosen: I64 | None = None) -> U64:
 
 
 def indices(rows: npt.NDArray[Any]) -> Array:
-    """Row numbers as an Arrow array for `take`, without a copy where they are 32 or 64 bits wide."""
+    """Row numbers as an Arrow array for `take`; not copied if they are 32 or 64 bits wide."""
     if rows.dtype == np.uint64 or rows.dtype == np.int64:
         return pa.Array.from_buffers(pa.int64(), len(rows), [None, buffer_of(rows)])
     narrow = np.ascontiguousarray(rows, np.int32)
@@ -144,12 +144,12 @@ def indices(rows: npt.NDArray[Any]) -> Array:
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of the rows of all; a copy, but for a single one."""
+    """The rows of all batches in one; copied, unless there is only one."""
     joined: pa.RecordBatch = pa.concat_batches(batches)  # type: ignore[attr-defined]
     return joined
 
 
 def take(batch: pa.RecordBatch, rows: npt.NDArray[Any]) -> pa.RecordBatch:
-    """The rows of a batch in this order; the numbers must be in range (they are not checked: a seventh of the time)."""
+    """The rows of a batch in this order. The numbers must be in range: checking would take a seventh of the time."""
     taken: pa.RecordBatch = pc.take(batch, indices(rows), boundscheck=False)
     return taken

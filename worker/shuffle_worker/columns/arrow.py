@@ -1,6 +1,6 @@
-"""Arrow where types are data: thin, typed ways to what its stubs only describe for types that stand in the code.
+"""Typed calls of pyarrow for types that are known at run time; its stubs only describe types that stand in the code.
 
-Used by everything in `plan` and `readers` that handles columns of whatever type the input has.
+Used wherever columns may have any type of the input.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-if TYPE_CHECKING:  # the stubs have type parameters, the classes have none
+if TYPE_CHECKING:  # only the stubs have type parameters
     Array = pa.Array[Any]
     Scalar = pa.Scalar[Any]
     Field = pa.Field[Any]
@@ -26,7 +26,7 @@ I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 NANOS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
-"""Of each unit of time."""
+"""Units a second, of each unit of time."""
 
 _pa: Any = pa
 _pc: Any = pc
@@ -38,12 +38,13 @@ def call(function: str, *arguments: object, **options: object) -> Any:
 
 
 def parts(of: object) -> Any:
-    """A type, an array or its class with what only that class has: value_type, values, offsets, from_arrays, ..."""
+    """The same type, array or class without static type, for attributes that only some have: value_type, values,
+    offsets, from_arrays, ..."""
     return of
 
 
 def finest(units: Iterable[str]) -> str:
-    """Of units of time."""
+    """The finest of some units of time."""
     return min(units, key=NANOS.__getitem__)
 
 
@@ -98,9 +99,9 @@ def repeated(value: Scalar, count: int) -> Array:
 
 
 def scalar(value: str | bool | int | float | Decimal | None, kind: pa.DataType | None = None) -> Scalar:
-    """A value of a type, by way of its text (`pa.scalar` would import pandas). Text where no type is given.
+    """A value of a type, made from its text (`pa.scalar` would import pandas). kind: None means text.
 
-    Raises pa.ArrowInvalid where the type does not hold it."""
+    Raises pa.ArrowInvalid if the type cannot hold the value."""
     if value is None:
         nothing: Scalar = parts(nulls(1, kind or pa.null()))[0]
         return nothing
@@ -118,13 +119,13 @@ def scalar(value: str | bool | int | float | Decimal | None, kind: pa.DataType |
 
 
 def int64_array(values: I64) -> Array:
-    """Numbers as an Arrow array over the same memory (`pa.array` would import pandas)."""
+    """Numbers as an Arrow array in the same memory (`pa.array` would import pandas)."""
     buffer: pa.Buffer = _pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(pa.int64(), len(values), [None, buffer])
 
 
 def bools(array: pa.BooleanArray | pa.ChunkedArray[Any]) -> Bools:
-    """A boolean column without nulls as numpy, by way of its bits."""
+    """A boolean column without nulls as a NumPy array, from its bitmap."""
     whole: Array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     packed = np.frombuffer(_buffer(whole), np.uint8)
     return np.unpackbits(packed, bitorder="little")[whole.offset : whole.offset + len(whole)].view(np.bool_)

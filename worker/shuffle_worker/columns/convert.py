@@ -1,8 +1,8 @@
-"""Columns brought to another type of the same meaning, at any depth: what Arrow's cast does, and what it does not.
+"""Casts columns to another type of the same meaning, at any depth.
 
-Arrow casts neither dictionaries of every value type nor run-ends, list views, extension types, or anything that holds
+Arrow's cast does not know dictionaries of every value type, run-ends, list views, extension types, or types that hold
 one of these. They are rebuilt here from their children. Called by the reader (to the plan's types), the local steps and
-the writer (to the types of the output). Memory: the result, and the children that are being rebuilt.
+the writer (to the types of the output). Memory: the result, and the children while they are rebuilt.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from shuffle_worker.columns.uuids import uuid_texts
 
 
 def transport_type(kind: pa.DataType) -> pa.DataType:
-    """The plain form of a type, nested ones included: no dictionaries, runs, views or extensions. A type that is plain
-    already is returned as it is (a rebuilt map would lose the names of its parts)."""
+    """The plain form of a type at any depth: no dictionaries, runs, views or extensions. Returns a plain type as it is,
+    because a rebuilt map would lose the names of its parts."""
     types = pa.types
     if is_extension(kind):
         return transport_type(parts(kind).storage_type)
@@ -58,7 +58,7 @@ def with_children(kind: pa.DataType, fields: list[Field]) -> pa.DataType:
     if types.is_struct(kind):
         return pa.struct(fields)
     if types.is_map(kind):
-        entry = parts(fields[0].type)  # Arrow has the entries of a map as its one child
+        entry = parts(fields[0].type)  # the only child of a map is its entries
         return map_of(entry.field(0), entry.field(1), parts(kind).keys_sorted)
     if types.is_fixed_size_list(kind):
         return fixed_size_list(fields[0], parts(kind).list_size)
@@ -67,7 +67,7 @@ def with_children(kind: pa.DataType, fields: list[Field]) -> pa.DataType:
 
 
 def convert(array: Array, kind: pa.DataType) -> Array:
-    """A safe cast. A UUID becomes its text where text is wanted. Raises pa.ArrowInvalid where a value does not fit."""
+    """A safe cast. A UUID becomes its text if text is wanted. Raises pa.ArrowInvalid if a value does not fit."""
     types, found = pa.types, array.type
     if found == kind:
         return array
@@ -91,7 +91,7 @@ def convert(array: Array, kind: pa.DataType) -> Array:
 
 
 def _special(kind: pa.DataType) -> bool:
-    """What Arrow's cast does not know inside of a nested type."""
+    """Whether Arrow's cast does not know the type inside of a nested one."""
     types = pa.types
     encoded = types.is_dictionary(kind) or types.is_run_end_encoded(kind) or is_extension(kind)
     return encoded or is_list_view(kind) or types.is_string_view(kind) or types.is_binary_view(kind)
@@ -104,7 +104,7 @@ def _extended(array: Array, kind: pa.DataType) -> Array:
 
 
 def _looked_up(values: Array, places: Array, kind: pa.DataType) -> Array:
-    """values: the distinct ones; Arrow gathers only plain types."""
+    """Decode a dictionary. values: the distinct ones. Arrow gathers only plain types."""
     return convert(convert(values, transport_type(kind)).take(places), kind)
 
 

@@ -1,10 +1,11 @@
-"""Hive partitions, columns that folders spell out: `country=DE/year=2026/part-00000.parquet`.
+"""Hive partitions, columns in the names of folders: `country=DE/year=2026/part-00000.parquet`.
 
-Which folders count follows from a file's canonical path alone, so every way of naming the file gives the same columns:
-the table's folder, one below it, a pattern, a list of files, `s3a://` for `s3://`. The table's root is `basePath` where
-the input has one. Otherwise it is found from the folder that the path or its pattern starts from: the nearest one, at
-it or above it, that spells out nothing. So `hive/dt=2026-01-01/` has the column `dt`, and `run=7/out/`, the output of
-an earlier job that happens to lie below such a folder, has no column `run`. See docs/decisions/0005.
+Which folders count follows from a file's canonical path alone. So every way of naming the file gives the same columns:
+the table's folder, one below it, a pattern, a list of files, `s3a://` for `s3://`. The table's root is the input's
+`basePath`. Without one, the search starts at the folder that the path or its pattern starts from: the root is the
+nearest folder, this one or one above it, that is no hive folder. So `hive/dt=2026-01-01/` has the column `dt`, and
+`run=7/out/`, the output of an earlier job that happens to lie below such a folder, has no column `run`. See
+docs/decisions/0005.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Spelled(NamedTuple):
 
 
 def root_of(folder: str) -> str:
-    """The table's root, of a canonical folder: itself, or the nearest above it that is no `name=value`."""
+    """The table's root for a canonical folder: the folder itself, or the nearest one above it that is no
+    `name=value`."""
     least = folder.find("://") + 3 if "://" in folder else 0
     while True:
         above, mark, name = folder.rpartition("/")
@@ -49,8 +51,8 @@ def root_of(folder: str) -> str:
 
 
 def values_of(path: str, root: str) -> Values:
-    """The columns that the folders between a root and a file spell out; both canonical. Raises DataError where two of
-    them have one name and different values."""
+    """The columns in the names of the folders between a root and a file, both canonical. Raises DataError if two
+    folders have the same name and different values."""
     out: Values = {}
     root = root.rstrip("/")
     for folder in path[len(root) :].split("/")[:-1] if path.startswith(f"{root}/") else ():
@@ -67,7 +69,7 @@ def values_of(path: str, root: str) -> Values:
 
 
 def unescaped(text: str) -> str:
-    """`%2F` is a slash. What does not decode as UTF-8 was never encoded by anybody, and stands for itself."""
+    """The text with `%2F` and the like decoded. Text that does not decode as UTF-8 was never encoded, and stays."""
     if "%" not in text:
         return text
     try:
@@ -77,8 +79,8 @@ def unescaped(text: str) -> str:
 
 
 def columns_of(names: Iterable[str], files: Sequence[Spelled], declared: pa.Schema) -> list[Field]:
-    """The columns of the files' folders that are not in the files themselves. names: of those that are. declared: types
-    that the job says. Raises DataError where the names of folders differ in case only."""
+    """The columns in the names of the files' folders that the files themselves lack. names: the files' own columns.
+    declared: types that the job declares. Raises DataError if names of folders differ only in case."""
     values: dict[str, list[str | None]] = {}
     for file in files:
         for name, value in file.values.items():
@@ -95,8 +97,8 @@ def columns_of(names: Iterable[str], files: Sequence[Spelled], declared: pa.Sche
 
 
 def notes(names: Sequence[str], files: Sequence[Spelled], above: Mapping[str, str]) -> list[str]:
-    """For people. names: of the columns that are in the files themselves. above: folders at or above the input's path
-    that became columns, with the path."""
+    """Notes for people. names: the files' own columns. above: the columns in folders at or above the input's path, with
+    that path."""
     said = [
         f"column {name!r} is of the folder names in {path}; set basePath to leave it out"
         for name, path in above.items()
@@ -115,8 +117,8 @@ def notes(names: Sequence[str], files: Sequence[Spelled], above: Mapping[str, st
 
 
 def type_of(values: Iterable[str]) -> pa.DataType:
-    """int64 where every value is a whole number, date32 where every one is a day, each written in the one way that
-    writing it again would give (`007` and `2026-1-1` are text); else text."""
+    """int64 if every value is a whole number, date32 if every one is a day, otherwise text. A value must be spelled as
+    it would be written again: `007` and `2026-1-1` are text."""
     found = set(values)
     if found and all(_is_whole(value) for value in found):
         return pa.int64()
@@ -140,7 +142,7 @@ def _is_day(text: str) -> bool:
 
 
 def _check_case(files: Sequence[Spelled], names: Iterable[str]) -> None:
-    """`Day=1/` beside `day=2/` was meant as one column. Read as two, each would be null in half of the files."""
+    """Refuse `Day=1/` beside `day=2/`. They are meant as one column; read as two, each would be null in some files."""
     folded: dict[str, str] = {}
     for name in names:
         other = folded.setdefault(name.lower(), name)

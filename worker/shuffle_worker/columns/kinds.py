@@ -1,7 +1,7 @@
-"""What kind of type a type is, where Arrow's own questions are not enough. Pure.
+"""Kinds of types that Arrow's own predicates do not tell apart. Pure.
 
-Extension types are `pa.BaseExtensionType`: the built-in ones (UUID, JSON, tensors ...) are no `pa.ExtensionType`, which
-is the base of types that are written in Python.
+Extension types are `pa.BaseExtensionType`. The built-in ones (UUID, JSON, tensors ...) are no `pa.ExtensionType`, which
+is the base of types written in Python.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ UUID, JSON_TEXT, BOOL8, OPAQUE = "arrow.uuid", "arrow.json", "arrow.bool8", "arr
 
 _WITHOUT_ORDER = (JSON_TEXT, BOOL8, OPAQUE)
 """Extension types whose equal values may be stored in different ways (`{"a":1}` and `{"a": 1}`, 1 and 2 for true), or
-of which nobody knows."""
+of which this is unknown."""
 
 
 def is_extension(kind: pa.DataType) -> bool:
@@ -24,7 +24,7 @@ def is_extension(kind: pa.DataType) -> bool:
 
 
 def extension_name(kind: pa.DataType) -> str:
-    """Of an extension type; nothing for any other."""
+    """The name of an extension type; "" for any other type."""
     return str(parts(kind).extension_name) if is_extension(kind) else ""
 
 
@@ -46,14 +46,14 @@ def is_list_view(kind: pa.DataType) -> bool:
 
 
 def values_of(kind: pa.DataType) -> pa.DataType:
-    """The type of the values, without dictionaries and runs around them."""
+    """The type of the values inside dictionaries and runs."""
     while pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         kind = kind.value_type
     return kind
 
 
 def compares_as_stored(kind: pa.DataType) -> bool:
-    """Whether values are equal, and ordered, as what they are stored as is."""
+    """Whether values are equal and ordered as their storage is."""
     kind = values_of(kind)
     if not is_extension(kind):
         return True
@@ -61,7 +61,7 @@ def compares_as_stored(kind: pa.DataType) -> bool:
 
 
 def holds(kind: pa.DataType, test: Callable[[pa.DataType], bool]) -> bool:
-    """Whether the type, or one inside of it, is of this kind."""
+    """Whether the test holds for the type or one inside of it."""
     if test(kind):
         return True
     if is_extension(kind):
@@ -72,8 +72,8 @@ def holds(kind: pa.DataType, test: Callable[[pa.DataType], bool]) -> bool:
 
 
 def is_carried(kind: pa.DataType) -> bool:
-    """Whether rows of this type can be read, moved and written at all: Arrow's unions and its older intervals have
-    neither a gather nor, in Python, an array."""
+    """Whether rows of this type can be read, moved and written. Arrow cannot gather unions and its older intervals, and
+    has no Python array for them."""
     if is_extension(kind):
         return is_carried(parts(kind).storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):

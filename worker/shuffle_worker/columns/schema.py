@@ -1,9 +1,8 @@
-"""The schemas of a job: what the output declares, and what travels.
+"""The schemas of a job: the one that the output declares, and the one that travels.
 
-`unify` (from `unify.py`) works out one schema for all input files. It is what the output files declare. While rows
-travel they have the *transport schema*: the same columns with the plain form of each type (no dictionaries, views,
-run-ends or extensions), for gathers, shards and local steps want one layout for each meaning. `restore` goes back, in
-the writer.
+`unify` (in `unify.py`) makes one schema for all input files, and the output files declare it. Rows travel in the
+*transport schema*: the same columns with the plain form of each type (no dictionaries, views, run-ends or extensions),
+because gathers, shards and local steps need one layout for each meaning. The writer goes back with `restore`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
 
 def transport_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema of rows on their way: the same names, order, nullability and metadata, plain types."""
+    """The schema in which rows travel: the same names, order, nullability and metadata, but plain types."""
     return schema_of([plain_field(field) for field in schema], schema.metadata)
 
 
@@ -34,8 +33,8 @@ def to_transport(array: Array) -> Array:
 
 
 def restore(rows: Rows, schema: pa.Schema) -> Rows:
-    """Rows of the transport schema with the declared types again (values dictionary-encoded where declared). Raises
-    DataError where a value does not fit."""
+    """Rows of the transport schema with their declared types (dictionary-encoded if declared so). Raises DataError if a
+    value does not fit."""
     if rows.schema.equals(schema, check_metadata=True):
         return rows
     columns: list[Any] = []
@@ -60,7 +59,7 @@ def _declared(column: Array, field: Field) -> Array:
 
 
 def meaning_schema(schema: pa.Schema) -> pa.Schema:
-    """The transport schema, but with the extension types: a UUID is still one. What casts depend on."""
+    """The transport schema, but with extension types: a UUID is still one. Casts depend on them."""
     return schema_of([field.with_type(_meaning(field.type)) for field in schema], schema.metadata)
 
 

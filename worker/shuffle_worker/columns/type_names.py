@@ -1,6 +1,6 @@
 """Arrow types from their names: `int64`, `timestamp[us, tz=UTC]`, `list<item: struct<a: int8, b: string not null>>`.
 
-The notation is `type_syntax.py`'s, which needs no Arrow. Called wherever a job declares columns. Pure.
+`type_syntax.py` has the notation, and needs no Arrow. Used wherever a job declares columns. Pure.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DECIMALS: dict[str, Callable[[int, int], pa.DataType]] = {
 
 
 def schema_of_names(columns: Iterable[tuple[str, str]], where: str) -> pa.Schema:
-    """where: the field that declares them, for messages. Raises InvalidSpec."""
+    """A schema from (name, type). where: the field that declares them, for messages. Raises InvalidSpec."""
     fields: list[Field] = []
     for at, (name, text) in enumerate(columns):
         if any(field.name == name for field in fields):
@@ -55,7 +55,7 @@ def schema_of_names(columns: Iterable[tuple[str, str]], where: str) -> pa.Schema
 
 
 def parse_type(text: str, where: str) -> pa.DataType:
-    """where: the field that says it, for messages. Raises InvalidSpec."""
+    """A type from its name. where: the field that declares it, for messages. Raises InvalidSpec."""
     try:
         return _made(read(text))
     except (NoType, ValueError, TypeError, pa.ArrowException) as error:

@@ -1,10 +1,11 @@
-"""One schema out of many files' schemas, or a refusal that names the column, both files and both types.
+"""One schema out of many files' schemas, or an error that names the column, both files and both types.
 
-Widened, where nothing can be lost: a missing column (null), the null type, integer widths, float widths, decimals,
-text and binary layouts, dictionaries and runs, units of dates and timestamps, names of one time zone; the same inside
-lists, structs and maps. Refused: everything that would change what a value means (text and number, integer and float,
-zoned and zoneless times, ...).
-Called by `inputs/reading.py`; pure.
+Types are widened if nothing can be lost: a missing column (null), the null type, integer widths, float widths,
+decimals, text and binary layouts, dictionaries and runs, units of dates and timestamps, names of one time zone; and the
+same inside lists, structs and maps. Everything that would change what a value means is refused: text and number,
+integer and float, zoned and zoneless times, ...
+
+Called by `inputs/reading.py`. Pure.
 """
 
 from __future__ import annotations
@@ -35,18 +36,19 @@ _UNSIGNED = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
 
 
 class Conflict(Exception):
-    """Two types that have no common one."""
+    """Two types have no common one."""
 
 
 Common = Callable[[Field, Field], Field]
-"""The field that holds the values of both. Raises Conflict."""
+"""Returns a field that holds the values of both. Raises Conflict."""
 
 
 def unify(schemas: Iterable[tuple[pa.Schema, str]], common: Common | None = None, cure: str = "") -> pa.Schema:
-    """The schema that holds the rows of all files: (schema, file name) in input order. Columns stand in the order in
-    which they first appear; metadata is the first file's. common: which fields go together (`common_field`). cure: what
-    else can be done where two do not. Raises DataError."""
-    noted = common is not None  # what goes together may depend on notes beside the types
+    """The schema that holds the rows of all files. schemas: (schema, file name) in input order.
+
+    Columns are in the order in which they first appear; the metadata is the first file's. common: returns the common
+    field of two (`common_field`). cure: what else to do if there is none, for the message. Raises DataError."""
+    noted = common is not None  # the common field may depend on metadata beside the types
     common = common or common_field
     cure = f"{cure}, " if cure else ""
     fields: dict[str, Field] = {}
@@ -59,12 +61,12 @@ def unify(schemas: Iterable[tuple[pa.Schema, str]], common: Common | None = None
         if count == 1:
             metadata = schema.metadata
         if last is not None and schema.equals(last, check_metadata=noted):
-            continue  # the common case: thousands of files with one schema
+            continue  # usual: thousands of files with one schema
         check_once(schema.names, file)
         for field in schema:
             known = fields.get(field.name)
             if known is None:
-                # a column that earlier files lack is null there
+                # earlier files lack this column, so it is null there
                 fields[field.name] = field if count == 1 else field.with_nullable(True)
                 origin[field.name] = file
             else:
@@ -91,7 +93,7 @@ def _unify_column(known: Field, field: Field, origin: dict[str, str], file: str,
 
 
 def common_field(left: Field, right: Field) -> Field:
-    """The first one's name and notes, with the common type. Raises Conflict."""
+    """The first field's name and metadata, with the common type. Raises Conflict."""
     return left.with_type(common_type(left.type, right.type)).with_nullable(left.nullable or right.nullable)
 
 
@@ -170,7 +172,7 @@ def _bytes(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
 
 
 def _layouts(left: pa.DataType, right: pa.DataType, plain: object, large: object, view: object) -> pa.DataType | None:
-    """Layouts of one meaning: large where one is large, else plain."""
+    """The common layout of one meaning: large if one of the two is large, otherwise plain."""
     kinds = [kind for kind in (plain, large, view) if callable(kind)]
     if not all(any(is_kind(one) for is_kind in kinds) for one in (left, right)):
         return None

@@ -1,7 +1,7 @@
-"""Text that is no UTF-8. Arrow's text columns are to be UTF-8 and nobody checks it, so files hold Latin-1 and the like.
+"""Text that is not UTF-8. Arrow's text columns should be UTF-8, but nobody checks, so files hold Latin-1 and the like.
 
-Rows move, compare, hash and sort by the bytes, whatever they are; Parquet, Feather and ORC give them back. Where they
-would have to be characters (names of folders, CSV, JSON), such text is refused by column. Pure.
+Rows move, compare, hash and sort by the bytes, and Parquet, Feather and ORC return them unchanged. Names of folders,
+CSV and JSON need characters, so there such text is an error that names the column. Pure.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from shuffle_worker.columns.kinds import holds, is_text
 
 
 def told_text(value: Scalar) -> str:
-    """A text for people and for the manifest: bytes that are no UTF-8 as `\\xff`."""
+    """A text for people and for the manifest, with bytes that are not UTF-8 as `\\xff`."""
     data = parts(value).as_buffer()
     return "" if data is None else bytes(data).decode("utf-8", "backslashreplace")
 
 
 def check_text(rows: pa.RecordBatch, name: str) -> None:
-    """Raises DataError where a column holds text that is no UTF-8. name: of the format that needs characters."""
+    """Raises DataError if a column holds text that is not UTF-8. name: the format that needs characters."""
     for field, column in zip(rows.schema, rows.columns, strict=True):
         if not _is_utf8(column):
             raise DataError(

@@ -17,7 +17,7 @@ _DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 def uuid_texts(storage: Array) -> Array:
-    """storage: a column of sixteen bytes each."""
+    """storage: a column of sixteen bytes a row."""
     count = len(storage)
     data: Any = storage.buffers()[1]
     raw = np.zeros(16 * count, np.uint8)

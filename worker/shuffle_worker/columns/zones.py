@@ -1,8 +1,8 @@
-"""Names of time zones that mean the same: `UTC`, `Etc/UTC` and `+00:00`; `Asia/Calcutta` and `Asia/Kolkata`.
+"""Time zones that mean the same: `UTC`, `Etc/UTC` and `+00:00`; `Asia/Calcutta` and `Asia/Kolkata`.
 
-A zone's name is part of an Arrow type, and says how its instants are shown, not which they are. Columns whose zones
-show every instant alike are of one type to us; the output has the name that came first. Pure, but for the files of the
-time zone database.
+A zone's name is part of an Arrow type, and says how instants are shown, not which they are. So columns whose zones show
+every instant in the same way have a common type, with the name that came first. Pure, but for the files of the time
+zone database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def same_zone(left: str, right: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _rules(zone: str) -> object:
-    """What tells zones apart: minutes from UTC, or the rules in the database, or else the name."""
+    """What zones are compared by: minutes from UTC, the rules in the database, or otherwise the name."""
     if zone.lower().removeprefix(_ETC_PREFIX) in _UTC:
         return 0
     offset = _OFFSET.match(zone)
@@ -33,13 +33,13 @@ def _rules(zone: str) -> object:
         minutes = int(offset[2]) * 60 + int(offset[3] or 0)
         return minutes if offset[1] == "+" else -minutes
     etc = _ETC.match(zone)
-    if etc is not None:  # the sign of these names is that of the distance westwards
+    if etc is not None:  # these names count westwards, so the sign is the other way round
         return int(etc[2]) * (60 if etc[1] == "-" else -60)
     return _database(zone) or zone
 
 
 def _database(zone: str) -> bytes | None:
-    """The zone's file in the time zone database, the system's or Python's; None where there is none."""
+    """The zone's file in the time zone database, the system's or Python's; None if there is none."""
     parts = zone.split("/")
     if any(not part or part.startswith(".") for part in parts):
         return None

@@ -1,22 +1,22 @@
-"""Functions of the user's own: where their code is found, and the process of their own in which they are called.
+"""Functions of the user's: finds their code, and calls it in a process of its own.
 
-sources.py      code from a folder, a file, a zip or a wheel, made ready for import
-load.py         `package.module:function` to the function, or to a message that says where it was looked for
-shapes.py       what a function wants to be given and what it gave, by its annotations
-wire.py         frames between the worker and that process
-child.py        the process: imports the function and calls it, and nothing of the worker's is in it
+sources.py      makes code from a folder, a file, a zip or a wheel ready for import
+load.py         finds the function that `package.module:function` names, or says where it looked
+shapes.py       what a function takes, by its annotations
+wire.py         frames between the worker and the process
+child.py        the process: imports the function and calls it; nothing of the worker is in it
   channel.py      its end of the socket
-  limits.py       its memory, its life, and what the worker sees of it without asking
-  given.py        what the function is called with
-  results.py      what it returned, gathered and sent
-  returned.py     what that was, if it is no table
-  conform.py      a result held to the declared columns, cast only where nothing is lost; objects.py: Python objects
-  tracebacks.py   what it raised, said in the user's own frames
-host.py         the worker's side: feeds the process, watches its memory and its time, survives its end
-process.py      starts it, ends it, and knows what it has taken
-failures.py     what became of a call, for people
-pool.py         one process for each lease at work, kept for the next
+  limits.py       its memory, its life, and what the worker sees without asking
+  given.py        the function's arguments
+  results.py      collects and sends what it returns
+  returned.py     messages about results that are no table
+  conform.py      brings a result to the declared columns, and loses nothing; objects.py: Python objects
+  tracebacks.py   what it raised, in the user's own frames
+host.py         the worker's side: feeds the process, watches its memory and time, survives its end
+process.py      starts the process, ends it, and knows what it has used
+failures.py     messages about calls that failed
+pool.py         one process for each lease at work, kept for the next lease
 
-User code never runs in the worker's own process: it may block, crash, leave or take all memory, and then the worker
-says so. `child.py` is the only module here that imports it, and pandas only where the function asks for it.
+User code never runs in the worker's own process. It may block, crash, exit or take all memory, and the worker survives
+to report it. Only `child.py` imports user code, and pandas only if the function takes data frames.
 """

@@ -1,4 +1,4 @@
-"""The child's end of the socket: frames of `wire.py`, in turns, blocking.
+"""The child's end of the socket: blocking, frames of `wire.py` in turns.
 
 Memory: one frame.
 """
@@ -14,11 +14,11 @@ from shuffle_worker.functions.wire import HEAD, Message, sizes_in
 
 
 class Gone(Exception):
-    """The worker is not there any more."""
+    """The worker is gone."""
 
 
 class Channel:
-    """Blocking. Raises Gone, and Garbled where what comes is no frame."""
+    """Blocks. Raises Gone; Garbled if it receives bytes that are no frame."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=descriptor)
@@ -33,7 +33,7 @@ class Channel:
             raise Gone from error
 
     def end_forked(self) -> None:
-        """A process that the function forked, and that came back out of the function, ends here: two would answer."""
+        """End a process that the function forked and that returned from the function, or two processes would answer."""
         if os.getpid() != self._process:
             os._exit(1)
 

@@ -1,12 +1,12 @@
 """The process that a function runs in: `python -P -m shuffle_worker.functions.child SOCKET PROGRESS FAULTS PARENT`.
 
-Started by `process.py`, which gives it a socket to speak over, a page of shared memory (`limits.py`), and a file for
-its last words: where it was when it crashed, or when it was asked (SIGUSR1) before it is ended. All three are inherited
-descriptors. It imports the user's module, so it may do anything: block, leave, crash. It is ended with its worker,
-however that ends.
+`process.py` starts it with three inherited descriptors: a socket to talk over, a page of shared memory (`limits.py`),
+and a file for its last words. These say where it was when it crashed, or when the worker asked (SIGUSR1) before ending
+it. It imports the user's module, so it may do anything: block, exit, crash. It ends with its worker, however the worker
+ends.
 
-    given.py     what the function is called with
-    results.py   what becomes of what it returns
+    given.py     the function's arguments
+    results.py   collects and sends its results
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from shuffle_worker.runtime.heap import keep_freed_memory
 
 
 class Failed(Exception):
-    """The call did not give a result: what to tell the worker. group: None for that of the last call."""
+    """The call gave no result; the worker gets the message. group: None for the group of the last call."""
 
     def __init__(self, kind: str, message: str, group: int | None = None) -> None:
         super().__init__(message)
@@ -57,7 +57,7 @@ class Child:
         self._package = ""
         self._function: Callable[..., Any] = lambda rows: rows
         self._shape = Shape.TABLE
-        self._schema = pa.schema([])  # of the rows that come
+        self._schema = pa.schema([])  # of the incoming rows
         self._rows: list[pa.RecordBatch] = []
         self._results = ResultSender(line.send, None)
 
@@ -71,7 +71,7 @@ class Child:
                 group = self._progress.group if failure.group is None else failure.group
                 said = {"kind": failure.kind, "message": _plain(str(failure)), "group": group}
                 self._line.send(pieces(MessageKind.RAISED, said))
-            self._progress.end()  # not where the process is about to end: the worker asks where it was
+            self._progress.end()  # not if the process is about to end: then the worker looks where it was
             if frame.kind in (MessageKind.CALL, MessageKind.STREAM):
                 self._rows.clear()
             del frame
@@ -93,7 +93,7 @@ class Child:
     # -- loading -----------------------------------------------------------------------------------------------------
 
     def _load(self, head: dict[str, Any]) -> None:
-        """function, places, limit; wanted: whether the next schema is that of the results; reader: not a table's."""
+        """head: function, places and limit; wanted: the next schema is that of the results; reader: it reads files."""
         self._places = [msgspec.convert(place, ImportPath) for place in head["places"]]
         name = str(head["function"])
         self._package = name.partition(":")[0].partition(".")[0]
@@ -106,24 +106,24 @@ class Child:
             raise Failed("load", error.message) from error
         if self._shape is Shape.FRAME:
             try:
-                importlib.import_module("pandas")  # now, so that its memory is not taken for the function's
+                importlib.import_module("pandas")  # now, so that its memory does not count as the function's
             except ImportError as error:
                 raise Failed("load", f"{name}: is given pd.DataFrame, and {no_pandas(error)}") from error
         if head["wanted"]:
             self._results = ResultSender(self._line.send, schema_in(self._line.receive()))
         keep_freed_memory()
-        gc.freeze()  # what the imports made stays for good
+        gc.freeze()  # objects of the imports live as long as the process
         free = limit_memory(int(head["limit"]))
         self._line.send(pieces(MessageKind.LOADED, {"shape": self._shape.value, "free": free}))
 
     # -- calling -----------------------------------------------------------------------------------------------------
 
     def _call(self, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-        """The rows that came are groups, one after the other."""
+        """Call the function for each group. The rows that came are groups, one behind the other."""
         begins = [0, *ends[:-1].tolist()]
         groups = groups_of(self._shape, self._schema, self._rows, begins, ends.tolist())
         for group in range(len(ends)):
-            self._progress.begin(group)  # before its rows are made ready, which may fail too
+            self._progress.begin(group)  # before its rows are converted, which may fail too
             with self._failures():
                 rows = next(groups)
             self._run(self._function, rows, group=group)
@@ -131,18 +131,18 @@ class Child:
         self._finish()
 
     def _stream(self) -> None:
-        """One group, whose batches are asked for one by one."""
+        """Call the function for one group whose batches it asks for one by one."""
         self._progress.begin(0)
         batches: Iterator[pa.RecordBatch] = self._asked()
         given = pa.RecordBatchReader.from_batches(self._schema, batches) if self._shape is Shape.READER else batches
         self._run(self._function, given)
-        for _ in batches:  # what the function did not want: the worker must come to the end of it
+        for _ in batches:  # batches that the function did not take: the worker must get to the end
             pass
         self._finish()
 
     def _asked(self) -> Iterator[pa.RecordBatch]:
         while True:
-            self._progress.end()  # waiting for the worker is not the function's time
+            self._progress.end()  # waiting for the worker does not count as the function's time
             self._line.send(pieces(MessageKind.MORE))
             frame = self._line.receive()
             self._progress.begin(0)
@@ -151,13 +151,13 @@ class Child:
             yield rows_in(frame, self._schema)
 
     def _read(self, head: dict[str, Any]) -> None:
-        """A reader: called with a path and the columns wanted (None for all); gives tables."""
+        """Call a reader with a path and the columns wanted (None: all). It yields tables."""
         self._progress.begin(0)
         self._run(self._function, head["path"], head["columns"])
         self._finish()
 
     def _run(self, function: Callable[..., object], *arguments: object, group: int = 0) -> None:
-        """Call the function, and take what it returns."""
+        """Call the function and collect what it returns."""
         with self._failures():
             result = function(*arguments)
             self._line.end_forked()
@@ -171,7 +171,7 @@ class Child:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """What goes wrong in the function or with its results, as `Failed`."""
+        """Turns errors of the function or of its results into `Failed`."""
         try:
             yield
         except Gone:
@@ -182,12 +182,12 @@ class Child:
             raise Failed("given", str(error)) from error
         except MemoryError as error:  # Arrow's too
             raise Failed("memory", self._told(error), self._results.group) from error
-        except BaseException as error:  # sys.exit() is no way out of here either
+        except BaseException as error:  # sys.exit() too
             self._line.end_forked()
             raise Failed("raised", self._told(error), self._results.group) from error
 
     def _told(self, error: BaseException) -> str:
-        """Whatever the error is: it is the user's, and what it says of itself is the user's code too."""
+        """The error for people. Even formatting it may run the user's code, and fail."""
         try:
             return told(error, self._places, self._package)
         except BaseException:
@@ -195,7 +195,7 @@ class Child:
 
 
 def _plain(text: str) -> str:
-    """Text that can be sent: half of a surrogate pair cannot."""
+    """The text in a form that can be sent, without halves of surrogate pairs."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -220,7 +220,7 @@ def run(arguments: list[str]) -> int:
         main(arguments)
     except MemoryError:
         return OUT_OF_MEMORY
-    except BaseException:  # a defect of ours: it goes to the log
+    except BaseException:  # a defect of ours, for the log
         traceback.print_exc()
         return 70
     return 0
@@ -228,7 +228,7 @@ def run(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     code = run(sys.argv[1:])
-    with suppress(ValueError, OSError):  # which the function may have closed
+    with suppress(ValueError, OSError):  # the function may have closed them
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(code)  # nothing that the function left running may keep this process
+    os._exit(code)  # threads that the function left running may not keep this process alive

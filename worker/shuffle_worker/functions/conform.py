@@ -1,11 +1,10 @@
-"""What a function returned as an Arrow table, and a table held to the declared columns.
+"""Turns what a function returned into an Arrow table with the declared columns, or says how it differs.
 
-A result is taken as it is where its columns are the declared ones. Columns may come in another order, and in another
-type where every value is kept: wider or narrower numbers whose values fit, strings and large strings, other units of
-the same instant, a column of nulls of no type. Anything else is refused, with every column that differs: a
-string is never made a number, and no number is rounded.
+Columns may come in another order, and in another type if every value is kept: wider or narrower numbers whose values
+fit, strings and large strings, other units of the same instant, a column of nulls without a type. Anything else is an
+error that names every column that differs. A string never becomes a number, and no number is rounded.
 
-Called in `child.py`; nothing here imports pandas.
+`child.py` calls it; nothing here imports pandas.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ else:
 
 
 class Differs(Exception):
-    """A result that is not what was declared; the message says how."""
+    """A result is not what was declared; the message says how."""
 
 
 def pieces_of(result: object) -> Iterator[tuple[object, str]]:
-    """What a function returned, or each of what it yields, and which of the two it did."""
+    """The object that a function returned, or each that it yields, with the verb for it."""
     if isinstance(result, pa.RecordBatchReader) or (isinstance(result, Iterator) and not hasattr(result, "columns")):
         for one in result:
             yield one, "yielded"
@@ -44,7 +43,7 @@ def pieces_of(result: object) -> Iterator[tuple[object, str]]:
 
 
 def held_to(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
-    """What was `verb` (returned, yielded) as a table, in the wanted columns where there are any. Raises Differs."""
+    """The result as a table, in the wanted columns if there are any. verb: returned or yielded. Raises Differs."""
     table = table_of(result, wanted, verb)
     if wanted is None:
         return table
@@ -95,7 +94,7 @@ def _cast(column: Chunked, kind: pa.DataType) -> Chunked:
 
 
 def _may_round(kind: pa.DataType) -> bool:
-    """Whether Arrow's safe cast to a type may round without a word: to a narrower float, wherever it is inside."""
+    """Whether Arrow's safe cast to a type may round silently: to a narrower float, at any depth."""
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _may_round(parts(kind).value_type)
     if pa.types.is_nested(kind):
@@ -104,7 +103,7 @@ def _may_round(kind: pa.DataType) -> bool:
 
 
 def _refuse_rounded(found: Any, made: Any) -> None:
-    """Raises Differs with the first value of `found` that is another in `made`, both of plain types."""
+    """Raises Differs with the first value of `found` that differs in `made`. Both have plain types."""
     if found.type == made.type or pa.types.is_null(found.type):
         return
     if pa.types.is_struct(found.type):
@@ -126,7 +125,7 @@ def _refuse_rounded(found: Any, made: Any) -> None:
 
 
 def keeps(found: pa.DataType, kind: pa.DataType) -> bool:
-    """Whether a cast between two types keeps what a value means, wherever it succeeds."""
+    """Whether a cast between two types keeps the meaning of every value for which it succeeds."""
     types = pa.types
     if found == kind or types.is_null(found):
         return True
@@ -183,7 +182,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
-    """wanted: see `_of_frame`. Raises Differs where it is no table."""
+    """The result as a table. wanted: see `_of_frame`. Raises Differs if it is no table."""
     if isinstance(result, pa.Table):
         return result
     if isinstance(result, pa.RecordBatch):
@@ -200,8 +199,8 @@ def table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
 
 
 def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
-    """A data frame without its index. A column of Python objects gets the type that is wanted, because what it is
-    cannot be known from the objects alone: an empty list, a dict, nothing but None."""
+    """A data frame without its index. A column of Python objects gets the wanted type, because the objects alone may
+    not tell their type: an empty list, a dict, nothing but None."""
     names = [str(name) for name in frame.columns]
     columns: list[Any] = []
     for at, name in enumerate(names):
@@ -218,7 +217,8 @@ def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
 
 
 def _of_series(series: Any, kind: pa.DataType | None) -> Any:
-    """A column of a data frame as Arrow; kind: what it is cast to afterwards. Raises NotThese and Arrow's errors."""
+    """A column of a data frame as Arrow. kind: the type to which the caller casts it. Raises NotThese, Arrow's
+    errors."""
     if series.dtype == object:
         objects = array_of(series, kind)
         if kind is not None and not keeps(objects.type, kind):

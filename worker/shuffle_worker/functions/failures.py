@@ -1,7 +1,8 @@
-"""What became of a call, said for people: which function, which group of which partition, what happened, what helps.
+"""Messages about failed calls: the function, the group and its partition, what happened, what to do.
 
-A function that raises, returns another table, crashes or takes too long is the job's own fault: the job fails at once,
-for another try would end the same way. Only a process that was killed from outside is tried again, as any lost worker.
+A function that raises, returns a wrong table, crashes or takes too long fails the job at once, because another try
+would end the same way. Only a call whose process was killed from outside is tried again, like the work of a lost
+worker.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ class Named(NamedTuple):
     """A group."""
 
     keys: Sequence[str]
-    """Its key columns, none for a whole partition."""
+    """Names of its key columns; empty for a whole partition."""
     first: pa.RecordBatch
-    """Begins with the group's first row."""
+    """Rows that begin with the group's first one."""
     partition: int
     rows: int | None
-    """How many it has, None where that is not known."""
+    """How many rows it has; None if that is not known."""
     more: bool = False
-    """It has more rows than `rows`."""
+    """The group has more than `rows` rows."""
     sample: bool = False
-    """It is one of a sample, and perhaps not whole."""
+    """The group comes from a sample and may not be whole."""
 
     def __str__(self) -> str:
         key = ", ".join(f"{name} = {_value(self.first.column(name))}" for name in self.keys)
@@ -49,13 +50,13 @@ class Named(NamedTuple):
 
 
 class Killed(UserFunctionFailed):
-    """Its process was ended by somebody else: the next may live."""
+    """The process was killed from outside; the next one may live."""
 
     retry = True
 
 
 def told_to_people(trouble: Trouble, name: Callable[[int], Named], apply: Apply, memory: int) -> JobError:
-    """name: gives a group of the call by its number."""
+    """The error for people. name: returns a group of the call by its number."""
     first, _, frames = trouble.message.partition("\n")
     frames = f"\n{frames}" if frames else ""
     if trouble.kind == "load":
@@ -92,7 +93,7 @@ def told_to_people(trouble: Trouble, name: Callable[[int], Named], apply: Apply,
 
 
 def too_large(named: Named, apply: Apply, size: int, host: Host) -> JobError:
-    """A group that the function's process cannot hold."""
+    """The error for a group that the function's process cannot hold."""
     return OutOfMemory(
         f"{FIELD}: a group is too large for {apply.function}, which is given it whole as {host.shape}: more than "
         f"{readable(size)} of rows, and its process has {readable(host.free)} for them\n{named}; {MORE_MEMORY}"

@@ -1,14 +1,14 @@
-"""What a function is called with: groups that came in record batches, in the shape that it asks for.
+"""A function's arguments: groups out of record batches, in the shape that the function asks for.
 
-Data frames are the hard part. pandas takes most of a millisecond to convert a table, however small, so the groups of a
-batch are converted together and each is given a slice of the whole. A slice is what the group alone would have become:
+Data frames are the hard part. pandas takes most of a millisecond to convert a table, however small. So the groups of a
+batch are converted together, and each gets a slice of the whole. The slice must be what the group alone would become:
 
-    ints, booleans    with a null they become floats or objects. So the whole is converted once for each pattern of
-                      nulls that its groups have, with the nulls of other groups filled
-    lists, structs    the same holds inside of them, so with nulls there each group is converted by itself
+    ints, booleans    become floats or objects if there is a null. So the batch is converted once for each pattern of
+                      nulls among its groups, with the nulls of other groups filled
+    lists, structs    the same holds for the values inside, so with nulls there each group is converted by itself
     anything else     is converted value by value
 
-A function may do what it likes with its frame: slices do not overlap. Memory: `MOST_PATTERNS` conversions of a load.
+A function may change its frame, because slices do not overlap. Memory: `MOST_PATTERNS` conversions of a load.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ _pc: Any = pc
 
 
 class NotGiven(Exception):
-    """Rows that cannot be put in the shape that the function wants."""
+    """The rows cannot have the shape that the function asks for."""
 
 
 def groups_of(
     shape: Shape, schema: pa.Schema, batches: Sequence[pa.RecordBatch], begins: list[int], ends: list[int]
 ) -> Iterator[Any]:
-    """Each group in the shape that the function wants. Several groups are in one batch; one may be in many."""
+    """Each group in the shape that the function asks for. Several groups lie in one batch; a single one may lie in
+    many."""
     if len(ends) == 1 and len(batches) != 1:
         yield shaped(shape, schema, batches)
         return
@@ -78,11 +79,11 @@ def _frame_of(table: pa.Table) -> Any:
 
 
 class GivenFrames:
-    """The groups of a batch as data frames, where they can be converted together. begins: the first row of each."""
+    """The groups of a batch as data frames that are converted together. begins: the first row of each group."""
 
     def __init__(self, batch: pa.RecordBatch, begins: Sequence[int]) -> None:
         self._pandas: Any = importlib.import_module("pandas")
-        self._copies = int(self._pandas.__version__.partition(".")[0]) < 3  # from 3 on a slice is copied on write
+        self._copies = int(self._pandas.__version__.partition(".")[0]) < 3  # pandas 3 copies slices on write
         self._batch = batch
         self._changing = [at for at, column in enumerate(batch.columns) if column.null_count and _changes(column.type)]
         self._together = all(_together(column) for column in batch.columns)
@@ -90,7 +91,7 @@ class GivenFrames:
         self._made: dict[bytes, Any] = {}
 
     def of(self, group: int, begin: int, end: int) -> Any | None:
-        """The rows of a group from `begin` to `end`; None where it must be converted by itself."""
+        """A group's rows from `begin` to `end`; None if it must be converted by itself."""
         if not self._together:
             return None
         pattern = b"" if self._patterns is None else self._patterns[group].tobytes()
@@ -100,7 +101,7 @@ class GivenFrames:
                 return None
             try:
                 whole = self._made[pattern] = self._converted(pattern)
-            except (NotGiven, MemoryError):  # of which group? Each by itself will show
+            except (NotGiven, MemoryError):  # converting each by itself shows which group it is
                 self._together = False
                 self._made.clear()
                 return None
@@ -111,12 +112,12 @@ class GivenFrames:
         return frame
 
     def _patterns_of(self, begins: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-        """For each group which of the changing columns have a null in it."""
+        """For each group, which of the changing columns have a null."""
         nulls = [self._batch.column(at).is_null().to_numpy(zero_copy_only=False) for at in self._changing]
         return np.stack([np.logical_or.reduceat(one, begins) for one in nulls], axis=1)
 
     def _converted(self, pattern: bytes) -> Any:
-        """The whole batch, converted as groups of this pattern of nulls are."""
+        """The whole batch, converted as a group with this pattern of nulls is."""
         columns = list(self._batch.columns)
         for at, has_null in zip(self._changing, pattern, strict=False):
             if not has_null:
@@ -130,7 +131,7 @@ def _nullable(schema: pa.Schema) -> pa.Schema:
 
 
 def _changes(kind: pa.DataType) -> bool:
-    """Whether a null changes what pandas makes of the other values of a column."""
+    """Whether a null changes how pandas converts the other values of a column."""
     return pa.types.is_integer(kind) or pa.types.is_boolean(kind)
 
 
@@ -139,7 +140,7 @@ def _together(column: pa.Array[Any]) -> bool:
 
 
 def _whole(column: pa.Array[Any]) -> bool:
-    """Whether a nested column has no null anywhere, so that no value's conversion depends on another's."""
+    """Whether a nested column has no null at any depth, so that each value's conversion is independent."""
     kind = column.type
     if column.null_count:
         return False

@@ -1,11 +1,11 @@
-"""The worker's side of a function: feeds its process, watches its memory and its time, survives its end.
+"""The worker's side of a function: feeds its process, watches its memory and time, survives its end.
 
-Called in compute threads: every call blocks until the process has answered, was ended, or the lease was taken away.
-While it waits it looks, every `LOOK` seconds, whether the process keeps to its memory and its time, and whether the
-lease is still wanted. One that does not is ended, and the next call starts another.
+Compute threads call it. Every call blocks until the process answers or ends, or the lease is taken away. While it waits
+it checks every `LOOK` seconds that the process keeps to its memory and time and that the lease is still held. If not,
+it ends the process, and the next call starts another.
 
-Buffers: one frame that is sent (a load of rows, see `steps/grouping.py`) and one that came (`results.SEND_BYTES`,
-one row where that is larger).
+Buffers: one frame to send (a load of rows, see `steps/grouping.py`) and one received (`results.SEND_BYTES`, or one row
+if that is larger).
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ from shuffle_worker.functions.wire import (
 
 LOOK = 0.05
 START_SECONDS = 120.0
-"""For the process to start and to import the user's module."""
+"""Seconds for the process to start and to import the user's module."""
 
 Check = Callable[[], None]
-"""Raises where the work is not wanted any more."""
+"""Raises if the lease was taken away."""
 
 
 class Trouble(Exception):
-    """A call that gave no result. message: what happened, a sentence and perhaps frames. group: which of the call's
-    groups it was in; -1 where that is not known. kind:
+    """A call that gave no result. message: a sentence, and perhaps frames. group: the call's group that it was at; -1
+    if that is not known. kind:
 
         load      the function could not be imported, or cannot be called with a table
-        given     a group cannot be put in the shape that the function wants
-        raised    it raised, sys.exit() included
-        differs   what it returned is not what was declared
-        memory    it or its rows take more than there is
+        given     a group cannot have the shape that the function asks for
+        raised    the function raised, sys.exit() included
+        differs   its result is not what was declared
+        memory    the function or its rows need more memory than there is
         time      a call took too long
-        crashed   its process ended by itself, or by a signal of its own
-        killed    its process was ended from outside
+        crashed   the process ended by itself, or by a signal of its own
+        killed    the process was ended from outside
     """
 
     def __init__(self, kind: str, message: str, group: int = -1) -> None:
@@ -70,29 +70,29 @@ class Trouble(Exception):
 
 
 class Setup(NamedTuple):
-    """What every process of one function is given."""
+    """What every process of one function gets."""
 
     function: str
     places: Sequence[ImportPath]
     rows: pa.Schema
     """The schema of the groups."""
     wanted: pa.Schema | None
-    """The schema of the results (a transport schema); None where any is taken."""
+    """The schema of the results (a transport schema); None: any."""
     memory: int
     """Bytes that the process may use."""
     seconds: float
-    """Seconds for one call; 0: any number."""
+    """Seconds for one call; 0: no limit."""
     reader: bool = False
 
 
 class Host:
-    """One process. Not shared between threads at the same time."""
+    """One process. One thread at a time uses it."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.shape = Shape.TABLE
         self.free = 0
-        """Bytes that the function and its rows may take."""
+        """Bytes for the function and its rows."""
         self._package = setup.function.partition(":")[0].partition(".")[0]
         self._process: Process | None = None
         self._poll: select.poll
@@ -105,9 +105,9 @@ class Host:
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def start(self, check: Check | None = None) -> None:
-        """Start the process and have it import the function, where that is not done. Raises Trouble."""
+        """Start the process and have it import the function, if that is not done yet. Raises Trouble."""
         if self._process is not None and self._process.over:
-            self.close()  # it was ended while nobody called it
+            self.close()  # it ended between two calls
         if self._process is not None:
             return
         self._process = Process(self.setup.function)
@@ -147,9 +147,10 @@ class Host:
         ends: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]] | None,
         check: Check,
     ) -> Iterator[pa.RecordBatch]:
-        """Call the function once for each of the groups that lie in these rows one after the other, and give what it
-        returned, in that order. ends: the row after each group; None: all rows are one. Several groups must be in one
-        batch."""
+        """Call the function once for each group, and yield its results in the order of the groups.
+
+        batches: the rows of the groups, one behind the other; several groups must lie in one batch. ends: the row
+        behind each group; None: all rows are one group."""
         self.start(check)
         self._check = check
         rows = 0
@@ -158,7 +159,7 @@ class Host:
                 self._send(rows_pieces(batch))
                 rows += batch.num_rows
         except BaseException:
-            self.close()  # it has rows of a call that never comes
+            self.close()  # it has rows of a call that will not come
             raise
         if ends is None:
             ends = [rows]
@@ -166,14 +167,14 @@ class Host:
         yield from self._results(iter(()))
 
     def stream(self, batches: Iterator[pa.RecordBatch], check: Check) -> Iterator[pa.RecordBatch]:
-        """The same for one group whose batches are taken as the function asks for them."""
+        """Call the function for one group, and send the batches as the function asks for them."""
         self.start(check)
         self._check = check
         self._send(pieces(MessageKind.STREAM))
         yield from self._results(batches)
 
     def read(self, path: str, columns: Sequence[str] | None, check: Check) -> Generator[pa.RecordBatch]:
-        """Call a reader: the batches of the tables that it gives for a path."""
+        """Call a reader for a path, and yield the batches of its tables."""
         self.start(check)
         self._check = check
         self._send(pieces(MessageKind.READ, {"path": path, "columns": None if columns is None else list(columns)}))
@@ -181,17 +182,17 @@ class Host:
 
     @property
     def schema(self) -> pa.Schema | None:
-        """Of the results that came last, as the function gave them; None before the first."""
+        """The schema of the last results, as the function returned them; None before the first."""
         return self._schema
 
     @property
     def pid(self) -> int:
-        """Of the process that there is."""
+        """The process's number."""
         return self._open.pid
 
     @property
     def group(self) -> int:
-        """The one of the call's groups that the function is at; -1 between calls."""
+        """The call's group that the function is at; -1 between calls."""
         return self._process.call[1] if self._process is not None else -1
 
     def close(self) -> None:
@@ -208,7 +209,7 @@ class Host:
     # -- frames ------------------------------------------------------------------------------------------------------
 
     def _results(self, more: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """What is sent back until the call is over. It is ended where nobody waits for its end any more."""
+        """The results until the call is over. Ends the process if the caller stops before that."""
         over = False
         try:
             while not over:
@@ -246,7 +247,7 @@ class Host:
     def _receive(self) -> Message:
         begins = self._fill(memoryview(bytearray(HEAD.size)))
         try:
-            sizes = sizes_in(begins, self.setup.memory or MOST_BODY)  # its body was in the memory of the process
+            sizes = sizes_in(begins, self.setup.memory or MOST_BODY)  # a body was in the memory of the process
         except Garbled as error:
             raise self._end("crashed", f"{error}: something in its process wrote to the worker's socket") from None
         head = bytes(self._fill(memoryview(bytearray(sizes.head))))
@@ -269,7 +270,7 @@ class Host:
         return view
 
     def _wait(self, events: int) -> None:
-        """Until the socket is ready. Raises what makes going on pointless."""
+        """Wait until the socket is ready. Raises if the process or the lease does not go on."""
         self._poll.modify(self._open.socket, events)
         while True:
             ready = self._poll.poll(LOOK * 1000)
@@ -300,14 +301,14 @@ class Host:
                 raise
 
     def _end(self, kind: str, message: str, asked: bool = False) -> Trouble:
-        """End the process for what it does. asked: have it say where it is first."""
+        """End the process because of what it does. asked: let it write down first where it is."""
         _, group = self._open.call
         frames = self._frames(self._open.last_words(asked))
         self.close()
         return Trouble(kind, message + frames, group)
 
     def _ended(self) -> Trouble:
-        """The process is gone: why?"""
+        """Why the process is gone."""
         process = self._open
         _, group = process.call
         code = process.exit_code()
@@ -327,7 +328,7 @@ class Host:
         return Trouble("crashed", message + frames, group)
 
     def _frames(self, words: str) -> str:
-        """Where the user's code was, for the end of a message."""
+        """Where the user's code was: the end of a message."""
         frames = dumped(words, self.setup.places, self._package)
         return "; it was at\n" + "\n".join(f"  {frame}" for frame in frames) if frames else ""
 

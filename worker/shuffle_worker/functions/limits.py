@@ -1,12 +1,12 @@
-"""What a function's process may take, and what the worker can see of it without asking.
+"""The limits of a function's process, and what the worker sees of it without asking.
 
-    progress page   when the call that it is in began, and which group that is: the worker keeps the time limit by it,
-                    and knows the group even if nothing else is ever heard again
-    memory          an allocation beyond the limit fails, which a function sees as MemoryError; the worker ends the
-                    process where that is got around
+    progress page   when the current call began, and its group. The worker keeps the time limit by it, and knows the
+                    group even if the process never answers again
+    memory          an allocation beyond the limit fails, and the function gets a MemoryError; the worker ends a process
+                    that gets around that
     life            the kernel ends the process with the worker
 
-Used on both sides: `child.py` sets the limits and writes the page, `host.py` reads.
+Both sides use it: `child.py` sets the limits and writes the page, `host.py` reads it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pathlib import Path
 import pyarrow as pa
 
 PROGRESS = struct.Struct("<qq")
-"""Nanoseconds of the monotonic clock when the call began, 0 between calls; the number of the group."""
+"""When the call began, in nanoseconds of the monotonic clock (0 between calls), and the number of the group."""
 
 OUT_OF_MEMORY = 71
-"""Exit code where memory ended outside the function: while its rows were taken, or its results sent."""
+"""Exit code if memory runs out outside the function: while its rows are received or its results sent."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -50,9 +50,9 @@ class Progress:
 
 
 def limit_memory(limit: int) -> int:
-    """Let allocations fail that would bring this process beyond `limit` bytes of memory of its own, 0 for no limit;
-    returns how many are left. What the interpreter and the libraries have taken so far counts, what they only reserved
-    does not."""
+    """Make allocations fail beyond `limit` bytes of this process's own memory; 0: no limit. Returns the bytes left.
+
+    Memory that the interpreter and the libraries have used so far counts; memory that they only reserved does not."""
     pa.default_memory_pool().release_unused()
     if not limit:
         return 1 << 62
@@ -63,7 +63,7 @@ def limit_memory(limit: int) -> int:
 
 
 def memory_of(pid: int | str) -> tuple[int, int]:
-    """Bytes of memory that a process has to itself, and bytes that it reserved; (0, 0) where it is gone."""
+    """Bytes of a process's own memory, and bytes that it has reserved; (0, 0) if it is gone."""
     used = reserved = 0
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
@@ -75,8 +75,8 @@ def memory_of(pid: int | str) -> tuple[int, int]:
 
 
 def end_with(parent: int) -> None:
-    """The kernel ends this process when the thread that started it is gone (see `process._spawner`); at once where that
-    is so already."""
+    """Have the kernel end this process when the thread that started it ends (see `process._spawner`), or at once if it
+    has ended."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -84,7 +84,8 @@ def end_with(parent: int) -> None:
 
 
 def last_to_live() -> None:
-    """If memory runs out on the machine, this process goes first, not the worker; and it leaves no core file."""
+    """If the machine runs out of memory, the kernel ends this process rather than the worker. It writes no core
+    file."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,9 +1,9 @@
-"""`package.module:function` to the function itself, or to a message that says where it was looked for.
+"""Finds the function that `package.module:function` names, or raises a message that says where it looked.
 
-Called in `child.py`; it changes the import path of its process (`find_in`), which is that process's purpose. The order:
-PYTHONPATH, the standard library, what the job brings, what the image has installed, the folder of the job file. So a
-job may bring a newer version of an installed package, and no file beside a job can take the place of a module of
-Python's own.
+`child.py` calls it; it changes the import path of the process (`find_in`). Modules are looked for in PYTHONPATH, the
+standard library, the code that the job brings, the packages of the image, and the folder of the job file, in this
+order. So a job may bring a newer version of an installed package, and no file beside a job can hide one of Python's own
+modules.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ IMAGE = "; install it here, or in the image that the job names in workers.image"
 
 
 def no_pandas(error: ImportError) -> str:
-    """Why a function over data frames cannot be called."""
+    """The message that a function over data frames needs pandas."""
     said = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({error})"
     return f"pandas {said}{IMAGE}; or annotate the parameter as pa.Table, which needs no pandas"
 
 
 def find_in(places: Sequence[ImportPath]) -> None:
-    """From here on modules are looked for in these places too."""
+    """Look for modules in these places too from now on."""
     installed = site.getsitepackages()
     at = next((i for i, entry in enumerate(sys.path) if entry in installed), len(sys.path))
     sys.path[at:at] = [place.folder for place in places if not place.last]
@@ -44,7 +44,7 @@ def find_in(places: Sequence[ImportPath]) -> None:
 
 
 def load_function(name: str, places: Sequence[ImportPath] = ()) -> Callable[..., Any]:
-    """places: what `find_in` was given, for the message. Raises InvalidSpec where there is no such function."""
+    """places: those of `find_in`, for the message. Raises InvalidSpec if there is no such function."""
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise InvalidSpec(f"{name!r} names no function; write package.module:function")
@@ -75,12 +75,12 @@ def _module(name: str, module_name: str, places: Sequence[ImportPath]) -> Any:
         raise InvalidSpec(
             f"{name}: there is no module {missing!r}{_close(missing, places)}. {_tried(places)}"
         ) from error
-    except BaseException as error:  # whatever a module does when it is imported, sys.exit() included
+    except BaseException as error:  # a module may do anything when it is imported, even sys.exit()
         raise InvalidSpec(f"{name}: importing {module_name} failed: {told(error, places)}") from error
 
 
 def _tried(places: Sequence[ImportPath]) -> str:
-    """Where modules were looked for, as people know these places."""
+    """Where modules were looked for, in people's words."""
     tried = [f"{place.name} ({_contents(place.folder)})" for place in places if not place.last]
     tried += [f"PYTHONPATH {entry}" for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     tried.append(f"the packages installed for the worker ({', '.join(site.getsitepackages())})")
@@ -89,7 +89,7 @@ def _tried(places: Sequence[ImportPath]) -> str:
 
 
 def _modules_in(folder: str) -> list[str]:
-    """What can be imported from a folder, by its name."""
+    """The names of the modules in a folder."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
@@ -111,9 +111,9 @@ def _contents(folder: str) -> str:
 
 
 def _close(missing: str, places: Sequence[ImportPath]) -> str:
-    """A module of nearly that name."""
+    """A hint at a module with a similar name."""
     top, *below = missing.split(".")
-    if below:  # its package is there: what is in it?
+    if below:  # its package is there, so look inside
         package = sys.modules.get(missing.rpartition(".")[0])
         paths = list(getattr(package, "__path__", []))
     else:

@@ -1,12 +1,12 @@
-"""A column of Python objects as Arrow, in a type that is wanted, without losing any of it.
+"""Converts a column of Python objects to an Arrow type without losing anything.
 
-Arrow takes a type for leave to cut. Of 1.5 it makes the integer 1 where an integer is wanted, and where nothing is
-wanted the first object decides: behind a date every time of day is dropped, behind a local time every time zone, and
-nanoseconds always. So the type is first found out from the objects themselves, the objects are compared with what came
-of them, and the result is cast like any other, strictly. Where the objects do not say their type (nothing but None, a
-map, structs with keys left out, decimals of several widths), they are converted as wanted, and compared too.
+Arrow truncates silently. It turns 1.5 into 1 if an integer is wanted. If no type is given the first object decides: a
+date drops every later time of day, a local time every time zone, and nanoseconds are always lost. So the type is
+inferred from the objects first, the objects are compared with the result, and the result is cast like any other column,
+strictly. If the objects do not tell their type (nothing but None, a map, structs without some keys, decimals of several
+widths), they are converted to the wanted type and compared too.
 
-What cannot be cut is not compared: text, whole numbers and floats, and lists and structs of these.
+Text, integers, floats, and lists and structs of these cannot be truncated, so they are not compared.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from shuffle_worker.columns.arrow import children, parts
 
 _REFUSED = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError)
 _MISSING = ("NAType", "NaTType")
-"""What pandas has for a missing value, by name: pandas is not imported here."""
+"""Names of pandas' missing values; pandas is not imported here."""
 
 MOST_VALUE = 60
 _AT_ONCE = 1024
-"""Values that are compared at a time: as objects they take many times what they take in Arrow."""
+"""Values that are compared at a time: Python objects take many times the memory of Arrow's values."""
 
 
 class NotThese(Exception):
-    """The objects are of no one type, or not of the wanted one; the message names the first that is not."""
+    """The objects have no common type, or not the wanted one; the message names the first that does not fit."""
 
 
 def array_of(objects: Any, wanted: pa.DataType | None) -> Any:
-    """The values of a pandas Series or Index of objects; missing ones are null. The type is the wanted one, or one that
-    the caller casts to it. Raises NotThese."""
+    """The values of a pandas Series or Index of objects, with nulls for missing ones. The type is the wanted one, or
+    one that the caller can cast to it. Raises NotThese."""
     found, problem = _inferred(objects)
     if found is not None and (wanted is None or not (pa.types.is_nested(found.type) and _by_shape(wanted))):
         return found
@@ -51,7 +51,7 @@ def array_of(objects: Any, wanted: pa.DataType | None) -> Any:
 
 
 def _inferred(objects: Any) -> tuple[Any, str]:
-    """The objects in the type that they have, or None and what is wrong with that."""
+    """The objects in the type that Arrow infers, or None and the reason why that does not work."""
     try:
         found: Any = pa.array(objects, from_pandas=True)
     except _REFUSED as error:
@@ -62,7 +62,7 @@ def _inferred(objects: Any) -> tuple[Any, str]:
     if not _may_cut(found.type):
         return found, ""
     lost = _lost(objects, found)
-    if lost and (finest := _finest(found.type)) != found.type:  # Arrow looks no further than microseconds
+    if lost and (finest := _finest(found.type)) != found.type:  # Arrow infers no finer unit than microseconds
         try:
             finer: Any = pa.array(objects, type=finest, from_pandas=True)
         except _REFUSED:
@@ -72,14 +72,14 @@ def _inferred(objects: Any) -> tuple[Any, str]:
 
 
 def _may_cut(kind: pa.DataType) -> bool:
-    """Whether objects may have more to them than Arrow keeps in a type that it found for them."""
+    """Whether Arrow may truncate objects for which it infers this type."""
     if pa.types.is_nested(kind):
         return any(_may_cut(field.type) for field in children(kind))
     return pa.types.is_temporal(kind) or pa.types.is_binary(kind)
 
 
 def _finest(kind: pa.DataType) -> pa.DataType:
-    """A type that was found, with nanoseconds."""
+    """The type with nanoseconds for its units of time."""
     types = pa.types
     if types.is_timestamp(kind):
         return pa.timestamp("ns", kind.tz)
@@ -93,14 +93,14 @@ def _finest(kind: pa.DataType) -> pa.DataType:
 
 
 def _by_shape(kind: pa.DataType) -> bool:
-    """Whether a type has parts that objects do not tell: the keys of a map, those of a struct that are left out."""
+    """Whether objects may not tell all of the type: the keys of a map, keys that structs leave out."""
     if pa.types.is_map(kind) or pa.types.is_struct(kind):
         return True
     return pa.types.is_nested(kind) and any(_by_shape(field.type) for field in children(kind))
 
 
 def _lost(objects: Any, made: Any) -> str:
-    """What became of the first object that did not come through; empty where all did."""
+    """A message about the first object that was changed; "" if none was."""
     at = 0
     kept: list[Any] = []
     for place, value in enumerate(objects):
@@ -116,7 +116,8 @@ def _lost(objects: Any, made: Any) -> str:
 
 
 def _culprit(objects: Any, wanted: pa.DataType) -> str:
-    """The first object that Arrow does not take for the wanted type by itself; empty where there is none."""
+    """A message about the first object that Arrow does not convert to the wanted type by itself; "" if there is
+    none."""
     for value in objects:
         try:
             pa.array([value], type=wanted, from_pandas=True)
@@ -126,7 +127,7 @@ def _culprit(objects: Any, wanted: pa.DataType) -> str:
 
 
 def _odd_one(objects: Any) -> str:
-    """The first object that is not of the type of the first; empty where there is none."""
+    """A message about the first object that does not have the type of the first one; "" if there is none."""
     first = _first(objects)
     try:
         kind = pa.array([first], from_pandas=True).type
@@ -136,7 +137,7 @@ def _odd_one(objects: Any) -> str:
 
 
 def first_not(objects: Any, wanted: pa.DataType) -> str:
-    """Says that the first object, as all others, is not of the wanted type."""
+    """The message that the first object, like all others, does not have the wanted type."""
     return _no(_first(objects), wanted)
 
 
@@ -149,10 +150,10 @@ def _no(value: Any, kind: pa.DataType) -> str:
 
 
 def _came_through(value: Any, kept: Any) -> bool:
-    """Whether a value came through. Nothing may stand for None, NaN, NaT, pd.NA and a key that is left out."""
+    """Whether a value was kept. Null is right for None, NaN, NaT, pd.NA and a missing key."""
     try:
         return _same(value, kept)
-    except Exception:  # a stranger's object, which may raise what it likes when it is compared
+    except Exception:  # the user's objects may raise anything when they are compared
         return False
 
 
@@ -169,7 +170,7 @@ def _same(value: Any, kept: Any) -> bool:
     if isinstance(kept, Mapping | tuple):
         return len(value) == len(kept) and all(map(_same, value, kept if isinstance(kept, tuple) else kept.values()))
     if isinstance(kept, int | float):
-        value = value.item() if hasattr(value, "item") else value  # NumPy's own compare as floats, which are rounded
+        value = value.item() if hasattr(value, "item") else value  # NumPy compares as floats, and rounds
         if isinstance(value, bool) != isinstance(kept, bool):
             return False
         if isinstance(kept, float) and math.isnan(kept):
@@ -178,14 +179,14 @@ def _same(value: Any, kept: Any) -> bool:
 
 
 def _missing(value: Any) -> bool:
-    """pd.NA is not even equal to itself or not, so it goes by its name."""
+    """Goes by the name, because comparing pd.NA with itself gives neither true nor false."""
     return value is None or type(value).__name__ in _MISSING or bool(value != value)
 
 
 def _shown(value: Any) -> str:
     try:
         text = " ".join((repr(value) if isinstance(value, str) else str(value)).split())
-    except Exception:  # a stranger's object
+    except Exception:  # the user's objects may raise anything
         text = f"an object of {type(value).__name__}"
     return text if len(text) <= MOST_VALUE else text[:MOST_VALUE] + "..."
 

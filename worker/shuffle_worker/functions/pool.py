@@ -1,7 +1,7 @@
 """The processes of one function: one for each lease at work, kept for the next lease.
 
-Starting one and importing a module takes a second or more, so they outlive leases. Bounded by the leases that a worker
-carries out at once (its slots); each has its share of the memory. They end with the worker's process.
+Starting a process and importing a module takes a second or more, so processes outlive leases. There are at most as many
+as the worker carries out leases at once (its slots), each with its share of the memory. They end with the worker.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shuffle_worker.functions.host import Host, Setup
 
 
 class Hosts:
-    """Calls come from several threads."""
+    """Several threads call it."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -32,7 +32,7 @@ class Hosts:
             self._idle.append(host)
 
     def close(self) -> None:
-        """End the processes that are idle."""
+        """End the idle processes."""
         while self._idle:
             self._idle.pop().close()
 

@@ -1,8 +1,8 @@
-"""The process that a function runs in, seen from the worker: started, looked at, ended.
+"""Starts, watches and ends the process that a function runs in.
 
-`host.py` talks to it. What it prints goes to the worker's log, `MOST_LINES` lines of it. The processor time of
-all that live is known here (`cpu_of_all`), because the worker's own does not have it; what ended ones took is among the
-worker's ended children.
+`host.py` talks to it. Its output goes to the worker's log, up to `MOST_LINES` lines. `cpu_of_all` adds up the processor
+time of the living processes, which the worker's own does not include; that of ended ones is in the time of the worker's
+ended children.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ MOST_WORDS = 1 << 16
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _spawner = ThreadPoolExecutor(1, thread_name_prefix="function-start")
-"""Starts the processes: they end with the thread that started them, and this one stays as long as the worker."""
+"""Starts the processes. They end with the thread that started them, and this thread lives as long as the worker."""
 
 _living: set[int] = set()
 _changing = threading.Lock()
 
 
 def cpu_of_all() -> float:
-    """Seconds of processor time that the function processes of this worker that live have taken."""
+    """Seconds of processor time that this worker's living function processes have used."""
     with _changing:
         return sum(map(_cpu_of, _living))
 
 
 def _cpu_of(pid: int) -> float:
-    """Of a process, and of those that it started and that ended."""
+    """Seconds of processor time of a process and of its ended children."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / _TICKS
@@ -54,7 +54,7 @@ def _cpu_of(pid: int) -> float:
 
 
 class PrintedOutput:
-    """What a process prints, line by line to the log. Its last lines are kept to say why it ended."""
+    """Logs what a process prints, line by line, and keeps the last lines to say why it ended."""
 
     def __init__(self, pipe: TextIO, function: str) -> None:
         self.tail: deque[str] = deque(maxlen=KEPT_LINES)
@@ -63,7 +63,8 @@ class PrintedOutput:
         self._thread.start()
 
     def ended(self) -> None:
-        """Wait for its last words; a process of its own that the function left may hold the pipe open longer."""
+        """Wait for the last output, but not for ever: a process that the function left behind may keep the pipe
+        open."""
         self._thread.join(timeout=0.5)
 
     def _drain(self, pipe: TextIO) -> None:
@@ -80,7 +81,7 @@ class PrintedOutput:
 
 
 class Process:
-    """One that lives until `end`. socket: the worker's end, which does not block."""
+    """A process that lives until `end`. socket: the worker's end, which does not block."""
 
     def __init__(self, function: str) -> None:
         with contextlib.ExitStack() as mine, contextlib.ExitStack() as its:
@@ -113,7 +114,7 @@ class Process:
             mine.callback(self._kill)
             self.socket.setblocking(False)
             self._output = PrintedOutput(file, function)
-            mine.pop_all()  # what is left open is closed by `end`, and the pipe by its reader
+            mine.pop_all()  # `end` closes what is open now; the pipe's reader closes the pipe
 
     @property
     def pid(self) -> int:
@@ -121,8 +122,8 @@ class Process:
 
     @property
     def over(self) -> bool:
-        """It ended by itself, or somebody else ended it. It is not taken off the system's list before `end`, so that
-        its number is that of no other."""
+        """Whether it has ended, by itself or from outside. `end` reaps it, so until then no other process gets its
+        number."""
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
@@ -134,12 +135,12 @@ class Process:
 
     @property
     def call(self) -> tuple[int, int]:
-        """When the call that it is in began, in nanoseconds, 0 for none; the group's number, -1 for none."""
+        """When the current call began, in nanoseconds (0: there is none), and the group's number (-1: none)."""
         began, group = PROGRESS.unpack_from(self._page)
         return int(began), int(group)
 
     def last_words(self, asked: bool = False) -> str:
-        """What it wrote down when it crashed; asked: have it write where it is."""
+        """What it wrote down when it crashed. asked: have it write now where it is."""
         if asked:
             with contextlib.suppress(OSError):
                 self._process.send_signal(signal.SIGUSR1)
@@ -153,7 +154,7 @@ class Process:
         return os.pread(self._faults, min(size, MOST_WORDS), 0).decode(errors="replace")
 
     def exit_code(self) -> int:
-        """Once it has closed its end of the socket; 0 where it lives on. Negative: the signal."""
+        """The exit code once it has closed its end of the socket; 0 if it lives on; negative: the signal."""
         until = time.monotonic() + 5
         while not self.over and time.monotonic() < until:
             time.sleep(0.005)
@@ -163,11 +164,11 @@ class Process:
         return self._process.returncode if ended else 0
 
     def last_line(self) -> str:
-        """What it printed last."""
+        """The last line that it printed."""
         return next((line for line in reversed(self._output.tail) if line.strip()), "")
 
     def end(self) -> None:
-        """With everything that the function started. Nothing here may be used any more."""
+        """End it, and everything that the function started. Do not use this object afterwards."""
         self._kill()
         self.socket.close()
         self._page.close()
@@ -179,13 +180,13 @@ class Process:
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        with _changing:  # what it took is counted among the ended children from here on
+        with _changing:  # from here on its time is in that of the ended children
             _living.discard(self.pid)
 
 
 def _environment() -> dict[str, str]:
-    """Of this process, and: Arrow takes memory from the C library, where its use is seen at once and a limit holds; no
-    bytecode is left beside the user's modules; what is printed comes at once."""
+    """This process's environment, changed: Arrow allocates from the C library, where memory shows at once and a limit
+    holds; no bytecode is written beside the user's modules; output is not buffered."""
     return {
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MALLOC_ARENA_MAX": "2",

@@ -1,15 +1,14 @@
-"""What a function returned, on its way to the worker: held to the declared columns, small results many in a frame.
+"""Sends a function's results to the worker, in the declared columns, with many small results in a frame.
 
-A call for a small group costs some ten microseconds, and sending what came of it alone would cost ten times that. So
-results are gathered and sent together. What is held is a copy: a function may give the same array again and again, with
-other values in it.
+A call for a small group takes some ten microseconds, and sending its result alone would take ten times as long. So
+results are gathered and sent together. Each is copied, because a function may return the same array again with other
+values.
 
-Data frames of the same columns and types are gathered as they are and converted together, which takes a hundredth of
-the time. If that fails they are converted one by one, so that an error names its group.
+Data frames with the same columns and types are gathered as they are and converted together, in a hundredth of the time.
+If that fails they are converted one by one, so that the error names its group.
 
-Memory: `SEND_BYTES` of results, and one result more; and no more than `MOST_HELD` results, however small, because a
-table or a data frame takes some 3 KB beside its rows. While they are put together and sent there are two copies of
-them.
+Memory: `SEND_BYTES` of results and one result more, in at most `MOST_HELD` results, because a table or data frame takes
+some 3 KB beside its rows. There are two copies while they are joined and sent.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from shuffle_worker.functions.wire import rows_pieces, schema_pieces
 from shuffle_worker.partitioning.cutter import copied
 
 SEND_BYTES = 2 << 20
-"""Results are gathered up to this size, and larger ones cut to it."""
+"""Bytes up to which results are gathered, and to which larger ones are cut."""
 
 FEW_ROWS = 64
 """Data frames of fewer rows are gathered as they are."""
 
 MOST_HELD = 1024
-"""Results that wait, tables or data frames."""
+"""The most results that wait, tables or data frames."""
 
 _OBJECT = np.dtype(object)
 
@@ -43,7 +42,7 @@ Send = Callable[[list[memoryview]], None]
 
 
 class ResultSender:
-    """send: to the worker. wanted: the columns of the results, None where whatever comes is taken."""
+    """send: sends to the worker. wanted: the columns of the results; None: any."""
 
     def __init__(self, send: Send, wanted: pa.Schema | None) -> None:
         self._send = send
@@ -55,11 +54,11 @@ class ResultSender:
 
     @property
     def group(self) -> int | None:
-        """The group whose result could not be taken, where that is not the one that was added last."""
+        """The group whose result failed, if that is not the one that was added last."""
         return self._frames.group if self._frames is not None else None
 
     def add(self, result: object, group: int) -> None:
-        """What the call for a group returned. Raises Differs, and whatever an iterator of the function's does."""
+        """Add the result of the call for a group. Raises Differs, and the errors of the function's own iterator."""
         for piece, verb in pieces_of(result):
             if self._frames is not None and is_small_frame(piece):
                 if not self._frames.take(piece, group):
@@ -72,12 +71,12 @@ class ResultSender:
             self._give(held_to(piece, self._wanted, verb))
 
     def flush(self) -> None:
-        """Send all that is held."""
+        """Send everything that waits."""
         self._settle()
         self._flush()
 
     def drop(self) -> None:
-        """Forget it: the call failed."""
+        """Drop everything that waits: the call failed."""
         self._held.clear()
         self._held_bytes = 0
         if self._frames is not None:
@@ -101,7 +100,7 @@ class ResultSender:
             return
         try:
             table = _own(table)
-        except pa.ArrowNotImplementedError:  # a type that Arrow does not concatenate: sent before the next call
+        except pa.ArrowNotImplementedError:  # Arrow cannot concatenate this type, so send before the next call
             self._held.append(table)
             self._flush()
             return
@@ -140,7 +139,7 @@ class ResultFrames:
         self._bytes = 0
 
     def take(self, frame: Any, group: int) -> bool:
-        """False where it is of another kind than those that are held."""
+        """Take a frame. Returns False if its columns or types differ from those that wait."""
         types = tuple(frame.dtypes.array)
         if self.held and not (types == self._types and frame.columns.equals(self.held[0].columns)):
             return False
@@ -162,7 +161,7 @@ class ResultFrames:
         self.held, self._groups, self._bytes, self.group = [], [], 0, None
 
     def converted(self) -> list[pa.Table]:
-        """What is held, as tables of the wanted columns. Raises Differs; `group` is then the one whose frame it is."""
+        """The frames as tables of the wanted columns. Raises Differs; then `group` is the group whose frame failed."""
         frames, groups = self.held, self._groups
         self.drop()
         if len(frames) > 1:
@@ -170,12 +169,12 @@ class ResultFrames:
                 return [self._table(importlib.import_module("pandas").concat(frames, ignore_index=True))]
             except MemoryError:
                 raise
-            except Exception:  # noqa: S110 - whichever it is, it is reported below, with its group
+            except Exception:  # noqa: S110 - the loop below reports it with its group
                 pass
         return [self._of_group(frame, group) for frame, group in zip(frames, groups, strict=True)]
 
     def _of_group(self, frame: Any, group: int) -> pa.Table:
-        """Whatever goes wrong here is of this group."""
+        """Convert one frame, so that an error belongs to this group."""
         self.group = group
         table = self._table(frame)
         self.group = None
@@ -186,17 +185,17 @@ class ResultFrames:
 
 
 def _own(table: pa.Table) -> pa.Table:
-    """The rows in memory that nobody else has."""
+    """A copy of the rows in memory of their own."""
     return pa.Table.from_batches([copied(table.to_batches())], schema=table.schema)
 
 
 def is_small_frame(result: Any) -> bool:
-    """Whether it is a data frame of few rows, whose names are each that of one column."""
+    """Whether it is a data frame of few rows, and no two columns have the same name."""
     return is_frame(result) and len(result) < FEW_ROWS and result.columns.is_unique
 
 
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """In pieces of up to `SEND_BYTES`, because few rows may have most of the bytes; a row is not cut."""
+    """The batch in pieces of up to `SEND_BYTES`; a larger row is not cut. A few rows may hold most of the bytes."""
     if batch.num_rows > 1 and batch.nbytes > SEND_BYTES:
         half = batch.num_rows // 2
         yield from _cut(batch.slice(0, half))
@@ -206,12 +205,12 @@ def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _width(kind: Any) -> int | None:
-    """Bytes of each value of a type of pandas' or NumPy's; None where they differ."""
+    """Bytes of each value of a pandas or NumPy type; None if values differ in size."""
     return int(kind.itemsize) if isinstance(kind, np.dtype) and kind != _OBJECT else None
 
 
 def _bytes_of(values: Any) -> int:
-    """About what a column holds, or an object."""
+    """About how many bytes a column or an object holds."""
     kind = getattr(values, "dtype", None)
     if kind is not None and kind != _OBJECT:
         return int(values.nbytes)

@@ -1,6 +1,6 @@
-"""What a function returned, if it is no table: what it is, and what to return instead.
+"""Messages about results that are no table: what the function returned, and what to return instead.
 
-Nothing is imported here: a type is known by its name and its module.
+Imports none of the libraries: it recognises a type by its name and module.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ EXPECTED = "expected a pa.Table, a pa.RecordBatch or a pd.DataFrame"
 MOST_VALUE = 40
 MOST_TYPES = 256
 _FRAMES: dict[type, bool] = {}
-"""What was found out of a type, up to `MOST_TYPES` of them: asked for every result."""
+"""Cache of `is_frame` for up to `MOST_TYPES` types, because it is called for every result."""
 
 _SCALARS = ("bool", "int", "float", "complex", "Decimal", "date", "datetime", "timedelta", "Timestamp", "Timedelta")
 
 
 def is_frame(result: object) -> bool:
-    """Whether it is pandas' DataFrame, or made of it."""
+    """Whether it is a pandas DataFrame, or of a subclass."""
     kind = type(result)
     known = _FRAMES.get(kind)
     if known is None:
@@ -29,12 +29,12 @@ def is_frame(result: object) -> bool:
 
 
 def no_table(result: object, verb: str) -> str:
-    """A sentence for what was `verb`: returned or yielded."""
+    """A sentence about a result that is no table. verb: returned or yielded."""
     return f"it {verb} {_what(result)}, {EXPECTED}; {_instead(result, verb)}"
 
 
 def index_advice(frame: Any, wanted: Sequence[str]) -> str:
-    """For a data frame that has a wanted column as its index, which is not written."""
+    """Advice for a data frame whose index is a wanted column: the index is not written."""
     names = [str(name) for name in frame.index.names if name is not None]
     found = [name for name in names if name in wanted and name not in map(str, frame.columns)]
     if not found:
@@ -113,4 +113,4 @@ _ADVICE: list[tuple[Test, str]] = [
      'pa.table({{"name": [value]}})'),
     (lambda _, n, __: n == "coroutine", "write the function without async"),
 ]  # fmt: skip
-"""The first that fits says what to do."""
+"""The first test that holds gives the advice."""

@@ -1,4 +1,4 @@
-"""What a function wants to be given, by the annotation of its first parameter.
+"""What a function takes, by the annotation of its first parameter.
 
     pa.Table, or none      the group as an Arrow table
     pd.DataFrame           the same as pandas converts it by default; the index is 0, 1, 2, ...
@@ -7,7 +7,7 @@
                            the group batch by batch: for groups that memory does not hold
 
 Annotations may be text (`from __future__ import annotations`) whose names exist only for type checkers; then the text
-itself is read. What the function returns is looked at when it does: see `conform.py`.
+itself decides. Results are checked when the function returns them: see `conform.py`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Shape(StrEnum):
 
 
 STREAMED = (Shape.BATCHES, Shape.READER)
-"""Given piece by piece: a group need not fit in memory."""
+"""Shapes that the function gets batch by batch, so that a group need not fit in memory."""
 
 _ITERABLES = ("Iterator", "Iterable", "Generator")
 
 
 def shape_of(function: Callable[..., Any], name: str) -> Shape:
-    """Raises InvalidSpec where the function cannot be called with one table, or its annotation is of something else."""
+    """Raises InvalidSpec if the function cannot be called with one table, or is annotated with something else."""
     parameter = _only_parameter(function, name)
     if parameter is None or parameter.annotation is inspect.Parameter.empty:
         return Shape.TABLE
@@ -56,7 +56,7 @@ def shape_of(function: Callable[..., Any], name: str) -> Shape:
 
 
 def _only_parameter(function: Callable[..., Any], name: str) -> inspect.Parameter | None:
-    """The first parameter; None where the function does not tell (some built-in ones)."""
+    """The first parameter; None if the function does not tell (some built-in ones)."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (ValueError, TypeError):
@@ -73,12 +73,12 @@ def _only_parameter(function: Callable[..., Any], name: str) -> inspect.Paramete
 
 
 def _resolved(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
-    """The annotation as a type, or as text where its names cannot be found."""
+    """The annotation as a type, or as text if its names cannot be found."""
     if not isinstance(parameter.annotation, str):
         return parameter.annotation
     try:
         return typing.get_type_hints(inspect.unwrap(function)).get(parameter.name, parameter.annotation)
-    except Exception:  # whatever evaluating a stranger's annotations may raise
+    except Exception:  # evaluating the user's annotations may raise anything
         return parameter.annotation
 
 

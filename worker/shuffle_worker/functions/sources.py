@@ -1,13 +1,13 @@
-"""Code that a job brings along, made ready for import: folders as they are, files fetched to scratch once and checked.
+"""Makes the code that a job brings ready for import: folders as they are, files copied to scratch once and checked.
 
-    a folder            of this machine: a mounted ConfigMap, the folder of the job file
+    a folder            on this machine: a mounted ConfigMap, the folder of the job file
     x.py                one module
-    x.zip, x.whl        unpacked, so that compiled modules, data files and tracebacks work as they do when installed
+    x.zip, x.whl        unpacked, so that compiled modules, data files and tracebacks work as if installed
 
-The plan notes the digest of every file, and each worker refuses another one: a file that is replaced
-while a job runs would otherwise give an output of two programs.
+The plan notes the digest of every file, and each worker refuses any other file. Otherwise, if a file is replaced while
+a job runs, two programs would make the output.
 
-Scratch: the files and what is in them, at most `MOST_BYTES`; removed with the worker's scratch folder.
+Scratch: the files and their unpacked contents, at most `MOST_BYTES`; removed with the worker's scratch folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from shuffle_protocol.units import readable
 from shuffle_worker.storage import storage_for, urls
 
 MOST_BYTES = 1 << 30
-"""Unpacked, of one zip or wheel: more is a mistake, or a bomb."""
+"""Bytes of one unpacked zip or wheel: more is a mistake, or a bomb."""
 
 PIECE = 1 << 20
 SUFFIXES = (".py", ".zip", ".whl")
@@ -39,18 +39,18 @@ class ImportPath(NamedTuple):
 
     folder: str
     name: str
-    """What people call it."""
+    """Its name for people."""
     last: bool
-    """Looked at after what the image has."""
+    """Searched after the packages of the image."""
     sha256: str = ""
-    """Digest of the file that it was unpacked from, which another worker's `prepare` must find; "" for a folder that
-    was one all along."""
+    """Digest of the file that it was unpacked from, which `prepare` on other workers must find too; "" for a folder of
+    the job."""
 
 
 def prepare(sources: Sequence[CodeSource], scratch: Path, expected: Sequence[str] = ()) -> list[ImportPath]:
-    """expected: the digest of each source by the plan; none where the plan is being made. Doing it again is cheap.
+    """expected: the digest of each source by the plan; empty while planning. Calling it again is cheap.
 
-    Raises InvalidSpec, InputNotFound and the other JobErrors of storage, DataError where a file is not what it was."""
+    Raises InvalidSpec, InputNotFound and the other JobErrors of storage; DataError if a file has changed."""
     places: list[ImportPath] = []
     for at, source in enumerate(sources):
         where = f"functions.sources[{at}]"
@@ -104,7 +104,7 @@ def _unpacked(source: CodeSource, where: str, folder: Path, expected: str) -> Im
 
 
 def _fetch(source: CodeSource, to: Path, where: str) -> str:
-    """Copies the file; returns its SHA-256."""
+    """Copy the file. Returns its SHA-256."""
     storage = storage_for(source.path, source.storage)
     digest = hashlib.sha256()
     try:
@@ -126,7 +126,7 @@ def _unzip(file: Path, to: Path, what: str) -> None:
             archive.extractall(to)  # members stay inside the folder
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{what} cannot be unpacked: {error}") from error
-    for data in to.glob("*.data"):  # what a wheel wants beside its packages
+    for data in to.glob("*.data"):  # a wheel installs these beside its packages
         for kind in ("purelib", "platlib"):
             for entry in sorted((data / kind).glob("*")):
                 entry.rename(to / entry.name)

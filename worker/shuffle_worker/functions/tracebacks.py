@@ -1,8 +1,8 @@
-"""What a function raised, said in few lines and in the user's own frames.
+"""Short tracebacks: what a function raised, in the user's own frames.
 
-A whole traceback of pandas has forty frames of which one is the user's. Frames of the user's code are shown with their
-source line, runs of other frames in one line each. The user's code is what the job brought, and the package that the
-function is in (which may be installed in the image).
+A whole traceback through pandas has forty frames, of which one is the user's. So frames of the user's code are shown
+with their source line, and each run of other frames in one line. The user's code is what the job brings, and the
+function's own package (which may be installed in the image).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from shuffle_worker.functions.sources import ImportPath
 MOST_FRAMES = 10
 MOST_TEXT = 400
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - frames have text
-"""The package's folder, this very one: a user may have a folder of the same name."""
+"""The folder of this package, in full: a user may have a folder of the same name."""
 _INSTALLED = ("site-packages", "dist-packages")
 _LIBRARIES = sorted(
     {sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     | {entry.rstrip(os.sep) + os.sep for entry in sys.path if entry.rstrip(os.sep).endswith(_INSTALLED)},
     key=len,
 )
-"""What is installed, for a user alone or by the system's own tools too."""
+"""Folders of installed packages, those of one user and of the system's own tools included."""
 
 
 def told(error: BaseException, places: Sequence[ImportPath] = (), package: str = "") -> str:
-    """`ValueError: bad amount` and the frames below it, the innermost last. package: the function's own, top level."""
+    """`ValueError: bad amount` and the frames below it, the innermost last. package: the function's top-level one."""
     lines = [_sentence(error)]
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
     lines += _frames(frames, places, package)
@@ -40,7 +40,7 @@ def told(error: BaseException, places: Sequence[ImportPath] = (), package: str =
 
 
 def dumped(text: str, places: Sequence[ImportPath] = (), package: str = "") -> list[str]:
-    """The user's frames out of what `faulthandler` wrote, the innermost last: `file, line 3, in f`."""
+    """The user's frames in the output of `faulthandler`, the innermost last: `file, line 3, in f`."""
     found: list[str] = []
     for line in text.splitlines():
         stripped = line.strip()
@@ -56,7 +56,7 @@ def dumped(text: str, places: Sequence[ImportPath] = (), package: str = "") -> l
 def _sentence(error: BaseException) -> str:
     try:
         text = str(error).strip()
-    except BaseException:  # a stranger's exception, which may raise what it likes
+    except BaseException:  # the user's exceptions may raise anything themselves
         text = ""
     if isinstance(error, SystemExit):
         text = f"{text}; a function ends with `return`".removeprefix("; ")
@@ -116,12 +116,12 @@ def _library_of(filename: str) -> str:
 
 
 def _top(path: str) -> str:
-    """The package or module that a path begins with."""
+    """The package or module at the beginning of a path."""
     return path.partition(os.sep)[0].removesuffix(".py")
 
 
 def _short(filename: str, places: Sequence[ImportPath]) -> str:
-    """As the user knows the file: below the place that it came from."""
+    """The file's name for the user: its path below the place that it came from."""
     folders = [place.folder for place in places] + [entry for entry in sys.path if entry]
     inside = [folder for folder in folders if filename.startswith(folder.rstrip(os.sep) + os.sep)]
     return filename[len(max(inside, key=len).rstrip(os.sep)) + 1 :] if inside else filename

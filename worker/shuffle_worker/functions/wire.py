@@ -4,10 +4,10 @@
     head      u32       bytes of JSON that follow
     body      u64       bytes that follow that
 
-Both sides speak in turns, so neither waits for a reader that is itself writing: the worker sends a call, then reads
-until `DONE` or `RAISED`; a function over batches asks for each (`MORE`), and is answered.
+The two sides take turns, so neither waits for a reader that is itself writing. The worker sends a call, then reads
+until `DONE` or `RAISED`. A function over batches asks for each (`MORE`), and the worker answers.
 
-Tables travel as record batch messages; their schema is sent once (`SCHEMA`), and again where it changes.
+Tables travel as record batch messages. Their schema is sent once (`SCHEMA`), and again when it changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 
 class MessageKind(IntEnum):
-    """What a frame is. From the worker: LOAD .. READ; to it: LOADED .. RAISED; SCHEMA and ROWS both ways."""
+    """The kind of a frame. The worker sends LOAD .. READ, the child LOADED .. RAISED, both SCHEMA and ROWS."""
 
     LOAD = 1  # which function, from where, and what it returns
     CALL = 2  # for the rows sent before: where each group ends
@@ -41,14 +41,14 @@ _KINDS = frozenset(MessageKind)
 HEAD = struct.Struct("<BxxxIQ")
 
 MOST_HEAD = 64 << 20
-"""Bytes of a frame's JSON. It names a function, its places and columns, or says what went wrong in a few lines."""
+"""The most bytes of a frame's JSON, which names a function, its places and columns, or is an error of a few lines."""
 
 MOST_BODY = 1 << 40
-"""Bytes of a frame's body: more than any machine has."""
+"""The most bytes of a frame's body: more than any machine has."""
 
 
 class Garbled(Exception):
-    """Bytes that are no frame. A function can write to any descriptor of its process, the socket among them."""
+    """Bytes that are no frame. A function can write to any descriptor of its process, even to the socket."""
 
 
 class Message(NamedTuple):
@@ -62,7 +62,7 @@ class Message(NamedTuple):
 
 
 class MessageSizes(NamedTuple):
-    """What a frame begins with: its kind, the bytes of its head and of its body."""
+    """The beginning of a frame: its kind, the bytes of its head and of its body."""
 
     kind: MessageKind
     head: int
@@ -70,8 +70,8 @@ class MessageSizes(NamedTuple):
 
 
 def sizes_in(data: bytes | memoryview, most_body: int = MOST_BODY) -> MessageSizes:
-    """What the first `HEAD.size` bytes of a frame say, before anything is allocated for it. most_body: bytes that its
-    body may have. Raises Garbled."""
+    """The sizes in the first `HEAD.size` bytes of a frame, before anything is allocated for it. most_body: the most
+    bytes that its body may have. Raises Garbled."""
     kind, head, body = HEAD.unpack(data)
     if kind not in _KINDS:
         raise Garbled(f"a frame of the unknown kind {kind}")
@@ -85,7 +85,7 @@ def sizes_in(data: bytes | memoryview, most_body: int = MOST_BODY) -> MessageSiz
 def pieces(
     kind: MessageKind, head: dict[str, Any] | None = None, body: bytes | pa.Buffer | memoryview = b""
 ) -> list[memoryview]:
-    """A frame as what is to be written one after the other. Raises Garbled where the other side would refuse it."""
+    """The buffers of a frame, to be written one behind the other. Raises Garbled if the other side would refuse it."""
     text = msgspec.json.encode(head) if head else b""
     data = memoryview(body).cast("B")
     if len(text) > MOST_HEAD:

@@ -3,10 +3,10 @@
 urls.py     what a path means: scheme, glob, folder; unknown schemes refused
 walk.py     the files below a local folder
 markers.py  objects that only mark folders
-tables.py   what shows a folder to be a table of Delta Lake and the like
-failures.py errors of the operating system and the stores, said for people
-retry.py    which of them another try may mend, and how long to wait
-hashing.py  the part of every sink that counts and checks bytes
+tables.py   how to recognise the folder of a table of Delta Lake and the like
+failures.py error messages for errors of the operating system and the stores
+retry.py    which errors another try may mend, and how long to wait
+hashing.py  the part of every sink that counts and hashes bytes
 local.py    plain files
 remote.py   any fsspec store
 clouds.py   Google's and Azure's stores
@@ -30,8 +30,8 @@ __all__ = ["FsspecStorage", "Info", "LocalStorage", "Range", "Sink", "Storage", 
 
 
 def storage_for(path: str, settings: StorageOptions | None = None) -> Storage:
-    """The storage that holds `path`. Raises InvalidSpec where no store is known by its scheme, or the path is a chain
-    of stores. Nothing is contacted yet."""
+    """The storage that holds `path`. Contacts nothing yet. Raises InvalidSpec if the scheme is unknown or the path is a
+    chain of stores."""
     settings = settings or StorageOptions()
     scheme = checked_scheme(path)
     if scheme == "file":
@@ -52,8 +52,9 @@ def storage_for(path: str, settings: StorageOptions | None = None) -> Storage:
 
 
 class Storages:
-    """Storages, each opened once and then used again: a client of S3 takes 20 MiB, and what it has learned, that its
-    store answers, holds for everything in it. For as long as the environment has the same credentials."""
+    """Storages, each opened once and then reused while the environment has the same credentials.
+
+    An S3 client takes 20 MiB, and once its store has answered, retries are more patient for everything in it."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, bytes], Storage] = {}

@@ -1,8 +1,8 @@
 """Google Cloud Storage (`gs://bucket/key`) and Azure Blob Storage (`abfs://container/key`), through gcsfs and adlfs.
 
 Neither is installed with this package: `pip install 'shuffle-operator[gcs]'` or `[azure]`. Credentials come from the
-environment, as the tools of either cloud find them. Both stores show an object only when it is whole, so a file is
-written under its own name; nothing is copied or renamed for it.
+environment, where the tools of either cloud find them too. Both stores show an object only when it is whole, so a sink
+writes under the file's own name, and nothing is copied or renamed.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from shuffle_worker.storage.retry import Transient
 from shuffle_worker.storage.storage import Sink
 
 _GRPC = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
-"""What makes gcsfs ask for a bucket's kind by gRPC before anything else, which takes a second protocol, 40 MiB, and a
-server that knows it. Read when gcsfs is imported."""
+"""Makes gcsfs ask for a bucket's kind by gRPC first, which takes a second protocol, 40 MiB, and a server that knows it.
+gcsfs reads it when it is imported."""
 
 COPY_SECONDS = 600.0
-"""How long Azure may take to copy an object within an account, which it does by itself."""
+"""Seconds that Azure may take to copy an object within an account, which it does in the background."""
 
 
 class Cloud(NamedTuple):
-    """A cloud whose store needs an extra."""
+    """A cloud whose store needs an extra of this package."""
 
     name: str
     extra: str
-    """The extra of this package that it needs."""
+    """The extra's name."""
     credentials: str
-    """Where its credentials come from."""
+    """How to give it credentials, for messages."""
     options: tuple[str, ...]
-    """What `storage.options` may say."""
+    """The keys that `storage.options` may have."""
 
 
 GOOGLE = Cloud(
@@ -152,7 +152,7 @@ class GoogleStorage(CloudStorage):
 
 
 class AzureStorage(CloudStorage):
-    """host: the server that an address named, `account.dfs.core.windows.net`; "" where it named none."""
+    """host: the server that the address names, `account.dfs.core.windows.net`; "" if it names none."""
 
     cloud = MICROSOFT
 
@@ -169,7 +169,7 @@ class AzureStorage(CloudStorage):
         return options
 
     def _copy(self, fs: Any, source: str, target: str) -> None:
-        """Azure copies by itself, and may answer before it is done."""
+        """Azure copies in the background, and may answer before it is done."""
         fs.cp_file(source, target)
         end = time.monotonic() + COPY_SECONDS
         wanted = fs.info(source)["size"]
@@ -180,7 +180,7 @@ class AzureStorage(CloudStorage):
 
 
 class CloudSink(HashingSink):
-    """A file being written in blocks; the last call makes an object of them. Memory: a block of the file system."""
+    """Writes a file in blocks, of which `commit` makes an object. Memory: one block of the file system."""
 
     def __init__(self, storage: CloudStorage, path: str) -> None:
         super().__init__(path)
@@ -210,7 +210,7 @@ class CloudSink(HashingSink):
         self._over = True
         with contextlib.suppress(Exception):
             self._file.discard()
-        self._file.closed = True  # so that nothing is made of the blocks when it is let go of
+        self._file.closed = True  # so that its destructor makes no object of the blocks
 
     def _said(self, error: Exception) -> Exception:
         found = self._storage._translate(self.path, "writing", error)
@@ -226,7 +226,7 @@ def _code(error: BaseException) -> int:
 
 
 def _connection(endpoint: str, options: dict[str, Any]) -> str:
-    """For a server that speaks Azure's protocol (Azurite), whose address ends with the account's name."""
+    """The connection string for a server that speaks Azure's protocol (Azurite). Its address ends with the account."""
     account = options.pop("account_name", None) or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
     account = account or endpoint.rstrip("/").rsplit("/", 1)[-1]
     key = options.pop("account_key", None) or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY", "")

@@ -1,6 +1,6 @@
-"""What the operating system or a store said, turned into a JobError that a person can act on.
+"""Errors of the operating system or a store as JobErrors that a person can act on.
 
-Used by every storage; `failure` picks the kind, the callers add what they were doing (`reading`, `writing`).
+Every storage uses it. `failure` picks the kind of error; the caller says what it was doing (`reading`, `writing`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def failure(path: str, doing: str, error: BaseException) -> JobError:
 
 
 def said(error: BaseException) -> str:
-    """What an error says, in one line, or its kind where it says nothing."""
+    """An error's message in one line; its class if it has none."""
     text = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
     return " ".join(str(text).split())[:400]
 

@@ -1,4 +1,4 @@
-"""The half of a sink that every store shares: counting, checksum, and looking like a file to those that write."""
+"""The half of a sink that every store shares: it counts bytes, hashes them, and looks like a file to writers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import xxhash
 
 
 class HashingSink:
-    """Counts and hashes what is written, then hands it to `_write`. Also has what `pyarrow.PythonFile` asks of a file
-    (`tell`, `flush`, `closed`, `close`); closing is not committing."""
+    """Counts and hashes bytes, then passes them to `_write`. Has the methods that `pyarrow.PythonFile` calls (`tell`,
+    `flush`, `closed`, `close`); closing is not committing."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -41,10 +41,10 @@ class HashingSink:
         return self._size
 
     def flush(self) -> None:
-        """Nothing: what is written is seen at commit, all at once."""
+        """Nothing to do: a file is visible only after `commit`."""
 
     def close(self) -> None:
-        """Nothing: see `commit` and `abort`."""
+        """Nothing to do: see `commit` and `abort`."""
 
     def writable(self) -> bool:
         return True

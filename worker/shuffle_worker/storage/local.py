@@ -1,11 +1,11 @@
-"""Local files, with nothing of fsspec in between.
+"""Local files, without fsspec.
 
-A file being written is a hidden file beside its target, renamed at commit: seen whole or not at all, and replaced in
-one step. What a process that died leaves behind is named so that `sweep` knows it.
+A sink writes a hidden file beside its target and renames it at commit. So readers see a file whole or not at all, and
+replacing one is a single step. `sweep` recognises by their names the hidden files that a dead process left behind.
 """
 
 # ruff: noqa: PTH110, PTH208, PTH103, PTH105, PTH108, PTH112, PTH113, PTH116, PTH118, PTH119, PTH120, PTH123, PTH207, PTH106
-# Plain strings and os calls: a listing has a hundred thousand names, and each would become a Path.
+# Plain strings and os calls: a listing may have a hundred thousand names, and each would become a Path.
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shuffle_worker.storage.tables import Marker
 from shuffle_worker.storage.walk import Walk, data_file, files_below, tag_of
 
 BUFFER = 1 << 20
-"""Bytes of writes gathered before they go to the file."""
+"""Bytes that a sink gathers before it writes them to the file."""
 
 _TEMPORARY = ".partial"
 
@@ -70,9 +70,9 @@ class LocalSink(HashingSink):
         if self._over:
             return
         self._over = True
-        with contextlib.suppress(OSError):  # what is still buffered may find no room; it is not wanted any more
+        with contextlib.suppress(OSError):  # the rest of the buffer may find no room, and nobody needs it
             self._file.close()
-        with contextlib.suppress(OSError):  # the folder may be gone, or be something else by now
+        with contextlib.suppress(OSError):  # the folder may be gone by now, or replaced by something else
             Path(self._temporary).unlink()
 
     def _fail(self, error: OSError) -> NoReturn:
@@ -82,7 +82,7 @@ class LocalSink(HashingSink):
 
 
 class LocalStorage:
-    """Plain paths and `file://` addresses; what it returns are absolute plain paths."""
+    """Takes plain paths and `file://` addresses. Returns absolute plain paths."""
 
     def find(self, path: str) -> list[Info]:
         return self._found(path).files
@@ -123,7 +123,7 @@ class LocalStorage:
         return None
 
     def _tables(self, found: Survey) -> list[Marker]:
-        """In the folders that the files are in, and those between."""
+        """The tables among the folders that hold the files, and the folders between."""
         folders = {found.folder}
         out: dict[str, Marker] = {}
         for info in found.files:
@@ -233,9 +233,9 @@ class LocalStorage:
 
 
 def _matching(pattern: str) -> list[Info]:
-    """The files that a pattern names, and those below the folders that it names. Raises OSError, JobError."""
+    """The files that a pattern names, and the files below folders that it names. Raises OSError, JobError."""
     base = urls.glob_base(pattern) or "/"
-    urls.glob_pattern(pattern)  # refuses what is none
+    urls.glob_pattern(pattern)  # raises if it is no pattern
     if "**" in pattern:
         wanted = partial(urls.matches, pattern=pattern)
         return files_below(base, data=True, wanted=wanted) if os.path.isdir(base) else []
@@ -254,8 +254,8 @@ def _is_temporary(path: str) -> bool:
 
 
 def _remove_empty(folder: str) -> None:
-    """Remove a folder if it is empty; where its name is hidden (a staging folder) or a value's (`country=DE`) the one
-    above it too."""
+    """Remove a folder if it is empty, and then the folder above it too if the name is hidden (a staging folder) or a
+    hive folder's (`country=DE`)."""
     try:
         os.rmdir(folder)
     except OSError:
@@ -265,7 +265,7 @@ def _remove_empty(folder: str) -> None:
 
 
 def _remove_empty_below(folder: str) -> None:
-    """Remove folders in which nothing is left, from the bottom up; with the last of them the folder itself."""
+    """Remove empty folders from the bottom up, and the folder itself if nothing is left in it."""
     gone = False
     for at, _, _ in os.walk(folder, topdown=False):
         if at != folder:
@@ -282,7 +282,7 @@ def _is_hive(folder: str) -> bool:
 
 
 def _nearest_parent(path: str) -> str:
-    """How far the path does exist, for the message."""
+    """The part of the path that exists, for messages."""
     for parent in Path(path).parents:
         if parent.is_dir():
             return f" ({parent} exists)"

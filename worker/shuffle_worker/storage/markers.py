@@ -1,4 +1,4 @@
-"""Objects of no bytes that some tools leave in a store to have folders there. They are no data. Pure.
+"""Folder markers: empty objects that some tools write so that a store has folders. They are no data. Pure.
 
 day=1/             S3's console, s3fs, Arrow     never listed as a file by any storage
 day=1_$folder$     Hadoop's s3n, EMR
@@ -18,8 +18,10 @@ SUFFIX = "_$folder$"
 
 
 def without_markers(found: Sequence[Info]) -> list[Info]:
-    """found: sorted by path. A file of no bytes with other files below its name marks a folder; so does one whose name
-    is a value's (`day=1`) and no format's (`day=1.csv`). Any other empty file is one, and may be refused as such."""
+    """The files that are no folder markers. found: sorted by path.
+
+    An empty file is a marker if other files lie below its name, or if its name is a hive folder's (`day=1`) and has no
+    format's suffix (`day=1.csv`). Any other empty file is a file, which its reader may refuse."""
     if all(info.size for info in found):
         return list(found)
     paths = [info.path for info in found]
@@ -27,7 +29,7 @@ def without_markers(found: Sequence[Info]) -> list[Info]:
 
 
 def is_named_marker(path: str) -> bool:
-    """Whether the name of a file of no bytes says that it marks a folder."""
+    """Whether an empty file is a folder marker by its name alone."""
     return path.endswith(SUFFIX)
 
 

@@ -1,8 +1,8 @@
 """Any store that fsspec can open, behind the storage contract.
 
-fsspec's synchronous calls run here in compute threads. Listings are never cached: what a store said a moment ago is
-not what it holds now. Reading is by ranges, one request for each read (large ones in parallel pieces), nothing kept.
-`S3Storage` refines what S3 can do better.
+fsspec's synchronous calls run in compute threads. Listings are never cached, because a store may have changed since.
+Each read is a ranged request, a large one several in parallel; nothing is cached. `S3Storage` overrides what S3 can do
+better.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ RANGE = 8 << 20
 
 
 class FsspecStorage:
-    """A store by its fsspec protocol. One instance serves all threads of a worker."""
+    """A store by the name of its fsspec protocol. One instance serves all threads of a worker."""
 
     def __init__(self, scheme: str, settings: StorageOptions) -> None:
         self.scheme = scheme
         self.settings = settings
         self._lock = threading.Lock()
-        self._opened: Any = None  # the fsspec file system, made at first use
+        self._opened: Any = None  # the fsspec file system, opened at first use
         self._answered = False
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ class FsspecStorage:
         return found._replace(tables=list({one.folder: one for one in markers if one is not None}.values()))
 
     def _found(self, path: str) -> tuple[Survey, list[Info]]:
-        """With every file that was listed for it."""
+        """What a path names, and every file that was listed on the way."""
         path = self._canonical(path)
         single = None if path.endswith("/") else self._file(path)
         if single is not None and single.size:
@@ -105,7 +105,7 @@ class FsspecStorage:
         return self.read(path), ""
 
     def read_range(self, path: str, start: int, end: int, tag: str = "") -> bytes:  # noqa: ARG002
-        """Bytes [start, end) of a file; tag: of the file as it was opened, where the store can hold to it."""
+        """Bytes [start, end) of a file. tag: the file's tag when it was opened, for stores that can check it."""
         if end - start <= RANGE:
             return self.run(path, "reading", lambda fs: cast("bytes", fs.cat_file(path, start=start, end=end)))
         starts = list(range(start, end, RANGE))
@@ -124,7 +124,7 @@ class FsspecStorage:
             return self._read_ranges(ranges)
         except InputNotFound:
             for path in dict.fromkeys(one.path for one in ranges):
-                self.info(path)  # says which of them it is
+                self.info(path)  # raises for the file that is missing
             raise
 
     def _read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
@@ -158,10 +158,10 @@ class FsspecStorage:
     def sweep(self, folder: str) -> None:
         self.remove([info.path for info in self.listing(folder) if info.path.endswith(_TEMPORARY)])
 
-    # -- what a particular store may do in its own way ---------------------------------------------------------------
+    # -- overridden by particular stores -----------------------------------------------------------------------------
 
     def _connect(self) -> Any:
-        """The fsspec file system. Raises InvalidSpec where the package for it is missing or the options are wrong."""
+        """The fsspec file system. Raises InvalidSpec if its package is missing or the options are wrong."""
         import fsspec  # type: ignore[import-untyped]
 
         options: dict[str, Any] = dict(self.settings.options)
@@ -175,7 +175,7 @@ class FsspecStorage:
             raise InvalidSpec(f"{self.scheme}://: the storage options do not fit: {said(error)}") from error
 
     def _translate(self, path: str, doing: str, error: Exception) -> Exception:
-        """A JobError, or a Transient where another try may help."""
+        """The error as a JobError, or as a Transient if another try may help."""
         if isinstance(error, TimeoutError | ConnectionError):
             return Transient(StorageUnavailable(f"{doing} {path}: the store does not answer: {said(error)}"))
         return failure(path, doing, error)
@@ -201,7 +201,7 @@ class FsspecStorage:
             return self._opened
 
     def run(self, path: str, doing: str, what: Callable[[Any], T]) -> T:
-        """Run one call, retried where that may help, its errors made JobErrors."""
+        """Run one call, with retries where they may help. Raises JobErrors."""
 
         def once() -> T:
             try:
@@ -222,7 +222,7 @@ class FsspecStorage:
         return bounds(self.settings.patience, STEADY if self._answered else FIRST)
 
     def _file(self, path: str) -> Info | None:
-        """The file of this name, None where there is none (a folder is no file)."""
+        """The file of this name; None if there is none (a folder is no file)."""
 
         def look(fs: Any) -> Info | None:
             try:
@@ -246,7 +246,7 @@ class FsspecStorage:
         return sorted(info for info in found if info.path.startswith(below) and not info.path.endswith("/"))
 
     def _names(self, folder: str) -> list[str]:
-        """Of some files in a folder: those that the store gives with one request or two."""
+        """The names of some files in a folder: as many as one or two requests return."""
 
         def look(fs: Any) -> list[str]:
             try:
@@ -268,7 +268,7 @@ class FsspecStorage:
             ),
             "",
         )
-        if isinstance(mark, datetime.datetime):  # some stores say it as text in one call and as a time in another
+        if isinstance(mark, datetime.datetime):  # some stores return text from one call and a time from another
             mark = mark.timestamp()
         return Info(path, size, f"{size}-{mark}".replace('"', ""))
 
@@ -278,7 +278,7 @@ def _data(listed: Sequence[Info], folder: str) -> list[Info]:
 
 
 def _doubled(path: str) -> str:
-    """A slash too many is easily overlooked, and part of a key."""
+    """A hint about a doubled slash, which is easily overlooked and part of the key."""
     rest = path.partition("://")[2].rstrip("/")
     return "; the address has an empty name in it (//), which stores take as it is written" if "//" in rest else ""
 
@@ -287,8 +287,8 @@ _TEMPORARY = ".partial"
 
 
 class RemoteSink(HashingSink):
-    """A file being written under a hidden name beside its target, moved there at commit; buffered by one block of the
-    file system (5 MiB or so)."""
+    """Writes a file under a hidden name beside its target, and moves it there at commit. Memory: one block of the file
+    system (about 5 MiB)."""
 
     def __init__(self, storage: FsspecStorage, path: str) -> None:
         super().__init__(path)
@@ -324,12 +324,12 @@ class RemoteSink(HashingSink):
             return
         self._over = True
         with contextlib.suppress(Exception):
-            self._file.close()  # what could not be written is not wanted any more
+            self._file.close()  # nobody needs what could not be written
         self._storage.remove([self._temporary])
 
 
 class RangeFile(io.RawIOBase):
-    """A remote file for reading at any place: each read is one request for just these bytes; nothing is kept."""
+    """A remote file with random access. Each read is one request for exactly its bytes; nothing is cached."""
 
     def __init__(self, storage: FsspecStorage, info: Info) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """Which failures of a store another try may mend, and the backoff before it.
 
-Bounded twice: by the number of tries and by the time they take together. Until a store has answered once, the bounds
-are tight, so that a wrong endpoint is reported within seconds; afterwards they outlast a busy minute of a store. A job
-may say how long its store may be away (`storageRetrySeconds`), which then holds from the first request on, unless the
-store's very name is unknown. While a store is waited for, `OUTAGE` says so.
+The number of tries and the time that they take together bound the retries. Until a store has answered once the bounds
+are tight, so that a wrong endpoint is reported within seconds. Afterwards they outlast a busy minute of a store. A job
+can say how long its store may be away (`storageRetrySeconds`). That holds from the first request on, unless the store's
+name is unknown. `OUTAGE` says that the process waits for a store.
 """
 
 from __future__ import annotations
@@ -22,55 +22,55 @@ T = TypeVar("T")
 
 
 class RetryPolicy(Struct, frozen=True):
-    """How often, and for how long, a call to a store is tried."""
+    """How often and how long to try a call to a store."""
 
     tries: int
-    """Attempts at most."""
+    """The most attempts."""
     seconds: float
-    """No new attempt is made after this many seconds."""
+    """No attempt begins after this many seconds."""
     base: float = 0.2
     cap: float = 10.0
-    """`base`, `cap`: the pause before attempt n is drawn between half of and all of min(cap, base * 2**n): jitter, so
-    that many workers do not come back at once."""
+    """`base`, `cap`: the pause before attempt n is random, from half of min(cap, base * 2**n) to all of it, so that
+    many workers do not come back at once."""
     answered: bool = False
-    """The store has answered before, so that what fails now is no mistake of the job's, and another worker may try."""
+    """The store has answered before. So a failure now is no mistake in the job, and another worker may try."""
 
     def pause(self, attempt: int, draw: Callable[[], float] = random.random) -> float:
         return min(self.cap, self.base * 2.0 ** min(attempt, 30)) * (0.5 + 0.5 * draw())
 
 
 FIRST = RetryPolicy(tries=3, seconds=4.0, base=0.2)
-"""Nothing was ever heard of this store."""
+"""For a store that has never answered."""
 
 STEADY = RetryPolicy(tries=9, seconds=90.0, answered=True)
-"""The store has answered before: 503, SlowDown and resets are transient."""
+"""For a store that has answered before: 503, SlowDown and resets are transient."""
 
 
 class Patience:
     """How long this process waits for a store."""
 
     seconds: float = 0.0
-    """Seconds, where the job does not say; 0: as `FIRST` and `STEADY` have it. More in a cluster: nobody watches there,
-    and an outage of minutes should cost no job."""
+    """Seconds if the job does not say; 0: those of `FIRST` and `STEADY`. Longer in a cluster, where nobody watches and
+    an outage of minutes should not fail a job."""
 
 
 PATIENCE = Patience()
 
 
 def bounds(patience: float, usual: RetryPolicy) -> RetryPolicy:
-    """patience: seconds that the job gives its store; 0: it says nothing. usual: what holds where nobody says more."""
+    """patience: seconds that the job gives its store; 0: it does not say. usual: the policy if it does not say."""
     patience = patience or PATIENCE.seconds
     return RetryPolicy(tries=MANY, seconds=patience, answered=usual.answered) if patience > 0 else usual
 
 
 MANY = 1 << 20
-"""Tries where the time alone is the bound."""
+"""Tries if only the time is to bound them."""
 TOLD_AFTER = 3.0
-"""Seconds of trouble before it is worth telling."""
+"""Seconds of trouble before `Outage.said` mentions it."""
 
 
 class Outage:
-    """What a process waits for: which of its threads try again, since when, and why. Used by any thread.
+    """The stores that a process waits for: which threads are retrying, since when, and why. Any thread may use it.
 
     Memory: an entry for each thread that waits."""
 
@@ -86,8 +86,8 @@ class Outage:
 
     @property
     def said(self) -> str:
-        """A sentence about the longest wait, "" where there is none to speak of. Its seconds are round, so that it does
-        not change with every look."""
+        """A sentence about the longest wait; "" if there is none worth mentioning. It rounds the seconds, so that it
+        does not change all the time."""
         waiting = min(list(self._waiting.values()), default=None)
         if waiting is None or self._clock() - waiting[0] < TOLD_AFTER:
             return ""
@@ -96,13 +96,12 @@ class Outage:
 
 
 OUTAGE = Outage()
-"""Of this process."""
+"""The outages of this process."""
 
 
 class Transient(Exception):
-    """Raised inside `retried` for a failure worth another try; carries what to raise when the tries are spent.
-    unknown: the store's name is not known at all, which is a mistake rather than an outage until it has answered
-    once."""
+    """Raised inside `retried` for a failure that is worth another try. final: the error to raise after the last one.
+    unknown: nobody knows the store's name, which is a mistake rather than an outage until the store has answered."""
 
     def __init__(self, final: StorageUnavailable, *, unknown: bool = False) -> None:
         super().__init__(final.message)
@@ -116,7 +115,7 @@ def retried(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Call until it succeeds, fails for good, or the policy's bounds are reached."""
+    """Call until the call succeeds or fails for good, or the policy's bounds are reached."""
     start = clock()
     attempt = 0
     try:

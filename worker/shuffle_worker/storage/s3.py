@@ -1,9 +1,9 @@
-"""S3 and what speaks its protocol (MinIO, Ceph, R2, ...), through s3fs for credentials, regions and the event loop.
+"""S3 and the stores that speak its protocol (MinIO, Ceph, R2, ...). s3fs gives credentials, regions and the event loop.
 
-Requests are our own, one `call` each, so that every one is retried by the same policy (s3fs's and botocore's own
-retries are off), its error code is known, and a store that does not answer is reported within seconds. Credentials come
-from the environment, as every AWS tool finds them. Newer checksums are only sent where required: older stores do not
-know them.
+Each request is a `call` of our own. So one policy retries all of them (the retries of s3fs and botocore are off), their
+error codes are known, and a store that does not answer is reported within seconds. Credentials come from the
+environment, as with every AWS tool. Newer checksums are sent only where required, because older stores do not know
+them.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from shuffle_worker.storage.storage import Info, Range, Sink
 T = TypeVar("T")
 
 FIRST_ANSWER = 8.0
-"""Seconds within which a store that was never heard of must answer the first request."""
+"""Seconds within which a store that has never answered must answer its first request."""
 
 DELETES = 32
-"""Deletions under way at once."""
+"""Deletions that run at once."""
 
 PAGE = 1000
-"""Files of one page of a listing: the most that S3 gives."""
+"""Files in a page of a listing: the most that S3 returns."""
 
 NAMES = 100
-"""Names that are looked at in a folder to see what it is."""
+"""How many names in a folder are looked at to recognise a table."""
 
 RANGES = 32
-"""Ranges of many files under way at once."""
+"""Ranges of many files that are read at once."""
 
 PIECES = 4
-"""Ranges of one large read under way at once."""
+"""Ranges of one large read that are read at once."""
 
 
 class S3Storage(FsspecStorage):
@@ -139,11 +139,11 @@ class S3Storage(FsspecStorage):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def call(self, path: str, doing: str, method: str, **parameters: Any) -> dict[str, Any]:
-        """One S3 request, retried."""
+        """One S3 request, with retries."""
         return self._request(path, doing, lambda fs: fs._call_s3(method, **parameters))
 
     def start(self, method: str, **parameters: Any) -> Any:
-        """One S3 request in the background, not retried: a future."""
+        """One S3 request in the background, without retries. Returns a future."""
         fs = self._fs()
         return asyncio.run_coroutine_threadsafe(fs._call_s3(method, **parameters), fs.loop)
 
@@ -172,7 +172,7 @@ class S3Storage(FsspecStorage):
             fs = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False, session=session, **options)
         except (TypeError, ValueError) as error:
             raise InvalidSpec(f"storage.options: do not fit s3: {said(error)}") from error
-        fs.retries = 1  # ours are the only ones
+        fs.retries = 1  # only ours
         return fs
 
     def _endpoint(self) -> str:
@@ -187,7 +187,7 @@ class S3Storage(FsspecStorage):
         except MissingKey:
             return None
         except AccessDenied:
-            # a refused HEAD has no body; a listing says why, or that only this key is refused
+            # a refused HEAD has no body, so a listing must show the reason, or that only this key is refused
             self.call(path, "listing", "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
             raise
         return _info(path, int(found["ContentLength"]), str(found.get("ETag", "")))
@@ -210,7 +210,7 @@ class S3Storage(FsspecStorage):
     def _names(self, folder: str) -> list[str]:
         bucket, key = split(folder)
         out: list[str] = []
-        for prefix in (key, f"{key}v"):  # `metadata/v7.metadata.json`, and a version's hint, come after much else
+        for prefix in (key, f"{key}v"):  # `metadata/v7.metadata.json` and version hints come behind many other names
             page = self.call(folder, "listing", "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=NAMES)
             out += [str(entry["Key"])[len(key) :] for entry in page.get("Contents") or ()]
             if not page.get("IsTruncated"):
@@ -229,7 +229,7 @@ class S3Storage(FsspecStorage):
 
 
 def _session(profile: str | None) -> AioSession:
-    """What s3fs would make itself, but for what it costs: the descriptions of services are read once for a process."""
+    """The session that s3fs would make, but cheaper: a process reads botocore's descriptions of services once."""
     session = AioSession(profile=profile)
     session.lazy_register_component("data_loader", lambda: _loader(session.get_config_variable("data_path")))
     return session
@@ -237,7 +237,7 @@ def _session(profile: str | None) -> AioSession:
 
 @cache
 def _loader(data_path: str | None) -> Loader:
-    """Reads and keeps botocore's descriptions of services; as with the clients of one session, all may share it."""
+    """Reads and caches botocore's descriptions of services. All clients may share it, as those of one session do."""
     return create_loader(data_path)
 
 

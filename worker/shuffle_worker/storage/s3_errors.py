@@ -1,4 +1,4 @@
-"""What S3 said, for people: error codes and exceptions to JobErrors, and which of them another try may mend. Pure."""
+"""S3's error codes and exceptions as JobErrors for people, and which of them another try may mend. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shuffle_worker.storage.retry import Transient
 
 
 class MissingKey(InputNotFound):
-    """A key or an upload that is not there (its bucket is)."""
+    """A key or an upload is not there, though its bucket is."""
 
 
 _CREDENTIALS = {
@@ -72,7 +72,7 @@ _SILENT = (
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what caused it: s3fs wraps what the client raised."""
+    """The error and its causes: s3fs wraps the client's errors."""
     seen: BaseException | None = error
     for _ in range(8):
         if seen is None:
@@ -82,7 +82,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def code_of(error: BaseException) -> str:
-    """The error code that the store answered with; empty where it did not answer."""
+    """The store's error code; "" if it did not answer."""
     for one in _chain(error):
         if isinstance(one, boto.ClientError):
             found = str(one.response.get("Error", {}).get("Code") or "")
@@ -91,7 +91,7 @@ def code_of(error: BaseException) -> str:
 
 
 def translated(path: str, doing: str, error: Exception, endpoint: str) -> Exception:
-    """A JobError, or a Transient."""
+    """The error as a JobError, or as a Transient if another try may help."""
     if isinstance(error, JobError):
         return error
     path = shown(path)
@@ -122,7 +122,7 @@ _OWN = re.compile(r"_shuffle-[^/]+(/.*)?$")
 
 
 def shown(path: str) -> str:
-    """The path as the job names it: what lies in a folder of ours is named as the output."""
+    """The path as the job names it: the output for files in the job's own folders."""
     return _OWN.sub("", path)
 
 
@@ -140,7 +140,7 @@ def _of_code(path: str, doing: str, code: str, error: Exception, endpoint: str) 
 
 
 def _not_there(path: str, code: str, error: Exception, endpoint: str) -> JobError | None:
-    """Where the path leads nowhere, as it is written."""
+    """The error if the path leads nowhere; None for other codes."""
     bucket = path.partition("://")[2].partition("/")[0]
     if code == "NoSuchBucket":
         return InputNotFound(f"{path}: there is no bucket {bucket!r} at {endpoint}")
@@ -175,7 +175,7 @@ def _text(error: BaseException) -> str:
 def _why(error: BaseException) -> str:
     if type(error).__name__ == "FSTimeoutError":
         return "no answer in time"
-    if isinstance(error, boto.EndpointConnectionError):  # its text names the address of an object of ours
+    if isinstance(error, boto.EndpointConnectionError):  # its text names an address inside the job's own folders
         inner = next((one for one in _chain(error) if isinstance(one, OSError | aiohttp.ClientError)), None)
         return f"no connection could be made{f': {said(inner)}' if inner is not None else ''}"
     return said(error)

@@ -1,4 +1,4 @@
-"""From a job's storage settings to an S3 client's: which options there are, and the defaults that matter. Pure."""
+"""An S3 client's settings from a job's storage settings: the options, and the defaults that matter. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS: dict[str, str] = {
 
 
 def client_options(settings: StorageOptions) -> dict[str, Any]:
-    """Arguments of s3fs.S3FileSystem. Raises InvalidSpec for an unknown option or an endpoint that is none."""
+    """Arguments of s3fs.S3FileSystem. Raises InvalidSpec for an unknown option or an endpoint that is no address."""
     given = dict(settings.options)
     for name in given:
         if name not in _OPTIONS:

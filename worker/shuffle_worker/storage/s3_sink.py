@@ -1,7 +1,7 @@
-"""A file being written to S3: one request where it is small, else a multipart upload that commits at the end.
+"""Writes a file to S3: a small one in one request, a large one in a multipart upload that `commit` completes.
 
-Memory: one part being filled and one under way, which is there twice while the socket takes it: three times `PART`
-bytes, or `LEAST_PART` in a small worker. Parts grow where there would be too many.
+Memory: three times `PART` bytes, or `LEAST_PART` in a small worker: one part is filled, and one is under way and copied
+while the socket takes it. Parts grow where there would be too many.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from shuffle_worker.storage.storage import Info
 
 PART = 8 << 20
 LEAST_PART = 5 << 20
-"""The least that S3 takes, but for a file's last part."""
+"""The smallest part that S3 takes, but for a file's last one."""
 SMALL = 512 << 20
-"""Bytes of a worker below which parts are as small as can be."""
+"""A worker with less memory than this uses the smallest parts."""
 GROW_EVERY = 1000
-"""Parts after which the next are twice as large: S3 allows 10,000 parts, so a file may have 2 TiB and more."""
+"""After so many parts the next ones are twice as large. S3 allows 10,000 parts, so a file may have more than 2 TiB."""
 
 
 class Requests(Protocol):
-    """What a sink asks of the store that its file is in: `storage/s3.py`."""
+    """The requests that a sink makes; `storage/s3.py` implements them."""
 
     def call(self, path: str, doing: str, method: str, **parameters: Any) -> dict[str, Any]:
-        """One request, retried."""
+        """One request, with retries."""
         ...
 
     def start(self, method: str, **parameters: Any) -> Any:
-        """One request in the background, not retried: a future."""
+        """One request in the background, without retries. Returns a future."""
         ...
 
     def info(self, path: str) -> Info: ...
@@ -102,7 +102,7 @@ class S3Sink(HashingSink):
             self._part *= 2
 
     def _settle(self) -> None:
-        """Wait for the part under way; one that failed is sent again, with retries."""
+        """Wait for the part under way. If it failed, send it again, with retries."""
         if self._under_way is None:
             return
         number, part, future = self._under_way
@@ -121,7 +121,7 @@ class S3Sink(HashingSink):
                 self.path, "writing", "complete_multipart_upload", UploadId=upload, MultipartUpload=parts, **self._where
             )
         except JobError as error:
-            # an answer that was lost: the upload is gone because it was completed
+            # the answer to an earlier try was lost: the upload is gone because it is complete
             try:
                 there = self._storage.info(self.path)
             except JobError:
@@ -130,7 +130,7 @@ class S3Sink(HashingSink):
                 raise error from None
 
     def _abandon(self) -> None:
-        """Abort after an error, which is what the caller is to hear."""
+        """Abort after an error. Its own errors are dropped, so that the caller sees the first one."""
         try:
             self.abort()
         except JobError:

@@ -1,8 +1,8 @@
-"""Object storage as this project sees it: a few verbs over any fsspec URL, with errors that people understand.
+"""The interface of a storage: a few verbs over any fsspec URL, with errors that people understand.
 
-Implementations: `LocalStorage`, `FsspecStorage` and its `S3Storage`; the simulation has another. The conformance suite
-in tests/conformance/test_storages.py is what they have in common. Everything above it speaks of whole paths
-(`s3://bucket/key`, `/folder/file`), never of fsspec.
+`LocalStorage`, `FsspecStorage` and its subclasses implement it, and so does the simulation. The conformance suite in
+tests/conformance/test_storages.py runs against each of them. Callers use whole paths (`s3://bucket/key`,
+`/folder/file`) and know nothing of fsspec.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Info(NamedTuple):
     path: str
     size: int
     tag: str
-    """Changes whenever its bytes do (an ETag, or size and modification time to the nanosecond)."""
+    """Changes whenever the file's bytes do: an ETag, or size and modification time to the nanosecond."""
 
 
 class Range(NamedTuple):
@@ -40,16 +40,16 @@ class Survey(NamedTuple):
     files: list[Info]
     """Sorted by path."""
     folder: str
-    """The one that a folder or a pattern starts from, that of a single file; by its canonical path."""
+    """Canonical path of the folder that the path starts from, or that holds the single file."""
     single: bool
     """The path names one file."""
     tables: list[Marker]
-    """What shows folders at or below `folder` to be tables of Delta Lake and the like, one marker for each."""
+    """The tables of Delta Lake and the like at or below `folder`, one marker each."""
 
 
 class Sink(Protocol):
-    """A file being written. Nothing can be seen of it until `commit`; after `abort`, or when the process dies, nothing
-    ever can. `checksum` is the xxh3-64 of the bytes written so far, hexadecimal."""
+    """A file being written. Nobody can see it before `commit`, and nobody ever can after `abort` or if the process
+    dies. `checksum` is the xxh3-64 of the bytes written so far, in hexadecimal."""
 
     def write(self, data: bytes | memoryview) -> int: ...
 
@@ -67,69 +67,70 @@ class Sink(Protocol):
 class Storage(Protocol):
     """Every call raises a JobError that names the path: InputNotFound, AccessDenied, StorageUnavailable, OutOfDisk.
 
-    Calls block (they run in compute threads), and are retried inside, with backoff and jitter, where a retry can help.
+    Calls block (they run in compute threads), and retry inside, with backoff and jitter, where that can help.
     """
 
     def find(self, path: str) -> list[Info]:
-        """Every file that a file, folder or glob names, sorted by path; of a folder or glob without hidden ones (see
-        `urls.is_hidden`) and without objects that only mark folders. A path that exists as it is written is that path,
-        whatever characters it holds; only else it is taken for a pattern.
+        """Every file that a file, folder or glob names, sorted by path.
 
-        Raises InputNotFound where there is none, and names what is there and is no file that can be read."""
+        Hidden files (see `urls.is_hidden`) and folder markers do not count in a folder or glob. A path that exists as
+        it is written is that path, whatever its characters; only then is it tried as a pattern.
+
+        Raises InputNotFound if there is no file, and names what is there but is no file that can be read."""
         ...
 
     def survey(self, path: str) -> Survey:
-        """`find`, with what else its listing shows."""
+        """`find`, with everything else that its listing shows."""
         ...
 
     def table_at(self, folder: str) -> Marker | None:
-        """What shows that a folder is a table of Delta Lake and the like. A few requests, whatever the folder holds."""
+        """The marker of a folder that is a table of Delta Lake or the like. A few requests, whatever the folder
+        holds."""
         ...
 
     def listing(self, folder: str) -> list[Info]:
-        """Every file under a folder, hidden ones too; empty where the folder does not exist."""
+        """Every file below a folder, hidden ones too. Empty if the folder does not exist."""
         ...
 
     def info(self, path: str) -> Info: ...
 
     def open(self, path: str) -> BinaryIO:
-        """Random access for reading, without caching more than one request's bytes."""
+        """Open a file for random access. Caches no more than the bytes of one request."""
         ...
 
     def native(self, path: str) -> str | None:
-        """The path under which Arrow can open the file itself, None where only `open` can."""
+        """The path by which Arrow can open the file itself; None if only `open` can."""
         ...
 
     def create(self, path: str) -> Sink:
-        """Folders above it are made where the store has folders."""
+        """Makes the folders above it, if the store has folders."""
         ...
 
     def read(self, path: str) -> bytes: ...
 
     def fetch(self, path: str) -> tuple[bytes, str]:
-        """A file and its tag, of the same moment and in one request; "" where the store does not say it with the
-        bytes."""
+        """A file's bytes and its tag at that moment, in one request. The tag is "" if the store does not send it with
+        the bytes."""
         ...
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
-        """The bytes of each, several requests under way at once; shorter where a file ends before its range. All of
-        them are in memory: ask for as many as may be."""
+        """The bytes of each range, shorter if the file ends before it. Runs several requests at once, and holds all
+        bytes in memory, so the caller bounds what it asks for."""
         ...
 
     def put(self, path: str, data: bytes) -> None:
-        """Write a small file, seen whole or not at all; replaces."""
+        """Write or replace a small file; readers see it whole or not at all."""
         ...
 
     def move(self, source: str, target: str) -> None:
-        """Replaces the target. Done again after a crash it is no error if only the target is left."""
+        """Replaces the target. Idempotent after a crash: it is no error if only the target is left."""
         ...
 
     def remove(self, paths: list[str]) -> None:
-        """Absent ones are no error; folders that became empty go too where the store has folders."""
+        """Absent files are no error. Removes folders that become empty too, if the store has folders."""
         ...
 
     def sweep(self, folder: str) -> None:
-        """Remove what sinks of processes that died left below a folder: temporary files, uploads in progress; and
-        folders in which nothing is left. Only when
-        nobody writes there any more: at the end of a commit or an abort."""
+        """Remove what the sinks of dead processes left below a folder (temporary files, uploads in progress), and empty
+        folders. Call it only when nobody writes there any more: at the end of a commit or an abort."""
         ...

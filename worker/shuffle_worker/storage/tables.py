@@ -1,8 +1,8 @@
-"""What shows that a folder is a table of Delta Lake, Iceberg and the like. Pure.
+"""How to recognise the folder of a table of Delta Lake, Iceberg and the like. Pure.
 
 The files of such a table are not its rows: some were replaced or deleted, and only the table's log says which. So a
-folder of one is not read as a folder of files. Looked for in listings that are made anyway (`marker_of`), and in the
-few folders above by one request for each of `PLACES`.
+table is never read as a folder of files. Storages look for its marker in the listings that they make anyway
+(`marker_of`), and in the few folders above by one request for each of `PLACES`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 
 class Marker(NamedTuple):
-    """What shows that a folder is a table."""
+    """A file or folder that shows that a folder is a table."""
 
     folder: str
     """The table's folder."""
     kind: str
     """The table format's name."""
     name: str
-    """What shows it, by its path below the folder."""
+    """The marker's path below the folder."""
 
 
 class LogPlace(NamedTuple):
@@ -27,9 +27,9 @@ class LogPlace(NamedTuple):
 
     kind: str
     folder: str
-    """Below the table's."""
+    """The log's folder, below the table's."""
     names: re.Pattern[str] | None
-    """Those in it that show the table; any name where None."""
+    """The names in it that mark a table; None: any name."""
 
 
 _METADATA = re.compile(r"[^/]*\.metadata\.json|version-hint\.text")
@@ -50,7 +50,7 @@ _ACID = re.compile(r"/(?:base|delta|delete_delta)_\d{7,}[_\dv]*/(?:bucket_\d+|_o
 
 
 def marker_of(path: str) -> Marker | None:
-    """The table that a file shows by its path: that it is of a log, or of Hive's transactional tables."""
+    """The table that a file belongs to by its path: in a table's log, or in one of Hive's transactional tables."""
     if _QUICK.search(path) is None:
         return None
     acid = _ACID.search(path)
@@ -69,7 +69,9 @@ def marker_of(path: str) -> Marker | None:
 
 
 def shown(place: LogPlace, names: list[str]) -> str:
-    """The name below the table's folder that shows the table; "" where none of these in `place.folder` does."""
+    """The path below the table's folder of the first name that marks a table; "" if none of the names does.
+
+    names: some names in `place.folder`."""
     if place.names is None:
         return f"{place.folder}/" if names else ""
     name = next((name for name in sorted(names) if place.names.fullmatch(name)), "")

@@ -1,6 +1,6 @@
-"""What a path says before anything is opened: which store, whether it is a pattern, which folder it starts from.
+"""What follows from the text of a path: its store, whether it is a pattern, which folder it starts from. Pure.
 
-Called by `storage_for`, by the storages and by `inputs/reading.py`. Pure text.
+Called by `storage_for`, by the storages and by `inputs/reading.py`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _AZURE_HOST = re.compile(r"^([^/@]+)@([^/]+)")
 _MAGIC = re.compile(r"[*?\[]")
 
 COPYING = "._COPYING_"
-"""What Hadoop appends to the name of a file that is not whole yet."""
+"""The suffix that Hadoop gives to a file that is not whole yet."""
 
 
 @lru_cache(maxsize=1)
 def known_schemes() -> frozenset[str]:
-    """Every scheme that fsspec could open, were the package for it installed."""
+    """Every scheme that fsspec can open if the scheme's package is installed."""
     from fsspec.registry import available_protocols  # type: ignore[import-untyped]
 
     return frozenset(available_protocols()) | set(_ONE_SCHEME)
 
 
 def scheme_of(path: str) -> str:
-    """ "file" for a plain path; all spellings of S3 are "s3", of Google's store "gs", of Azure's "abfs"."""
+    """ "file" for a plain path, "s3" for all spellings of S3, "gs" for Google's store, "abfs" for Azure's."""
     found = _SCHEME.match(path)
     if not found:
         return "file"
@@ -46,9 +46,11 @@ def scheme_of(path: str) -> str:
 
 
 def canonical(path: str) -> str:
-    """The one spelling of a path that everything compares: a local path is absolute; a remote one has its store's
-    scheme (`s3://` for `s3a://`) and no server's name (`abfs://container/x` for `abfss://container@host/x`). What comes
-    after the bucket is left as it is: in a key every character counts, a doubled slash too."""
+    """The one spelling of a path, by which paths are compared.
+
+    A local path is absolute. A remote one has its store's scheme (`s3://` for `s3a://`) and no server's name
+    (`abfs://container/x` for `abfss://container@host/x`). The key stays as it is, because every character of it counts,
+    even a doubled slash."""
     scheme = scheme_of(path)
     if scheme == "file":
         return local_path(path)
@@ -59,13 +61,13 @@ def canonical(path: str) -> str:
 
 
 def azure_host(path: str) -> str:
-    """The server that an address of Azure names, as in `abfss://container@host/folder`; "" where it names none."""
+    """The server in an Azure address such as `abfss://container@host/folder`; "" if it names none."""
     found = _AZURE_HOST.match(path.partition("://")[2])
     return found.group(2) if found else ""
 
 
 def checked_scheme(path: str) -> str:
-    """The scheme of a path, refused where it is unknown or the path is a chain of stores (`zip::s3://...`)."""
+    """The scheme of a path. Raises InvalidSpec if it is unknown or the path is a chain of stores (`zip::s3://...`)."""
     if not path:
         raise InvalidSpec("a path is empty: give a file, a folder or a glob, such as s3://bucket/events/")
     if "\0" in path:
@@ -82,7 +84,7 @@ def checked_scheme(path: str) -> str:
 
 def local_path(path: str) -> str:
     """The absolute file system path of `/x`, `x`, `~/x`, `file:///x` or `file:/x`, without doubled slashes, `.` and
-    `..`. Links stay as they are, but for those that a `..` leads out of."""
+    `..`. Keeps links, but for those that a `..` leads out of."""
     found = _SCHEME.match(path) or _HADOOP_FILE.match(path)
     bare = path[found.end() :] if found else path
     if found:
@@ -100,7 +102,7 @@ def local_path(path: str) -> str:
 
 
 def _without_parents(path: str) -> str:
-    """The folder above a link is that of what it leads to."""
+    """Resolves `..`. The folder above a link is the folder above its target."""
     kept = "/"
     for segment in path.split("/"):
         if segment == "..":
@@ -115,7 +117,7 @@ def is_glob(path: str) -> bool:
 
 
 def glob_base(path: str) -> str:
-    """The folder above the first segment of a pattern that holds a wildcard; the path itself where there is none."""
+    """The folder above the first segment that holds a wildcard; the path itself if none does."""
     kept: list[str] = []
     for segment in path.split("/"):
         if is_glob(segment):
@@ -125,14 +127,14 @@ def glob_base(path: str) -> str:
 
 
 def hive_pair(folder: str) -> tuple[str, str] | None:
-    """Name and value, as they are written, of a folder such as `country=DE`; None for any other."""
+    """Name and value of a hive folder such as `country=DE`, as they are written; None for any other folder."""
     name, mark, value = folder.partition("=")
     return (name, value) if mark and name else None
 
 
 def is_hidden(relative: str) -> bool:
-    """Whether a segment of a file's path below a folder marks it as no data: `_SUCCESS`, `.part.crc`,
-    `_shuffle-x/part`, `part.parquet._COPYING_`. A folder of a value is data, whatever its name begins with
+    """Whether a segment of a file's path below a folder says that it is no data: `_SUCCESS`, `.part.crc`,
+    `_shuffle-x/part`, `part.parquet._COPYING_`. A hive folder is data, whatever its name begins with
     (`_year=2026/`)."""
     *folders, name = relative.split("/")
     return hidden_file(name) or any(hidden_folder(folder) for folder in folders)
@@ -152,7 +154,8 @@ def join(folder: str, name: str) -> str:
 
 @lru_cache(maxsize=64)
 def glob_pattern(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` stop at a slash, `**` does not, `[abc]` and `[!a]` are classes. The whole path must match."""
+    """A glob as a regular expression for whole paths. `*` and `?` stop at a slash, `**` does not; `[abc]` and `[!a]`
+    are classes."""
     out: list[str] = []
     at = 0
     while at < len(pattern):
@@ -183,14 +186,14 @@ def glob_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _class(body: str) -> str:
-    """The characters between brackets as a regular expression has them."""
+    """The characters between brackets as a class of a regular expression."""
     negated, body = body.startswith("!"), body.removeprefix("!")
     escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", body)
     return f"[{'^/' if negated else ''}{escaped}]"
 
 
 def matches(path: str, pattern: str) -> bool:
-    """Whether a file is named by a glob: it matches, or a folder above it does."""
+    """Whether a glob names a file: the glob matches the file or a folder above it."""
     compiled = glob_pattern(pattern.rstrip("/"))
     if compiled.fullmatch(path):
         return True

@@ -4,7 +4,7 @@ Memory: a record for each file, and one for each folder.
 """
 
 # ruff: noqa: PTH112, PTH114, PTH116, PTH119, PTH115, PTH120
-# Plain strings and os calls: a listing has a hundred thousand names, and each would become a Path.
+# Plain strings and os calls: a listing may have a hundred thousand names, and each would become a Path.
 
 from __future__ import annotations
 
@@ -22,41 +22,43 @@ from shuffle_worker.storage.markers import is_named_marker
 from shuffle_worker.storage.storage import Info
 
 _LOST = "lost+found"
-"""What some file systems have in their first folder, for root's eyes only."""
+"""A folder that some file systems have at the top, and only root can read."""
 
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 Wanted = Callable[[str], bool]
 Identity = tuple[int, int]
-"""What says that two names are one file or folder."""
+"""Device and inode: equal for two names of one file or folder."""
 
 MOST_LINKS = 100_000
-"""Links to folders that are followed: a dozen folders with links to each other have more ways than can be walked."""
+"""The most links to folders that are followed: a dozen folders that link to each other have too many ways to walk."""
 
 LAST = sys.maxsize
 
 
 def tag_of(found: os.stat_result) -> str:
-    """What `Info` calls a file's tag."""
+    """A file's tag, as in `Info`."""
     return f"{found.st_size}-{found.st_mtime_ns}"
 
 
 def files_below(folder: str, *, data: bool, wanted: Wanted | None = None) -> list[Info]:
-    """Sorted. Links to folders are followed; every file counts once, by its own path before those through links. A link
-    to a folder that it is in leads nowhere new, and is passed over.
+    """The files below a folder, sorted.
 
-    data: hidden files and folders are left out, and so are links to files that are there too. What is no file, or
-    cannot be looked at, is refused by name: a job that left it out would seem to be whole. Otherwise every file that
-    can be seen. wanted: whether a path is asked for; others may be anything. Raises JobError; OSError where the folder
-    itself cannot be read."""
+    Follows links to folders, but skips a link to a folder that it lies in. Every file counts once, by its own path
+    rather than one through a link.
+
+    data: leave out hidden files and folders, and links to files that are there too. Raises JobError for anything that
+    is no file or cannot be looked at, because a job that skipped it would look complete. Without `data`: every file
+    that can be seen. wanted: which paths are asked for; others may be anything. Raises OSError if the folder itself
+    cannot be read."""
     walk = Walk(folder, data=data, wanted=wanted)
     walk.below(folder)
     return walk.found()
 
 
 def data_file(path: str) -> Info | None:
-    """A file to be read; None where it is a folder. Raises the JobErrors of what is neither; FileNotFoundError."""
+    """A file to be read; None if it is a folder. Raises JobError if it is neither; FileNotFoundError."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -78,14 +80,14 @@ def data_file(path: str) -> Info | None:
 
 
 class _Folder(NamedTuple):
-    """A folder to look into."""
+    """A folder whose entries are to be listed."""
 
     path: str
     identity: Identity
     links: int = 0
-    """How many links its path leads through."""
+    """How many links lie on its path."""
     above: _Folder | None = None
-    """The folder that it was found in."""
+    """The folder in which it was found."""
 
     def is_inside(self, identity: Identity) -> bool:
         at: _Folder | None = self
@@ -95,18 +97,18 @@ class _Folder(NamedTuple):
 
 
 class _Linked(NamedTuple):
-    """A file that a link led to."""
+    """A file that was reached through a link."""
 
     links: int
-    """As of `_Folder`; those to files alone come last."""
+    """As in `_Folder`. Links to single files come last."""
     info: Info
     place: tuple[Identity, str]
-    """The identity of its folder and its name there; of a link to a file alone that of the file, and ""."""
+    """The identity of its folder and its name there; for a link to a single file the file's identity and ""."""
 
 
 class Walk:
-    """Files below a folder: all of them, or those that are named and those below the folders that are. data, wanted: as
-    of `files_below`."""
+    """Collects files: all below a folder, or named files and those below named folders. data, wanted: as in
+    `files_below`."""
 
     def __init__(self, base: str, *, data: bool, wanted: Wanted | None = None) -> None:
         self._base = base
@@ -118,7 +120,7 @@ class Walk:
         self._followed = 0
 
     def one(self, path: str) -> None:
-        """A file that is named, or all below a folder. Raises the JobErrors of what is neither; OSError."""
+        """Add a file, or all files below a folder. Raises JobError if it is neither; OSError."""
         info = data_file(path)
         if info is None:
             self.below(path)
@@ -141,7 +143,7 @@ class Walk:
                     self._take(entry, at)
 
     def _links_to(self, folder: str) -> int:
-        """How many links its path leads through, below the base."""
+        """How many links lie on its path below the base."""
         links, at = 0, folder
         while len(at) > len(self._base) and at != os.path.dirname(at):
             links, at = links + os.path.islink(at), os.path.dirname(at)
@@ -162,11 +164,11 @@ class Walk:
         return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
     def _inner(self, entry: os.DirEntry[str], above: _Folder) -> _Folder | None:
-        """A folder in a folder; None where it is one of those that it is in, or gone."""
+        """A folder in a folder; None if it is gone, or a link to one of the folders above it."""
         try:
             identity = _identity(os.stat(entry.path))
         except FileNotFoundError:
-            return None  # removed while we listed
+            return None  # removed meanwhile
         links = above.links + entry.is_symlink()
         if above.is_inside(identity) or (not links and identity in self._own):
             return None
@@ -193,7 +195,7 @@ class Walk:
                 raise failure(folder, "listing", error) from error
 
     def _is_passed(self, entry: os.DirEntry[str]) -> bool:
-        """Whether its name says that it is no data."""
+        """Whether the name says that it is no data."""
         name = entry.name
         if name[:1] in ("_", "."):
             return urls.hive_pair(name) is None or not entry.is_dir()
@@ -212,7 +214,7 @@ class Walk:
                 found = entry.stat()
                 info = Info(path, found.st_size, tag_of(found))
         except FileNotFoundError:
-            return  # removed while we listed; in a listing of all files, a link to nowhere
+            return  # removed meanwhile; without `data`, a broken link too
         except JobError:
             raise
         except OSError as error:
@@ -224,7 +226,7 @@ class Walk:
         self._add(info, folder, alone=self._data and entry.is_symlink())
 
     def _add(self, info: Info, folder: _Folder, *, alone: bool) -> None:
-        """alone: it is a link to a file."""
+        """alone: it is a link to a single file."""
         if alone:
             self._linked.append(_Linked(LAST, info, (_identity(os.stat(info.path)), "")))
         elif folder.links:
@@ -234,7 +236,7 @@ class Walk:
 
 
 def _places(files: list[Info]) -> Iterator[tuple[Identity, str]]:
-    """As of `_Linked`, by both of their names."""
+    """The places of files, as in `_Linked`, for their folder and name and for themselves."""
     folders: dict[str, Identity] = {}
     for info in files:
         folder, name = os.path.split(info.path)
@@ -245,7 +247,7 @@ def _places(files: list[Info]) -> Iterator[tuple[Identity, str]]:
 
 
 def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a link to what is not there, of which nobody can say whether it was a folder of files."""
+    """Whether it is a broken link. Nobody can say whether its target was a folder of files."""
     return entry.is_symlink() and not os.path.lexists(os.path.realpath(entry.path))
 
 

@@ -1,9 +1,11 @@
-"""Memory for shards: blocks of one size out of one mapping, so that "memory is a promise" can be kept to the page.
+"""Memory for shards: a slab allocator that keeps the store's budget to the page.
 
-Called by the store under its lock; not thread-safe by itself. Why not plain Python buffers: an allocator rounds, keeps
-and fragments, so that resident memory ends up well above what is held, and every buffer that is freed and allocated
-again is faulted in again (a fresh page can cost ten times what copying it does). Here the mapping is as large as the
-budget, a page is touched when its block is first used, and the block given back last is taken next.
+One mapping, as large as the budget, is cut into blocks of one size. A page becomes resident when its block is first
+used, and the block freed last is used next. Plain Python buffers would not do: an allocator rounds up, keeps freed
+memory and fragments, so resident memory ends up well above what is held. It also faults every buffer in anew, and a
+fresh page can cost ten times as much as copying it.
+
+The store calls it under its lock; it is not thread-safe by itself.
 """
 
 from __future__ import annotations
@@ -21,16 +23,19 @@ _MAP_NORESERVE = 0x4000  # Linux; not in the mmap module of this Python
 
 
 def block_size(budget: int, buckets: int) -> int:
-    """Bytes of a block: so small that the half-filled last blocks of all buckets together take at most a quarter of the
-    budget, yet 4 KiB at the least and 256 KiB at the most, beyond which copying and writing gain nothing."""
+    """Bytes of a block, from 4 KiB to 256 KiB.
+
+    The last block of each bucket is half empty. Blocks are so small that these halves together take at most a quarter
+    of the budget. Above 256 KiB, copying and writing gain nothing."""
     return min(max(budget // (4 * max(buckets, 1)) // PAGE * PAGE, PAGE), LARGEST_BLOCK)
 
 
 class Chain:
-    """Bytes appended one after the other, in blocks of an arena; a stretch of a bucket's stream of bytes.
+    """A stretch of a bucket's stream of bytes, in blocks of an arena.
 
-    start: position of its first byte in the stream. pins: readers and writers at work on the blocks outside the lock;
-    retired: to be given back when the last of them is done. moving: being written to the log; not appended to then.
+    start: position of its first byte in the stream. pins: how many readers and writers use the blocks outside the
+    lock. retired: the last of them frees the blocks. moving: a spill writes the chain to the log, and nothing is
+    appended to it.
     """
 
     __slots__ = ("blocks", "length", "moving", "pins", "retired", "start")
@@ -49,7 +54,7 @@ class Chain:
 
 
 class Arena:
-    """`size // block` blocks, one at the least. Resident memory: the blocks that were ever in use at once."""
+    """At least one block, `size // block` of them. Resident memory: the most blocks that were in use at once."""
 
     def __init__(self, size: int, block: int) -> None:
         self.block = block
@@ -75,7 +80,7 @@ class Arena:
         return len(chain.blocks) * self.block - chain.length
 
     def append(self, chain: Chain, data: Buffer) -> None:
-        """Copy `data` to the end. The caller made sure that there are blocks enough."""
+        """Copy `data` to the end. The caller has checked that there are enough blocks."""
         block = self.block
         room = len(chain.blocks) * block - chain.length
         if len(data) <= room and (type(data) is not memoryview or (data.format == "B" and data.ndim == 1)):
@@ -100,7 +105,7 @@ class Arena:
         chain.length += size
 
     def views(self, chain: Chain, at: int, length: int) -> Iterator[memoryview]:
-        """The bytes at `at` (counted from the chain's first) as few views as they lie in."""
+        """`length` bytes from `at` on, counted from the chain's first byte, in as few views as possible."""
         block = self.block
         while length:
             first = at // block
@@ -117,12 +122,12 @@ class Arena:
             length -= count
 
     def give_back(self, chain: Chain) -> None:
-        """The chain's blocks are free; its first block is taken next, so that neighbours stay neighbours."""
+        """Free the chain's blocks. Its first block is used next, so that neighbours stay neighbours."""
         self._returned.extend(reversed(chain.blocks))
         chain.blocks.clear()
 
     def close(self) -> None:
-        """The memory goes back now or, where a view is still held somewhere, with that."""
+        """Give the memory back now, or with the last view of it that somebody still holds."""
         self._view.release()
         with suppress(BufferError):
             self._memory.close()

@@ -1,8 +1,8 @@
-"""What the store knows of one bucket: which shards it has, and where their bytes are.
+"""What the store knows of one bucket: its shards, and where their bytes are.
 
-A bucket is a stream of bytes that only grows: each shard is appended to its end, and its *position* is where it begins.
-Parts of the stream are in chains of memory blocks, parts in the log; moving a part from one to the other changes no
-shard's record. So a shard costs 24 bytes here, and no Python object, whether there are hundreds or millions of them.
+A bucket is a stream of bytes that only grows. Each shard is appended to its end; the shard's *position* is where it
+begins. Some parts of the stream are in chains of memory blocks, others in the log, and spilling a part changes no
+shard's record. So a shard costs 24 bytes here and no Python object, however many there are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RECORDS = np.dtype([("attempt", "<u4"), *NUMBERS])
 
 
 class StreamPart(NamedTuple):
-    """A part of the stream: in a chain or, where there is none, in the log from `offset` on."""
+    """A part of the stream: in a chain, or in the log from `offset` on where `chain` is None."""
 
     start: int
     end: int
@@ -36,9 +36,10 @@ class StreamPart(NamedTuple):
 
 class Bucket:
     """records: 24 bytes a shard, in order of arrival. start, end: positions of the stream's first byte and behind its
-    last (a bucket filled anew after a drop begins where no older position can be, so that an old handle is noticed).
-    The parts that are in the log are kept as numbers too, three of 8 bytes for each: where memory is small and buckets
-    are many there may be as many parts as shards."""
+    last. A bucket that is filled again after a drop starts behind every older position, so an old handle is noticed.
+
+    Each part in the log is three numbers of 8 bytes, not an object: with little memory and many buckets there may be as
+    many parts as shards."""
 
     __slots__ = ("_logged", "chains", "end", "records", "start")
 
@@ -88,11 +89,10 @@ def arranged(
     *,
     only: bool = False,
 ) -> list[StoredShard]:
-    """The shards of a bucket whose records these are, in (split, sequence) order, those of the named attempts left out,
-    or those of all others.
+    """The shards of a bucket in (split, sequence) order, without those of the named attempts; only: with those alone.
 
-    attempts: (tranche, split, attempt) by number. Where two attempts that are not superseded have the same (split,
-    sequence), the order of tranche and attempt decides, so that it never depends on timing."""
+    attempts: (tranche, split, attempt) by number. If two attempts that count have the same (split, sequence), the order
+    of tranche and attempt decides, so the result never depends on timing."""
     table = np.frombuffer(records, dtype=RECORDS)
     positions = np.cumsum(table["length"], dtype=np.int64) - table["length"] + start
     if only or len(named):
@@ -106,7 +106,7 @@ def arranged(
 
 
 class Stretch(NamedTuple):
-    """A stretch of the stream that is wanted, and where in the reader's buffer it goes."""
+    """A stretch of the stream, and where in the reader's buffer it goes."""
 
     position: int
     at: int
@@ -114,7 +114,9 @@ class Stretch(NamedTuple):
 
 
 def stretches(shards: Sequence[StoredShard]) -> list[Stretch]:
-    """The shards, to be laid one after the other, as stretches of the stream in its order; neighbours made one."""
+    """Where in the stream the shards lie, in the order of the stream; neighbours are merged.
+
+    The reader's buffer holds the shards in the order in which they are given."""
     at = 0
     wanted: list[tuple[int, int, int]] = []
     for shard in shards:

@@ -1,4 +1,4 @@
-"""What goes wrong with a worker's own memory and scratch, in words. Used by the inbox and by the agent."""
+"""Error messages about a worker's own memory and scratch. Used by the inbox and the agent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def scratch_failure(worker: int, error: OSError) -> OutOfDisk:
-    """A store or an external sort could not write to scratch, or read back what it had written."""
+    """A store or an external sort could not write to scratch, or could not read it back."""
     where = f" in {error.filename}" if error.filename else ""
     if error.errno in FULL:
         return OutOfDisk(
@@ -21,7 +21,7 @@ def scratch_failure(worker: int, error: OSError) -> OutOfDisk:
 
 
 def memory_failure(worker: int, error: MemoryError, given: int = 0) -> OutOfMemory:
-    """The system would not give a worker as much memory as it was promised. given: what that is, where it is known."""
+    """The system gave a worker less memory than the job promised it. given: bytes promised, 0 if not known."""
     promised = f" before it had used the {given >> 20} MiB it was given" if given else ""
     said = f" ({error})" if str(error) else ""
     return OutOfMemory(f"worker {worker} got no more memory{promised}{said}: is the limit around it lower?")

@@ -1,15 +1,15 @@
-"""What a worker keeps of the shards it sent (`recovery.retainShards`), so that a repair need not read the input again.
+"""Retained shards (`recovery.retainShards`): copies of what a worker sent, so that a repair need not read the input.
 
-    transfer lease    begin(split, groups) -> keep(shards) ... -> finish        every shard for somebody else's groups
-    repair            covering(split, groups) -> shards, to be sent once more
-    groups written    drop(groups): their bytes are given back to the disk
+    transfer lease    begin(split, groups) -> keep(shards) ... -> finish        every shard for another worker's groups
+    repair            covering(split, groups) -> read(record, groups)           sends them again
+    groups written    drop(groups)                                              frees their bytes on disk
 
-A record is what one transfer lease sent; it is of use for any set of groups that it covers. The bytes lie in one log on
-scratch, unlinked at once like the store's. Nothing here is needed for the job to succeed: where there is no room, or
-the disk fails, or a checksum does not match, the split is read again. So it gives way: before a store hears that the
-disk is full, all of this is thrown away (`clear`).
+A record holds what one transfer lease sent, and serves any set of groups that it covers. The bytes lie in one log on
+scratch, unlinked at once like the store's log. A job can do without them: if there is no room, the disk fails or a
+checksum does not match, the split is read again. So when the disk is full, retained shards go first (`clear`), before
+the store reports it.
 
-Bounded: on disk by `limit`; in memory 32 bytes a shard. Calls come from the event loop and from store threads.
+Bounded: on disk by `limit`; in memory 32 bytes a shard. The event loop and store threads call it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 
 READ_AT_ONCE = 4 << 20
-"""Bytes of shards that are read back in one go."""
+"""Bytes of shards that one read fetches."""
 
 
 GroupOf = Callable[[int], int]
@@ -49,7 +49,7 @@ GroupOf = Callable[[int], int]
 
 
 class Record:
-    """What was sent of one split: for these groups, and for None of those that were the sender's own."""
+    """What one transfer lease sent of a split, for `groups`; the sender's own groups are not among them."""
 
     def __init__(self, split: int, groups: frozenset[int], generation: int) -> None:
         self.split = split
@@ -87,7 +87,7 @@ class RetainedShards:
         return Record(split, frozenset(groups), self._generation)
 
     def keep(self, record: Record, shards: Sequence[Shard]) -> None:
-        """Blocks. Where it cannot be kept, the record is not whole, and of no use; that is no error."""
+        """Append the shards to the log. Blocks. If that fails the record is no longer whole; that is no error."""
         if not record.whole or not shards:
             return
         length = sum(shard.length for shard in shards)
@@ -112,7 +112,7 @@ class RetainedShards:
                 record.whole = False
 
     def finish(self, record: Record, rows: int) -> bool:
-        """Everything was sent. rows: read from the split. Whether it can be sent again."""
+        """The lease has sent everything. rows: read from the split. Returns whether the split can be sent again."""
         with self._lock:
             before = self._records.get(record.split)
             record.whole = record.whole and record.generation == self._generation
@@ -120,7 +120,7 @@ class RetainedShards:
                 keeps = record.whole and before is not None
                 self._forget(record)
                 return keeps
-            if before is not None:  # sent for other groups, it may be at the same time
+            if before is not None:  # another lease sent the split for other groups, perhaps at the same time
                 self._shed(before, record.groups)
                 record.groups |= before.groups
                 record.index += [part for part in before.index if len(part)]
@@ -130,7 +130,7 @@ class RetainedShards:
             return True
 
     def cancel(self, record: Record) -> None:
-        """The lease came to nothing."""
+        """The lease failed or was taken away."""
         with self._lock:
             record.whole = False
             self._forget(record)
@@ -140,9 +140,9 @@ class RetainedShards:
             return sorted(self._records)
 
     def covering(self, split: int, groups: Collection[int]) -> Record | None:
-        """What was kept of a split, where it holds all that these groups need.
+        """The record of a split, if it has every shard that these groups need.
 
-        As it is now: it may be given up while it is read. Then its bytes are gone, and the checksums tell."""
+        It may be dropped while it is read. Then its bytes are gone, and their checksums do not match."""
         with self._lock:
             record = self._records.get(split)
             if record is None or not record.groups.issuperset(groups) or not self._dropped.isdisjoint(groups):
@@ -186,14 +186,14 @@ class RetainedShards:
         return shards
 
     def discard(self, split: int) -> None:
-        """A record turned out to be damaged."""
+        """Drop the record of a split, which is damaged."""
         with self._lock:
             record = self._records.pop(split, None)
             if record is not None:
                 self._forget(record)
 
     def drop(self, groups: Collection[int]) -> None:
-        """These groups are written: nobody will ask for their shards. Blocks."""
+        """Drop the shards of groups that are written. Blocks."""
         new = set(groups) - self._dropped
         if not new:
             return
@@ -203,7 +203,7 @@ class RetainedShards:
                 self._shed(record, new)
 
     def clear(self) -> int:
-        """Throw everything away, at once; what is being kept just now too. Returns the bytes that it was."""
+        """Drop everything at once, including what is being kept just now. Returns the bytes that this frees."""
         with self._lock:
             freed = self._used
             self._generation += 1
@@ -220,7 +220,7 @@ class RetainedShards:
             self._log.close()
 
     def _shed(self, record: Record, groups: Collection[int]) -> None:
-        """Give up what a record has for these groups."""
+        """Drop what a record has for these groups."""
         if not groups:
             return
         for i, part in enumerate(record.index):
@@ -236,7 +236,7 @@ class RetainedShards:
         record.index.clear()
 
     def _give_back(self, entries: np.ndarray[tuple[int], np.dtype[np.void]]) -> None:
-        """Stretches of the log are of no use any more; neighbours in one go."""
+        """Free stretches of the log, neighbours together."""
         start = end = -1
         for offset, length in zip(entries["offset"].tolist(), entries["length"].tolist(), strict=True):
             self._used -= length

@@ -1,11 +1,11 @@
-"""The log on scratch: one file a worker, appended to when memory is full, read from when a bucket is written.
+"""The log on scratch: one file a worker. Spills append to it, and writes of groups read from it.
 
-One file whatever the number of buckets: thousands of files cost more than their bytes (see docs/architecture.md). The
-file is made when the first byte must go there, and unlinked at once, so that it vanishes with the process however the
-process ends. Where things lie in it is the store's business.
+There is one file for all buckets, because thousands of files cost more than their bytes. It is created for the first
+byte and unlinked at once, so it vanishes with the process however the process ends. The store keeps track of what lies
+where in it.
 
-Calls block, and release the interpreter while they do. `reserve`, `give_back` and `close` are called under the store's
-lock; `write` and `read` outside it, from several threads.
+Calls block, and release the interpreter meanwhile. The store calls `reserve`, `give_back` and `close` under its lock,
+`write` and `read` outside of it, from several threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LogRead(NamedTuple):
 
 
 class SpillLog:
-    """Where bytes go that memory has no room for. Errors are OSErrors that carry the folder's name."""
+    """Bytes that memory has no room for. Raises OSError with the folder's name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -45,14 +45,14 @@ class SpillLog:
         return self._file >= 0
 
     def reserve(self, length: int) -> int:
-        """A place for `length` bytes that nobody else gets."""
+        """The offset of `length` bytes that no other call gets."""
         offset = self._end
         self._end += length
         return offset
 
     def give_back(self, offset: int, length: int) -> None:
-        """The place is not used after all (its write failed): what was written of it is cut off where that can be done,
-        so that a full disk is not kept full by bytes that nobody will read."""
+        """Return a reserved place whose write failed. Cuts the file off where it can, so that bytes which nobody reads
+        do not keep a full disk full."""
         if offset + length != self._end:
             return
         self._end = offset
@@ -61,7 +61,7 @@ class SpillLog:
                 os.ftruncate(self._file, offset)
 
     def write(self, offset: int, buffers: Sequence[memoryview]) -> None:
-        """Write all of the buffers one after the other, or raise."""
+        """Write all buffers one behind the other, or raise."""
         waiting = list(buffers)
         first = 0
         try:
@@ -76,7 +76,7 @@ class SpillLog:
             raise self._named(error) from None
 
     def read(self, pieces: Sequence[LogRead]) -> None:
-        """Fill every piece. Neighbours that lie one behind the other in the log are fetched by one call."""
+        """Fill every piece. One call of the system reads pieces that lie one behind the other in the log."""
         at = 0
         while at < len(pieces):
             start = end = pieces[at].offset
@@ -88,12 +88,12 @@ class SpillLog:
             self._fill(start, views)
 
     def punch(self, offset: int, length: int) -> None:
-        """These bytes will not be read again: the whole pages among them go back to the disk, where it can do that."""
+        """Free bytes that nobody will read again: whole pages of them, on file systems that can punch holes."""
         if self.created:
             _punch(self._file, offset, length)
 
     def truncate(self) -> None:
-        """None of the bytes will be read again. Places that were reserved keep their numbers."""
+        """Free all bytes. Offsets that were reserved stay valid."""
         if self.created:
             os.ftruncate(self._file, 0)
 
@@ -139,14 +139,14 @@ _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
 
 
 def _punch(file: int, offset: int, length: int) -> None:
-    """Linux's fallocate, which this Python does not have; a file system that knows no holes keeps the bytes."""
+    """Linux's fallocate, which this Python lacks. A file system without holes keeps the bytes."""
     fallocate = getattr(_libc, "fallocate", None)
     if fallocate is not None:
         fallocate(file, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length))
 
 
 def _advance(buffers: list[memoryview], first: int, done: int) -> int:
-    """`done` bytes of the buffers from `first` on are dealt with: the next one to do, cut where it was begun."""
+    """After `done` bytes of the buffers from `first` on: the index of the next one, of which the rest is kept."""
     while first < len(buffers) and done >= buffers[first].nbytes:
         done -= buffers[first].nbytes
         first += 1

@@ -1,23 +1,23 @@
 """The store: shards in memory while they fit, the largest buckets on scratch when they do not.
 
-`append` copies shards into the arena; where there is no room, it first moves the largest buckets to the log, several in
-one go so that a write is megabytes long even when a bucket's share is small. Called by the inbox (append), by write
-leases (shards, read) and by the agent (drop, stats), from several threads at once.
+`append` copies shards into the arena. If there is no room it first spills the largest buckets, several at once, so that
+a write to the log is megabytes long even when each bucket has little. The inbox (append), write leases (shards, read)
+and the agent (drop, stats) call it, from several threads at once.
 
-The lock is held while memory is copied in and records are changed, never while the disk works:
+It holds the lock while it copies into memory and changes records, never while the disk works:
 
     spill   under the lock: pick chains, mark them moving, pin them, reserve a place in the log
             outside:        write them
-            under the lock: note the extents, unpin: the blocks are free when no reader is at work on them either
+            under the lock: note where they are, unpin; the last reader or writer of a block frees it
     read    under the lock: look up where the bytes are, pin the chains
             outside:        copy, fetch, verify
             under the lock: unpin
 
-A chain that is moving stays readable where it is; when its write fails it simply stays. So an append either finds room
-and cannot fail any more, or fails before it took anything.
+A moving chain stays readable in memory, and stays there if its write fails. So an append that finds room cannot fail
+any more, and one that fails has taken nothing.
 
-Bounded: the arena by the budget. Beside it, for bookkeeping: 27 bytes a shard, 27 for every part of a bucket that was
-moved, about 500 a bucket, about 200 a transfer attempt.
+Bounded: the arena by the budget. Bookkeeping takes 27 bytes a shard, 27 for each spilled part of a bucket, about 500 a
+bucket and about 200 a transfer attempt.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from shuffle_worker.store.spill import LogRead, SpillLog
 from shuffle_worker.store.store import CorruptBlock, StoreStats
 
 SPILL_AT_ONCE = 8 << 20
-"""Bytes that one round of spilling moves, where the budget is large enough for an eighth of it to be more: long writes,
-few of them, and appends that follow find room."""
+"""The most bytes that one round of spilling moves; in a small budget, an eighth of it. Writes are few and long, and the
+appends that follow find room."""
 
 
 class _Move(NamedTuple):
@@ -56,7 +56,7 @@ class _Move(NamedTuple):
 class SpillStore:
     """A store of `budget` bytes in memory and the rest in `scratch` (an existing folder).
 
-    buckets_hint: how many buckets there may be; decides the size of blocks. block: to set that by hand.
+    buckets_hint: how many buckets there may be, from which the size of blocks follows. block: that size, set by hand.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class SpillStore:
                 if moves:
                     self._spill(moves)
                 else:
-                    self._changed.wait()  # others are moving or reading: blocks will come back
+                    self._changed.wait()  # others spill or read, and will free blocks
             self._open()
             self._take_to_log(attempt, shards)
 
     def _blocks_for(self, sizes: dict[int, int]) -> int:
-        """Blocks to be taken so that each bucket can grow by its size; more, where there are plenty anyway."""
+        """Blocks that the buckets need to grow by these sizes; rather too many where there are plenty."""
         count = sum(sizes.values()) // self._arena.block + 2 * len(sizes)
         if count <= self._arena.free:
             return count
@@ -131,7 +131,7 @@ class SpillStore:
             self._held += size
 
     def _take_to_log(self, attempt: Attempt, shards: Sequence[Shard]) -> None:
-        """Shards that are more than all of memory together go straight to the log."""
+        """Shards that are larger than the whole budget go straight to the log."""
         buffers = [memoryview(buffer).cast("B") for shard in shards for buffer in shard.payload]
         length = sum(shard.length for shard in shards)
         offset = self._write([buffer for buffer in buffers if buffer.nbytes], length)
@@ -148,7 +148,7 @@ class SpillStore:
     # -- spill -------------------------------------------------------------------------------------------------------
 
     def _pick(self, blocks: int) -> list[_Move]:
-        """The largest buckets whose memory is not on the move already: as many as hold `blocks`, or a round's worth."""
+        """The largest buckets that are not moving yet: enough to free `blocks` blocks, or a round's worth."""
         enough = max(blocks, min(SPILL_AT_ONCE // self._arena.block, self._arena.blocks // 8))
         moves: list[_Move] = []
         while enough > 0:
@@ -181,7 +181,7 @@ class SpillStore:
             views.clear()
             for number, bucket, chain in moves:
                 chain.moving = False
-                if chain.retired:  # dropped meanwhile: nothing to note, and what was written is of no use
+                if chain.retired:  # the bucket was dropped meanwhile, so nobody needs what was written
                     pass
                 elif written:
                     bucket.log(chain.start, chain.length, offset)
@@ -195,7 +195,7 @@ class SpillStore:
             self._changed.notify_all()
 
     def _write(self, buffers: list[memoryview], length: int) -> int:
-        """Write to the log, without the lock; answers where."""
+        """Write to the log without the lock. Returns the offset."""
         offset = self._log.reserve(length)
         try:
             with self._unlocked():
@@ -215,7 +215,7 @@ class SpillStore:
         return self._arranged(bucket, attempts, only=True)
 
     def _arranged(self, bucket: int, named: Collection[Attempt], *, only: bool) -> list[StoredShard]:
-        """A bucket's shards, of the named attempts only or of all others."""
+        """A bucket's shards: those of the named attempts (only), or all others."""
         with self._changed:
             self._open()
             found = self._buckets.get(bucket)
@@ -257,8 +257,9 @@ class SpillStore:
         copies: list[tuple[Chain, int, memoryview]],
         pieces: list[LogRead],
     ) -> None:
-        """Find the stretches in memory (`copies`: chain, where in it, where to) and in the log (`pieces`), in the
-        order of the stream, which is that of the log but for moves that were tried twice."""
+        """Find the stretches in memory (`copies`: chain, offset in it, target) and in the log (`pieces`).
+
+        Both in the order of the stream, which is the log's order too unless a spill was tried twice."""
         bucket = self._buckets.get(number)
         if not wanted:
             return
@@ -305,7 +306,7 @@ class SpillStore:
             self._changed.notify_all()
 
     def stats(self) -> StoreStats:
-        """Waits for nobody, so that the event loop may ask; beside an append the numbers may be a moment apart."""
+        """Takes no lock, so the event loop may call it. During an append the numbers may not fit each other."""
         return StoreStats(held=self._held, in_memory=self._in_memory, spilled=self._spilled)
 
     def close(self) -> None:
@@ -343,7 +344,7 @@ class SpillStore:
         self._free(chain)
 
     def _free(self, chain: Chain) -> None:
-        """Give its blocks back, unless it is still needed, or somebody is at work on it."""
+        """Free its blocks, unless the bucket still needs them or somebody uses them."""
         if chain.retired and not chain.pins and not self._closed:
             self._arena.give_back(chain)
 

@@ -1,13 +1,13 @@
-"""What a store is: where a worker keeps the shards of the buckets it owns until they are written.
+"""The interface of a store, which keeps the shards of a worker's buckets until they are written.
 
-Contract, run by the conformance suite in tests/conformance/test_stores.py:
-- `append` takes all of its shards or none; once it returns they are held until `drop` or `close`;
-- the bytes held in memory never exceed the budget by more than one shard; what does not fit goes to scratch, the
-  largest bucket first; a job that fits writes nothing there;
-- a bucket's shards come back in (split, sequence) order whatever the order of arrival, those of superseded attempts
-  left out;
-- every read is verified against the checksum given at append;
-- calls come from several threads at once; each is atomic.
+Contract, which tests/conformance/test_stores.py runs against every store:
+- `append` takes all of its shards or none, and keeps them until `drop` or `close`;
+- the bytes in memory never exceed the budget by more than one shard. What does not fit goes to scratch, the largest
+  bucket first; a job that fits in memory writes nothing there;
+- a bucket's shards come back in (split, sequence) order whatever the order of arrival, without those of superseded
+  attempts;
+- every read verifies the checksums given at append;
+- calls come from several threads at once, and each is atomic.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class StoreStats(NamedTuple):
     """Bytes."""
 
     held: int
-    """In memory and on disk."""
+    """In memory and on scratch."""
     in_memory: int
-    """Of these, in memory."""
+    """Those of them that are in memory."""
     spilled: int
     """Ever written to scratch."""
 
@@ -41,24 +41,26 @@ class CorruptBlock(Exception):
 
 class Store(Protocol):
     def append(self, attempt: Attempt, shards: Sequence[Shard]) -> None:
-        """Blocks while it spills. Raises OSError (ENOSPC ...) where scratch fails; nothing was taken then."""
+        """Blocks while it spills. Raises OSError (ENOSPC ...) if scratch fails; then it has taken nothing."""
         ...
 
     def shards(self, bucket: int, superseded: Collection[Attempt] = ()) -> list[StoredShard]:
-        """Empty for a bucket that has none. The handles are good until the bucket is dropped."""
+        """Empty for a bucket that has none. The handles are valid until the bucket is dropped."""
         ...
 
     def shards_of(self, bucket: int, attempts: Collection[Attempt]) -> list[StoredShard]:
-        """The same, of these attempts alone."""
+        """The shards of these attempts alone."""
         ...
 
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
-        """Copy the payloads one after the other into `into` and verify them. Raises CorruptBlock; OSError where scratch
-        fails; LookupError where the bucket was dropped; ValueError where `into` has not their size."""
+        """Copy the payloads one behind the other into `into` and verify them.
+
+        Raises CorruptBlock, OSError if scratch fails, LookupError if the bucket was dropped, ValueError if `into` has
+        another size."""
         ...
 
     def drop(self, buckets: Collection[int]) -> None:
-        """Forget these buckets; their memory is free again at once. Absent ones are no error."""
+        """Forget these buckets and free their memory at once. Absent ones are no error."""
         ...
 
     def stats(self) -> StoreStats: ...
@@ -69,18 +71,18 @@ class Store(Protocol):
 
 
 class ShardSource(Protocol):
-    """The shards of one group, as the reduce side sees them (given by the store, superseded attempts left out)."""
+    """The shards of one group as the reduce side sees them, without those of superseded attempts."""
 
     def shards(self, bucket: int) -> Sequence[StoredShard]:
         """In (split, sequence) order."""
         ...
 
     def read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
-        """Copy the payloads one after the other into `into` (their lengths add up to its size) and verify each
-        checksum. Raises CorruptBlock with the shard where one does not match, OSError where the disk fails."""
+        """Copy the payloads one behind the other into `into`, whose size is the sum of theirs, and verify each.
+        Raises CorruptBlock with the shard whose checksum does not match, OSError if the disk fails."""
         ...
 
     def at(self, share: float) -> None:
-        """The write has come so far, in parts of one, and goes on: for what takes its time when the shards are read.
-        To be called several times a second. Raises where the lease was taken away."""
+        """Report how far the write has come, from 0 to 1, for work that goes on after the shards are read. Call it
+        several times a second. Raises if the lease was taken away."""
         ...

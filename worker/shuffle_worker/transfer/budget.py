@@ -1,7 +1,7 @@
 """A number of bytes that several tasks share: take some, wait while there are none left.
 
-This is the backpressure between workers: a receiver whose budget is taken reads no more of the network, so that its
-senders wait in turn.
+This is the backpressure between workers. A receiver whose budget is used up stops reading from the network, and so its
+senders wait too.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections import deque
 
 
 class ByteBudget:
-    """At most `limit` bytes are out at a time, but a single item larger than that is let through alone: a budget may be
-    overshot by one item, then it blocks. First come, first served, so that a large item is not starved by small ones.
-    """
+    """At most `limit` bytes are out at a time. A larger item gets through alone, so a single item may overshoot the
+    budget. First come, first served, so that small items do not starve a large one."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

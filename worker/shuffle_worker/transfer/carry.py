@@ -1,6 +1,7 @@
-"""One transfer lease carried out: its split is read once, or what is here of it is taken, and goes into the exchange.
+"""Carries out transfer leases: reads the split, or takes the shards that are here already, and puts them into the
+exchange.
 
-Memory: one step is sent while the next is made; the exchange bounds what waits and is on its way.
+Memory: one step is sent while the next is computed. The exchange bounds what waits and what is on its way.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ class Carrier:
     compute: Run
     """Runs the steps of reading."""
     steps: int = 0
-    """Read so far by all leases: what shows that none of them is stuck."""
+    """Steps that all leases have read so far; it rises while none of them is stuck."""
 
     async def carry_out(self, lease: Lease, drained: Callable[[], None]) -> Done:
-        """drained: called when there is nothing left to compute, while shards may still be on their way."""
+        """drained: called when nothing is left to compute; shards may still be on their way."""
         out = self.exchange.outgoing(lease)
         if lease.again or lease.stored:
             rows, bytes_read, sent = await self._resend(out)
@@ -63,7 +64,7 @@ class Carrier:
                 await out.put(step.shards)
             return rows, bytes_read, await out.finish(rows, drained)
         finally:
-            await asyncio.wait([ahead])  # a thread cannot be stopped: the lease is held until its step is over
+            await asyncio.wait([ahead])  # a thread cannot be stopped, so the lease is held until its step is over
             if not ahead.cancelled():
                 ahead.exception()  # already raised where it was awaited
             await out.close()

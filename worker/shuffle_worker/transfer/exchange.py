@@ -1,4 +1,4 @@
-"""How shards get from those who read splits to those who write groups: `Exchange`, with an implementation a method.
+"""How shards get from transfers to writes: `Exchange`, with an implementation for each method.
 
     transfer lease   out = exchange.outgoing(lease) -> out.put(shards) ... -> out.finish -> out.close
     write lease      async with exchange.incoming(group, counted) as source: work.write(group, source)
@@ -7,15 +7,15 @@
     ObjectExchange   `method: ObjectStore`: files in the staging folder, ranges of them       object_exchange.py
 
 Contract, run by the conformance suite in tests/conformance/test_exchanges.py:
-- once `finish` returns, the worker that may write a group finds there what was put for it; not so for groups that are
-  in none of the lease's tranches any more;
-- a source has the shards of the attempts that count and of no others, in (split, sequence) order, each verified; what
-  an attempt put before it was closed unfinished is never seen where that attempt does not count;
+- once `finish` returns, the worker that may write a group finds what was put for it, unless the group has left all of
+  the lease's tranches;
+- a source has the shards of the attempts that count and no others, in (split, sequence) order, each verified. What an
+  attempt put before it was closed unfinished is visible only where that attempt counts;
 - `close` may follow anything, and leaves nothing reserved and nothing running;
-- where a split cannot be sent again from what is here, `resend` raises Absent, and the split is read;
-- a group that was written gives its memory and scratch back; one whose write failed can be written again.
+- if a split cannot be sent again from what is here, `resend` raises Absent, and the split is read;
+- a group that was written frees its memory and scratch; one whose write failed can be written again.
 
-An exchange is opened once its plan is loaded, for that plan's method, and lasts as long as the process.
+A worker opens the exchange of its plan's method when it has loaded the plan, and keeps it as long as the process lives.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ UNKNOWN = -1
 
 
 class Incomplete(Exception):
-    """A transfer whose shards did not all go where they should by the view that is valid now."""
+    """By the view that is valid now, some shards of the transfer are not where they should be."""
 
 
 class Absent(Exception):
-    """What was to be sent again is not here, or not any more, or damaged."""
+    """The shards that should be sent again are not here, or are damaged."""
 
 
 class GroupMap(Protocol):
-    """Which buckets a group has, by the plan."""
+    """Which buckets each group has, by the plan."""
 
     def buckets(self) -> int:
-        """How many there are in all."""
+        """How many buckets there are in all."""
         ...
 
     def group_of(self, bucket: int) -> int:
@@ -55,29 +55,29 @@ class GroupMap(Protocol):
 
 
 class Sent(NamedTuple):
-    """What became of a transfer."""
+    """What a transfer sent."""
 
     rows: int
-    """That arrived."""
+    """Rows that arrived."""
     bytes: int
-    """Of these, what left this worker."""
+    """Bytes of those that left this worker."""
     kept: bool = False
     """Whether this worker can send it again."""
 
 
 class Condition(NamedTuple):
-    """What the coordinator learns of an exchange."""
+    """What a worker reports of its exchange to the coordinator."""
 
     full: str = ""
-    """Why it can store nothing more; "" where it can."""
+    """Why it can store nothing more; "" while it can."""
     steps: int = 0
-    """Made so far by all leases: what shows that they are not stuck."""
+    """Steps that all leases have made so far; it rises while they are not stuck."""
     retained: int = 0
-    """Bytes that are kept to be sent again."""
+    """Bytes of retained shards."""
     storing: int = 0
-    """Calls that store shards, under way."""
+    """Calls under way that store shards."""
     stored: int = 0
-    """Those that are over."""
+    """Calls that have stored shards."""
 
 
 class Outgoing(Protocol):
@@ -85,25 +85,27 @@ class Outgoing(Protocol):
 
     @property
     def groups(self) -> frozenset[int] | None:
-        """The groups to read the split for; None for all."""
+        """The groups for which the split is read; None for all."""
         ...
 
     async def put(self, shards: Sequence[Shard]) -> None:
-        """Waits while too much is on its way. Raises what an earlier shard of the lease failed with."""
+        """Waits while too much is on its way. Raises the error of an earlier shard of the lease."""
         ...
 
     async def resend(self) -> int:
-        """Instead of `put`: send what is here of the split. Returns the split's rows, UNKNOWN where nobody knows.
-        Raises Absent where it is not here, or damaged."""
+        """Instead of `put`: send the shards of the split that are here. Returns the split's rows, or UNKNOWN. Raises
+        Absent if they are not here, or are damaged."""
         ...
 
     async def finish(self, rows: int, drained: Callable[[], None]) -> Sent:
-        """Returns when everything is there. rows: read from the split. drained: called as soon as nothing is left but
-        waiting for others, so that the next lease can begin. Raises Incomplete where its tranche needs more by now."""
+        """Returns when everything has arrived. Raises Incomplete if the tranche needs more by now.
+
+        rows: read from the split. drained: called as soon as only waiting for other workers is left, so that the next
+        lease can begin."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything, finished or not."""
+        """Release everything, finished or not."""
         ...
 
 
@@ -111,24 +113,25 @@ class Exchange(Protocol):
     def outgoing(self, lease: Lease) -> Outgoing: ...
 
     def incoming(self, group: int, counted: Collection[Attempt]) -> AbstractAsyncContextManager[StoredShardSource]:
-        """The shards of one group, while it is written. counted: the attempts that count where it is not attempt 0.
-        When the block ends without an error the group is written, and nothing more is needed for it."""
+        """The shards of one group while it is written. counted: the attempts that count instead of attempt 0. When the
+        block ends without an error the group is written, and its shards are no longer needed."""
         ...
 
     async def keep_only(self, groups: Collection[int]) -> None:
-        """These groups are this worker's to write or to hand over; it needs nothing that others have to write."""
+        """Keep only the shards of the groups that this worker writes or hands over."""
         ...
 
     async def forget(self, groups: Collection[int]) -> None:
-        """These groups are written, by any worker: nobody will want their shards again."""
+        """These groups are written, by any worker; forget their shards."""
         ...
 
     def splits_kept(self) -> list[int]:
-        """The splits of which this worker can send again what it sent."""
+        """The splits that this worker can send again without reading them."""
         ...
 
     def make_room(self) -> int:
-        """Throw away what scratch holds and nobody must have. Returns the bytes that it was. Called in any thread."""
+        """Drop what scratch holds and the job can do without. Returns the bytes that this frees. Any thread calls
+        it."""
         ...
 
     def condition(self) -> Condition: ...

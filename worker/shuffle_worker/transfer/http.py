@@ -1,15 +1,15 @@
-"""The clients over HTTP, by aiohttp: frames to other workers, control messages to the coordinator.
+"""The HTTP clients, by aiohttp: frames to other workers, control messages to the coordinator.
 
     HttpPeers    PeerTransport      one POST a frame, with Content-Length, in pieces of 64 KiB to 1 MiB
     HttpControl  ControlTransport   register and sync
 
-`http_server.py` is the other side of the first. Each with TLS where it is given a `Tls`, and then never without.
+`http_server.py` is the other side of the first. A client with a `Tls` uses TLS, and never falls back.
 
-Why like this: a body as an async iterator with a known length, read as it comes off the socket, moves three to five
-times the bytes for the same processor time as whole bodies in one `bytes`. Nothing on either side computes on a body:
-no decoding, no checksums of payloads, no disk.
+A body is an async iterator with a known length, and is read as it comes off the socket. That moves three to five times
+as many bytes for the same processor time as bodies in one `bytes`. Neither side computes on a body here: no decoding,
+no checksums of payloads, no disk.
 
-Memory: a piece beside the shards themselves.
+Memory: one piece beside the shards themselves.
 """
 
 from __future__ import annotations
@@ -41,35 +41,34 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 SMALL = 64 << 10
-"""Bytes below which a buffer is not worth a call of the socket by itself."""
+"""Smaller buffers are not worth a call of the socket each."""
 
 JOINED = 256 << 10
-"""Bytes up to which small buffers are copied together; larger ones cost more, because they leave the processor's
-cache."""
+"""Small buffers are copied together up to this size. A larger one would leave the processor's cache."""
 
 PIECE = 1 << 20
-"""Bytes that a sender hands to the socket in one go at the most."""
+"""The most bytes that a sender hands to the socket at once."""
 
 REFUSALS = frozenset({400, 401, 403, 409, 413, 426})
-"""Answers of a coordinator that trying again does not change."""
+"""A coordinator's final answers: trying again does not change them."""
 OVER = 410
-"""Its answer where the job is finished."""
+"""A coordinator's answer after the job has finished."""
 
 
 class HttpSettings(Struct, frozen=True):
     """Timeouts and connections of the transports."""
 
     connect: float = 5.0
-    """Seconds for a connection to be made."""
+    """Seconds to make a connection."""
     stall: float = 60.0
-    """Seconds without any progress (a piece taken by the other side, or come from it, or the answer) after which a peer
-    is given up; longer than a receiver may have to wait for its disk."""
+    """Seconds without progress (the peer takes a piece, sends one, or answers) after which a sender gives up. Longer
+    than a receiver may wait for its disk."""
     control: float = 10.0
     """Seconds for a control message and its answer, beyond the wait it asks for."""
     again: float = 3.0
-    """Seconds after which one that was not answered is sent once more, over another connection."""
+    """Seconds after which an unanswered control message is repeated over another connection."""
     connections: int = 2
-    """Connections to one peer at once; more frames wait for one to be free."""
+    """Connections to one peer at once. Further frames wait until one is free."""
 
 
 class HttpPeers:
@@ -122,15 +121,15 @@ class HttpPeers:
 
 
 CONTROL_CALLS = 3
-"""Control messages on their way at once, which is one and those that repeat it."""
+"""Control messages on their way at once: one, and those that repeat it."""
 
 
 class HttpControl:
     """Implements `transport.ControlTransport`. url: the coordinator's, `http://host:port`; `https://` with TLS.
 
-    Its connections are its own, and what becomes of one of them must not make a worker look silent: on a link that is
-    full of shards a packet or two may be lost, and TCP then waits for seconds, as does a lookup of the address. So a
-    message without an answer is repeated over another connection, and an address that worked is not looked up again."""
+    A lost packet must not make a worker look silent. On a link that is full of shards TCP may wait seconds for one, and
+    so may a lookup of the address. So control messages have connections of their own, a message without an answer is
+    repeated over another connection, and an address that worked is not looked up again."""
 
     def __init__(
         self, url: str, token: str, job: str, settings: HttpSettings | None = None, tls: Tls | None = None
@@ -157,7 +156,7 @@ class HttpControl:
             await self._session.close()
 
     async def _call(self, url: str, message: Struct, kind: type[T], wait: float) -> T:
-        """Both calls may be made twice without harm: the first answer counts."""
+        """Both calls are idempotent, so the first answer counts."""
         calls: list[asyncio.Task[T]] = []
         limit: float | None = wait + self._settings.again
         try:
@@ -177,7 +176,7 @@ class HttpControl:
             await asyncio.gather(*calls, return_exceptions=True)
 
     async def _persistently(self, url: str, message: Struct, kind: type[T], wait: float) -> T:
-        """Where the connection turns out to be gone, once more at once."""
+        """Tries once more, at once, if the connection turns out to be closed."""
         try:
             return await self._once(url, message, kind, wait)
         except aiohttp.ServerDisconnectedError:
@@ -235,7 +234,7 @@ def _session(connector: aiohttp.TCPConnector, token: str, settings: HttpSettings
 
 
 async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytearray:
-    """A body's first bytes, whatever comes behind them."""
+    """The first `limit` bytes of a body."""
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece[: limit - len(body)]
@@ -245,7 +244,7 @@ async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytearray:
 
 
 async def _watched(pieces: Iterable[Buffer], limit: asyncio.Timeout, stall: float) -> AsyncIterator[Buffer]:
-    """The pieces, each put back by `stall` seconds the moment at which the sender gives up."""
+    """The pieces. Each gives the sender another `stall` seconds before it gives up."""
     loop = asyncio.get_running_loop()
     for piece in pieces:
         with suppress(RuntimeError):  # it gave up already
@@ -256,7 +255,7 @@ async def _watched(pieces: Iterable[Buffer], limit: asyncio.Timeout, stall: floa
 
 
 def _pieces(header: bytes, buffers: Iterable[Buffer]) -> Iterable[Buffer]:
-    """The frame's bytes as they go to the socket: small buffers put together, large ones cut."""
+    """The frame's bytes as they go to the socket: small buffers joined, large ones cut."""
     waiting: list[Buffer] = [header]
     size = len(header)
     for buffer in buffers:

@@ -1,6 +1,6 @@
-"""The server of a worker: takes in frames of its peers as they come off the socket, never a whole body at once.
+"""A worker's server: receives its peers' frames as they come off the socket, never a whole body at once.
 
-Memory: what one read of the socket brings (64 KiB to 128 KiB), and a frame's header (at most `MAX_HEADER`).
+Memory: the bytes of one read of the socket (64 KiB to 128 KiB), and a frame's header (at most `MAX_HEADER`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class PeerServer:
-    """Listens for peers' frames of one job and gives them to a handler. Use it in one event loop: `start`, `stop`.
+    """Listens for peers' frames of one job and passes them to a handler. Use it in one event loop: `start`, `stop`.
 
-    Whatever arrives, the answer is an ack or an error that says what is wrong; a caller without the token learns
-    nothing. unauthorized, malformed: requests refused for that.
+    Every request gets an ack or an error that says what is wrong. A caller without the token learns nothing.
+    unauthorized, malformed: how many requests were refused for that.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class PeerServer:
         self._gate: ConnectionGate | None = None
 
     async def start(self) -> str:
-        """Answers the address that peers use, with the port that was got where 0 was asked for."""
+        """Returns the address for peers, with the port that the system chose where `port` is 0."""
         app = web.Application()
         app.router.add_post(wire.SHARDS, self._shards)
         app.router.add_get(wire.HEALTH, self._health)
@@ -72,7 +72,7 @@ class PeerServer:
         return await self._gate.open(self._host, self._port, self._ssl, keepalive=300.0)
 
     async def stop(self) -> None:
-        """Frames that are being received are broken off after a second."""
+        """Breaks off frames that are still coming in after a second."""
         if self._gate is not None:
             await self._gate.close()
 
@@ -127,9 +127,9 @@ class PeerServer:
 
 
 class _Body:
-    """A request's body of `size` bytes: a header to be collected, the rest to be passed on as it comes.
+    """A request's body of `size` bytes: collects the header, passes the rest on as it comes.
 
-    One timer watches over it, because a timeout around each of very many small reads would cost a fifth of the
+    One timer watches the whole body, because a timeout around each of the many small reads would cost a fifth of the
     transfer."""
 
     def __init__(self, content: aiohttp.StreamReader, size: int, stall: float) -> None:

@@ -1,11 +1,11 @@
-"""The receiving side: which frames are taken, once each, and into the store.
+"""The receiving side: takes frames, once each, and stores their shards.
 
-A frame is taken only if this worker owns all of its groups in the frame's tranche, its sender is a member of the view,
-and none of the groups is being written just now. Receiving is idempotent: a frame is known by (attempt, number). It is
-acknowledged when the store holds it, so what was acknowledged is lost only with this worker. Shards of groups whose
-files are there already are acknowledged and thrown away.
+The inbox takes a frame only if this worker owns all of the frame's groups in its tranche, the sender is a member of the
+view, and none of the groups is being written. Receiving is idempotent: (attempt, number) identifies a frame. The inbox
+acknowledges a frame when the store holds it, so acknowledged shards are lost only with this worker. Shards of groups
+that are written already are acknowledged and dropped.
 
-Memory: bodies in flight take from `budget`; each lies in one reused buffer until the store has copied it.
+Memory: bodies in flight take from `budget`. Each lies in one reused buffer until the store has copied it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import Interrupted
 
 MAX_FRAMES = 1 << 20
-"""Frames of one attempt to one receiver; a number beyond it is no honest sender's."""
+"""Frames of one attempt to one receiver. No honest sender gets beyond this."""
 
 
 class Inbox:
@@ -43,11 +43,11 @@ class Inbox:
         self.repeated = 0
         self.corrupt = 0
         self.full = ""
-        """Why the store can take nothing more; "" where it can."""
+        """Why the store can take nothing more; "" while it can."""
         self.storing = 0
-        """Calls that check and store what has come, under way."""
+        """Calls under way that check and store shards."""
         self.stored_calls = 0
-        """Those that are over."""
+        """Such calls that are over."""
         self._make_room: Callable[[], int] = lambda: 0
         self._run = run
         self._budget = ByteBudget(budget)
@@ -58,9 +58,9 @@ class Inbox:
         self._finished: set[int] = set()  # groups that are written
 
     def open(self, groups: GroupMap, store: Store, make_room: Callable[[], int]) -> None:
-        """The plan is known: from now on frames can be judged and kept. Until then they are answered with BEHIND.
+        """The plan is known: from now on the inbox takes frames. Until then it answers BEHIND.
 
-        make_room: throws away what scratch holds and nobody must have; returns the bytes that it was."""
+        make_room: drops what scratch holds and the job can do without; returns the bytes that this frees."""
         self._store = store
         self._make_room = make_room
         self.groups = groups
@@ -73,7 +73,7 @@ class Inbox:
     # -- from peers --------------------------------------------------------------------------------------------------
 
     async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
-        """Raises JobError where this worker has no room for it in memory."""
+        """Raises JobError if this worker has no memory for it."""
         ack = self._judge(header)
         if ack is not None:
             return self._count(ack)
@@ -113,7 +113,7 @@ class Inbox:
             self._buffers.append(buffer)
 
     def _buffer(self, size: int) -> bytearray:
-        """A buffer that is large enough, reused so that its pages are not faulted in again for every frame."""
+        """A buffer of at least `size` bytes. Reused, so that its pages are not faulted in anew for every frame."""
         for i, buffer in enumerate(self._buffers):
             if len(buffer) >= size:
                 return self._buffers.pop(i)
@@ -122,7 +122,7 @@ class Inbox:
         return bytearray(size)
 
     def _judge(self, header: FrameHeader, again: bool = False) -> Ack | None:
-        """Why a frame is not taken; None if it is. again: judged a second time, after its body has come."""
+        """Why a frame is not taken; None if it is. again: its body has come, and it is judged a second time."""
         m = self.membership
         if m.epoch < 0 or self.groups is None or header.epoch > m.epoch:
             m.stale.set()
@@ -164,7 +164,7 @@ class Inbox:
     # -- from this worker itself -------------------------------------------------------------------------------------
 
     async def deliver(self, attempt: Attempt, number: int, shards: Sequence[Shard]) -> Ack:
-        """Shards of this worker's own, for groups that it owns: no network, the same rules."""
+        """Shards from this worker for groups that it owns: no network, the same rules."""
         refusal = self._refusal({shard.bucket for shard in shards}, attempt.tranche)
         if refusal is not None:
             return self._count(refusal)
@@ -178,7 +178,7 @@ class Inbox:
             shards = [shard for shard in shards if self.groups.group_of(shard.bucket) not in self._finished]
         if self.full:
             return Ack.FULL
-        self._taken.setdefault(attempt, 0)  # should it be superseded, a write that begins meanwhile must know of it
+        self._taken.setdefault(attempt, 0)  # if it is superseded, a write that begins meanwhile must leave it out
         try:
             await self._aside(self._store_them, attempt, shards)
         except OSError as error:
@@ -207,22 +207,22 @@ class Inbox:
     # -- the barrier was reached -------------------------------------------------------------------------------------
 
     def seal(self, group: int) -> None:
-        """Take nothing for a group while it is being written."""
+        """Take nothing for a group while it is written."""
         self._sealed.add(group)
 
     def unseal(self, group: int, *, written: bool) -> None:
-        """The writing is over. written: its files are there, nothing more is needed for it; else it may be that a
-        coordinator that lost its memory has shards sent again that are here already."""
+        """The write is over. written: the group's files are there, and it needs no more shards. Otherwise shards that
+        are here already may come again, because a new coordinator does not know of them."""
         self._sealed.discard(group)
         if written:
             self._finished.add(group)
 
     def dropped(self, groups: Collection[int]) -> list[int]:
-        """Those of which nothing is here, because they are written."""
+        """Those of the groups whose shards are gone because they are written."""
         return sorted(self._finished.intersection(groups))
 
     def source(self, group: int, counted: Collection[Attempt]) -> GroupSource:
-        """The shards of a sealed group, of the attempts that count and no others."""
+        """The shards of a sealed group, of the attempts that count alone."""
         tranche = self.membership.tranche_of(group)
         exceptions = {(a.tranche, a.split): a.attempt for a in counted}
         superseded = {
@@ -232,7 +232,7 @@ class Inbox:
 
 
 class GroupSource(StoredShardSource):
-    """Over the store of this worker."""
+    """Reads from this worker's store."""
 
     def __init__(self, store: Store, superseded: Collection[Attempt], worker: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a worker knows of the others, as of the newest view, and a way to wait for a newer one."""
+"""What a worker knows of the other workers by its newest view, and a way to wait for a newer one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from shuffle_protocol.runs import runs_of
 
 
 class Membership:
-    """The view of one worker. Updated by the agent, read by inbox and outbox, all on the event loop.
+    """The view of one worker. The agent updates it, inbox and outbox read it, all on the event loop.
 
-    epoch: of that view, -1 before the first. stale: set when a peer reported that our view is old; the agent then asks
-    the coordinator at once.
+    epoch: the view's epoch, -1 before the first. stale: set when a peer reports that our view is old; then the agent
+    asks the coordinator at once.
     """
 
     def __init__(self, me: int, incarnation: str) -> None:
@@ -31,11 +31,11 @@ class Membership:
         self._changed = asyncio.Event()
 
     def update(self, view: View) -> frozenset[int] | None:
-        """Take a newer view; an older one is ignored, as is one that is to be laid over a view that is not ours, and
-        None is the answer.
+        """Take a newer view. Returns the tranches that gained groups.
 
-        Returns the tranches that gained groups. Within the views of one coordinator tranches only lose groups; but one
-        that was rebuilt from older views than ours may bring back a tranche as it was before we saw it shrink."""
+        Returns None, and ignores the view, if it is older than ours or changes a base that is not ours. One coordinator
+        only takes groups out of tranches. But one that was rebuilt from views older than ours may bring a tranche back
+        as it was before it shrank."""
         if view.epoch <= self.epoch or view.base not in (-1, self.epoch):
             return None
         if view.base == -1:
@@ -58,7 +58,7 @@ class Membership:
 
     @property
     def view(self) -> View | None:
-        """The whole of it, for a coordinator that lost its memory; None before the first."""
+        """The whole view, for a new coordinator; None before the first."""
         if self.epoch < 0:
             return None
         owner, tranche = self._owner.tolist(), self._tranche.tolist()
@@ -67,7 +67,7 @@ class Membership:
         return View(self._plan, self.epoch, self.groups, members, runs, self._handing)
 
     async def newer(self, than: int, patience: float) -> bool:
-        """Wait until the epoch is above `than`, at most `patience` seconds. True if it is."""
+        """Wait until the epoch is above `than`, at most `patience` seconds. Returns whether it is."""
         if self.epoch > than:
             return True
         try:
@@ -90,7 +90,7 @@ class Membership:
         return int(self._tranche[group])
 
     def owned(self) -> list[int]:
-        """The groups that are mine."""
+        """The groups of this worker."""
         return [int(g) for g in np.flatnonzero(self._owner == self.me)]
 
     @property
@@ -99,11 +99,11 @@ class Membership:
         return len(self._owner)
 
     def handed(self) -> list[int]:
-        """The groups that I hand over to others just now."""
+        """The groups that this worker is handing over."""
         tranches = [tranche for tranche, worker in self._handing if worker == self.me]
         return [int(g) for g in np.flatnonzero(np.isin(self._tranche, tranches))]
 
     def wanted(self, tranche: int) -> frozenset[int] | None:
-        """The groups that a tranche is for now; None where it is for all of them."""
+        """The groups of a tranche now; None where it has all of them."""
         mine = np.flatnonzero(self._tranche == tranche)
         return None if len(mine) == len(self._tranche) else frozenset(mine.tolist())

@@ -1,7 +1,7 @@
 """The exchange of `method: ObjectStore`: a transfer writes files to the staging folder, a write reads ranges of them.
 
-What is there is there for all, so groups have no owner that must be reached, a lost worker costs its unfinished leases
-alone, and nothing is ever sent again. `objects.py` has the files.
+Every worker can read the files, so no owner must be reached, a lost worker costs its unfinished leases alone, and
+nothing is sent again. `objects.py` has the files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shuffle_worker.transfer.threads import Run, to_its_end
 
 
 class ObjectOutgoing:
-    """Implements `exchange.Outgoing`: every group's rows, with any owner."""
+    """Implements `exchange.Outgoing` for all groups, whatever their owner."""
 
     groups = None
 
@@ -35,7 +35,7 @@ class ObjectOutgoing:
         raise Absent("shards that went by way of object storage are not sent again: they are in the staging folder")
 
     async def finish(self, rows: int, drained: Callable[[], None]) -> Sent:  # noqa: ARG002 - the protocol has them
-        """Storing what is left is work of this worker, so it is never just waiting for others."""
+        """Never calls `drained`: storing the rest is this worker's own work, so it never just waits for others."""
         await to_its_end(self._compute(self._writer.finish))
         self._finished = True
         return Sent(self._writer.rows, self._writer.bytes)
@@ -51,7 +51,7 @@ class ObjectExchange:
 
     files: ShardFiles
     compute: Run
-    """Runs what writes files."""
+    """Runs the calls that write files."""
 
     def outgoing(self, lease: Lease) -> ObjectOutgoing:
         attempt = Attempt(lease.id.tranche, lease.id.item, lease.id.attempt)
@@ -62,10 +62,10 @@ class ObjectExchange:
         yield self.files.source(counted)
 
     async def keep_only(self, groups: Collection[int]) -> None:
-        """Nothing is held here."""
+        """Nothing to do: a worker holds no shards."""
 
     async def forget(self, groups: Collection[int]) -> None:
-        """Nothing is held here; the commit removes the files."""
+        """Nothing to do: a worker holds no shards, and the commit removes the files."""
 
     def splits_kept(self) -> list[int]:
         return []

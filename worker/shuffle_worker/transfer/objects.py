@@ -1,15 +1,15 @@
-"""Shards by way of object storage: `method: ObjectStore`, instead of from worker to worker.
+"""The files of `method: ObjectStore`: shards go by way of object storage instead of from worker to worker.
 
-A transfer lease writes what it read to two files in the job's staging folder, the second one only when the first is
-whole; a write lease reads its group's part of every split's files:
+A transfer lease writes two files in the job's staging folder, the second one only when the first is whole. A write
+lease reads its group's part of every split's files:
 
     shards/00012-0        payloads, in runs; within a run in bucket order, so that a bucket is one range
     shards/00012-0.index  for every bucket the number of its first entry (u64, buckets + 1 of them),
                           then the entries in (bucket, sequence) order: `ENTRY`
 
-The names carry split and attempt, so two attempts never touch each other's files, and the coordinator says which one
-counts. What was written outlives its worker: a lost worker costs its unfinished leases and nothing else, and any worker
-can write any group. The price: every byte goes to the store and back, in (splits x groups) ranged requests.
+The names carry split and attempt, so attempts never touch each other's files, and the coordinator says which attempt
+counts. The files outlive their worker: a lost worker costs its unfinished leases alone, and any worker can write any
+group. The price is that every byte goes to the store and back, in (splits x groups) ranged requests.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ ENTRY = np.dtype(
 START = np.dtype("<u8")
 
 FETCH = 8 << 20
-"""Bytes asked for at once; one shard more where that is larger."""
+"""Bytes of one request; a larger shard is a request of its own."""
 
 GAP = 64 << 10
-"""Bytes between two ranges that are rather read along than asked for apart. A store's answer takes as long as these."""
+"""Two ranges with fewer bytes between them are read as one: a request of its own takes longer than these bytes."""
 
 TRIES = 2
-"""Readings of a range before its bytes count as corrupt in the store, not on the way."""
+"""How often a range is read before its bytes count as corrupt in the store rather than on the way."""
 
 Entries = npt.NDArray[np.void]
 
 
 class Objects(Protocol):
-    """What is needed of a storage (`storage.Storage`)."""
+    """The part of `storage.Storage` that is needed here."""
 
     def create(self, path: str) -> Sink: ...
 
@@ -63,9 +63,9 @@ class Objects(Protocol):
 class ShardFiles:
     """The shards of one job in its staging folder. Calls come from several threads.
 
-    hold: bytes of shards that a writer gathers before it puts them in bucket order and writes them out.
-    index: bytes of entries that may be held to read by; where all of them are more, they are read for as many buckets
-    at a time as fit."""
+    hold: bytes of shards that a writer gathers before it sorts them by bucket and writes them.
+    index: bytes of entries that may be in memory. If there are more, they are read for as many buckets at a time as
+    fit."""
 
     def __init__(self, storage: Objects, folder: str, splits: int, buckets: int, hold: int, index: int) -> None:
         self.storage = storage
@@ -80,7 +80,7 @@ class ShardFiles:
         return ShardWriter(self.storage, self.path(attempt.split, attempt.attempt), self.buckets, self._hold)
 
     def source(self, counted: Collection[Attempt]) -> FileSource:
-        """counted: as in a write lease, the attempts that count where it is not attempt 0."""
+        """counted: the attempts that count instead of attempt 0, as in a write lease."""
         attempts = [0] * self.splits
         for one in counted:
             attempts[one.split] = one.attempt
@@ -90,7 +90,7 @@ class ShardFiles:
         return f"{self._folder}/{split:05d}-{attempt}"
 
     def entries(self, attempts: Sequence[int], bucket: int) -> list[tuple[int, Entries]]:
-        """(split, its entries for the bucket) of every split that has any."""
+        """(split, its entries for the bucket) for every split that has any."""
         window = self._window
         if window is None or bucket not in window.buckets or window.attempts != tuple(attempts):
             window = self._window = self._look(attempts, bucket)
@@ -98,13 +98,13 @@ class ShardFiles:
         return [(split, entries) for split, entries in found if len(entries)]
 
     def _look(self, attempts: Sequence[int], bucket: int) -> Window:
-        """Read what the indexes say of this bucket and as many of its neighbours as fit."""
+        """Read the index entries of this bucket, and of as many of its neighbours as fit."""
         at_once = max(1, self._budget // 4 // START.itemsize // max(self.splits, 1))
         window = self._read_window(attempts, bucket - bucket % at_once, at_once)
         return window if bucket in window.buckets else self._read_window(attempts, bucket, at_once)
 
     def _read_window(self, attempts: Sequence[int], bucket: int, at_once: int) -> Window:
-        """From a bucket on, `at_once` of them or as many as have room for their entries; one at the least."""
+        """From a bucket on, `at_once` buckets or as many as have room for their entries, but at least one."""
         most = min(self.buckets - bucket, at_once)
         names = [self.path(split, attempt) + ".index" for split, attempt in enumerate(attempts)]
         first, last = bucket * START.itemsize, (bucket + most + 1) * START.itemsize
@@ -124,7 +124,7 @@ class ShardFiles:
         return Window(tuple(attempts), range(bucket, bucket + fitting), starts[:, : fitting + 1], held)
 
     def fetch(self, ranges: Iterator[Range] | Sequence[Range]) -> Iterator[bytes]:
-        """The bytes of each range in turn, asked for many at a time."""
+        """The bytes of each range in turn; requests many at a time."""
         portion: list[Range] = []
         size = 0
         for one in ranges:
@@ -147,7 +147,7 @@ class ShardFiles:
 
 
 class Window(NamedTuple):
-    """What the indexes of all splits say of some neighbouring buckets."""
+    """The index entries of all splits for some neighbouring buckets."""
 
     attempts: tuple[int, ...]
     buckets: range
@@ -162,7 +162,7 @@ class Window(NamedTuple):
 
 
 class ShardWriter:
-    """What one transfer lease has to say. Memory: `hold` bytes of shards, and 40 for each shard of the split."""
+    """Writes the two files of a transfer lease. Memory: `hold` bytes of shards, and 40 for each shard of the split."""
 
     def __init__(self, storage: Objects, path: str, buckets: int, hold: int) -> None:
         self.rows = 0
@@ -184,7 +184,7 @@ class ShardWriter:
                 self._run()
 
     def finish(self) -> None:
-        """Everything is in the store when this returns."""
+        """Returns when everything is in the store."""
         self._run()
         if self._sink is not None:
             self._sink.commit()
@@ -201,7 +201,7 @@ class ShardWriter:
             raise
 
     def abort(self) -> None:
-        """What was not committed is gone; what was may stay: nobody counts it."""
+        """Discard what is not committed. A committed file may stay, because its attempt does not count."""
         if self._sink is not None:
             self._sink.abort()
 
@@ -221,7 +221,7 @@ class ShardWriter:
 
 
 class FileSource(StoredShardSource):
-    """Over the files of all splits."""
+    """Reads from the files of all splits."""
 
     def __init__(self, files: ShardFiles, attempts: Sequence[int]) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class FileSource(StoredShardSource):
                 raise CorruptBlock(bucket, corrupt)
 
     def _first_corrupt(self, shards: Sequence[StoredShard], into: memoryview) -> StoredShard | None:
-        """Read them; the first shard that does not match its checksum."""
+        """Read the shards. Returns the first one that does not match its checksum."""
         runs = list(_runs(shards))
         ranges = [
             Range(
@@ -271,7 +271,7 @@ class FileSource(StoredShardSource):
 
 
 def _runs(shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
-    """Neighbours in one file, up to `FETCH` bytes of them."""
+    """Runs of neighbours in one file, of up to `FETCH` bytes each."""
     run: list[StoredShard] = []
     for shard in shards:
         if run:

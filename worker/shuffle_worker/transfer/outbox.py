@@ -1,11 +1,11 @@
-"""The sending side of one transfer lease: shards in, frames to their owners, an answer for every one of them.
+"""The sending side of one transfer lease: shards in, frames to their owners, an ack for each of them.
 
     put(shards)  ->  own groups: straight to the inbox
                  ->  others: gathered by owner, a frame when there is enough, several frames on their way at once
-    finish()     ->  returns when every shard is with its owner, or with nobody because its group left the tranche
+    finish()     ->  returns when every shard is with its owner, or not needed because its group left the tranche
 
-Memory: every shard that waits or is on its way is counted in `budget`, which all leases of a worker share; when it is
-used up `put` sends what it has gathered and waits, which holds up the reader.
+Memory: every shard that waits or is on its way counts in `budget`, which all leases of a worker share. When it is used
+up, `put` sends what it has gathered and waits, and so holds up the reader.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from shuffle_worker.transfer.transport import PeerTransport, Unreachable
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
-"""Seconds between tries, doubling, with jitter: a peer that restarts is found again quickly, a dead one is not hammered
-while the coordinator makes up its mind (`Settings.silence`)."""
+"""Seconds between tries, doubling, with jitter. So a sender soon finds a peer that restarts, and does not hammer a dead
+one until the coordinator declares it lost (`Settings.silence`)."""
 
 MAX_CORRUPT = 5
-"""A frame that arrives corrupt so often in a row is corrupt here. One that is sent for minutes, to a full worker,
+"""A frame that arrives corrupt so often in a row is corrupt here. A frame that is sent for minutes, to a full worker,
 may be damaged on its way now and then."""
 
 
 PATIENCE = 120.0
-"""Seconds to try to reach a member that the coordinator does reach. Then the lease is given up, which says why; another
-worker may get through."""
+"""Seconds to try to reach a member that the coordinator can reach. Then the lease fails with the reason; another worker
+may get through."""
 
 
 @dataclass(slots=True)
 class Tries:
-    """How long a member could not be reached."""
+    """Since when a member cannot be reached."""
 
     since: float = -1.0
     incarnation: str = ""
@@ -52,7 +52,7 @@ class Tries:
         self.since = -1.0
 
     def failed(self, member: Member | None, error: Unreachable) -> None:
-        """Raises Unreachable when it has been too long."""
+        """Raises Unreachable after `PATIENCE` seconds."""
         now = asyncio.get_running_loop().time()
         incarnation = member.incarnation if member is not None else ""
         if self.since < 0 or self.incarnation != incarnation:
@@ -75,7 +75,7 @@ class Sender:
     membership: Membership
     groups: GroupMap
     inbox: Inbox
-    """The worker's own, for groups that it owns itself."""
+    """The worker's own, for the groups that it owns."""
     peers: PeerTransport
     budget: ByteBudget
     """Bytes that wait or are on their way."""
@@ -84,8 +84,8 @@ class Sender:
 
 
 class Outbox:
-    """One for each attempt of a transfer lease. rows, bytes: that owners have taken; bytes: of other workers alone, so
-    over the network."""
+    """One for each attempt of a transfer lease. rows: rows that owners have taken. bytes: bytes that other workers have
+    taken, so over the network."""
 
     def __init__(self, attempt: Attempt, sender: Sender) -> None:
         self.rows = 0
@@ -101,11 +101,11 @@ class Outbox:
         self._dropped: set[int] = set()  # groups that were not in the tranche when their shards were looked at
         self._gathered: dict[int, Gathered] = {}
         self._numbers: dict[int, int] = {}
-        self._sending: dict[asyncio.Task[None], None] = {}  # in the order of sending, so that a run can be repeated
+        self._sending: dict[asyncio.Task[None], None] = {}  # ordered, so that the simulation can repeat a run
         self._error: BaseException | None = None
 
     async def put(self, shards: Sequence[Shard]) -> None:
-        """Raises what an earlier frame of this lease failed with."""
+        """Raises the error of an earlier frame of this lease."""
         m = self._membership
         mine: list[Shard] = []
         for shard in shards:
@@ -136,7 +136,7 @@ class Outbox:
         self._raise()
 
     def complete(self, wanted: frozenset[int] | None) -> bool:
-        """Whether all that the tranche needs by now was sent. wanted: the groups that the split was read for."""
+        """Whether all that the tranche needs by now was sent. wanted: the groups for which the split was read."""
         now = self._membership.wanted(self._attempt.tranche)
         if now is None:
             return wanted is None and not self._dropped
@@ -149,7 +149,7 @@ class Outbox:
         return False
 
     async def cancel(self) -> None:
-        """Let go of everything; what was delivered stays with its owners, who will not use it."""
+        """Release everything. What was delivered stays with its owners, who will not use it."""
         for gathered in self._gathered.values():
             self._budget.give(gathered.size)
         self._gathered.clear()
@@ -158,7 +158,7 @@ class Outbox:
         await asyncio.gather(*self._sending, return_exceptions=True)
 
     async def _keep(self, shards: list[Shard]) -> None:
-        """What this worker owns itself. Not counted in the budget: the caller waits until the store has it."""
+        """Store shards of this worker's own groups. They do not count in the budget: the caller waits for the store."""
         await self._until_delivered(self._membership.me, self._next_number(self._membership.me), shards)
 
     def _next_number(self, owner: int) -> int:
@@ -177,7 +177,7 @@ class Outbox:
         task.add_done_callback(lambda done: self._sent(done, gathered.size))
 
     def _sent(self, task: asyncio.Task[None], size: int) -> None:
-        """However it ended, even before it began."""
+        """However the task ended, even before it began."""
         self._budget.give(size)
         self._sending.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
@@ -193,7 +193,7 @@ class Outbox:
             self.bytes += sum(shard.length for shard in shards)
 
     async def _until_delivered(self, owner: int, number: int, shards: list[Shard]) -> None:
-        """Try until the owner has it, or it is nobody's business any more."""
+        """Try until the owner has the shards, or their groups have left the tranche."""
         m = self._membership
         pause = FIRST_PAUSE
         corrupt = 0
@@ -224,7 +224,7 @@ class Outbox:
     async def _deliver(
         self, owner: int, member: Member | None, number: int, shards: list[Shard], tries: Tries
     ) -> Ack | None:
-        """Try once. None: the owner is not there, or cannot be reached."""
+        """Try once. None: the owner is no member, or cannot be reached."""
         m = self._membership
         if owner == m.me:
             return await self._inbox.deliver(self._attempt, number, shards)

@@ -1,8 +1,8 @@
 """The exchange of `method: PeerToPeer`: shards go from worker to worker, and wait in their owners' stores.
 
-    read     an outbox for each tranche brings the shards of a split to the groups' owners
-    again    the same, from what this worker kept when it read the split (`store/retained.py`)
-    stored   the same, from what this worker has stored, as the owner of groups that it hands over
+    read     an outbox for each tranche sends the shards of a split to the groups' owners
+    again    the same, from what this worker retained when it read the split (`store/retained.py`)
+    stored   the same, from what this worker has in its store for groups that it hands over
 
 Memory: see `outbox.py` for what waits and is on its way, `inbox.py` for what comes in.
 """
@@ -27,16 +27,16 @@ from shuffle_worker.transfer.threads import Run
 
 @dataclass(slots=True)
 class PeerExchange:
-    """Implements `exchange.Exchange`. From the moment it is made its inbox takes frames."""
+    """Implements `exchange.Exchange`. Its inbox takes frames as soon as it exists."""
 
     sender: Sender
     store: Store
     aside: Run
-    """Runs what only needs the disk."""
+    """Runs calls that only need the disk."""
     retained: RetainedShards | None = None
-    """Where shards that were sent are kept, for jobs that ask for it."""
+    """Copies of the shards that were sent, for jobs that ask for it."""
     steps: int = 0
-    """Pieces that were sent again, and outboxes that came to their end, of all leases."""
+    """Pieces that were sent again and outboxes that finished, of all leases."""
 
     def __post_init__(self) -> None:
         self.inbox.open(self.groups, self.store, self.make_room)
@@ -151,7 +151,7 @@ class PeerOutgoing:
     # -- what is kept of it ------------------------------------------------------------------------------------------
 
     def _begin_keeping(self) -> Record | None:
-        """A record for all groups that are sent for, but this worker's own: with it they are lost anyway."""
+        """A record for all groups but this worker's own, whose shards would be lost together with it."""
         retained, membership = self._exchange.retained, self._exchange.membership
         if retained is None or self._lease.again or self._lease.stored:
             return None
@@ -183,11 +183,11 @@ class PeerOutgoing:
         return rows
 
     def _at_hand(self) -> tuple[int, Iterator[list[Shard]]]:
-        """Rows of the split, where they are known, and what is here of it for the lease's groups."""
+        """The split's rows, if known, and its shards for the lease's groups that are here."""
         exchange, lease, groups = self._exchange, self._lease, self._all_groups
         if lease.stored:
             dropped = exchange.inbox.dropped(groups)
-            if dropped:  # for a coordinator that does not know that they are written
+            if dropped:  # the coordinator does not know yet that they are written
                 raise Absent(f"groups {dropped[:10]} are written, and nothing is stored for them any more")
             buckets = [bucket for g in sorted(groups) for bucket in exchange.groups.buckets_of(g)]
             return UNKNOWN, _stored(exchange.store, buckets, lease.stored)
@@ -211,7 +211,7 @@ class PeerOutgoing:
 
 
 def _stored(store: Store, buckets: Sequence[int], attempt: Attempt) -> Iterator[list[Shard]]:
-    """What a store has of an attempt, bucket by bucket, verified."""
+    """The shards of an attempt in a store, bucket by bucket, verified."""
     for bucket in buckets:
         found = store.shards_of(bucket, [attempt])
         if not found:

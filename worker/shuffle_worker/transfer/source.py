@@ -1,4 +1,4 @@
-"""What a write reads from, wherever the shards are: counted as they are handed out, and revoked from outside.
+"""What a write reads from: counts the shards that it hands out, and can be revoked.
 
 `inbox.GroupSource` reads from this worker's store, `objects.FileSource` from files in object storage.
 """
@@ -11,12 +11,12 @@ from shuffle_protocol.shards import StoredShard
 
 
 class Revoked(Exception):
-    """The lease that this work belongs to was taken away; stop and leave nothing."""
+    """The lease was taken away; stop and leave nothing behind."""
 
 
 class StoredShardSource:
-    """Implements `store.ShardSource`. rows, bytes: what was handed out so far; reads: how often, and how
-    often the write said that it goes on, which shows that it is not stuck."""
+    """Implements `store.ShardSource`. rows, bytes: handed out so far. reads: how often the write has read or reported
+    progress; it rises while the write is not stuck."""
 
     def __init__(self) -> None:
         self.revoked = False
@@ -26,12 +26,12 @@ class StoredShardSource:
         self._at: float | None = None
 
     def revoke(self) -> None:
-        """Called in the event loop to stop a write that runs in a thread: its next call raises Revoked."""
+        """Stop a write that runs in a thread: its next call raises Revoked. Called on the event loop."""
         self.revoked = True
 
     @property
     def share(self) -> float:
-        """How far the write has come, in parts of one: as it says, else by the bytes that it has read."""
+        """How far the write has come, from 0 to 1: as it reports, else by the bytes that it has read."""
         if self._at is not None:
             return self._at
         return min(self._taken / max(self.bytes, 1), 1.0)

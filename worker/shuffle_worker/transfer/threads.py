@@ -1,4 +1,4 @@
-"""Blocking work, seen from the event loop."""
+"""Blocking work, as the event loop sees it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Run = Callable[..., Awaitable[Any]]
-"""Runs a blocking function in a thread (in the simulation: at once) and returns its result."""
+"""Runs a blocking function in a thread (in the simulation: at once). Returns its result."""
 
 
 async def to_its_end(work: Awaitable[T], give_up: Callable[[], None] | None = None) -> T:
-    """A thread cannot be stopped: a lease that touches the output is held until its thread is through. give_up: called
-    when the lease is taken away, so that the thread ends sooner."""
+    """Await work in a thread to its end, even when cancelled. A thread cannot be stopped, so a lease that touches the
+    output is held until its thread is done. give_up: called on cancellation, so that the thread ends sooner."""
     working = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(working)

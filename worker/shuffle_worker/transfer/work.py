@@ -1,7 +1,7 @@
 """What a worker can do, apart from talking: the five kinds of lease as plain blocking calls.
 
-The agent (`agent.py`) decides when, with whom and how often; this decides what the rows mean. `tables/work.py` and
-`arrays/work.py` implement it, and the simulation in tests/simulation over rows in memory. All calls run in threads.
+The agent (`agent.py`) decides when, with whom and how often; `Work` decides what the rows mean. `tables/work.py` and
+`arrays/work.py` implement it, and tests/simulation over rows in memory. All calls run in threads.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class WorkSetup(NamedTuple):
     scratch: Path
     """A folder for what does not fit in memory."""
     scratch_share: int = 1
-    """Workers that share the disk of it."""
+    """How many workers share the disk that it is on."""
     scratch_limit: int = 0
-    """Bytes that this worker may take of it; 0 where only the disk limits."""
+    """Bytes that this worker may take of it; 0 if only the disk limits it."""
     owner: Owner | None = None
-    """The run that it belongs to, where that is on this machine."""
+    """The run that the work belongs to, for a run on this machine."""
     storages: Storages | None = None
-    """Those that are open in the process; None for its own."""
+    """The storages that are open in the process; None: the work opens its own."""
 
 
 class Step(NamedTuple):
-    """What one step of reading a split brought: shards to send, rows and stored bytes read for them."""
+    """What one step of reading a split gives: shards to send, and the rows and stored bytes read for them."""
 
     shards: list[Shard]
     rows: int
@@ -66,37 +66,37 @@ class Work(GroupMap, Protocol):
     """One worker's work on one job."""
 
     def plan(self, job: Job) -> PlanSummary:
-        """Look at the input, decide everything, write the plan to the staging folder. Run again it gives the same plan.
-        Raises JobError before anything is written where the job cannot be carried out."""
+        """Look at the input, decide everything, write the plan to the staging folder. Gives the same plan every time.
+        Raises JobError, before it writes anything, if the job cannot be carried out."""
         ...
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
-        """Read the plan that a plan lease wrote. Needed before `read`, `write`, `commit` and what `GroupMap` has;
-        doing it twice is harmless."""
+        """Read the plan that a plan lease wrote. Call it before `read`, `write`, `commit` and the methods of
+        `GroupMap`. Idempotent."""
         ...
 
     def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
-        """The groups that are written already by this plan, with their rows and bytes. After plan, perhaps on another
-        worker."""
+        """The groups that this plan has written already, with their rows and bytes. Called after `plan`, perhaps on
+        another worker."""
         ...
 
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
-        """wanted: groups, None for all. Each `next` is one bounded piece of work."""
+        """wanted: groups, None for all. Each step is one bounded piece of work."""
         ...
 
     def write(self, group: int, source: ShardSource) -> Written:
-        """Write the group's files and the record of them (idempotent: the same bytes under the same names)."""
+        """Write the group's files and their record. Idempotent: the same bytes under the same names."""
         ...
 
     def commit(self, rows: int) -> Committed:
-        """All groups are written: reconcile with the rows read, write manifest and `_SUCCESS`. Idempotent."""
+        """When all groups are written: reconcile with the rows read, write manifest and `_SUCCESS`. Idempotent."""
         ...
 
     def abort(self, job: Job) -> None:
-        """Remove what the job wrote; whole output that was there before stays. Idempotent."""
+        """Remove what the job wrote. Whole output from before stays. Idempotent."""
         ...
 
 
 Choose = Callable[[Job], Work]
-"""The work that a job is: the same at every call. Blocks while it imports what the job needs. Raises JobError where
-that is not there."""
+"""The work of a job, the same at every call. Blocks while it imports what the job needs. Raises JobError if that is not
+installed."""
