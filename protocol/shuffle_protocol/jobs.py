@@ -164,12 +164,15 @@ class Apply(Struct, frozen=True, tag="apply"):
 
 
 class Distinct(Struct, frozen=True, tag="distinct"):
-    """One row of those that agree."""
+    """One row, or a few, of those that agree."""
 
     by: list[str] = field(default_factory=list)
     """The columns that are compared; all where there are none."""
     keep: str = "First"
-    """First or Last, in input order."""
+    """First or Last, by `order_by` and then in input order."""
+    order_by: list[SortKey] = field(default_factory=list)
+    rows: int = 1
+    """How many are kept."""
 
 
 class Rechunk(Struct, frozen=True, tag="rechunk"):

@@ -24,7 +24,7 @@ FULL: dict[str, Any] = {
             "sort": {"by": [{"column": "a", "order": "Descending"}]},
             "join": {"left": "x", "right": "y", "leftOn": ["a"], "rightOn": ["b"]},
             "groupBy": {"by": ["a"], "aggregations": [{"function": "sum", "column": "b", "as": "c"}]},
-            "distinct": {"by": ["a"]},
+            "distinct": {"by": ["a"], "orderBy": [{"column": "b", "nulls": "First"}], "rows": 2},
             "rechunk": {"chunks": {"time": 1}},
         },
         "inputs": [{"name": "x", "path": "in/*.parquet", "columns": ["a"], "storage": {"secretRef": {"name": "s"}}}],

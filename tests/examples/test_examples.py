@@ -159,6 +159,14 @@ def test_distinct(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch)
     assert by_event(found).equals(by_event(events.take(pa.array(sorted(last.values())))))
 
 
+def test_newest_row(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "newest-row"))
+    query = "select * from events qualify row_number() over (partition by user_id order by ts desc, event_id) = 1"
+    expected = duckdb.sql(f"select event_id from ({query}) order by event_id").to_arrow_table()["event_id"].to_pylist()
+    assert by_event(found)["event_id"].to_pylist() == expected
+    assert by_event(found).equals(by_event(events.filter(pc.is_in(events["event_id"], pa.array(expected)))))
+
+
 def test_join(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     found = pa.concat_tables(run(demo, monkeypatch, "join"))
     columns = ["user_id", "ts", "amount"]

@@ -7,6 +7,7 @@ import re
 import shutil
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,6 +52,15 @@ def whole(files: list[Path]) -> pa.Table:
 def test_without_duplicates(folder: Path, events: pa.Table) -> None:
     found = whole(run(folder, "without-duplicates"))
     assert sorted(found["event_id"].to_pylist()) == sorted(events["event_id"].to_pylist())
+
+
+def test_newest(folder: Path, events: pa.Table) -> None:
+    found = whole(run(folder, "newest"))
+    newest: dict[int, dict[str, Any]] = {}
+    for row in events.to_pylist():
+        if row["user_id"] not in newest or row["ts"] > newest[row["user_id"]]["ts"]:
+            newest[row["user_id"]] = row
+    assert sorted(found.to_pylist(), key=lambda row: row["user_id"]) == [newest[user] for user in sorted(newest)]
 
 
 def test_compacted(folder: Path, events: pa.Table) -> None:

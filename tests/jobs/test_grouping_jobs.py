@@ -29,7 +29,10 @@ GROUPED: dict[str, Any] = {
     }
 }
 DISTINCT: dict[str, Any] = {"distinct": {"by": ["name"], "keep": "Last"}}
-OPERATIONS = {"groupBy": GROUPED, "distinct": DISTINCT}
+NEWEST: dict[str, Any] = {
+    "distinct": {"by": ["user"], "orderBy": [{"column": "score", "order": "Descending"}], "rows": 2}
+}
+OPERATIONS = {"groupBy": GROUPED, "distinct": DISTINCT, "newest": NEWEST}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,16 @@ def test_the_same_bytes_for_any_workers_and_memory(bench: Bench, scores: Path, n
     assert all(one == found[0] for one in found)
 
 
+def test_the_rows_of_row_number(bench: Bench, scores: Path) -> None:
+    bench.complete(bench.job(NEWEST, scores, {"partitions": 3}))
+    expected = duckdb.sql(
+        "select user, score, name from (select *, row_number() over (partition by user order by score desc) as n from "
+        f"read_parquet('{scores}/*.parquet')) where n <= 2 order by user, score desc"
+    ).to_arrow_table()
+    found = pa.concat_tables(tables(bench.out)).select(["user", "score", "name"])
+    assert found.sort_by([("user", "ascending"), ("score", "descending")]).equals(expected.cast(found.schema))
+
+
 def test_rows_of_a_whole_job(bench: Bench, scores: Path) -> None:
     bench.complete(bench.job(GROUPED, scores, {"partitions": 3}))
     source = f"read_parquet('{scores}/*.parquet')"
@@ -81,11 +94,15 @@ def test_rows_of_a_whole_job(bench: Bench, scores: Path) -> None:
     assert partitioning == {"method": "hash", "keys": ["user"], "count": 3, "hash": "shuffle-hash/1"}
 
 
-@pytest.mark.parametrize("kind", [LeaseKind.TRANSFER, LeaseKind.WRITE])
-async def test_a_killed_worker_changes_nothing(bench: Bench, scores: Path, kind: LeaseKind) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("groupBy", LeaseKind.TRANSFER), ("groupBy", LeaseKind.WRITE), ("newest", LeaseKind.WRITE)],
+)
+async def test_a_killed_worker_changes_nothing(bench: Bench, scores: Path, name: str, kind: LeaseKind) -> None:
+    operation = OPERATIONS[name]
     calm = Bench(bench.root / "calm", bench.mark)
     calm.root.mkdir()
-    calm.complete(calm.job(GROUPED, scores, {"partitions": 6}))
+    calm.complete(calm.job(operation, scores, {"partitions": 6}))
 
     def holders(run: Watched) -> list[int]:
         members = run.local.machine.members
@@ -96,7 +113,7 @@ async def test_a_killed_worker_changes_nothing(bench: Bench, scores: Path, kind:
         await run.until(lambda: holders(run), f"a {kind} lease")
         run.kill(holders(run)[0])
 
-    job = bench.loaded(bench.job(GROUPED, scores, {"partitions": 6}))
+    job = bench.loaded(bench.job(operation, scores, {"partitions": 6}))
     end, _ = await run_watched(bench, job, kill)
     assert end.phase == "Complete", end.cause
     assert end.workers_lost + end.workers_replaced >= 1

@@ -25,6 +25,7 @@ spec:
     # repartition: {{}}                       rows dealt out in turn: files of even size
     # repartition: {{random: {{seed: 1}}}}      every row at a random place; another seed, another order
     # sort: {{by: [{{column: ts, order: Descending, nulls: First}}, {{column: id}}]}}     global and stable
+    # distinct: {{by: [user_id], orderBy: [{{column: ts, order: Descending}}]}}          the newest row of each user
 
   inputs:
     - path: {input}

@@ -12,6 +12,7 @@ from shuffle_local.cli.exits import INVALID
 from shuffle_protocol.units import counted, some
 
 if TYPE_CHECKING:
+    from shuffle_operator.api.operation import Distinct
     from shuffle_operator.api.problems import Problem
     from shuffle_operator.api.spec import ShuffleJob
 
@@ -63,7 +64,7 @@ def describe(job: ShuffleJob) -> str:
     elif operation.group_by is not None:
         what = f"group by {', '.join(operation.group_by.by)}"
     elif operation.distinct is not None:
-        what = f"distinct by {', '.join(operation.distinct.by)}" if operation.distinct.by else "distinct rows"
+        what = _distinct(operation.distinct)
     else:
         what = "rechunk"
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
@@ -77,6 +78,14 @@ def describe(job: ShuffleJob) -> str:
         else f"files of {output.target_partition_size or '256Mi'}"
     )
     return f"{what}, from {source} to {files} in {output.path}"
+
+
+def _distinct(distinct: Distinct) -> str:
+    what = f"distinct by {', '.join(distinct.by)}" if distinct.by else "distinct rows"
+    if distinct.rows == 1 and not distinct.order_by:
+        return what
+    order = f" by {', '.join(key.column for key in distinct.order_by)}" if distinct.order_by else ""
+    return f"{what} (the {distinct.keep.lower()} {counted(distinct.rows, 'row')}{order})"
 
 
 def _plain(problem: Problem) -> dict[str, object]:

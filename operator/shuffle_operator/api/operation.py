@@ -14,6 +14,9 @@ from shuffle_protocol.names import first_twice
 MOST_SEED = (1 << 53) - 1
 """What every reader of JSON holds exactly."""
 
+MOST_ROWS_KEPT = 1_000_000
+"""Of those that agree, which must fit in a worker's memory."""
+
 Keys = Annotated[UniqueColumns, Field(min_length=1, max_length=64)]
 
 
@@ -64,14 +67,19 @@ def _columns_once(keys: list[SortKey]) -> list[SortKey]:
     return keys
 
 
+SortKeys = Annotated[list[SortKey], AfterValidator(_columns_once)]
+KEYED_BY_COLUMN: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]}
+"""Of the schema of such a list."""
+
+
 class Sort(ApiModel):
     """Sorts all rows globally and stably: by row inside each file, and by file."""
 
-    by: Annotated[list[SortKey], AfterValidator(_columns_once)] = Field(
+    by: SortKeys = Field(
         min_length=1,
         max_length=64,
         description="The keys, the most significant first.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
+        json_schema_extra=KEYED_BY_COLUMN,
     )
 
 
@@ -170,10 +178,27 @@ class GroupBy(ApiModel):
 
 
 class Distinct(ApiModel):
-    """Keeps one row of those that agree."""
+    """Keeps one row, or a few, of those that agree."""
 
     by: Keys | None = Field(default=None, description="The columns that are compared; by default all.")
-    keep: Literal["First", "Last"] = Field(default="First", description="Which row is kept, in input order.")
+    keep: Literal["First", "Last"] = Field(
+        default="First",
+        description="Which rows are kept, by orderBy, and where that is absent or equal in input order.",
+    )
+    order_by: SortKeys | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="What the rows that agree are ordered by, the most significant first; by default the order of the "
+        "input. {column: ts, order: Descending} and keep First: the newest row.",
+        json_schema_extra=KEYED_BY_COLUMN,
+    )
+    rows: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_ROWS_KEPT,
+        description="How many rows are kept of those that agree; all of them where there are fewer.",
+    )
 
 
 _NOT_ZERO: dict[str, Any] = {"not": {"enum": [0]}}
@@ -261,5 +286,5 @@ class Operation(ApiModel):
     sort: Sort | None = Field(default=None, description="A global, stable sort.")
     join: Join | None = Field(default=None, description="Joins two inputs on equal keys.")
     group_by: GroupBy | None = Field(default=None, description="Aggregates each group of rows, or calls a function.")
-    distinct: Distinct | None = Field(default=None, description="Keeps one row of those that agree.")
+    distinct: Distinct | None = Field(default=None, description="Keeps one row, or a few, of those that agree.")
     rechunk: Rechunk | None = Field(default=None, description="Stores arrays in chunks of another shape.")

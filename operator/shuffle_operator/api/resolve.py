@@ -6,12 +6,12 @@ it does. What it cannot do yet is listed here, in one table, and refused before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from shuffle_operator.api.data import Input, Output, Storage
 from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, SHARE
-from shuffle_operator.api.operation import GroupBy, Join
+from shuffle_operator.api.operation import GroupBy, Join, SortKey
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import format_bytes, parse_bytes
@@ -214,24 +214,28 @@ def _operation(spec: Spec) -> jobs.AnyOperation:
     """The rules allow exactly one, and the table above refuses those that this version does not do."""
     operation = spec.operation
     if operation.sort is not None:
-        return jobs.Sort(
-            by=[
-                jobs.SortKey(key.column, descending=key.order == "Descending", nulls_first=key.nulls == "First")
-                for key in operation.sort.by
-            ]
-        )
+        return jobs.Sort(_sort_keys(operation.sort.by))
     if operation.join is not None:
         return _join(operation.join, [item.name for item in spec.inputs])
     if operation.group_by is not None:
         return _group_by(operation.group_by)
     if operation.distinct is not None:
-        return jobs.Distinct(by=list(operation.distinct.by or []), keep=operation.distinct.keep)
+        distinct = operation.distinct
+        return jobs.Distinct(
+            list(distinct.by or []), distinct.keep, order_by=_sort_keys(distinct.order_by or []), rows=distinct.rows
+        )
     if operation.rechunk is not None:
         return rechunk(operation.rechunk)
     assert operation.repartition is not None
     if operation.repartition.random is not None:
         return jobs.RandomOrder(operation.repartition.random.seed)
     return jobs.Repartition(by=list(operation.repartition.by or []), range=list(operation.repartition.range or []))
+
+
+def _sort_keys(keys: Sequence[SortKey]) -> list[jobs.SortKey]:
+    return [
+        jobs.SortKey(key.column, descending=key.order == "Descending", nulls_first=key.nulls == "First") for key in keys
+    ]
 
 
 def _join(join: Join, names: list[str | None]) -> jobs.Join:

@@ -149,6 +149,13 @@ RULES: tuple[Rule, ...] = (
         _join_keys,
     ),
     Rule(
+        "spec.operation.distinct",
+        "orderBy",
+        "orderBy needs by: rows that agree in all columns have no order",
+        "has(self.by) || !has(self.orderBy)",
+        lambda node: "by" in node or "orderBy" not in node,
+    ),
+    Rule(
         "spec.operation.groupBy",
         "",
         "give exactly one of aggregations and apply",

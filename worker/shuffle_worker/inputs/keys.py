@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Job
+from shuffle_protocol.jobs import Job, SortKey
 from shuffle_protocol.names import check_column, first_twice
 from shuffle_worker.partitioning.hash import can_hash
 from shuffle_worker.partitioning.order import can_order
@@ -47,6 +47,15 @@ def check_sort_within(job: Job, output: pa.Schema, found: pa.Schema | None = Non
             check_column(name, output.names, where, "the output")
         check_key(Key(0, name, where), output if found is None else found, output)
     refuse_twice(names, "output.sortWithin")
+
+
+def told_order(keys: Sequence[SortKey]) -> str:
+    """An order in words."""
+    return ", ".join(
+        f"{key.column} {'descending' if key.descending else 'ascending'}, nulls "
+        f"{'first' if key.nulls_first else 'last'}"
+        for key in keys
+    )
 
 
 def refuse_twice(names: Sequence[str], where: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Distinct, Job
-from shuffle_worker.inputs.keys import Key, check_key, check_sort_within, refuse_twice
+from shuffle_worker.inputs.keys import Key, check_key, check_sort_within, refuse_twice, told_order
 from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
@@ -22,22 +22,27 @@ class DistinctPlanning(Planning):
     def __init__(self, job: Job, operation: Distinct) -> None:
         super().__init__(job)
         self._by = operation.by
-        self._keep = operation.keep
+        self._keep = operation.keep.lower()
+        self._order_by = operation.order_by
+        self._rows = operation.rows
 
     def grouped_by(self, names: Sequence[str]) -> Sequence[str]:
         return self._by or names
 
     def size(self, inputs: Sequence[Size]) -> Size:
         rows = inputs[0]
-        groups = rows.groups
-        return rows._replace(rows=groups, stored=rows.stored * groups / max(rows.rows, 1.0))
+        kept = min(rows.groups * self._rows, rows.rows)
+        return rows._replace(rows=kept, stored=rows.stored * kept / max(rows.rows, 1.0))
 
     def keys(self) -> list[Key]:
-        return [Key(0, name, f"operation.distinct.by[{at}]") for at, name in enumerate(self._by)]
+        by = [Key(0, name, f"operation.distinct.by[{at}]") for at, name in enumerate(self._by)]
+        ordered = enumerate(self._order_by)
+        return by + [Key(0, key.column, f"operation.distinct.orderBy[{at}].column") for at, key in ordered]
 
     def check(self, inputs: Sequence[Columns]) -> None:
         super().check(inputs)
         refuse_twice(self._by, "operation.distinct.by")
+        refuse_twice([key.column for key in self._order_by], "operation.distinct.orderBy")
         found, kept = inputs[0]
         for name in [] if self._by else kept.names:
             try:
@@ -52,4 +57,6 @@ class DistinctPlanning(Planning):
 
     def describe(self) -> str:
         of = ", ".join(self._by) if self._by else "all columns"
-        return f"distinct by {of}, the {self._keep.lower()} row of each"
+        kept = f"the {self._keep} row" if self._rows == 1 else f"the {self._keep} {self._rows:,} rows"
+        order = f" by {told_order(self._order_by)}" if self._order_by else ""
+        return f"distinct by {of}, {kept} of each{order}"

@@ -1,12 +1,14 @@
-"""distinct: of all rows that agree in some columns, the first or the last one, whole.
+"""distinct: of all rows that agree in some columns, the first or the last few, whole.
 
-What is aggregated of a key is the row that would be kept so far; reduced rows are rows like any other.
+First and last are meant by the order that the job asks for, and among rows that are equal in it by their positions.
+What is aggregated of a key are the rows that would be kept so far; reduced rows are rows like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.jobs import Distinct
@@ -14,7 +16,8 @@ from shuffle_worker.aggregation.sizes import rows_bytes
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.partitioning.codes import dense, first_rows, last_rows
+from shuffle_worker.partitioning.codes import dense
+from shuffle_worker.partitioning.top_rows import TopRows
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.accumulators import Form
 from shuffle_worker.steps.files import PartitionFiles
@@ -23,6 +26,9 @@ from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.partial_aggregation import AggregationSender, PartialAggregation
 from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.store.store import ShardSource
+
+SORTED_ROWS = 1 << 16
+"""Rows that are ordered at once with those that are kept so far, or as many as these are where they are more."""
 
 
 class DistinctOperation:
@@ -35,14 +41,14 @@ class DistinctOperation:
         schema = transport_schema(plan.arrow_schema())
         by = operation.by or schema.names
         keys = [schema.get_field_index(name) for name in by]
-        last = operation.keep == "Last"
+        kept = TopRows(operation.order_by, operation.rows, operation.keep == "Last")
         self._form = Form(
             raw=schema,
             reduced=schema,
             raw_keys=keys,
             reduced_keys=keys,
-            make=lambda: RowAccumulator(schema, by, last),
-            advice="give the workers more memory",
+            make=lambda: RowAccumulator(schema, by, kept),
+            advice="keep fewer rows, or give the workers more memory",
         )
         self._aggregate = FinalAggregation(
             plan, PartitionFiles(plan, files), self._form, by, sorter_within(plan, scratch)
@@ -58,17 +64,27 @@ class DistinctOperation:
 
 
 class RowAccumulator:
-    """An `Accumulator`. last: whether the last row of a key is kept, or else the first."""
+    """An `Accumulator`. kept: which rows are kept of each key. They are held key by key, in the order in which keys
+    came, and those of a key in the order asked for, ties by position: so that is the order of everything that comes in
+    later, too."""
 
-    def __init__(self, schema: pa.Schema, by: list[str], last: bool) -> None:
+    def __init__(self, schema: pa.Schema, by: list[str], kept: TopRows) -> None:
         self._by = by
-        self._last = last
+        self._kept = kept
         self._rows = pa.RecordBatch.from_pylist([], schema=schema)
+        self._firsts = np.empty(0, np.int64)
 
     def add(self, rows: pa.RecordBatch) -> None:
+        at = 0
+        while at < rows.num_rows:
+            most = max(self._rows.num_rows, SORTED_ROWS) if self._kept.row_bytes else rows.num_rows
+            self._add(rows.slice(at, most))
+            at += most
+
+    def _add(self, rows: pa.RecordBatch) -> None:
         both = concat([self._rows, rows]) if self._rows.num_rows else rows
         codes, count = dense([both.column(name) for name in self._by])
-        chosen = last_rows(codes, count) if self._last else first_rows(codes, count)
+        chosen, self._firsts = self._kept.of(both, codes, count)
         self._rows = take(both, chosen)
 
     merge = add
@@ -81,11 +97,12 @@ class RowAccumulator:
 
     @property
     def keys(self) -> pa.RecordBatch:
-        return self._rows.select(self._by)
+        keys = self._rows.select(self._by)
+        return keys if len(self._firsts) == keys.num_rows else take(keys, self._firsts)
 
     @property
     def nbytes(self) -> int:
-        return rows_bytes(self._rows)
+        return rows_bytes(self._rows) + self._kept.row_bytes * self._rows.num_rows
 
 
 def _as_they_are(rows: Rows) -> pa.RecordBatch:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Job, Sort, SortKey
-from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
+from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice, told_order
 from shuffle_worker.inputs.planned import Columns
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.steps.planning import Planning
@@ -37,9 +37,4 @@ class SortPlanning(Planning):
         return Partitioning("sort", [key.column for key in self._by], partitions)
 
     def describe(self) -> str:
-        keys = ", ".join(
-            f"{key.column} {'descending' if key.descending else 'ascending'}, nulls "
-            f"{'first' if key.nulls_first else 'last'}"
-            for key in self._by
-        )
-        return f"global sort by {keys}"
+        return f"global sort by {told_order(self._by)}"
