@@ -26,6 +26,7 @@ import msgspec
 
 from benchmarks.control_server import JOB, TOKEN, Cost, machine_for, peak
 from benchmarks.control_workers import Crowd, Talker
+from shuffle_operator.coordinator.events import Started, Tick, WorkerGone
 from shuffle_operator.server.http import Hosted
 from shuffle_protocol.messages import Phase, Register, Sync
 
@@ -67,7 +68,7 @@ class Case:
         before, spent = peak(), 0.0
         machine = machine_for(self.workers)
         hosted = Hosted(machine, b"", lambda _: None)
-        machine.start(0.0)
+        machine.handle(Started(), 0.0)
         now = 0.0
         talkers = [Talker(n, self.splits, self.groups) for n in range(self.workers)]
         everybody = list(talkers)
@@ -88,18 +89,18 @@ class Case:
                 spent += time.process_time() - since
                 self.took.append(time.perf_counter() - asked)
                 talker.obey(b"".join(answer.parts), answer.deflated)
-            half = machine.ledger is not None and machine.ledger.splits_done * 2 >= self.splits
+            half = machine.state.ledger is not None and machine.state.ledger.facts.splits_done * 2 >= self.splits
             since = time.process_time()
             while lost and half:
                 number = lost.pop()
-                machine.worker_gone(number, None, "killed", False, now)
+                machine.handle(WorkerGone(number, None, "killed", False), now)
                 talkers[number] = Talker(number, self.splits, self.groups, process=1)
                 everybody.append(talkers[number])
                 machine.register(msgspec.json.decode(talkers[number].hello(), type=Register), now)
-            machine.tick(now)
+            machine.handle(Tick(), now)
             spent += time.process_time() - since
         self._count(everybody)
-        self.cost = Cost(spent, before, peak(), machine.phase)
+        self.cost = Cost(spent, before, peak(), machine.state.phase)
 
     def _count(self, talkers: Sequence[Talker]) -> None:
         self.messages = sum(talker.sent for talker in talkers)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from shuffle_operator.coordinator.events import Started, Tick, WorkerGone
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.server.http import CoordinatorServer
@@ -54,11 +55,11 @@ async def serve(workers: int) -> Cost:
     machine = machine_for(workers)
     server = CoordinatorServer()
     hosted = server.host(machine, TOKEN, lambda _: None)
-    hosted.perform(machine.start(time.monotonic()))
+    hosted.perform(machine.handle(Started(), time.monotonic()))
     ended = asyncio.Event()
 
     def gone(worker: int) -> None:
-        hosted.perform(machine.worker_gone(worker, None, "killed", False, time.monotonic()))
+        hosted.perform(machine.handle(WorkerGone(worker, None, "killed", False), time.monotonic()))
 
     def listen() -> None:
         for line in sys.stdin:
@@ -68,12 +69,12 @@ async def serve(workers: int) -> Cost:
     print(await server.start("127.0.0.1"), flush=True)
     threading.Thread(target=listen, daemon=True).start()
     while not ended.is_set():
-        hosted.perform(machine.tick(time.monotonic()))
+        hosted.perform(machine.handle(Tick(), time.monotonic()))
         try:
             await asyncio.wait_for(ended.wait(), 1.0)
         except TimeoutError:
             continue
-    cost = Cost(time.process_time() - since, before, peak(), machine.phase)
+    cost = Cost(time.process_time() - since, before, peak(), machine.state.phase)
     await server.stop()
     return cost
 

@@ -91,7 +91,7 @@ class Striker:
                 due = now.splits > 0 and now.splits_done >= now.splits * int(point) / 100
             if due and local.launcher is not None and VICTIM in local.launcher.pids():
                 break
-            if local.machine.over:
+            if local.machine.state.over:
                 raise SystemExit(f"the job was over before {point}: use more rows")
             await asyncio.sleep(0.002)
         files = _times(out)

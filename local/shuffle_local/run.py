@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TextIO
 
 from shuffle_local.processes import LocalLauncher
-from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker
+from shuffle_operator.coordinator.actions import Action, Note, StartWorker, StopWorker
+from shuffle_operator.coordinator.events import Cancelled, Started, Tick, WorkerGone
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
@@ -61,13 +62,13 @@ class LocalRun:
         self._given_up = False
 
     def snapshot(self) -> Snapshot:
-        return snapshot(self.machine, time.monotonic())
+        return snapshot(self.machine.state, time.monotonic())
 
     def cancel(self, message: str = "interrupted") -> None:
         """Stop the job and remove what it wrote."""
         self._cancelled = message
         if self._hosted_perform is not None:
-            self._hosted_perform(self.machine.cancel("Cancelled", message, time.monotonic()))
+            self._hosted_perform(self.machine.handle(Cancelled("Cancelled", message), time.monotonic()))
 
     def give_up(self) -> None:
         """Stop without removing anything: what was written so far stays where it is."""
@@ -77,7 +78,7 @@ class LocalRun:
 
     async def run(self) -> Snapshot:
         """Wait until the job is over and only its output is left."""
-        job, options = self.machine.job, self._options
+        job, options = self.machine.state.job, self._options
         token = secrets.token_urlsafe(32)
         server = CoordinatorServer()
         address = await server.start("127.0.0.1")
@@ -106,11 +107,11 @@ class LocalRun:
             if self._cancelled is not None:
                 self.cancel(self._cancelled)
             else:
-                hosted.perform(self.machine.start(time.monotonic()))
-            while not self.machine.over and not self._given_up:
+                hosted.perform(self.machine.handle(Started(), time.monotonic()))
+            while not self.machine.state.over and not self._given_up:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._over.wait(), TICK)
-                hosted.perform(self.machine.tick(time.monotonic()))
+                hosted.perform(self.machine.handle(Tick(), time.monotonic()))
             if self._given_up:
                 for worker in launcher.pids():
                     launcher.stop(worker, now=True)
@@ -134,17 +135,17 @@ class LocalRun:
         if isinstance(action, StartWorker):
             self.launcher.start(action.worker, action.epoch)
         elif isinstance(action, StopWorker):
-            if not self.machine.over:
+            if not self.machine.state.over:
                 self.launcher.stop(action.worker, now=action.now)
         elif isinstance(action, Note) and self._on_note is not None:
             self._on_note(action)
-        if self.machine.over:
+        if self.machine.state.over:
             self._over.set()
 
     def _exited(self, worker: int, incarnation: str | None, why: str, fault: bool, crashed: bool) -> None:
         if self._hosted_perform is not None:
             now = time.monotonic()
-            self._hosted_perform(self.machine.worker_gone(worker, incarnation, why, fault, now, crashed))
+            self._hosted_perform(self.machine.handle(WorkerGone(worker, incarnation, why, fault, crashed=crashed), now))
 
 
 def _held(uid: str) -> socket.socket | None:

@@ -85,7 +85,7 @@ class Operator:
         )
         self.metrics = Metrics(readings)
         self.queue.watcher = self.metrics
-        self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]), active.machine.barrier_wait)
+        self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]), active.state.barrier_wait)
         self.reconciler.superseded = self._superseded
         self._other = asyncio.Event()
         self.ready = asyncio.Event()
@@ -208,7 +208,7 @@ def work_of(jobs: Iterable[ActiveJob]) -> WorkSums:
     work = WorkSums(Counter(), Counter(), 0)
     lost = 0
     for active in jobs:
-        told, before = snapshot(active.machine, active.world.clock()), active.machine.earlier
+        told, before = snapshot(active.state, active.world.clock()), active.state.earlier
         work.bytes.update(
             read=told.bytes_read - before.bytes_read,
             sent=told.bytes_sent - before.bytes_sent,

@@ -14,6 +14,7 @@ import zarr
 from tests.arrays.in_process import make
 from tests.jobs.harness import Bench, Watched, run_watched, watched
 
+from shuffle_operator.coordinator.events import Restored
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.messages import Phase
@@ -66,9 +67,9 @@ async def test_a_killed_worker_changes_nothing(
     end, run = await run_watched(bench, bench.loaded(path), kill)
     assert end.phase == "Complete", end.cause
     assert end.workers_lost + end.workers_replaced >= 1
-    ledger = run.local.machine.ledger
+    ledger = run.local.machine.state.ledger
     assert ledger is not None
-    assert len(set(ledger.group_wave) or {0}) >= waves
+    assert len(set(ledger.facts.group_wave) or {0}) >= waves
     np.testing.assert_array_equal(zarr.open_array(bench.out, mode="r")[...], data)
     assert end.rows_read == end.rows_written == data.size
 
@@ -95,8 +96,8 @@ async def test_after_everything_was_gone_the_job_goes_on_from_what_is_written(
     kept = {path: path.stat().st_mtime_ns for path in (bench.out / "c").rglob("*") if path.is_file()}
     assert len(kept) >= before.groups_written
     again = watched(bench, msgspec.structs.replace(first, workers=3))
-    again.local.machine = Coordinator(again.local.machine.job, Settings(patience=1.0), generation=1)
-    again.local.machine.expect_reports(0.0)
+    again.local.machine = Coordinator(again.local.machine.state.job, Settings(patience=1.0), generation=1)
+    again.local.machine.handle(Restored(survivors=True), 0.0)
     end = await again.local.run()
     assert end.phase is Phase.COMPLETE, end.cause
     (resumed,) = [note.message for note in again.notes if note.reason == "Resumed"]

@@ -8,14 +8,14 @@ from benchmarks.engines.dask_killed import READS, WRITES, Watch
 from benchmarks.recovery import AGAIN, DASK, REREAD, RETAINED, SLOWER, Bench, Figure, Outcome, of_ours, row
 from benchmarks.strike import Ran, Striker
 
-from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.state import JobState
 from shuffle_operator.coordinator.status import Snapshot, snapshot
 from shuffle_protocol.jobs import Input, Job, Output, Repartition
 
 
 def snap(**figures: float) -> Snapshot:
     job = Job("uid", "job", Repartition(), [Input(["in"])], Output("out"), 4, 1 << 29)
-    return msgspec.structs.replace(snapshot(Coordinator(job), 0.0), **figures)
+    return msgspec.structs.replace(snapshot(JobState(job), 0.0), **figures)
 
 
 def ran(seconds: float, sent: int, read: int, before: Snapshot | None = None, twice: int = 0) -> Ran:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shuffle_operator.coordinator.events import Action, Note, StartWorker
+from shuffle_operator.coordinator.actions import Action, Note, StartWorker
+from shuffle_operator.coordinator.events import Started, Tick
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.state import JobState
 from shuffle_protocol.jobs import Input, Job, Output, Repartition
 from shuffle_protocol.messages import (
     VERSION,
@@ -43,6 +45,10 @@ class Play:
     now: float = 0.0
     actions: list[Action] = field(default_factory=list)
 
+    @property
+    def state(self) -> JobState:
+        return self.machine.state
+
     def worker(self, number: int, incarnation: str = "") -> Puppet:
         return Puppet(self, number, incarnation or f"w{number}")
 
@@ -51,7 +57,7 @@ class Play:
 
     def later(self, seconds: float) -> None:
         self.now += seconds
-        self.did(self.machine.tick(self.now))
+        self.did(self.machine.handle(Tick(), self.now))
 
     def started(self) -> list[int]:
         return [a.worker for a in self.actions if isinstance(a, StartWorker)]
@@ -139,16 +145,16 @@ class Puppet:
         return self.sync([Done(lease, rows_moved=rows, rows_written=rows, bytes_written=rows, files=1)])
 
 
-def play(workers: int = 2, **settings: float) -> Play:
-    machine = Coordinator(job(workers), Settings(**settings))  # type: ignore[arg-type]
+def play(workers: int = 2, generation: int = 0, **settings: float) -> Play:
+    machine = Coordinator(job(workers), Settings(**settings), generation)  # type: ignore[arg-type]
     p = Play(machine)
-    p.did(machine.start(0.0))
+    p.did(machine.handle(Started(), 0.0))
     return p
 
 
-def transferring(workers: int = 2, **settings: float) -> tuple[Play, list[Puppet]]:
+def transferring(workers: int = 2, generation: int = 0, **settings: float) -> tuple[Play, list[Puppet]]:
     """All workers are there and the plan is made: 4 splits, 4 groups."""
-    p = play(workers, **settings)
+    p = play(workers, generation, **settings)
     puppets = [p.worker(n) for n in range(workers)]
     for puppet in puppets:
         puppet.register()

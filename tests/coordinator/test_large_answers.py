@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from aiohttp import hdrs
 
+from shuffle_operator.coordinator.events import Started
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.server import http as module
 from shuffle_operator.server.http import CoordinatorServer
@@ -26,7 +27,7 @@ TOKEN = "the-token"
 def hosting(groups: int = GROUPS) -> tuple[CoordinatorServer, Sync]:
     """A job whose groups have owners in turn, so that a view is a run for each; and what worker 0 says to get it."""
     play = Play(Coordinator(job()))
-    play.did(play.machine.start(0.0))
+    play.did(play.machine.handle(Started(), 0.0))
     one, two = play.worker(0), play.worker(1)
     one.register()
     two.register()
@@ -34,11 +35,11 @@ def hosting(groups: int = GROUPS) -> tuple[CoordinatorServer, Sync]:
     (lease,) = [lease for lease in one.leases if lease.id.kind is LeaseKind.PLAN]
     one.sync(done=[Done(lease.id, plan=summary(groups=groups))])
     play.later(1.0)
-    ledger = play.machine.ledger
+    ledger = play.machine.state.ledger
     assert ledger is not None
     for group in range(groups):
-        ledger.owner[group] = group % 2
-    play.machine.epochs.changed()
+        ledger.facts.owner[group] = group % 2
+    play.machine.state.epochs.changed()
     server = CoordinatorServer(clock=lambda: play.now)
     server.host(play.machine, TOKEN, lambda _: None)
     return server, Sync(0, one.incarnation, -1, [], [], [], Counters(), free=0)

@@ -67,21 +67,21 @@ def test_nothing_is_said_without_something_to_judge_by() -> None:
 
 def test_groups_in_hand_count_in_the_percent_and_calls_are_the_greater_part() -> None:
     p, (one, two) = transferring()
-    p.machine.summary = msgspec.structs.replace(summary(), write_share=0.9, seconds_after=270.0, seconds=300.0)
-    while p.machine.phase is Phase.TRANSFERRING:
+    p.state.summary = msgspec.structs.replace(summary(), write_share=0.9, seconds_after=270.0, seconds=300.0)
+    while p.state.phase is Phase.TRANSFERRING:
         for puppet in (one, two):
             lease = puppet.ask()
             if lease is not None and lease.kind is LeaseKind.TRANSFER:
                 p.later(1.0)
                 puppet.finish(lease, 10)
-    assert p.machine.percent == pytest.approx(9.9)
+    assert p.state.percent == pytest.approx(9.9)
     shown = []
     for _ in range(10):
         p.later(27.0 / 4)
         for puppet in (one, two):
             puppet.counters = Counters(progress=puppet.counters.progress + 0.1)
             puppet.sync(free=0)
-        now = snapshot(p.machine, p.now)
+        now = snapshot(p.state, p.now)
         shown.append((now.progress, now.message))
     assert [percent for percent, _ in shown] == pytest.approx([9.9 + 99 * 0.9 * 0.05 * at for at in range(1, 11)])
     found = [re.search(r"about (\d+) (s|min) left", text) for _, text in shown]

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shuffle_operator.coordinator.events import Started
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.server import http as module
@@ -83,7 +84,7 @@ async def calling() -> AsyncIterator[Caller]:
     address = await server.start("127.0.0.1")
     machine = Coordinator(job())
     hosted = server.host(machine, TOKEN, lambda _: None)
-    hosted.perform(machine.start(0.0))
+    hosted.perform(machine.handle(Started(), 0.0))
     caller = Caller(address)
     await caller.works()
     try:
@@ -198,15 +199,15 @@ def test_messages_of_the_right_form_that_make_no_sense(messages: list[Sync | Reg
         address = await server.start("127.0.0.1")
         machines = [Coordinator(msgspec.structs.replace(job(), uid=uid)) for uid in ("liar", UID)]
         for machine, token in zip(machines, ("liars-token", TOKEN), strict=True):
-            server.host(machine, token, lambda _: None).perform(machine.start(0.0))
+            server.host(machine, token, lambda _: None).perform(machine.handle(Started(), 0.0))
         liar, other = Caller(address, "liar", "liars-token"), Caller(address)
         try:
             await other.works()
-            before = snapshot(machines[1], 1.0)
+            before = snapshot(machines[1].state, 1.0)
             for message in messages:
                 call = "sync" if isinstance(message, Sync) else "register"
                 assert await liar.post(call, msgspec.json.encode(message)) in (200, 400), message
-            assert snapshot(machines[1], 1.0) == before
+            assert snapshot(machines[1].state, 1.0) == before
             await other.works()
         finally:
             await server.stop()

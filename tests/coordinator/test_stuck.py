@@ -3,7 +3,8 @@ simulation that never ended."""
 
 from __future__ import annotations
 
-from shuffle_operator.coordinator.events import StartWorker, StopWorker
+from shuffle_operator.coordinator.actions import StartWorker, StopWorker
+from shuffle_operator.coordinator.events import Resized, Restored, Started, WorkerGone
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.messages import Counters, Held, Phase
@@ -31,7 +32,7 @@ def test_an_owner_that_stores_nothing_is_replaced_though_it_holds_no_lease() -> 
     assert replaced(p) == []
     wait(p, puppets, 10.0)
     assert replaced(p) == [1]
-    assert p.machine.lost == 1
+    assert p.state.lost == 1
 
 
 def test_an_owner_that_is_slow_to_store_is_not() -> None:
@@ -85,11 +86,11 @@ def test_groups_of_a_lost_owner_that_nobody_has_room_for_fail_the_job() -> None:
     one.full = "no room left"
     one.sync()
     assert one.view is not None
-    p.did(p.machine.resize(1, p.now))  # the other one hands over what it owns, and nobody can have it
-    assert not p.machine.over
-    p.did(p.machine.worker_gone(1, two.incarnation, "killed", False, p.now))
-    assert p.machine.cause is not None
-    assert (p.machine.cause.reason, p.machine.cause.message) == ("OutOfDisk", "no room left")
+    p.did(p.machine.handle(Resized(1), p.now))  # the other one hands over what it owns, and nobody can have it
+    assert not p.state.over
+    p.did(p.machine.handle(WorkerGone(1, two.incarnation, "killed", False), p.now))
+    assert p.state.cause is not None
+    assert (p.state.cause.reason, p.state.cause.message) == ("OutOfDisk", "no room left")
 
 
 def test_nothing_fails_while_another_worker_is_started() -> None:
@@ -97,14 +98,14 @@ def test_nothing_fails_while_another_worker_is_started() -> None:
     wait(p, [one, two], 5.0)
     one.full = "no room left"
     one.sync()
-    p.did(p.machine.worker_gone(1, two.incarnation, "killed", False, p.now))
-    assert p.machine.cause is None
+    p.did(p.machine.handle(WorkerGone(1, two.incarnation, "killed", False), p.now))
+    assert p.state.cause is None
     late = p.worker(1, "late")
     late.register()
     late.sync()
     assert late.view is not None
-    assert p.machine.ledger is not None
-    assert p.machine.ledger.owner == [1] * 4
+    assert p.state.ledger is not None
+    assert p.state.ledger.facts.owner == [1] * 4
 
 
 def test_who_does_not_come_back_to_the_next_coordinator_is_replaced() -> None:
@@ -112,8 +113,8 @@ def test_who_does_not_come_back_to_the_next_coordinator_is_replaced() -> None:
     one.sync()
     assert one.view is not None
     again = Play(Coordinator(job(), generation=1))
-    again.machine.expect_reports(0.0)
-    again.did(again.machine.start(0.0))
+    again.machine.handle(Restored(survivors=True), 0.0)
+    again.did(again.machine.handle(Started(), 0.0))
     one.play, one.epoch = again, -1
     assert one.register(held=Held(one.view, [], [], summary())).accepted
     wait(again, [one], Settings().absent)
@@ -124,7 +125,7 @@ def test_who_does_not_come_back_to_the_next_coordinator_is_replaced() -> None:
     assert [a.worker for a in again.actions if isinstance(a, StartWorker)] == [1]
     wait(again, [one], 2 * Settings().absent)
     assert replaced(again) == [1]
-    assert again.machine.phase is Phase.TRANSFERRING
+    assert again.state.phase is Phase.TRANSFERRING
 
 
 def test_what_was_left_behind_is_not_called_nothing() -> None:
@@ -132,7 +133,7 @@ def test_what_was_left_behind_is_not_called_nothing() -> None:
     wait(p, [one, two], 5.0)
     one.full = "no room left"
     one.sync()
-    p.did(p.machine.resize(1, p.now))
+    p.did(p.machine.handle(Resized(1), p.now))
     wait(p, [one, two], Settings().drain + 10.0)  # nobody can have what it owns
     assert "WorkerLeft" not in p.notes()
     assert "WorkerLost" in p.notes()

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.ledger.facts import Facts
+from shuffle_operator.coordinator.ledger.ledger import Ledger
 from shuffle_operator.coordinator.views import REMEMBERED, Views
 from shuffle_protocol.messages import Member
 from shuffle_protocol.runs import BLOCK, runs_of, spread
@@ -16,7 +17,7 @@ GROUPS = 3 * BLOCK + 7
 
 
 def state(known: Membership, ledger: Ledger) -> tuple[list[int], list[int]]:
-    groups = range(ledger.groups)
+    groups = range(ledger.facts.groups)
     return [known.owner_of(g) for g in groups], [known.tranche_of(g) for g in groups]
 
 
@@ -24,7 +25,7 @@ def state(known: Membership, ledger: Ledger) -> tuple[list[int], list[int]]:
 def test_changes_over_any_older_view_give_the_newest(seed: int) -> None:
     """Workers look at random moments, so each has missed some; now and then one is told late or twice."""
     chance = random.Random(seed)
-    ledger, views, members = Ledger(3, GROUPS), Views(), dict[int, Member]()
+    ledger, views, members = Ledger(Facts(3, GROUPS)), Views(), dict[int, Member]()
     watchers = [Membership(0, "w") for _ in range(4)]
     late = []
     for epoch in range(1, 60):
@@ -34,7 +35,7 @@ def test_changes_over_any_older_view_give_the_newest(seed: int) -> None:
             ledger.lose(worker)
         else:
             members[worker] = Member(worker, f"i{epoch}", f"10.0.0.{worker}:80")
-        ledger.assign(sorted(members))
+        ledger.facts.assign(sorted(members))
         views.publish("p", epoch, members, ledger)
         for watcher in watchers:
             if chance.random() < 0.4:
@@ -42,7 +43,7 @@ def test_changes_over_any_older_view_give_the_newest(seed: int) -> None:
                 late.append(view)
                 watcher.update(view)
                 assert watcher.epoch == epoch
-                assert state(watcher, ledger) == (ledger.owner, ledger.tranche)
+                assert state(watcher, ledger) == (ledger.facts.owner, ledger.facts.tranche)
                 assert all(watcher.member(w) == members.get(w) for w in range(12))
                 before = watcher.epoch
                 assert watcher.update(chance.choice(late)) is None
@@ -50,7 +51,7 @@ def test_changes_over_any_older_view_give_the_newest(seed: int) -> None:
 
 
 def test_a_change_over_another_view_is_not_taken() -> None:
-    ledger, views = Ledger(1, 4), Views()
+    ledger, views = Ledger(Facts(1, 4)), Views()
     one = Member(1, "a", "h:1")
     known = Membership(0, "w")
     for epoch in (5, 6, 7):
@@ -66,7 +67,7 @@ def test_a_change_over_another_view_is_not_taken() -> None:
 
 
 def test_who_has_a_view_that_nobody_remembers_is_sent_a_whole_one() -> None:
-    ledger, views = Ledger(1, 4), Views()
+    ledger, views = Ledger(Facts(1, 4)), Views()
     for epoch in range(REMEMBERED + 3):
         views.publish("p", epoch, {}, ledger)
     assert views.since(0).base == -1
@@ -75,7 +76,7 @@ def test_who_has_a_view_that_nobody_remembers_is_sent_a_whole_one() -> None:
 
 
 def test_a_view_is_made_once_for_all_who_need_it() -> None:
-    ledger, views = Ledger(1, 4), Views()
+    ledger, views = Ledger(Facts(1, 4)), Views()
     views.publish("p", 1, {}, ledger)
     views.publish("p", 2, {}, ledger)
     assert views.since(1) is views.since(1)
@@ -84,13 +85,13 @@ def test_a_view_is_made_once_for_all_who_need_it() -> None:
 
 def test_a_change_is_small_in_a_large_job() -> None:
     workers, groups = 2000, 8000
-    ledger, views = Ledger(10, groups), Views()
+    ledger, views = Ledger(Facts(10, groups)), Views()
     members = {w: Member(w, f"{w:016x}", f"10.0.{w >> 8}.{w & 255}:8080") for w in range(workers)}
-    ledger.assign(sorted(members))
+    ledger.facts.assign(sorted(members))
     views.publish("p", 1, members, ledger)
     del members[7]
     ledger.lose(7)
-    ledger.assign(sorted(members))
+    ledger.facts.assign(sorted(members))
     views.publish("p", 2, members, ledger)
     change = views.since(1)
     assert (change.members, change.gone) == ([], [7])

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from shuffle_operator.coordinator.events import Note
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.coordinator.waits import CALM, MOST
 from shuffle_protocol.messages import LeaseKind, Phase
@@ -76,7 +76,7 @@ def test_further_outages_are_said_too_but_not_without_end() -> None:
 
 def left(p: Play) -> int | None:
     """Seconds, as people read them."""
-    found = re.search(r"about (\d+) (s|min) left", snapshot(p.machine, p.now).message)
+    found = re.search(r"about (\d+) (s|min) left", snapshot(p.state, p.now).message)
     return int(found[1]) * (60 if found[2] == "min" else 1) if found is not None else None
 
 
@@ -84,7 +84,7 @@ def work(p: Play, puppets: list[Puppet], phase: Phase, outage: float, waiting: i
     """Half of a phase's leases at a pace, with an outage after the first. waiting: workers that wait in it; the others
     have a lease in hand as well."""
     done = 0
-    while p.machine.phase is phase and done < 2:
+    while p.state.phase is phase and done < 2:
         for puppet in puppets:
             if not puppet.holding:
                 puppet.ask()
@@ -122,7 +122,7 @@ def test_the_time_left_leaves_an_outage_out(phase: Phase) -> None:
         p, puppets = transferring(silence=1e9)
         seconds(p, puppets, 6)
         if phase is Phase.WRITING:
-            while p.machine.phase is Phase.TRANSFERRING:
+            while p.state.phase is Phase.TRANSFERRING:
                 for puppet in puppets:
                     lease = puppet.ask()
                     if lease is not None and lease.kind is LeaseKind.TRANSFER:
@@ -136,11 +136,11 @@ def test_the_time_left_leaves_an_outage_out(phase: Phase) -> None:
 def test_an_outage_before_the_plan_counts_for_nothing() -> None:
     p, puppets = transferring()
     seconds(p, puppets, 100, SAID)
-    assert p.machine.planned_at is not None
-    assert p.machine.waits.between(p.machine.planned_at, None) == pytest.approx(100, abs=2)
-    p.machine.planned_at = p.now
+    assert p.state.planned_at is not None
+    assert p.state.waits.between(p.state.planned_at, None) == pytest.approx(100, abs=2)
+    p.state.planned_at = p.now
     seconds(p, puppets, 3)
-    assert p.machine.waits.between(p.now - 3, None) == 0
+    assert p.state.waits.between(p.now - 3, None) == 0
 
 
 def test_who_works_on_while_others_wait_counts_for_its_share() -> None:
@@ -153,4 +153,4 @@ def test_who_works_on_while_others_wait_counts_for_its_share() -> None:
         one.sync(free=0)
         two.sync(free=0)
         p.later(1.0)
-    assert p.machine.waits.seconds == pytest.approx(50, abs=1)
+    assert p.state.waits.seconds == pytest.approx(50, abs=1)

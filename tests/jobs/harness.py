@@ -27,7 +27,7 @@ import yaml
 
 from shuffle_local.cli.local_job import local_job
 from shuffle_local.run import LocalOptions, LocalRun
-from shuffle_operator.coordinator.events import Note
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.jobs import Job
@@ -166,12 +166,12 @@ class Watched:
         """Raises AssertionError if the job is over before that."""
         limit = time.monotonic() + PATIENCE
         while not condition():
-            assert not self.local.machine.over, f"the job was over before {what}: {self.now.message}"
+            assert not self.local.machine.state.over, f"the job was over before {what}: {self.now.message}"
             assert time.monotonic() < limit, f"waited in vain for {what}: {self.now.message}"
             await asyncio.sleep(0.001)
 
     async def until_phase(self, phase: Phase) -> None:
-        await self.until(lambda: self.local.machine.phase is phase, f"{phase}")
+        await self.until(lambda: self.local.machine.state.phase is phase, f"{phase}")
 
 
 Meddle = Callable[[Watched], Awaitable[None]]

@@ -105,7 +105,7 @@ async def test_a_killed_worker_changes_nothing(bench: Bench, scores: Path, name:
     calm.complete(calm.job(operation, scores, {"partitions": 6}))
 
     def holders(run: Watched) -> list[int]:
-        members = run.local.machine.members
+        members = run.local.machine.state.members
         return [w for w, live in members.items() if w in run.pids() and any(x.kind is kind for x in live.holding)]
 
     async def kill(run: Watched) -> None:

@@ -137,7 +137,7 @@ async def test_a_killed_worker_leaves_no_upload(bench: Bench, store: Store, loca
 
     async def kill(run: Watched) -> None:
         await run.until(store.uploads, "a large file to be on its way")
-        assert run.local.machine.phase is Phase.WRITING
+        assert run.local.machine.state.phase is Phase.WRITING
         run.kill(*run.pids())
 
     output: dict[str, Any] = {"partitions": 2, "compression": "None"}

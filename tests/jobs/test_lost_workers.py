@@ -44,7 +44,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> dict[st
 
 def holders(run: Watched, *kinds: LeaseKind) -> list[int]:
     """Workers that hold a lease of such a kind and are known to be there."""
-    members = run.local.machine.members
+    members = run.local.machine.state.members
     return [w for w, live in members.items() if w in run.pids() and any(x.kind in kinds for x in live.holding)]
 
 
@@ -73,7 +73,7 @@ async def test_killed_while_planning(
         (planner,) = holders(run, LeaseKind.PLAN)
         if whom != "the planner":
             await run.until(lambda: len(run.pids()) == 2, "both processes")
-        assert run.local.machine.phase is Phase.PLANNING
+        assert run.local.machine.state.phase is Phase.PLANNING
         run.kill(planner if whom == "the planner" else others(run, planner))
 
     end = await disturbed(bench, wide, kill)
@@ -89,7 +89,7 @@ async def test_killed_while_transferring(
         await run.until_phase(Phase.TRANSFERRING)
         await ready(run)
         await run.until(lambda: run.now.splits_done >= done and holders(run, LeaseKind.TRANSFER), f"{done} splits")
-        assert run.local.machine.phase is Phase.TRANSFERRING
+        assert run.local.machine.state.phase is Phase.TRANSFERRING
         run.kill(random.Random(done).choice(holders(run, LeaseKind.TRANSFER)))
 
     end = await disturbed(bench, wide, kill)
@@ -107,7 +107,7 @@ async def test_killed_while_writing(
         await run.until(
             lambda: run.now.groups_written >= written and holders(run, LeaseKind.WRITE), f"{written} groups"
         )
-        assert run.local.machine.phase is Phase.WRITING
+        assert run.local.machine.state.phase is Phase.WRITING
         run.kill(holders(run, LeaseKind.WRITE)[0])
 
     end = await disturbed(bench, wide, kill)
@@ -138,7 +138,7 @@ LocalStorage.put = once_struck
     async def kill(run: Watched) -> None:
         await run.until(lambda: holders(run, LeaseKind.COMMIT), "a commit lease")
         (committer,) = holders(run, LeaseKind.COMMIT)
-        assert run.local.machine.phase is Phase.COMMITTING
+        assert run.local.machine.state.phase is Phase.COMMITTING
         struck = {"the committer": [committer], "the other": [others(run, committer)], "both": list(run.pids())}[whom]
         run.kill(*struck)
         struck_file.touch()
@@ -173,7 +173,7 @@ LocalStorage.move = slowly
 
     async def kill(run: Watched) -> None:
         staged = lambda: len(list(bench.out.glob("_shuffle-*/part-*")))  # noqa: E731
-        await run.until(lambda: run.local.machine.phase is Phase.COMMITTING and 0 < staged() < 24, "half of it")
+        await run.until(lambda: run.local.machine.state.phase is Phase.COMMITTING and 0 < staged() < 24, "half of it")
         assert not (bench.out / "_SUCCESS").exists()
         run.kill(*run.pids())
 
@@ -192,7 +192,7 @@ async def test_all_workers_killed_at_once(
         await run.until_phase(phase)
         await ready(run)
         await run.until(lambda: run.now.splits_done >= 2, "two splits")
-        assert run.local.machine.phase is phase
+        assert run.local.machine.state.phase is phase
         run.kill(*run.pids())
 
     end = await disturbed(bench, wide, kill)
@@ -211,10 +211,10 @@ async def test_killed_again_and_again(bench: Bench, wide: Path, undisturbed: dic
 
             def achieved(before: tuple[int, int] = before) -> bool:
                 now = run.now.splits_done, run.now.groups_written
-                return now != before and now[0] > 0 and bool(set(run.pids()) & set(run.local.machine.members))
+                return now != before and now[0] > 0 and bool(set(run.pids()) & set(run.local.machine.state.members))
 
             await run.until(achieved, "progress")
-            run.kill(chance.choice(sorted(set(run.pids()) & set(run.local.machine.members))))
+            run.kill(chance.choice(sorted(set(run.pids()) & set(run.local.machine.state.members))))
             await run.until(lambda number=number: run.now.workers_lost >= number, f"loss {number}")
 
     end = await disturbed(bench, wide, kill)
@@ -232,9 +232,9 @@ async def test_one_owner_among_three(
         await run.until_phase(Phase.TRANSFERRING)
         await ready(run, 3)
         await run.until(lambda: run.now.splits_done >= 3 and len(holders(run, LeaseKind.TRANSFER)) == 3, "three splits")
-        ledger = run.local.machine.ledger
+        ledger = run.local.machine.state.ledger
         assert ledger is not None
-        (owner,) = set(ledger.owner)
+        (owner,) = set(ledger.facts.owner)
         run.kill(owner if whom == "the owner" else others(run, owner))
 
     job = bench.loaded(bench.job(ONE_FILE, wide, {"partitions": 1}), workers=3)

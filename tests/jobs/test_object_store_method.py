@@ -46,13 +46,13 @@ async def test_a_lost_worker_costs_its_leases(
     async def kill(run: Watched) -> None:
         await run.until_phase(phase)
         kind = LeaseKind.TRANSFER if phase is Phase.TRANSFERRING else LeaseKind.WRITE
-        members = run.local.machine.members
+        members = run.local.machine.state.members
 
         def busy() -> list[int]:
             return [w for w in run.pids() if w in members and any(x.kind is kind for x in members[w].holding)]
 
         await run.until(lambda: len(run.pids()) == 2 and run.now.splits_done >= 3 and busy(), "three splits")
-        assert run.local.machine.phase is phase
+        assert run.local.machine.state.phase is phase
         run.kill(busy()[0])
 
     job = bench.loaded(bench.job(HASH, wide, OUTPUT, method="ObjectStore"))

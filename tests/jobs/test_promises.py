@@ -59,9 +59,9 @@ class Peak:
         self._measure = measure
 
     async def watch(self, run: Watched) -> None:
-        while not run.local.machine.over:
+        while not run.local.machine.state.over:
             if run.local.launcher is not None:
-                for worker in run.local.machine.members.keys() & run.pids().keys():
+                for worker in run.local.machine.state.members.keys() & run.pids().keys():
                     pid = run.pid(worker)
                     try:
                         self.most = max(self.most, self._measure(pid))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from tests.jobs.harness import Bench, Meddle, Watched, run_watched, sums, watched
 
+from shuffle_operator.coordinator.events import Restored
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.jobs import Job
@@ -31,7 +32,7 @@ def job(bench: Bench, wide: object, workers: int = 3, **spec: object) -> Job:
 
 
 def holding(run: Watched, kind: LeaseKind) -> list[int]:
-    members = run.local.machine.members
+    members = run.local.machine.state.members
     return [w for w, live in members.items() if w in run.pids() and any(x.kind is kind for x in live.holding)]
 
 
@@ -98,8 +99,8 @@ async def test_after_everything_was_gone_the_job_goes_on_from_what_is_written(
     before, _ = await run_watched(bench, first, give_up)
     assert before.phase is Phase.WRITING
     again = watched(bench, msgspec.structs.replace(first, workers=2))
-    again.local.machine = Coordinator(again.local.machine.job, Settings(patience=1.0), generation=1)
-    again.local.machine.expect_reports(0.0)
+    again.local.machine = Coordinator(again.local.machine.state.job, Settings(patience=1.0), generation=1)
+    again.local.machine.handle(Restored(survivors=True), 0.0)
     end = await again.local.run()
     assert end.phase is Phase.COMPLETE, end.cause
     assert sums(bench.out) == undisturbed

@@ -27,7 +27,7 @@ def said(stage: Stage) -> list[str]:
 def output(stage: Stage) -> str:
     operator = stage.operator
     assert operator is not None
-    return next(iter(operator.reconciler.active.values())).machine.job.output.path
+    return next(iter(operator.reconciler.active.values())).machine.state.job.output.path
 
 
 async def test_a_change_of_a_running_job_is_ignored_and_said(stage: Stage, puppets: Puppets) -> None:

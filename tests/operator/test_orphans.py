@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shuffle_operator.coordinator.events import Started
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_protocol.connections import ConnectionGate
@@ -73,14 +74,14 @@ async def test_the_operator_listens_in_every_family_that_there_is(monkeypatch: p
 
 def test_what_workers_wait_for_is_in_the_message() -> None:
     machine = Coordinator(message())
-    machine.start(0.0)
+    machine.handle(Started(), 0.0)
     said = "reading s3://a/b: http://s3 does not answer (tried again for 40 s)"
     for worker in (0, 1):
         machine.register(Register(VERSION, worker, f"i{worker}", "a:1", 1, 1 << 30), 0.0)
     machine.sync(Sync(0, "i0", -1, [], [], [], Counters(), 1, trouble=said), 1.0)
-    assert snapshot(machine, 1.0).message.endswith(f"; worker 0 waiting: {said}")
+    assert snapshot(machine.state, 1.0).message.endswith(f"; worker 0 waiting: {said}")
     machine.sync(Sync(1, "i1", -1, [], [], [], Counters(), 1, trouble=said), 1.0)
-    assert f"; 2 workers waiting: {said}" in snapshot(machine, 1.0).message
+    assert f"; 2 workers waiting: {said}" in snapshot(machine.state, 1.0).message
     for worker in (0, 1):
         machine.sync(Sync(worker, f"i{worker}", -1, [], [], [], Counters(), 1), 2.0)
-    assert "waiting" not in snapshot(machine, 2.0).message
+    assert "waiting" not in snapshot(machine.state, 2.0).message

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shuffle_operator.api.status import Status
+from shuffle_operator.coordinator.events import Started
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.handlers import statuses
 from shuffle_operator.handlers.cache import Cache
@@ -96,14 +97,14 @@ def test_a_listing_ends_what_it_does_not_have_but_not_what_is_younger() -> None:
 
 def test_a_status_is_one_that_the_definition_takes_and_says_the_same_twice() -> None:
     machine = Coordinator(message())
-    machine.start(0.0)
-    first = statuses.running(machine, 5.0, WALL, {}, None, "image cannot be pulled")
+    machine.handle(Started(), 0.0)
+    first = statuses.running(machine.state, 5.0, WALL, {}, None, "image cannot be pulled")
     resource = {"metadata": {"generation": 2}, "status": {}}
     whole = statuses.with_conditions(first, resource, None, WALL)
 
     assert Status.model_validate(whole, by_alias=True).observed_generation == 2
     assert whole["message"].endswith("image cannot be pulled")
-    again = statuses.running(machine, 6.0, WALL, whole, None, "image cannot be pulled")
+    again = statuses.running(machine.state, 6.0, WALL, whole, None, "image cannot be pulled")
     later = datetime(2026, 1, 1, 13, tzinfo=UTC)
     same = statuses.with_conditions(again, {**resource, "status": whole}, None, later)
     assert statuses.patch_of(whole, same) == {}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shuffle_operator.api.restrictions import Restrictions
+from shuffle_operator.coordinator.events import Event, Tick
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.handlers import policies
@@ -284,14 +285,14 @@ async def test_a_coordinator_that_cannot_go_on_does_not_stop_the_others(
     puppets.hold.clear()
     await stage.submit(job("broken"))
     await until_phase_is_known(stage, "broken")
-    tick = Coordinator.tick
+    handle = Coordinator.handle
 
-    def raises(machine: Coordinator, now: float) -> list[Any]:
-        if machine.job.name == "broken":
+    def raises(machine: Coordinator, event: Event, now: float) -> list[Any]:
+        if machine.state.job.name == "broken" and isinstance(event, Tick):
             raise ZeroDivisionError("of a worker that lies")
-        return tick(machine, now)
+        return handle(machine, event, now)
 
-    monkeypatch.setattr(Coordinator, "tick", raises)
+    monkeypatch.setattr(Coordinator, "handle", raises)
     await asyncio.sleep(1.5)  # the ticker's turn
     puppets.hold.set()
     await stage.submit(job("second"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shuffle_operator.coordinator.earlier import Earlier, Setback
+from shuffle_operator.coordinator.events import HeldUp, Restored, Started, Tick, WorkerGone, WorkerMissed
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import snapshot
@@ -157,23 +158,28 @@ def test_a_setback_without_a_cause_is_told_all_the_same() -> None:
 
 def test_what_came_before_is_an_event() -> None:
     machine = Coordinator(message(), generation=1)
-    assert machine.restore(Earlier(1, 2, 3, 4, 100, 50, 7, 63.0, 0)) == []
-    machine.start(0.0)
-    assert machine.percent == 63.0
-    assert (machine.losses.failures, machine.losses.disruptions, machine.lost, machine.replaced) == (1, 2, 3, 4)
-    notes = machine.missed(0, "its pod went", fault=False)
+    assert machine.handle(Restored(Earlier(1, 2, 3, 4, 100, 50, 7, 63.0, 0)), 0.0) == []
+    machine.handle(Started(), 0.0)
+    assert machine.state.percent == 63.0
+    assert (
+        machine.state.losses.failures,
+        machine.state.losses.disruptions,
+        machine.state.lost,
+        machine.state.replaced,
+    ) == (1, 2, 3, 4)
+    notes = machine.handle(WorkerMissed(0, "its pod went", fault=False), 0.0)
     assert [getattr(note, "reason", "") for note in notes] == ["WorkerLost"]
-    assert (machine.losses.disruptions, machine.lost, machine.replaced) == (3, 4, 5)
+    assert (machine.state.losses.disruptions, machine.state.lost, machine.state.replaced) == (3, 4, 5)
 
 
 @pytest.mark.parametrize("members", [False, True])
 def test_who_waits_for_a_turn_has_all_the_time_to_start(members: bool) -> None:
     machine = Coordinator(message())
-    machine.start(0.0)
+    machine.handle(Started(), 0.0)
     if not members:
-        machine.held_up(1000.0)
-    machine.tick(1001.0)
-    assert (machine.cause is None) == (not members)
+        machine.handle(HeldUp(), 1000.0)
+    machine.handle(Tick(), 1001.0)
+    assert (machine.state.cause is None) == (not members)
 
 
 @pytest.mark.parametrize(
@@ -186,13 +192,13 @@ def test_what_survivors_spilled_before_is_counted_once(
 ) -> None:
     """The job's status has it already. Workers that are lost count as those that are there."""
     p = Play(Coordinator(message(1), Settings(), generation))
-    p.machine.restore(Earlier(bytes_spilled=100 if generation else 0, workers=1))
-    p.machine.start(0.0)
+    p.machine.handle(Restored(Earlier(bytes_spilled=100 if generation else 0, workers=1)), 0.0)
+    p.machine.handle(Started(), 0.0)
     survivor = p.worker(0)
     survivor.register()
     for counted in (at_first, later):
         survivor.counters = Counters(spilled=counted)
         survivor.sync(free=0)
     if lost:
-        p.machine.worker_gone(0, survivor.incarnation, "its pod went", False, 0.0)
-    assert snapshot(p.machine, 0.0).bytes_spilled == spilled
+        p.machine.handle(WorkerGone(0, survivor.incarnation, "its pod went", False), 0.0)
+    assert snapshot(p.state, 0.0).bytes_spilled == spilled

@@ -22,9 +22,9 @@ async def running(stage: Stage) -> None:
     operator, kubelet = stage.operator, stage.kubelet
     assert operator is not None
     assert kubelet is not None
-    await stage.until(lambda: any(job.machine.members for job in operator.reconciler.active.values()))
+    await stage.until(lambda: any(job.machine.state.members for job in operator.reconciler.active.values()))
     kubelet.freeze()
-    assert not any(job.machine.over for job in operator.reconciler.active.values())
+    assert not any(job.machine.state.over for job in operator.reconciler.active.values())
 
 
 async def test_a_job_is_carried_out_and_says_so(stage: Stage, events: Path, tmp_path: Path) -> None:

@@ -97,8 +97,8 @@ def judge(seed: int, shape: Shape, faults: Faults) -> World:
 
 
 def _judge(world: World) -> None:
-    if world.machine.phase is not Phase.COMPLETE:
-        assert _explained(world), f"the job failed: {world.machine.cause and world.machine.cause.message}"
+    if world.machine.state.phase is not Phase.COMPLETE:
+        assert _explained(world), f"the job failed: {world.machine.state.cause and world.machine.state.cause.message}"
         assert not world.objects.groups, "the job failed and its output is there"
         return
     for group in range(world.shape.groups):
@@ -117,7 +117,7 @@ def _judge(world: World) -> None:
 
 def _explained(world: World) -> bool:
     """Whether the faults account for a job that failed."""
-    cause = world.machine.cause
+    cause = world.machine.state.cause
     if cause is None:
         return False
     if cause.reason == "OutOfDisk":

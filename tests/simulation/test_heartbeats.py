@@ -50,7 +50,7 @@ def test_workers_that_load_the_plan_for_long_are_not_lost() -> None:
     world = SlowLoading(7, SHAPE, Faults())
     run_virtual(world.run(), 3600.0)
     assert world.objects.committed
-    assert world.machine.lost == 0, world.trace[-20:]
+    assert world.machine.state.lost == 0, world.trace[-20:]
 
 
 def test_workers_wait_for_a_store_that_does_not_give_them_the_plan() -> None:
@@ -58,7 +58,7 @@ def test_workers_wait_for_a_store_that_does_not_give_them_the_plan() -> None:
     run_virtual(world.run(), 3600.0)
     assert world.objects.committed
     assert world.failed > SHAPE.workers, world.failed
-    assert world.machine.lost == 0, world.trace[-20:]
+    assert world.machine.state.lost == 0, world.trace[-20:]
 
 
 def test_who_never_gets_the_plan_ends_and_says_why() -> None:
@@ -66,5 +66,5 @@ def test_who_never_gets_the_plan_ends_and_says_why() -> None:
     world.away = 600.0
     run_virtual(world.run(), 3600.0)
     assert world.objects.committed
-    assert world.machine.lost >= SHAPE.workers
+    assert world.machine.state.lost >= SHAPE.workers
     assert any("503 Slow Down" in line for line in world.trace), world.trace[-20:]

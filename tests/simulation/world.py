@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker, Wake
+from shuffle_operator.coordinator.actions import Action, Note, StartWorker, StopWorker, Wake
+from shuffle_operator.coordinator.events import Resized, Restored, Started, Tick, WorkerGone
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.coordinator.settings import Settings
@@ -119,14 +120,14 @@ class World:
     # -- the run -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        self.perform(self.machine.start(self.now))
+        self.perform(self.machine.handle(Started(), self.now))
         mischief = asyncio.create_task(self._mischief())
         try:
-            while not self.machine.over:
+            while not self.machine.state.over:
                 await asyncio.sleep(0.25)
-                self.perform(self.machine.tick(self.now))
-            cause = self.machine.cause
-            self.say(f"over: {self.machine.phase}" + (f", {cause.reason}: {cause.message}" if cause else ""))
+                self.perform(self.machine.handle(Tick(), self.now))
+            cause = self.machine.state.cause
+            self.say(f"over: {self.machine.state.phase}" + (f", {cause.reason}: {cause.message}" if cause else ""))
             await asyncio.sleep(120.0)  # whoever still lives has time to do harm
             mischief.result() if mischief.done() else None
             self.check_nothing_left()
@@ -152,9 +153,9 @@ class World:
     @property
     def handed_over(self) -> int:
         """How often groups changed hands, as far as the coordinator that is there knows: each time makes a tranche."""
-        ledger = self.machine.ledger
-        first = self.machine.generation * EPOCHS + self.shape.waves
-        return max(0, ledger.next_tranche - first) if ledger is not None else 0
+        ledger = self.machine.state.ledger
+        first = self.machine.state.generation * EPOCHS + self.shape.waves
+        return max(0, ledger.facts.next_tranche - first) if ledger is not None else 0
 
     @property
     def now(self) -> float:
@@ -176,7 +177,7 @@ class World:
 
     async def _mischief(self) -> None:
         f = self.faults
-        while not self.machine.over:
+        while not self.machine.state.over:
             await asyncio.sleep(self.random.expovariate(4.0))
             self._at_random(f.kill, lambda: self.kill(self._somebody()))
             self._at_random(f.burst, self._burst)
@@ -244,23 +245,21 @@ class World:
 
     def resize(self, workers: int) -> None:
         self.say(f"{workers} workers are wanted")
-        self.job = self.machine.job
-        self.perform(self.machine.resize(workers, self.now))
-        self.job = self.machine.job
+        self.job = self.machine.state.job
+        self.perform(self.machine.handle(Resized(workers), self.now))
+        self.job = self.machine.state.job
 
     def forget(self) -> None:
         """The coordinator dies; another one takes its place and knows nothing."""
-        if self.machine.over:
+        if self.machine.state.over:
             return
         self.say("the coordinator loses its memory")
         self.forgotten += 1
-        self.machine = Coordinator(self.job, self.settings, self.machine.generation + 1)
-        self.machine.expect_reports(self.now)
-        self.machine.started_at = self.now
-        for worker in range(self.job.workers):
-            if worker not in self.processes:
-                self.machine.start_worker(worker, self.now)
-        self.perform(self.machine.drain())
+        self.machine = Coordinator(self.job, self.settings, self.machine.state.generation + 1)
+        self.machine.handle(Restored(survivors=True), self.now)
+        actions = self.machine.handle(Started(), self.now)
+        taken = [action for action in actions if isinstance(action, StartWorker) and action.worker in self.processes]
+        self.perform([action for action in actions if action not in taken])  # a launcher starts none beside another
 
     # -- what the coordinator asks for -------------------------------------------------------------------------------
 
@@ -274,7 +273,7 @@ class World:
                 self._later(self.random.uniform(0.2, 3.0), lambda w=action.worker: self.start(w))  # type: ignore[misc]
             elif isinstance(action, StopWorker) and action.now:
                 self._later(self.random.uniform(0.0, 20.0), lambda w=action.worker: self._end_silent(w))  # type: ignore[misc]
-            elif isinstance(action, StopWorker) and not self.machine.over and action.worker in self.processes:
+            elif isinstance(action, StopWorker) and not self.machine.state.over and action.worker in self.processes:
                 self.evict(action.worker)
             elif isinstance(action, Note):
                 self.say(f"note {action.reason}: {action.message}")
@@ -283,7 +282,7 @@ class World:
         asyncio.get_running_loop().call_later(delay, call)
 
     def start(self, worker: int) -> None:
-        if worker in self.processes or self.machine.over or worker >= self.job.workers:
+        if worker in self.processes or self.machine.state.over or worker >= self.job.workers:
             return
         self._number += 1
         incarnation = f"i{self._number}"
@@ -333,7 +332,7 @@ class World:
     def _end_silent(self, worker: int) -> None:
         """The launcher removes a process that was declared lost; a zombie has lived until now."""
         process = self.processes.get(worker)
-        member = self.machine.members.get(worker)
+        member = self.machine.state.members.get(worker)
         if process is not None and (member is None or member.incarnation != process.incarnation):
             self.kill(worker)
 
@@ -345,7 +344,9 @@ class World:
             self.say(f"{worker} ended: {error!r}")
         if self.processes.get(worker) is process:
             del self.processes[worker]
-            self.perform(self.machine.worker_gone(worker, process.incarnation, f"ended: {error}", False, self.now))
+            self.perform(
+                self.machine.handle(WorkerGone(worker, process.incarnation, f"ended: {error}", False), self.now)
+            )
 
     def kill(self, worker: int, process: Process | None = None) -> None:
         """process: which one, if it is not whoever is there now. Every second one counts as a crash of its own."""
@@ -363,7 +364,7 @@ class World:
         self._later(
             self.random.uniform(0.0, 8.0),
             lambda: self.perform(
-                self.machine.worker_gone(worker, incarnation, "killed", crashed, self.now, crashed=crashed)
+                self.machine.handle(WorkerGone(worker, incarnation, "killed", crashed, crashed=crashed), self.now)
             ),
         )
 

@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from shuffle_operator.coordinator.events import Started
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.server.http import CoordinatorServer, Hosted, Unhosted
 from shuffle_operator.tls.authority import Authority
@@ -53,12 +54,15 @@ class Place:
         for uid, token in TOKENS.items():
             machine = Coordinator(msgspec.structs.replace(message(), uid=uid))
             hosted = self.server.host(machine, token, lambda _: None, secure=uid != PLAIN)
-            hosted.perform(machine.start(0.0))
+            hosted.perform(machine.handle(Started(), 0.0))
             machine.register(msgspec.structs.replace(HELLO, worker=0, incarnation="owner"), 0.0)
             self.hosted[uid] = hosted
 
     def state(self) -> dict[str, Any]:
-        return {uid: (sorted(h.machine.members), h.machine.epoch, sorted(h.news)) for uid, h in self.hosted.items()}
+        return {
+            uid: (sorted(h.machine.state.members), h.machine.state.epoch, sorted(h.news))
+            for uid, h in self.hosted.items()
+        }
 
     async def call(self, call: str, uid: str, authorization: str | None, name: str | None) -> Answer:
         """name: the server that is asked for with TLS; None: the port without."""

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from shuffle_local.cli.bar import Bar
 from shuffle_local.cli.console import ErrorConsole
-from shuffle_operator.coordinator.events import Note
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.messages import Phase
 from shuffle_protocol.units import counted, readable

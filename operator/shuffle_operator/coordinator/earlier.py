@@ -1,7 +1,7 @@
 """How far earlier coordinators of the job had come, and why a job is less far than it was.
 
 A job's counters outlive its coordinators: they are in the resource's status, and a new one begins with them
-(`Core.restore`). What it can know by itself (rows, groups) it learns from the workers and the output (`rebuild.py`).
+(`events.Restored`). What it can know by itself (rows, groups) it learns from the workers and the output (`rebuild.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The epoch of a job: when it rises, and which views workers are sent.
 
 It rises when a worker is lost or groups change hands: then no worker gets work before it knows that. It also rises when
-workers are new, which the others need not know to go on. Used by the machine alone.
+workers are new, which the others need not know to go on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.ledger.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.views import Views
 from shuffle_protocol.messages import View

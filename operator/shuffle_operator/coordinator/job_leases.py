@@ -1,6 +1,6 @@
 """Leases of which there is one at a time in a job: to plan, to commit, to remove what was written.
 
-All others are the ledger's. Used by the machine alone.
+All others are the ledger's.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from shuffle_operator.coordinator.ledger import NO_TRANCHE, Ledger
-from shuffle_operator.coordinator.tranches import DUE, Tranche
+from shuffle_operator.coordinator.ledger.facts import NO_TRANCHE, Facts
+from shuffle_operator.coordinator.ledger.ledger import Ledger
+from shuffle_operator.coordinator.ledger.tranches import DUE, Tranche
 from shuffle_protocol.messages import Held, PlanSummary
 from shuffle_protocol.runs import spread
 
@@ -26,20 +27,23 @@ ATTEMPTS = 1 << 8
 """Attempts at one piece of work that are set aside for one generation."""
 
 
+def attempt_floor(generation: int) -> int:
+    """The first attempt of a generation; those below are of earlier ones."""
+    return generation * ATTEMPTS
+
+
 def new_ledger(summary: PlanSummary, generation: int) -> Ledger:
     """Of a plan, with nothing done yet."""
-    splits, groups = len(summary.split_bytes), len(summary.group_partitions)
-    shared = summary.method == "ObjectStore"
-    return Ledger(
-        splits,
-        groups,
-        generation * ATTEMPTS,
-        generation * EPOCHS,
-        shared,
-        summary.keeps_rows,
-        summary.split_wave,
-        summary.group_wave,
+    facts = Facts(
+        splits=len(summary.split_bytes),
+        groups=len(summary.group_partitions),
+        next_tranche=generation * EPOCHS,
+        shared=summary.method == "ObjectStore",
+        keeps_rows=summary.keeps_rows,
+        split_wave=summary.split_wave,
+        group_wave=summary.group_wave,
     )
+    return Ledger(facts, attempt_floor(generation))
 
 
 def nonsense(held: Held) -> str:
@@ -70,33 +74,38 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     newest = max((held.view for _, held in here.values()), key=lambda view: view.epoch)
     summary = next(held.summary for _, held in here.values() if held.summary is not None)
     ledger = new_ledger(summary, generation)
+    facts = ledger.facts
     here_then = {m.worker for m in newest.members if m.worker in here and here[m.worker][0] == m.incarnation}
 
-    ledger.owner[:], ledger.tranche = spread(newest.groups, newest.runs)
-    ledger.tranches = {}
-    sizes = Counter(ledger.tranche)
-    for number in sorted(sizes.keys() - {NO_TRANCHE}):
-        size = sizes[number]
-        wave = ledger.wave_of(ledger.tranche.index(number))
-        ledger.tranches[number] = Tranche.due_for(number, size, ledger.splits, ledger.split_wave, wave)
-
+    facts.owner[:], facts.tranche = spread(newest.groups, newest.runs)
+    facts.tranches = _tranches(facts)
     for worker, (_, held) in here.items():
         for tranche, split, attempt, rows in held.transferred:
-            if tranche in ledger.tranches and ledger.tranches[tranche].state[split] == DUE:
-                ledger.mark_transferred(tranche, split, attempt, rows)
+            if tranche in facts.tranches and facts.tranches[tranche].state[split] == DUE:
+                facts.mark_transferred(tranche, split, attempt, rows)
         for split in held.kept:
-            ledger.retained_by[split] = worker
+            ledger.routing.retained_by[split] = worker
     for _, held in here.values():
         for group, rows, size in held.written:
-            if ledger.tranche[group] != NO_TRANCHE:
-                ledger.mark_written(group, rows, size)
-    ledger.queue_all()
+            if facts.tranche[group] != NO_TRANCHE:
+                facts.mark_written(group, rows, size)
+    ledger.routing.reopen()
     # groups that a predecessor found written count as lost until somebody has looked again, no matter who owns them
     lost = [
         g
-        for g in range(ledger.groups)
-        if not ledger.written[g] and (ledger.owner[g] not in here_then or ledger.tranche[g] == NO_TRANCHE)
+        for g in range(facts.groups)
+        if not facts.written[g] and (facts.owner[g] not in here_then or facts.tranche[g] == NO_TRANCHE)
     ]
     ledger.separate(lost)
-    ledger.reindex()
+    facts.reindex()
     return ledger, summary
+
+
+def _tranches(facts: Facts) -> dict[int, Tranche]:
+    """Those that the groups are in, with nothing done."""
+    found = {}
+    sizes = Counter(facts.tranche)
+    for number in sorted(sizes.keys() - {NO_TRANCHE}):
+        wave = facts.wave_of(facts.tranche.index(number))
+        found[number] = Tranche.due_for(number, sizes[number], facts.splits, facts.split_wave, wave)
+    return found

@@ -1,7 +1,7 @@
 """How a job that fails ends: nobody writes any more, what was written is removed, and only then the job is reported as
 failed.
 
-One worker removes the output, on a lease like any other. Used by the machine alone.
+One worker removes the output, on a lease like any other.
 """
 
 from __future__ import annotations

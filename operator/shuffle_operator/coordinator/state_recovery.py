@@ -1,11 +1,11 @@
 """Waiting for the workers that a lost coordinator left behind, and for what they hold, before anything is given out.
 
-What is made of it is in `rebuild.py`. Used by the machine alone.
+What is made of it is in `rebuild.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -31,16 +31,18 @@ class StateRecovery:
     def awaited(self) -> bool:
         return self.since is not None
 
-    def expect(self, now: float) -> None:
-        if self.since is None:
-            self.since = now
+    def begin(self, slots: Iterable[int], now: float) -> None:
+        """These slots may hold workers that the last coordinator left behind."""
+        self.since = now
+        self.missing = dict.fromkeys(slots, now)
 
     def report(self, worker: int, held: Held, now: float) -> None:
         """Only the newest view is kept: thousands of them would be gigabytes."""
         if self._newest is None or held.view.epoch > self._newest.epoch:
             self._newest = held.view
         self._held[worker] = msgspec.structs.replace(held, view=self._newest)
-        self.expect(now)
+        if self.since is None:
+            self.since = now
 
     def wrote(self, done: Done) -> None:
         """A write that was begun under an earlier coordinator has ended, after its worker reported what it holds."""

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.ledger.ledger import Ledger
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_protocol.messages import LeaseId, LeaseKind
@@ -33,7 +33,6 @@ FEW = 256
 class Stragglers:
     """How long leases have been out, and what fast workers may take off slow ones."""
 
-    settings: Settings
     since: dict[LeaseId, float] = field(default_factory=dict)
     """When each lease that is out was granted; bounded by the leases that are out."""
     last: dict[int, float] = field(default_factory=dict)  # worker -> when it last finished something
@@ -64,58 +63,58 @@ class Stragglers:
         self.last.pop(worker, None)
         self.written.pop(worker, None)
 
-    @property
-    def slow(self) -> float:
+    def slow(self, settings: Settings) -> float:
         """Seconds after which a transfer counts as slow."""
-        return max(self.settings.speculate_after, 2 * median(self._took) if self._took else 0.0)
+        return max(settings.speculate_after, 2 * median(self._took) if self._took else 0.0)
 
-    def to_speculate(self, ledger: Ledger, worker: int, now: float) -> LeaseId | None:
+    def to_speculate(self, ledger: Ledger, worker: int, settings: Settings, now: float) -> LeaseId | None:
         """The transfer that has been out the longest with another worker, if that is long and few are left."""
-        if len(ledger.out) > FEW:
+        out = ledger.granting.out
+        if len(out) > FEW:
             return None
         late = [
             (self.since.get(lease, now), lease)
-            for lease, holder in ledger.out.items()
+            for lease, holder in out.items()
             if lease.kind is LeaseKind.TRANSFER and holder != worker
         ]
         since, lease = min(late, default=(now, None))
-        return lease if now - since > self.slow else None
+        return lease if now - since > self.slow(settings) else None
 
-    def to_steal(self, ledger: Ledger, worker: int, now: float) -> int | None:
+    def to_steal(self, ledger: Ledger, worker: int, settings: Settings, now: float) -> int | None:
         """A worker for which splits wait, and which has finished nothing for long."""
-        if now - self._sought >= min(1.0, self.settings.speculate_after / 4):
+        if now - self._sought >= min(1.0, settings.speculate_after / 4):
             self._sought = now  # asked by every idle worker, and it goes through all that hold something
-            tranches = [tranche for tranche in ledger.tranches.values() if tranche.remaining]
-            self._senders = sorted({w for t in tranches for w, queue in t.held.items() if queue})
+            self._senders = ledger.routing.waited_for()
         for sender in self._senders:
             if sender == worker:
                 continue
-            if now - self.last.setdefault(sender, now) > self.slow:
+            if now - self.last.setdefault(sender, now) > self.slow(settings):
                 return sender
         return None
 
     def to_rebalance(
-        self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, now: float
+        self, ledger: Ledger, barrier_at: float, members: Mapping[int, Live], to: int, settings: Settings, now: float
     ) -> list[int]:
         """Half of the groups of the other owner that will be writing longest, if that is worth it: those it comes to
         last. barrier_at: later by what was waited for the store since."""
-        worst, longest = [], max(self.settings.rebalance_after, self.settings.rebalance_split * ledger.splits)
+        facts, worst = ledger.facts, list[int]()
+        longest = max(settings.rebalance_after, settings.rebalance_split * facts.splits)
         if now - self._looked < min(1.0, longest):
             return []  # asked by every idle worker, and it goes through all groups
         self._looked = now
         for worker, live in members.items():
             if worker == to or not live.able:
                 continue
-            waiting = [g for g in ledger.owners.unwritten_of(worker) if not ledger.writing[g]]
-            if len(waiting) < 2 or ledger.hands_over(worker):
+            waiting = facts.waiting_of(worker)
+            if len(waiting) < 2 or ledger.routing.hands_over(worker):
                 continue
-            ready = [g for g in waiting if ledger.tranches[ledger.tranche[g]].remaining == 0]
+            ready = [g for g in waiting if facts.tranches[facts.tranche[g]].remaining == 0]
             each = (now - barrier_at) / max(1, self.written.get(worker, 0))
             if len(ready) >= 2 and each * len(ready) > longest:
                 worst, longest = ready, each * len(ready)
         return worst[-(len(worst) // 2) :] if worst else []
 
-    def stuck(self, live: Live, now: float) -> str:
+    def stuck(self, live: Live, settings: Settings, now: float) -> str:
         """Why it is of no use, "" where it is: it holds a lease and has made no step for too long, or others wait for
         it to store what they sent, or to learn what it owns. To be asked at each of its reports. A worker that waits
         for a store is not stuck: a new one would wait as well, and the wait has a bound of its own."""
@@ -126,7 +125,7 @@ class Stragglers:
             live.stored_calls, live.stored_at = counters.stored_calls, now
         if live.trouble:
             live.beat_at = live.behind_since = now
-        s = self.settings
+        s = settings
         if now - live.beat_at > s.stall:
             return f"it made no progress for {s.stall:.0f} s"
         if now - live.stored_at > s.owner_stall:

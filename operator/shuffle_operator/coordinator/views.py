@@ -5,7 +5,7 @@ A whole view grows with the workers and the groups, and each worker needs every 
 thousand workers would be sent ten gigabytes whenever one of them is replaced. What changed is found by comparing with
 the view that was published before, so nothing has to be noted where it changes.
 
-Used by the machine alone. Memory: two views, and the changes between the last of them.
+Memory: two views, and the changes between the last of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shuffle_operator.coordinator.ledger import Ledger
+from shuffle_operator.coordinator.ledger.ledger import Ledger
 from shuffle_protocol.messages import Member, View
 from shuffle_protocol.runs import changed, runs_of
 
@@ -51,15 +51,16 @@ class Views:
         """Publish how things are as of an epoch."""
         if epoch == self.epoch:
             return
+        facts = ledger.facts
         if self.epoch >= 0:
-            groups = changed(ledger.owner, ledger.tranche, self._owner, self._tranche)
+            groups = changed(facts.owner, facts.tranche, self._owner, self._tranche)
             joined = tuple(w for w, member in members.items() if self._members.get(w) != member)
             gone = tuple(w for w in self._members if w not in members)
             self._changes.append(Change(self.epoch, joined, gone, tuple(groups)))
         self.plan, self.epoch = plan, epoch
         self._members = dict(members)
-        self._owner, self._tranche = list(ledger.owner), list(ledger.tranche)
-        self._migrating = ledger.migrating()
+        self._owner, self._tranche = list(facts.owner), list(facts.tranche)
+        self._migrating = ledger.routing.migrating()
         self._made.clear()
 
     def since(self, base: int) -> View:

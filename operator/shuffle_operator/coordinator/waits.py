@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from shuffle_operator.coordinator.events import Note
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.members import Live
 from shuffle_protocol.units import duration
 

@@ -16,9 +16,23 @@ from shuffle_operator.api.resolve import declared_memory, declared_workers, reso
 from shuffle_operator.api.restrictions import UNRESTRICTED, Restrictions
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.workers import DEFAULT_MEMORY
-from shuffle_operator.coordinator.events import Action, Note, StartWorker, StopWorker
+from shuffle_operator.coordinator.actions import Action, Note, StartWorker, StopWorker
+from shuffle_operator.coordinator.events import (
+    Cancelled,
+    Configured,
+    Event,
+    HeldUp,
+    Resized,
+    Restored,
+    Started,
+    Tick,
+    WaitingReason,
+    WorkerGone,
+    WorkerMissed,
+)
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
+from shuffle_operator.coordinator.state import JobState
 from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.defects import Defects
 from shuffle_operator.handlers.recorder import Recorder
@@ -127,13 +141,21 @@ class ActiveJob:
         return self.hosted.machine
 
     @property
+    def state(self) -> JobState:
+        return self.machine.state
+
+    @property
     def name(self) -> str:
         return str(self.body["metadata"]["name"])
 
     @property
     def waiting_reason(self) -> str:
         """What keeps its workers from starting; "" where nothing does, or only briefly."""
-        return self.launcher.waiting_reason or self.launcher.slow(self.machine.starting)
+        return self.launcher.waiting_reason or self.launcher.slow(self.state.starting)
+
+    def take(self, event: Event) -> None:
+        """Something happened to the job: its machine says what to do."""
+        self.hosted.perform(self.machine.handle(event, self.world.clock()))
 
     def act(self, action: Action) -> None:
         """Carries out what the machine asks for."""
@@ -142,7 +164,7 @@ class ActiveJob:
         if isinstance(action, StartWorker):
             self.launcher.start(action.worker, action.epoch)
         elif isinstance(action, StopWorker):
-            if self.machine.phase not in (Phase.COMPLETE, Phase.FAILED):
+            if self.state.phase not in (Phase.COMPLETE, Phase.FAILED):
                 self.launcher.stop(action.worker, now=action.now)
         elif isinstance(action, Note) and action.reason not in SAID_LATER:
             self.world.recorder.tell(self.body, action.reason, action.message, warning=action.warning)
@@ -153,13 +175,13 @@ class ActiveJob:
         loss = self.launcher.last_loss
         if loss is not None:
             self.loss = Loss(*loss, at=self.world.wall())
-        if self.machine.over or self.given_up is not None:
+        if self.state.over or self.given_up is not None:
             return
         self.losses += 1
         _, pod, end = loss if loss is not None else (worker, "", None)
         if end is not None:
             self.world.recorder.tell(self.body, end.reason, f"worker {worker} ({pod}): {why}", warning=True)
-        self.hosted.perform(self.machine.worker_gone(worker, incarnation, why, fault, self.world.clock(), crashed))
+        self.take(WorkerGone(worker, incarnation, why, fault, crashed))
 
     def missed(self, worker: int, why: str, pod: Object | None) -> None:
         """A worker went while no operator was there. pod: what is left of it."""
@@ -167,13 +189,13 @@ class ActiveJob:
         if pod is not None and end is not None:
             self.loss = Loss(worker, pod["metadata"]["name"], end, at=self.world.wall())
             why = end.why
-        self.hosted.perform(self.machine.missed(worker, why, end is not None and end.fault))
+        self.take(WorkerMissed(worker, why, end is not None and end.fault))
 
     def keeps(self, pod: Object) -> bool:
         """Whether one of its pods that ended stays."""
         if self.suspending:
             return policies.keeps_every_pod(self.body)
-        return policies.keeps_pod(self.body, pod, failed=self.machine.cause is not None)
+        return policies.keeps_pod(self.body, pod, failed=self.state.cause is not None)
 
     def defect(self, error: BaseException) -> None:
         """Its machine raised, and may be of no use any more."""
@@ -184,31 +206,30 @@ class ActiveJob:
     def tick(self) -> None:
         if self.given_up is not None:
             return
-        if not self.machine.over:
-            self.machine.waiting_reason = self.waiting_reason
+        if not self.state.over:
+            self.take(WaitingReason(self.waiting_reason))
             if self.launcher.queued:  # it waits for its turn, and nothing is wrong
-                self.machine.held_up(self.world.clock())
-            self.hosted.perform(self.machine.tick(self.world.clock()))
-        if self.machine.over and self.over_since is None:
+                self.take(HeldUp())
+            self.take(Tick())
+        if self.state.over and self.over_since is None:
             self.over_since = self.world.clock()
             self.world.wake(self.uid)
 
     def follow_spec(self) -> None:
         """Apply what may be changed while the job runs: the deadline and the number of workers."""
-        self.machine.settings = policies.settings_of(self.body, self.world.settings)
+        self.take(Configured(policies.settings_of(self.body, self.world.settings)))
         replicas = ((self.body.get("spec") or {}).get("workers") or {}).get("replicas")
-        if isinstance(replicas, int) and 1 <= replicas != self.machine.job.workers and not self.machine.over:
-            self.hosted.perform(self.machine.resize(replicas, self.world.clock()))
+        if isinstance(replicas, int) and 1 <= replicas != self.state.job.workers:
+            self.take(Resized(replicas))
 
     def suspend(self) -> None:
         """Stop it and have what it wrote removed, unless it is failing already."""
-        if self.machine.cause is None:
+        if self.state.cause is None:
             self.suspending = True
             self.cancel("Suspended", "what was written is removed")
 
     def cancel(self, reason: str, message: str, *, refusal: bool = False) -> None:
-        now = self.world.clock()
-        self.hosted.perform(self.machine.cancel(reason, message, now, refusal=refusal))
+        self.take(Cancelled(reason, message, refusal))
 
 
 def take_up(
@@ -219,10 +240,7 @@ def take_up(
     uid, namespace = body["metadata"]["uid"], body["metadata"]["namespace"]
     status = body.get("status") or {}
     machine = Coordinator(message, policies.settings_of(body, world.settings), generation)
-    now = world.clock()
-    machine.restore(statuses.earlier(status, workers))
-    if workers:
-        machine.expect_reports(now)
+    machine.handle(Restored(statuses.earlier(status, workers), survivors=workers > 0), world.clock())
     launcher = KubernetesLauncher(
         kube=world.kube,
         job=job,
@@ -248,9 +266,7 @@ def take_up(
 
 def begin(active: ActiveJob) -> None:
     """Have the workers started; the job's time runs from when it was first started."""
-    world, machine = active.world, active.machine
-    now = world.clock()
-    active.hosted.perform(machine.start(now))
-    started = policies.started_at(active.body)
+    started, ago = policies.started_at(active.body), None
     if started is not None:
-        machine.started_at = now - max(0.0, (world.wall() - started).total_seconds())
+        ago = max(0.0, (active.world.wall() - started).total_seconds())
+    active.take(Started(ago))

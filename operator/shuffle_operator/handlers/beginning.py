@@ -143,20 +143,20 @@ class Beginner:
         pods = [pod for pod in self._cache.pods(active.uid).values() if is_owned(pod, active.uid)]
         taken = {worker_of(pod) for pod in pods if is_live(pod)}
         last = {worker_of(pod): pod for pod in sorted(pods, key=_epoch) if not is_live(pod)}
-        empty = [w for w in range(active.machine.job.workers) if w not in taken]
+        empty = [w for w in range(active.state.job.workers) if w not in taken]
         for worker in sorted(empty, key=lambda w: w not in last)[: max(0, known - live)]:
             active.missed(worker, "its pod went while no operator was there", last.get(worker))
 
     def _announce(self, active: ActiveJob, noted: Object, message: Job, staying: int) -> None:
-        tell, generation = self.world.recorder.tell, active.machine.generation
+        tell, generation = self.world.recorder.tell, active.state.generation
         if generation == 0 or not policies.started_at(noted):
             tell(noted, "Started", f"{counted(message.workers, 'worker')} of {readable(message.memory)} each")
             return
-        patience = active.machine.settings.patience
+        patience = active.state.settings.patience
         waits = f"it waits up to {patience:.0f} s for the {counted(staying, 'worker')} there to say what they hold"
         if not staying:
             waits = "none of its workers is there, so they are started anew; what is written is kept"
-        at = int(active.machine.percent)
+        at = int(active.state.percent)
         tell(noted, "TakenOver", f"operator {generation + 1} of this job took it over at {at} %: {waits}")
 
     async def note_intent(self, body: Object, generation: int) -> Object | None:

@@ -56,18 +56,18 @@ class GivingUp:
             self._judge(active)
         if active.given_up is not None:
             return await self._end(active, active.given_up)
-        if not active.machine.over and active.defects.enough(self.world.clock()):
+        if not active.state.over and active.defects.enough(self.world.clock()):
             return await self._replace(active)
         return None
 
     def _judge(self, active: ActiveJob) -> None:
         """Whether the job must end without its machine, and how."""
-        now, machine = self.world.clock(), active.machine
-        if machine.phase is Phase.COMPLETE:  # what is complete is that, whatever is wrong with saying so
+        now, state = self.world.clock(), active.state
+        if state.phase is Phase.COMPLETE:  # what is complete is that, whatever is wrong with saying so
             if active.defects.enough(now):
                 active.given_up = Outcome(True, "Completed", "the output is complete")
             return
-        if active.defects.enough(now) and (active.replacement or machine.over):
+        if active.defects.enough(now) and (active.replacement or state.over):
             said = active.first_defect or active.defects.sentence("its coordinator")
             active.given_up = Outcome(False, "Internal", said + self._left(active))
             return
@@ -77,8 +77,8 @@ class GivingUp:
 
     def _overdue(self, active: ActiveJob) -> str:
         """Why the job should have ended long ago; "" where it should not."""
-        machine, settings = active.machine, active.machine.settings
-        if machine.over:
+        settings = active.state.settings
+        if active.state.over:
             return ""
         limit = policies.settings_of(active.body, self.world.settings).active_deadline
         started = policies.started_at(active.body)
@@ -90,13 +90,13 @@ class GivingUp:
         return f"the job took longer than its activeDeadlineSeconds, {limit:.0f} s, and did not end by itself"
 
     def _left(self, active: ActiveJob) -> str:
-        return f"; its workers are stopped, and what they had written may be left in {active.machine.job.output.path}"
+        return f"; its workers are stopped, and what they had written may be left in {active.state.job.output.path}"
 
     async def _replace(self, active: ActiveJob) -> float:
         """Replace the machine by one of the next generation, to undo the job."""
         said = active.defects.sentence("its coordinator")
         log.error("%s/%s: %s", active.namespace, active.name, said)
-        old = active.machine
+        old = active.state
         generation = policies.next_generation(active.body)
         noted = await self._beginner.note_intent(active.body, generation)
         if noted is None:

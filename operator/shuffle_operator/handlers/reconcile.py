@@ -139,7 +139,7 @@ class Reconciler:
 
     async def _guarded(self, active: ActiveJob) -> float | None:
         """A pass over a running job. What its machine raises is counted; too many exceptions end the machine."""
-        if policies.generation_of(active.body) > active.machine.generation:
+        if policies.generation_of(active.body) > active.state.generation:
             return self._give_way(active)
         try:
             left = await self.giving_up.step(active)
@@ -155,19 +155,19 @@ class Reconciler:
         return left
 
     async def _run(self, active: ActiveJob) -> float | None:
-        machine, launcher, uid = active.machine, active.launcher, active.uid
+        state, launcher, uid = active.state, active.launcher, active.uid
         launcher.observe(self.cache.pods(uid))
         active.follow_spec()
-        if policies.wants_suspension(active.body) and machine.phase is not Phase.COMMITTING and not machine.over:
+        if policies.wants_suspension(active.body) and state.phase is not Phase.COMMITTING and not state.over:
             active.suspend()
         active.tick()
-        if active.suspending and machine.phase is Phase.FAILED:
+        if active.suspending and state.phase is Phase.FAILED:
             return await self._end_suspended(active)
-        if launcher.refused and not machine.over:
+        if launcher.refused and not state.over:
             active.cancel("InvalidSpec", launcher.refused, refusal=True)
-        if machine.phase is Phase.COMPLETE:
+        if state.phase is Phase.COMPLETE:
             return await self._complete(active)
-        if machine.phase is Phase.FAILED:
+        if state.phase is Phase.FAILED:
             return await self._failed(active)
         trouble: KubeError | None = None
         try:
@@ -191,7 +191,7 @@ class Reconciler:
         before = active.body.get("status") or {}
         launcher = active.launcher
         status = statuses.running(
-            active.machine, now, wall, before, active.loss, active.waiting_reason, begun=launcher.had_pods
+            active.state, now, wall, before, active.loss, active.waiting_reason, begun=launcher.had_pods
         )
         status = {key: value for key, value in status.items() if key != "acceptedSpec"}
         if active.note is not None:
@@ -209,7 +209,7 @@ class Reconciler:
         if not active.outcome_written:
             now, wall = self.world.clock(), self.world.wall()
             before = active.body.get("status") or {}
-            status = statuses.running(active.machine, now, wall, before, active.loss, "")
+            status = statuses.running(active.state, now, wall, before, active.loss, "")
             message = status["message"].partition(": ")[2] or "complete"
             await self.writer.conclude(active.body, status, Outcome(True, "Completed", message), leaves=True)
             active.outcome_written = True
@@ -227,10 +227,10 @@ class Reconciler:
             return EVERY
         await self._release(active)
         now, wall = self.world.clock(), self.world.wall()
-        cause = active.machine.cause
+        cause = active.state.cause
         assert cause is not None
         before = active.body.get("status") or {}
-        status = statuses.running(active.machine, now, wall, before, active.loss, "", begun=active.launcher.had_pods)
+        status = statuses.running(active.state, now, wall, before, active.loss, "", begun=active.launcher.had_pods)
         status.pop("phase")
         await self.writer.conclude(active.body, status, Outcome(False, cause.reason, cause.message), leaves=False)
         active.outcome_written = True
@@ -261,12 +261,12 @@ class Reconciler:
             return EVERY
         await self._release(active)
         said = "its workers are stopped, and what they had written is removed"
-        if active.machine.left_behind and active.machine.cause is not None:
-            said = active.machine.cause.message
+        if active.state.left_behind and active.state.cause is not None:
+            said = active.state.cause.message
         self._drop(active.uid)
         written = await self._note_suspension(active.body, said)
         if written is not None:
-            self.world.recorder.tell(written, "Suspended", said, warning=active.machine.left_behind)
+            self.world.recorder.tell(written, "Suspended", said, warning=active.state.left_behind)
         return 0.0
 
     async def _suspended(self, body: Object) -> float | None:
@@ -311,7 +311,7 @@ class Reconciler:
         waited = now - active.orphaned
         over = active.over_since is not None and now - active.over_since > 5.0
         if over or waited > UNDO_WITHIN or (launcher.gone and waited > 2.0):
-            log.info("job %s/%s was deleted; %s", active.namespace, active.name, active.machine.phase)
+            log.info("job %s/%s was deleted; %s", active.namespace, active.name, active.state.phase)
             self._drop(uid)
             self.world.recorder.forget(uid)
             return None

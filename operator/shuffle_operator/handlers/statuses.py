@@ -14,7 +14,7 @@ import msgspec
 
 from shuffle_operator.api.status import MAX_PLAN
 from shuffle_operator.coordinator.earlier import Earlier
-from shuffle_operator.coordinator.machine import Coordinator
+from shuffle_operator.coordinator.state import JobState
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.handlers.policies import time_of
 from shuffle_operator.launchers.pod_state import Ended
@@ -50,7 +50,7 @@ class Loss:
 
 
 def running(
-    machine: Coordinator,
+    state: JobState,
     now: float,
     wall: datetime,
     before: Object,
@@ -61,14 +61,14 @@ def running(
 ) -> Object:
     """The status of a job that runs or has just ended. now: of the machine's clock; wall: the same moment. begun: there
     has been a pod of it."""
-    told = snapshot(machine, now)
+    told = snapshot(state, now)
     message = told.message
-    if waiting_reason and told.workers_ready < told.workers_desired and machine.cause is None and not machine.over:
+    if waiting_reason and told.workers_ready < told.workers_desired and state.cause is None and not state.over:
         message = f"{message}: {waiting_reason}"
     phase = str(told.phase)
-    if machine.phase is Phase.FAILED:
+    if state.phase is Phase.FAILED:
         phase = str(before.get("phase") or Phase.PENDING)  # Failed is said when the workers are gone: `ended`
-    if machine.cause is not None:
+    if state.cause is not None:
         message = f"Stopping: {told.reason}: {told.cause}"
     status: Object = {
         "phase": phase,
@@ -83,7 +83,7 @@ def running(
         "barrier": {
             "splits": told.splits,
             "splitsDone": told.splits_done,
-            "reached": _stamp_at(machine.barrier_at, now, wall, (before.get("barrier") or {}).get("reached")),
+            "reached": _stamp_at(state.barrier_at, now, wall, (before.get("barrier") or {}).get("reached")),
             "epoch": told.epoch,
         },
         "workers": {
@@ -105,13 +105,13 @@ def running(
             "largestBytes": told.largest,
             "medianBytes": told.median,
         },
-        "lastFailure": _last_failure(machine, loss, wall, before.get("lastFailure")),
+        "lastFailure": _last_failure(state, loss, wall, before.get("lastFailure")),
     }
     status |= {key: before[key] for key in ("specDigest", "acceptedSpec") if key in before}
-    if machine.ledger is None:  # what an earlier coordinator knew holds until this one knows better
+    if state.ledger is None:  # what an earlier coordinator knew holds until this one knows better
         status |= {key: before[key] for key in KNOWN_LATER if key in before}
         status["bytes"]["written"] = (before.get("bytes") or {}).get("written", 0)
-    if machine.phase is Phase.COMPLETE:
+    if state.phase is Phase.COMPLETE:
         status["output"] = {"path": told.output, "files": told.files, "manifest": told.manifest.rsplit("/", 1)[-1]}
     return _pruned(status)
 
@@ -231,9 +231,9 @@ def _stamp_at(at: float | None, now: float, wall: datetime, before: object) -> o
     return stamp(datetime.fromtimestamp(wall.timestamp() - (now - at), UTC))
 
 
-def _last_failure(machine: Coordinator, loss: Loss | None, wall: datetime, before: Object | None) -> Object | None:
+def _last_failure(state: JobState, loss: Loss | None, wall: datetime, before: Object | None) -> Object | None:
     """Of a pod where one ended, of a lease where one failed; the latest of both by what the machine says."""
-    cause = machine.last_failure
+    cause = state.last_failure
     if cause is None:
         return before
     failure: Object

@@ -27,7 +27,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import hdrs, web
 
-from shuffle_operator.coordinator.events import Action, Wake
+from shuffle_operator.coordinator.actions import Action, Wake
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.tls.contexts import JobContext, JobContexts
@@ -223,7 +223,7 @@ class CoordinatorServer:
     ) -> Hosted:
         """token: the job's, or its digest."""
         hosted = Hosted(machine, token if isinstance(token, bytes) else digest_of(token), act, secure)
-        self.jobs[machine.job.uid] = hosted
+        self.jobs[machine.state.job.uid] = hosted
         return hosted
 
     def _authorised(self, request: web.Request) -> Hosted:
@@ -273,7 +273,7 @@ class CoordinatorServer:
     async def _register(self, request: web.Request) -> web.Response:
         hosted = self._authorised(request)
         message = _decode(await self._body(request), Register)
-        if hosted.machine.over:  # a worker that comes late, after a loss or a slow start, did nothing wrong
+        if hosted.machine.state.over:  # a worker that comes late, after a loss or a slow start, did nothing wrong
             if not hosted.may_stop:
                 raise web.HTTPServiceUnavailable(text="the coordinator is about to end this job")
             raise web.HTTPGone(text="the job is over")
@@ -285,7 +285,7 @@ class CoordinatorServer:
     async def _sync(self, request: web.Request) -> web.StreamResponse:
         hosted = self._authorised(request)
         message = _decode(await self._body(request), Sync)
-        deadline = self._clock() + min(message.wait, hosted.machine.settings.poll)
+        deadline = self._clock() + min(message.wait, hosted.machine.state.settings.poll)
         news = hosted.news.get(message.worker) or asyncio.Event()  # one that has not registered hears so at once
         news.clear()
         while True:
@@ -324,7 +324,7 @@ class CoordinatorServer:
         return response
 
     async def _snapshot(self, request: web.Request) -> web.Response:
-        return _encode(snapshot(self._authorised(request).machine, self._clock()))
+        return _encode(snapshot(self._authorised(request).machine.state, self._clock()))
 
     async def _health(self, _request: web.Request) -> web.Response:
         wrong = self.health()
