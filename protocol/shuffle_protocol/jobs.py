@@ -175,6 +175,14 @@ class Distinct(Struct, frozen=True, tag="distinct"):
     """How many are kept."""
 
 
+class Cluster(Struct, frozen=True, tag="cluster"):
+    """Rows in the order of a curve through several columns."""
+
+    by: list[str]
+    curve: str = "Hilbert"
+    """Hilbert or ZOrder."""
+
+
 class Rechunk(Struct, frozen=True, tag="rechunk"):
     """Arrays in chunks of another shape."""
 
@@ -194,7 +202,7 @@ class Rechunk(Struct, frozen=True, tag="rechunk"):
     """Keep, or a name."""
 
 
-AnyOperation = Repartition | RandomOrder | Sort | Join | GroupBy | Apply | Distinct | Rechunk
+AnyOperation = Repartition | RandomOrder | Sort | Join | GroupBy | Apply | Distinct | Cluster | Rechunk
 
 
 class CodeSource(Struct, frozen=True):

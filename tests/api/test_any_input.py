@@ -25,6 +25,7 @@ FULL: dict[str, Any] = {
             "join": {"left": "x", "right": "y", "leftOn": ["a"], "rightOn": ["b"]},
             "groupBy": {"by": ["a"], "aggregations": [{"function": "sum", "column": "b", "as": "c"}]},
             "distinct": {"by": ["a"], "orderBy": [{"column": "b", "nulls": "First"}], "rows": 2},
+            "cluster": {"by": ["a", "b"], "curve": "ZOrder"},
             "rechunk": {"chunks": {"time": 1}},
         },
         "inputs": [{"name": "x", "path": "in/*.parquet", "columns": ["a"], "storage": {"secretRef": {"name": "s"}}}],

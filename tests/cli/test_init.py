@@ -55,7 +55,7 @@ def test_every_commented_line_is_valid_once_it_is_used(shuffle: Any) -> None:
     for line in commented:
         indent, entry = re.match(r"( *)# +(.*)", line).groups()  # type: ignore[union-attr]
         entry = re.sub(r"  +.*", "", entry)
-        if entry.startswith(("repartition", "sort: ", "distinct")):
+        if entry.startswith(("repartition", "sort: ", "distinct", "cluster")):
             used = text.replace("    repartition: {}\n", f"{indent}{entry}\n")
         elif entry.startswith(("replicas", "resources")):
             used = text + f"  workers:\n    {entry}\n"

@@ -93,6 +93,16 @@ def test_random_order(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPa
     assert found["event_id"].to_pylist() == events["event_id"].take(pa.array(order)).to_pylist()
 
 
+def test_nearby_rows(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "nearby-rows")
+    assert by_event(pa.concat_tables(parts)).equals(by_event(events))
+    for column in ("user_id", "ts"):
+        values = sorted(events[column].cast(pa.int64()).to_pylist())
+        half = values[len(values) // 2]
+        ends = [pc.min_max(part[column].cast(pa.int64())).as_py() for part in parts if part.num_rows]
+        assert sum(end["min"] < half <= end["max"] for end in ends) < len(parts) / 2  # most are on one side of it
+
+
 def test_global_sort(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = run(demo, monkeypatch, "global-sort")
     keys = events.select(["amount", "ts", "event_id"]).to_pylist()

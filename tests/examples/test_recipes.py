@@ -120,6 +120,17 @@ def test_to_search_in(folder: Path, events: pa.Table) -> None:
     assert sum(table.num_rows for table in tables) == events.num_rows
 
 
+def test_by_user_and_time(folder: Path, events: pa.Table) -> None:
+    tables = [pq.read_table(file) for file in run(folder, "by-user-and-time")]
+    assert pa.concat_tables(tables).sort_by("event_id").equals(events.sort_by("event_id"))
+    for column in ("user_id", "ts"):
+        spans = []
+        for table in [events, *tables]:
+            ends = pc.min_max(table[column].cast(pa.int64())).as_py()
+            spans.append(ends["max"] - ends["min"])
+        assert sum(spans[1:]) / 16 < spans[0] / 2
+
+
 def test_every_recipe_is_run() -> None:
     tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
     assert set(JOBS) <= tested

@@ -24,6 +24,9 @@ OUTPUT = {"partitions": 24, "sortWithin": ["score"]}
 ONE_FILE: dict[str, Any] = {"sort": {"by": [{"column": "score"}]}}
 
 RANDOM: dict[str, Any] = {"repartition": {"random": {"seed": 3}}}
+CLUSTER: dict[str, Any] = {"cluster": {"by": ["user", "at"]}}
+KEYED = {"random": RANDOM, "cluster": CLUSTER}
+"""Whose rows travel with a key of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> dict[st
         ("hash", HASH, OUTPUT),
         ("sort", ONE_FILE, {"partitions": 1}),
         ("random", RANDOM, {"partitions": 6}),
+        ("cluster", CLUSTER, {"partitions": 6}),
     ):
         bench = Bench(tmp_path_factory.mktemp(name), "")
         end = bench.complete(bench.job(operation, wide, output))
@@ -245,19 +249,22 @@ async def test_one_owner_among_three(
     assert sums(bench.out) == undisturbed["sort"]
 
 
-@pytest.mark.parametrize("kind", [LeaseKind.TRANSFER, LeaseKind.WRITE])
-async def test_a_random_order_survives_a_kill(
-    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], kind: LeaseKind
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("random", LeaseKind.TRANSFER), ("random", LeaseKind.WRITE), ("cluster", LeaseKind.TRANSFER)],
+)
+async def test_rows_with_a_key_of_their_own(
+    bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], name: str, kind: LeaseKind
 ) -> None:
     async def kill(run: Watched) -> None:
         await run.until(lambda: run.now.splits_done >= 2 and holders(run, kind), f"a {kind} lease")
         run.kill(holders(run, kind)[0])
 
-    job = bench.loaded(bench.job(RANDOM, wide, {"partitions": 6}), workers=3)
+    job = bench.loaded(bench.job(KEYED[name], wide, {"partitions": 6}), workers=3)
     end, _ = await run_watched(bench, job, kill)
     assert end.phase == "Complete", end.cause
     assert end.workers_lost == 1
-    assert sums(bench.out) == undisturbed["random"]
+    assert sums(bench.out) == undisturbed[name]
 
 
 IMPATIENT = Settings(silence=2.0, poll=0.5, startup_deadline=PATIENCE)

@@ -137,6 +137,22 @@ def judge_random(rows: pa.Table, files: list[pa.Table]) -> None:
     assert numbers(found) == order.tolist()
 
 
+def judge_cluster(rows: pa.Table, files: list[pa.Table]) -> None:
+    """Each of four times four files has about a quarter of the range of either column."""
+    same_rows(pa.concat_tables(files), rows)
+    sizes = [file.num_rows for file in files]
+    assert max(sizes) - min(sizes) < 0.2 * rows.num_rows / len(files)
+    for column in ("user", "at"):
+        whole = span(rows, column)
+        assert np.mean([span(file, column) / whole for file in files]) < 0.4
+
+
+def span(file: pa.Table, column: str) -> int:
+    ends = pc.min_max(file.column(column).cast(pa.int64())).as_py()
+    found: int = ends["max"] - ends["min"]
+    return found
+
+
 CASES = {
     "hash": Case({"repartition": {"by": ["user"]}}, {"partitions": 7}, judge_hash, circumstances=CIRCUMSTANCES),
     "two keys, sorted within": Case(
@@ -168,6 +184,9 @@ CASES = {
         {"partitions": 5},
         judge_random,
         circumstances=[*CIRCUMSTANCES[:2], (7, 400 * MIB)],
+    ),
+    "cluster": Case(
+        {"cluster": {"by": ["user", "at"]}}, {"partitions": 16}, judge_cluster, circumstances=CIRCUMSTANCES
     ),
     "tiny partitions": Case({"repartition": {"by": ["user"]}}, {"partitions": 700}, judge_tiny),
 }

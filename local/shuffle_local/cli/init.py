@@ -26,6 +26,7 @@ spec:
     # repartition: {{random: {{seed: 1}}}}      every row at a random place; another seed, another order
     # sort: {{by: [{{column: ts, order: Descending, nulls: First}}, {{column: id}}]}}     global and stable
     # distinct: {{by: [user_id], orderBy: [{{column: ts, order: Descending}}]}}          the newest row of each user
+    # cluster: {{by: [user_id, ts]}}          rows near each other in both: filters on either skip most files
 
   inputs:
     - path: {input}

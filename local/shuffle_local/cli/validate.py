@@ -12,7 +12,7 @@ from shuffle_local.cli.exits import INVALID
 from shuffle_protocol.units import counted, some
 
 if TYPE_CHECKING:
-    from shuffle_operator.api.operation import Distinct
+    from shuffle_operator.api.operation import Distinct, Repartition
     from shuffle_operator.api.problems import Problem
     from shuffle_operator.api.spec import ShuffleJob
 
@@ -51,20 +51,16 @@ def describe(job: ShuffleJob) -> str:
     operation = spec.operation
     if operation.sort is not None:
         what = f"sort by {', '.join(key.column for key in operation.sort.by)}"
-    elif operation.repartition is not None and operation.repartition.by:
-        what = f"repartition by {', '.join(operation.repartition.by)}"
-    elif operation.repartition is not None and operation.repartition.range:
-        what = f"repartition by ranges of {', '.join(operation.repartition.range)}"
-    elif operation.repartition is not None and operation.repartition.random is not None:
-        what = f"random order of seed {operation.repartition.random.seed}"
     elif operation.repartition is not None:
-        what = "repartition evenly"
+        what = _repartition(operation.repartition)
     elif operation.join is not None:
         what = f"{operation.join.type} join of {operation.join.left} and {operation.join.right}"
     elif operation.group_by is not None:
         what = f"group by {', '.join(operation.group_by.by)}"
     elif operation.distinct is not None:
         what = _distinct(operation.distinct)
+    elif operation.cluster is not None:
+        what = f"cluster by {', '.join(operation.cluster.by)}"
     else:
         what = "rechunk"
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
@@ -78,6 +74,16 @@ def describe(job: ShuffleJob) -> str:
         else f"files of {output.target_partition_size or '256Mi'}"
     )
     return f"{what}, from {source} to {files} in {output.path}"
+
+
+def _repartition(repartition: Repartition) -> str:
+    if repartition.by:
+        return f"repartition by {', '.join(repartition.by)}"
+    if repartition.range:
+        return f"repartition by ranges of {', '.join(repartition.range)}"
+    if repartition.random is not None:
+        return f"random order of seed {repartition.random.seed}"
+    return "repartition evenly"
 
 
 def _distinct(distinct: Distinct) -> str:

@@ -17,6 +17,9 @@ MOST_SEED = (1 << 53) - 1
 MOST_ROWS_KEPT = 1_000_000
 """Of those that agree, which must fit in a worker's memory."""
 
+MOST_CLUSTERED = 8
+"""Columns that share the 64 bits of a place on a curve."""
+
 Keys = Annotated[UniqueColumns, Field(min_length=1, max_length=64)]
 
 
@@ -201,6 +204,22 @@ class Distinct(ApiModel):
     )
 
 
+class Cluster(ApiModel):
+    """Puts rows that are near each other in several columns into the same file, so that a filter on any of these
+    columns skips most files."""
+
+    by: UniqueColumns = Field(
+        min_length=2,
+        max_length=MOST_CLUSTERED,
+        description="The columns, all of the same weight. Two or three; with more, each says less of where a row is.",
+    )
+    curve: Literal["Hilbert", "ZOrder"] = Field(
+        default="Hilbert",
+        description="The curve along which rows are put in order. ZOrder favours the first column a little and skips "
+        "less in all.",
+    )
+
+
 _NOT_ZERO: dict[str, Any] = {"not": {"enum": [0]}}
 
 
@@ -287,4 +306,7 @@ class Operation(ApiModel):
     join: Join | None = Field(default=None, description="Joins two inputs on equal keys.")
     group_by: GroupBy | None = Field(default=None, description="Aggregates each group of rows, or calls a function.")
     distinct: Distinct | None = Field(default=None, description="Keeps one row, or a few, of those that agree.")
+    cluster: Cluster | None = Field(
+        default=None, description="Rows in the order of a curve through several columns, for filters on any of them."
+    )
     rechunk: Rechunk | None = Field(default=None, description="Stores arrays in chunks of another shape.")

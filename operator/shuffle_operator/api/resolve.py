@@ -224,6 +224,8 @@ def _operation(spec: Spec) -> jobs.AnyOperation:
         return jobs.Distinct(
             list(distinct.by or []), distinct.keep, order_by=_sort_keys(distinct.order_by or []), rows=distinct.rows
         )
+    if operation.cluster is not None:
+        return jobs.Cluster(list(operation.cluster.by), operation.cluster.curve)
     if operation.rechunk is not None:
         return rechunk(operation.rechunk)
     assert operation.repartition is not None

@@ -18,7 +18,7 @@ from shuffle_operator.api.spec import MAX_NAME, NAME_PATTERN
 
 Object = Mapping[str, Any]
 
-OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "rechunk")
+OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "cluster", "rechunk")
 
 
 class Rule(NamedTuple):
@@ -87,7 +87,7 @@ def _replica_range(workers: Object) -> bool:
 
 def _sort_within(spec: Object) -> bool:
     operation = mapping(spec.get("operation"))
-    ordered = "sort" in operation or "random" in mapping(operation.get("repartition"))
+    ordered = _given(operation, "sort", "cluster") or "random" in mapping(operation.get("repartition"))
     return not ordered or "sortWithin" not in mapping(spec.get("output"))
 
 
@@ -128,8 +128,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec",
         "output.sortWithin",
-        "a sort and a random order already order the rows in each file; leave sortWithin out",
-        "!has(self.output.sortWithin) || !(has(self.operation.sort) || "
+        "a sort, a cluster and a random order already order the rows in each file; leave sortWithin out",
+        "!has(self.output.sortWithin) || !(has(self.operation.sort) || has(self.operation.cluster) || "
         "(has(self.operation.repartition) && has(self.operation.repartition.random)))",
         _sort_within,
     ),

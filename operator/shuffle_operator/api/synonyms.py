@@ -59,6 +59,8 @@ _MEANINGS: dict[str, tuple[str, ...]] = {
     "max": ("maximum", "greatest", "highest"),
     "PeerToPeer": ("p2p", "peer", "direct", "network", "http"),
     "ObjectStore": ("s3", "store", "object", "objectstorage"),
+    "Hilbert": ("hilbertcurve", "hilbertorder"),
+    "ZOrder": ("z", "morton", "zcurve", "zorderby", "interleaved"),
     "Group": ("key",),
     "Partition": ("file",),
     "Memory": ("ram", "tmpfs"),

@@ -261,7 +261,13 @@ def _key_columns(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     operation = rules.mapping(spec.get("operation"))
     lists: list[tuple[Path, object]] = [
         (("spec", "operation", kind, field), rules.mapping(operation.get(kind)).get(field))
-        for kind, field in (("repartition", "by"), ("repartition", "range"), ("groupBy", "by"), ("distinct", "by"))
+        for kind, field in (
+            ("repartition", "by"),
+            ("repartition", "range"),
+            ("groupBy", "by"),
+            ("distinct", "by"),
+            ("cluster", "by"),
+        )
     ]
     lists.append((("spec", "output", "sortWithin"), rules.mapping(spec.get("output")).get("sortWithin")))
     if "groupBy" in operation:

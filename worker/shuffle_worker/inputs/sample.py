@@ -75,23 +75,30 @@ def boundaries(one: PlannedInput, keys: Sequence[SortKey], layout: Layout, *, se
     at once, not what is sampled."""
     schema = pa.schema([one.target.field(key.column) for key in keys])
     if layout.cells == 1:
-        return _encoded(schema.empty_table(), np.zeros(0, np.int64), separate)
-    wanted = min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
-    found = take_sample(one, schema, wanted, working)
+        return encoded(schema.empty_table(), np.zeros(0, np.int64), separate)
+    found = take_sample(one, schema, rows_wanted(layout), working)
     if not found.rows.num_rows:  # no rows: any boundaries will do
         nothing = pa.table([nulls(layout.cells - 1, field.type) for field in schema], schema=_nullable(schema))
-        return _encoded(nothing, np.zeros(layout.cells - 1, np.int64), separate)
+        return encoded(nothing, np.zeros(layout.cells - 1, np.int64), separate)
     order = sort_indices(found.rows, keys, found.positions)
     if separate:
         ranks = np.arange(1, layout.cells, dtype=np.int64) * len(order) // layout.cells
     else:
-        ranks = distinct_cuts(equal_to_previous(_taken(found.rows, order)), layout.cells)
+        ranks = distinct_cuts(equal_to_previous(taken(found.rows, order)), layout.cells)
     chosen = order[ranks]
-    return _encoded(_taken(found.rows, chosen), found.positions[chosen], separate)
+    return encoded(taken(found.rows, chosen), found.positions[chosen], separate)
 
 
-def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int) -> Sample:
-    """About `wanted` rows that pass the filter, between these and four times as many where the guess was wrong."""
+def rows_wanted(layout: Layout) -> int:
+    """Rows of a sample that boundaries are chosen from."""
+    return min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
+
+
+def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int, alike: Sequence[str] = ()) -> Sample:
+    """About `wanted` rows that pass the filter, between these and four times as many where the guess was wrong.
+
+    alike: the columns that the first rows of a row group must have the whole range of, to stand for all of it; by
+    default the first key."""
     files, where = one.files, one.where
     chosen = _affordable(files, one.row_groups)
     rows = sum(files[each.file].row_groups[each.group].rows for each in chosen)
@@ -101,7 +108,8 @@ def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int) -
 
     def of_file(some: list[RowGroupRef]) -> Thinning:
         mine = Thinning(wanted // 4, MOST_BYTES // AHEAD)
-        for part in _of_file(files[some[0].file], some, keys, read, where, one.storage, stride):
+        asked = Asked(keys, read, where, stride, alike or keys.names[:1])
+        for part in _of_file(files[some[0].file], some, asked, one.storage):
             mine.add(part)
         return mine
 
@@ -263,21 +271,26 @@ class Thinning:
             self._bytes += part.rows.nbytes
 
 
-def _of_file(
-    file: FoundFile,
-    groups: Sequence[RowGroupRef],
-    keys: pa.Schema,
-    read: pa.Schema,
-    where: Filter | None,
-    storage: Storage,
-    stride: int,
-) -> Iterator[SamplePart]:
+class Asked(NamedTuple):
+    """What is sampled of each file."""
+
+    keys: pa.Schema
+    read: pa.Schema
+    """The keys, and what the filter needs."""
+    where: Filter | None
+    stride: int
+    alike: Sequence[str]
+    """See `take_sample`."""
+
+
+def _of_file(file: FoundFile, groups: Sequence[RowGroupRef], asked: Asked, storage: Storage) -> Iterator[SamplePart]:
+    keys, read, where, stride, alike = asked
     with file.open(storage, read, some=True) as source:
         shaper = Shaper(file.info.path, source.schema, read, file.hive)
         for one in groups:
             first, group = one.first, file.row_groups[one.group]
             for batch in source.batches([one.group], shaper.wanted, PREFIX):
-                enough = first == one.first and where is None and _speaks_for(shaper.shape(batch), group)
+                enough = first == one.first and where is None and _speaks_for(shaper.shape(batch), group, alike)
                 part = _picked(
                     batch, first, max(stride * batch.num_rows // group.rows, 1) if enough else stride, shaper
                 )
@@ -296,13 +309,17 @@ def _picked(batch: pa.RecordBatch, first: int, stride: int, shaper: Shaper) -> S
     return SamplePart(shaper.shape(batch if stride == 1 else batch.take(int64_array(places - first))), places, stride)
 
 
-def _speaks_for(batch: pa.RecordBatch, group: RowGroup) -> bool:
-    """Whether the first rows of a row group can stand for all of it: their first key spans (nearly) the whole range
-    that the statistics give. Where it is sorted or drifts they do not, and the rest is read too."""
-    known = group.ranges.get(batch.schema.names[0])
-    if batch.num_rows * 2 > group.rows or known is None or known.low is None or known.high is None:
+def _speaks_for(batch: pa.RecordBatch, group: RowGroup, names: Sequence[str]) -> bool:
+    """Whether the first rows of a row group can stand for all of it: these columns span (nearly) the whole ranges that
+    the statistics give. Where one is sorted or drifts they do not, and the rest is read too."""
+    return batch.num_rows * 2 <= group.rows and all(_spans(batch, group, name) for name in names)
+
+
+def _spans(batch: pa.RecordBatch, group: RowGroup, name: str) -> bool:
+    known = group.ranges.get(name)
+    if known is None or known.low is None or known.high is None:
         return False
-    ends = call("min_max", batch.column(0))
+    ends = call("min_max", batch.column(name))
     low, high = comparable(ends["min"]), comparable(ends["max"])
     span = [float(one) for one in (low, high, known.low, known.high) if isinstance(one, int | float)]
     return len(span) == 4 and span[1] - span[0] >= SPANNED * (span[3] - span[2]) > 0
@@ -317,7 +334,8 @@ def _affordable(files: Sequence[FoundFile], groups: Sequence[RowGroupRef]) -> li
     return [groups[(2 * at + 1) * len(groups) // (2 * count)] for at in range(count)]
 
 
-def _encoded(rows: pa.Table, positions: I64, separate: bool) -> bytes:
+def encoded(rows: pa.Table, positions: I64, separate: bool) -> bytes:
+    """Boundaries as the plan has them. separate: with their positions."""
     last = int64_array(positions) if separate else nulls(len(positions), pa.int64())
     columns = [column.combine_chunks() for column in rows.columns]
     schema = _nullable(rows.schema).append(pa.field(POSITION, pa.int64()))
@@ -331,5 +349,6 @@ def _nullable(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
-def _taken(rows: pa.Table, indices: I64) -> pa.Table:
+def taken(rows: pa.Table, indices: I64) -> pa.Table:
+    """Some rows, in one piece."""
     return rows.take(int64_array(indices)).combine_chunks()

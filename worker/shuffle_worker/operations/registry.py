@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Apply, Distinct, GroupBy, Job, Join, RandomOrder, Repartition, Sort
-from shuffle_worker.operations import apply, distinct, group_by, join, random_order, repartition, sort
+from shuffle_protocol.jobs import Apply, Cluster, Distinct, GroupBy, Job, Join, RandomOrder, Repartition, Sort
+from shuffle_worker.operations import apply, cluster, distinct, group_by, join, random_order, repartition, sort
 from shuffle_worker.runtime.heap import keep_freed_memory
 from shuffle_worker.steps.operation import Given, Operation
 from shuffle_worker.steps.planning import Planning
@@ -22,6 +22,7 @@ class RegisteredOperation(NamedTuple):
 
 OPERATIONS: dict[type, RegisteredOperation] = {
     Apply: RegisteredOperation(apply.planning, apply.operation),
+    Cluster: RegisteredOperation(cluster.planning, cluster.operation),
     Distinct: RegisteredOperation(distinct.planning, distinct.operation),
     GroupBy: RegisteredOperation(group_by.planning, group_by.operation),
     Join: RegisteredOperation(join.planning, join.operation),

@@ -59,7 +59,7 @@ class Partitioning(Struct, frozen=True):
     """How rows were partitioned. A later job that needs them so needs no shuffle."""
 
     method: str
-    """hash, range, sort, random, roundRobin or none."""
+    """hash, range, sort, cluster, random, roundRobin or none."""
     keys: list[str]
     count: int
     hash: str = ""

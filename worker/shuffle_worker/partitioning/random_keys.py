@@ -1,4 +1,5 @@
-"""Keys for a random order: 64 bits for each row, from a seed and the row's position in the input and nothing else.
+"""Keys for a random order (a random permutation of all rows): 64 bits for each row, from a seed and the row's position
+in the input, and nothing else.
 
 The key of position p is `mix(p * GOLDEN + start)`: the p-th number of a counter-based generator (a SplitMix64 with the
 finalizer of MurmurHash3), whose start the seed says. No state is carried from row to row, so any worker computes the

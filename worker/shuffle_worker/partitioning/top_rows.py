@@ -1,4 +1,4 @@
-"""Which rows are kept of each group: the first or the last few, in an order that may be asked for.
+"""Which rows are kept of each group: the first or the last few (top N per group), in an order that may be asked for.
 
 `distinct` calls it with groups numbered by `codes.py`. Choosing again from what was chosen of some rows and from rows
 that come after them is choosing from all of them, because the order is stable; so rows can be given up early, split by

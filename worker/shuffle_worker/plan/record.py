@@ -126,6 +126,8 @@ class Plan(Struct, frozen=True):
     key_column: str = ""
     """The column of keys that rows travel with behind their own columns, where the operation gives them some
     (`steps/keyed.py`)."""
+    cuts: list[bytes] = field(default_factory=list)
+    """Of a cluster, for each of its columns, the values where its ranges begin: as `boundaries`, without positions."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))

@@ -23,7 +23,6 @@ from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.planned import PlannedInput, Size
-from shuffle_worker.inputs.sample import boundaries as sampled_boundaries
 from shuffle_worker.inputs.table import compiled, find, make_splits, measure
 from shuffle_worker.operations.join.aligned import splits_by_file
 from shuffle_worker.operations.registry import planning_for
@@ -33,7 +32,6 @@ from shuffle_worker.output.folders import check_folders
 from shuffle_worker.output.names import SUCCESS, staging
 from shuffle_worker.output.storable import storable
 from shuffle_worker.plan import sizing
-from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.record import Plan
@@ -129,6 +127,7 @@ def _planned(
     spilled = (
         0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, min(job.workers, layout.groups), budgets)
     )
+    boundaries = operation.boundaries(inputs[0], layout, budgets.working)
     dictionary = [field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)]
     decided = Decided(schema, size, layout, method, spilled, row_group_rows, dictionary)
     plan = Plan(
@@ -160,12 +159,13 @@ def _planned(
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
         dictionary=dictionary,
-        boundaries=_boundaries(operation, inputs[0], layout, budgets.working),
+        boundaries=boundaries,
         code=operation.code or next((one.code for one in calls if one is not None), []),
         broadcast=operation.broadcast,
         small=[split for split in every_split if split.input == operation.broadcast],
         skewed=skewed,
         aligned=splits_by_file(inputs) if operation.aligned else [],
+        cuts=operation.cuts,
         key_column=free_name(schema.names) if operation.key_bytes else "",
     )
     return with_fingerprint(plan)
@@ -188,14 +188,6 @@ def _notes(inputs: Sequence[PlannedInput], schema: pa.Schema, stored: pa.Schema,
     ]
     types = [f"{name} has no such types, so these are written: {some(changed, TYPES_SHOWN)}"]
     return [note for one in inputs for note in one.notes] + (types if changed else [])
-
-
-def _boundaries(operation: Planning, one: PlannedInput, layout: Layout, working: int) -> bytes | None:
-    """Between the ranges of keys, for operations that partition rows by them; these have one input."""
-    keys = operation.range_keys()
-    if not keys:
-        return None
-    return sampled_boundaries(one, keys, layout, separate=operation.in_ranges, working=working)
 
 
 def _memory_needed(budgets: Budgets, inputs: Sequence[PlannedInput], size: Size, row_group_rows: int) -> int:

@@ -55,9 +55,14 @@ class RangeAssign:
 
 
 def plan_ranges(plan: Plan, keys: Sequence[SortKey]) -> Ranges:
-    """The plan's boundaries, ready to look rows up. They are in one batch; without a row where there is one cell."""
+    """The plan's boundaries, ready to look rows up."""
     if plan.boundaries is None:
         raise ValueError("the plan has no boundaries")
-    table = pa.ipc.open_stream(plan.boundaries).read_all().combine_chunks()
+    return ranges_of(plan.boundaries, keys)
+
+
+def ranges_of(stream: bytes, keys: Sequence[SortKey]) -> Ranges:
+    """Boundaries of these keys, ready to look rows up. They are in one batch; without a row where there is one cell."""
+    table = pa.ipc.open_stream(stream).read_all().combine_chunks()
     batches = table.to_batches()
     return Ranges(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema), keys)

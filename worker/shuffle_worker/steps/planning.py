@@ -17,6 +17,7 @@ from shuffle_worker.inputs.keys import Key, check_key
 from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.plan import sizing
+from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan, SkewedKey
 
 
@@ -44,6 +45,8 @@ class Planning:
         self.job = job
         self.code: list[str] = []
         """See `Plan.code`."""
+        self.cuts: list[bytes] = []
+        """See `Plan.cuts`; known once `boundaries` was called."""
         self.timed = False
         """Whether estimates may go by how long things took: see `make_plan`."""
 
@@ -102,6 +105,14 @@ class Planning:
     def steps(self, inputs: Sequence[Size], partitions: int) -> list[str]:  # noqa: ARG002
         """What `explain` says of what is done with the rows."""
         return []
+
+    def boundaries(self, one: PlannedInput, layout: Layout, working: int) -> bytes | None:
+        """Between the layout's cells, from a sample, for operations that partition rows by ranges; these have one
+        input. working: bytes of memory for one lease."""
+        from shuffle_worker.inputs.sample import boundaries
+
+        keys = self.range_keys()
+        return boundaries(one, keys, layout, separate=self.in_ranges, working=working) if keys else None
 
     def skewed(self, inputs: Sequence[PlannedInput], partitions: int) -> list[SkewedKey]:  # noqa: ARG002
         """Keys whose rows are spread over several files."""
