@@ -76,7 +76,8 @@ format: $(READY) ## Put the code in format
 crds: $(READY) ## Generate crds/, the chart's copy and docs/reference/shufflejob.md from the models
 	@$(BIN)/python -m shuffle_operator.api.generate .
 
-docs: crds ## Generate the reference and check the links between pages
+docs: crds ## Generate the reference and the functions' page, and check the links between pages
+	@$(BIN)/python tools/function_table.py
 	@$(BIN)/python tools/check_links.py
 
 bench: $(READY) ## Compare with Dask, Polars and DuckDB (BENCH="--size 3_375_000": less)

@@ -9,27 +9,24 @@ Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import pyarrow as pa
 
 from shuffle_protocol.errors import DataError, InvalidSpec
 from shuffle_worker.columns.arrow import repeated, scalar
 from shuffle_worker.columns.schema import transport_schema
-from shuffle_worker.expressions.expression import Expression
-from shuffle_worker.expressions.statistics import ColumnRange, comparable
+from shuffle_worker.expressions.typed.expression import Expression
+from shuffle_worker.expressions.typed.statistics import ColumnRange, comparable
 from shuffle_worker.storage.failures import said
 
 
 class Filter:
     """A compiled filter. Safe for several threads."""
 
-    def __init__(
-        self, text: str, expression: Expression, columns: list[str], schema: pa.Schema, index: int = 0
-    ) -> None:
+    def __init__(self, text: str, expression: Expression, columns: list[str], schema: pa.Schema, name: str) -> None:
         self.text = text
-        self._index = index
+        self._name = name
         self.columns = columns
         self._expression = expression
         self._schema = schema
@@ -40,7 +37,7 @@ class Filter:
             found = self._expression.values(batch)
         except (pa.ArrowException, ValueError) as error:
             raise DataError(
-                f"{path}: inputs[{self._index}].filter: {self.text}: cannot be worked out for every row: {said(error)}"
+                f"{path}: {self._name}: {self.text}: cannot be worked out for every row: {said(error)}"
             ) from error
         if isinstance(found, pa.Scalar):
             found = repeated(scalar(found.as_py() is True, pa.bool_()), batch.num_rows)
@@ -70,35 +67,22 @@ class Filter:
 def compile_filter(text: str, schema: pa.Schema, index: int = 0) -> Filter:
     """schema: of the columns as they are declared; batches are of its transport schema. index: of the input. Raises
     InvalidSpec."""
-    from shuffle_worker.expressions.sql import parse
+    from shuffle_worker.expressions.sql import Field, parse
     from shuffle_worker.expressions.sql_types import Typer
 
-    with _of_input(index):
-        tree = parse(text)
-        typer = Typer(text, schema)
-        expression = typer.typed(tree)
+    field = Field(f"inputs[{index}].filter")
+    tree = parse(text, field)
+    typer = Typer(text, schema, field)
+    expression = typer.typed(tree)
     if not pa.types.is_boolean(expression.type) and not pa.types.is_null(expression.type):
         raise InvalidSpec(
-            f"inputs[{index}].filter: {text}: is {expression.type}, not a condition; compare it with something, "
-            "as in x > 0"
+            f"{field.name}: {text}: is {expression.type}, not a condition; compare it with something, as in x > 0"
         )
-    return Filter(text, expression, typer.columns, transport_schema(schema), index)
+    return Filter(text, expression, typer.columns, transport_schema(schema), field.name)
 
 
 def columns_of(text: str, index: int = 0) -> list[str]:
     """The columns that a filter names, each once, in its order. Raises InvalidSpec where it does not parse."""
-    from shuffle_worker.expressions.sql import column_names, parse
+    from shuffle_worker.expressions.sql import Field, column_names, parse
 
-    with _of_input(index):
-        return column_names(parse(text))
-
-
-@contextmanager
-def _of_input(index: int) -> Iterator[None]:
-    """The parser says `inputs[0].filter`, because it knows of no others."""
-    try:
-        yield
-    except InvalidSpec as error:
-        if index == 0:
-            raise
-        raise InvalidSpec(str(error).replace("inputs[0].filter", f"inputs[{index}].filter", 1)) from error
+    return column_names(parse(text, Field(f"inputs[{index}].filter")))

@@ -5,67 +5,95 @@ Column names are as they stand (case matters), in double quotes or backticks whe
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, cast
 
-from sqlglot import exp, tokens
+from sqlglot import exp, parser, tokens
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError
 
 from shuffle_protocol.errors import InvalidSpec
 
+_WITH_WORDS = ("CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM", "TRY_CAST")
+"""Functions whose arguments have words between them: `CAST(x AS INT)`."""
 
-class _Filters(Dialect):
+_Parsers = dict[str, Callable[[parser.Parser], exp.Expression | None]]
+
+
+class _Language(Dialect):
+    """The parser knows no functions, so that `functions/` alone says which there are."""
+
     class Tokenizer(tokens.Tokenizer):
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ['"', "`"]
 
+    class Parser(parser.Parser):
+        FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
+        FUNCTION_PARSERS: ClassVar[_Parsers] = {
+            name: read for name, read in parser.Parser.FUNCTION_PARSERS.items() if name in _WITH_WORDS
+        }
 
-WHERE = "inputs[0].filter"
+
+class Field(NamedTuple):
+    """A field of the job that holds an expression: what errors call it, and what it is to be."""
+
+    name: str
+    needed: str = "condition"
+    example: str = "amount > 0"
 
 
-def parse(text: str) -> exp.Expression:
-    """One boolean expression. Raises InvalidSpec."""
+FILTER = Field("inputs[0].filter")
+
+
+def parse(text: str, field: Field = FILTER) -> exp.Expression:
+    """One expression. Raises InvalidSpec."""
+    what = f"write a {field.needed} such as {field.example}"
     if not text.strip():
-        raise InvalidSpec(f"{WHERE}: is empty; write a condition such as amount > 0, or leave the field out")
+        raise InvalidSpec(f"{field.name}: is empty; {what}, or leave the field out")
     try:
-        trees = _Filters().parse(text)
+        trees = _Language().parse(text)
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
-        raise wrong(text, _plain(str(first.get("description") or error)), _place(text, first)) from None
+        said = _plain(str(first.get("description") or error))
+        raise wrong(text, said, _place(text, first), field) from None
     except SqlglotError as error:
         quotes = text.count("'") % 2 == 1 or text.count('"') % 2 == 1 or text.count("`") % 2 == 1
         hint = "a quote is never closed" if quotes else _plain(str(error))
-        raise wrong(text, hint, None) from None
+        raise wrong(text, hint, None, field) from None
     if trees == [None]:
-        raise InvalidSpec(f"{WHERE}: {text}: is only a comment; write a condition such as amount > 0")
+        raise InvalidSpec(f"{field.name}: {text}: is only a comment; {what}")
     if len(trees) != 1 or trees[0] is None:
-        raise InvalidSpec(f"{WHERE}: {text}: is {len(trees)} statements; write one condition")
+        raise InvalidSpec(f"{field.name}: {text}: is {len(trees)} statements; write one {field.needed}")
     tree = cast("exp.Expression", trees[0])
     if isinstance(tree, exp.Alias):
         extra = tree.args["alias"]
-        raise wrong(text, f"does not belong here: {extra.name}", position(extra))
+        raise wrong(text, f"does not belong here: {extra.name}", position(extra), field)
     if isinstance(tree, exp.Query | exp.Command | exp.DDL | exp.DML | exp.Drop):
-        raise wrong(text, "is a statement; write only the condition, without SELECT and WHERE", 0)
+        said = f"is a statement; write only the {field.needed}, without SELECT and WHERE"
+        raise wrong(text, said, 0, field)
     return tree
 
 
 def column_names(tree: exp.Expression) -> list[str]:
-    """In the order of the text."""
+    """In the order of the text; of `a.b` it is `a`, whose part b is."""
     found = sorted(tree.find_all(exp.Column), key=lambda node: position(node) or 0)
-    return list(dict.fromkeys(node.name for node in found))
+    return list(dict.fromkeys(path_of(node)[0].name for node in found))
+
+
+def path_of(node: exp.Column) -> list[exp.Identifier]:
+    """The names of `a.b.c`, one after the other: of a column, and of fields inside it."""
+    parts = [node.args.get(part) for part in ("catalog", "db", "table", "this")]
+    return [part for part in parts if isinstance(part, exp.Identifier)]
 
 
 def position(node: exp.Expression) -> int | None:
     """Where in the text a node begins, where the parser has kept it."""
-    for part in (node, *node.find_all(exp.Identifier)):
-        start = part.meta.get("start")
-        if isinstance(start, int):
-            return start
-    return None
+    places = [part.meta.get("start") for part in node.walk()]
+    return min((place for place in places if isinstance(place, int)), default=None)
 
 
-def wrong(text: str, what: str, at: int | None) -> InvalidSpec:
-    """The error for a filter, with a caret under the place."""
-    message = f"{WHERE}: {what}"
+def wrong(text: str, what: str, at: int | None, field: Field = FILTER) -> InvalidSpec:
+    """The error for an expression, with a caret under the place."""
+    message = f"{field.name}: {what}"
     if at is None:
         return InvalidSpec(f"{message}: {text}")
     line_start = text.rfind("\n", 0, at) + 1

@@ -1,14 +1,20 @@
-"""What there is in a filter, by its names: operators and functions, and the types of CAST. Used by `sql_types.py`."""
+"""What there is in an expression, by its names: operators, functions, the types of CAST. Used by `sql_types.py`."""
 
 from __future__ import annotations
+
+import difflib
 
 import pyarrow as pa
 from sqlglot import exp
 
-from shuffle_worker.expressions.literals import NotThatType
+from shuffle_worker.expressions.functions import FUNCTIONS
+from shuffle_worker.expressions.typed.literals import NotThatType
 
-SUPPORTED = "= != < <= > >= AND OR NOT IN BETWEEN IS NULL LIKE ILIKE + - * / % CAST UPPER LOWER LENGTH ABS"
-"""For messages; docs/filters.md says what they do."""
+SUPPORTED = "= != < <= > >= AND OR NOT IN BETWEEN IS NULL LIKE ILIKE + - * / % || CASE IF CAST INTERVAL, and functions"
+"""For messages; docs/expressions.md says what they do."""
+
+_IN_A_GROUP = ("sum", "count", "avg", "mean", "min", "max", "median", "any_value", "first", "last", "row_number")
+_CHANGING = ("now", "random", "current_timestamp", "today", "uuid", "gen_random_uuid")
 
 CASTS: dict[str, pa.DataType] = {
     "TINYINT": pa.int8(),
@@ -30,12 +36,20 @@ CASTS: dict[str, pa.DataType] = {
 """Types of CAST, by the parser's names."""
 
 
-def called(node: exp.Expression) -> str:
-    """A part of a filter by the name that its writer knows."""
-    if isinstance(node, exp.Anonymous):
-        return str(node.name)
-    if isinstance(node, exp.Case):
-        return "CASE"
+def near_function(name: str) -> str:
+    """What to write in place of a function that there is not."""
+    if name in _IN_A_GROUP:
+        hint = {"min": "; for the smallest of several values use LEAST", "max": "; for the largest use GREATEST"}
+        return f"an expression sees one row; aggregate with operation.groupBy{hint.get(name, '')}"
+    if name in _CHANGING:
+        return "it gives another value each time, and a job gives the same output each time"
+    near = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.7)
+    known = ", ".join(sorted({one.names[0] for one in FUNCTIONS.values()}))
+    return f"did you mean {near[0]}?" if near else f"there are {known}"
+
+
+def name_of(node: exp.Expression) -> str:
+    """A part of an expression by the name that its writer knows."""
     text = node.sql()
     return text.partition("(")[0] if isinstance(node, exp.Func) and "(" in text else text[:60]
 

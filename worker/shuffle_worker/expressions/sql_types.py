@@ -1,15 +1,13 @@
 """From a syntax tree to a typed expression: which column, which literal, which common type, or why it cannot be.
 
-Literals take the type of what they are compared with, so a batch is compared as it is, without casting its columns,
-and a number that the column's type cannot hold decides the comparison once and for all. Text is taken for a time where
-it is compared with one. A time without an offset, compared with a zoned column, is in the column's zone. Division gives
-a float, and by zero, null.
+The operators are here, what they do in `comparing.py`, `arithmetic.py`, `casts.py` and `intervals.py`; functions are
+looked up in the table of `functions/`. Those say `NotThatType`, and here it gets its place in the text.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from functools import singledispatchmethod
 
@@ -19,38 +17,34 @@ from sqlglot import exp
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.names import check_column
-from shuffle_worker.columns.arrow import Scalar, Values, scalar
+from shuffle_worker.columns.arrow import Scalar, call, scalar
 from shuffle_worker.columns.convert import transport_type
 from shuffle_worker.columns.kinds import is_number, is_uuid, values_of
-from shuffle_worker.columns.uuids import uuid_scalar
 from shuffle_worker.expressions import sql
-from shuffle_worker.expressions.coercion import (
-    common_number,
-    comparable,
-    comparing_type,
-    divided,
-    is_text,
-    remainder,
-    wide_decimal,
-    widened,
-)
-from shuffle_worker.expressions.expression import (
-    FLIPPED,
+from shuffle_worker.expressions.functions import FUNCTIONS, called
+from shuffle_worker.expressions.functions.nested import element, field
+from shuffle_worker.expressions.sql_names import SUPPORTED, name_of, named_type, near_function
+from shuffle_worker.expressions.typed.arithmetic import arithmetic
+from shuffle_worker.expressions.typed.casts import cast, try_cast
+from shuffle_worker.expressions.typed.coercion import comparing_type, is_text, widened
+from shuffle_worker.expressions.typed.comparing import Operand, UuidColumn, compare
+from shuffle_worker.expressions.typed.expression import (
     And,
     Call,
+    Choice,
     Column,
     Compare,
     Constant,
     Expression,
     IsIn,
     IsNull,
-    Known,
     Not,
     Or,
 )
-from shuffle_worker.expressions.literals import NotThatType, as_nanos, as_time, cast_literal
-from shuffle_worker.expressions.moments import are_alike, compared, with_nanos
-from shuffle_worker.expressions.sql_names import SUPPORTED, called, named_type
+from shuffle_worker.expressions.typed.intervals import interval
+from shuffle_worker.expressions.typed.literals import NotThatType
+from shuffle_worker.expressions.typed.written import Number, Text, folded, is_null, together
+from shuffle_worker.expressions.typed.zones import at_zone
 
 _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.EQ: "=",
@@ -60,35 +54,16 @@ _COMPARISONS: dict[type[exp.Expression], str] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
-
-
-class Number(Constant):
-    """A number as it was written, not of any type yet."""
-
-    def __init__(self, value: Decimal) -> None:
-        whole = value == value.to_integral_value() and -(2**63) <= value < 2**63
-        super().__init__(scalar(int(value), pa.int64()) if whole else scalar(float(value), pa.float64()))
-        self.number = value
-
-
-class Text(Constant):
-    """A text literal, which may turn out to be a time."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(scalar(text))
-        self.text = text
-
-
-class UuidColumn(Column):
-    """A column of sixteen bytes that text is compared with as a UUID."""
+_ARITHMETIC: dict[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
 
 
 class Typer:
-    """Turns one tree into an expression; `columns` are those it met."""
+    """Turns one tree into an expression; `columns` are those it met. field: what the text is of."""
 
-    def __init__(self, text: str, schema: pa.Schema) -> None:
+    def __init__(self, text: str, schema: pa.Schema, of: sql.Field = sql.FILTER) -> None:
         self._text = text
         self._schema = schema
+        self._field = of
         self.columns: list[str] = []
 
     def typed(self, node: exp.Expression) -> Expression:
@@ -101,26 +76,24 @@ class Typer:
     @singledispatchmethod
     def _of(self, node: exp.Expression) -> Expression:
         """By the kind of node."""
-        raise self._wrong(f"{called(node)} is not supported; there are {SUPPORTED}", node)
+        raise self._wrong(f"{name_of(node)} is not supported; there are {SUPPORTED}", node)
 
     def _wrong(self, what: str, node: exp.Expression) -> InvalidSpec:
-        return sql.wrong(self._text, what, sql.position(node))
+        return sql.wrong(self._text, what, sql.position(node), self._field)
+
+    @contextmanager
+    def _at(self, node: exp.Expression) -> Iterator[None]:
+        """What is said inside is wrong at this place."""
+        try:
+            yield
+        except NotThatType as error:
+            raise self._wrong(str(error), node) from None
+
+    # -- values ------------------------------------------------------------------------------------------------------
 
     @_of.register
     def _paren(self, node: exp.Paren) -> Expression:
         return self.typed(node.this)
-
-    @_of.register
-    def _and(self, node: exp.And) -> Expression:
-        return And(self._condition(node.this), self._condition(node.expression))
-
-    @_of.register
-    def _or(self, node: exp.Or) -> Expression:
-        return Or(self._condition(node.this), self._condition(node.expression))
-
-    @_of.register
-    def _not(self, node: exp.Not) -> Expression:
-        return Not(self._condition(node.this))
 
     @_of.register
     def _literal(self, node: exp.Literal) -> Expression:
@@ -135,28 +108,43 @@ class Typer:
         return Constant(scalar(None, pa.null()))
 
     @_of.register
+    def _interval(self, node: exp.Interval) -> Expression:
+        if not isinstance(node.this, exp.Literal):
+            raise self._wrong("an interval is a constant, as in INTERVAL '1 day'; add it as often as needed", node)
+        unit = node.args.get("unit")
+        with self._at(node):
+            return interval(f"{node.this.name} {unit.name if unit is not None else ''}")
+
+    @_of.register
     def _column(self, node: exp.Column) -> Expression:
-        table = node.args.get("table")
-        if table is not None:
-            dotted = f"{table.name}.{node.name}"
-            hint = (
-                f'write "{dotted}" in double quotes for the column of that name'
-                if dotted in self._schema.names
-                else (f"{table.name} has no parts that a filter can look into; name a column of the input")
-            )
-            raise self._wrong(f"{dotted}: {hint}", node)
-        if node.this.quoted and node.name not in self._schema.names and node.name.lower() not in self._folded():
+        path = sql.path_of(node)
+        names = [part.name for part in path]
+        dotted = ".".join(names)
+        first = path[0]
+        if first.name not in self._schema.names and dotted in self._schema.names:
+            raise self._wrong(f'{dotted}: write "{dotted}" in double quotes for the column of that name', node)
+        if first.quoted and first.name not in self._schema.names and first.name.lower() not in self._folded():
             raise self._wrong(
-                f"there is no column \"{node.name}\"; text stands in single quotes, as in name = '{node.name}'", node
+                f"there is no column \"{first.name}\"; text stands in single quotes, as in name = '{first.name}'", node
             )
-        check_column(node.name, self._schema.names, sql.WHERE)
-        if node.name not in self.columns:
-            self.columns.append(node.name)
-        declared = self._schema.field(node.name).type
+        found = self._named(first.name, node)
+        for at, name in enumerate(names[1:], 1):
+            with self._at(node):
+                found = field(found, name, ".".join(names[:at]))
+        return found
+
+    def _named(self, name: str, node: exp.Expression) -> Expression:
+        try:
+            check_column(name, self._schema.names, "")
+        except InvalidSpec as error:
+            raise self._wrong(error.message.removeprefix(": "), node) from None
+        if name not in self.columns:
+            self.columns.append(name)
+        declared = self._schema.field(name).type
         kind = transport_type(declared)
         if is_uuid(values_of(declared)):
-            return UuidColumn(node.name, kind)
-        return widened(Column(node.name, kind), comparing_type(kind))
+            return UuidColumn(name, kind)
+        return widened(Column(name, kind), comparing_type(kind))
 
     def _folded(self) -> set[str]:
         return {name.lower() for name in self._schema.names}
@@ -167,9 +155,30 @@ class Typer:
         except InvalidOperation:
             raise self._wrong(f"{node.name} is not a number", node) from None
 
+    @_of.register
+    def _dot(self, node: exp.Dot) -> Expression:
+        if not isinstance(node.expression, exp.Identifier):
+            raise self._wrong(f"{node.sql()} is no name and no call of a function", node)
+        with self._at(node):
+            return field(self.typed(node.this), node.expression.name, node.this.sql())
+
+    @_of.register
+    def _bracket(self, node: exp.Bracket) -> Expression:
+        of, at = self.typed(node.this), [self.typed(one) for one in node.expressions]
+        with self._at(node):
+            if len(at) == 1 and isinstance(at[0], Text):
+                return field(of, at[0].text, node.this.sql())
+            if len(at) != 1 or not pa.types.is_integer(at[0].type) or not hasattr(of.type, "value_type"):
+                raise NotThatType(
+                    f"{node.this.sql()} is {of.type}; write list[1] for an item and struct['name'] for a field"
+                )
+            return element(of, at[0])
+
+    # -- conditions --------------------------------------------------------------------------------------------------
+
     def _condition(self, node: exp.Expression) -> Expression:
         found = self.typed(node)
-        if pa.types.is_null(found.type):
+        if is_null(found):
             return Constant(scalar(None, pa.bool_()))
         if not pa.types.is_boolean(found.type):
             raise self._wrong(
@@ -178,13 +187,16 @@ class Typer:
         return found
 
     @_of.register
-    def _negated(self, node: exp.Neg) -> Expression:
-        inner = self.typed(node.this)
-        if isinstance(inner, Number):
-            return Number(-inner.number)
-        if not is_number(inner.type):
-            raise self._wrong(f"- needs a number, {node.this.sql()} is {inner.type}", node)
-        return Call(inner.type, pc.negate_checked, inner)
+    def _and(self, node: exp.And) -> Expression:
+        return And(self._condition(node.this), self._condition(node.expression))
+
+    @_of.register
+    def _or(self, node: exp.Or) -> Expression:
+        return Or(self._condition(node.this), self._condition(node.expression))
+
+    @_of.register
+    def _not(self, node: exp.Not) -> Expression:
+        return Not(self._condition(node.this))
 
     @_of.register
     def _is(self, node: exp.Is) -> Expression:
@@ -192,15 +204,14 @@ class Typer:
         if isinstance(right, exp.Null):
             return IsNull(self.typed(node.this))
         if isinstance(right, exp.Boolean):
-            equal = self._compare("=", self._condition(node.this), Constant(scalar(bool(right.this), pa.bool_())), node)
+            equal = Compare("=", self._condition(node.this), Constant(scalar(bool(right.this), pa.bool_())))
             return And(equal, Not(IsNull(equal)))
         raise self._wrong("IS is followed by NULL, TRUE or FALSE", node)
 
     @_of.register
     def _between(self, node: exp.Between) -> Expression:
-        operand = self.typed(node.this)
-        low = self._compare(">=", operand, self.typed(node.args["low"]), node)
-        return And(low, self._compare("<=", operand, self.typed(node.args["high"]), node))
+        low = self._compare(">=", node.this, node.args["low"], node)
+        return And(low, self._compare("<=", node.this, node.args["high"], node))
 
     @_of.register
     def _in(self, node: exp.In) -> Expression:
@@ -211,11 +222,10 @@ class Typer:
         others: list[Expression] = []
         with_null = False
         for item in node.expressions:
-            one = self.typed(item)
-            if isinstance(one, Constant) and pa.types.is_null(one.type):
+            if is_null(self.typed(item)):
                 with_null = True
                 continue
-            same = self._compare("=", operand, one, node)
+            same = self._compare("=", node.this, item, node)
             value = same.constant if isinstance(same, Compare) else None
             if value is not None and value.type == operand.type and not pa.types.is_floating(operand.type):
                 options.append(value)
@@ -236,144 +246,123 @@ class Typer:
             raise self._wrong(f"LIKE needs text, {node.this.sql()} is {operand.type}", node)
         if not isinstance(pattern, Text):
             raise self._wrong("LIKE needs a pattern in single quotes, as in name LIKE 'a%'", node)
-        folded, text = isinstance(node, exp.ILike), pattern.text
-        return Call(pa.bool_(), lambda values: pc.match_like(values, text, ignore_case=folded), operand)
-
-    @_of.register
-    def _arithmetic(self, node: exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod) -> Expression:
-        left, right = self.typed(node.this), self.typed(node.expression)
-        for side, part in ((left, node.this), (right, node.expression)):
-            if not is_number(side.type):
-                raise self._wrong(f"arithmetic needs numbers, {part.sql()} is {side.type}", node)
-        if isinstance(node, exp.Div):
-            return Call(pa.float64(), divided, left, right)
-        kind = common_number(left.type, right.type)
-        if pa.types.is_integer(kind):
-            kind = pa.int64()
-        functions: dict[type[exp.Expression], Callable[..., Values]] = {
-            exp.Add: pc.add_checked,
-            exp.Sub: pc.subtract_checked,
-            exp.Mul: pc.multiply_checked,
-            exp.Mod: remainder,
-        }
-        return Call(kind, functions[type(node)], widened(left, kind), widened(right, kind))
-
-    @_of.register
-    def _function(self, node: exp.Upper | exp.Lower | exp.Length | exp.Abs) -> Expression:
-        operand = self.typed(node.this)
-        if isinstance(node, exp.Abs):
-            if not is_number(operand.type):
-                raise self._wrong(f"ABS needs a number, {node.this.sql()} is {operand.type}", node)
-            return Call(operand.type, pc.abs_checked, operand)
-        if not is_text(operand.type):
-            raise self._wrong(f"{type(node).__name__.upper()} needs text, {node.this.sql()} is {operand.type}", node)
-        if isinstance(node, exp.Length):
-            return Call(pa.int64(), lambda values: pc.utf8_length(values).cast(pa.int64()), operand)
-        function = pc.utf8_upper if isinstance(node, exp.Upper) else pc.utf8_lower
-        return Call(operand.type, function, operand)
-
-    @_of.register
-    def _cast(self, node: exp.Cast) -> Expression:
-        operand = self.typed(node.this)
-        try:
-            kind = named_type(node.to)
-        except NotThatType as error:
-            raise self._wrong(str(error), node) from None
-        if isinstance(operand, Text):
-            try:
-                return Constant(as_time(operand.text, kind) if pa.types.is_temporal(kind) else operand.value.cast(kind))
-            except (NotThatType, pa.ArrowException, ValueError):
-                raise self._wrong(f"'{operand.text}' is no {node.to.sql()}", node) from None
-        if isinstance(operand, Number) and is_number(kind):
-            try:
-                return Constant(cast_literal(operand.number, kind))
-            except NotThatType:
-                raise self._wrong(f"{operand.number} is no {node.to.sql()}", node) from None
-        if isinstance(kind, pa.Decimal128Type | pa.Decimal256Type) and pa.types.is_integer(operand.type):
-            wide = wide_decimal(kind.scale)
-            return Call(kind, lambda values: values.cast(wide).cast(kind), operand)
-        return Call(kind, lambda values: values.cast(kind), operand)
-
-    # -- comparing ---------------------------------------------------------------------------------------------------
+        any_case, text = isinstance(node, exp.ILike), pattern.text
+        return Call(pa.bool_(), lambda values: pc.match_like(values, text, ignore_case=any_case), operand)
 
     @_of.register
     def _comparison(self, node: exp.EQ | exp.NEQ | exp.LT | exp.LTE | exp.GT | exp.GTE) -> Expression:
-        return self._compare(_COMPARISONS[type(node)], self.typed(node.this), self.typed(node.expression), node)
+        return self._compare(_COMPARISONS[type(node)], node.this, node.expression, node)
 
-    def _compare(self, operator: str, left: Expression, right: Expression, node: exp.Expression) -> Expression:
-        if pa.types.is_null(left.type) or pa.types.is_null(right.type):
-            return Constant(scalar(None, pa.bool_()))
-        if isinstance(left, Number | Text) and not isinstance(right, Number | Text):
-            left, right, operator = right, left, FLIPPED[operator]
-        if isinstance(right, Number) and is_number(left.type) and not isinstance(left, Number):
-            return self._with_number(operator, left, right)
-        if isinstance(right, Text) and pa.types.is_temporal(left.type):
-            return self._with_time_text(operator, left, right, node)
-        if isinstance(right, Text) and isinstance(left, UuidColumn):
-            return self._with_uuid_text(operator, left, right, node)
-        if left.type != right.type and are_alike(left.type, right.type):
-            times = compared(operator, left, right)
-            if times is None:
-                raise self._mismatch(left, right, node)
-            return times
-        found = comparable(left, right)
-        if found is None:
-            raise self._mismatch(left, right, node)
-        return Compare(operator, *found)
+    def _compare(self, operator: str, left: exp.Expression, right: exp.Expression, node: exp.Expression) -> Expression:
+        with self._at(node):
+            return compare(operator, Operand(self.typed(left), left.sql()), Operand(self.typed(right), right.sql()))
 
-    def _with_number(self, operator: str, operand: Expression, number: Number) -> Expression:
-        """Where the operand's type does not hold the number exactly, the neighbouring whole number says the same."""
-        kind, value = operand.type, number.number
-        if pa.types.is_integer(kind):
-            if value != value.to_integral_value():
-                if operator in ("=", "!="):
-                    return Known(operator == "!=", operand)
-                down = operator in ("<=", ">")
-                value = Decimal(math.floor(value) if down else math.ceil(value))
-            width = kind.bit_width
-            low, high = (
-                (-(2 ** (width - 1)), 2 ** (width - 1) - 1) if pa.types.is_signed_integer(kind) else (0, 2**width - 1)
-            )
-            if not low <= value <= high:
-                too_high = value > high
-                return Known(operator == "!=" or operator in (("<", "<=") if too_high else (">", ">=")), operand)
-            return Compare(operator, operand, Constant(scalar(int(value), kind)))
-        if pa.types.is_decimal(kind):
-            try:
-                return Compare(operator, operand, Constant(cast_literal(value, kind)))
-            except NotThatType:
-                exact = cast_literal(value, None)
-                return Compare(operator, operand, Constant(exact))
-        return Compare(operator, operand, Constant(cast_literal(value, kind)))
+    @_of.register
+    def _distinct(self, node: exp.NullSafeEQ | exp.NullSafeNEQ) -> Expression:
+        """Null is not distinct from null."""
+        left, right = IsNull(self.typed(node.this)), IsNull(self.typed(node.expression))
+        equal = self._compare("=", node.this, node.expression, node)
+        known = Call(pa.bool_(), lambda values: call("fill_null", values, scalar(False, pa.bool_())), equal)
+        same = Or(And(left, right), known)
+        return same if isinstance(node, exp.NullSafeEQ) else Not(same)
 
-    def _with_time_text(self, operator: str, operand: Expression, text: Text, node: exp.Expression) -> Expression:
-        try:
-            nanos = as_nanos(text.text, operand.type)
-        except NotThatType as error:
-            raise self._wrong(f"'{text.text}' is no {operand.type}; {error}", node) from None
-        return with_nanos(operator, operand, nanos)
+    # -- the rest ----------------------------------------------------------------------------------------------------
 
-    def _with_uuid_text(self, operator: str, operand: UuidColumn, text: Text, node: exp.Expression) -> Expression:
-        try:
-            value = uuid_scalar(text.text, operand.type)
-        except ValueError:
-            raise self._wrong(f"'{text.text}' is no UUID; write it as 8-4-4-4-12 hexadecimal digits", node) from None
-        return Compare(operator, operand, Constant(value))
+    @_of.register
+    def _negated(self, node: exp.Neg) -> Expression:
+        inner = self.typed(node.this)
+        if isinstance(inner, Number):
+            return Number(-inner.number)
+        if not is_number(inner.type):
+            raise self._wrong(f"- needs a number, {node.this.sql()} is {inner.type}", node)
+        with self._at(node):
+            return folded(Call(inner.type, pc.negate_checked, inner))
 
-    def _mismatch(self, left: Expression, right: Expression, node: exp.Expression) -> InvalidSpec:
-        parts = node.this.sql(), (node.expression.sql() if node.args.get("expression") else "a value beside it")
-        what = f"{parts[0]} is {left.type} and {parts[1]} is {right.type}, which do not compare"
-        if is_text(left.type) and is_number(right.type):
-            hint = "write the number in single quotes, or CAST(... AS DOUBLE)"
-        elif is_number(left.type) and is_text(right.type):
-            hint = "write the number without quotes"
-        elif is_text(left.type) and pa.types.is_temporal(right.type):
-            kind = "DATE" if pa.types.is_date(right.type) else "TIMESTAMP"
-            hint = f"compare text with text, as in '2026-01-31' alone, or write CAST({parts[0]} AS {kind})"
-        elif pa.types.is_temporal(left.type) or pa.types.is_temporal(right.type):
-            hint = "write TIMESTAMP '2026-01-31 12:00:00' or DATE '2026-01-31'"
-        elif pa.types.is_nested(left.type) or pa.types.is_nested(right.type):
-            hint = "a nested column can only be tested with IS NULL"
-        else:
-            hint = "use CAST(... AS ...) on one of them"
-        return self._wrong(f"{what}; {hint}", node)
+    @_of.register
+    def _arithmetic(self, node: exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod) -> Expression:
+        sides = self.typed(node.this), self.typed(node.expression)
+        with self._at(node):
+            return arithmetic(_ARITHMETIC[type(node)], *sides, (node.this.sql(), node.expression.sql()))
+
+    @_of.register
+    def _joined(self, node: exp.DPipe) -> Expression:
+        sides = [self.typed(one) for one in (node.this, node.expression)]
+        for side, part in zip(sides, (node.this, node.expression), strict=True):
+            if not is_text(side.type) and not is_null(side):
+                hint = f"CAST({part.sql()} AS TEXT)"
+                raise self._wrong(f"|| needs text, {part.sql()} is {side.type}; write {hint}", node)
+        with self._at(node):
+            kind, both = together([*sides, Text("")])
+            join = Call(kind, lambda *texts: call("binary_join_element_wise", *texts), *both)
+            return folded(join)
+
+    @_of.register
+    def _case(self, node: exp.Case) -> Expression:
+        conditions = [
+            self._condition(one.this) if node.this is None else self._compare("=", node.this, one.this, one)
+            for one in node.args["ifs"]
+        ]
+        default = node.args.get("default")
+        results = [one.args["true"] for one in node.args["ifs"]] + ([default] if default is not None else [])
+        return self._chosen(conditions, results, node)
+
+    @_of.register
+    def _if(self, node: exp.If) -> Expression:
+        other = node.args.get("false")
+        results = [node.args["true"]] + ([other] if other is not None else [])
+        return self._chosen([self._condition(node.this)], results, node)
+
+    def _chosen(
+        self, conditions: Sequence[Expression], results: Sequence[exp.Expression], node: exp.Expression
+    ) -> Expression:
+        """The result of the first condition that is true. One result more than conditions is for all other rows."""
+        with self._at(node):
+            kind, several = together([self.typed(one) for one in results])
+        if len(several) == len(conditions):
+            several.append(Constant(scalar(None, kind)))
+        found = several[-1]
+        for condition, result in zip(reversed(conditions), reversed(several[:-1]), strict=True):
+            found = Choice(kind, condition, result, found)
+        return found
+
+    @_of.register
+    def _anonymous(self, node: exp.Anonymous) -> Expression:
+        name = node.name.lower()
+        if name not in FUNCTIONS:
+            raise self._wrong(f"{node.name} is not supported; {near_function(name)}", node)
+        return self._function(name, node.expressions, node)
+
+    def _function(self, name: str, arguments: Sequence[exp.Expression], node: exp.Expression) -> Expression:
+        given = [self.typed(one) for one in arguments]
+        with self._at(node):
+            return called(name, given, [one.sql() for one in arguments])
+
+    @_of.register
+    def _with_words(self, node: exp.Substring | exp.Trim | exp.Extract | exp.StrPosition) -> Expression:
+        """Functions that may be written with words between their arguments."""
+        if isinstance(node, exp.Extract):
+            return self._function("date_part", [exp.Literal.string(node.this.name), node.expression], node)
+        if isinstance(node, exp.Trim):
+            side = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
+            return self._function(side, _given(node.this, node.expression), node)
+        if isinstance(node, exp.StrPosition):
+            return self._function("strpos", [node.this, node.args["substr"]], node)
+        return self._function("substr", _given(node.this, node.args.get("start"), node.args.get("length")), node)
+
+    @_of.register
+    def _cast(self, node: exp.Cast) -> Expression:
+        with self._at(node):
+            work: Callable[..., Expression] = try_cast if isinstance(node, exp.TryCast) else cast
+            return work(self.typed(node.this), named_type(node.to), node.to.sql())
+
+    @_of.register
+    def _at_zone(self, node: exp.AtTimeZone) -> Expression:
+        zone = self.typed(node.args["zone"])
+        with self._at(node):
+            if not isinstance(zone, Text):
+                raise NotThatType("AT TIME ZONE needs a zone in single quotes, as in 'Europe/Berlin'")
+            return at_zone(self.typed(node.this), zone.text, node.this.sql())
+
+
+def _given(*arguments: exp.Expression | None) -> list[exp.Expression]:
+    return [one for one in arguments if one is not None]

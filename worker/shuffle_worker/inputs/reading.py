@@ -24,7 +24,7 @@ from shuffle_worker.columns.arrow import Field, schema_of
 from shuffle_worker.columns.hive import Spelled
 from shuffle_worker.columns.kinds import is_carried
 from shuffle_worker.columns.unify import unify
-from shuffle_worker.expressions.statistics import ColumnRange
+from shuffle_worker.expressions.typed.statistics import ColumnRange
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.listing import Listed, list_files, literal_paths
 from shuffle_worker.readers.formats import FUNCTION, Opening, opening_of

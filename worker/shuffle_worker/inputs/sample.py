@@ -28,7 +28,7 @@ import pyarrow as pa
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import plain
 from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array, nulls, scalar, true_rows
-from shuffle_worker.expressions.statistics import comparable
+from shuffle_worker.expressions.typed.statistics import comparable
 from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import RowGroupRef
 from shuffle_worker.inputs.reading import FETCHED, FoundFile, RowGroup

@@ -13,7 +13,7 @@ from typing import ClassVar, Self, cast
 import pyarrow as pa
 
 from shuffle_protocol.errors import DataError, JobError
-from shuffle_worker.expressions.statistics import ColumnRange
+from shuffle_worker.expressions.typed.statistics import ColumnRange
 from shuffle_worker.readers.source import bad_columns, sliced, unreadable
 from shuffle_worker.storage.failures import failure, said
 from shuffle_worker.storage.storage import Info, Storage

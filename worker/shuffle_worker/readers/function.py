@@ -24,7 +24,7 @@ import pyarrow as pa
 from shuffle_protocol.errors import DataError, Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.units import readable
-from shuffle_worker.expressions.statistics import ColumnRange
+from shuffle_worker.expressions.typed.statistics import ColumnRange
 from shuffle_worker.functions.failures import Killed
 from shuffle_worker.functions.host import Setup, Trouble
 from shuffle_worker.functions.pool import Hosts

@@ -22,7 +22,7 @@ from shuffle_protocol.errors import DataError, JobError
 from shuffle_protocol.memory import LEAST_STREAM
 from shuffle_worker.columns.arrow import children, parts
 from shuffle_worker.columns.kinds import is_extension
-from shuffle_worker.expressions.statistics import ColumnRange, column_range
+from shuffle_worker.expressions.typed.statistics import ColumnRange, column_range
 from shuffle_worker.readers.encryption import Encrypted, TailKept
 from shuffle_worker.readers.int96 import FINE, WIDE, Int96, finer_columns, int96_columns, wants_fine
 from shuffle_worker.storage.failures import failure, said

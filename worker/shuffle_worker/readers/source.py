@@ -28,7 +28,7 @@ from typing import Protocol, Self
 import pyarrow as pa
 
 from shuffle_protocol.errors import DataError
-from shuffle_worker.expressions.statistics import ColumnRange
+from shuffle_worker.expressions.typed.statistics import ColumnRange
 from shuffle_worker.storage.failures import said
 
 STREAM_SPAN = 1 << 40

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from shuffle_protocol.errors import DataError, JobError
 from shuffle_protocol.units import readable
-from shuffle_worker.expressions.statistics import ColumnRange
+from shuffle_worker.expressions.typed.statistics import ColumnRange
 from shuffle_worker.readers.codecs import ByteStream, check_beginning, codec_of
 from shuffle_worker.readers.encodings import advice, wide_encoding
 from shuffle_worker.readers.records import FAR, Breaks, Records, line_breaks

@@ -10,8 +10,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from shuffle_worker.columns.arrow import NANOS, Scalar, Values, call, scalar
-from shuffle_worker.expressions.expression import COMPARE, FLIPPED, Call, Compare, Constant, Expression, Known
-from shuffle_worker.expressions.literals import in_zone, whole
+from shuffle_worker.expressions.typed.expression import COMPARE, FLIPPED, Call, Compare, Constant, Expression, Known
+from shuffle_worker.expressions.typed.literals import in_zone, whole
 
 DAY = 86_400 * NANOS["s"]
 

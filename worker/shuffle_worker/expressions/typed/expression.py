@@ -1,19 +1,20 @@
-"""Typed expressions over record batches: what a filter is compiled to.
+"""Typed expressions over record batches: what the text of a filter or of a computed column is compiled to.
 
 Every node knows its type, gives its values for a batch (`values`: an array, or a scalar where it is constant), and what
-truth values it can have in a row group of which only statistics are known (`outcomes`). Three-valued as SQL is: a
-comparison with null is null, and AND, OR, NOT follow Kleene.
+is known of it in a row group of which only statistics are known: between which values its own lie (`range`), and which
+truth values it can have (`outcomes`). Three-valued as SQL is: a comparison with null is null, and AND, OR, NOT follow
+Kleene.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from shuffle_worker.columns.arrow import Array, Scalar, Values, call, repeated, scalar
-from shuffle_worker.expressions.statistics import ColumnRange, Comparable, comparable
+from shuffle_worker.columns.arrow import Array, Scalar, Values, call, parts, repeated, scalar
+from shuffle_worker.expressions.typed.statistics import ColumnRange, Comparable, comparable, stored
 
 Ranges = Mapping[str, ColumnRange]
 
@@ -40,13 +41,30 @@ class Expression(Protocol):
 
     def values(self, batch: pa.RecordBatch) -> Values: ...
 
+    def range(self, ranges: Ranges) -> ColumnRange | None:
+        """None: nothing is known."""
+        ...
+
     def outcomes(self, ranges: Ranges) -> Outcomes: ...
 
 
-class Column:
+class _Unknown:
+    """What most nodes know of a row group: nothing."""
+
+    def range(self, ranges: Ranges) -> ColumnRange | None:  # noqa: ARG002
+        return None
+
+    def outcomes(self, ranges: Ranges) -> Outcomes:  # noqa: ARG002
+        return ANY
+
+
+class Column(_Unknown):
     def __init__(self, name: str, kind: pa.DataType) -> None:
         self.name = name
         self.type = kind
+
+    def range(self, ranges: Ranges) -> ColumnRange | None:
+        return ranges.get(self.name)
 
     def values(self, batch: pa.RecordBatch) -> Values:
         return batch.column(self.name)
@@ -56,7 +74,7 @@ class Column:
         return Compare("=", self, Constant(scalar(True, pa.bool_()))).outcomes(ranges)
 
 
-class Constant:
+class Constant(_Unknown):
     def __init__(self, value: Scalar) -> None:
         self.value = value
         self.type: pa.DataType = value.type
@@ -70,19 +88,86 @@ class Constant:
         return Outcomes(bool(self.value.as_py()), not self.value.as_py(), False)
 
 
-class Call:
-    """A value worked out from others: arithmetic, casts, functions of text."""
+class Call(_Unknown):
+    """A value worked out from others: arithmetic, casts, functions. rising: a larger value of the one argument that is
+    not constant never gives a smaller one, and only a null gives null."""
 
-    def __init__(self, kind: pa.DataType, function: Callable[..., Values], *arguments: Expression) -> None:
+    def __init__(
+        self, kind: pa.DataType, function: Callable[..., Values], *arguments: Expression, rising: bool = False
+    ) -> None:
         self.type = kind
         self._function = function
         self._arguments = arguments
+        self._rising = rising
 
     def values(self, batch: pa.RecordBatch) -> Values:
-        return self._function(*(argument.values(batch) for argument in self._arguments))
+        return self._of(*(argument.values(batch) for argument in self._arguments))
 
-    def outcomes(self, ranges: Ranges) -> Outcomes:  # noqa: ARG002
-        return ANY
+    def _of(self, *values: Values) -> Values:
+        found = self._function(*values)
+        return found if found.type == self.type else call("cast", found, self.type)
+
+    def folded(self) -> Expression:
+        """A constant, where all arguments are. Raises what the function does."""
+        if not all(isinstance(argument, Constant) for argument in self._arguments):
+            return self
+        found = self._of(*(repeated(one.value, 1) for one in self._arguments if isinstance(one, Constant)))
+        return Constant(parts(found)[0])
+
+    def range(self, ranges: Ranges) -> ColumnRange | None:
+        moving = [argument for argument in self._arguments if not isinstance(argument, Constant)]
+        known = moving[0].range(ranges) if self._rising and len(moving) == 1 else None
+        if known is None:
+            return None
+        low, high = (self._at(moving[0], end, up) for end, up in ((known.low, False), (known.high, True)))
+        return ColumnRange(low, high, known.nulls, known.rows)
+
+    def _at(self, moving: Expression, end: Comparable | None, up: bool) -> Comparable | None:
+        """The value at one end of the argument's range; None where it cannot be said."""
+        one = None if end is None else stored(end, moving.type, up)
+        if one is None:
+            return None
+        mine = [argument.value if isinstance(argument, Constant) else one for argument in self._arguments]
+        try:
+            return comparable(parts(self._of(*(repeated(value, 1) for value in mine)))[0])
+        except (pa.ArrowException, ValueError):
+            return None
+
+
+class Choice(_Unknown):
+    """One value where a condition is true, another where it is false or null. Only the rows that have a value count:
+    of the other one, what it fails for is no error."""
+
+    def __init__(self, kind: pa.DataType, condition: Expression, result: Expression, other: Expression) -> None:
+        self.type = kind
+        self._condition = condition
+        self._result = result
+        self._other = other
+
+    def values(self, batch: pa.RecordBatch) -> Values:
+        chosen = _of("fill_null", self._condition.values(batch), scalar(False, pa.bool_()))
+        if isinstance(chosen, pa.Scalar):
+            return (self._result if chosen.as_py() else self._other).values(batch)
+        try:
+            return _of("if_else", chosen, self._result.values(batch), self._other.values(batch))
+        except (pa.ArrowException, ValueError):
+            return self._apart(chosen, batch)
+
+    def _apart(self, chosen: Any, batch: pa.RecordBatch) -> Values:
+        """Each of both of its own rows, which costs copies: where one fails for a row of the other's."""
+        others: Any = _of("invert", chosen)
+        sides = [(self._result, chosen), (self._other, others)]
+        found = [_whole(side.values(batch.filter(rows)), batch.filter(rows).num_rows) for side, rows in sides]
+        return _of("replace_with_mask", _spread(found[1], others, self.type), chosen, found[0])
+
+
+def _whole(values: Values, count: int) -> Array:
+    return repeated(values, count) if isinstance(values, pa.Scalar) else values
+
+
+def _spread(values: Array, rows: Values, kind: pa.DataType) -> Array:
+    """Values in the rows that they are of, null in the others."""
+    return call("replace_with_mask", repeated(scalar(None, kind), len(parts(rows))), rows, values)  # type: ignore[no-any-return]
 
 
 COMPARE: dict[str, str] = {
@@ -96,7 +181,7 @@ COMPARE: dict[str, str] = {
 FLIPPED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-class Compare:
+class Compare(_Unknown):
     """Two values of types that Arrow compares as they are."""
 
     type = pa.bool_()
@@ -117,14 +202,14 @@ class Compare:
         return None
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
-        if isinstance(self._left, Constant) and isinstance(self._right, Column):
+        if isinstance(self._left, Constant):
             return _range_outcomes(FLIPPED[self._operator], self._right, self._left.value, ranges)
-        if isinstance(self._left, Column) and isinstance(self._right, Constant):
+        if isinstance(self._right, Constant):
             return _range_outcomes(self._operator, self._left, self._right.value, ranges)
         return ANY
 
 
-class Known:
+class Known(_Unknown):
     """True or false, whatever the value is; null where it is null (a comparison that the type alone decides)."""
 
     type = pa.bool_()
@@ -141,7 +226,7 @@ class Known:
         return Outcomes(self._answer, not self._answer, True)
 
 
-class And:
+class And(_Unknown):
     type = pa.bool_()
 
     def __init__(self, left: Expression, right: Expression) -> None:
@@ -157,7 +242,7 @@ class And:
         return Outcomes(left.true and right.true, left.false or right.false, null)
 
 
-class Or:
+class Or(_Unknown):
     type = pa.bool_()
 
     def __init__(self, left: Expression, right: Expression) -> None:
@@ -173,7 +258,7 @@ class Or:
         return Outcomes(left.true or right.true, left.false and right.false, null)
 
 
-class Not:
+class Not(_Unknown):
     type = pa.bool_()
 
     def __init__(self, operand: Expression) -> None:
@@ -187,7 +272,7 @@ class Not:
         return Outcomes(inner.false, inner.true, inner.null)
 
 
-class IsNull:
+class IsNull(_Unknown):
     type = pa.bool_()
 
     def __init__(self, operand: Expression) -> None:
@@ -197,14 +282,13 @@ class IsNull:
         return _of("is_null", self._operand.values(batch))
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
-        if isinstance(self._operand, Column):
-            known = ranges.get(self._operand.name)
-            if known is not None and known.nulls >= 0:
-                return Outcomes(known.nulls > 0, known.nulls < known.rows, False)
+        known = self._operand.range(ranges)
+        if known is not None and known.nulls >= 0:
+            return Outcomes(known.nulls > 0, known.nulls < known.rows, False)
         return Outcomes(True, True, False)
 
 
-class IsIn:
+class IsIn(_Unknown):
     """One of several constants of the operand's own type. with_null: the list holds a null, so what is not found is
     unknown."""
 
@@ -225,15 +309,13 @@ class IsIn:
         return _of("if_else", _of("is_valid", values), found, unknown)
 
     def outcomes(self, ranges: Ranges) -> Outcomes:
-        if not isinstance(self._operand, Column):
-            return ANY
         true = any(_range_outcomes("=", self._operand, option, ranges).true for option in self._options)
         return Outcomes(true, True, True)
 
 
-def _range_outcomes(operator: str, column: Column, value: Scalar, ranges: Ranges) -> Outcomes:
-    """What a comparison of a column with a constant can give, from the column's range."""
-    known = ranges.get(column.name)
+def _range_outcomes(operator: str, one: Expression, value: Scalar, ranges: Ranges) -> Outcomes:
+    """What a comparison with a constant can give, from the range of what is compared."""
+    known = one.range(ranges)
     if not value.is_valid:
         return Outcomes(False, False, True)
     if known is None:
@@ -241,11 +323,11 @@ def _range_outcomes(operator: str, column: Column, value: Scalar, ranges: Ranges
     null = known.nulls != 0
     if known.nulls == known.rows:
         return Outcomes(False, False, True)
-    low, high, one = known.low, known.high, comparable(value)
-    if low is None or high is None or one is None or not _alike(low, one):
+    low, high, bound = known.low, known.high, comparable(value)
+    if low is None or high is None or bound is None or not _alike(low, bound):
         return Outcomes(True, True, null)
-    true, false = _interval(operator, low, high, one)
-    if pa.types.is_floating(column.type):  # there may be NaN, which statistics leave out and no comparison holds for
+    true, false = _interval(operator, low, high, bound)
+    if pa.types.is_floating(one.type):  # there may be NaN, which statistics leave out and no comparison holds for
         true, false = (True, false) if operator == "!=" else (true, True)
     return Outcomes(true, false, null)
 
@@ -280,6 +362,7 @@ __all__ = [
     "FLIPPED",
     "And",
     "Call",
+    "Choice",
     "Column",
     "Compare",
     "Constant",

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrow import Values, call, scalar
 from shuffle_worker.columns.kinds import is_number
-from shuffle_worker.expressions.expression import Call, Constant, Expression
+from shuffle_worker.expressions.typed.expression import Call, Constant, Expression
 
 
 def comparable(left: Expression, right: Expression) -> tuple[Expression, Expression] | None:
@@ -49,9 +49,18 @@ def common_number(left: pa.DataType, right: pa.DataType) -> pa.DataType:
             (kind.precision - kind.scale, kind.scale) if types.is_decimal(kind) else (20, 0) for kind in (left, right)
         ]
         scale = max(digits[0][1], digits[1][1])
-        precision = max(digits[0][0], digits[1][0]) + scale
-        return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(min(precision, 76), scale)
+        return decimal_of(max(digits[0][0], digits[1][0]) + scale, scale)
     return pa.int64()
+
+
+def whole_digits(kind: pa.DataType) -> int:
+    """The most decimal digits of an integer type."""
+    return len(str(1 << (kind.bit_width - pa.types.is_signed_integer(kind))))
+
+
+def decimal_of(precision: int, scale: int) -> pa.DataType:
+    """The narrower of Arrow's two usual decimals that has so many digits, 76 of them at most."""
+    return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(min(precision, 76), scale)
 
 
 def widened(side: Expression, kind: pa.DataType) -> Expression:
@@ -60,7 +69,8 @@ def widened(side: Expression, kind: pa.DataType) -> Expression:
     if isinstance(side, Constant):
         return Constant(side.value.cast(kind))
     exact = not pa.types.is_floating(kind)
-    return Call(kind, lambda values: pc.cast(values, kind, safe=exact), side)
+    rising = not pa.types.is_floating(side.type) or pa.types.is_floating(kind)
+    return Call(kind, lambda values: pc.cast(values, kind, safe=exact), side, rising=rising)
 
 
 def divided(left: Values, right: Values) -> Values:
@@ -89,8 +99,7 @@ def _or_null_if_zero(divisor: Values) -> Values:
 
 def wide_decimal(scale: int) -> pa.DataType:
     """A decimal that every whole number fits in; Arrow makes decimals of whole numbers only by way of one."""
-    precision = 20 + scale
-    return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(min(precision, 76), scale)
+    return decimal_of(20 + scale, scale)
 
 
 def is_text(kind: pa.DataType) -> bool:

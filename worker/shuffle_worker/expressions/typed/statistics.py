@@ -2,7 +2,7 @@
 
 Times are whole nanoseconds since the epoch, dates whole days, whatever the file's unit; what cannot be compared
 exactly (decimals, unsigned numbers beyond the signed range, ...) is unknown. Read with the footers
-(`inputs/reading.py`), used by the filter to leave row groups out: predicate pushdown.
+(`inputs/reading.py`), used by filters to leave row groups out: predicate pushdown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shuffle_worker.columns.arrow import NANOS, Scalar
+from shuffle_worker.columns.arrow import NANOS, Scalar, scalar
 
 Comparable = int | float | str | bool
 
@@ -97,4 +97,23 @@ def comparable(value: Scalar) -> Comparable | None:
     if plain or types.is_string(kind) or types.is_large_string(kind):
         found = value.as_py()
         return found if isinstance(found, int | float | str) and found == found else None
+    return None
+
+
+def stored(value: Comparable, kind: pa.DataType, up: bool) -> Scalar | None:
+    """The other way: a scalar of a type, None where it holds no such value. up: where its unit is too coarse for the
+    value, the next larger one, not the next smaller."""
+    types = pa.types
+    if isinstance(value, bool | str):
+        return None  # nothing of these rises
+    try:
+        if types.is_timestamp(kind) and isinstance(value, int):
+            unit = NANOS[kind.unit]
+            return scalar(-(-value // unit) if up else value // unit, pa.int64()).cast(kind)
+        if types.is_date32(kind) and isinstance(value, int):
+            return scalar(value, pa.int32()).cast(kind)
+        if types.is_integer(kind) or types.is_floating(kind):
+            return scalar(value, kind)
+    except (pa.ArrowException, ValueError):
+        pass
     return None

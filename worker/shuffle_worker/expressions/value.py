@@ -1,0 +1,54 @@
+"""One expression of any type, compiled: what a computed column is, row by row."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from shuffle_protocol.errors import DataError, InvalidSpec
+from shuffle_worker.columns.arrow import Array, call, repeated
+from shuffle_worker.expressions.typed.expression import Expression
+from shuffle_worker.storage.failures import said
+
+
+class Value(NamedTuple):
+    """A compiled expression. Safe for several threads."""
+
+    field: str
+    """The job's, for errors."""
+    text: str
+    expression: Expression
+    columns: list[str]
+    """Those that it reads."""
+
+    @property
+    def type(self) -> pa.DataType:
+        return self.expression.type
+
+    def of(self, batch: pa.RecordBatch, path: str) -> Array:
+        """path: of the file that the rows are of. Raises DataError where a value has no result."""
+        try:
+            found = self.expression.values(batch)
+            if found.type != self.type:
+                found = call("cast", found, self.type)
+        except (pa.ArrowException, ValueError, OverflowError) as error:
+            raise DataError(
+                f"{path}: {self.field}: {self.text}: cannot be worked out for every row: {said(error)}"
+            ) from error
+        return repeated(found, batch.num_rows) if isinstance(found, pa.Scalar) else found
+
+
+def compile_value(text: str, schema: pa.Schema, field: str) -> Value:
+    """schema: of the columns as they are declared; batches are of its transport schema. Raises InvalidSpec."""
+    from shuffle_worker.expressions.sql import Field, parse
+    from shuffle_worker.expressions.sql_types import Typer
+
+    of = Field(field, "value", "lower(email)")
+    typer = Typer(text, schema, of)
+    expression = typer.typed(parse(text, of))
+    if pa.types.is_null(expression.type):
+        raise InvalidSpec(f"{field}: {text}: is null whatever the row is; say of what type, as in CAST(NULL AS TEXT)")
+    if pa.types.is_interval(expression.type):
+        raise InvalidSpec(f"{field}: {text}: is an interval, which no column holds; add it to a date or a timestamp")
+    return Value(field, text, expression, typer.columns)
