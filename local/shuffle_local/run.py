@@ -23,12 +23,15 @@ from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
 from shuffle_operator.server.http import CoordinatorServer
-from shuffle_protocol.errors import OutOfDisk
+from shuffle_protocol.errors import REASONS, JobError, OutOfDisk
 from shuffle_protocol.jobs import Job
 from shuffle_worker.runtime.owner import hold, this_process
 from shuffle_worker.runtime.settings import WorkerConfig
 
 TICK = 0.25
+
+REDRAW = 0.2
+"""Seconds between snapshots that are shown."""
 
 GRACE = 4.0
 """Seconds that a worker may take when it is to go to hand over what it has; below what a launcher waits."""
@@ -146,6 +149,29 @@ class LocalRun:
         if self._hosted_perform is not None:
             now = time.monotonic()
             self._hosted_perform(self.machine.handle(WorkerGone(worker, incarnation, why, fault, crashed=crashed), now))
+
+
+async def run_shown(local: LocalRun, show: Callable[[Snapshot], None]) -> Snapshot:
+    """Run a job, and show it several times a second. Where this is cancelled the job is stopped first, in order."""
+    running = asyncio.create_task(local.run())
+    try:
+        while not running.done():
+            show(local.snapshot())
+            await asyncio.wait([running], timeout=REDRAW)
+    except BaseException:
+        local.cancel()
+        await asyncio.wait([running])
+        raise
+    return running.result()
+
+
+def error_of(end: Snapshot) -> JobError:
+    """The error of a job that failed, with what was the cause. A reason that is of jobs alone (too many failures, for
+    example) is a JobError of that name."""
+    kind: type[JobError] = REASONS.get(end.reason) or type(end.reason, (JobError,), {"reason": end.reason})
+    error = kind(end.cause)
+    error.refusal = end.refusal
+    return error
 
 
 def _held(uid: str) -> socket.socket | None:

@@ -34,10 +34,10 @@ def explain(
     if json:
         sys.stdout.buffer.write(found + b"\n")
     else:
-        _show(_decoded(job, found))
+        _show(decoded(job, found))
 
 
-def _decoded(job: Job, found: bytes) -> Explanation | RechunkExplanation:
+def decoded(job: Job, found: bytes) -> Explanation | RechunkExplanation:
     if isinstance(job.operation, Rechunk):
         from shuffle_worker.arrays.explain import RechunkExplanation
 
@@ -47,30 +47,36 @@ def _decoded(job: Job, found: bytes) -> Explanation | RechunkExplanation:
     return msgspec.json.decode(found, type=Explanation)
 
 
+def heading(found: Explanation | RechunkExplanation) -> tuple[str, str]:
+    """What stands above the tree: the workers, behind the job's name, and a line on scratch."""
+    from shuffle_protocol.units import readable
+
+    work = found.work
+    workers = f"{work.workers:,} worker{'' if work.workers == 1 else 's'}"
+    return (
+        f": {workers} of {readable(work.memory)} ({readable(work.memory_needed)} is the least), "
+        f"{work.splits:,} split{'' if work.splits == 1 else 's'}, about {_duration(found.seconds)}",
+        f"scratch: up to {readable(work.scratch)}, {readable(work.scratch / _owners(found))} for each worker"
+        if work.scratch
+        else "scratch: nothing is expected to be spilled",
+    )
+
+
 def _show(found: Explanation | RechunkExplanation) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from shuffle_local.cli import say
     from shuffle_local.cli.machine import warnings
     from shuffle_local.cli.plan_tree import show
-    from shuffle_protocol.units import readable
 
     console = Console(highlight=False)
     work = found.work
     for warning in warnings(work.workers, work.memory):
         say.line(f"Warning: {warning}", "yellow")
-    workers = f"{work.workers:,} worker{'' if work.workers == 1 else 's'}"
-    console.print(
-        f"[bold]{found.job}[/]: {workers} of {readable(work.memory)} ({readable(work.memory_needed)} is the least), "
-        f"{work.splits:,} split{'' if work.splits == 1 else 's'}, about {_duration(found.seconds)}",
-        soft_wrap=True,
-    )
-    console.print(
-        f"scratch: up to {readable(work.scratch)}, {readable(work.scratch / _owners(found))} for each worker"
-        if work.scratch
-        else "scratch: nothing is expected to be spilled",
-        soft_wrap=True,
-    )
+    of_workers, of_scratch = heading(found)
+    console.print(Text.assemble((found.job, "bold"), of_workers), soft_wrap=True)
+    console.print(of_scratch, soft_wrap=True)
     if found.tree is not None:
         show(console, found.tree)
     for note in found.notes:

@@ -9,18 +9,24 @@ import msgspec
 
 from shuffle_local.cli.machine import default_memory, default_workers
 from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
+from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import load_job
 from shuffle_protocol.jobs import Apply, CodeSource, Functions, Job
 
 
 def local_job(file: Path, workers: int | None, memory: int | None) -> Job:
-    """The job of a file, as it runs here. workers, memory (bytes each): from the command line; where they are None the
-    file's own word counts, then what fits this machine. The uid is new: it names the run's staging folder."""
-    declared = load_job(file)
+    """The job of a file, as it runs here. workers, memory (bytes each): from the command line."""
+    return job_here(load_job(file), workers, memory, file.parent)
+
+
+def job_here(declared: ShuffleJob, workers: int | None, memory: int | None, folder: Path | None = None) -> Job:
+    """A job as it runs on this machine. workers, memory (bytes each): where they are None the job's own word counts,
+    then what fits this machine. folder: of the job file. The uid is new: it names the run's staging folder. Raises
+    InvalidJob."""
     count = workers or declared_workers(declared, default_workers())
     each = memory if memory is not None else declared_memory(declared, default_memory(count))
     job = resolve(declared, uid=secrets.token_hex(8), workers=count, memory=each)
-    return with_local_paths(job, file.parent)
+    return with_local_paths(job, folder)
 
 
 def with_local_paths(job: Job, folder: Path | None = None) -> Job:

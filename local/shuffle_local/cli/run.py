@@ -22,12 +22,10 @@ from shuffle_local.cli.machine import warnings
 from shuffle_local.cli.options import FileArgument, MemoryOption, WorkersOption
 from shuffle_local.cli.plan_tree import actual_of, show
 from shuffle_local.cli.progress import Display
-from shuffle_local.run import LocalOptions, LocalRun
+from shuffle_local.run import LocalOptions, LocalRun, run_shown
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Phase
-
-REDRAW = 0.2
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Ctrl-C, a system that goes down, a terminal that is closed, Ctrl-\\: each of them stops the run in order."""
@@ -85,15 +83,11 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
             options = LocalOptions(scratch=scratch, log=stream, log_level="INFO" if log is not None else "WARNING")
             local = LocalRun(job, options, display.note)
             loop = asyncio.get_running_loop()
-            running = asyncio.create_task(local.run())
             interrupt = Interrupt(local)
             for number in STOPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
                     loop.add_signal_handler(number, interrupt.signal)
-            while not running.done():
-                display.show(local.snapshot())
-                await asyncio.wait([running], timeout=REDRAW)
-            end = running.result()
+            end = await run_shown(local, display.show)
         display.summary(end)
         return end
     finally:
