@@ -239,7 +239,7 @@ WORKERS = GOOD + "  workers: "
         ("{resources: {requests: {cpu: 0}}}", "expected 1m to 1024 processors"),
         ("{scratch: {medium: Memory, storageClassName: fast}}", "exclude each other"),
         ("{scratch: {sizeLimit: 100GB}}", "did you mean 100G?"),
-        ("{env: [{name: A, value: 1}]}", 'found the number 1, expected a string; write "1", in quotes'),
+        ("{env: [{name: A, value: 1}]}", "found a number, expected a string; write it in quotes (it is not shown"),
         ("{env: [{name: A, value: a, valueFrom: {}}]}", "give value or valueFrom, not both"),
         ("{serviceAccountName: Mine}", "the name of a Kubernetes object holds lower-case letters"),
         ("{nodeSelector: {disk: ssd, spot: true}}", 'write "true", in quotes'),

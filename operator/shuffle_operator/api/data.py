@@ -40,6 +40,7 @@ class Storage(ApiModel):
     )
     options: FreeObject | None = Field(
         default=None,
+        repr=False,  # there may be a secret among them
         description="Further options of the fsspec file system (strings, numbers, booleans), for example anon: true.",
     )
 

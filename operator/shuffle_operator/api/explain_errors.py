@@ -33,6 +33,9 @@ _PATTERNS = {
 }
 """What a text must look like, by the end of its path without indices."""
 
+_SECRET = {"env.value": "a string; write it in quotes", "storage.options": "a mapping"}
+"""What is expected where a value is not shown, by the end of its path without indices: it may be a secret."""
+
 _POSITIONS = (
     "positions are counted from 0, as start:stop or start:stop:step (0:8760, ::2, -24:); labels such as dates are not "
     "looked up: write the positions that they have"
@@ -57,7 +60,22 @@ def problem_of(error: ErrorDetails, written: Mapping[Path, str]) -> Problem:
     """The problem that an error tells. written: the text of values that YAML took for no strings, by path."""
     path: Path = tuple(part for part in error["loc"] if part != "[key]")
     apart = _Found(path, error["type"], error["input"], error["msg"], error.get("ctx", {}), written.get(path))
+    secret = _SECRET.get(".".join([part for part in path if isinstance(part, str)][-2:]))
+    if secret is not None and apart.kind in ("string_type", "dict_type"):
+        return Problem(path, f"found {_kind(apart.value)}, expected {secret} (it is not shown: it may be a secret)")
     return Problem(path, _MESSAGES.get(apart.kind, _other)(apart))
+
+
+def _kind(value: object) -> str:
+    """What a value is, without the value."""
+    words = (
+        (bool, "a boolean"),
+        (int | float, "a number"),
+        (str, "a string"),
+        (list, "a list"),
+        (Mapping, "a mapping"),
+    )
+    return next((word for kind, word in words if isinstance(value, kind)), "something else")
 
 
 def _unknown(path: Path) -> str:

@@ -90,7 +90,7 @@ class EnvVar(ApiModel):
     """An environment variable of the workers."""
 
     name: EnvName = Field(description="The variable's name.")
-    value: str | None = Field(default=None, max_length=32_768, description="Its value.")
+    value: str | None = Field(default=None, max_length=32_768, repr=False, description="Its value.")
     value_from: EnvSource | None = Field(default=None, description="Where its value comes from, instead of value.")
 
 
@@ -190,6 +190,7 @@ class Workers(ApiModel):
     )
     pod_template: FreeObject | None = Field(
         default=None,
+        repr=False,  # it may have environment variables
         description="Overrides for the rest of the pod, merged strategically over what the operator makes; the main "
         "container is called worker. Not checked field by field.",
     )
