@@ -315,11 +315,11 @@ async def test_what_the_documentation_shows_works(
     server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
-    plain, mapping, looped = (block.partition("```")[0] for block in page.split("```python\n")[1:])
+    blocks = [block.partition("```")[0] for block in page.split("```python\n")[1:]]
+    [plain] = [block for block in blocks if "client.sync import" in block]
+    [looped] = [block for block in blocks if "Client.connect" in block]
     monkeypatch.chdir(tmp_path)
-    described: dict[str, Any] = {}
-    exec(mapping, described)
-    (tmp_path / "job.yaml").write_text(yaml.safe_dump(described["job"]))
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job_body()))
 
     def finish_it(kind: str, resource: Resource, body: dict[str, Any]) -> None:
         if kind == "ADDED" and resource == JOBS:

@@ -24,10 +24,14 @@ class Problem(NamedTuple):
     message: str
     """What was found, what is expected, what to write instead."""
     line: int | None = None
+    argument: str = ""
+    """What the value is called where the job was made in Python: `write_parquet(partitions=...)`."""
 
     def __str__(self) -> str:
         where = [f"line {self.line}"] if self.line is not None else []
-        if self.path:
+        if self.argument:
+            where.append(self.argument)
+        elif self.path:
             where.append(path_text(self.path))
         return ": ".join([*where, self.message])
 

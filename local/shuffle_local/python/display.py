@@ -1,0 +1,100 @@
+"""How far a job is: a bar in a terminal or a notebook, nothing elsewhere, or calls of a function of the caller's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shuffle_local.python.background import Showing
+from shuffle_operator.coordinator.status import Snapshot
+
+Progress = bool | Callable[[Snapshot], object] | None
+"""None: a bar where there is a terminal or a notebook; True: a line now and then where there is neither, as `shuffle
+run` has them; False: nothing; a function: it is given a snapshot several times a second, and the last one. What it
+raises stops the job."""
+
+
+def showing(progress: Progress, warnings: Sequence[str] = ()) -> Showing:
+    """warnings: of the machine, before the job starts."""
+    if callable(progress):
+        return Calling(progress)
+    if progress is False:
+        return Calling(lambda _: None)
+    if in_notebook():
+        return InNotebook(warnings)
+    if progress is None and not sys.stderr.isatty():
+        return Calling(lambda _: None)
+    return InTerminal(warnings)
+
+
+def in_notebook() -> bool:
+    """Whether an IPython kernel, and no plain prompt, shows what is displayed."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+class Calling:
+    """A function of the caller's."""
+
+    def __init__(self, function: Callable[[Snapshot], object]) -> None:
+        self._function = function
+
+    def __enter__(self) -> Calling:
+        return self
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def show(self, now: Snapshot) -> None:
+        self._function(now)
+
+
+class InTerminal:
+    """The bar of `shuffle run`."""
+
+    def __init__(self, warnings: Sequence[str]) -> None:
+        from shuffle_local.cli.progress import Display
+
+        self._display = Display()
+        self._warnings = warnings
+
+    def __enter__(self) -> InTerminal:
+        self._display.__enter__()
+        for text in self._warnings:
+            self._display.warn(text)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._display.__exit__(*error)
+
+    def show(self, now: Snapshot) -> None:
+        self._display.show(now)
+
+
+class InNotebook:
+    """A bar in HTML below the cell, which changes in place."""
+
+    def __init__(self, warnings: Sequence[str]) -> None:
+        self._warnings = list(warnings)
+        self._handle: Any = None
+        self._shown = ""
+
+    def __enter__(self) -> InNotebook:
+        return self
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def show(self, now: Snapshot) -> None:
+        from IPython.display import HTML, display
+
+        from shuffle_local.python.hypertext import bar
+
+        text = bar(now, self._warnings)
+        if text == self._shown:
+            return
+        self._shown = text
+        if self._handle is None:
+            self._handle = display(HTML(text), display_id=True)
+        else:
+            self._handle.update(HTML(text))

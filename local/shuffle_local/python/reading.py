@@ -1,0 +1,147 @@
+"""`read_parquet` and its siblings: the input of a job. Nothing is opened yet.
+
+path: a file, a folder, a glob or an fsspec URL, or several of them. columns: those that are read; all where not given.
+filter: an SQL expression (docs/filters.md). schema: types of columns that the files do not say. base_path: the folder
+below which folders are columns. name: what a join calls the input. storage: how its store is reached.
+
+Every argument is a field of `spec.inputs` (docs/reference/shufflejob.md). What is wrong with one raises InvalidJob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from shuffle_local.python.bodies import body_of
+from shuffle_local.python.functions import AnyFunction, function_name
+from shuffle_local.python.keys import Columns, OnePath, Paths, Schema, declared, listed, path_fields
+from shuffle_local.python.stores import ZarrStore
+from shuffle_local.python.tables import ReadTable
+from shuffle_local.python.typed import CsvFields, StorageFields
+from shuffle_operator.api.data import Input, Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TableFormat = Literal["Parquet", "CSV", "JSON", "Feather", "ORC"]
+AnyStorage = Storage | StorageFields
+
+
+def read_parquet(
+    path: Paths,
+    *,
+    columns: Columns | None = None,
+    filter: str | None = None,  # noqa: A002 - the resource's word
+    base_path: OnePath | None = None,
+    name: str | None = None,
+    storage: AnyStorage | None = None,
+) -> ReadTable:
+    """Parquet files."""
+    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    return _read("read_parquet", path, {**fields, "format": "Parquet"})
+
+
+def read_orc(
+    path: Paths,
+    *,
+    columns: Columns | None = None,
+    filter: str | None = None,  # noqa: A002 - the resource's word
+    base_path: OnePath | None = None,
+    name: str | None = None,
+    storage: AnyStorage | None = None,
+) -> ReadTable:
+    """ORC files."""
+    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    return _read("read_orc", path, {**fields, "format": "ORC"})
+
+
+def read_feather(
+    path: Paths,
+    *,
+    columns: Columns | None = None,
+    filter: str | None = None,  # noqa: A002 - the resource's word
+    base_path: OnePath | None = None,
+    name: str | None = None,
+    storage: AnyStorage | None = None,
+) -> ReadTable:
+    """Feather (Arrow IPC) files."""
+    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    return _read("read_feather", path, {**fields, "format": "Feather"})
+
+
+def read_json(
+    path: Paths,
+    *,
+    columns: Columns | None = None,
+    filter: str | None = None,  # noqa: A002 - the resource's word
+    schema: Schema | pa.Schema | None = None,
+    base_path: OnePath | None = None,
+    name: str | None = None,
+    storage: AnyStorage | None = None,
+) -> ReadTable:
+    """Files of newline-delimited JSON."""
+    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    return _read("read_json", path, {**fields, "format": "JSON", "schema_": declared(schema)})
+
+
+def read_csv(  # noqa: PLR0913 - a CSV file has many properties, each a field of the resource
+    path: Paths,
+    *,
+    columns: Columns | None = None,
+    filter: str | None = None,  # noqa: A002 - the resource's word
+    schema: Schema | pa.Schema | None = None,
+    delimiter: str | None = None,
+    quote: str | None = None,
+    escape: str | None = None,
+    header: bool | None = None,
+    null_values: Sequence[str] | None = None,
+    newlines_in_values: bool | None = None,
+    base_path: OnePath | None = None,
+    name: str | None = None,
+    storage: AnyStorage | None = None,
+) -> ReadTable:
+    """CSV files. delimiter to newlines_in_values: how they are written, where not as RFC 4180 has it."""
+    csv = {
+        "delimiter": delimiter,
+        "quote": quote,
+        "escape": escape,
+        "header": header,
+        "nullValues": [null_values] if isinstance(null_values, str) else null_values,
+        "newlinesInValues": newlines_in_values,
+    }
+    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    given = {field: value for field, value in csv.items() if value is not None}
+    return _read("read_csv", path, {**fields, "format": "CSV", "schema_": declared(schema), "csv": given or None})
+
+
+def read_files(  # noqa: PLR0913 - all fields of an input
+    path: Paths,
+    *,
+    format: TableFormat | None = None,  # noqa: A002 - the resource's word
+    reader: AnyFunction | None = None,
+    columns: Columns | None = None,
+    filter: str | None = None,  # noqa: A002 - the resource's word
+    schema: Schema | pa.Schema | None = None,
+    csv: CsvFields | None = None,
+    base_path: OnePath | None = None,
+    name: str | None = None,
+    storage: AnyStorage | None = None,
+) -> ReadTable:
+    """Files of a format that their suffix says, or of one that a function of your own reads.
+
+    reader: (path, columns) -> Arrow table or tables; `package.module:function`, or the function itself."""
+    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    found = function_name(reader, "read_files", "reader") if reader is not None else None
+    more = {"format": format, "reader": found, "schema_": declared(schema), "csv": csv}
+    return _read("read_files", path, {**fields, **more})
+
+
+def read_zarr(path: OnePath, *, storage: AnyStorage | None = None) -> ZarrStore:
+    """A Zarr store: one array, or a group of them."""
+    fields = {"path": path, "format": "Zarr", "storage": storage}
+    return ZarrStore(body_of(Input, fields, ("spec", "inputs", 0), {("spec", "inputs", 0): "read_zarr"}))
+
+
+def _read(call: str, path: Paths, fields: Mapping[str, Any]) -> ReadTable:
+    found = {**path_fields(path), **fields, "columns": listed(fields["columns"])}
+    return ReadTable(body_of(Input, found, ("spec", "inputs", 0), {("spec", "inputs", 0): call}), call)

@@ -1,0 +1,84 @@
+"""A job of this machine, run with the engine of `shuffle run` in a thread of its own. Called by `ShuffleJob.run`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from shuffle_local.cli.machine import warnings
+from shuffle_local.python.background import Background, Show, in_foreground, in_loop
+from shuffle_local.python.display import Progress, showing
+from shuffle_local.python.result import JobResult, result_of
+from shuffle_local.run import LocalOptions, LocalRun, error_of, run_shown
+from shuffle_operator.coordinator.status import Snapshot
+from shuffle_protocol.jobs import Job, Rechunk
+from shuffle_protocol.messages import Phase
+
+AnyPath = str | os.PathLike[str]
+
+
+def run_here(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
+    """Raises JobError, KeyboardInterrupt."""
+    with _opened(log) as stream, _told_what_is_left() as work:
+        work.append(_background(job, scratch, stream))
+        return _result(in_foreground(work[0], showing(progress, warnings(job.workers, job.memory))), job)
+
+
+async def run_here_async(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
+    """Raises JobError, CancelledError."""
+    with _opened(log) as stream, _told_what_is_left() as work:
+        work.append(_background(job, scratch, stream))
+        return _result(await in_loop(work[0], showing(progress, warnings(job.workers, job.memory))), job)
+
+
+def _background(job: Job, scratch: AnyPath | None, log: TextIO | None) -> Background[Snapshot]:
+    options = LocalOptions(
+        scratch=Path(scratch) if scratch is not None else None, log=log, log_level="WARNING" if log is None else "INFO"
+    )
+    local = LocalRun(job, options)
+
+    async def work(show: Show) -> Snapshot:
+        end = await run_shown(local, show)
+        show(end)
+        return end
+
+    return Background(work, local.cancel, local.give_up)
+
+
+def _result(end: Snapshot, job: Job) -> JobResult:
+    if end.phase is not Phase.COMPLETE:
+        raise error_of(end)
+    name = "Zarr" if isinstance(job.operation, Rechunk) else job.output.format
+    return result_of(end, job.output.path, name, job.output.storage)
+
+
+@contextmanager
+def _told_what_is_left() -> Iterator[list[Background[Snapshot]]]:
+    """Whoever stops a job is told where it could not remove what it had written."""
+    work: list[Background[Snapshot]] = []
+    try:
+        yield work
+    except BaseException as error:
+        with contextlib.suppress(Exception):
+            end = work[0].result() if work and work[0].ended else None
+            if (
+                end is not None
+                and end.phase is not Phase.COMPLETE
+                and (end.left_behind or end.phase is not Phase.FAILED)
+            ):
+                error.add_note(f"what the job had written is still in {end.output}")
+        raise
+
+
+@contextmanager
+def _opened(log: AnyPath | None) -> Iterator[TextIO | None]:
+    """Raises OSError where it cannot be written."""
+    if log is None:
+        yield None
+        return
+    with Path(log).open("w", encoding="utf-8") as stream:
+        yield stream

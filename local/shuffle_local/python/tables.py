@@ -1,0 +1,200 @@
+"""What is done with a table, and where the result is written: `read_parquet(...).sort("ts").write_parquet(...)`.
+
+A job does one thing to its rows, so the chain has three links: a `ReadTable` (an input), a `ShuffledTable` (an input
+with an operation; between them a `GroupedTable`), and the `ShuffleJob`. All are immutable, and nothing is opened. What
+an argument means is on the field of its name (docs/reference/shufflejob.md); what is wrong with one raises InvalidJob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from shuffle_local.python.arguments import Calls
+from shuffle_local.python.bodies import Body, body_of, refused
+from shuffle_local.python.functions import AnyFunction, function_name
+from shuffle_local.python.keys import Columns, Schema, declared, listed, together
+from shuffle_local.python.writing import TableWriter
+from shuffle_operator.api.operation import Aggregation, Cluster, Distinct, GroupBy, Join, Repartition, Sort, SortKey
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+JoinType = Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti"]
+
+_OPERATION = ("spec", "operation")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadTable:
+    """An input: what is read, and no operation yet."""
+
+    input: Body
+    call: str = "read_files"
+    """What made it."""
+
+    def __repr__(self) -> str:
+        shown = {name: value for name, value in self.input.items() if name not in ("storage", "format")}
+        arguments = [repr(shown.pop("path", shown.pop("paths", "")))]
+        return f"{self.call}({', '.join([*arguments, *(f'{name}={value!r}' for name, value in shown.items())])})"
+
+    def repartition(
+        self,
+        *by: Columns,
+        range: Columns | None = None,  # noqa: A002 - the resource's word
+        random: int | None = None,
+    ) -> ShuffledTable:
+        """Put rows that belong together into the same file: by the hash of these columns, or by ranges of others.
+        Without columns rows are dealt out in turn, to files of even size. random: a seed, which puts all rows in a
+        random order."""
+        order = {"seed": random} if random is not None else None
+        arguments = {"by": together(by), "range": listed(range), "random": order}
+        return self._shuffled("repartition", Repartition, arguments)
+
+    def sort(self, *by: str | SortKey | list[str | SortKey]) -> ShuffledTable:
+        """Sort all rows, globally and stably; the most significant key first. See `asc` and `desc`."""
+        return self._shuffled("sort", Sort, {"by": _sort_keys(*by)})
+
+    def cluster(self, *by: Columns, curve: Literal["Hilbert", "ZOrder"] | None = None) -> ShuffledTable:
+        """Put rows that are near each other in several columns into the same file (docs/cluster.md). curve: Hilbert
+        where not given."""
+        return self._shuffled("cluster", Cluster, {"by": together(by), "curve": curve})
+
+    def distinct(
+        self,
+        *by: Columns,
+        keep: Literal["First", "Last"] | None = None,
+        order_by: str | SortKey | list[str | SortKey] | None = None,
+        rows: int | None = None,
+    ) -> ShuffledTable:
+        """Keep one row of those that agree in these columns, or in all; or so many `rows`. keep: the first or the last
+        ones by `order_by`, or by the order of the input; the first where not given."""
+        ordered = _sort_keys(order_by) if order_by is not None else None
+        arguments = {"by": together(by), "keep": keep, "order_by": ordered, "rows": rows}
+        return self._shuffled("distinct", Distinct, arguments)
+
+    def group_by(self, *by: Columns, nulls: Literal["Keep", "Drop"] | None = None) -> GroupedTable:
+        """Groups of rows with equal keys. nulls: what becomes of rows with a null in a key; they are kept where not
+        given."""
+        if not together(by):
+            raise refused("group_by", "by", "no columns are named; name the keys of the groups")
+        return GroupedTable(self, {"by": together(by), "nulls": nulls})
+
+    def join(
+        self,
+        right: ReadTable,
+        on: Columns | None = None,
+        *,
+        left_on: Columns | None = None,
+        right_on: Columns | None = None,
+        how: JoinType | None = None,
+        suffixes: tuple[str, str] | None = None,
+        nulls_equal: bool | None = None,
+    ) -> ShuffledTable:
+        """Join with another input on equal keys; an inner join where `how` does not say. The inputs are called by their
+        names, left and right where they have none."""
+        if not isinstance(right, ReadTable):
+            raise TypeError(f"join takes what read_parquet and its siblings give, found {type(right).__name__}")
+        inputs = [{"name": "left", **self.input}, {"name": "right", **right.input}]
+        arguments = {
+            "type": how,
+            "left": inputs[0]["name"],
+            "right": inputs[1]["name"],
+            "on": listed(on),
+            "left_on": listed(left_on),
+            "right_on": listed(right_on),
+            "suffixes": list(suffixes) if suffixes is not None else None,
+            "nulls_equal": nulls_equal,
+        }
+        body = body_of(Join, arguments, (*_OPERATION, "join"), {})
+        calls: Calls = {("spec", "inputs", 0): self.call, ("spec", "inputs", 1): right.call}
+        return ShuffledTable(tuple(inputs), {"join": body}, calls)
+
+    def _shuffled(self, call: str, model: Any, arguments: Mapping[str, object]) -> ShuffledTable:
+        """call: which is also the field's name."""
+        body = body_of(model, arguments, (*_OPERATION, call), {})
+        return ShuffledTable((self.input,), {call: body}, {("spec", "inputs", 0): self.call})
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("write_"):
+                hint = "say what is done with it first: repartition() writes the same rows to files of even size"
+                raise AttributeError(f"a table that was only read has no {name}; {hint}", name=name, obj=self)
+            raise AttributeError(f"{type(self).__name__} has no {name!r}", name=name, obj=self)
+
+
+def _sort_keys(*given: str | SortKey | list[str | SortKey]) -> list[Any]:
+    found = [key for each in given for key in (each if isinstance(each, list | tuple) else [each])]
+    return [key if isinstance(key, SortKey) else {"column": key} for key in found]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupedTable:
+    """An input whose rows are grouped."""
+
+    table: ReadTable
+    keys: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{self.table!r}.group_by({', '.join(map(repr, self.keys['by']))})"
+
+    def agg(self, *aggregations: Aggregation, **named: Aggregation) -> ShuffledTable:
+        """One row for each group: its keys, and these columns. A keyword names the column that it is.
+
+        aggregations: made by the functions of `agg`, as agg.sum("amount")."""
+        found = [*aggregations, *named.values()]
+        wrong = next((each for each in found if not isinstance(each, Aggregation)), None)
+        if wrong is not None:
+            raise TypeError(f'agg takes aggregations such as agg.sum("amount"), found {wrong!r}')
+        renamed = [each.model_copy(update={"as_": name}) for name, each in named.items()]
+        return self._shuffled({"aggregations": [*aggregations, *renamed]})
+
+    def apply(
+        self,
+        function: AnyFunction,
+        *,
+        schema: Schema | pa.Schema | None = None,
+        per: Literal["Group", "Partition"] | None = None,
+        timeout_seconds: int | None = None,
+    ) -> ShuffledTable:
+        """Call a function (table) -> table of your own for each group (docs/apply.md): `package.module:function`, or
+        the function itself, if it can be imported. schema: the columns that it returns."""
+        name = function_name(function, "apply", "function")
+        more = {"schema_": declared(schema), "per": per, "timeout_seconds": timeout_seconds}
+        return self._shuffled({"apply": name, **more})
+
+    def _shuffled(self, arguments: Mapping[str, object]) -> ShuffledTable:
+        body = body_of(GroupBy, {**self.keys, **arguments}, (*_OPERATION, "groupBy"), {})
+        return ShuffledTable((self.table.input,), {"groupBy": body}, {("spec", "inputs", 0): self.table.call})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ShuffledTable:
+    """One input, or the two of a join, and what is done with them. `write_parquet` and its siblings make it a job."""
+
+    inputs: tuple[Body, ...]
+    operation: Body
+    calls: Calls = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        tables = [ReadTable(each, self.calls.get(("spec", "inputs", at), "")) for at, each in enumerate(self.inputs)]
+        return f"{', '.join(map(repr, tables))}.{next(iter(self.operation))}(...)"
+
+    write_parquet = TableWriter("write_parquet", "Parquet")
+    write_csv = TableWriter("write_csv", "CSV")
+    write_json = TableWriter("write_json", "JSON")
+    write_feather = TableWriter("write_feather", "Feather")
+    write_orc = TableWriter("write_orc", "ORC")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in _OPERATIONS:
+                hint = f"write this and read the result by another job, which has the {name}"
+                raise AttributeError(f"a job has one operation, and this one has it; {hint}", name=name, obj=self)
+            raise AttributeError(f"{type(self).__name__} has no {name!r}", name=name, obj=self)
+
+
+_OPERATIONS = ("repartition", "sort", "cluster", "distinct", "group_by", "join", "apply", "agg")
