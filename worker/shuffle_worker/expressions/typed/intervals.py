@@ -43,26 +43,26 @@ _NANOS = {
 _UNITS = [*_NANOS, *_DAYS, *_MONTHS]
 
 
-class Span(NamedTuple):
+class Elapsed(NamedTuple):
     """How long an interval is."""
 
     months: int = 0
     days: int = 0
     nanos: int = 0
 
-    def __neg__(self) -> Span:
-        return Span(-self.months, -self.days, -self.nanos)
+    def __neg__(self) -> Elapsed:
+        return Elapsed(-self.months, -self.days, -self.nanos)
 
 
 class Interval(Constant):
     """An interval, as it was written."""
 
-    def __init__(self, length: Span) -> None:
+    def __init__(self, length: Elapsed) -> None:
         super().__init__(_scalar(length))
         self.length = length
 
 
-def _scalar(length: Span) -> Scalar:
+def _scalar(length: Elapsed) -> Scalar:
     packed = np.zeros(1, np.dtype([("months", "<i4"), ("days", "<i4"), ("nanos", "<i8")]))
     try:
         packed[0] = (length.months, length.days, length.nanos)
@@ -90,10 +90,10 @@ def interval(text: str) -> Interval:
         at = found.end()
     if not at:
         raise NotThatType("the interval is empty; write it as INTERVAL '1 day'")
-    return Interval(Span(months, days, nanos))
+    return Interval(Elapsed(months, days, nanos))
 
 
-def later(moment: Expression, by: Span) -> Call:
+def later(moment: Expression, by: Elapsed) -> Call:
     """A date or timestamp, so much later. A date stays one where the interval is of whole days."""
     kind = moment.type
     if pa.types.is_date(kind):
@@ -111,7 +111,7 @@ def _finest(nanos: int) -> str:
     return next(unit for unit, size in sorted(_NANOS.items(), key=lambda one: -one[1]) if nanos % size == 0)
 
 
-def _added(column: Array, by: Span) -> Array:
+def _added(column: Array, by: Elapsed) -> Array:
     kind = column.type
     if by.months or by.days:
         column = to_zone(_calendar(local(column), by), zone_of(kind))
@@ -122,7 +122,7 @@ def _added(column: Array, by: Span) -> Array:
     return later
 
 
-def _calendar(column: Array, by: Span) -> Array:
+def _calendar(column: Array, by: Elapsed) -> Array:
     """column: dates, or timestamps without a zone."""
     units = per_day(column.type)
     numbers = numbers_of(column)
