@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shuffle_protocol.errors import JobError, StorageUnavailable
+from shuffle_protocol.errors import JobError
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import (
     VERSION,
@@ -48,9 +48,10 @@ from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.source import Revoked
 from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import ControlTransport, Orphaned, Refused, Unreachable
-from shuffle_worker.transfer.work import Choose, Work
+from shuffle_worker.transfer.work import Choose
 from shuffle_worker.worker.failures import failure_of
 from shuffle_worker.worker.leases import LeaseWork, Opened, Running
+from shuffle_worker.worker.loading import PlanLoading
 
 T = TypeVar("T")
 
@@ -114,10 +115,14 @@ class Agent:
     _heard: float = 0.0
     _corrupt: int = 0
     _leases: LeaseWork = field(init=False)
+    _loading: PlanLoading = field(init=False)
 
     def __post_init__(self) -> None:
         self._heartbeat = self.settings.heartbeat
         self._leases = LeaseWork(self.choose, self.compute)
+        self._loading = PlanLoading(
+            self.choose, self.aside, self._is_over, self.settings.loads, self.settings.load_pause
+        )
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -312,7 +317,7 @@ class Agent:
     async def _take_view(self, view: View) -> None:
         opened, spec = self._leases.opened, self._leases.spec
         if view.plan and (opened is None or opened.summary.fingerprint != view.plan):
-            work, summary = await self._beating(self._load(spec, view.plan))
+            work, summary = await self._beating(self._loading.load(spec, view.plan))
             exchange = self.open_exchange(spec, summary, work)
             opened = Opened(summary, work, exchange, Carrier(exchange, work, self.compute))
             self._leases.open(opened)
@@ -323,24 +328,13 @@ class Agent:
             if opened is not None:
                 await opened.exchange.keep_only([*self.membership.owned(), *self.membership.handed()])
 
-    async def _load(self, spec: Job, plan: str) -> tuple[Work, PlanSummary]:
-        """A store that is away for a minute is an outage here as everywhere: it is no reason for a worker to end."""
-
-        def load() -> tuple[Work, PlanSummary]:
-            work = self.choose(spec)
-            return work, work.load(spec, plan)
-
-        tries = self.settings.loads
-        while True:
-            try:
-                loaded: tuple[Work, PlanSummary] = await self.aside(load)
-                return loaded
-            except StorageUnavailable as error:
-                tries -= 1
-                if tries <= 0:
-                    raise
-                log.warning("the plan cannot be loaded yet: %s", error.message)
-            await asyncio.sleep(self.settings.load_pause * random.uniform(0.5, 1.0))
+    async def _is_over(self) -> bool:
+        """Whether the coordinator says that this worker may end."""
+        try:
+            orders = await self.control.sync(self._report(free=0, wait=0.0))
+        except Unreachable:
+            return False
+        return orders.stop
 
     async def _let_go(self) -> None:
         self._waiting.clear()  # or the end of one would begin another
