@@ -3,6 +3,9 @@
 Each process finds its configuration on standard input, which stays open: when the launcher goes, however it goes, the
 input ends and the worker leaves. Scratch is a folder of the launcher's, one below it for each process; the workers
 remove both where the launcher cannot.
+
+A process is forked from a warm one where there is one (`warm.py`), else started by itself. Either way it is a child of
+this process and leads a session of its own: Ctrl-C is for the launcher, which stops its workers in order.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import TextIO
 
 import msgspec
 
+from shuffle_local.warm import ForkedWorker, WarmStart
 from shuffle_operator.launchers.launcher import OnExit
 from shuffle_protocol import trail
 from shuffle_protocol.crashes import CRASHES, crash
@@ -38,7 +42,7 @@ KEPT_LINES = 40
 class WorkerProcess:
     incarnation: str
     scratch: Path
-    process: asyncio.subprocess.Process | None = None
+    process: asyncio.subprocess.Process | ForkedWorker | None = None
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     watcher: asyncio.Task[None] | None = None
     stopper: asyncio.Task[None] | None = None
@@ -47,7 +51,8 @@ class WorkerProcess:
 
 class LocalLauncher:
     """template: the configuration of every worker, but for its slot, incarnation and scratch. log: where workers'
-    standard error goes, beside the lines that are kept. keep: file descriptors that workers inherit."""
+    standard error goes, beside the lines that are kept. keep: file descriptors that workers inherit. warm: what workers
+    are forked from. `close` ends it."""
 
     def __init__(
         self,
@@ -56,8 +61,10 @@ class LocalLauncher:
         on_exit: OnExit,
         log: TextIO | None = None,
         keep: Sequence[int] = (),
+        warm: WarmStart | None = None,
     ) -> None:
         self._keep = tuple(keep)
+        self._warm = warm
         self.on_exit = on_exit
         self._template = template
         self._scratch = scratch
@@ -109,6 +116,8 @@ class LocalLauncher:
                 self._signal(child, signal.SIGKILL)
             if late:
                 await asyncio.wait(late, timeout=GRACE)
+        if self._warm is not None:
+            self._warm.end()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     async def _watch(self, worker: int, child: WorkerProcess) -> None:
@@ -138,16 +147,7 @@ class LocalLauncher:
         try:
             try:
                 os.write(writing, config)  # less than the 64 KiB that a pipe takes
-                process = child.process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "shuffle_worker",
-                    stdin=reading,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
-                    pass_fds=self._keep,
-                    start_new_session=True,  # Ctrl-C is for the launcher, which stops its workers in order
-                )
+                process = child.process = await self._forked(reading) or await self._started(reading)
             finally:
                 os.close(reading)
             if child.stopped:
@@ -160,6 +160,21 @@ class LocalLauncher:
             return await process.wait()
         finally:
             os.close(writing)
+
+    async def _forked(self, stdin: int) -> ForkedWorker | None:
+        return None if self._warm is None else await self._warm.worker(stdin, self._keep)
+
+    async def _started(self, stdin: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "shuffle_worker",
+            stdin=stdin,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=self._keep,
+            start_new_session=True,
+        )
 
     def _write(self, text: str) -> None:
         """Write to the log. A full disk ends the log, not the job."""

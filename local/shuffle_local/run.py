@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from shuffle_local.processes import LocalLauncher
+from shuffle_local.warm import WarmStart
 from shuffle_operator.coordinator.actions import Action, Note, StartWorker, StopWorker
 from shuffle_operator.coordinator.events import Cancelled, Started, Tick, WorkerGone
 from shuffle_operator.coordinator.machine import Coordinator
@@ -49,6 +50,8 @@ class LocalOptions:
     """Where workers' logs go."""
     log_level: str = "WARNING"
     settings: Settings = Settings(startup_deadline=60.0)  # noqa: RUF009 - frozen
+    warm: WarmStart | None = None
+    """What workers are forked from, for this run alone; None: each starts by itself."""
 
 
 class LocalRun:
@@ -103,7 +106,9 @@ class LocalRun:
             owner=this_process(held=held is not None),
         )
         keep = [held.fileno()] if held is not None else []
-        launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log, keep)
+        launcher = self.launcher = LocalLauncher(template, scratch, self._exited, options.log, keep, options.warm)
+        if options.warm is not None:
+            options.warm.prepare(job)
         hosted = server.host(self.machine, token, self._act)
         self._hosted_perform = hosted.perform
         try:

@@ -11,7 +11,7 @@ import pytest
 import typer
 import yaml
 
-from shuffle_local.cli import main, validate
+from shuffle_local.cli import program, validate
 from shuffle_operator.api.schema import crd
 from shuffle_protocol.errors import InvalidSpec, JobError, UserFunctionFailed
 
@@ -19,12 +19,12 @@ from shuffle_protocol.errors import InvalidSpec, JobError, UserFunctionFailed
 def test_help_names_every_command(shuffle: Any) -> None:
     outcome = shuffle("--help")
     assert outcome.code == 0
-    for name, line in main.COMMANDS.items():
+    for name, line in program.COMMANDS.items():
         assert f"  {name}" in outcome.out
         assert line in outcome.out
 
 
-@pytest.mark.parametrize("name", list(main.COMMANDS))
+@pytest.mark.parametrize("name", list(program.COMMANDS))
 def test_every_command_explains_itself(shuffle: Any, name: str) -> None:
     outcome = shuffle(name, "--help")
     assert outcome.code == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.cli.jobs import JOB
 
-from shuffle_local.cli.main import COMMANDS
+from shuffle_local.cli.program import COMMANDS
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True)

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from shuffle_local.processes import LocalLauncher
+from shuffle_local.warm import WarmStart
 from shuffle_operator.launchers.launcher import Launcher
 from shuffle_operator.server.http import CoordinatorServer
 from shuffle_worker.runtime.settings import WorkerConfig
@@ -59,13 +60,13 @@ class Stage(Protocol):
 
 
 class LocalStage:
-    def __init__(self, coordinator: str, scratch: Path) -> None:
+    def __init__(self, coordinator: str, scratch: Path, warm: WarmStart | None = None) -> None:
         self.exits: list[Exit] = []
         self.scratch: Path | None = scratch
         template = WorkerConfig(
             coordinator=coordinator, job="job", token="t", worker=0, incarnation="", memory=256 << 20, scratch=""
         )
-        self.local = LocalLauncher(template, scratch, lambda *told: self.exits.append(Exit(*told)))
+        self.local = LocalLauncher(template, scratch, lambda *told: self.exits.append(Exit(*told)), warm=warm)
         self.launcher: Launcher = self.local
 
     def living(self) -> dict[int, int]:
@@ -87,8 +88,20 @@ async def local(coordinator: str, folder: Path) -> AsyncIterator[Stage]:
         await stage.launcher.close()
 
 
+@asynccontextmanager
+async def forked(coordinator: str, folder: Path) -> AsyncIterator[Stage]:
+    """Local workers that are forked from a warm process."""
+    warm = WarmStart()
+    stage = LocalStage(coordinator, folder / "scratch", warm)
+    try:
+        yield stage
+    finally:
+        await stage.launcher.close()
+        assert not psutil.pid_exists(warm.pid)
+
+
 Open = Callable[[str, Path], AbstractAsyncContextManager[Stage]]
-STAGES: dict[str, Open] = {"local": local}
+STAGES: dict[str, Open] = {"local": local, "forked": forked}
 
 
 @pytest.fixture(params=STAGES)

@@ -16,6 +16,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ import yaml
 
 from shuffle_local.cli.local_job import local_job
 from shuffle_local.run import LocalOptions, LocalRun
+from shuffle_local.warm import WarmStart
 from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot
@@ -179,7 +181,8 @@ Meddle = Callable[[Watched], Awaitable[None]]
 
 def watched(bench: Bench, job: Job, settings: Settings | None = None) -> Watched:
     notes: list[Note] = []
-    options = LocalOptions(scratch=bench.scratch, settings=settings or Settings(startup_deadline=PATIENCE))
+    settings = settings or Settings(startup_deadline=PATIENCE)
+    options = LocalOptions(scratch=bench.scratch, settings=settings, warm=WarmStart())
     return Watched(LocalRun(job, options, notes.append), notes)
 
 
@@ -242,6 +245,17 @@ def processes(mark: str) -> dict[int, str]:
                 found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
+    return found
+
+
+def worker_processes(mark: str) -> list[int]:
+    """Those of them that are workers: their standard input is a pipe, while a warm process has a socket."""
+    found = []
+    for pid, command in processes(mark).items():
+        with suppress(OSError):
+            stdin = str(Path(f"/proc/{pid}/fd/0").readlink())
+            if "-m shuffle_worker" in command and stdin.startswith("pipe:"):
+                found.append(pid)
     return found
 
 

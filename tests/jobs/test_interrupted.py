@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wait_until
+from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wait_until, worker_processes
 
 from shuffle_protocol.messages import Phase
 
@@ -23,7 +23,7 @@ OUTPUT = {"partitions": 300, "sortWithin": ["score"]}
 
 
 def workers(bench: Bench) -> list[int]:
-    return [pid for pid, command in processes(bench.mark).items() if "-m shuffle_worker" in command]
+    return worker_processes(bench.mark)
 
 
 def planned(bench: Bench) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shuffle_local.cli import main
+from shuffle_local.cli import program
 
 PROJECT = Path(__file__).parents[2]
 
@@ -142,10 +142,10 @@ def test_the_checks_run_the_readmes_test_command_last() -> None:
 
 def test_every_command_is_on_its_page() -> None:
     page = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert set(main.COMMANDS) <= set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
+    assert set(program.COMMANDS) <= set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", [name for name in main.COMMANDS if name != "crd"])
+@pytest.mark.parametrize("name", [name for name in program.COMMANDS if name != "crd"])
 def test_every_option_is_on_the_page(name: str) -> None:
     page = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]

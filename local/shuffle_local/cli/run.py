@@ -15,6 +15,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from shuffle_local import ahead
 from shuffle_local.cli import say
 from shuffle_local.cli.exits import COMPLETE, FAILED, INTERRUPTED, INVALID
 from shuffle_local.cli.local_job import local_job
@@ -22,10 +23,14 @@ from shuffle_local.cli.machine import warnings
 from shuffle_local.cli.options import FileArgument, MemoryOption, WorkersOption
 from shuffle_local.cli.plan_tree import actual_of, show
 from shuffle_local.cli.progress import Display
-from shuffle_local.run import LocalOptions, LocalRun, run_shown
+from shuffle_local.warm import WarmStart
 from shuffle_operator.coordinator.status import Snapshot
+from shuffle_protocol.authorities import read_late
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Phase
+
+with read_late():
+    from shuffle_local.run import LocalOptions, LocalRun, run_shown
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Ctrl-C, a system that goes down, a terminal that is closed, Ctrl-\\: each of them stops the run in order."""
@@ -80,7 +85,8 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
         with Display(quiet) as display:
             for warning in warnings(job.workers, job.memory):
                 display.warn(warning)
-            options = LocalOptions(scratch=scratch, log=stream, log_level="INFO" if log is not None else "WARNING")
+            level = "INFO" if log is not None else "WARNING"
+            options = LocalOptions(scratch=scratch, log=stream, log_level=level, warm=_warm())
             local = LocalRun(job, options, display.note)
             loop = asyncio.get_running_loop()
             interrupt = Interrupt(local)
@@ -93,6 +99,15 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
     finally:
         if stream is not None:
             _close(stream)
+
+
+def _warm() -> WarmStart | None:
+    """Of the process that was begun before all else; None where there is none, or nothing can be done with it."""
+    begun = ahead.warm()
+    try:
+        return WarmStart(begun) if begun is not None else None
+    except OSError:
+        return None
 
 
 def _opened(log: Path) -> TextIO:

@@ -6,6 +6,8 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 _OF_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EINVAL}
 
@@ -38,3 +40,10 @@ def is_of_output(error: OSError) -> bool:
 def give_up() -> None:
     """Stop printing: Python would complain once more at exit about what is left."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def leave(code: int) -> NoReturn:
+    """End this process. Python would take all modules apart first, which takes longer than many a command does."""
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(code)

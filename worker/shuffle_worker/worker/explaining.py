@@ -1,8 +1,8 @@
 """`python -m shuffle_worker.worker.explaining`: makes a job's plan, in a process of its own, and says what it is.
 
 A file on which a library in C++ aborts would take `shuffle explain` with it, which could not say then which file it
-was. The job comes as JSON on standard input; what comes out is a `PlanningResult`, as JSON on standard output. The
-first argument names the file of the trail.
+was. It is started before there is a job, and imports what most jobs need. Then standard input says, a line each, the
+file of the trail and the job as JSON; what comes out is a `PlanningResult`, as JSON on standard output.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from msgspec import Struct
 from shuffle_protocol import trail
 from shuffle_protocol.errors import JobError
 from shuffle_protocol.jobs import Job, Rechunk
+from shuffle_worker.runtime.importing import quickly
 
 if TYPE_CHECKING:
     from shuffle_worker.arrays.explain import RechunkExplanation
@@ -84,8 +85,14 @@ def answer(job: Job) -> PlanningResult:
 
 
 def main() -> None:
-    trail.keep(Path(sys.argv[1]))
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    with quickly():
+        import shuffle_worker.planning.explain
+        import shuffle_worker.planning.planner  # noqa: F401
+    where, _, asked = sys.stdin.buffer.read().rpartition(b"\n")
+    if not asked:
+        return  # the program that started this one has no job after all
+    trail.keep(Path(os.fsdecode(where)))
+    job = msgspec.json.decode(asked, type=Job)
     out = os.dup(1)
     os.dup2(2, 1)  # a function of the user's may print
     with os.fdopen(out, "wb") as stream:
