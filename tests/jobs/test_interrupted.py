@@ -146,3 +146,20 @@ def test_the_program_itself_is_killed(bench: Bench, wide: Path, phase: str) -> N
     assert again.code == 0, again.err
     assert again.summary.rows_written == 80_000
     assert (f"(process {program.pid}) left files in {bench.out}, which this run removes" in again.err) == left
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_while_the_plan_tries_a_function(bench: Bench, wide: Path, number: signal.Signals) -> None:
+    """Without a schema it is called for a sample; neither an abort nor a worker that leaves waits for the call."""
+    called = bench.root / "called"
+    text = (
+        f"import pathlib, time\n\n\ndef waits(table):\n    pathlib.Path({str(called)!r}).touch()\n    time.sleep(600)\n"
+    )
+    (bench.root / "waiting.py").write_text(text)
+    bench.job({"groupBy": {"by": ["user"], "apply": "waiting:waits"}}, wide)
+    program = bench.start(bench.command(bench.root / "job.yaml", memory="512Mi"))
+    wait_until(lambda: called.exists() or program.poll() is not None, "a call")
+    program.send_signal(number)
+    program.communicate(timeout=60)
+    assert program.returncode == (130 if number == signal.SIGINT else -9)
+    wait_until(lambda: not processes(bench.mark), "the workers to leave")

@@ -16,6 +16,7 @@ import msgspec
 from shuffle_protocol.errors import OutOfDisk
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Done, Lease, LeaseKind, PlanSummary
+from shuffle_worker.functions.process import end_all
 from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Condition, Exchange
 from shuffle_worker.transfer.source import StoredShardSource
@@ -110,7 +111,11 @@ class LeaseWork:
 
     async def _plan(self, lease: Lease) -> Done:
         spec = self.spec
-        summary: PlanSummary = await self.compute(lambda: self.choose(spec).plan(spec))
+        try:
+            summary: PlanSummary = await self.compute(lambda: self.choose(spec).plan(spec))
+        except asyncio.CancelledError:
+            end_all()  # one that is tried on a sample may take an hour, and what comes next waits for this thread
+            raise
         written = await self.compute(lambda: self.choose(spec).recorded(spec, summary.fingerprint))
         return Done(lease.id, plan=summary, written=written)
 

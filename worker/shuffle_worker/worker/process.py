@@ -28,7 +28,7 @@ import pyarrow as pa
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import Counters
 from shuffle_protocol.tls import Tls
-from shuffle_worker.functions.process import cpu_of_all
+from shuffle_worker.functions.process import cpu_of_all, end_all
 from shuffle_worker.runtime.pressure import keep_below, resident
 from shuffle_worker.runtime.settings import WorkerConfig
 from shuffle_worker.storage import Storages
@@ -139,6 +139,7 @@ async def run_worker(config: WorkerConfig) -> int:
         await server.stop()
         await peers.close()
         await control.close()
+        end_all()
         compute_pool.shutdown(wait=True, cancel_futures=True)
         store_pool.shutdown(wait=True, cancel_futures=True)
         exchanges.close()
