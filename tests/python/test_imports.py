@@ -53,3 +53,16 @@ def test_type_checkers_see_what_is_there() -> None:
     tree = ast.parse(Path(shuffle_operator.__file__).read_text())
     seen = [name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names]
     assert sorted(name for name in seen if name not in ("annotations", "TYPE_CHECKING")) == shuffle_operator.__all__
+
+
+def test_every_package_says_that_it_has_types() -> None:
+    """Type checkers take a package that was installed for untyped without the mark."""
+    from tests.project import PROJECT
+
+    for package in (
+        "protocol/shuffle_protocol",
+        "worker/shuffle_worker",
+        "operator/shuffle_operator",
+        "local/shuffle_local",
+    ):
+        assert (PROJECT / package / "py.typed").exists()
