@@ -101,11 +101,25 @@ class Sort(Struct, frozen=True, tag="sort"):
     by: list[SortKey]
 
 
+class AsOf(Struct, frozen=True):
+    """That a left row has one partner: of the right rows with its keys, the nearest in time."""
+
+    left: str
+    right: str
+    """`left`, `right`: the columns of time."""
+    direction: str = "Backward"
+    """Backward, Forward or Nearest."""
+    tolerance: str = ""
+    """How far off it may be: a span (`spans.py`) or a number; "" for any."""
+    exact: bool = True
+    """A right row at the very time counts."""
+
+
 class Join(Struct, frozen=True, tag="join"):
     """Two inputs brought together by equal keys."""
 
     how: str
-    """Inner, Left, Right, Full, LeftSemi or LeftAnti."""
+    """Inner, Left, Right, Full, LeftSemi, LeftAnti or AsOf."""
     left: int
     right: int
     """`left`, `right`: which of the job's inputs."""
@@ -116,6 +130,8 @@ class Join(Struct, frozen=True, tag="join"):
     """For the names of columns that both have."""
     nulls_equal: bool = False
     """A null key matches one."""
+    as_of: AsOf | None = None
+    """Of an AsOf join."""
 
 
 class Aggregation(Struct, frozen=True):

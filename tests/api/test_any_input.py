@@ -22,7 +22,7 @@ FULL: dict[str, Any] = {
         "operation": {
             "repartition": {"by": ["a"], "random": {"seed": 7}},
             "sort": {"by": [{"column": "a", "order": "Descending"}]},
-            "join": {"left": "x", "right": "y", "leftOn": ["a"], "rightOn": ["b"]},
+            "join": {"left": "x", "right": "y", "leftOn": ["a"], "rightOn": ["b"], "asOf": {"left": "t"}},
             "groupBy": {"by": ["a"], "aggregations": [{"function": "sum", "column": "b", "as": "c"}]},
             "distinct": {"by": ["a"], "orderBy": [{"column": "b", "nulls": "First"}], "rows": 2},
             "cluster": {"by": ["a", "b"], "curve": "ZOrder"},

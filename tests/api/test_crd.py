@@ -140,6 +140,7 @@ def test_every_field_of_the_spec_is_either_frozen_or_may_change() -> None:
 
 JOIN = {"left": "a", "right": "b", "on": ["id"]}
 TWO = [{"name": "a", "path": "s3://x/a"}, {"name": "b", "path": "s3://x/b"}]
+AS_OF = JOIN | {"type": "AsOf", "asOf": {"left": "ts", "right": "at"}}
 MEAN = {"function": "mean", "column": "x"}
 
 GOOD: list[dict[str, Any]] = [
@@ -154,6 +155,24 @@ GOOD: list[dict[str, Any]] = [
     {"operation": {"sort": {"by": [{"column": "ts", "order": "Descending", "nulls": "First"}, {"column": "id"}]}}},
     {"operation": {"join": JOIN}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["y"]}}, "inputs": TWO},
+    {"operation": {"join": AS_OF}, "inputs": TWO},
+    {
+        "operation": {
+            "join": AS_OF
+            | {
+                "asOf": {
+                    "left": "t",
+                    "right": "t",
+                    "direction": "Nearest",
+                    "tolerance": "1h30m",
+                    "allowExactMatches": False,
+                }
+            }
+        },
+        "inputs": TWO,
+    },
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "tolerance": 5}}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "tolerance": "0.5"}}}, "inputs": TWO},
     {"operation": {"groupBy": {"by": ["k"], "aggregations": [MEAN, {"function": "count", "as": "n"}]}}},
     {"operation": {"groupBy": {"by": ["k"], "apply": "pkg.mod:f", "schema": [{"name": "n", "type": "int64"}]}}},
     {"operation": {"groupBy": {"by": ["k"], "aggregations": [{"function": "size"}], "nulls": "Drop"}}},
@@ -205,6 +224,14 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"join": JOIN | {"leftOn": ["a"], "rightOn": ["a"]}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"]}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["x", "y"]}}, "inputs": TWO},
+    {"operation": {"join": JOIN | {"type": "AsOf"}}, "inputs": TWO},
+    {"operation": {"join": JOIN | {"asOf": AS_OF["asOf"]}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t"}}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "tolerance": "5 m"}}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "tolerance": "1.5h"}}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "tolerance": -5}}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "tolerance": True}}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "direction": "Before"}}}, "inputs": TWO},
     {"operation": {"groupBy": {"by": ["k"]}}},
     {
         "operation": {

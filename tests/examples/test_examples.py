@@ -6,6 +6,7 @@ import itertools
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -193,6 +194,25 @@ def test_join(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> 
     ]
     assert found.column_names == [*columns, "ts_bought", "amount_bought"]
     assert len({row[3] is None for row in expected}) == 2  # with and without a partner
+    assert sorted(map(repr, expected)) == sorted(repr(tuple(row.values())) for row in found.to_pylist())
+
+
+def test_as_of_join(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "as-of-join"))
+    assert found.column_names == ["user_id", "ts", "amount", "ts_viewed", "page"]
+    views: dict[int, list[tuple[datetime, str | None]]] = {}
+    rows = events.select(["kind", "user_id", "ts", "amount", "page"]).to_pylist()
+    for row in rows:
+        if row["kind"] == "view":
+            views.setdefault(row["user_id"], []).append((row["ts"], row["page"]))
+    expected = []
+    for row in (row for row in rows if row["kind"] == "purchase"):
+        seen = [
+            view for view in views.get(row["user_id"], []) if row["ts"] - timedelta(days=30) <= view[0] <= row["ts"]
+        ]
+        last = max(seen, key=lambda view: view[0]) if seen else (None, None)
+        expected.append((row["user_id"], row["ts"], row["amount"], *last))
+    assert len({row[3] is None for row in expected}) == 2  # with and without one
     assert sorted(map(repr, expected)) == sorted(repr(tuple(row.values())) for row in found.to_pylist())
 
 

@@ -63,6 +63,17 @@ def test_newest(folder: Path, events: pa.Table) -> None:
     assert sorted(found.to_pylist(), key=lambda row: row["user_id"]) == [newest[user] for user in sorted(newest)]
 
 
+def test_purchases_and_views(folder: Path, events: pa.Table) -> None:
+    found = whole(run(folder, "purchases-and-views")).to_pylist()
+    rows = events.to_pylist()
+    views = [(row["user_id"], row["ts"]) for row in rows if row["kind"] == "view"]
+    assert len(found) == sum(row["kind"] == "purchase" for row in rows)
+    for row in found:
+        before = [at for user, at in views if user == row["user_id"] and at < row["ts"]]
+        assert row["ts_viewed"] == (max(before) if before else None)
+    assert len({row["ts_viewed"] is None for row in found}) == 2  # with and without one
+
+
 def test_compacted(folder: Path, events: pa.Table) -> None:
     files = run(folder, "compacted")
     assert len(files) == 1

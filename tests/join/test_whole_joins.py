@@ -33,6 +33,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table, pa.
         {
             "id": pa.array(random.permutation(10_000)[:8000].astype(np.int32)),
             "note": [f"user {n} " * 30 for n in range(8000)],
+            "score": random.random(8000),
         }
     )
     written(folder / "orders", orders, files=6, row_group_size=2000)
@@ -71,7 +72,7 @@ async def test_the_rows_of_duckdb_and_the_same_bytes(
     assert found == [found[0]] * 2
     table = pa.concat_tables(tables(bench.root / "out-1"))
     expected = in_duckdb(
-        orders, users, f"SELECT l.*, r.id, r.note AS note_right FROM l {how.upper()} JOIN r ON l.user = r.id"
+        orders, users, f"SELECT l.*, r.id, r.note AS note_right, r.score FROM l {how.upper()} JOIN r ON l.user = r.id"
     )
     assert table.schema.names == expected.column_names
     assert table.schema.field("id").type == pa.int32()
@@ -80,19 +81,48 @@ async def test_the_rows_of_duckdb_and_the_same_bytes(
     assert end_rows == table.num_rows == end.rows_written
 
 
-@pytest.mark.parametrize(("how", "phase"), [("Left", Phase.TRANSFERRING), ("Full", Phase.WRITING)])
+AS_OF = {"type": "AsOf", **ON, "asOf": {"left": "amount", "right": "score", "tolerance": "0.25"}}
+
+
+async def test_the_nearest_rows_of_duckdb_and_the_same_bytes(
+    bench: Bench, sides: tuple[Path, pa.Table, pa.Table]
+) -> None:
+    folder, orders, users = sides
+    found = []
+    for workers, memory in ((1, 1024 * MIB), (3, 300 * MIB)):
+        out = bench.root / f"out-{workers}"
+        end, _ = await run_watched(bench, loaded(bench, folder, out, AS_OF, workers, memory))
+        assert end.phase == "Complete", end.cause
+        assert end.rows_read == ROWS + 8000
+        found.append(sums(out))
+    assert found == [found[0]] * 2
+    table = pa.concat_tables(tables(bench.root / "out-1"))
+    nearest = (
+        "l.*, r.id, r.note AS note_right, r.score FROM l ASOF LEFT JOIN r ON l.user = r.id AND l.amount >= r.score"
+    )
+    near = [f"CASE WHEN amount - score <= 0.25 THEN {name} END AS {name}" for name in ("id", "note_right", "score")]
+    expected = in_duckdb(orders, users, f"SELECT user, amount, note, {', '.join(near)} FROM (SELECT {nearest})")
+    assert table.num_rows == ROWS
+    assert 1000 < table["id"].null_count < ROWS
+    assert rows_of(table.cast(expected.schema)) == rows_of(expected)
+
+
+@pytest.mark.parametrize(
+    ("how", "phase"), [("Left", Phase.TRANSFERRING), ("Full", Phase.WRITING), ("AsOf", Phase.WRITING)]
+)
 async def test_a_killed_worker_changes_nothing(
     bench: Bench, sides: tuple[Path, pa.Table, pa.Table], how: str, phase: Phase
 ) -> None:
-    """The left join broadcasts the users, the full one cannot."""
+    """The left join broadcasts the users, the others cannot."""
     folder = sides[0]
-    before, _ = await run_watched(bench, loaded(bench, folder, bench.root / "a", {"type": how, **ON}, 2, 300 * MIB))
+    asked = AS_OF if how == "AsOf" else {"type": how, **ON}
+    before, _ = await run_watched(bench, loaded(bench, folder, bench.root / "a", asked, 2, 300 * MIB))
 
     async def kill(run: Watched) -> None:
         await run.until_phase(phase)
         run.kill(0)
 
-    job = loaded(bench, folder, bench.root / "b", {"type": how, **ON}, 2, 300 * MIB)
+    job = loaded(bench, folder, bench.root / "b", asked, 2, 300 * MIB)
     end, _ = await run_watched(bench, job, kill)
     assert (before.phase, end.phase) == ("Complete", "Complete")
     assert end.workers_lost + end.workers_replaced >= 1
@@ -116,7 +146,7 @@ async def test_sides_that_are_parted_alike_are_joined_without_a_shuffle(
         assert end.phase == "Complete", end.cause
         assert (end.splits == 0, end.bytes_sent == 0) == (folder is alike, folder is alike)
         found[folder.name] = bench.root / f"out-{folder.name}"
-    query = "SELECT l.*, r.id, r.note AS note_right FROM l FULL JOIN r ON l.user = r.id"
+    query = "SELECT l.*, r.id, r.note AS note_right, r.score FROM l FULL JOIN r ON l.user = r.id"
     expected = rows_of(in_duckdb(sides[1], sides[2], query))
     assert rows_of(pa.concat_tables(tables(found["alike"]))) == expected
     assert sums(found["alike"]) == sums(found["plain"])

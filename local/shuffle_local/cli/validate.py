@@ -54,7 +54,8 @@ def describe(job: ShuffleJob) -> str:
     elif operation.repartition is not None:
         what = _repartition(operation.repartition)
     elif operation.join is not None:
-        what = f"{operation.join.type} join of {operation.join.left} and {operation.join.right}"
+        kind = "As-of" if operation.join.as_of is not None else operation.join.type
+        what = f"{kind} join of {operation.join.left} and {operation.join.right}"
     elif operation.group_by is not None:
         what = f"group by {', '.join(operation.group_by.by)}"
     elif operation.distinct is not None:

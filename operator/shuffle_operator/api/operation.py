@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
@@ -10,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from shuffle_operator.api.columns import DeclaredColumns
 from shuffle_operator.api.types import INT32_MAX, KIB, TIB, ApiModel, Column, FunctionName, UniqueColumns, byte_quantity
 from shuffle_protocol.names import first_twice
+from shuffle_protocol.spans import PATTERN
 
 MOST_SEED = (1 << 53) - 1
 """What every reader of JSON holds exactly."""
@@ -86,11 +88,48 @@ class Sort(ApiModel):
     )
 
 
+def _tolerance(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_SEED:
+        return value
+    if isinstance(value, str) and re.fullmatch(TOLERANCE, value):
+        return value
+    raise PydanticCustomError("tolerance", "expected a span of time, such as 5m, 1h30m or 250ms, or a number")
+
+
+TOLERANCE = rf"{PATTERN}|^[0-9]{{1,18}}(\.[0-9]{{1,18}})?$"
+Tolerance = Annotated[
+    int | str,
+    PlainValidator(_tolerance),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": TOLERANCE, "minimum": 0, "maximum": MOST_SEED}),
+]
+
+
+class AsOf(ApiModel):
+    """Which right row belongs to a left one: of those with its keys, the nearest in time."""
+
+    left: Column = Field(description="The left input's column of time: a time, a date or a number.")
+    right: Column = Field(description="The right input's column of time, of the same kind.")
+    direction: Literal["Backward", "Forward", "Nearest"] = Field(
+        default="Backward",
+        description="Where the right row is looked for: before the left one, after it, or on both sides. Of several at "
+        "one time Backward takes the last in the input and Forward the first; of two that are equally near Nearest "
+        "takes the one before.",
+    )
+    tolerance: Tolerance | None = Field(
+        default=None,
+        description="How far off it may be, this included: a span of time, such as 5m, 1h30m or 250ms, or a number "
+        "where the columns are numbers. Any distance where absent.",
+    )
+    allow_exact_matches: bool = Field(default=True, description="Whether a right row at the very time counts.")
+
+
 class Join(ApiModel):
     """Joins two inputs on equal keys."""
 
-    type: Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti"] = Field(
-        default="Inner", description="Which rows without a partner are kept."
+    type: Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti", "AsOf"] = Field(
+        default="Inner",
+        description="Which rows without a partner are kept. AsOf: every left row, with the one right row that is "
+        "nearest in time, or with nulls.",
     )
     left: str = Field(min_length=1, max_length=63, description="The name of the left input.")
     right: str = Field(min_length=1, max_length=63, description="The name of the right input.")
@@ -108,6 +147,7 @@ class Join(ApiModel):
         description="Appended to the names of columns that both inputs have: the left one's, the right one's.",
     )
     nulls_equal: bool = Field(default=False, description="Whether a null key matches a null key.")
+    as_of: AsOf | None = Field(default=None, description="With type AsOf: what is nearest, and how near it must be.")
 
 
 class Aggregation(ApiModel):

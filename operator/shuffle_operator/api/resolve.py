@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from shuffle_operator.api.data import Input, Output, Storage
 from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, SHARE
-from shuffle_operator.api.operation import GroupBy, Join, SortKey
+from shuffle_operator.api.operation import AsOf, GroupBy, Join, SortKey
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import format_bytes, parse_bytes
@@ -249,7 +249,13 @@ def _join(join: Join, names: list[str | None]) -> jobs.Join:
         right_on=list(join.on or join.right_on or []),
         suffixes=list(join.suffixes),
         nulls_equal=join.nulls_equal,
+        as_of=None if join.as_of is None else _as_of(join.as_of),
     )
+
+
+def _as_of(asked: AsOf) -> jobs.AsOf:
+    tolerance = "" if asked.tolerance is None else str(asked.tolerance)
+    return jobs.AsOf(asked.left, asked.right, asked.direction, tolerance, asked.allow_exact_matches)
 
 
 def _group_by(group: GroupBy) -> jobs.GroupBy | jobs.Apply:

@@ -149,6 +149,13 @@ RULES: tuple[Rule, ...] = (
         _join_keys,
     ),
     Rule(
+        "spec.operation.join",
+        "asOf",
+        "type: AsOf needs asOf (the columns of time), and no other type has it",
+        "(has(self.type) && self.type == 'AsOf') == has(self.asOf)",
+        lambda node: (node.get("type") == "AsOf") == ("asOf" in node),
+    ),
+    Rule(
         "spec.operation.distinct",
         "orderBy",
         "orderBy needs by: rows that agree in all columns have no order",

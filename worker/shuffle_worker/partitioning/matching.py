@@ -54,6 +54,7 @@ WANTED = {
     "Full": Wanted(True, True, True),
     "LeftSemi": Wanted(True, False, False, once=True),
     "LeftAnti": Wanted(False, True, False, once=True),
+    "AsOf": Wanted(True, True, False),
 }
 
 
@@ -138,6 +139,17 @@ def match(left: Side, right: Side, wanted: Wanted, among: Bools | None = None) -
             result, first, counts = result[chosen], first[chosen], counts[chosen]
     matches = Matches(result, first, counts, right_order, hit)
     return _with_alone(matches, left.places, right.places) if wanted.right and among is None else matches
+
+
+def words_of(left: Side, right: Side) -> tuple[U64, U64]:
+    """A word for every row, the same on both sides for equal keys and for no others; that of a row that matches nothing
+    is arbitrary."""
+    if left.exact and right.exact:
+        return left.places, right.places
+    right_rows = kept_rows(right.keys)
+    if _agree(left, right, order_of(left.places), right_rows[order_of(right.places[right_rows])]):
+        return left.places, right.places
+    return numbered(left.keys, right.keys)
 
 
 def found_in(distinct: U64, words: U64) -> tuple[I64, Bools]:

@@ -20,6 +20,7 @@ from shuffle_worker.columns.arrow import Field, schema_of
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
 from shuffle_worker.operations.join.aligned import Aligned, aligned
+from shuffle_worker.operations.join.near import near, told_near
 from shuffle_worker.operations.join.strategy import Broadcast, SkewedKeys, broadcast, skewed_keys, told
 from shuffle_worker.operations.join.units import check_holds
 from shuffle_worker.output.manifest import Partitioning
@@ -30,7 +31,7 @@ from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.steps.planning import Planning
 
 SEMI = ("LeftSemi", "LeftAnti")
-LEFT_KEPT = ("Left", "Full")
+LEFT_KEPT = ("Left", "Full", "AsOf")
 RIGHT_KEPT = ("Right", "Full")
 
 From = Literal["left", "right", "either"]
@@ -139,6 +140,7 @@ class JoinPlanning(Planning):
         self._strategy = Broadcast(None, "")
         self._alike = ""
         self._skewed = SkewedKeys([], [])
+        self._as_of = operation.as_of
 
     def bounded(self, index: int) -> Sequence[str]:
         """The keys that become one column with the other side's, whose type must hold both."""
@@ -189,11 +191,15 @@ class JoinPlanning(Planning):
 
     def keys(self) -> list[Key]:
         join = self._join
-        return [
+        keys = [
             Key(number, name, f"{field_of_keys(join, side)}[{at}]")
             for side, (number, names) in enumerate(((join.left, join.left_on), (join.right, join.right_on)))
             for at, name in enumerate(names)
         ]
+        if self._as_of is not None:
+            keys.append(Key(join.left, self._as_of.left, "operation.join.asOf.left"))
+            keys.append(Key(join.right, self._as_of.right, "operation.join.asOf.right"))
+        return keys
 
     def check(self, inputs: Sequence[Columns]) -> None:
         join = self._join
@@ -206,6 +212,8 @@ class JoinPlanning(Planning):
         refuse_twice(join.left_on, field_of_keys(join, 0))
         refuse_twice(join.right_on, field_of_keys(join, 1))
         pairings(join, inputs[join.left].kept, inputs[join.right].kept)
+        if self._as_of is not None:
+            near(join, self._as_of, inputs[join.left].kept, inputs[join.right].kept)
         check_sort_within(self.job, self.output([one.kept for one in inputs]))
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
@@ -221,7 +229,7 @@ class JoinPlanning(Planning):
         left, right = inputs[self._join.left], inputs[self._join.right]
         if self._join.how in SEMI:
             return left
-        rows = max(left.rows, right.rows)
+        rows = left.rows if self._as_of is not None else max(left.rows, right.rows)
         stored = sum(one.stored / max(one.rows, 1) for one in (left, right)) * rows
         few = [*left.few, *(name + self._join.suffixes[1] for name in right.few), *right.few]
         return Size(rows, left.row_bytes + right.row_bytes, stored, few)
@@ -254,4 +262,6 @@ class JoinPlanning(Planning):
         )
         kind = {"LeftSemi": "left semi", "LeftAnti": "left anti"}.get(join.how, join.how.lower())
         nulls = ", nulls equal" if join.nulls_equal else ""
+        if self._as_of is not None:
+            kind, nulls = "as-of", f"{nulls}, {told_near(self._as_of)}"
         return f"{kind} join of {names[join.left]} with {names[join.right]} on {keys}{nulls}"

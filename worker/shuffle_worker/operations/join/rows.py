@@ -15,6 +15,7 @@ import pyarrow as pa
 from shuffle_protocol.jobs import Join
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import Bools, take
+from shuffle_worker.operations.join.as_of import AsOfStep
 from shuffle_worker.operations.join.map import Destinations
 from shuffle_worker.operations.join.plan import LEFT_KEPT, RIGHT_KEPT, SEMI
 from shuffle_worker.operations.join.step import JoinStep, first_of_each
@@ -40,7 +41,7 @@ class JoinOperation:
         self._plan = plan
         self._join = join
         self._batch_bytes = given.batch_bytes
-        self._step = JoinStep(plan, scratch)
+        self._step = JoinStep(plan, scratch) if join.as_of is None else AsOfStep(plan, join.as_of, scratch)
         self._files = PartitionFiles(plan, files)
         self._sorter = sorter_within(plan, scratch)
         self._buffers = Buffers()

@@ -40,12 +40,13 @@ class JoinStep:
     def __init__(self, plan: Plan, scratch: Path | None) -> None:
         join = plan.job.operation
         assert isinstance(join, Join)
+        self.join_asked = join
         schemas = [table.arrow_schema() for table in plan.inputs]
         left, right = schemas[join.left], schemas[join.right]
         self.keys = keys_of(join, schemas)
         self._moved = bool(plan.skewed)
         self._inputs = (join.left, join.right)
-        self._schemas = (transport_schema(left), transport_schema(right))
+        self.schemas = (transport_schema(left), transport_schema(right))
         self._wanted = WANTED[join.how]
         self._partitions = plan.layout.partitions
         self._scratch = scratch
@@ -56,31 +57,31 @@ class JoinStep:
         """The joined rows of a cell, in the order of the output, in memory of their own."""
         left, right = self._inputs
         if cell.rows is not None:
-            yield from self._in_memory(cell.rows[left], cell.rows[right], budget)
+            yield from self.in_memory(cell.rows[left], cell.rows[right], budget)
             return
         streams = [cell.streams[left], cell.streams[right]]
-        for part in partitioned(streams, self._schemas, self._places, budget, self._scratch):
+        for part in partitioned(streams, self.schemas, self.places_of, budget, self._scratch):
             relieve()
             if part.rows is not None:
-                yield from self._in_memory(part.rows[0], part.rows[1], budget)
+                yield from self.in_memory(part.rows[0], part.rows[1], budget)
             else:
-                yield from self._one_place(part, budget)
+                yield from self.one_place(part, budget)
 
-    def _places(self, side: int, rows: pa.RecordBatch) -> U64:
+    def places_of(self, side: int, rows: pa.RecordBatch) -> U64:
         return places(self.keys[side].hashes(rows), self._partitions)
 
     def side(self, side: int, rows: pa.RecordBatch) -> Side:
         return self.keys[side].side(rows, self._partitions, self._moved)
 
-    def _in_memory(self, left: pa.RecordBatch, right: pa.RecordBatch, budget: int) -> Iterator[pa.RecordBatch]:
+    def in_memory(self, left: pa.RecordBatch, right: pa.RecordBatch, budget: int) -> Iterator[pa.RecordBatch]:
         if not left.num_rows and not self._wanted.right:
             return
         if not right.num_rows and not self._wanted.left:
             return
         found = match(self.side(0, left), self.side(1, right), self._wanted)
-        yield from self._pieces(found, left, right, budget)
+        yield from self.pieces(found, left, right, budget)
 
-    def _pieces(
+    def pieces(
         self, found: Matches, left: pa.RecordBatch, right: pa.RecordBatch, budget: int
     ) -> Iterator[pa.RecordBatch]:
         put = Put(self.columns, self.output, left, right)
@@ -89,19 +90,19 @@ class JoinStep:
 
     # -- one key, or several of one place, that memory does not hold -------------------------------------------------
 
-    def _one_place(self, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
+    def one_place(self, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
         if self._wanted.once:
             right = self._distinct(part.streams[1])
         elif part.sizes[1] <= budget // 2:
-            right = _whole(part.streams[1], self._schemas[1])
+            right = _whole(part.streams[1], self.schemas[1])
         else:
             yield from self._row_by_row(part, budget)
             return
         side = self.side(1, right)
         hit = np.zeros(right.num_rows, np.bool_)
         among = hit if self._wanted.right else None
-        for left in _portions(part.streams[0], budget // 4):
-            yield from self._pieces(match(self.side(0, left), side, self._wanted, among), left, right, budget)
+        for left in portions(part.streams[0], budget // 4):
+            yield from self.pieces(match(self.side(0, left), side, self._wanted, among), left, right, budget)
         if self._wanted.right:
             yield from self._right_alone(right, alone(side, hit), budget)
 
@@ -123,16 +124,16 @@ class JoinStep:
         for right, mine in _blocks(stream, budget // 4, hit):
             matches = match(side, self.side(1, right), pairs, mine if pairs.right else None)
             found = found or bool(len(matches.left))
-            yield from self._pieces(matches, left, right, budget)
+            yield from self.pieces(matches, left, right, budget)
         if not found and self._wanted.left:
-            none = self._schemas[1].empty_table().to_batches()
-            right = none[0] if none else pa.RecordBatch.from_pylist([], schema=self._schemas[1])
+            none = self.schemas[1].empty_table().to_batches()
+            right = none[0] if none else pa.RecordBatch.from_pylist([], schema=self.schemas[1])
             yield Put(self.columns, self.output, left, right).together(
                 np.zeros(1, np.int64), np.full(1, NONE, np.int64)
             )
 
     def _right_alone(self, right: pa.RecordBatch, rows: I64, budget: int) -> Iterator[pa.RecordBatch]:
-        left = pa.RecordBatch.from_pylist([], schema=self._schemas[0])
+        left = pa.RecordBatch.from_pylist([], schema=self.schemas[0])
         put = Put(self.columns, self.output, left, right)
         step = put.rows_at_once(budget // 4)
         for at in range(0, len(rows), step):
@@ -141,7 +142,7 @@ class JoinStep:
 
     def _distinct(self, stream: Stream) -> pa.RecordBatch:
         """One row of each key."""
-        kept = pa.RecordBatch.from_pylist([], schema=self._schemas[1])
+        kept = pa.RecordBatch.from_pylist([], schema=self.schemas[1])
         for batch in stream():
             both = concat([kept, batch])
             kept = take(both, first_of_each(self.keys[1].of(both)))
@@ -212,7 +213,7 @@ def _whole(stream: Stream, schema: pa.Schema) -> pa.RecordBatch:
     return concat(batches) if batches else pa.RecordBatch.from_pylist([], schema=schema)
 
 
-def _portions(stream: Stream, budget: int) -> Iterator[pa.RecordBatch]:
+def portions(stream: Stream, budget: int) -> Iterator[pa.RecordBatch]:
     held: list[pa.RecordBatch] = []
     size = 0
     for batch in stream():
@@ -228,6 +229,6 @@ def _portions(stream: Stream, budget: int) -> Iterator[pa.RecordBatch]:
 def _blocks(stream: Stream, budget: int, hit: Bools) -> Iterator[tuple[pa.RecordBatch, Bools]]:
     """Portions, each with its part of `hit`."""
     at = 0
-    for block in _portions(stream, budget):
+    for block in portions(stream, budget):
         yield block, hit[at : at + block.num_rows]
         at += block.num_rows

@@ -43,7 +43,7 @@ SAMPLED_GROUPS = 64
 SAMPLED_ROWS = 2048
 THREADS = 8
 
-_SPREAD_LEFT = ("Inner", "Left", "LeftSemi", "LeftAnti")
+_SPREAD_LEFT = ("Inner", "Left", "LeftSemi", "LeftAnti", "AsOf")
 _SPREAD_RIGHT = ("Inner", "Right")
 
 
@@ -57,6 +57,8 @@ class Broadcast(NamedTuple):
 
 
 def broadcast(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
+    if join.as_of is not None:
+        return Broadcast(None, "shuffled: an as-of join puts the right rows of a key in order where they come together")
     able = [at for at, hows in ((join.right, _SPREAD_LEFT), (join.left, _SPREAD_RIGHT)) if join.how in hows]
     if not able:
         return Broadcast(None, "shuffled: a full join keeps the rows of both sides, so neither can be broadcast")
@@ -135,7 +137,7 @@ def told(skewed: SkewedKey, join: Join, inputs: Sequence[PlannedInput], spread_:
     names = join.left_on if skewed.input == join.left else join.right_on
     much = f"{', '.join(names)} = {skewed.key}: about {readable(skewed.bytes)} of {_name(inputs[skewed.input])}"
     if not spread_:
-        return f"{much}, all in one file: a {join.how} join cannot spread the rows of this side"
+        return f"{much}, all in one file: a join of type {join.how} cannot spread them"
     other = _name(inputs[1 - skewed.input])
     return f"{much}, spread over {skewed.pieces} files; the rows of {other} with that key go to each of them"
 
