@@ -26,7 +26,7 @@ from msgspec import Struct, field
 
 from shuffle_protocol.jobs import Job
 
-VERSION = 2
+VERSION = 3
 """Raised with every change that an older peer would misread. A worker of another version is refused at `register`."""
 
 MAX_CONTROL_BODY = 64 << 20
@@ -184,6 +184,30 @@ class PlanSummary(Struct, frozen=True):
     group_wave: list[int] = field(default_factory=list)  # of each group; both empty where everything needs everything
 
 
+class Transferred(Struct, frozen=True, array_like=True):
+    """A transfer that was finished, as its worker remembers it."""
+
+    tranche: int
+    split: int
+    attempt: int
+    rows: int
+    """Read; -1: not known."""
+    tally: int = -1
+    """What was sent, by `tally.py`; -1: it was not read."""
+    covers: int = 0
+    """The number of groups that the tally is about; 0: all of them."""
+
+
+class WrittenGroup(Struct, frozen=True, array_like=True):
+    """A group whose files are there."""
+
+    group: int
+    rows: int
+    bytes: int
+    received: int = -1
+    """Rows that it was made of; -1: not known."""
+
+
 class Done(Struct, frozen=True):
     """A lease that was finished. Sent with every Sync until an Orders acknowledges it."""
 
@@ -206,8 +230,16 @@ class Done(Struct, frozen=True):
     output: dict[str, str | int | float] | None = None  # commit: manifest's address and totals
     kept: bool = False
     """Of a transfer: what was sent to others is on scratch, and can be sent again."""
-    written: list[tuple[int, int, int]] = field(default_factory=list)
-    """Of a plan: groups that were written earlier, with their rows and bytes, by workers that are gone."""
+    tally: int = -1
+    covers: int = 0
+    """`tally`, `covers`: of a transfer, as in `Transferred`."""
+    written: list[WrittenGroup] = field(default_factory=list)
+    """Of a plan: groups that were written earlier, by workers that are gone."""
+
+    @property
+    def written_group(self) -> WrittenGroup:
+        """Of a write: the group."""
+        return WrittenGroup(self.id.item, self.rows_written, self.bytes_written, self.rows_moved)
 
 
 class Failure(Struct, frozen=True):
@@ -244,13 +276,21 @@ class Counters(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """What a worker has, reported at registration, so that a coordinator that lost its memory can rebuild it."""
+    """What a worker has, reported at registration, so that a coordinator that lost its memory can rebuild it.
 
-    view: View
-    transferred: list[tuple[int, int, int, int]]  # (tranche, split, attempt, rows read) of finished transfers
-    written: list[tuple[int, int, int]]  # (group, rows, bytes) of finished writes
+    View and summary are large and mostly the same for all workers: they are sent by those that are asked for them
+    (`Orders.show_view`)."""
+
+    epoch: int
+    """Of its view."""
+    plan: str
+    """The fingerprint of its plan."""
+    transferred: list[Transferred]
+    written: list[WrittenGroup]
+    kept: list[int] = field(default_factory=list)
+    """Splits whose shards it kept."""
+    view: View | None = None
     summary: PlanSummary | None = None
-    kept: list[int] = field(default_factory=list)  # splits whose shards it kept
 
 
 class Register(Struct, frozen=True):
@@ -307,3 +347,5 @@ class Orders(Struct, frozen=True):
     """The worker was leaving, and nothing that it has is needed any more."""
     written: bytes = b""
     """Where shards are kept: a bit for each group that is written. What was kept for it can go."""
+    show_view: bool = False
+    """The coordinator follows one that died and needs this worker's view: register again, with it."""

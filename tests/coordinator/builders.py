@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shuffle_operator.coordinator.actions import Action, Note, StartWorker
@@ -24,6 +25,7 @@ from shuffle_protocol.messages import (
     Register,
     Registered,
     Sync,
+    Transferred,
     View,
 )
 from shuffle_worker.transfer.membership import Membership
@@ -143,6 +145,13 @@ class Puppet:
         if lease.kind is LeaseKind.TRANSFER:
             return self.sync([Done(lease, rows_read=rows, rows_moved=rows)])
         return self.sync([Done(lease, rows_moved=rows, rows_written=rows, bytes_written=rows, files=1)])
+
+
+def held_by(puppet: Puppet, transferred: Sequence[Transferred] = (), view: View | None = None) -> Held:
+    """What it says that it holds, its view and the plan's summary with it."""
+    known = view or puppet.view
+    assert known is not None
+    return Held(known.epoch, known.plan, list(transferred), [], [], known, summary())
 
 
 def play(workers: int = 2, generation: int = 0, **settings: float) -> Play:

@@ -11,8 +11,8 @@ from shuffle_operator.coordinator.actions import StopWorker
 from shuffle_operator.coordinator.events import Cancelled, Restored, Started, Tick, WorkerGone
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.phases import TRANSITIONS
-from shuffle_protocol.messages import VERSION, Done, Failure, Held, LeaseId, LeaseKind, Phase
-from tests.coordinator.builders import Play, Puppet, job, play, summary, transferring
+from shuffle_protocol.messages import VERSION, Done, Failure, LeaseId, LeaseKind, Phase, Transferred
+from tests.coordinator.builders import Play, Puppet, held_by, job, play, transferring
 
 
 def run_to_the_end(play_: Play, puppets: list[Puppet]) -> None:
@@ -307,7 +307,7 @@ def test_a_coordinator_that_lost_its_memory_goes_on_where_it_was() -> None:
         assert lease is not None
         puppet.play = again
         puppet.epoch = -1
-        held = Held(one.view, [(tranche, lease.item, 0, 10)], [], summary())
+        held = held_by(puppet, [Transferred(tranche, lease.item, 0, 10)])
         assert puppet.register(held=held).accepted
         assert again.state.phase is (Phase.PENDING, Phase.TRANSFERRING)[number]
     due = set()
@@ -337,7 +337,7 @@ def test_a_write_that_was_begun_under_a_lost_coordinator_counts(reported: str) -
     assert write is not None
     assert write.kind is LeaseKind.WRITE
     assert one.view is not None
-    held = Held(one.view, [(one.tranche[0], lease.item, 0, 10) for lease in transfers], [], summary())
+    held = held_by(one, [Transferred(one.tranche[0], lease.item, 0, 10) for lease in transfers])
     again = Play(Coordinator(job(), generation=1))
     again.machine.handle(Restored(survivors=True), 0.0)
     again.did(again.machine.handle(Started(), 0.0))

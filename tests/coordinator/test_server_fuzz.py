@@ -35,7 +35,9 @@ from shuffle_protocol.messages import (
     PlanSummary,
     Register,
     Sync,
+    Transferred,
     View,
+    WrittenGroup,
 )
 from tests.coordinator.builders import job
 
@@ -143,16 +145,27 @@ VIEWS = st.builds(
     groups=NUMBERS,
     runs=st.lists(st.builds(OwnedRun, NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=3),
 )
-TRIPLES = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=3)
+WRITTEN = st.lists(st.builds(WrittenGroup, NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=3)
 HELDS = st.builds(
     Held,
-    view=VIEWS,
-    transferred=st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=3),
-    written=TRIPLES,
+    epoch=NUMBERS,
+    plan=st.text(max_size=3),
+    transferred=st.lists(st.builds(Transferred, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=3),
+    written=WRITTEN,
+    view=st.none() | VIEWS,
     summary=st.none() | PLANS,
     kept=st.lists(NUMBERS, max_size=3),
 )
-DONES = st.builds(Done, id=LEASES, rows_read=NUMBERS, rows_moved=NUMBERS, plan=st.none() | PLANS, written=TRIPLES)
+DONES = st.builds(
+    Done,
+    id=LEASES,
+    rows_read=NUMBERS,
+    rows_moved=NUMBERS,
+    tally=NUMBERS,
+    covers=NUMBERS,
+    plan=st.none() | PLANS,
+    written=WRITTEN,
+)
 FAILURES = st.builds(
     Failure,
     id=LEASES,

@@ -7,8 +7,8 @@ from shuffle_operator.coordinator.actions import StartWorker, StopWorker
 from shuffle_operator.coordinator.events import Resized, Restored, Started, WorkerGone
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
-from shuffle_protocol.messages import Counters, Held, Phase
-from tests.coordinator.builders import Play, Puppet, job, summary, transferring
+from shuffle_protocol.messages import Counters, Phase
+from tests.coordinator.builders import Play, Puppet, held_by, job, transferring
 
 STALL = Settings().owner_stall
 
@@ -116,7 +116,7 @@ def test_who_does_not_come_back_to_the_next_coordinator_is_replaced() -> None:
     again.machine.handle(Restored(survivors=True), 0.0)
     again.did(again.machine.handle(Started(), 0.0))
     one.play, one.epoch = again, -1
-    assert one.register(held=Held(one.view, [], [], summary())).accepted
+    assert one.register(held=held_by(one)).accepted
     wait(again, [one], Settings().absent)
     assert replaced(again) == []
     again.actions.clear()

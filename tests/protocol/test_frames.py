@@ -224,6 +224,6 @@ def test_only_what_was_taken_is_delivered() -> None:
 
 def test_the_sizes_that_receivers_rely_on() -> None:
     """A change here is a change of the protocol."""
-    assert (PREFIX_SIZE, INDEX.itemsize, VERSION) == (64, 24, 2)
-    known = "5348464c0200"
+    assert (PREFIX_SIZE, INDEX.itemsize, VERSION) == (64, 24, 3)
+    known = "5348464c0300"
     assert HEADER[:6].hex() == known

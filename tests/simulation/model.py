@@ -15,7 +15,7 @@ import xxhash
 
 from shuffle_protocol.errors import StorageUnavailable
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.messages import PlanSummary
+from shuffle_protocol.messages import PlanSummary, WrittenGroup
 from shuffle_protocol.shards import Shard
 from shuffle_worker.storage.storage import Range
 from shuffle_worker.store.store import ShardSource
@@ -142,8 +142,8 @@ class SimulatedWork:
         self.objects.planned = True
         return self._summary()
 
-    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
-        return [(group, len(rows), len(rows)) for group, rows in self.objects.groups.items()]
+    def recorded(self, job: Job, fingerprint: str) -> list[WrittenGroup]:
+        return [WrittenGroup(group, len(rows), len(rows), len(rows)) for group, rows in self.objects.groups.items()]
 
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         assert self.objects.planned
@@ -202,7 +202,7 @@ class SimulatedWork:
             )
         if self.alive():  # a process that was killed meanwhile has uploaded nothing
             self.objects.groups[group] = out
-        return Written(1, len(out), len(out), len(out))
+        return Written(1, len(out), len(out), len(out), len(out))
 
     def commit(self, rows: int) -> Committed:
         written = sum(map(len, self.objects.groups.values()))

@@ -67,12 +67,13 @@ def _advance_phase(state: JobState, ledger: Ledger, now: float) -> None:
 def _all_written(state: JobState, ledger: Ledger, now: float) -> None:
     """Commit, if as many rows were written as were read; else the job fails."""
     facts, totals = ledger.facts, ledger.facts.totals
-    if not facts.keeps_rows or not facts.rows_known or totals.rows_read == totals.rows_written:
+    wrong = ""
+    if facts.keeps_rows and facts.rows_known and totals.rows_read != totals.rows_written:
+        wrong = f"{totals.rows_read} rows were read, {totals.rows_received} received and {totals.rows_written} written"
+    elif not facts.balance.agrees:
+        wrong = "a group received other rows than were sent to it"
+    if wrong:
+        fail(state, Cause("Internal", f"{wrong}: the output would be wrong, so it was not committed"), now)
+        advance_rollback(state, now)
+    else:
         enter(state, Phase.COMMITTING, now)
-        return
-    message = (
-        f"{totals.rows_read} rows were read, {totals.rows_received} received and {totals.rows_written} "
-        "written: the output would be wrong, so it was not committed"
-    )
-    fail(state, Cause("Internal", message), now)
-    advance_rollback(state, now)

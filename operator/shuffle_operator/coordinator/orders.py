@@ -29,6 +29,7 @@ def answer(state: JobState, live: Live, message: Sync, acknowledged: list[LeaseI
         aborting=state.failing and not state.over,
         released=live.released,
         written=_written(state, message),
+        show_view=state.ledger is None and state.recovery.lacks_view_of(state.members) == live.worker,
     )
 
 

@@ -12,12 +12,12 @@ something of this one's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 from shuffle_operator.coordinator.ledger.facts import NO_TRANCHE, Facts
 from shuffle_operator.coordinator.ledger.ledger import Ledger
 from shuffle_operator.coordinator.ledger.tranches import DUE, Tranche
-from shuffle_protocol.messages import Held, PlanSummary
+from shuffle_operator.coordinator.state_recovery import Survivors
+from shuffle_protocol.messages import Held, PlanSummary, View
 from shuffle_protocol.runs import spread
 
 EPOCHS = 1 << 16
@@ -46,49 +46,51 @@ def new_ledger(summary: PlanSummary, generation: int) -> Ledger:
     return Ledger(facts, attempt_floor(generation))
 
 
-def nonsense(held: Held) -> str:
+def nonsense(held: Held, summary: PlanSummary) -> str:
     """What cannot be in what a worker says that it holds; "" where it may be so. It is not to be trusted that far."""
-    summary, view = held.summary, held.view
-    if summary is None:
-        return "no plan"
+    splits, groups = len(summary.split_bytes), len(summary.group_partitions)
+    if any(not 0 <= one.split < splits or min(one.tranche, one.attempt) < 0 for one in held.transferred):
+        return "splits that are not the plan's"
+    if any(not 0 <= split < splits for split in held.kept) or any(not 0 <= g.group < groups for g in held.written):
+        return "something that is not the plan's"
+    return _nonsensical_view(held.view, summary) if held.view is not None else ""
+
+
+def _nonsensical_view(view: View, summary: PlanSummary) -> str:
     splits, groups = len(summary.split_bytes), len(summary.group_partitions)
     if view.groups != groups or not groups > 0:
         return f"{view.groups} groups of a plan with {groups}"
-    if any(
-        waves and len(waves) != count for waves, count in ((summary.split_wave, splits), (summary.group_wave, groups))
-    ):
+    waves = ((summary.split_wave, splits), (summary.group_wave, groups))
+    if any(wave and len(wave) != count for wave, count in waves):
         return "waves that are not the plan's"
     if any(
         not 0 <= run.first < run.first + run.count <= groups or min(run.owner, run.tranche) < -1 for run in view.runs
     ):
         return "groups that are not the plan's"
-    if any(not 0 <= split < splits or min(t, attempt) < 0 for t, split, attempt, _ in held.transferred):
-        return "splits that are not the plan's"
-    if any(not 0 <= split < splits for split in held.kept) or any(not 0 <= g < groups for g, _, _ in held.written):
-        return "something that is not the plan's"
     return ""
 
 
-def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledger, PlanSummary]:
-    """here: worker -> (incarnation, what it holds), at least one with a plan summary."""
-    newest = max((held.view for _, held in here.values()), key=lambda view: view.epoch)
-    summary = next(held.summary for _, held in here.values() if held.summary is not None)
+def rebuild(survivors: Survivors, generation: int) -> Ledger:
+    """What the workers that are here hold. One whose report makes no sense counts as one that holds nothing."""
+    view, summary = survivors.view, survivors.summary
+    here = {worker: held for worker, held in survivors.held.items() if not nonsense(held, summary)}
+    here_then = {
+        m.worker for m in view.members if m.worker in here and survivors.incarnations[m.worker] == m.incarnation
+    }
     ledger = new_ledger(summary, generation)
     facts = ledger.facts
-    here_then = {m.worker for m in newest.members if m.worker in here and here[m.worker][0] == m.incarnation}
-
-    facts.owner[:], facts.tranche = spread(newest.groups, newest.runs)
+    facts.owner[:], facts.tranche = spread(view.groups, view.runs)
     facts.tranches = _tranches(facts)
-    for worker, (_, held) in here.items():
-        for tranche, split, attempt, rows in held.transferred:
-            if tranche in facts.tranches and facts.tranches[tranche].state[split] == DUE:
-                facts.mark_transferred(tranche, split, attempt, rows)
+    for worker, held in here.items():
+        for found in held.transferred:
+            if found.tranche in facts.tranches and facts.tranches[found.tranche].state[found.split] == DUE:
+                facts.mark_transferred(found)
         for split in held.kept:
             ledger.routing.retained_by[split] = worker
-    for _, held in here.values():
-        for group, rows, size in held.written:
-            if facts.tranche[group] != NO_TRANCHE:
-                facts.mark_written(group, rows, size)
+    for held in here.values():
+        for written in held.written:
+            if facts.tranche[written.group] != NO_TRANCHE:
+                facts.mark_written(written)
     ledger.routing.reopen()
     # groups that a predecessor found written count as lost until somebody has looked again, no matter who owns them
     lost = [
@@ -98,7 +100,7 @@ def rebuild(here: Mapping[int, tuple[str, Held]], generation: int) -> tuple[Ledg
     ]
     ledger.separate(lost)
     facts.reindex()
-    return ledger, summary
+    return ledger
 
 
 def _tranches(facts: Facts) -> dict[int, Tranche]:

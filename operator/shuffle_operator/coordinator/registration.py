@@ -27,7 +27,8 @@ def refusal(state: JobState, message: Register) -> str:
     slots = max(state.job.workers, state.job.most_workers)
     if message.worker < 0 or (message.worker >= slots and message.worker > max(state.members, default=-1)):
         return f"job {state.job.name} has no worker {message.worker}, it has {state.job.workers}"
-    wrong = nonsense(message.held) if message.held is not None else ""
+    held = message.held
+    wrong = nonsense(held, held.summary) if held is not None and held.summary is not None else ""
     return f"worker {message.worker} says that it holds {wrong}" if wrong else ""
 
 
@@ -38,9 +39,9 @@ def join(state: JobState, message: Register, now: float) -> None:
         lose(state, live, now, "its place was taken by a new process")
     if message.worker not in state.members:
         _enlist(state, message, now)
-        if message.held is not None and state.ledger is None:
-            state.recovery.report(message.worker, message.held, now)
         place_newcomer(state, message.worker, now)
+    if message.held is not None and state.ledger is None:
+        state.recovery.report(message.worker, message.held, now)
 
 
 def _enlist(state: JobState, message: Register, now: float) -> None:

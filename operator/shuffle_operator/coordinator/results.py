@@ -52,7 +52,7 @@ def _finished(state: JobState, live: Live, done: Done, now: float) -> None:
         _progress(state, done.id)
         state.stragglers.finished(done.id, live.worker, now)
     elif earlier:
-        counted = resume(state, [(done.id.item, done.rows_written, done.bytes_written)])
+        counted = resume(state, [done.written_group])
     if counted:
         _check_rows(state, state.ledger, live, done, now)
 

@@ -9,6 +9,7 @@ from shuffle_operator.coordinator.events import Restored
 from shuffle_operator.coordinator.rebuild import rebuild
 from shuffle_operator.coordinator.resizing import grow
 from shuffle_operator.coordinator.state import JobState
+from shuffle_protocol.messages import WrittenGroup
 
 
 def restored(state: JobState, event: Restored, now: float) -> None:
@@ -27,9 +28,10 @@ def rebuild_ledger(state: JobState, now: float) -> None:
     """Once the surviving workers have reported, or have been waited for: know what they know. Changes the ledger."""
     if state.ledger is not None:
         return
-    here = state.recovery.here(state.members, state.job.workers, now, state.settings.patience)
-    if here:
-        state.ledger, state.summary = rebuild(here, state.generation)
+    s = state.settings
+    survivors = state.recovery.here(state.members, state.job.workers, now, s.patience, 2 * s.silence)
+    if survivors is not None:
+        state.ledger, state.summary = rebuild(survivors, state.generation), survivors.summary
         state.epochs.changed()
         state.planned_at = now
         state.job_leases.revoke_all()
@@ -38,8 +40,8 @@ def rebuild_ledger(state: JobState, now: float) -> None:
         grow(state, now)
 
 
-def resume(state: JobState, written: Iterable[tuple[int, int, int]]) -> bool:
-    """Groups, with their rows and bytes, that were written under coordinators before this one. The worker that wrote
+def resume(state: JobState, written: Iterable[WrittenGroup]) -> bool:
+    """Groups that were written under coordinators before this one. The worker that wrote
     one has dropped its shards and takes no more for it, so it must not be handed over like one that is to be written:
     a mark is enough for that. Only where nobody owned it must all workers know that nothing is to be sent to it.
     Changes the ledger. Returns whether any of them was not known to be written.

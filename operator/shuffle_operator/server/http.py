@@ -347,7 +347,7 @@ def _certified(request: web.Request) -> str | None:
 
 def _says_something(orders: Orders, message: Sync) -> bool:
     """Whether an answer tells the worker anything it does not know."""
-    if orders.stop or not orders.known or orders.acknowledged or orders.view is not None:
+    if orders.stop or not orders.known or orders.acknowledged or orders.view is not None or orders.show_view:
         return True
     return {lease.id for lease in orders.leases} != set(message.holding)
 

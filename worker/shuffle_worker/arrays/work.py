@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from shuffle_protocol import trail
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.messages import PlanSummary
+from shuffle_protocol.messages import PlanSummary, WrittenGroup
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.fetch import Fetcher
@@ -23,7 +23,7 @@ from shuffle_worker.output.groups import written_groups
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.storage import Storage, Storages
-from shuffle_worker.store.store import ShardSource
+from shuffle_worker.store.store import ShardSource, rows_received
 from shuffle_worker.transfer.work import Committed, Step, WorkSetup, Written
 
 ROOM = 8
@@ -101,10 +101,10 @@ class ArrayTasks:
                 yield step
                 relieve()
 
-    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+    def recorded(self, job: Job, fingerprint: str) -> list[WrittenGroup]:
         storage = self._storages.of(job.output.path, job.output.storage)
         found = written_groups(storage, job.output.path, job.uid, fingerprint, ArrayGroupRecord)
-        return [(record.group, record.elements, sum(record.sizes)) for record in found]
+        return [WrittenGroup(one.group, one.elements, sum(one.sizes), one.elements) for one in found]
 
     def write(self, group: int, source: ShardSource) -> Written:
         assert self._writer is not None
@@ -119,6 +119,7 @@ class ArrayTasks:
             rows=record.elements,
             bytes=sum(record.sizes),
             largest=max(record.sizes, default=0),
+            received=rows_received(source, self.buckets_of(group)),
         )
 
     def commit(self, rows: int) -> Committed:

@@ -53,6 +53,8 @@ class GroupRecord(Struct, frozen=True):
     group: int
     rows: int
     files: list[FileRecord]
+    received: int = -1
+    """Rows that the group was made of; -1: not known."""
 
 
 class Partitioning(Struct, frozen=True):

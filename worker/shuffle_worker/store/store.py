@@ -12,7 +12,7 @@ Contract, which tests/conformance/test_stores.py runs against every store:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from shuffle_protocol.messages import Attempt
@@ -86,3 +86,8 @@ class ShardSource(Protocol):
         """Report how far the write has come, from 0 to 1, for work that goes on after the shards are read. Call it
         several times a second. Raises if the lease was taken away."""
         ...
+
+
+def rows_received(source: ShardSource, buckets: Iterable[int]) -> int:
+    """Rows of all shards of a group, of those too that its operation had no need to look at."""
+    return sum(shard.rows for bucket in buckets for shard in source.shards(bucket))

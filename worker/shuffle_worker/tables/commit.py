@@ -31,12 +31,13 @@ from shuffle_worker.storage import Storage
 from shuffle_worker.transfer.work import Committed
 
 
-def record_group(plan: Plan, group: int, results: list[FileResult], storage: Storage) -> None:
+def record_group(plan: Plan, group: int, results: list[FileResult], received: int, storage: Storage) -> None:
+    """received: the rows that the group was made of."""
     files = [
         FileRecord(r.name, r.rows, r.bytes, r.checksum, *(r.keys if r.keys is not None else (None, None)))
         for r in results
     ]
-    record = GroupRecord(plan.summary.fingerprint, group, sum(f.rows for f in files), files)
+    record = GroupRecord(plan.summary.fingerprint, group, sum(f.rows for f in files), files, received)
     storage.put(group_path(plan.job.output.path, plan.job.uid, group), msgspec.json.encode(record))
 
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from shuffle_protocol import trail
 from shuffle_protocol.formats import written_suffix
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.messages import PlanSummary
+from shuffle_protocol.messages import PlanSummary, WrittenGroup
 from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
@@ -26,7 +26,7 @@ from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.steps.operation import Given, Operation, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
-from shuffle_worker.store.store import ShardSource
+from shuffle_worker.store.store import ShardSource, rows_received
 from shuffle_worker.tables.commit import abort, commit, record_group, undo
 from shuffle_worker.transfer.work import Committed, Step, WorkSetup, Written
 
@@ -98,10 +98,10 @@ class Tasks:
         self._plan = plan
         return plan.summary
 
-    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
+    def recorded(self, job: Job, fingerprint: str) -> list[WrittenGroup]:
         storage = self._storages.of(job.output.path, job.output.storage)
         found = written_groups(storage, job.output.path, job.uid, fingerprint, GroupRecord)
-        return [(record.group, record.rows, sum(file.bytes for file in record.files)) for record in found]
+        return [WrittenGroup(one.group, one.rows, sum(file.bytes for file in one.files), one.received) for one in found]
 
     def buckets(self) -> int:
         return self.loaded.layout.buckets
@@ -137,12 +137,14 @@ class Tasks:
             results: list[FileResult] = [
                 file for partition in self._operation.write(group, source, memory) for file in partition.files
             ]
-        record_group(self.loaded, group, results, self._output)
+        received = rows_received(source, self.buckets_of(group))
+        record_group(self.loaded, group, results, received, self._output)
         return Written(
             files=len(results),
             rows=sum(r.rows for r in results),
             bytes=sum(r.bytes for r in results),
             largest=max((r.bytes for r in results), default=0),
+            received=received,
         )
 
     def commit(self, rows: int) -> Committed:

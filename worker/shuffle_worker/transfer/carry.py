@@ -10,7 +10,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from shuffle_protocol.messages import Done, Lease
+from shuffle_protocol.tally import MASK, tally
 from shuffle_worker.transfer.exchange import Exchange, Outgoing, Sent
 from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.work import Step, Work
@@ -31,28 +34,20 @@ class Carrier:
         """drained: called when nothing is left to compute; shards may still be on their way."""
         out = self.exchange.outgoing(lease)
         if lease.again or lease.stored:
-            rows, bytes_read, sent = await self._resend(out)
-        else:
-            rows, bytes_read, sent = await self._read(lease.id.item, out, drained)
-        return Done(
-            lease.id,
-            rows_read=rows,
-            bytes_read=bytes_read,
-            rows_moved=sent.rows,
-            bytes_moved=sent.bytes,
-            kept=sent.kept,
-        )
+            return await self._resend(lease, out)
+        return await self._read(lease, out, drained)
 
-    async def _resend(self, out: Outgoing) -> tuple[int, int, Sent]:
+    async def _resend(self, lease: Lease, out: Outgoing) -> Done:
         try:
             rows = await out.resend()
-            return rows, 0, await out.finish(rows, _nothing)
+            sent = await out.finish(rows, _nothing)
+            return _done(lease, rows, sent)
         finally:
             await out.close()
 
-    async def _read(self, split: int, out: Outgoing, drained: Callable[[], None]) -> tuple[int, int, Sent]:
-        """Rows and bytes read, and what became of them."""
-        rows = bytes_read = 0
+    async def _read(self, lease: Lease, out: Outgoing, drained: Callable[[], None]) -> Done:
+        rows = bytes_read = sum_of_steps = 0
+        split, group_of = lease.id.item, self.work.group_of
         steps = self.work.read(split, out.groups)
         ahead: asyncio.Future[Step | None] = asyncio.ensure_future(self.compute(_next, steps))
         try:
@@ -61,13 +56,20 @@ class Carrier:
                 rows += step.rows
                 bytes_read += step.bytes_read
                 self.steps += 1
+                sum_of_steps += tally((group_of(shard.bucket), shard.rows) for shard in step.shards)
                 await out.put(step.shards)
-            return rows, bytes_read, await out.finish(rows, drained)
+            done = _done(lease, rows, await out.finish(rows, drained))
+            covers = len(out.groups) if out.groups is not None else 0
+            return structs.replace(done, bytes_read=bytes_read, tally=sum_of_steps & MASK, covers=covers)
         finally:
             await asyncio.wait([ahead])  # a thread cannot be stopped, so the lease is held until its step is over
             if not ahead.cancelled():
                 ahead.exception()  # already raised where it was awaited
             await out.close()
+
+
+def _done(lease: Lease, rows: int, sent: Sent) -> Done:
+    return Done(lease.id, rows_read=rows, rows_moved=sent.rows, bytes_moved=sent.bytes, kept=sent.kept)
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.memory import Budgets
-from shuffle_protocol.messages import PlanSummary
+from shuffle_protocol.messages import PlanSummary, WrittenGroup
 from shuffle_protocol.shards import Shard
 from shuffle_worker.runtime.owner import Owner
 from shuffle_worker.storage import Storages
@@ -45,12 +45,14 @@ class Step(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A group that was written: rows and bytes in its files, the largest file."""
+    """A group that was written: rows and bytes in its files, the largest file; received: the rows that it was made
+    of."""
 
     files: int
     rows: int
     bytes: int
     largest: int
+    received: int
 
 
 class Committed(NamedTuple):
@@ -75,8 +77,8 @@ class Work(GroupMap, Protocol):
         `GroupMap`. Idempotent."""
         ...
 
-    def recorded(self, job: Job, fingerprint: str) -> list[tuple[int, int, int]]:
-        """The groups that this plan has written already, with their rows and bytes. Called after `plan`, perhaps on
+    def recorded(self, job: Job, fingerprint: str) -> list[WrittenGroup]:
+        """The groups that this plan has written already. Called after `plan`, perhaps on
         another worker."""
         ...
 

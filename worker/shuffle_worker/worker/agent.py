@@ -26,11 +26,9 @@ from shuffle_protocol.errors import JobError
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import (
     VERSION,
-    Attempt,
     Counters,
     Done,
     Failure,
-    Held,
     Lease,
     LeaseId,
     LeaseKind,
@@ -106,7 +104,6 @@ class Agent:
     _waiting: dict[LeaseId, Lease] = field(default_factory=dict)
     _done: dict[LeaseId, Done] = field(default_factory=dict)
     _failed: dict[LeaseId, Failure] = field(default_factory=dict)
-    _transferred: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: bool = False
     _preparing: asyncio.Future[None] | None = None
@@ -142,6 +139,8 @@ class Agent:
                     continue
                 if orders.stop:
                     return
+                if orders.show_view:
+                    await self._register(show_view=True)
                 await self._obey(orders)
                 await self._pause()
         finally:
@@ -153,13 +152,8 @@ class Agent:
         self._waiting.clear()
         self._news.set()
 
-    async def _register(self) -> None:
-        held = None
-        view, opened = self.membership.view, self._leases.opened
-        if view is not None and opened is not None:
-            transferred = [(t, s, a, rows) for (t, s), (a, rows) in self._transferred.items()]
-            written = [(g, done.rows_written, done.bytes_written) for g, done in self._leases.written.items()]
-            held = Held(view, transferred, written, opened.summary, opened.exchange.splits_kept())
+    async def _register(self, *, show_view: bool = False) -> None:
+        held = self._leases.held(self.membership.view, show=show_view)
         message = Register(VERSION, self.worker, self.incarnation, self.address, self.slots, self.memory, held)
         pause = 0.05
         while True:
@@ -323,8 +317,7 @@ class Agent:
             self._leases.open(opened)
         gained = self.membership.update(view)
         if gained is not None:
-            for key in [key for key in self._transferred if key[0] in gained]:
-                del self._transferred[key]  # done for fewer groups than are in the tranche now
+            self._leases.forget_transfers(gained)
             if opened is not None:
                 await opened.exchange.keep_only([*self.membership.owned(), *self.membership.handed()])
 
@@ -349,8 +342,6 @@ class Agent:
         since = clock()
         try:
             done = await self._leases.carry_out(lease, self._running[lease.id], lambda: self._drained(lease.id))
-            if lease.id.kind is LeaseKind.TRANSFER:
-                self._note_transfer(lease, done.rows_read)
             self._done[lease.id] = done
             log.info(
                 "done in %.2f s: %d rows read, %d moved, %d written",
@@ -377,10 +368,6 @@ class Agent:
             running.draining = True
             self._start_waiting()
             self._news.set()
-
-    def _note_transfer(self, lease: Lease, rows: int) -> None:
-        for attempt in [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]:
-            self._transferred[attempt.tranche, attempt.split] = (attempt.attempt, rows)
 
     def _about(self, lease: LeaseId) -> dict[str, object]:
         """For a line of the log."""

@@ -8,14 +8,14 @@ write                   exchange -> work.write
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import msgspec
 
 from shuffle_protocol.errors import OutOfDisk
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.messages import Done, Lease, LeaseKind, PlanSummary
+from shuffle_protocol.messages import Attempt, Done, Held, Lease, LeaseKind, PlanSummary, Transferred, View
 from shuffle_worker.functions.process import end_all
 from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Condition, Exchange
@@ -63,6 +63,7 @@ class LeaseWork:
     compute: Run
     written: dict[int, Done] = field(default_factory=dict)
     """The groups that this worker wrote."""
+    _transferred: dict[tuple[int, int], Transferred] = field(default_factory=dict)  # by tranche and split
     _spec: Job | None = None
     _opened: Opened | None = None
 
@@ -95,12 +96,39 @@ class LeaseWork:
     def open(self, opened: Opened) -> None:
         self._opened = opened
 
+    def held(self, view: View | None, *, show: bool) -> Held | None:
+        """What this worker has, for a coordinator that lost its memory; None before there is a plan. show: with the
+        view and the summary, which are large."""
+        opened = self._opened
+        if view is None or opened is None:
+            return None
+        return Held(
+            view.epoch,
+            opened.summary.fingerprint,
+            list(self._transferred.values()),
+            [done.written_group for done in self.written.values()],
+            opened.exchange.splits_kept(),
+            view if show else None,
+            opened.summary if show else None,
+        )
+
+    def forget_transfers(self, tranches: Collection[int]) -> None:
+        """Transfers for these tranches were done for fewer groups than are in them now."""
+        for key in [key for key in self._transferred if key[0] in tranches]:
+            del self._transferred[key]
+
+    def _transferred_by(self, lease: Lease, done: Done) -> Done:
+        for part in [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]:
+            found = Transferred(part.tranche, part.split, part.attempt, done.rows_read, done.tally, done.covers)
+            self._transferred[part.tranche, part.split] = found
+        return done
+
     async def carry_out(self, lease: Lease, running: Running, drained: Callable[[], None]) -> Done:
         """running: where a write notes what it reads from. drained: see `Carrier.carry_out`. Raises what the work and
         the exchange raise."""
         kind = lease.id.kind
         if kind is LeaseKind.TRANSFER:
-            return await self.loaded.carrier.carry_out(lease, drained)
+            return self._transferred_by(lease, await self.loaded.carrier.carry_out(lease, drained))
         if kind is LeaseKind.WRITE:
             return await self._write(lease, running)
         if kind is LeaseKind.PLAN:
@@ -133,7 +161,7 @@ class LeaseWork:
         written = await to_its_end(self.compute(self._write_or_make_room, group, source), source.revoke)
         return Done(
             lease.id,
-            rows_moved=source.rows,
+            rows_moved=written.received,
             bytes_moved=source.bytes,
             rows_written=written.rows,
             bytes_written=written.bytes,

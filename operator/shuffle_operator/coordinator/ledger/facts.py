@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from shuffle_operator.coordinator.ledger.balance import Balance
 from shuffle_operator.coordinator.ledger.owners import UNOWNED, Owners
 from shuffle_operator.coordinator.ledger.totals import SplitRows, Totals
 from shuffle_operator.coordinator.ledger.tranches import Tranche
+from shuffle_protocol.messages import Transferred, WrittenGroup
 
 NO_TRANCHE = -1
 """The tranche of a group that was written before there was a ledger."""
@@ -43,6 +45,7 @@ class Facts:
     owners: Owners = field(init=False)
     totals: Totals = field(default_factory=Totals)
     rows_of: SplitRows = field(init=False)
+    balance: Balance = field(init=False)
     written: bytearray = field(init=False)
     """A byte a group."""
     written_bits: bytearray = field(init=False)
@@ -56,6 +59,7 @@ class Facts:
 
     def __post_init__(self) -> None:
         self.rows_of = SplitRows.of(self.splits)
+        self.balance = Balance(self.splits, self.groups, self.split_wave, self.group_wave)
         self.written = bytearray(self.groups)
         self.written_bits = bytearray(-(-self.groups // 8))
         self.writing = bytearray(self.groups)
@@ -137,23 +141,26 @@ class Facts:
 
     # -- what is done ------------------------------------------------------------------------------------------------
 
-    def mark_transferred(self, number: int, split: int, attempt: int, rows: int) -> None:
+    def mark_transferred(self, found: Transferred) -> None:
         """A split is done for a tranche. Raises Inconsistent where it gave other rows before."""
-        self.totals.rows_read += self.rows_of.note(split, rows)
-        tranche = self.tranches.get(number)
+        self.totals.rows_read += self.rows_of.note(found.split, found.rows)
+        self.balance.note_sent(found)
+        tranche = self.tranches.get(found.tranche)
         if tranche is not None:
-            tranche.finish(split, attempt)
+            tranche.finish(found.split, found.attempt)
 
-    def mark_written(self, group: int, rows: int, size: int) -> list[int]:
+    def mark_written(self, found: WrittenGroup) -> list[int]:
         """A group's files are there. Returns the tranches that are empty now, and closed. Where nobody owned it,
         `note_orphans` is to follow."""
+        group = found.group
         if self.written[group]:
             return []
         self.written[group] = 1
         self.written_bits[group >> 3] |= 1 << (group & 7)
         self.unwritten -= 1
-        self.totals.rows_written += rows
-        self.totals.bytes_written += size
+        self.totals.rows_written += found.rows
+        self.totals.bytes_written += found.bytes
+        self.balance.note_received(group, found.received)
         return self._leave(self.tranche[group])
 
     def ready(self, group: int) -> bool:

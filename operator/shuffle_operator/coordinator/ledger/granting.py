@@ -16,7 +16,7 @@ from shuffle_operator.coordinator.ledger.facts import Facts
 from shuffle_operator.coordinator.ledger.leases import PLAIN, Leases, TransferMode, parts_of
 from shuffle_operator.coordinator.ledger.routing import Routing
 from shuffle_operator.coordinator.ledger.tranches import DUE, NOBODY, NONE, OUT, Tranche
-from shuffle_protocol.messages import Attempt, Done, Lease, LeaseId, LeaseKind
+from shuffle_protocol.messages import Attempt, Done, Lease, LeaseId, LeaseKind, Transferred
 
 
 @dataclass(slots=True)
@@ -194,7 +194,9 @@ class Granting:
         self.leases.end(lease)
         facts.totals.transferred(done, again=facts.rows_of.seen(split) or not mode.reads, resent=not mode.reads)
         for part in parts:
-            facts.mark_transferred(part.tranche, split, part.attempt, done.rows_read)
+            facts.mark_transferred(
+                Transferred(part.tranche, split, part.attempt, done.rows_read, done.tally, done.covers)
+            )
         if done.kept:
             self.routing.keep(split, worker)
         elif mode.reads:

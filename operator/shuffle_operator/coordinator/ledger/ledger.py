@@ -26,7 +26,7 @@ from shuffle_operator.coordinator.ledger.facts import NO_TRANCHE, Facts
 from shuffle_operator.coordinator.ledger.granting import Granting
 from shuffle_operator.coordinator.ledger.owners import UNOWNED
 from shuffle_operator.coordinator.ledger.routing import Handover, Routing
-from shuffle_protocol.messages import Done, LeaseKind
+from shuffle_protocol.messages import Done, LeaseKind, WrittenGroup
 
 
 @dataclass(slots=True)
@@ -125,26 +125,26 @@ class Ledger:
             return False
         if done.id.kind is LeaseKind.WRITE:
             self.facts.totals.written(done)
-            self._written(done.id.item, done.rows_written, done.bytes_written)
+            self._written(done.written_group)
         return True
 
-    def _written(self, group: int, rows: int, size: int) -> None:
-        for emptied in self.facts.mark_written(group, rows, size):
+    def _written(self, found: WrittenGroup) -> None:
+        for emptied in self.facts.mark_written(found):
             self.granting.close(emptied)
 
-    def found_written(self, groups: Iterable[tuple[int, int, int]]) -> Found:
-        """Groups, with their rows and bytes, that were written under coordinators before this one: nobody needs to
+    def found_written(self, groups: Iterable[WrittenGroup]) -> Found:
+        """Groups that were written under coordinators before this one: nobody needs to
         bring them anything, whoever owns them now. Those that nobody owns leave their tranches: nothing can be sent to
         them."""
         facts, found = self.facts, Found()
-        for group, rows, size in groups:
-            if not 0 <= group < facts.groups or facts.written[group]:
+        for each in groups:
+            if not 0 <= each.group < facts.groups or facts.written[each.group]:
                 continue
-            self.granting.supersede_write(group)
-            self._written(group, rows, size)
+            self.granting.supersede_write(each.group)
+            self._written(each)
             found.groups += 1
-            if facts.owner[group] == UNOWNED and not facts.shared:
-                facts.tranche[group] = NO_TRANCHE
+            if facts.owner[each.group] == UNOWNED and not facts.shared:
+                facts.tranche[each.group] = NO_TRANCHE
                 found.unowned += 1
         if found.unowned:
             facts.note_orphans()
