@@ -177,6 +177,13 @@ def test_the_first_job_of_the_page_on_python(
     assert names["result"].files == 8
 
 
+def test_the_job_of_the_readme(folder: Path, events: pa.Table) -> None:
+    names: dict[str, Any] = {}
+    [text] = snippets((PROJECT / "README.md").read_text())
+    exec(text.replace("workers=4", "workers=1"), names)
+    assert len(names["frame"]) == events.num_rows
+
+
 def test_the_knobs_of_the_page_on_python(folder: Path) -> None:
     exec(snippets(PYTHON)[1], {})
     job = ShuffleJob.from_yaml(folder / "events-once.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,13 @@ def test_nothing_changes_what_it_is_called_on() -> None:
     job.with_workers(replicas=3).configure(suspend=True)
     assert job.to_yaml() == before
     assert table.write_parquet("out").manifest()["spec"]["output"] == {"path": "out", "format": "Parquet"}
+
+
+def test_jobs_that_say_the_same_are_equal() -> None:
+    job = EVENTS.distinct().write_parquet("out")
+    assert job == ShuffleJob.from_yaml(job.to_yaml()) == pickle.loads(pickle.dumps(job))
+    assert len({job, EVENTS.distinct().write_parquet("out"), job.named("other")}) == 2
+    assert job != job.configure(suspend=True)
 
 
 def test_a_job_is_called_after_its_folder_or_as_it_is_named() -> None:

@@ -39,6 +39,15 @@ def test_a_terminal_has_the_bar_of_the_program(monkeypatch: pytest.MonkeyPatch) 
     assert "17 of 40 splits" in said
 
 
+def test_of_two_jobs_one_has_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with showing(True) as first, showing(True) as second:
+        second.show(snapshot(message="second"))
+        first.show(snapshot(message="first"))
+    with showing(True) as third:
+        third.show(snapshot(message="third"))
+    assert capfd.readouterr().err.split() == ["42", "%", "first", "42", "%", "third"]
+
+
 def test_elsewhere_it_is_silent_unless_asked(capfd: pytest.CaptureFixture[str]) -> None:
     for progress in (None, False):
         with showing(progress, ["a warning"]) as shown:

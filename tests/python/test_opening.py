@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.feather as feather
 import pytest
 from tests.formats.one_process import carry_out, job_of
+from tests.storage.s3_server import BUCKET, open_s3
 
 from shuffle_local.python.opening import dataset_of, manifest_of, table_of
 from shuffle_local.python.written import OutputChanged, WrittenOutput
@@ -67,7 +69,8 @@ def written(tmp_path: Path, table: pa.Table, **output: Any) -> WrittenOutput:
         {"path": str(source)}, {"path": str(tmp_path / "out"), **output}, {"sort": {"by": [{"column": "row"}]}}
     )
     done = carry_out(job, tmp_path / "scratch")
-    return WrittenOutput(job.name, job.uid, job.output.path, done.manifest, job.output.format)
+    output_of = job.output
+    return WrittenOutput(job.name, job.uid, output_of.path, done.manifest, output_of.format, store=output_of.storage)
 
 
 def as_stored(table: pa.Table, name: str) -> list[dict[str, Any]]:
@@ -141,3 +144,25 @@ def test_a_file_that_has_gone_is_named(tmp_path: Path) -> None:
     (tmp_path / "out/part-00000.parquet").unlink()
     with pytest.raises(Exception, match=r"part-00000\.parquet"):
         table_of(output)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with open_s3() as address:
+        yield address
+
+
+@pytest.mark.parametrize("name", ["Parquet", "CSV"])
+def test_a_store_is_reached_as_the_job_reached_it(tmp_path: Path, address: str, name: str) -> None:
+    table = pa.table({"row": list(range(100)), "folder": ["a b", None] * 50})
+    place = {"path": f"s3://{BUCKET}/opening/{name}", "storage": {"endpoint": address}}
+    output = written(tmp_path, table, format=name, partitions=3, partitionBy=["folder"], **place)
+    found = table_of(output)
+    assert sorted(found.to_pylist(), key=lambda row: row["row"]) == table.to_pylist()
+    nulls = dataset_of(output).to_table(columns=["row"], filter=pc.field("folder").is_null())
+    assert sorted(nulls["row"].to_pylist()) == list(range(1, 100, 2))
+    again = written(tmp_path, table, onExisting="Overwrite", format=name, **place)
+    assert table_of(again).num_rows == 100
+    with pytest.raises(OutputChanged, match=f"run {again.uid}"):
+        table_of(output)
+    assert address not in repr(output)

@@ -59,7 +59,7 @@ CSV = ("spec", "inputs", "csv")
 """Its fields are arguments of `read_csv` themselves."""
 
 
-class Argument(NamedTuple):
+class CallArgument(NamedTuple):
     """An argument of a call, and what is below it; the whole call where the name is ""."""
 
     call: str
@@ -75,11 +75,11 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|-", "_", name).lower()
 
 
-def argument_of(path: Path, calls: Calls) -> Argument | None:
+def argument_of(path: Path, calls: Calls) -> CallArgument | None:
     """calls: those that made the job. None where no single argument sets what is there."""
     whole = calls.get(path) or DEFAULT_CALLS.get(_words(path))
     if whole is not None and path not in _MANY:
-        return Argument(whole)
+        return CallArgument(whole)
     for length in range(len(path) - 1, 0, -1):
         made = calls.get(path[:length]) or DEFAULT_CALLS.get(_words(path[:length]))
         if made is not None and not isinstance(path[length], int):
@@ -93,7 +93,7 @@ def argument_of(path: Path, calls: Calls) -> Argument | None:
         return None
     other = OTHER_CALLS.get(field)
     call = calls.get(("spec", "inputs", 0), other) if other == "read_files" else other or made
-    return Argument(call or made, RENAMED.get(field) or snake(str(path[length])), path[length + 1 :])
+    return CallArgument(call or made, RENAMED.get(field) or snake(str(path[length])), path[length + 1 :])
 
 
 def _words(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,23 +51,31 @@ class Calling:
         self._function(now)
 
 
+_one_bar = threading.Lock()
+
+
 class InTerminal:
-    """The bar of `shuffle run`."""
+    """The bar of `shuffle run`. Two of them would draw over each other: a job beside one that has it shows nothing."""
 
     def __init__(self, warnings: Sequence[str]) -> None:
-        from shuffle_local.cli.progress import Display
-
-        self._display = Display()
         self._warnings = warnings
 
     def __enter__(self) -> InTerminal:
+        from shuffle_local.cli.progress import Display
+
+        self._has_it = _one_bar.acquire(blocking=False)
+        self._display = Display(quiet=not self._has_it)
         self._display.__enter__()
         for text in self._warnings:
             self._display.warn(text)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._display.__exit__(*error)
+        try:
+            self._display.__exit__(*error)
+        finally:
+            if self._has_it:
+                _one_bar.release()
 
     def show(self, now: Snapshot) -> None:
         self._display.show(now)

@@ -154,6 +154,12 @@ class ShuffleJob(JobSettings):
 
     __str__ = __repr__
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, spec.ShuffleJob) and self.manifest() == other.manifest()
+
+    def __hash__(self) -> int:
+        return hash(self.to_yaml())
+
     def __dir__(self) -> list[str]:
         """For completion: what a model of pydantic has beside is left out."""
         return sorted(name for name in super().__dir__() if name in _SHOWN or name.startswith("__"))

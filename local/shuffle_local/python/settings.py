@@ -76,7 +76,8 @@ class JobSettings(spec.ShuffleJob):
     ) -> Self:
         """The workers of the cluster. Mappings are in the resource's own words, as in YAML; env may be names and
         values. `run` takes how many there are here, and their memory, from its own arguments first."""
-        fields = {name: value for name, value in locals().items() if name not in ("self", "env")}
+        arguments = dict(locals())
+        fields = {name: value for name, value in arguments.items() if name not in ("self", "env")}
         found = given(Workers, fields)
         if env is not None:
             found["env"] = [{"name": n, "value": v} for n, v in env.items()] if isinstance(env, Mapping) else plain(env)
@@ -106,7 +107,8 @@ class JobSettings(spec.ShuffleJob):
         managed_by: str | None = None,
     ) -> Self:
         """How the job is run: each is the field of the spec of its name; retain_shards is that of `recovery`."""
-        fields = {name: value for name, value in locals().items() if name not in ("self", "retain_shards")}
+        arguments = dict(locals())
+        fields = {name: value for name, value in arguments.items() if name not in ("self", "retain_shards")}
         found = given(spec.Spec, fields)
         if retain_shards is not None:
             found["recovery"] = {"retainShards": retain_shards}
