@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from shuffle_local.python.display import in_notebook, showing
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.messages import Phase
 
@@ -23,6 +24,9 @@ def snapshot(**values: Any) -> Snapshot:
     return Snapshot(**{**fields, "name": "job", "message": "Transferring: 17 of 40 splits", "progress": 42.4, **values})
 
 
+LOST = Note("WorkerLost", "worker 1", warning=True)
+
+
 def test_a_terminal_has_the_bar_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
@@ -30,6 +34,7 @@ def test_a_terminal_has_the_bar_of_the_program(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(sys, "stderr", terminal)
         with showing(None, ["too many workers"]) as shown:
             shown.show(snapshot())
+            shown.note(LOST)
         terminal.flush()
         said = os.read(master, 1 << 16).decode()
     os.close(master)
@@ -37,6 +42,7 @@ def test_a_terminal_has_the_bar_of_the_program(monkeypatch: pytest.MonkeyPatch) 
     assert "Transferring" in said
     assert "42 %" in said
     assert "17 of 40 splits" in said
+    assert "WorkerLost: worker 1" in said
 
 
 def test_of_two_jobs_one_has_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
@@ -89,9 +95,14 @@ def test_a_notebook_has_one_output_that_changes(monkeypatch: pytest.MonkeyPatch)
     with showing(None, ["<b>"]) as shown:
         for percent in (1.0, 1.0, 50.0):
             shown.show(snapshot(progress=percent))
-    assert [kind for kind, _ in shown_texts] == ["display", "update"]
+            shown.note(LOST)
+            shown.note(Note("Quiet", "nothing to worry about"))
+        shown.show(snapshot(progress=50.0))
+    assert "Quiet" not in shown_texts[-1][1]
+    assert [kind for kind, _ in shown_texts] == ["display", "update", "update", "update"]
     assert "value='50' max='100'" in shown_texts[-1][1]
     assert "Warning: &lt;b&gt;" in shown_texts[-1][1]
+    assert "WorkerLost: worker 1" in shown_texts[-1][1]
     monkeypatch.setattr(shell, "kernel", None)
     assert not in_notebook()  # IPython in a terminal
 

@@ -89,7 +89,7 @@ def test_a_job_shows_them_as_text(name: str) -> None:
 def test_progress_and_results_show_them_as_text(name: str) -> None:
     tree = PlanNode(step="Write", what=name, why=[name], estimated=Figures(rows=1), inputs=[PlanNode("Read", name)])
     now = snapshot(message=f"Writing: {name}", notes=[name], tree=tree, output=name, rows_read=1, name=name)
-    assert_harmless(hypertext.bar(now, [name]), name)
+    assert_harmless(hypertext.bar(now, [f"Warning: {name}"]), name)
     result = result_of(now, name, "Parquet", StorageOptions())
     assert_harmless(result._repr_html_(), name)
     assert "\x1b" not in repr(result)

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.status import Snapshot
 
 T = TypeVar("T")
@@ -35,6 +36,10 @@ class Showing(Protocol):
     def __exit__(self, *error: Any) -> None: ...
 
     def show(self, now: Snapshot) -> None: ...
+
+    def note(self, note: Note) -> None:
+        """Something happened. In any thread."""
+        ...
 
 
 class Background(Generic[T]):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from shuffle_local.python.background import Showing
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.status import Snapshot
+
+MOST_NOTES = 5
+"""Of what happened, below the bar of a notebook."""
 
 Progress = bool | Callable[[Snapshot], object] | None
 """None: a bar where there is a terminal or a notebook; True: a line now and then where there is neither, as `shuffle
@@ -50,6 +55,8 @@ class Calling:
     def show(self, now: Snapshot) -> None:
         self._function(now)
 
+    def note(self, note: Note) -> None: ...
+
 
 _one_bar = threading.Lock()
 
@@ -80,12 +87,16 @@ class InTerminal:
     def show(self, now: Snapshot) -> None:
         self._display.show(now)
 
+    def note(self, note: Note) -> None:
+        self._display.note(note)
+
 
 class InNotebook:
     """A bar in HTML below the cell, which changes in place."""
 
     def __init__(self, warnings: Sequence[str]) -> None:
-        self._warnings = list(warnings)
+        self._warnings = [f"Warning: {each}" for each in warnings]
+        self._notes: deque[str] = deque(maxlen=MOST_NOTES)
         self._handle: Any = None
         self._shown = ""
 
@@ -94,12 +105,16 @@ class InNotebook:
 
     def __exit__(self, *error: Any) -> None: ...
 
+    def note(self, note: Note) -> None:
+        if note.warning:
+            self._notes.append(f"{note.reason}: {note.message}")
+
     def show(self, now: Snapshot) -> None:
         from IPython.display import HTML, display
 
         from shuffle_local.python.hypertext import bar
 
-        text = bar(now, self._warnings)
+        text = bar(now, [*self._warnings, *self._notes])
         if text == self._shown:
             return
         self._shown = text

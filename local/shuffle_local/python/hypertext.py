@@ -25,7 +25,7 @@ def text(value: object) -> str:
 
 
 def bar(now: Snapshot, notes: Sequence[str] = ()) -> str:
-    lines = [f"Warning: {note}" for note in notes] + [f"Note: {note}" for note in now.notes] + details(now)
+    lines = [*notes, *(f"Note: {note}" for note in now.notes), *details(now)]
     below = "".join(f"<br><small>{text(line)}</small>" for line in lines)
     return (
         f"<div><b>{text(now.phase)}</b> <progress value='{now.progress:.0f}' max='100'></progress> "

@@ -88,9 +88,18 @@ def _files(output: WrittenOutput, manifest: Manifest) -> ds.Dataset:
         names,
         schema=schema,
         format=kinds[output.format](),
-        filesystem=pafs.PyFileSystem(FilesBelow(storage_for(output.path, output.store), output.path)),
+        filesystem=_filesystem(output),
         partitions=[_spelled(name, schema) for name in names] if manifest.partition_by else None,
     )
+
+
+def _filesystem(output: WrittenOutput) -> pafs.FileSystem:
+    """Of the files below the output."""
+    storage = storage_for(output.path, output.store)
+    native = storage.native(output.path.rstrip("/"))
+    if native is not None:
+        return pafs.SubTreeFileSystem(native, pafs.LocalFileSystem())
+    return pafs.PyFileSystem(FilesBelow(storage, output.path))
 
 
 def _text(output: WrittenOutput, manifest: Manifest) -> pa.Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from shuffle_local.cli.machine import warnings
-from shuffle_local.python.background import Background, Show, in_foreground, in_loop
+from shuffle_local.python.background import Background, Show, Showing, in_foreground, in_loop
 from shuffle_local.python.display import Progress, showing
 from shuffle_local.python.result import JobResult, result_of
 from shuffle_local.run import LocalOptions, LocalRun, error_of, run_shown
@@ -24,22 +24,24 @@ AnyPath = str | os.PathLike[str]
 def run_here(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
     """Raises JobError, KeyboardInterrupt."""
     with _opened(log) as stream, _told_what_is_left() as work:
-        work.append(_background(job, scratch, stream))
-        return _result(in_foreground(work[0], showing(progress, warnings(job.workers, job.memory))), job)
+        shown = showing(progress, warnings(job.workers, job.memory))
+        work.append(_background(job, scratch, stream, shown))
+        return _result(in_foreground(work[0], shown), job)
 
 
 async def run_here_async(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
     """Raises JobError, CancelledError."""
     with _opened(log) as stream, _told_what_is_left() as work:
-        work.append(_background(job, scratch, stream))
-        return _result(await in_loop(work[0], showing(progress, warnings(job.workers, job.memory))), job)
+        shown = showing(progress, warnings(job.workers, job.memory))
+        work.append(_background(job, scratch, stream, shown))
+        return _result(await in_loop(work[0], shown), job)
 
 
-def _background(job: Job, scratch: AnyPath | None, log: TextIO | None) -> Background[Snapshot]:
+def _background(job: Job, scratch: AnyPath | None, log: TextIO | None, shown: Showing) -> Background[Snapshot]:
     options = LocalOptions(
         scratch=Path(scratch) if scratch is not None else None, log=log, log_level="WARNING" if log is None else "INFO"
     )
-    local = LocalRun(job, options)
+    local = LocalRun(job, options, shown.note)
 
     async def work(show: Show) -> Snapshot:
         end = await run_shown(local, show)
