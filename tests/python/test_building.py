@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,17 @@ SPECS: list[tuple[str, Callable[[], ShuffleJob], str]] = [
         "{operation: {join: {type: Left, left: events, right: right, leftOn: [user_id], rightOn: [id],"
         " suffixes: ['', _u], nullsEqual: true}}, inputs: [{name: events, path: l, format: Parquet},"
         " {name: right, path: r, format: CSV, schema: [{name: id, type: int64}], csv: {delimiter: ;, header: false}}],"
+        " output: {path: out, format: Parquet}}",
+    ),
+    (
+        "as-of join",
+        lambda: EVENTS.join_as_of(
+            read_parquet("r", name="prices"), "a", left_time="at", right_time="since", direction="Nearest",
+            tolerance=timedelta(minutes=5), allow_exact_matches=False, suffixes=("", "_r"),
+        ).write_parquet("out"),
+        "{operation: {join: {type: AsOf, left: left, right: prices, 'on': [a], suffixes: ['', _r], asOf: {left: at,"
+        " right: since, direction: Nearest, tolerance: 300000000us, allowExactMatches: false}}},"
+        " inputs: [{name: left, path: in/, format: Parquet}, {name: prices, path: r, format: Parquet}],"
         " output: {path: out, format: Parquet}}",
     ),
     (
@@ -210,9 +222,14 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: desc("a", nulls="first"), 'desc(nulls=...): found "first"'),  # type: ignore[arg-type]
     (
         lambda: EVENTS.join(EVENTS, "a", how="outer"),  # type: ignore[arg-type]
-        'join(how=...): found "outer", expected Inner, Left, Right, Full, LeftSemi or LeftAnti; did you mean Full?',
+        'join(how=...): found "outer", expected Inner, Left, Right, Full, LeftSemi, LeftAnti or AsOf; did',
     ),
     (lambda: EVENTS.join(EVENTS, left_on="a").write_parquet("o"), "join(...): give on, or leftOn and rightOn"),
+    (
+        lambda: EVENTS.join_as_of(EVENTS, "a", left_time="x", right_time="y", tolerance="soon"),
+        "join_as_of(tolerance=...): found \"soon\": expected a span of time",
+    ),
+    (lambda: EVENTS.join_as_of(EVENTS, left_time="x", right_time="y").write_orc("o"), "join_as_of(...): give on, or"),
     (
         lambda: read_csv("l", name="x").join(read_parquet("r", name="x"), "a").write_parquet("o"),
         "join(...): left and right must be the names of the two inputs",

@@ -46,6 +46,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "repartition": ReadTable.repartition,
     "sort": ReadTable.sort,
     "join": ReadTable.join,
+    "join_as_of": ReadTable.join_as_of,
     "group_by": ReadTable.group_by,
     "distinct": ReadTable.distinct,
     "cluster": ReadTable.cluster,
@@ -58,6 +59,12 @@ CALLS: dict[str, Callable[..., Any]] = {
     "with_functions": ShuffleJob.with_functions,
     "configure": ShuffleJob.configure,
 }
+
+OWN_CALLS: dict[Path, set[object]] = {
+    ("spec", "inputs", "format"): {"Zarr"},
+    ("spec", "operation", "join", "type"): {"AsOf"},
+}
+"""Choices that are calls of their own: read_zarr, join_as_of."""
 
 MAPPINGS: dict[type, type[BaseModel]] = {
     typed.CsvFields: Csv,
@@ -142,8 +149,7 @@ def test_an_argument_has_the_choices_of_its_field(path: Path) -> None:
     names = {**inspect.unwrap(call).__globals__, "pa": pa, "ReadTable": ReadTable, "ShuffleJob": ShuffleJob}
     hints = typing.get_type_hints(call, names)
     wanted = choices(field.annotation)
-    if path == ("spec", "inputs", "format"):
-        wanted -= {"Zarr"}  # read_zarr
+    wanted -= OWN_CALLS.get(path, set())
     assert choices(hints[argument.name]) == wanted
 
 

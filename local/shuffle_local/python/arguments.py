@@ -22,6 +22,7 @@ DEFAULT_CALLS: Calls = {
     ("spec", "operation", "repartition"): "repartition",
     ("spec", "operation", "sort"): "sort",
     ("spec", "operation", "join"): "join",
+    ("spec", "operation", "join", "asOf"): "join_as_of",
     ("spec", "operation", "groupBy"): "group_by",
     ("spec", "operation", "distinct"): "distinct",
     ("spec", "operation", "cluster"): "cluster",
@@ -47,6 +48,8 @@ OTHER_CALLS: Calls = {
 RENAMED: Mapping[Path, str] = {
     ("spec", "inputs", "paths"): "path",
     ("spec", "operation", "join", "type"): "how",
+    ("spec", "operation", "join", "asOf", "left"): "left_time",
+    ("spec", "operation", "join", "asOf", "right"): "right_time",
     ("spec", "operation", "join", "left"): "name",
     ("spec", "operation", "join", "right"): "name",
     ("spec", "operation", "groupBy", "apply"): "function",

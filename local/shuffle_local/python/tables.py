@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from shuffle_local.python.arguments import Calls
@@ -16,7 +17,17 @@ from shuffle_local.python.bodies import Body, body_of, refused
 from shuffle_local.python.functions import AnyFunction, function_name
 from shuffle_local.python.keys import Columns, Schema, declared, listed, together
 from shuffle_local.python.writing import TableWriter
-from shuffle_operator.api.operation import Aggregation, Cluster, Distinct, GroupBy, Join, Repartition, Sort, SortKey
+from shuffle_operator.api.operation import (
+    Aggregation,
+    AsOf,
+    Cluster,
+    Distinct,
+    GroupBy,
+    Join,
+    Repartition,
+    Sort,
+    SortKey,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,21 +105,49 @@ class ReadTable:
     ) -> ShuffledTable:
         """Join with another input on equal keys; an inner join where `how` does not say. The inputs are called by their
         names, left and right where they have none."""
-        if not isinstance(right, ReadTable):
-            raise TypeError(f"join takes what read_parquet and its siblings give, found {type(right).__name__}")
-        inputs = [{"name": "left", **self.input}, {"name": "right", **right.input}]
-        arguments = {
-            "type": how,
-            "left": inputs[0]["name"],
-            "right": inputs[1]["name"],
-            "on": listed(on),
-            "left_on": listed(left_on),
-            "right_on": listed(right_on),
-            "suffixes": list(suffixes) if suffixes is not None else None,
-            "nulls_equal": nulls_equal,
+        keys = {"on": listed(on), "left_on": listed(left_on), "right_on": listed(right_on)}
+        return self._joined("join", right, {**keys, "type": how, "suffixes": suffixes, "nulls_equal": nulls_equal})
+
+    def join_as_of(  # noqa: PLR0913 - all fields of such a join
+        self,
+        right: ReadTable,
+        on: Columns | None = None,
+        *,
+        left_time: str,
+        right_time: str,
+        left_on: Columns | None = None,
+        right_on: Columns | None = None,
+        direction: Literal["Backward", "Forward", "Nearest"] | None = None,
+        tolerance: str | int | timedelta | None = None,
+        allow_exact_matches: bool | None = None,
+        suffixes: tuple[str, str] | None = None,
+        nulls_equal: bool | None = None,
+    ) -> ShuffledTable:
+        """Every row, with the one row of another input that has its keys and is nearest in time, or with nulls
+        (docs/join.md). left_time, right_time: the columns of time. direction: before it where not given. tolerance: how
+        far off, as "5m", a number or a timedelta."""
+        keys = {"on": listed(on), "left_on": listed(left_on), "right_on": listed(right_on)}
+        nearest = {
+            "left": left_time,
+            "right": right_time,
+            "direction": direction,
+            "tolerance": _span(tolerance) if isinstance(tolerance, timedelta) else tolerance,
+            "allow_exact_matches": allow_exact_matches,
         }
-        body = body_of(Join, arguments, (*_OPERATION, "join"), {})
-        calls: Calls = {("spec", "inputs", 0): self.call, ("spec", "inputs", 1): right.call}
+        calls: Calls = {(*_OPERATION, "join"): "join_as_of"}
+        as_of = body_of(AsOf, nearest, (*_OPERATION, "join", "asOf"), calls)
+        more = {"type": "AsOf", "as_of": as_of, "suffixes": suffixes, "nulls_equal": nulls_equal}
+        return self._joined("join_as_of", right, {**keys, **more})
+
+    def _joined(self, call: str, right: ReadTable, arguments: Mapping[str, object]) -> ShuffledTable:
+        if not isinstance(right, ReadTable):
+            raise TypeError(f"{call} takes what read_parquet and its siblings give, found {type(right).__name__}")
+        inputs = [{"name": "left", **self.input}, {"name": "right", **right.input}]
+        names = {"left": inputs[0]["name"], "right": inputs[1]["name"]}
+        calls: Calls = {
+            ("spec", "inputs", 0): self.call, ("spec", "inputs", 1): right.call, (*_OPERATION, "join"): call,
+        }  # fmt: skip
+        body = body_of(Join, {**names, **arguments}, (*_OPERATION, "join"), calls)
         return ShuffledTable(tuple(inputs), {"join": body}, calls)
 
     def _shuffled(self, call: str, model: Any, arguments: Mapping[str, object]) -> ShuffledTable:
@@ -123,6 +162,11 @@ class ReadTable:
                 hint = "say what is done with it first: repartition() writes the same rows to files of even size"
                 raise AttributeError(f"a table that was only read has no {name}; {hint}", name=name, obj=self)
             raise AttributeError(f"{type(self).__name__} has no {name!r}", name=name, obj=self)
+
+
+def _span(tolerance: timedelta) -> str:
+    """As the resource has it."""
+    return f"{tolerance // timedelta(microseconds=1)}us"
 
 
 def _sort_keys(*given: str | SortKey | list[str | SortKey]) -> list[Any]:
@@ -197,4 +241,4 @@ class ShuffledTable:
             raise AttributeError(f"{type(self).__name__} has no {name!r}", name=name, obj=self)
 
 
-_OPERATIONS = ("repartition", "sort", "cluster", "distinct", "group_by", "join", "apply", "agg")
+_OPERATIONS = ("repartition", "sort", "cluster", "distinct", "group_by", "join", "join_as_of", "apply", "agg")
