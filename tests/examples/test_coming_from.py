@@ -70,6 +70,15 @@ def with_users(found: list[pd.DataFrame], events: pd.DataFrame) -> None:
     same_rows(pd.concat(found)[wanted.columns], wanted)
 
 
+def seen_before(found: list[pd.DataFrame], events: pd.DataFrame) -> None:
+    events = events.sort_values("ts", kind="stable")
+    purchases, views = (events[events["kind"] == kind] for kind in ("purchase", "view"))
+    views = views[["event_id", "user_id", "ts"]].rename(columns={"event_id": "event_id_view"})
+    wanted = pd.merge_asof(purchases, views, on="ts", by="user_id", tolerance=pd.Timedelta(days=30))
+    assert wanted["event_id_view"].notna().any()
+    same_rows(pd.concat(found)[wanted.columns], wanted)
+
+
 def totals(found: list[pd.DataFrame], events: pd.DataFrame) -> None:
     wanted = events.groupby("country", as_index=False).agg(rows=("event_id", "size"))
     [one] = found
@@ -127,6 +136,7 @@ def newest_first(found: list[pd.DataFrame], events: pd.DataFrame) -> None:
 CHECKS: dict[str, Callable[[list[pd.DataFrame], pd.DataFrame], None]] = {
     "by-ts/": sorted_by_time,
     "with-users/": with_users,
+    "seen-before/": seen_before,
     "totals/": totals,
     "sessions/": sessions,
     "last-seen/": last_seen,
