@@ -64,6 +64,8 @@ class Input(Struct, frozen=True):
     """A function of the user's instead of a format, `package.module:function`."""
     base_path: str = ""
     """The folder below which the names of folders are columns; "" for the one that the paths say."""
+    compute: dict[str, str] = field(default_factory=dict)
+    """Columns that are computed of others, by their names."""
 
 
 TARGET_BYTES = 256 << 20

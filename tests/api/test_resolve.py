@@ -38,7 +38,7 @@ def test_everything_that_was_said_is_told(job: Any) -> None:
             inputs=[
                 {
                     "name": "events", "paths": ["/a", "/b/*.parquet"], "format": "Parquet", "columns": ["id", "ts"],
-                    "filter": "id > 3", "storage": store,
+                    "filter": "id > 3", "storage": store, "compute": {"day": "date_trunc('day', ts)"},
                 }
             ],
             output={
@@ -49,7 +49,10 @@ def test_everything_that_was_said_is_told(job: Any) -> None:
     )  # fmt: skip
     storage = jobs.StorageOptions(endpoint="http://127.0.0.1:9000", options={"anon": True, "retries": 3})
     assert result.operation == jobs.Repartition(range=["ts"])
-    assert result.inputs == [jobs.Input(["/a", "/b/*.parquet"], "events", "Parquet", ["id", "ts"], "id > 3", storage)]
+    compute = {"day": "date_trunc('day', ts)"}
+    assert result.inputs == [
+        jobs.Input(["/a", "/b/*.parquet"], "events", "Parquet", ["id", "ts"], "id > 3", storage, compute=compute)
+    ]
     assert result.output.partitions == 64
     assert result.output.sort_within == [jobs.SortKey("ts"), jobs.SortKey("id")]
     assert (result.output.compression, result.output.overwrite, result.output.storage) == ("Snappy", True, storage)
@@ -117,6 +120,7 @@ def test_a_rechunk_is_told_with_its_defaults(job: Any) -> None:
         ({"path": "/a", "format": "Parquet"}, {}, "spec.inputs[0].format", "reads Zarr, not Parquet"),
         ({"path": "/a", "columns": ["x"]}, {}, "spec.inputs[0].columns", "variables"),
         ({"path": "/a", "filter": "x > 1"}, {}, "spec.inputs[0].filter", "select"),
+        ({"path": "/a", "compute": {"x": "y + 1"}}, {}, "spec.inputs[0].compute", "an array keeps its values"),
         ({"path": "/a", "reader": "m:f"}, {}, "spec.inputs[0].reader", "Zarr stores only"),
         (ARRAYS, {"format": "Parquet"}, "spec.output.format", "writes Zarr, not Parquet"),
         (ARRAYS, {"partitions": 3}, "spec.output.partitions", "chunks"),

@@ -114,6 +114,20 @@ def test_global_sort(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPat
     assert by_event(found).equals(by_event(events))
 
 
+def test_computed_columns(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "computed-columns"))
+    with duckdb.connect() as connection:
+        connection.register("events", events)
+        wanted = connection.sql(
+            "SELECT date_trunc('day', ts) AS day, coalesce(lower(country), 'unknown') AS country, "
+            "count(*) AS purchases, CAST(sum(CAST(round(amount * 100) AS BIGINT)) AS BIGINT) AS cents FROM events "
+            "WHERE kind = 'purchase' AND ts >= '2026-01-15' GROUP BY ALL"
+        ).to_arrow_table()
+    assert found.column_names == ["day", "country", "purchases", "cents"]
+    keys = [("day", "ascending"), ("country", "ascending")]
+    assert found.sort_by(keys).equals(wanted.cast(found.schema).sort_by(keys))
+
+
 def test_filter_and_columns(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = run(demo, monkeypatch, "filter-and-columns")
     assert_apart(parts, "user_id")

@@ -39,7 +39,13 @@ def test_placeholders_become_values_with_their_types() -> None:
     config = ShuffleJobConfig(
         spec(
             operation={"repartition": {"by": "{{ .inputs.keys }}"}},
-            inputs=[{"path": "s3://bucket/{{ .inputs.day }}/{{inputs.hour}}/", "filter": "a = '{{ .inputs.a }}'"}],
+            inputs=[
+                {
+                    "path": "s3://bucket/{{ .inputs.day }}/{{inputs.hour}}/",
+                    "filter": "a = '{{ .inputs.a }}'",
+                    "compute": {"day": "concat(b, '{{ .inputs.a }}')"},
+                }
+            ],
             output={"path": "s3://bucket/out/", "partitions": "{{ .inputs.files }}"},
             suspend="{{ .inputs.wait }}",
         )
@@ -52,6 +58,7 @@ def test_placeholders_become_values_with_their_types() -> None:
     assert job.spec.operation.repartition.by == ["a", "b"]
     assert job.spec.inputs[0].path == "s3://bucket/2026-01-01/7/"
     assert job.spec.inputs[0].filter == "a = 'O''Hara'"
+    assert job.spec.inputs[0].compute == {"day": "concat(b, 'O''Hara')"}
     assert job.spec.output.partitions == 12
     assert job.spec.suspend is True
 

@@ -51,11 +51,12 @@ SPECS: list[tuple[str, Callable[[], ShuffleJob], str]] = [
     ),
     (
         "sort",
-        lambda: read_orc(["a", Path("b")], columns=["x", "y"])
+        lambda: read_orc(["a", Path("b")], columns=["x", "y"], compute={"y": "lower(z)"})
         .sort("x", desc("y", nulls="First"))
         .write_orc("out"),
         "{operation: {sort: {by: [{column: x}, {column: y, order: Descending, nulls: First}]}},"
-        " inputs: [{paths: [a, b], columns: [x, y], format: ORC}], output: {path: out, format: ORC}}",
+        " inputs: [{paths: [a, b], columns: [x, y], compute: {y: lower(z)}, format: ORC}],"
+        " output: {path: out, format: ORC}}",
     ),
     (
         "join",

@@ -33,6 +33,7 @@ spec:
       # a file, a folder, a glob or an fsspec URL (s3://bucket/events/); for several: paths: [a, b]
       # format: Parquet                     by suffix where absent
       # columns: [user_id, ts, amount]      reads and writes only these
+      # compute: {{day: "date_trunc('day', ts)"}}     columns to compute, for keys, filter and the output
       # filter: "amount > 0 AND ts >= TIMESTAMP '2026-01-01'"
       # storage: {{endpoint: "https://minio.example.com:9000"}}
 

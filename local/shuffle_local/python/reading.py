@@ -1,8 +1,9 @@
 """`read_parquet` and its siblings: the input of a job. Nothing is opened yet.
 
 path: a file, a folder, a glob or an fsspec URL, or several of them. columns: those that are read; all where not given.
-filter: an SQL expression (docs/filters.md). schema: types of columns that the files do not say. base_path: the folder
-below which folders are columns. name: what a join calls the input. storage: how its store is reached.
+compute: SQL expressions by the columns that they give (docs/expressions.md). filter: an SQL condition
+(docs/filters.md). schema: types of columns that the files do not say. base_path: the folder below which folders are
+columns. name: what a join calls the input. storage: how its store is reached.
 
 Every argument is a field of `spec.inputs` (docs/reference/shufflejob.md). What is wrong with one raises InvalidJob.
 """
@@ -31,48 +32,73 @@ def read_parquet(
     path: Paths,
     *,
     columns: Columns | None = None,
+    compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
     base_path: OnePath | None = None,
     name: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Parquet files."""
-    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
-    return _read("read_parquet", path, {**fields, "format": "Parquet"})
+    fields = {
+        "columns": columns,
+        "compute": compute,
+        "filter": filter,
+        "base_path": base_path,
+        "name": name,
+        "storage": storage,
+    }
+    return _read("read_parquet", path, {**fields, "storage": storage, "format": "Parquet"})
 
 
 def read_orc(
     path: Paths,
     *,
     columns: Columns | None = None,
+    compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
     base_path: OnePath | None = None,
     name: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """ORC files."""
-    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
-    return _read("read_orc", path, {**fields, "format": "ORC"})
+    fields = {
+        "columns": columns,
+        "compute": compute,
+        "filter": filter,
+        "base_path": base_path,
+        "name": name,
+        "storage": storage,
+    }
+    return _read("read_orc", path, {**fields, "storage": storage, "format": "ORC"})
 
 
 def read_feather(
     path: Paths,
     *,
     columns: Columns | None = None,
+    compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
     base_path: OnePath | None = None,
     name: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Feather (Arrow IPC) files."""
-    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
-    return _read("read_feather", path, {**fields, "format": "Feather"})
+    fields = {
+        "columns": columns,
+        "compute": compute,
+        "filter": filter,
+        "base_path": base_path,
+        "name": name,
+        "storage": storage,
+    }
+    return _read("read_feather", path, {**fields, "storage": storage, "format": "Feather"})
 
 
-def read_json(
+def read_json(  # noqa: PLR0913 - fields of an input
     path: Paths,
     *,
     columns: Columns | None = None,
+    compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
     schema: Schema | pa.Schema | None = None,
     base_path: OnePath | None = None,
@@ -80,14 +106,22 @@ def read_json(
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Files of newline-delimited JSON."""
-    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
-    return _read("read_json", path, {**fields, "format": "JSON", "schema_": declared(schema)})
+    fields = {
+        "columns": columns,
+        "compute": compute,
+        "filter": filter,
+        "base_path": base_path,
+        "name": name,
+        "storage": storage,
+    }
+    return _read("read_json", path, {**fields, "storage": storage, "format": "JSON", "schema_": declared(schema)})
 
 
 def read_csv(  # noqa: PLR0913 - a CSV file has many properties, each a field of the resource
     path: Paths,
     *,
     columns: Columns | None = None,
+    compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
     schema: Schema | pa.Schema | None = None,
     delimiter: str | None = None,
@@ -109,9 +143,20 @@ def read_csv(  # noqa: PLR0913 - a CSV file has many properties, each a field of
         "nullValues": [null_values] if isinstance(null_values, str) else null_values,
         "newlinesInValues": newlines_in_values,
     }
-    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    fields = {
+        "columns": columns,
+        "compute": compute,
+        "filter": filter,
+        "base_path": base_path,
+        "name": name,
+        "storage": storage,
+    }
     given = {field: value for field, value in csv.items() if value is not None}
-    return _read("read_csv", path, {**fields, "format": "CSV", "schema_": declared(schema), "csv": given or None})
+    return _read(
+        "read_csv",
+        path,
+        {**fields, "storage": storage, "format": "CSV", "schema_": declared(schema), "csv": given or None},
+    )
 
 
 def read_files(  # noqa: PLR0913 - all fields of an input
@@ -120,6 +165,7 @@ def read_files(  # noqa: PLR0913 - all fields of an input
     format: TableFormat | None = None,  # noqa: A002 - the resource's word
     reader: AnyFunction | None = None,
     columns: Columns | None = None,
+    compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
     schema: Schema | pa.Schema | None = None,
     csv: CsvFields | None = None,
@@ -130,9 +176,16 @@ def read_files(  # noqa: PLR0913 - all fields of an input
     """Files of a format that their suffix says, or of one that a function of your own reads.
 
     reader: (path, columns) -> Arrow table or tables; `package.module:function`, or the function itself."""
-    fields = {"columns": columns, "filter": filter, "base_path": base_path, "name": name, "storage": storage}
+    fields = {
+        "columns": columns,
+        "compute": compute,
+        "filter": filter,
+        "base_path": base_path,
+        "name": name,
+        "storage": storage,
+    }
     found = function_name(reader, "read_files", "reader") if reader is not None else None
-    more = {"format": format, "reader": found, "schema_": declared(schema), "csv": csv}
+    more = {"storage": storage, "format": format, "reader": found, "schema_": declared(schema), "csv": csv}
     return _read("read_files", path, {**fields, **more})
 
 

@@ -11,6 +11,7 @@ from shuffle_operator.api.types import (
     MIB,
     TIB,
     ApiModel,
+    Column,
     Format,
     FreeObject,
     FunctionName,
@@ -19,6 +20,9 @@ from shuffle_operator.api.types import (
     UniqueColumns,
     byte_quantity,
 )
+
+Expression = Annotated[str, Field(min_length=1, max_length=16_384)]
+Expressions = dict[Column, Expression]
 
 
 class SecretReference(ApiModel):
@@ -100,12 +104,21 @@ class Input(ApiModel):
     columns: Annotated[UniqueColumns, Field(min_length=1, max_length=10_000)] | None = Field(
         default=None, description="The columns to read, in the order of the output; all where absent."
     )
+    compute: Expressions | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1_000,
+        description="Columns to compute: an SQL expression of the input's columns by each name, for example "
+        "day: date_trunc('day', ts). One with the name of a column that is read takes its place. They are columns as "
+        "all others: in filter, columns, keys and aggregations.",
+    )
     filter: str | None = Field(
         default=None,
         min_length=1,
         max_length=16_384,
-        description="An SQL boolean expression over the input's columns; only rows for which it is true are read. For "
-        "example: country = 'DE' AND ts >= TIMESTAMP '2026-01-01'. It may use columns that are not in columns.",
+        description="An SQL boolean expression over the input's columns and the computed ones; only rows for which it "
+        "is true are read. For example: country = 'DE' AND ts >= TIMESTAMP '2026-01-01'. It may use columns that are "
+        "not in columns.",
     )
     schema_: DeclaredColumns | None = Field(
         default=None,

@@ -43,6 +43,8 @@ def _input_problems(item: Input, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "columns"), "arrays are chosen by operation.rechunk.variables")
     if item.filter is not None:
         yield Problem((*path, "filter"), "positions are chosen by operation.rechunk.select")
+    if item.compute is not None:
+        yield Problem((*path, "compute"), "goes with tables, whose rows have columns; an array keeps its values")
     if item.reader is not None:
         yield Problem((*path, "reader"), "rechunk reads Zarr stores only")
 

@@ -67,7 +67,7 @@ def _texts(node: object, path: Path) -> Iterator[tuple[Path, str]]:
 
 def _filled(node: Any, values: Mapping[str, Value], field: str) -> Any:
     if isinstance(node, Mapping):
-        return {key: _filled(value, values, str(key)) for key, value in node.items()}
+        return {key: _filled(value, values, field if field == "compute" else str(key)) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [_filled(value, values, field) for value in node]
     if not isinstance(node, str):
@@ -75,7 +75,7 @@ def _filled(node: Any, values: Mapping[str, Value], field: str) -> Any:
     whole = _PLACEHOLDER.fullmatch(node)
     if whole and not isinstance(values[whole[1]], datetime):
         return values[whole[1]]
-    write = _in_a_filter if field == "filter" else _in_a_text
+    write = _in_a_filter if field in ("filter", "compute") else _in_a_text
     return _PLACEHOLDER.sub(_writer(values, write), node)
 
 

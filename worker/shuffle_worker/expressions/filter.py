@@ -9,7 +9,7 @@ Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 
@@ -17,16 +17,19 @@ from shuffle_protocol.errors import DataError, InvalidSpec
 from shuffle_worker.columns.arrow import repeated, scalar
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.expressions.typed.expression import Expression
-from shuffle_worker.expressions.typed.statistics import ColumnRange, comparable
+from shuffle_worker.expressions.typed.statistics import ColumnRange, constant_range
 from shuffle_worker.storage.failures import said
 
 
 class Filter:
     """A compiled filter. Safe for several threads."""
 
-    def __init__(self, text: str, expression: Expression, columns: list[str], schema: pa.Schema, name: str) -> None:
+    def __init__(
+        self, text: str, expression: Expression, columns: list[str], schema: pa.Schema, name: str, made: Collection[str]
+    ) -> None:
         self.text = text
         self._name = name
+        self._made = made
         self.columns = columns
         self._expression = expression
         self._schema = schema
@@ -45,28 +48,19 @@ class Filter:
         return found
 
     def may_match(self, ranges: Mapping[str, ColumnRange], hive: Mapping[str, str | None], file: pa.Schema) -> bool:
-        """Whether some row of a row group may pass, by its statistics; file: the columns that its file has."""
+        """Whether some row of a row group may pass, by its statistics; file: the columns that its file has. Of a
+        computed column nothing is known but what `ranges` say."""
         known = dict(ranges)
         for name in self.columns:
-            if file.get_field_index(name) >= 0:
+            if file.get_field_index(name) >= 0 or name in self._made:
                 continue
-            known[name] = self._constant_range(name, hive.get(name))
+            known[name] = constant_range(hive.get(name), self._schema.field(name).type)
         return self._expression.outcomes(known).true
 
-    def _constant_range(self, name: str, text: str | None) -> ColumnRange:
-        """Of a column that is the same for the whole file: what its folder says, or null."""
-        if text is None:
-            return ColumnRange(None, None, 1, 1)
-        try:
-            value = comparable(scalar(text, self._schema.field(name).type))
-        except (pa.ArrowException, ValueError):
-            value = None  # said where the file is read
-        return ColumnRange(value, value, 0, 1)
 
-
-def compile_filter(text: str, schema: pa.Schema, index: int = 0) -> Filter:
-    """schema: of the columns as they are declared; batches are of its transport schema. index: of the input. Raises
-    InvalidSpec."""
+def compile_filter(text: str, schema: pa.Schema, index: int = 0, made: Collection[str] = ()) -> Filter:
+    """schema: of the columns as they are declared; batches are of its transport schema. index: of the input. made:
+    those of its columns that are computed. Raises InvalidSpec."""
     from shuffle_worker.expressions.sql import Field, parse
     from shuffle_worker.expressions.sql_types import Typer
 
@@ -78,7 +72,7 @@ def compile_filter(text: str, schema: pa.Schema, index: int = 0) -> Filter:
         raise InvalidSpec(
             f"{field.name}: {text}: is {expression.type}, not a condition; compare it with something, as in x > 0"
         )
-    return Filter(text, expression, typer.columns, transport_schema(schema), field.name)
+    return Filter(text, expression, typer.columns, transport_schema(schema), field.name, made)
 
 
 def columns_of(text: str, index: int = 0) -> list[str]:

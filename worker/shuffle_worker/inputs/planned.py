@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 
 from shuffle_protocol.jobs import Input, SortKey
+from shuffle_worker.expressions.computed import Computed
 from shuffle_worker.expressions.filter import Filter
 from shuffle_worker.inputs.keyed import Keyed
 from shuffle_worker.inputs.probe import Probe, RowGroupRef
@@ -66,14 +67,17 @@ class FoundTable(NamedTuple):
     source: Input
     storage: Storage
     found: InputFiles
+    schema: pa.Schema
+    """Every column that it has, computed ones among them."""
     kept: pa.Schema
     """The columns that the user selected."""
     filtered: list[str]
     """Those that the filter names."""
+    computed: Computed | None = None
 
     @property
     def columns(self) -> Columns:
-        return Columns(self.found.schema, self.kept)
+        return Columns(self.schema, self.kept)
 
 
 class PlannedInput(NamedTuple):
@@ -89,6 +93,8 @@ class PlannedInput(NamedTuple):
     """The schema of the columns that only the filter reads."""
     target: pa.Schema
     """The transport schema of both."""
+    sources: pa.Schema | None
+    """The schema of the columns that computed ones of these are made of, None where none is computed."""
     where: Filter | None
     row_groups: list[RowGroupRef]
     """The row groups that may hold rows that pass the filter."""
@@ -102,6 +108,17 @@ class PlannedInput(NamedTuple):
     strict: bool
     notes: list[str]
     """What a person may want to know of the files."""
+
+    @property
+    def computed(self) -> list[str]:
+        """The computed columns that are needed."""
+        return [name for name in self.target.names if name in self.source.compute]
+
+    @property
+    def read(self) -> list[str]:
+        """The columns that are read."""
+        plain = [name for name in self.target.names if name not in self.source.compute]
+        return list(dict.fromkeys([*plain, *(self.sources.names if self.sources is not None else ())]))
 
     @property
     def decoded(self) -> float:
@@ -137,6 +154,8 @@ class PlannedInput(NamedTuple):
             row_bytes=self.look.row_bytes,
             rows=int(self.rows * self.look.selectivity),
             filter_columns=self.extra.serialize().to_pybytes() if self.extra.names else None,
+            sources=self.sources.serialize().to_pybytes() if self.sources is not None else None,
+            read_bytes=self.look.read_bytes,
             format=self.format,
             strict=self.strict,
         )

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.keyed import Keyed, seen_keys
 from shuffle_worker.inputs.reading import FETCHED, FoundFile
-from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.storage.storage import Storage
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def read_through(
     for number, mine in itertools.groupby(groups, key=lambda one: one.file):
         file = files[number]
         with file.open(storage, target) as source:
-            shaper = Shaper(file.info.path, source.schema, target, file.hive)
+            shaper = file.shaper(source, target)
             for batch in source.batches([one.group for one in mine], shaper.wanted, ROWS):
                 shaper.shape(batch)
 
@@ -124,7 +123,7 @@ def first_batches(
     """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide.
     some: these are not all of the columns that the job reads."""
     with file.open(storage, target, some=some) as source:
-        shaper = Shaper(file.info.path, source.schema, target, file.hive)
+        shaper = file.shaper(source, target)
         first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
         if first is None:
             return

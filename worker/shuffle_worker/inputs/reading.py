@@ -8,7 +8,7 @@ that tens of thousands of files cost some hundred bytes a row group.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,12 +28,14 @@ from shuffle_worker.expressions.typed.statistics import ColumnRange
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.listing import Listed, list_files, literal_paths
 from shuffle_worker.readers.formats import FUNCTION, Opening, opening_of
+from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.readers.source import Source
 from shuffle_worker.readers.text_types import cut_short, plain, text_field
 from shuffle_worker.storage import urls
 from shuffle_worker.storage.storage import Info, Storage
 
 if TYPE_CHECKING:
+    from shuffle_worker.expressions.computed import Computed
     from shuffle_worker.readers.function import ReaderProcesses
 
 THREADS = 16
@@ -82,6 +84,8 @@ class FoundFile(NamedTuple):
     counted: bool = True
     """Rows are exact."""
     opening: Opening | None = None
+    computed: Computed | None = None
+    """The computed columns, which `open` and `shaper` know then."""
 
     @property
     def rows(self) -> int:
@@ -98,11 +102,25 @@ class FoundFile(NamedTuple):
         some of the columns only, so that other columns are not reported."""
         assert self.opening is not None
         opening = self.opening._replace(strict=False) if some else self.opening
+        if types is not None and self.computed is not None:
+            types = self.computed.read_schema(types)
         with (
             trail.at(f"looking at rows of {self.info.path}"),
             opening.open(storage, self.info, types=types, hive=self.hive, budget=FETCHED) as source,
         ):
             yield source
+
+    def shaper(self, source: Source, target: pa.Schema) -> Shaper:
+        """For batches of the file. target: a transport schema."""
+        return Shaper(self.info.path, source.schema, target, self.hive, self.computed)
+
+    def with_computed(self, computed: Computed, names: Collection[str]) -> FoundFile:
+        """The file with computed columns. names: those of which ranges are asked."""
+        groups = [
+            group._replace(ranges=computed.ranges(group.ranges, self.hive, self.schema, names))
+            for group in self.row_groups
+        ]
+        return self._replace(row_groups=groups, computed=computed)
 
 
 class InputFiles(NamedTuple):

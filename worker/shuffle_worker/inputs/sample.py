@@ -286,7 +286,7 @@ class Asked(NamedTuple):
 def _of_file(file: FoundFile, groups: Sequence[RowGroupRef], asked: Asked, storage: Storage) -> Iterator[SamplePart]:
     keys, read, where, stride, alike = asked
     with file.open(storage, read, some=True) as source:
-        shaper = Shaper(file.info.path, source.schema, read, file.hive)
+        shaper = file.shaper(source, read)
         for one in groups:
             first, group = one.first, file.row_groups[one.group]
             for batch in source.batches([one.group], shaper.wanted, PREFIX):

@@ -13,15 +13,16 @@ import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.names import check_column
+from shuffle_protocol.units import some
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.columns.schema import transport_schema
+from shuffle_worker.expressions.computed import Computed, compile_computed, needs
 from shuffle_worker.expressions.filter import Filter, columns_of, compile_filter
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
 from shuffle_worker.inputs.planned import FoundTable, Needs, PlannedInput
 from shuffle_worker.inputs.probe import RowGroupRef, probe, read_through
-from shuffle_worker.inputs.reading import FoundFile, Uses, check_apart, check_carried, read_inputs, select
+from shuffle_worker.inputs.reading import FoundFile, InputFiles, Uses, check_apart, check_carried, read_inputs, select
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import FilePiece, Split
 from shuffle_worker.readers.formats import FUNCTION
@@ -30,43 +31,65 @@ from shuffle_worker.storage.storage import Storage
 if TYPE_CHECKING:
     from shuffle_worker.readers.function import ReaderProcesses
 
+NAMES_SHOWN = 5
+
 
 def find(job: Job, index: int, operation: Needs, storage: Storage, calls: ReaderProcesses | None = None) -> FoundTable:
     """calls: of the input's reader function. Raises the JobErrors of bad input."""
     source = job.inputs[index]
     filtered = columns_of(source.filter, index) if source.filter else []
     needed = operation.needed(index)
+    keys = [key.column for key in operation.range_keys()]
+    ranged = [*filtered, *keys, *operation.bounded(index)]
+    sent = source.columns if needed is None else needed
     uses = Uses(
-        filtered=filtered,
-        keys=[key.column for key in operation.range_keys()],
-        bounded=operation.bounded(index),
-        sent=source.columns if needed is None else needed,
+        filtered=needs(source.compute, filtered, index),
+        keys=needs(source.compute, keys, index),
+        bounded=needs(source.compute, operation.bounded(index), index),
+        sent=None if sent is None else needs(source.compute, sent, index),
     )
     found = read_inputs(source, storage, uses, index=index, strict=uses.sent is None, calls=calls)
     check_apart(source, found, job.output.path)
-    kept = select(found.schema, source.columns, index)
+    computed = compile_computed(source.compute, found.schema, index)
+    schema = found.schema if computed is None else computed.of(found.schema)
+    kept = select(schema, source.columns, index)
     if kept.names != found.schema.names:
         kept, said = metadata.narrowed(kept)
         found = found._replace(notes=[*found.notes, *said])
-    carried = frozenset([*(kept.names if needed is None else needed), *filtered])
+    if computed is not None:
+        found = _with_computed(found, computed, ranged)
+    used = [*(kept.names if needed is None else needed), *filtered]
+    carried = frozenset(used if computed is None else computed.needed(used))
     check_carried([field for field in found.schema if field.name in carried], found.files, index)
-    return FoundTable(index, source, storage, found, kept, filtered)
+    return FoundTable(index, source, storage, found, schema, kept, filtered, computed)
+
+
+def _with_computed(found: InputFiles, computed: Computed, ranged: Sequence[str]) -> InputFiles:
+    """ranged: the columns whose smallest and largest values are asked for."""
+    files = [file.with_computed(computed, ranged) for file in found.files]
+    there = [name for name in computed.names if found.schema.get_field_index(name) >= 0]
+    notes = found.notes
+    if there and found.schema.metadata:
+        notes = [*notes, f"what files say of themselves is left out: {some(there, NAMES_SHOWN)} is computed anew"]
+    # a column that is not even read for the one in its place is known all the same
+    strict = found.opening.strict and set(there) <= set(computed.sources.names)
+    opening = found.opening._replace(strict=strict)
+    return found._replace(files=[file._replace(opening=opening) for file in files], opening=opening, notes=notes)
 
 
 def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
     """The input's filter. every: all inputs, for the advice that a filter on a column of another one gets."""
-    text, schema = one.source.filter, one.found.schema
+    text, schema = one.source.filter, one.schema
     if not text:
         return None
     for name in one.filtered:
-        elsewhere = next((other for other in every if name in other.found.schema.names), None)
+        elsewhere = next((other for other in every if name in other.schema.names), None)
         if name not in schema.names and elsewhere is not None:
             raise InvalidSpec(
                 f"inputs[{one.number}].filter: {name!r} is a column of the input {elsewhere.source.name!r}, and a "
                 f"filter sees only the rows of its own input; move the condition to inputs[{elsewhere.number}].filter"
             )
-        check_column(name, schema.names, f"inputs[{one.number}].filter")
-    return compile_filter(text, schema, one.number)
+    return compile_filter(text, schema, one.number, one.computed.names if one.computed is not None else ())
 
 
 def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedInput:
@@ -75,7 +98,7 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedI
     if needed is not None:
         used = frozenset(needed)
         schema = schema_of([field for field in schema if field.name in used], schema.metadata)
-    extra = pa.schema([one.found.schema.field(name) for name in one.filtered if schema.get_field_index(name) < 0])
+    extra = pa.schema([one.schema.field(name) for name in one.filtered if schema.get_field_index(name) < 0])
     files = one.found.files
     groups = kept_groups(files, where)
     schema = settled(schema, files, one.storage)
@@ -83,6 +106,8 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedI
     target = pa.schema([*written, *transport_schema(extra)])
     if one.found.opening.format != FUNCTION:  # which is asked once
         read_through(files, groups, target, one.storage)
+    everything = target if one.computed is None else _with_sources(target, one.computed)
+    look = probe(files, groups, written, everything, where, one.storage, operation.grouped_by(written.names))
     return PlannedInput(
         number=one.number,
         source=one.source,
@@ -91,9 +116,10 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedI
         schema=schema,
         extra=extra,
         target=target,
+        sources=None if one.computed is None else _sources(target, one.computed),
         where=where,
         row_groups=groups,
-        look=probe(files, groups, written, target, where, one.storage, operation.grouped_by(written.names)),
+        look=look,
         rows=sum(files[group.file].row_groups[group.group].rows for group in groups),
         stored=sum(files[group.file].row_groups[group.group].output_bytes for group in groups),
         columns=len(one.found.schema),
@@ -101,6 +127,19 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedI
         strict=one.found.opening.strict,
         notes=one.found.notes,
     )
+
+
+def _with_sources(target: pa.Schema, computed: Computed) -> pa.Schema:
+    """With what is read to compute some of it, but for columns that others take the place of."""
+    read = computed.read_schema(target)
+    known = {*target.names, *computed.names}
+    return pa.schema([*target, *(field for field in read if field.name not in known)])
+
+
+def _sources(target: pa.Schema, computed: Computed) -> pa.Schema | None:
+    """What is read to compute some of the columns."""
+    names = computed.needed([name for name in target.names if name in computed.names])
+    return pa.schema([computed.sources.field(name) for name in names])
 
 
 def kept_groups(files: Sequence[FoundFile], where: Filter | None) -> list[RowGroupRef]:

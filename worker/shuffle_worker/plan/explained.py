@@ -22,6 +22,8 @@ class ExplainedInput(Struct, frozen=True):
     first_files: list[str]
     """Some of the paths."""
     columns: list[str]
+    compute: dict[str, str]
+    """Expressions by the computed columns that are needed."""
     filter: str
     filter_columns: list[str]
     row_groups_read: int

@@ -66,6 +66,10 @@ class Table(Struct, frozen=True):
     """How many are expected to pass the filter."""
     filter_columns: bytes | None = None
     """The schema of the columns that only the filter reads, None where there are none."""
+    sources: bytes | None = None
+    """The schema of the columns that computed ones are made of, as they are declared, None where there are none."""
+    read_bytes: float = 0.0
+    """Mean Arrow bytes of a row as it is read, with what only the filter and computed columns need; 0: `row_bytes`."""
     format: str = "Parquet"
     """The format of its files."""
     strict: bool = True
@@ -73,6 +77,9 @@ class Table(Struct, frozen=True):
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
+
+    def computed_from(self) -> pa.Schema:
+        return pa.schema([]) if self.sources is None else pa.ipc.read_schema(pa.py_buffer(self.sources))
 
     def filter_schema(self) -> pa.Schema:
         return pa.schema([]) if self.filter_columns is None else pa.ipc.read_schema(pa.py_buffer(self.filter_columns))

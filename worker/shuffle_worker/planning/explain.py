@@ -59,6 +59,7 @@ def _explained_input(plan: Plan, index: int) -> ExplainedInput:
     source, table = plan.job.inputs[index], plan.inputs[index]
     files = [file for file in plan.files if file.input == index]
     splits = [split for split in plan.splits if split.input == index]
+    needed = {*table.arrow_schema().names, *table.filter_schema().names}
     return ExplainedInput(
         name=source.name,
         paths=list(source.paths),
@@ -67,6 +68,7 @@ def _explained_input(plan: Plan, index: int) -> ExplainedInput:
         rows=-1 if any(file.rows < 0 for file in files) else sum(file.rows for file in files),
         first_files=[file.path for file in files[:FILES_SHOWN]],
         columns=list(table.arrow_schema().names),
+        compute={name: text for name, text in sorted(source.compute.items()) if name in needed},
         filter=source.filter,
         filter_columns=list(table.filter_schema().names),
         row_groups_read=sum(len(piece.row_groups) for split in splits for piece in split.pieces),

@@ -24,7 +24,6 @@ from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import needed, sample_rows
 from shuffle_worker.output.folders import MOST_FOLDERS, check_name, folder_of, too_many
 from shuffle_worker.partitioning.codes import dense
-from shuffle_worker.readers.shape import Shaper
 
 MOST_ROWS = 500_000
 BATCH = 65_536
@@ -102,7 +101,7 @@ def _batches(one: PlannedInput, by: Sequence[str]) -> Iterator[pa.RecordBatch]:
     for group in one.row_groups:
         file = one.files[group.file]
         with file.open(one.storage, read, some=len(read) < len(one.target)) as source:
-            shaper = Shaper(file.info.path, source.schema, read, file.hive)
+            shaper = file.shaper(source, read)
             for batch in source.batches([group.group], shaper.wanted, BATCH):
                 shaped = shaper.shape(batch)
                 yield shaped if one.where is None else shaped.filter(one.where.mask(shaped, file.info.path))

@@ -96,19 +96,23 @@ def _cut(layout: Layout) -> str:
 
 
 def _source(one: PlannedInput, named: bool) -> PlanNode:
-    """Read, and the filter above it where there is one."""
+    """Read, what is computed, and the filter above them where there is one."""
     source = one.source
     kept = {group.file for group in one.row_groups}
     every = sum(len(file.row_groups) for file in one.files)
-    columns = f"{len(one.schema)} of {one.columns} columns: " if one.columns > len(one.schema) else "columns: "
-    also = f"; for the filter also {some(one.extra.names, COLUMNS_SHOWN)}" if one.extra.names else ""
+    plain = [name for name in one.schema.names if name not in source.compute]
+    columns = f"{len(plain)} of {one.columns} columns: " if one.columns > len(plain) else "columns: "
+    extra = [name for name in one.extra.names if name not in source.compute]
+    also = f"; for the filter also {some(extra, COLUMNS_SHOWN)}" if extra else ""
+    made = [name for name in one.read if name not in plain and name not in extra]
+    also += f"; to compute others {some(made, COLUMNS_SHOWN)}" if made else ""
     paths = some(source.paths, PATHS_SHOWN)
     read = PlanNode(
         "Read",
         f"{source.name}: {paths}" if named and source.name else paths,
         [
             f"{counted(len(one.files), 'file')}, {readable(sum(file.info.size for file in one.files))}, {_kind(one)}",
-            f"{columns}{some(one.schema.names, COLUMNS_SHOWN)}{also}",
+            f"{columns}{some(plain, COLUMNS_SHOWN)}{also}",
         ],
         Figures(
             rows=one.rows,
@@ -116,6 +120,9 @@ def _source(one: PlannedInput, named: bool) -> PlanNode:
             files=len(kept),
         ),
     )
+    if one.computed:
+        said = [f"{name} = {source.compute[name]}" for name in one.computed[:COLUMNS_SHOWN]]
+        read = PlanNode("Compute", some(one.computed, COLUMNS_SHOWN), said, Figures(rows=one.rows), [read])
     if not source.filter:
         return read
     left_out = every - len(one.row_groups)

@@ -19,6 +19,7 @@ from shuffle_protocol.errors import DataError, InputNotFound
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.columns.arrow import nulls, true_rows
 from shuffle_worker.columns.schema import transport_schema
+from shuffle_worker.expressions.computed import compile_computed
 from shuffle_worker.plan.record import File, FilePiece, Plan, Split
 from shuffle_worker.readers.formats import opening_of_plan
 from shuffle_worker.readers.reader import Rows
@@ -59,15 +60,18 @@ class FileReader:
         self._output = transport_schema(table.arrow_schema())
         self._target = self._output
         self._filter: Filter | None = None
-        text = plan.job.inputs[index].filter
-        if text:
+        source = plan.job.inputs[index]
+        extra = table.filter_schema()
+        self._target = pa.schema([*self._output, *transport_schema(extra)])
+        self._computed = compile_computed(source.compute, table.computed_from(), index, self._target.names)
+        if source.filter:
             from shuffle_worker.expressions.filter import (
                 compile_filter,  # the parser is only loaded where there is a filter
             )
 
-            extra = table.filter_schema()
-            self._target = pa.schema([*self._output, *transport_schema(extra)])
-            self._filter = compile_filter(text, pa.schema([*table.arrow_schema(), *extra]), index)
+            made = self._computed.names if self._computed is not None else ()
+            self._filter = compile_filter(source.filter, pa.schema([*table.arrow_schema(), *extra]), index, made)
+        self._read = self._target if self._computed is None else self._computed.read_schema(self._target)
         self._opening = opening_of_plan(plan, index, functions, scratch)
         self._footers: OrderedDict[int, object] = OrderedDict()
         self._lock = threading.Lock()
@@ -82,7 +86,7 @@ class FileReader:
         with trail.at(f"reading {file.path}", moves=True), self._opened(piece.file, file) as source:
             if source.counted and sum(source.rows(group) for group in range(source.groups)) != file.rows:
                 raise _changed(file)
-            shaper = Shaper(file.path, source.schema, self._target, file.hive)
+            shaper = Shaper(file.path, source.schema, self._target, file.hive, self._computed)
             fetched = 0
             try:
                 for run, first in _runs(source, piece, shaper.wanted):
@@ -128,7 +132,7 @@ class FileReader:
             footer = self._footers.get(number)
         info = Info(file.path, file.size, file.tag)
         source = self._opening.open(
-            self._storage, info, types=self._target, hive=file.hive, budget=self._budget, footer=footer
+            self._storage, info, types=self._read, hive=file.hive, budget=self._budget, footer=footer
         )
         with self._lock:
             self._footers[number] = source.footer

@@ -1,12 +1,13 @@
 """Bringing one file's batches to the plan's columns and types.
 
 Worked out once per file, applied to every batch: which of the file's columns becomes which of the plan's, what its
-folders say (hive columns), and what is missing and therefore null.
+folders say (hive columns), what is missing and therefore null, and what is computed of the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -15,24 +16,41 @@ from shuffle_worker.columns.arrow import Array, Field, Scalar, nulls, repeated, 
 from shuffle_worker.columns.schema import convert
 from shuffle_worker.storage.failures import said
 
+if TYPE_CHECKING:
+    from shuffle_worker.expressions.computed import Computed
+
 
 class Shaper:
     """From batches of `file_schema` to batches of `target` (a transport schema). A column that the file has wins over
     one that its folders spell out."""
 
-    def __init__(self, path: str, file_schema: pa.Schema, target: pa.Schema, hive: Mapping[str, str | None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        file_schema: pa.Schema,
+        target: pa.Schema,
+        hive: Mapping[str, str | None],
+        computed: Computed | None = None,
+    ) -> None:
         self.path = path
         self.target = target
-        self.wanted = [name for name in target.names if file_schema.get_field_index(name) >= 0]
+        self._computed = computed
+        self._read = target if computed is None else computed.read_schema(target)
+        self.wanted = [name for name in self._read.names if file_schema.get_field_index(name) >= 0]
         self._constants: dict[str, Scalar] = {}
-        for field in target:
+        for field in self._read:
             if field.name not in self.wanted and field.name in hive:
                 self._constants[field.name] = self._constant(field, hive[field.name])
 
     def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        read = self._brought(batch)
+        return read if self._computed is None else self._computed.shape(read, self.target, self.path)
+
+    def _brought(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What is read, in the plan's types."""
         names = batch.schema.names
         columns: list[Array] = []
-        for field in self.target:
+        for field in self._read:
             if field.name in self._constants:
                 columns.append(repeated(self._constants[field.name], batch.num_rows))
                 continue
@@ -40,7 +58,7 @@ class Shaper:
             columns.append(nulls(batch.num_rows, field.type) if at < 0 else self._cast(batch.column(at), field))
         if not columns:
             return batch
-        return pa.RecordBatch.from_arrays(columns, schema=self.target)
+        return pa.RecordBatch.from_arrays(columns, schema=self._read)
 
     def _cast(self, column: Array, field: Field) -> Array:
         if column.type == field.type:

@@ -119,7 +119,8 @@ class Tasks:
         plan = self.loaded
         one = plan.splits[split]
         splitter = self._operation.splitter(wanted, one.input)
-        rows_at_once = batch_rows(plan.layout.buckets, plan.inputs[one.input].row_bytes, self._batch_bytes)
+        table = plan.inputs[one.input]
+        rows_at_once = batch_rows(plan.layout.buckets, max(table.row_bytes, table.read_bytes), self._batch_bytes)
         for rows in self._readers[one.input].read(one, rows_at_once):
             read, fetched = rows.batch.num_rows, rows.bytes_read
             for shards in in_pieces(splitter, rows):

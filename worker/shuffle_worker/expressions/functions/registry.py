@@ -45,7 +45,7 @@ class Kind(NamedTuple):
         return article + self.name
 
 
-class Argument(NamedTuple):
+class Parameter(NamedTuple):
     kind: Kind
     optional: bool = False
     several: bool = False
@@ -88,19 +88,19 @@ STRUCT = Kind("struct", pa.types.is_struct, pa.struct([]))
 TEXT_OR_LIST = Kind("text or list", lambda kind: is_text(kind) or _is_list(kind), pa.string(), "x")
 
 
-def optional(argument: Argument | Kind) -> Argument:
+def optional(argument: Parameter | Kind) -> Parameter:
     return _argument(argument)._replace(optional=True)
 
 
-def several(kind: Kind) -> Argument:
-    return Argument(kind, several=True)
+def several(kind: Kind) -> Parameter:
+    return Parameter(kind, several=True)
 
 
-def named(name: str, kind: Kind) -> Argument:
-    return Argument(kind, name=name)
+def named(name: str, kind: Kind) -> Parameter:
+    return Parameter(kind, name=name)
 
 
-def text_constant(name: str, check: Callable[[str], object] = str) -> Argument:
+def text_constant(name: str, check: Callable[[str], object] = str) -> Parameter:
     """Text in single quotes. check: raises ArrowInvalid or ValueError where it cannot be used."""
 
     def read(one: Expression) -> str:
@@ -112,10 +112,10 @@ def text_constant(name: str, check: Callable[[str], object] = str) -> Argument:
             raise NotThatType(f"'{one.text}' is no {name}: {error}") from None
         return one.text
 
-    return Argument(TEXT, read=read, name=name)
+    return Parameter(TEXT, read=read, name=name)
 
 
-def number_constant(name: str, least: int, most: int) -> Argument:
+def number_constant(name: str, least: int, most: int) -> Parameter:
     def read(one: Expression) -> int:
         if not isinstance(one, Constant) or not pa.types.is_integer(one.type) or not one.value.is_valid:
             raise NotThatType(f"{name} is a whole number, the same for every row")
@@ -124,10 +124,10 @@ def number_constant(name: str, least: int, most: int) -> Argument:
             raise NotThatType(f"{name} is a number from {least} to {most}, not {found}")
         return found
 
-    return Argument(WHOLE, read=read, name=name)
+    return Parameter(WHOLE, read=read, name=name)
 
 
-def one_of(name: str, words: Sequence[str]) -> Argument:
+def one_of(name: str, words: Sequence[str]) -> Parameter:
     def read(one: Expression) -> str:
         found = one.text.lower() if isinstance(one, Text) else ""
         if found not in words:
@@ -135,16 +135,16 @@ def one_of(name: str, words: Sequence[str]) -> Argument:
             raise NotThatType(f"{told}; there are {', '.join(words)}")
         return found
 
-    return Argument(TEXT, read=read, name=name)
+    return Parameter(TEXT, read=read, name=name)
 
 
-def _argument(one: Argument | Kind) -> Argument:
-    return one if isinstance(one, Argument) else Argument(one)
+def _argument(one: Parameter | Kind) -> Parameter:
+    return one if isinstance(one, Parameter) else Parameter(one)
 
 
 class Function(NamedTuple):
     names: tuple[str, ...]
-    arguments: tuple[Argument, ...]
+    arguments: tuple[Parameter, ...]
     result: Typed
     kernel: Kernel
     says: str
@@ -200,7 +200,7 @@ class Section:
     def define(
         self,
         names: str,
-        arguments: Sequence[Argument | Kind],
+        arguments: Sequence[Parameter | Kind],
         result: Result,
         kernel: Kernel,
         says: str,
@@ -212,7 +212,7 @@ class Section:
         self._enter(Function(tuple(names.split(", ")), _arguments(arguments), typed, kernel, says, **how))
 
     def define_built(
-        self, names: str, arguments: Sequence[Argument | Kind], build: Build, says: str, gives: str = "as given"
+        self, names: str, arguments: Sequence[Parameter | Kind], build: Build, says: str, gives: str = "as given"
     ) -> None:
         """A function that is short for operators, and goes by their types. gives: the type, in words."""
         typed = Typed(_first, gives)
@@ -227,7 +227,7 @@ class Section:
             FUNCTIONS[name] = function
 
 
-def _arguments(several: Sequence[Argument | Kind]) -> tuple[Argument, ...]:
+def _arguments(several: Sequence[Parameter | Kind]) -> tuple[Parameter, ...]:
     return tuple(_argument(one) for one in several)
 
 
@@ -279,7 +279,7 @@ def _alike(several: list[Expression], shown: str) -> tuple[pa.DataType, list[Exp
         raise NotThatType(f"{shown}: {error}") from None
 
 
-def _places(function: Function, count: int, shown: str) -> list[Argument]:
+def _places(function: Function, count: int, shown: str) -> list[Parameter]:
     """The argument that each of so many is."""
     every = list(function.arguments)
     if every and every[-1].several:

@@ -100,6 +100,17 @@ def comparable(value: Scalar) -> Comparable | None:
     return None
 
 
+def constant_range(text: str | None, kind: pa.DataType) -> ColumnRange:
+    """Of a column that is the same for a whole file: what its folder says, or null."""
+    if text is None:
+        return ColumnRange(None, None, 1, 1)
+    try:
+        value = comparable(scalar(text, kind))
+    except (pa.ArrowException, ValueError):
+        value = None  # said where the file is read
+    return ColumnRange(value, value, 0, 1)
+
+
 def stored(value: Comparable, kind: pa.DataType, up: bool) -> Scalar | None:
     """The other way: a scalar of a type, None where it holds no such value. up: where its unit is too coarse for the
     value, the next larger one, not the next smaller."""
