@@ -87,7 +87,7 @@ class Talker:
         self.sent += 1
         done = [self._done(lease) for lease in self.held]
         self.transferred += sum(lease.kind is LeaseKind.TRANSFER for lease in self.held)
-        counters = Counters(spilled=1 << 30, memory_peak=1 << 28, cpu=12.5, beats=self.sent)
+        counters = Counters(spilled=1 << 30, memory_peak=1 << 28, cpu=12.5, steps=self.sent)
         return msgspec.json.encode(
             Sync(self.number, self.incarnation, self.epoch, [], done, [], counters, free=1, wait=wait)
         )

@@ -111,7 +111,7 @@ class View(Struct, frozen=True, omit_defaults=True):
     groups: int
     members: list[Member]
     runs: list[OwnedRun]
-    handing: list[tuple[int, int]] = field(default_factory=list)
+    migrating: list[tuple[int, int]] = field(default_factory=list)
     """(tranche, worker): that worker still has what it stored for the tranche's groups, and keeps it."""
     base: int = -1
     """The epoch of the view that this one updates, for a worker that has exactly that view: then `members` are the new
@@ -129,9 +129,9 @@ class Lease(Struct, frozen=True):
     rows: int = 0
     """For a commit, the total that was read from the input after the filter (-1: not known); the written rows must add
     up to it where the operation keeps every row."""
-    along: list[Attempt] = field(default_factory=list)
+    piggybacked: list[Attempt] = field(default_factory=list)
     """For a transfer: the same split is due for these tranches too, so that it is read once for all of them."""
-    again: bool = False
+    resend: bool = False
     """For a transfer: do not read; send what was kept of this split (`recovery.retainShards`)."""
     stored: Attempt | None = None
     """For a transfer: do not read; send what the store has of this attempt, for groups that were handed over."""
@@ -269,7 +269,7 @@ class Counters(Struct, frozen=True):
     corrupt: int = 0  # blocks whose checksum did not match
     cpu: float = 0.0  # seconds of processor time
     progress: float = 0.0  # groups being written, in parts of one: for smooth progress bars (gauge)
-    beats: int = 0  # steps that leases have made: what shows that none of them is stuck
+    steps: int = 0  # steps that leases have made: what shows that none of them is stuck
     kept: int = 0  # bytes on scratch of what was sent and is kept (gauge)
     storing: int = 0  # calls that bring shards to the store, under way (gauge)
     stored_calls: int = 0  # such calls that are over: what shows that the store is not stuck
@@ -325,7 +325,7 @@ class Sync(Struct, frozen=True):
     leaving: bool = False  # it is asked to leave (SIGTERM, drain): give it nothing new, take over what it has
     written: int = 0  # groups that it knows to be written, where shards are kept
     full: str = ""  # why its scratch can hold nothing more; "" where it can
-    trouble: str = ""  # what it waits for: a store that does not answer; "" where nothing
+    waiting_reason: str = ""  # what it waits for: a store that does not answer; "" where nothing
 
 
 class Orders(Struct, frozen=True):

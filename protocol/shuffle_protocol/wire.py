@@ -42,7 +42,7 @@ class WireError(Exception):
 class Answer(Struct, frozen=True):
     """A receiver's answer to a frame."""
 
-    verdict: Ack
+    ack: Ack
 
 
 class ErrorBody(Struct, frozen=True):

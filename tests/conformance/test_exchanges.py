@@ -264,7 +264,7 @@ async def test_a_lease_that_is_taken_away_leaves_nothing_behind(team: Team) -> N
 
 
 async def test_what_is_not_here_is_not_sent_again(team: Team) -> None:
-    out = team.workers[0].outgoing(Lease(LeaseId(LeaseKind.TRANSFER, 0, 3, 1), again=True))
+    out = team.workers[0].outgoing(Lease(LeaseId(LeaseKind.TRANSFER, 0, 3, 1), resend=True))
     with pytest.raises(Absent):
         await out.resend()
     await out.close()

@@ -79,7 +79,7 @@ class Puppet:
     leases: list[Lease] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     full: str = ""
-    trouble: str = ""
+    waiting_reason: str = ""
 
     def __post_init__(self) -> None:
         self.known = Membership(self.number, self.incarnation)
@@ -120,7 +120,7 @@ class Puppet:
             free,
             leaving=leaving,
             full=self.full,
-            trouble=self.trouble,
+            waiting_reason=self.waiting_reason,
         )
         orders, actions = self.play.machine.sync(message, self.play.now)
         self.play.did(actions)

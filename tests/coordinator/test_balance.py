@@ -36,7 +36,7 @@ def result(p: Play, lease: LeaseId, received: list[int]) -> Done:
     if lease.kind is LeaseKind.TRANSFER:
         assert p.state.ledger is not None
         order = p.state.ledger.granting.order(lease)
-        tranches = {lease.tranche, *(part.tranche for part in order.along)}
+        tranches = {lease.tranche, *(part.tranche for part in order.piggybacked)}
         groups = [g for g, tranche in enumerate(p.state.ledger.facts.tranche) if tranche in tranches]
         sent = tally((g, SENT[lease.item][g]) for g in groups)
         return Done(lease, rows_read=20, rows_moved=20, tally=sent, covers=len(groups))

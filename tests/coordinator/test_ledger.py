@@ -18,7 +18,7 @@ def ledger(splits: int = 4, groups: int = 4, workers: int = 2) -> Ledger:
 def transfer(made: Ledger, worker: int, *, kept: bool = False, size: int = 10) -> LeaseId:
     lease = made.granting.transfer(worker)
     assert lease is not None
-    reads = made.granting.order(lease).again is False and not made.granting.order(lease).stored
+    reads = made.granting.order(lease).resend is False and not made.granting.order(lease).stored
     done = Done(lease, rows_read=10, bytes_read=size if reads else 0, bytes_moved=size, kept=kept)
     assert made.finish(done, worker)
     return lease
@@ -53,14 +53,14 @@ def test_a_lease_says_for_whom_else_it_reads() -> None:
     made.facts.assign([0])
     lease = made.granting.transfer(0)
     assert lease is not None
-    (along,) = made.granting.order(lease).along
+    (along,) = made.granting.order(lease).piggybacked
     assert (along.split, along.attempt) == (lease.item, 0)
     assert along.tranche == made.facts.tranche[3]
     made.granting.give_back(lease)
     again = made.granting.transfer(0)
     assert again is not None
     assert (again.item, again.attempt) == (lease.item, 1)
-    assert made.granting.order(again).along == [Attempt(along.tranche, lease.item, 1)]
+    assert made.granting.order(again).piggybacked == [Attempt(along.tranche, lease.item, 1)]
 
 
 def test_who_kept_what_it_sent_sends_it_again_and_what_the_lost_one_read_is_read() -> None:
@@ -71,17 +71,17 @@ def test_who_kept_what_it_sent_sends_it_again_and_what_the_lost_one_read_is_read
     lease = made.granting.transfer(1)
     assert lease is not None
     assert lease.item == 3  # of the oldest tranche: never read, for everybody
-    assert len(made.granting.order(lease).along) == 1
+    assert len(made.granting.order(lease).piggybacked) == 1
     lease = made.granting.transfer(1)
     assert lease is not None
-    assert (lease.item, made.granting.order(lease).again) == (by_1, True)
+    assert (lease.item, made.granting.order(lease).resend) == (by_1, True)
     lease = made.granting.transfer(1)
     assert lease is not None
-    assert (lease.item, made.granting.order(lease).again) == (by_2, False)
+    assert (lease.item, made.granting.order(lease).resend) == (by_2, False)
     assert made.granting.transfer(1) is None  # the last one is for worker 0
     lease = made.granting.transfer(0)
     assert lease is not None
-    assert (lease.item, made.granting.order(lease).again) == (by_0, True)
+    assert (lease.item, made.granting.order(lease).resend) == (by_0, True)
 
 
 def test_what_turns_out_not_to_be_kept_is_read() -> None:
@@ -91,11 +91,11 @@ def test_what_turns_out_not_to_be_kept_is_read() -> None:
     made.facts.assign([0])
     lease = made.granting.transfer(0)
     assert lease is not None
-    assert made.granting.order(lease).again
+    assert made.granting.order(lease).resend
     made.granting.not_at_hand(lease)
     lease = made.granting.transfer(0)
     assert lease is not None
-    assert not made.granting.order(lease).again
+    assert not made.granting.order(lease).resend
 
 
 def test_what_is_being_read_when_a_worker_is_lost_is_sent_again_once_it_is_kept() -> None:
@@ -107,12 +107,12 @@ def test_what_is_being_read_when_a_worker_is_lost_is_sent_again_once_it_is_kept(
     made.facts.assign([0, 1])
     sent = made.granting.transfer(0)
     assert sent is not None
-    assert made.granting.order(sent).again
+    assert made.granting.order(sent).resend
     assert made.granting.transfer(0) is None  # worker 1 is reading it, and will have kept it
     assert made.finish(Done(reading, rows_read=10, kept=True), 1)
     lease = made.granting.transfer(1)
     assert lease is not None
-    assert (lease.item, made.granting.order(lease).again) == (reading.item, True)
+    assert (lease.item, made.granting.order(lease).resend) == (reading.item, True)
 
 
 def test_groups_that_are_handed_over_are_sent_by_their_owner() -> None:
@@ -184,7 +184,7 @@ def test_a_slow_sender_loses_what_waits_for_it() -> None:
     assert made.granting.transfer(1) is None
     lease = made.granting.steal(1, 0)
     assert lease is not None
-    assert not made.granting.order(lease).again
+    assert not made.granting.order(lease).resend
     assert made.granting.transfer(0) is not None
     assert made.granting.transfer(0) is None
 

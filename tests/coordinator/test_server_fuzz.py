@@ -183,7 +183,7 @@ SYNCS = st.builds(
     holding=st.lists(LEASES, max_size=3),
     done=st.lists(DONES, max_size=2),
     failed=st.lists(FAILURES, max_size=2),
-    counters=st.builds(Counters, kept=NUMBERS, beats=NUMBERS),
+    counters=st.builds(Counters, kept=NUMBERS, steps=NUMBERS),
     free=NUMBERS,
     wait=st.just(0.0),
     leaving=st.booleans(),

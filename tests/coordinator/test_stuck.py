@@ -63,14 +63,14 @@ def test_a_worker_that_waits_for_a_store_is_not_stuck() -> None:
     """It holds a lease, or loads the plan; a store may be away for longer than either may take."""
     p, (one, two) = transferring()
     one.ask()
-    one.trouble = two.trouble = "reading s3://bucket/a: the store does not answer"
+    one.waiting_reason = two.waiting_reason = "reading s3://bucket/a: the store does not answer"
     for _ in range(int(2 * Settings().stall / 5)):
         p.later(5.0)
         one.sync(free=0)
         two.sync(free=0)
         two.epoch = -1
     assert replaced(p) == []
-    two.trouble = ""  # from here on it has as long as any other
+    two.waiting_reason = ""  # from here on it has as long as any other
     for step in range(int(STALL / 5) + 3):
         assert step * 5 > STALL - 5 or replaced(p) == []
         p.later(5.0)

@@ -20,9 +20,9 @@ def notes(p: Play) -> list[Note]:
     return [each for each in p.actions if isinstance(each, Note) and each.reason in REASONS]
 
 
-def seconds(p: Play, puppets: list[Puppet], count: float, trouble: str = "") -> None:
+def seconds(p: Play, puppets: list[Puppet], count: float, why: str = "") -> None:
     for puppet in puppets:
-        puppet.trouble = trouble
+        puppet.waiting_reason = why
     for _ in range(round(count)):
         for puppet in puppets:
             puppet.sync(free=0)
@@ -54,8 +54,8 @@ def test_a_store_that_answers_now_and_then_is_one_outage() -> None:
 def test_one_worker_after_the_other_is_one_outage() -> None:
     p, (one, two) = transferring()
     for waiting, other in ((one, two), (two, one), (one, two)):
-        other.trouble = ""
-        waiting.trouble = SAID
+        other.waiting_reason = ""
+        waiting.waiting_reason = SAID
         for _ in range(5):
             one.sync(free=0)
             two.sync(free=0)
@@ -111,7 +111,7 @@ def store_away(p: Play, puppets: list[Puppet], outage: float, waiting: int) -> N
             each.sync(free=0)
         p.later(1.0)
     for each in puppets:
-        each.trouble = ""
+        each.waiting_reason = ""
         each.sync(free=0)
 
 
@@ -148,7 +148,7 @@ def test_who_works_on_while_others_wait_counts_for_its_share() -> None:
     seconds(p, [one, two], 6)
     for puppet in (one, two):
         assert puppet.ask() is not None
-    one.trouble = SAID
+    one.waiting_reason = SAID
     for _ in range(100):
         one.sync(free=0)
         two.sync(free=0)

@@ -32,13 +32,13 @@ SUMMARY = PlanSummary("plan", [100] * 3, [1] * 2, 2, 1, 300, 30, 0, 0)
 
 
 class Puppets:
-    """A kubelet whose pods are tasks. hold: they wait before they work; they are registered all the same. trouble: what
-    they wait for while they hold their leases, "" where they work."""
+    """A kubelet whose pods are tasks. hold: they wait before they work; they are registered all the same.
+    waiting_reason: what they wait for while they hold their leases, "" where they work."""
 
     def __init__(self, kube: FakeKube, address: str, secure: str) -> None:
         self.hold = asyncio.Event()
         self.hold.set()
-        self.trouble = ""
+        self.waiting_reason = ""
         self.started: list[str] = []
         self.carried_out: list[LeaseKind] = []
         self._kube = kube
@@ -118,7 +118,7 @@ class Puppets:
                             [],
                             Counters(),
                             free=1,
-                            trouble=self.trouble,
+                            waiting_reason=self.waiting_reason,
                         )
                     )
                     if orders.stop:
@@ -128,7 +128,7 @@ class Puppets:
                         done.pop(lease, None)
                     if orders.view is not None:
                         epoch = orders.view.epoch
-                    if self.trouble:
+                    if self.waiting_reason:
                         holding = [given.id for given in orders.leases]
                         await asyncio.sleep(0.05)
                         continue

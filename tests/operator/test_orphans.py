@@ -78,9 +78,9 @@ def test_what_workers_wait_for_is_in_the_message() -> None:
     said = "reading s3://a/b: http://s3 does not answer (tried again for 40 s)"
     for worker in (0, 1):
         machine.register(Register(VERSION, worker, f"i{worker}", "a:1", 1, 1 << 30), 0.0)
-    machine.sync(Sync(0, "i0", -1, [], [], [], Counters(), 1, trouble=said), 1.0)
+    machine.sync(Sync(0, "i0", -1, [], [], [], Counters(), 1, waiting_reason=said), 1.0)
     assert snapshot(machine.state, 1.0).message.endswith(f"; worker 0 waiting: {said}")
-    machine.sync(Sync(1, "i1", -1, [], [], [], Counters(), 1, trouble=said), 1.0)
+    machine.sync(Sync(1, "i1", -1, [], [], [], Counters(), 1, waiting_reason=said), 1.0)
     assert f"; 2 workers waiting: {said}" in snapshot(machine.state, 1.0).message
     for worker in (0, 1):
         machine.sync(Sync(worker, f"i{worker}", -1, [], [], [], Counters(), 1), 2.0)

@@ -256,13 +256,13 @@ async def test_a_store_that_is_away_is_an_event_and_its_return_another(
 ) -> None:
     monkeypatch.setattr(waits, "CALM", 1.5)
     said = "reading s3://a/b: http://s3:9000 does not answer"
-    puppets.trouble = said
+    puppets.waiting_reason = said
     await stage.submit(job())
     await stage.until(lambda: f"waiting: {said}" in message(stage))
     await stage.until(lambda: "WaitingForStorage" in stage.events())
-    puppets.trouble = f"{said} (tried again for 10 s)"
+    puppets.waiting_reason = f"{said} (tried again for 10 s)"
     await stage.until(lambda: "(tried again for 10 s)" in message(stage))
-    puppets.trouble = ""
+    puppets.waiting_reason = ""
     puppets.hold.clear()
     await stage.until(lambda: "waiting" not in message(stage))
     await stage.until(lambda: "StorageAnswers" in stage.events())

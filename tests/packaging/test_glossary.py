@@ -11,7 +11,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "glossary.md").read_text(encoding="utf-8")
 PACKAGES = ("operator", "worker", "protocol", "local")
-STANDARD = ("Where a standard word leads", "Wire names that stay until the next protocol version")
+STANDARD = ("Where a standard word leads", "Wire names")
 
 
 @cache

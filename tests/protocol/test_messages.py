@@ -18,7 +18,7 @@ FORMERLY = {
 
 
 def test_counters_that_are_gone_are_passed_over() -> None:
-    counters = Counters(spilled=7, cpu=1.5, beats=3)
+    counters = Counters(spilled=7, cpu=1.5, steps=3)
     sent = msgspec.to_builtins(Sync(0, "one", -1, [], [], [], counters, free=1))
     sent["counters"] |= FORMERLY
     assert msgspec.json.decode(msgspec.json.encode(sent), type=Sync).counters == counters

@@ -90,7 +90,7 @@ class Endpoint:
         before = len(self.handler.whole)
         answer = await self.post(WHOLE)
         assert answer.startswith(b"HTTP/1.1 200"), answer
-        assert answer.endswith(b'{"verdict":"accepted"}')
+        assert answer.endswith(b'{"ack":"accepted"}')
         assert self.handler.whole[before:] == [DATA]
 
 
@@ -288,7 +288,7 @@ async def test_an_ack_waits_for_the_rest_of_the_body() -> None:
     await asyncio.sleep(0.03)
     assert not reading.done()
     writer.write(WHOLE[-1:])
-    assert (await reading).endswith(b'{"verdict":"stale"}')
+    assert (await reading).endswith(b'{"ack":"stale"}')
     writer.close()
     await server.stop()
 
@@ -408,7 +408,7 @@ async def test_receivers_that_do_not_answer(serve: Serve, reason: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"verdict":"perhaps"', "no Answer"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"ack":"perhaps"', "no Answer"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "no Answer"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", "worker 4"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", "answered 302"),

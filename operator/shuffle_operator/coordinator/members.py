@@ -34,11 +34,11 @@ class Live:
     """Why its scratch cannot be used, "" where it can."""
     released: bool = False
     """It was leaving, and nothing of it is needed any more."""
-    trouble: str = ""
+    waiting_reason: str = ""
     """What it waits for; "": nothing."""
-    beats: int = -1
-    beat_at: float = 0.0
-    """`beats`, `beat_at`: its steps, and when it last made one."""
+    steps: int = -1
+    step_at: float = 0.0
+    """`steps`, `step_at`: its steps, and when it last made one."""
     stored_calls: int = -1
     stored_at: float = 0.0
     """`stored_calls`, `stored_at`: the same, for what it stores."""

@@ -22,7 +22,7 @@ def note(state: JobState, live: Live, message: Sync, now: float) -> None:
     note_holding(state, live, message.holding)
     live.count(message.counters, survived=state.generation > 0)
     live.leaving = live.leaving or message.leaving
-    live.full, live.trouble = live.full or message.full, message.trouble
+    live.full, live.waiting_reason = live.full or message.full, message.waiting_reason
     if not live.able:
         state.draining.add(live.worker)
 

@@ -181,11 +181,11 @@ def _read_before(state: JobState, read: int) -> str:
 
 def _trouble(state: JobState) -> str:
     """What workers wait for: of the first of them, and how many there are."""
-    troubled = [live for live in state.members.values() if live.trouble]
+    troubled = [live for live in state.members.values() if live.waiting_reason]
     if not troubled:
         return ""
     who = f"worker {troubled[0].worker}" if len(troubled) == 1 else f"{len(troubled)} workers"
-    return f"; {who} waiting: {troubled[0].trouble}"
+    return f"; {who} waiting: {troubled[0].waiting_reason}"
 
 
 def _taken_over(state: JobState) -> str:

@@ -119,14 +119,14 @@ class Stragglers:
         it to store what they sent, or to learn what it owns. To be asked at each of its reports. A worker that waits
         for a store is not stuck: a new one would wait as well, and the wait has a bound of its own."""
         counters = live.counters
-        if counters.beats != live.beats or not live.holding:
-            live.beats, live.beat_at = counters.beats, now
+        if counters.steps != live.steps or not live.holding:
+            live.steps, live.step_at = counters.steps, now
         if counters.stored_calls != live.stored_calls or not counters.storing:
             live.stored_calls, live.stored_at = counters.stored_calls, now
-        if live.trouble:
-            live.beat_at = live.behind_since = now
+        if live.waiting_reason:
+            live.step_at = live.behind_since = now
         s = settings
-        if now - live.beat_at > s.stall:
+        if now - live.step_at > s.stall:
             return f"it made no progress for {s.stall:.0f} s"
         if now - live.stored_at > s.owner_stall:
             return f"it has stored nothing of what it was sent for {s.owner_stall:.0f} s"

@@ -1,8 +1,8 @@
 """When a job waits for its store: noted once when that begins and once when it goes on, and no part of its working
 time.
 
-Workers say what they wait for with every report (`Sync.trouble`). A store that answers now and then is one outage: it
-is over when nobody has waited for `CALM` seconds.
+Workers say what they wait for with every report (`Sync.waiting_reason`). A store that answers now and then is one
+outage: it is over when nobody has waited for `CALM` seconds.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Waits:
 
     def follow(self, members: Collection[Live], moments: Collection[float | None], now: float) -> list[Note]:
         """To be called about every second. moments: since which it will be asked what was waited."""
-        waiting = [live for live in members if live.trouble]
+        waiting = [live for live in members if live.waiting_reason]
         if waiting and self._looked is not None:
-            busy = sum(bool(live.holding or live.trouble) for live in members)
+            busy = sum(bool(live.holding or live.waiting_reason) for live in members)
             self.seconds += (now - self._looked) * len(waiting) / busy
         self._looked = now
         self._marks = {at: self._marks.get(at, self.seconds) for at in moments if at is not None}
@@ -48,9 +48,9 @@ class Waits:
         return self._end() if self.why and now - self._last >= CALM else []
 
     def _begin(self, live: Live, now: float) -> list[Note]:
-        self.why, self._since = live.trouble, now
+        self.why, self._since = live.waiting_reason, now
         self.outages += 1
-        return self._note("WaitingForStorage", f"worker {live.worker} waits: {live.trouble}", warning=True)
+        return self._note("WaitingForStorage", f"worker {live.worker} waits: {live.waiting_reason}", warning=True)
 
     def _end(self) -> list[Note]:
         self.why = ""

@@ -125,7 +125,7 @@ class Plan(Struct, frozen=True):
     broadcast: int | None = None
     """The input of a join that every worker reads whole, by `small`; what travels then are joined rows."""
     small: list[Split] = field(default_factory=list)
-    skewed: list[SkewedKey] = field(default_factory=list, name="hot")
+    skewed: list[SkewedKey] = field(default_factory=list)
     """The skewed keys of a join that is no broadcast."""
     aligned: list[list[Split]] = field(default_factory=list)
     """For each output file, what is read for it when it is written, of inputs that are partitioned alike; nothing

@@ -33,7 +33,7 @@ class Carrier:
     async def carry_out(self, lease: Lease, drained: Callable[[], None]) -> Done:
         """drained: called when nothing is left to compute; shards may still be on their way."""
         out = self.exchange.outgoing(lease)
-        if lease.again or lease.stored:
+        if lease.resend or lease.stored:
             return await self._resend(lease, out)
         return await self._read(lease, out, drained)
 

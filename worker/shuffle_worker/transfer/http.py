@@ -105,7 +105,7 @@ class HttpPeers:
         if response.status != 200:
             raise Unreachable(f"{who} answered {response.status}: {wire.problem(answer)}")
         try:
-            return wire.decode(answer, wire.Answer).verdict
+            return wire.decode(answer, wire.Answer).ack
         except wire.WireError as error:
             raise Unreachable(f"{who}: {error}") from None
 

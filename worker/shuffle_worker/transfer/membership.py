@@ -24,7 +24,7 @@ class Membership:
         self.epoch = -1
         self.stale = asyncio.Event()
         self._plan = ""
-        self._handing: list[tuple[int, int]] = []
+        self._migrating: list[tuple[int, int]] = []
         self._members: dict[int, Member] = {}
         self._owner: npt.NDArray[np.int32] = np.empty(0, np.int32)
         self._tranche: npt.NDArray[np.int32] = np.empty(0, np.int32)
@@ -50,7 +50,7 @@ class Membership:
             owner[run.first : run.first + run.count] = run.owner
             tranche[run.first : run.first + run.count] = run.tranche
         moved = tranche[tranche != self._tranche] if self.epoch >= 0 else tranche[:0]
-        self.epoch, self._plan, self._handing = view.epoch, view.plan, view.handing
+        self.epoch, self._plan, self._migrating = view.epoch, view.plan, view.migrating
         self._members, self._owner, self._tranche = members, owner, tranche
         self._changed.set()
         self._changed = asyncio.Event()
@@ -64,7 +64,7 @@ class Membership:
         owner, tranche = self._owner.tolist(), self._tranche.tolist()
         runs = runs_of(range(self.groups), owner, tranche)
         members = [member for _, member in sorted(self._members.items())]
-        return View(self._plan, self.epoch, self.groups, members, runs, self._handing)
+        return View(self._plan, self.epoch, self.groups, members, runs, self._migrating)
 
     async def newer(self, than: int, patience: float) -> bool:
         """Wait until the epoch is above `than`, at most `patience` seconds. Returns whether it is."""
@@ -100,7 +100,7 @@ class Membership:
 
     def handed(self) -> list[int]:
         """The groups that this worker is handing over."""
-        tranches = [tranche for tranche, worker in self._handing if worker == self.me]
+        tranches = [tranche for tranche, worker in self._migrating if worker == self.me]
         return [int(g) for g in np.flatnonzero(np.isin(self._tranche, tranches))]
 
     def wanted(self, tranche: int) -> frozenset[int] | None:

@@ -104,7 +104,7 @@ class PeerOutgoing:
         membership = exchange.membership
         self._exchange = exchange
         self._lease = lease
-        self._attempts = [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]
+        self._attempts = [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.piggybacked]
         self._wanted = [membership.wanted(attempt.tranche) for attempt in self._attempts]
         self._outboxes = [exchange.outbox(attempt) for attempt in self._attempts]
         self._record = self._begin_keeping()
@@ -153,7 +153,7 @@ class PeerOutgoing:
     def _begin_keeping(self) -> Record | None:
         """A record for all groups but this worker's own, whose shards would be lost together with it."""
         retained, membership = self._exchange.retained, self._exchange.membership
-        if retained is None or self._lease.again or self._lease.stored:
+        if retained is None or self._lease.resend or self._lease.stored:
             return None
         others = [g for g in self._all_groups if membership.owner_of(g) != membership.me]
         return retained.begin(self._lease.id.item, others)
@@ -204,7 +204,7 @@ class PeerOutgoing:
         except (CorruptBlock, OSError, LookupError) as error:
             if isinstance(error, CorruptBlock):
                 exchange.inbox.corrupt += 1
-            if exchange.retained is not None and lease.again:
+            if exchange.retained is not None and lease.resend:
                 exchange.retained.discard(lease.id.item)
             raise Absent(f"split {lease.id.item} cannot be sent again: {error}") from error
         return found

@@ -92,7 +92,7 @@ class Agent:
     aside: Run
     """Runs what must not wait for them: loading the plan, dropping shards."""
     observe: Callable[[], Counters] = Counters
-    trouble: Callable[[], str] = str
+    waiting_reason: Callable[[], str] = str
     """What the process waits for; "" where nothing."""
     settings: AgentSettings = field(default_factory=AgentSettings)
     phase: Phase = Phase.PENDING
@@ -227,7 +227,7 @@ class Agent:
             leaving=self._leaving,
             written=self._known_written,
             full=self._leases.condition().full,
-            trouble=self.trouble(),
+            waiting_reason=self.waiting_reason(),
         )
 
     async def _beating(self, work: Awaitable[T]) -> T:
@@ -248,7 +248,7 @@ class Agent:
         observed, condition = self.observe(), self._leases.condition()
         return msgspec.structs.replace(
             observed,
-            beats=condition.steps + sum(one.reads for one in sources),
+            steps=condition.steps + sum(one.reads for one in sources),
             progress=sum(one.share for one in sources),
             kept=condition.retained,
             storing=condition.storing,
@@ -291,7 +291,7 @@ class Agent:
         for lease_id, lease in wanted.items():
             if lease_id in self._running or lease_id in self._done or lease_id in self._failed:
                 continue
-            if not self._leaving or lease.again or lease.stored or lease_id.kind is LeaseKind.ABORT:
+            if not self._leaving or lease.resend or lease.stored or lease_id.kind is LeaseKind.ABORT:
                 self._waiting[lease_id] = lease
         if orders.written and self._leases.opened is not None:
             written = _members(orders.written)

@@ -118,7 +118,7 @@ class LeaseWork:
             del self._transferred[key]
 
     def _transferred_by(self, lease: Lease, done: Done) -> Done:
-        for part in [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.along]:
+        for part in [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.piggybacked]:
             found = Transferred(part.tranche, part.split, part.attempt, done.rows_read, done.tally, done.covers)
             self._transferred[part.tranche, part.split] = found
         return done

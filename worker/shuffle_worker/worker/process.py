@@ -129,7 +129,7 @@ async def run_worker(config: WorkerConfig) -> int:
         compute=compute,
         aside=aside,
         observe=observe,
-        trouble=lambda: OUTAGE.said,
+        waiting_reason=lambda: OUTAGE.said,
         settings=AgentSettings(orphaned=config.orphaned),
     )
     orphaned = end_when_asked(agent, config)

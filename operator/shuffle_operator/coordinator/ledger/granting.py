@@ -65,7 +65,7 @@ class Granting:
         if split is None:
             return None
         stored = self.routing.stored(tranche.number, split, worker)
-        return self._give([tranche], split, worker, TransferMode(again=stored is None, stored=stored))
+        return self._give([tranche], split, worker, TransferMode(resend=stored is None, stored=stored))
 
     def _read(self, tranche: Tranche, split: int, worker: int) -> LeaseId:
         together = [tranche]
@@ -101,9 +101,9 @@ class Granting:
         for tranche in together:
             tranche.state[split] = OUT
         first, *others = together
-        along = tuple(Attempt(t.number, split, self._next_transfer(t, split)) for t in others)
+        piggybacked = tuple(Attempt(t.number, split, self._next_transfer(t, split)) for t in others)
         lease = LeaseId(LeaseKind.TRANSFER, first.number, split, self._next_transfer(first, split))
-        return self.leases.grant(lease, worker, TransferMode(along, mode.again, mode.stored))
+        return self.leases.grant(lease, worker, TransferMode(piggybacked, mode.resend, mode.stored))
 
     def _next_transfer(self, tranche: Tranche, split: int) -> int:
         given = self._transfers.get(tranche.number)
@@ -136,7 +136,7 @@ class Granting:
         facts = self.facts
         if lease.kind is LeaseKind.TRANSFER:
             mode = self.leases.mode(lease)
-            return Lease(lease, along=list(mode.along), again=mode.again, stored=mode.stored)
+            return Lease(lease, piggybacked=list(mode.piggybacked), resend=mode.resend, stored=mode.stored)
         if lease.kind is LeaseKind.WRITE:
             tranche = facts.tranches.get(facts.tranche[lease.item])
             return Lease(lease, counted=tranche.exceptions() if tranche is not None else [])
@@ -170,7 +170,7 @@ class Granting:
     def not_at_hand(self, lease: LeaseId) -> None:
         """The holder of a lease does not, or no longer, have what it was to send: let a worker read it."""
         mode = self.leases.mode(lease)
-        if mode.again:
+        if mode.resend:
             self.routing.forget_keeper(lease.item)
         elif mode.stored:
             self.routing.forget_stored(lease.tranche, lease.item)

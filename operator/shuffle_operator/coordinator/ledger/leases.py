@@ -14,16 +14,16 @@ from shuffle_protocol.messages import Attempt, LeaseId, LeaseKind
 class TransferMode:
     """What a transfer lease does besides reading one split for one tranche."""
 
-    along: tuple[Attempt, ...] = ()
+    piggybacked: tuple[Attempt, ...] = ()
     """The same split for other tranches."""
-    again: bool = False
+    resend: bool = False
     """What the holder kept is sent."""
     stored: Attempt | None = None
     """What it has stored is sent, of this attempt."""
 
     @property
     def reads(self) -> bool:
-        return not self.again and self.stored is None
+        return not self.resend and self.stored is None
 
 
 PLAIN = TransferMode()
@@ -85,4 +85,4 @@ class Leases:
 
 def parts_of(lease: LeaseId, mode: TransferMode) -> list[Attempt]:
     """The attempts that a transfer lease is: its own, and those it carries along."""
-    return [Attempt(lease.tranche, lease.item, lease.attempt), *mode.along]
+    return [Attempt(lease.tranche, lease.item, lease.attempt), *mode.piggybacked]
