@@ -82,6 +82,12 @@ class Output(Struct, frozen=True):
     partition_by: list[str] = field(default_factory=list)  # hive folders: country=DE/part-00000.parquet
     overwrite: bool = False
     storage: StorageOptions = field(default_factory=StorageOptions)
+    compute: dict[str, str] = field(default_factory=dict)
+    """Columns that are computed of the result's, by their names."""
+    filter: str = ""
+    """Of the result's rows, with its computed columns."""
+    columns: list[str] | None = None
+    """Those that are written."""
 
 
 class Repartition(Struct, frozen=True, tag="repartition"):

@@ -180,6 +180,7 @@ class PlanSummary(Struct, frozen=True):
     seconds_after: float = 0.0  # of these, when every row has arrived
     write_share: float = 0.45  # of the whole time, but for the start; for progress bars that move evenly
     keeps_rows: bool = True  # every row that is read is a row that is written, so the two counts must agree
+    leaves_out: bool = False  # but for those that the output's filter leaves out, which only the commit counts
     split_wave: list[int] = field(default_factory=list)  # of each split: groups need the splits of their own wave only
     group_wave: list[int] = field(default_factory=list)  # of each group; both empty where everything needs everything
 

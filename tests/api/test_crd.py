@@ -186,6 +186,7 @@ GOOD: list[dict[str, Any]] = [
     {"operation": {"cluster": {"by": ["a", "b", "c"], "curve": "ZOrder"}}, "output": {"path": "x", "partitions": 9}},
     {"operation": {"rechunk": {"chunks": {"time": 8760}}}, "inputs": [{"path": "s3://x/a.zarr", "format": "Zarr"}]},
     {"inputs": [{"paths": ["s3://x/a", "s3://x/b"], "columns": ["user_id"], "filter": "a > 1"}]},
+    {"output": {"path": "/b", "compute": {"x": "a + b"}, "filter": "x > 1", "columns": ["x"]}},
     {"inputs": [{"path": "s3://x/a", "compute": {"day": "date_trunc('day', ts)", "email": "lower(email)"}}]},
     {"inputs": [{"path": "s3://x/a", "storage": {"secretRef": {"name": "s"}, "options": {"anon": True}}}]},
     {"output": {"path": "s3://bucket/o", "targetPartitionSize": "1Gi", "compression": "None"}},

@@ -127,6 +127,9 @@ def test_a_rechunk_is_told_with_its_defaults(job: Any) -> None:
         (ARRAYS, {"targetPartitionSize": "1Gi"}, "spec.output.targetPartitionSize", "targetChunkSize"),
         (ARRAYS, {"compression": "Zstd"}, "spec.output.compression", "operation.rechunk.compression"),
         (ARRAYS, {"sortWithin": ["x"]}, "spec.output.sortWithin", "no rows"),
+        (ARRAYS, {"compute": {"x": "y + 1"}}, "spec.output.compute", "an array keeps its values"),
+        (ARRAYS, {"filter": "x > 1"}, "spec.output.filter", "operation.rechunk.select"),
+        (ARRAYS, {"columns": ["x"]}, "spec.output.columns", "operation.rechunk.variables"),
     ],
 )
 def test_what_goes_with_tables_does_not_go_with_arrays(

@@ -19,15 +19,16 @@ SENT = [[1, 2, 0, 4], [3, 3, 3, 3], [0, 0, 0, 9], [5, 0, 0, 0]]
 RECEIVED = [sum(split[group] for split in SENT) for group in range(GROUPS)]
 
 
-def aggregating(workers: int = 2) -> tuple[Play, list[Puppet]]:
-    """A job whose rows read and written need not agree; its plan is made."""
+def aggregating(workers: int = 2, **plan: bool) -> tuple[Play, list[Puppet]]:
+    """A job whose rows read and written need not agree, or as `plan` says; its plan is made."""
     p = play(workers, backoff_limit=50)
     puppets = [p.worker(n) for n in range(workers)]
     for puppet in puppets:
         puppet.register()
     lease = puppets[0].ask()
     assert lease is not None
-    puppets[0].sync([Done(lease, plan=msgspec.structs.replace(summary(SPLITS, GROUPS), keeps_rows=False))])
+    made = msgspec.structs.replace(summary(SPLITS, GROUPS), **{"keeps_rows": False, **plan})
+    puppets[0].sync([Done(lease, plan=made)])
     return p, puppets
 
 
@@ -132,3 +133,24 @@ def test_a_split_that_sends_something_else_the_second_time_is_an_input_that_chan
     balance.note_sent(Transferred(3, 0, 1, 5, 1))
     with pytest.raises(Inconsistent, match="split 0 sent other rows when it was read again"):
         balance.note_sent(Transferred(4, 0, 2, 5, 2))
+
+
+@pytest.mark.parametrize(
+    ("leaves_out", "more", "phase"),
+    [(True, -1, Phase.COMPLETE), (True, 0, Phase.COMPLETE), (True, 1, Phase.FAILED), (False, -1, Phase.FAILED)],
+)
+def test_a_filter_of_the_output_leaves_rows_out_and_makes_none(leaves_out: bool, more: int, phase: Phase) -> None:
+    p, puppets = aggregating(keeps_rows=True, leaves_out=leaves_out)
+
+    def done(lease: LeaseId) -> Done:
+        found = result(p, lease, RECEIVED)
+        if lease.kind is LeaseKind.TRANSFER:
+            return msgspec.structs.replace(found, rows_read=sum(SENT[lease.item]), rows_moved=sum(SENT[lease.item]))
+        return msgspec.structs.replace(found, rows_written=max(found.rows_moved + more, 0))
+
+    for _ in range(60):
+        for puppet in puppets:
+            lease = puppet.ask()
+            if lease is not None:
+                puppet.sync([done(lease)])
+    assert p.state.phase is phase

@@ -128,6 +128,19 @@ def test_computed_columns(demo: Path, events: pa.Table, monkeypatch: pytest.Monk
     assert found.sort_by(keys).equals(wanted.cast(found.schema).sort_by(keys))
 
 
+def test_busy_users(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "busy-users"))
+    with duckdb.connect() as connection:
+        connection.register("events", events)
+        wanted = connection.sql(
+            "SELECT user_id, count(*) AS events, round(sum(amount) / count(*), 2) AS mean, "
+            "CAST(max(ts) AT TIME ZONE 'UTC' AS DATE) AS latest FROM events GROUP BY user_id "
+            "HAVING count(*) >= 3 AND sum(amount) IS NOT NULL"
+        ).to_arrow_table()
+    assert found.column_names == wanted.column_names
+    assert found.sort_by("user_id").to_pylist() == wanted.sort_by("user_id").to_pylist()
+
+
 def test_filter_and_columns(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = run(demo, monkeypatch, "filter-and-columns")
     assert_apart(parts, "user_id")

@@ -44,6 +44,7 @@ spec:
     # targetPartitionSize: 256Mi
     # compression: Zstd                     Zstd | Snappy | Lz4 | Gzip | Brotli | None
     # sortWithin: [ts]                      orders the rows inside each file
+    # filter: events > 100                  of the result's rows; compute and columns are there as well
     # onExisting: Fail                      Fail | Overwrite: what to do where the folder holds files
 
   # workers:                                chosen to fit where absent; --workers and --memory go first

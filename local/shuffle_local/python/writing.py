@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, overload
 
@@ -51,7 +52,8 @@ class WritesTable:
 
     path: the folder, any fsspec URL or a local path. name: of the job; after the folder where not given. partitions:
     how many files, exactly, or target_partition_size: the size that they should have. partition_by: columns that become
-    folders. sort_within: columns that order the rows of each file. on_existing: what to do where the folder holds
+    folders. sort_within: columns that order the rows of each file. compute, filter, columns: SQL of the result's
+    columns, and which of them are written. on_existing: what to do where the folder holds
     files; the job is refused where not given. Raises InvalidJob with everything that is wrong."""
 
     table: Writable
@@ -71,6 +73,9 @@ class WritesTable:
         compression: Compression | None = None,
         partition_by: Columns | None = None,
         sort_within: Columns | None = None,
+        compute: Mapping[str, str] | None = None,
+        filter: str | None = None,  # noqa: A002 - the resource's word
+        columns: Columns | None = None,
         on_existing: Literal["Fail", "Overwrite"] | None = None,
         storage: Storage | StorageFields | None = None,
     ) -> ShuffleJob:
@@ -82,6 +87,9 @@ class WritesTable:
             "compression": compression,
             "partition_by": listed(partition_by),
             "sort_within": listed(sort_within),
+            "compute": compute,
+            "filter": filter,
+            "columns": listed(columns),
             "on_existing": on_existing,
             "storage": storage,
         }

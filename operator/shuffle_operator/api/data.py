@@ -171,6 +171,23 @@ class Output(ApiModel):
         description="Columns that order the rows inside each file, ascending, nulls last. Not with sort, which orders "
         "them already.",
     )
+    compute: Expressions | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1_000,
+        description="Columns to compute of the result's: an SQL expression by each name, for example "
+        "share: paid / total. One with the name of a column of the result takes its place.",
+    )
+    filter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16_384,
+        description="An SQL boolean expression over the result's columns and the computed ones; only rows for which it "
+        "is true are written. What HAVING is to a groupBy.",
+    )
+    columns: Annotated[UniqueColumns, Field(min_length=1, max_length=10_000)] | None = Field(
+        default=None, description="The columns to write, in this order; all of the result and of compute where absent."
+    )
     on_existing: Literal["Fail", "Overwrite"] = Field(
         default="Fail",
         description="What to do where the folder already holds files: refuse the job, or replace them when the new "

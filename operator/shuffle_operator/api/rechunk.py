@@ -21,6 +21,9 @@ _OF_TABLES = {
     "target_partition_size": "chunks are cut by operation.rechunk.chunks and targetChunkSize",
     "compression": "chunks are compressed by operation.rechunk.compression",
     "sort_within": "there are no rows to be sorted",
+    "compute": "an array keeps its values",
+    "filter": "positions are chosen by operation.rechunk.select",
+    "columns": "arrays are chosen by operation.rechunk.variables",
 }
 """Fields of the output that mean nothing for arrays, and what does."""
 

@@ -68,7 +68,7 @@ def _all_written(state: JobState, ledger: Ledger, now: float) -> None:
     """Commit, if as many rows were written as were read; else the job fails."""
     facts, totals = ledger.facts, ledger.facts.totals
     wrong = ""
-    if facts.keeps_rows and facts.rows_known and totals.rows_read != totals.rows_written:
+    if facts.rows_known and not facts.agree(totals.rows_read, totals.rows_written):
         wrong = f"{totals.rows_read} rows were read, {totals.rows_received} received and {totals.rows_written} written"
     elif not facts.balance.agrees:
         wrong = "a group received other rows than were sent to it"

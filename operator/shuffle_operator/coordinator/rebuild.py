@@ -40,6 +40,7 @@ def new_ledger(summary: PlanSummary, generation: int) -> Ledger:
         next_tranche=generation * EPOCHS,
         shared=summary.method == "ObjectStore",
         keeps_rows=summary.keeps_rows,
+        leaves_out=summary.leaves_out,
         split_wave=summary.split_wave,
         group_wave=summary.group_wave,
     )

@@ -59,9 +59,10 @@ def _finished(state: JobState, live: Live, done: Done, now: float) -> None:
 
 def _check_rows(state: JobState, ledger: Ledger, live: Live, done: Done, now: float) -> None:
     """Whether as many rows were written as were received."""
-    if done.id.kind is LeaseKind.WRITE and ledger.facts.keeps_rows and done.rows_written != done.rows_moved:
-        message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
-        fail(state, Cause("Internal", message, live.worker), now)
+    if done.id.kind is not LeaseKind.WRITE or ledger.facts.agree(done.rows_moved, done.rows_written):
+        return
+    message = f"group {done.id.item}: {done.rows_moved} rows received, {done.rows_written} written"
+    fail(state, Cause("Internal", message, live.worker), now)
 
 
 def _progress(state: JobState, lease: LeaseId) -> None:

@@ -1,9 +1,9 @@
-"""The computed columns of an input: which columns they need, their types, and their values for a batch.
+"""The computed columns of an input, or of a result: which columns they need, their types, and their values for a batch.
 
-    needs(texts, names, index)            without a schema: the columns that are read for some columns
+    needs(texts, names, where)            without a schema: the columns that are read for some columns
     compile_computed(texts, schema, ...)  -> Computed     InvalidSpec with the place in the text where it is wrong
 
-A computed column may have the name of a column that is read: it takes its place, and every expression reads the
+A computed column may have the name of a column that is there: it takes its place, and every expression reads the
 original. Where there is no such column, an expression may name another computed one.
 """
 
@@ -27,13 +27,13 @@ Texts = Mapping[str, str]
 """The expressions, by the columns that they give."""
 
 
-def field_of(name: str, index: int) -> str:
-    """What errors call a computed column's field."""
+def field_of(name: str, where: str) -> str:
+    """What errors call a computed column's field. where: `inputs[0].compute`."""
     plain = name.replace("_", "a").isalnum() and name.isascii()
-    return f"inputs[{index}].compute.{name}" if plain else f'inputs[{index}].compute["{name}"]'
+    return f"{where}.{name}" if plain else f'{where}["{name}"]'
 
 
-def needs(texts: Texts, names: Iterable[str], index: int) -> list[str]:
+def needs(texts: Texts, names: Iterable[str], where: str) -> list[str]:
     """What may have to be read for some columns: too much where a name is a column and a computed one, never too
     little. Raises InvalidSpec where an expression does not parse."""
     if not texts:
@@ -49,7 +49,7 @@ def needs(texts: Texts, names: Iterable[str], index: int) -> list[str]:
         if name not in texts:
             found[name] = None
             continue
-        inner = _named(texts, name, index)
+        inner = _named(texts, name, where)
         if name in inner:
             found[name] = None
         left += inner
@@ -57,15 +57,15 @@ def needs(texts: Texts, names: Iterable[str], index: int) -> list[str]:
     return list(found)
 
 
-def _named(texts: Texts, name: str, index: int) -> list[str]:
+def _named(texts: Texts, name: str, where: str) -> list[str]:
     from shuffle_worker.expressions.sql import Field as Place
     from shuffle_worker.expressions.sql import column_names, parse
 
-    return column_names(parse(texts[name], Place(field_of(name, index), "value", "lower(email)")))
+    return column_names(parse(texts[name], Place(field_of(name, where), "value", "lower(email)")))
 
 
 class Computed:
-    """The computed columns of an input, compiled. Safe for several threads. values: an expression after those that it
+    """Computed columns, compiled. Safe for several threads. values: an expression after those that it
     names. sources: the columns that they read, as they are declared."""
 
     def __init__(self, values: Mapping[str, Value], sources: pa.Schema) -> None:
@@ -152,7 +152,7 @@ class Computed:
 
 
 def compile_computed(
-    texts: Texts, schema: pa.Schema, index: int, wanted: Iterable[str] | None = None
+    texts: Texts, schema: pa.Schema, where: str, wanted: Iterable[str] | None = None
 ) -> Computed | None:
     """schema: of the columns that are read, as they are declared. wanted: the columns that are needed, None for all.
     None where none of them is computed. Raises InvalidSpec."""
@@ -162,16 +162,22 @@ def compile_computed(
 
     columns = frozenset(schema.names)
     values: dict[str, Value] = {}
-    for name in _in_order(texts, columns, index, wanted):
+    for name in _in_order(texts, columns, where, wanted):
         made = [pa.field(other, one.type) for other, one in values.items() if other not in columns]
-        values[name] = compile_value(texts[name], schema_of([*schema, *made], None), field_of(name, index))
+        values[name] = compile_value(
+            texts[name], schema_of([*schema, *made], None), field_of(name, where), _whose(where)
+        )
     if not values:
         return None
     read = dict.fromkeys(one for value in values.values() for one in value.columns if one in columns)
     return Computed(values, schema_of([schema.field(name) for name in read], None))
 
 
-def _in_order(texts: Texts, columns: Collection[str], index: int, wanted: Iterable[str] | None) -> list[str]:
+def _whose(where: str) -> str:
+    return "the input" if where.startswith("inputs") else "the result"
+
+
+def _in_order(texts: Texts, columns: Collection[str], where: str, wanted: Iterable[str] | None) -> list[str]:
     """The names of those that are needed, each behind those that it names."""
     graph: dict[str, list[str]] = {}
     left = sorted(texts if wanted is None else {name for name in wanted if name in texts})
@@ -179,13 +185,15 @@ def _in_order(texts: Texts, columns: Collection[str], index: int, wanted: Iterab
         name = left.pop()
         if name in graph:
             continue
-        graph[name] = [one for one in _named(texts, name, index) if one not in columns and one in texts]
+        graph[name] = [one for one in _named(texts, name, where) if one not in columns and one in texts]
         if name in graph[name]:
-            raise InvalidSpec(f"{field_of(name, index)}: is computed from itself, and the input has no column {name!r}")
+            raise InvalidSpec(
+                f"{field_of(name, where)}: is computed from itself, and {_whose(where)} has no column {name!r}"
+            )
         left += graph[name]
     sorter = TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)})
     try:
         return list(sorter.static_order())
     except CycleError as error:
         circle = " from ".join(repr(name) for name in reversed(error.args[1]))
-        raise InvalidSpec(f"inputs[{index}].compute: {circle} is computed in a circle; spell one of them out") from None
+        raise InvalidSpec(f"{where}: {circle} is computed in a circle; spell one of them out") from None

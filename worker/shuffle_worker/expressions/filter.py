@@ -10,6 +10,7 @@ Parsing is `sql.py` (which loads the parser, and only here), typing `sql_types.p
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -19,6 +20,9 @@ from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.expressions.typed.expression import Expression
 from shuffle_worker.expressions.typed.statistics import ColumnRange, constant_range
 from shuffle_worker.storage.failures import said
+
+if TYPE_CHECKING:
+    from shuffle_worker.expressions.sql import Field
 
 
 class Filter:
@@ -58,13 +62,13 @@ class Filter:
         return self._expression.outcomes(known).true
 
 
-def compile_filter(text: str, schema: pa.Schema, index: int = 0, made: Collection[str] = ()) -> Filter:
-    """schema: of the columns as they are declared; batches are of its transport schema. index: of the input. made:
-    those of its columns that are computed. Raises InvalidSpec."""
-    from shuffle_worker.expressions.sql import Field, parse
+def compile_filter(text: str, schema: pa.Schema, index: int | None = 0, made: Collection[str] = ()) -> Filter:
+    """schema: of the columns as they are declared; batches are of its transport schema. index: of the input,
+    None for the result. made: those of its columns that are computed. Raises InvalidSpec."""
+    from shuffle_worker.expressions.sql import parse
     from shuffle_worker.expressions.sql_types import Typer
 
-    field = Field(f"inputs[{index}].filter")
+    field = _field(index)
     tree = parse(text, field)
     typer = Typer(text, schema, field)
     expression = typer.typed(tree)
@@ -75,8 +79,14 @@ def compile_filter(text: str, schema: pa.Schema, index: int = 0, made: Collectio
     return Filter(text, expression, typer.columns, transport_schema(schema), field.name, made)
 
 
-def columns_of(text: str, index: int = 0) -> list[str]:
+def columns_of(text: str, index: int | None = 0) -> list[str]:
     """The columns that a filter names, each once, in its order. Raises InvalidSpec where it does not parse."""
-    from shuffle_worker.expressions.sql import Field, column_names, parse
+    from shuffle_worker.expressions.sql import column_names, parse
 
-    return column_names(parse(text, Field(f"inputs[{index}].filter")))
+    return column_names(parse(text, _field(index)))
+
+
+def _field(index: int | None) -> Field:
+    from shuffle_worker.expressions.sql import Field
+
+    return Field(f"inputs[{index}].filter") if index is not None else Field("output.filter", whose="the result")

@@ -39,6 +39,8 @@ class Field(NamedTuple):
     name: str
     needed: str = "condition"
     example: str = "amount > 0"
+    whose: str = "the input"
+    """What has the columns."""
 
 
 FILTER = Field("inputs[0].filter")

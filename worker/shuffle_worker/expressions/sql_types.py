@@ -135,7 +135,7 @@ class Typer:
 
     def _named(self, name: str, node: exp.Expression) -> Expression:
         try:
-            check_column(name, self._schema.names, "")
+            check_column(name, self._schema.names, "", self._field.whose)
         except InvalidSpec as error:
             raise self._wrong(error.message.removeprefix(": "), node) from None
         if name not in self.columns:

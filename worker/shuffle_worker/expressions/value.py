@@ -39,12 +39,13 @@ class Value(NamedTuple):
         return repeated(found, batch.num_rows) if isinstance(found, pa.Scalar) else found
 
 
-def compile_value(text: str, schema: pa.Schema, field: str) -> Value:
-    """schema: of the columns as they are declared; batches are of its transport schema. Raises InvalidSpec."""
+def compile_value(text: str, schema: pa.Schema, field: str, whose: str = "the input") -> Value:
+    """schema: of the columns as they are declared; batches are of its transport schema. whose they are, for errors.
+    Raises InvalidSpec."""
     from shuffle_worker.expressions.sql import Field, parse
     from shuffle_worker.expressions.sql_types import Typer
 
-    of = Field(field, "value", "lower(email)")
+    of = Field(field, "value", "lower(email)", whose)
     typer = Typer(text, schema, of)
     expression = typer.typed(parse(text, of))
     if pa.types.is_null(expression.type):

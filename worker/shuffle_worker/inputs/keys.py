@@ -43,6 +43,11 @@ def check_sort_within(job: Job, output: pa.Schema, found: pa.Schema | None = Non
     names = [key.column for key in job.output.sort_within]
     for at, name in enumerate(names):
         where = f"output.sortWithin[{at}]"
+        if name in job.output.compute:
+            raise InvalidSpec(
+                f"{where}: {name!r} is computed by output.compute, after the rows are in order; compute it by "
+                "inputs[0].compute, or sort by what it is made of"
+            )
         if found is None:
             check_column(name, output.names, where, "the output")
         check_key(Key(0, name, where), output if found is None else found, output)

@@ -42,15 +42,16 @@ def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Reader
     keys = [key.column for key in operation.range_keys()]
     ranged = [*filtered, *keys, *operation.bounded(index)]
     sent = source.columns if needed is None else needed
+    where = f"inputs[{index}].compute"
     uses = Uses(
-        filtered=needs(source.compute, filtered, index),
-        keys=needs(source.compute, keys, index),
-        bounded=needs(source.compute, operation.bounded(index), index),
-        sent=None if sent is None else needs(source.compute, sent, index),
+        filtered=needs(source.compute, filtered, where),
+        keys=needs(source.compute, keys, where),
+        bounded=needs(source.compute, operation.bounded(index), where),
+        sent=None if sent is None else needs(source.compute, sent, where),
     )
     found = read_inputs(source, storage, uses, index=index, strict=uses.sent is None, calls=calls)
     check_apart(source, found, job.output.path)
-    computed = compile_computed(source.compute, found.schema, index)
+    computed = compile_computed(source.compute, found.schema, where)
     schema = found.schema if computed is None else computed.of(found.schema)
     kept = select(schema, source.columns, index)
     if kept.names != found.schema.names:

@@ -27,6 +27,8 @@ class FileResult(NamedTuple):
     parts: list[FileResult] | None = None
     """Where a partition is not one file but one for each of its folders (`output.partitionBy`), these; what stands
     beside is their sum."""
+    left_out: int = 0
+    """Rows of the partition that the output's filter leaves out."""
 
     @property
     def files(self) -> list[FileResult]:
@@ -55,6 +57,8 @@ class GroupRecord(Struct, frozen=True):
     files: list[FileRecord]
     received: int = -1
     """Rows that the group was made of; -1: not known."""
+    left_out: int = 0
+    """Rows that the output's filter left out."""
 
 
 class Partitioning(Struct, frozen=True):
@@ -85,3 +89,5 @@ class Manifest(Struct, frozen=True):
     files: list[FileRecord]
     partition_by: list[str] = msgspec.field(name="partitionBy", default_factory=list)
     """The columns that the folders of the files spell out, the last ones of the schema."""
+    left_out: int | msgspec.UnsetType = msgspec.field(name="rowsLeftOut", default=msgspec.UNSET)
+    """Rows of the result that the output's filter left out; absent where there is none."""

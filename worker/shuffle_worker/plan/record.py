@@ -105,7 +105,7 @@ class Plan(Struct, frozen=True):
     inputs: list[Table]
     """In the job's order."""
     schema: bytes
-    """The output's Arrow schema as IPC bytes."""
+    """The Arrow schema of the operation's result, as IPC bytes."""
     files: list[File]
     splits: list[Split]
     """`files`, `splits`: of all inputs, those of the first one first."""
@@ -133,11 +133,17 @@ class Plan(Struct, frozen=True):
     key_column: str = ""
     """The column of keys that rows travel with behind their own columns, where the operation gives them some
     (`steps/keyed.py`)."""
+    final: bytes | None = None
+    """The schema of what is written, where the job says what becomes of the result's columns; None: `schema`."""
     cuts: list[bytes] = field(default_factory=list)
     """Of a cluster, for each of its columns, the values where its ranges begin: as `boundaries`, without positions."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
+
+    def output_schema(self) -> pa.Schema:
+        """Of what is written."""
+        return self.arrow_schema() if self.final is None else pa.ipc.read_schema(pa.py_buffer(self.final))
 
     def sent_schema(self, index: int) -> pa.Schema:
         """Of the rows that a split of this input sends."""

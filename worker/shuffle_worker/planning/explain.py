@@ -17,7 +17,7 @@ FILES_SHOWN = 5
 def explain(plan: Plan, budgets: Budgets) -> Explanation:
     """budgets: of each worker."""
     job, summary = plan.job, plan.summary
-    schema = plan.arrow_schema()
+    schema = plan.output_schema()
     inputs = [_explained_input(plan, index) for index in range(len(plan.inputs))]
     return Explanation(
         job=job.name,

@@ -56,7 +56,7 @@ def check_values(job: Job, inputs: Sequence[PlannedInput], partitions: int) -> l
 
 def _are_the_inputs(job: Job, by: Sequence[str], one: PlannedInput) -> bool:
     """Whether these columns of the output have just the values of the input's, but for rows that a filter drops."""
-    if any(one.schema.get_field_index(name) < 0 for name in by):
+    if any(one.schema.get_field_index(name) < 0 or name in job.output.compute for name in by):
         return False
     if isinstance(job.operation, GroupBy):
         return all(name in job.operation.by for name in by)

@@ -23,6 +23,7 @@ from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.planned import PlannedInput, Size
+from shuffle_worker.inputs.probe import guessed_bytes
 from shuffle_worker.inputs.table import compiled, find, make_splits, measure
 from shuffle_worker.operations.join.aligned import splits_by_file
 from shuffle_worker.operations.registry import planning_for
@@ -40,6 +41,7 @@ from shuffle_worker.planning.foldering import check_values
 from shuffle_worker.planning.tree import Decided, tree_of
 from shuffle_worker.steps.keyed import free_name
 from shuffle_worker.steps.planning import Planning
+from shuffle_worker.steps.result import ResultShape, shape_of
 from shuffle_worker.storage.storage import Storage
 
 if TYPE_CHECKING:
@@ -87,7 +89,9 @@ def _planned(
     others = check_output(job, storage_out)
     inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
     operation.settle(inputs, budgets, scratch)
-    schema, said = _described(operation, inputs, job)
+    result = operation.output([one.schema for one in inputs])
+    shape = shape_of(job.output, result)
+    schema, said = _described(operation, inputs, job, result, shape)
     stored = storable(schema, job.output.format)
     check_folders(job.output.partition_by, schema)
     size = operation.size([one.size for one in inputs])
@@ -98,7 +102,7 @@ def _planned(
         job.output.format,
         job.output.compression,
     )
-    size = size._replace(stored=written)
+    size = size._replace(stored=written * _share(result, schema))
     arrow_bytes = sum(one.size.rows * (one.size.row_bytes + operation.key_bytes) for one in inputs)
     if operation.broadcast is not None:
         arrow_bytes = size.rows * size.row_bytes
@@ -113,7 +117,7 @@ def _planned(
     every_split = make_splits(inputs)
     splits = [split for split in every_split if split.input != operation.broadcast and not operation.aligned]
     skewed = operation.skewed(inputs, partitions)
-    row_group_rows = sizing.row_group_rows(size.row_bytes)
+    row_group_rows = sizing.row_group_rows(size.row_bytes * max(_share(result, schema), 1.0))
     needed = _memory_needed(budgets, inputs, size, row_group_rows)
     files = [file for one in inputs for file in one.records]
     method = choose(job, len(splits), layout.groups, int(arrow_bytes))
@@ -128,12 +132,14 @@ def _planned(
         0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, min(job.workers, layout.groups), budgets)
     )
     boundaries = operation.boundaries(inputs[0], layout, budgets.working)
-    dictionary = [field.name for field in schema if field.name in size.few or pa.types.is_dictionary(field.type)]
+    few = [name for name in size.few if name not in job.output.compute]
+    dictionary = [field.name for field in schema if field.name in few or pa.types.is_dictionary(field.type)]
     decided = Decided(schema, size, layout, method, spilled, row_group_rows, dictionary)
     plan = Plan(
         job=job,
         inputs=[one.table for one in inputs],
-        schema=schema.serialize().to_pybytes(),
+        schema=(schema if shape is None else result).serialize().to_pybytes(),
+        final=None if shape is None else schema.serialize().to_pybytes(),
         files=files,
         splits=splits,
         layout=layout,
@@ -154,6 +160,7 @@ def _planned(
             seconds_after=round(seconds.after, 1),
             write_share=round(seconds.write_share, 3),
             keeps_rows=operation.keeps_rows,
+            leaves_out=bool(job.output.filter),
             notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + said + crowded,
         ),
         row_bytes=size.row_bytes,
@@ -171,12 +178,22 @@ def _planned(
     return with_fingerprint(plan)
 
 
-def _described(operation: Planning, inputs: Sequence[PlannedInput], job: Job) -> tuple[pa.Schema, list[str]]:
+def _described(
+    operation: Planning, inputs: Sequence[PlannedInput], job: Job, result: pa.Schema, shape: ResultShape | None
+) -> tuple[pa.Schema, list[str]]:
     """The output's schema with the notes that hold for it, and sentences about those that do not."""
     every = [one.schema for one in inputs]
-    schema = operation.output(every)
+    schema = result if shape is None else shape.schema
+    if set(job.output.compute) & set(result.names):  # of which files say something else
+        told = "what files say of themselves is left out: output.compute makes some of their columns anew"
+        return schema.remove_metadata(), [told] if any(one.metadata for one in every) else []
     stored = [name for name in schema.names if name not in job.output.partition_by]
     return metadata.settled(schema, operation.described_by(every), stored, same=operation.same_rows)
+
+
+def _share(result: pa.Schema, schema: pa.Schema) -> float:
+    """How large what is written is beside the result, by its columns."""
+    return 1.0 if result.names == schema.names else guessed_bytes(schema) / guessed_bytes(result)
 
 
 def _notes(inputs: Sequence[PlannedInput], schema: pa.Schema, stored: pa.Schema, name: str) -> list[str]:

@@ -62,6 +62,8 @@ def tree_of(job: Job, operation: Planning, inputs: Sequence[PlannedInput], decid
     why = [
         _files(job, size, layout),
         f"columns: {some(schema.names, COLUMNS_SHOWN)}",
+        *(f"computes {name} = {text}" for name, text in sorted(output.compute.items())[:COLUMNS_SHOWN]),
+        f"keeps rows where {output.filter}; how many, nobody knows before" if output.filter else "",
         f"in folders by {', '.join(output.partition_by)}" if output.partition_by else "",
         f"sorted within each file by {', '.join(within)}" if within else "",
         f"row groups of up to {decided.row_group_rows:,} rows" if output.format == "Parquet" else "",

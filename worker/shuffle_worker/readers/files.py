@@ -63,7 +63,9 @@ class FileReader:
         source = plan.job.inputs[index]
         extra = table.filter_schema()
         self._target = pa.schema([*self._output, *transport_schema(extra)])
-        self._computed = compile_computed(source.compute, table.computed_from(), index, self._target.names)
+        self._computed = compile_computed(
+            source.compute, table.computed_from(), f"inputs[{index}].compute", self._target.names
+        )
         if source.filter:
             from shuffle_worker.expressions.filter import (
                 compile_filter,  # the parser is only loaded where there is a filter

@@ -6,6 +6,7 @@ the rows are counted against what was announced, and only then is the sink commi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -23,10 +24,22 @@ from shuffle_worker.partitioning.cutter import Cutter
 from shuffle_worker.partitioning.extremes import Extremes
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps.folders import in_folders
+from shuffle_worker.steps.result import Counted, shape_of
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.formats import output_format
 from shuffle_worker.writers.writer import FileWriter, WriterOptions
+
+
+def keeps(plan: Plan, name: str) -> bool:
+    """Whether a column of the result is written as it is."""
+    output = plan.job.output
+    return name not in output.compute and (output.columns is None or name in output.columns)
+
+
+def _check(partition: int, rows: int, written: int) -> None:
+    if written != rows:
+        raise ValueError(f"partition {partition} was to hold {rows} rows, but {written} were written")
 
 
 class Files(Protocol):
@@ -55,20 +68,30 @@ class PartitionFiles:
         self._files = files
         self._by = output.partition_by
         self._output = output.path
-        declared = plan.arrow_schema()
+        declared = plan.output_schema()
+        self._shape = shape_of(output, plan.arrow_schema())
         self._schema = file_schema(storable(declared, output.format), self._by)
         self._meaning = file_schema(meaning_schema(declared), self._by)
         self._uuids = [field.name for field in declared if field.name in self._by and is_uuid(values_of(field.type))]
         self._row_group_rows = plan.row_group_rows
         self._open = output_format(output.format)
         self._options = WriterOptions(output.compression, [n for n in plan.dictionary if n not in self._by])
-        self._keys = list(keys)
+        self._keys = list(itertools.takewhile(lambda key: keeps(plan, key.column), keys))
         self._in_order = in_order
         self._memory = Budgets.for_limit(plan.job.memory).working // 2
 
     def write(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int | None) -> FileResult:
         """Write one partition. batches: of the transport schema; None means that the memory of earlier batches is about
         to be used again. rows: how many there must be; None where that is not known beforehand."""
+        if self._shape is None:
+            return self._partition(partition, batches, rows)
+        counted = Counted(self._shape)
+        found = self._partition(partition, counted.through(batches), None)
+        _check(partition, counted.rows if rows is None else rows, counted.rows)
+        _check(partition, counted.kept, found.rows)
+        return found._replace(left_out=counted.rows - counted.kept)
+
+    def _partition(self, partition: int, batches: Iterable[pa.RecordBatch | None], rows: int | None) -> FileResult:
         if self._by:
             return self._in_folders(partition, batches, rows)
         name, sink = self._files.create(partition)
@@ -83,8 +106,7 @@ class PartitionFiles:
             name, sink = self._files.create_in(folder, partition)
             found.append(self._file(partition, name, sink, some, None))
         written = sum(one.rows for one in found)
-        if rows is not None and written != rows:
-            raise ValueError(f"partition {partition} was to hold {rows} rows, but {written} were written")
+        _check(partition, written if rows is None else rows, written)
         return FileResult(partition, "", written, sum(one.bytes for one in found), "", None, found)
 
     def _file(
@@ -111,8 +133,7 @@ class PartitionFiles:
                 written += last.num_rows
                 del last
             writer.close()
-            if rows is not None and written != rows:
-                raise ValueError(f"partition {partition} was to hold {rows} rows, but {written} were written")
+            _check(partition, written if rows is None else rows, written)
             sink.commit()
         except BaseException:
             if writer is not None:

@@ -31,13 +31,15 @@ from shuffle_worker.storage import Storage
 from shuffle_worker.transfer.work import Committed
 
 
-def record_group(plan: Plan, group: int, results: list[FileResult], received: int, storage: Storage) -> None:
+def record_group(plan: Plan, group: int, partitions: list[FileResult], received: int, storage: Storage) -> None:
     """received: the rows that the group was made of."""
+    results = [file for partition in partitions for file in partition.files]
+    left_out = sum(partition.left_out for partition in partitions)
     files = [
         FileRecord(r.name, r.rows, r.bytes, r.checksum, *(r.keys if r.keys is not None else (None, None)))
         for r in results
     ]
-    record = GroupRecord(plan.summary.fingerprint, group, sum(f.rows for f in files), files, received)
+    record = GroupRecord(plan.summary.fingerprint, group, sum(f.rows for f in files), files, received, left_out)
     storage.put(group_path(plan.job.output.path, plan.job.uid, group), msgspec.json.encode(record))
 
 
@@ -46,14 +48,16 @@ def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) 
     output, uid = plan.job.output.path.rstrip("/"), plan.job.uid
     before = committed(storage, output, uid)
     if before is None:
-        files = _recorded(plan, storage)
-        written = sum(f.rows for f in files)
-        if rows not in (-1, written):
-            raise Internal(f"{rows} rows were read but {written} written: the output was not committed")
+        records = _recorded(plan, storage)
+        files = [file for record in records for file in record.files]
+        written, left_out = sum(f.rows for f in files), sum(record.left_out for record in records)
+        if rows not in (-1, written + left_out):
+            also = f", and {left_out} left out by output.filter" if left_out else ""
+            raise Internal(f"{rows} rows were read but {written} written{also}: the output was not committed")
         if plan.job.output.overwrite:
             _replace(storage, output, uid, {f.name for f in files})
         by = plan.job.output.partition_by
-        whole = storable(plan.arrow_schema(), plan.job.output.format)
+        whole = storable(plan.output_schema(), plan.job.output.format)
         schema = schema_of([*file_schema(whole, by), *(whole.field(name) for name in by)], whole.metadata)
         before = Manifest(
             format=MANIFEST_FORMAT,
@@ -67,6 +71,7 @@ def commit(plan: Plan, partitioning: Partitioning, rows: int, storage: Storage) 
             bytes=sum(f.bytes for f in files),
             files=files,
             partition_by=by,
+            left_out=left_out if plan.job.output.filter else msgspec.UNSET,
         )
         storage.put(f"{output}/{MANIFEST}", msgspec.json.format(msgspec.json.encode(before), indent=1))
         storage.put(f"{output}/{SUCCESS}", b"")
@@ -93,14 +98,14 @@ def undo(storage: Storage, output: str, uid: str, overwrite: bool) -> None:
     ends.undo(storage, output, uid, overwrite, lambda paths: [[path for path in paths if is_output(path, output)]])
 
 
-def _recorded(plan: Plan, storage: Storage) -> list[FileRecord]:
-    """The files of all groups, by partition."""
+def _recorded(plan: Plan, storage: Storage) -> list[GroupRecord]:
+    """What was written of all groups, by partition."""
     job, fingerprint = plan.job, plan.summary.fingerprint
     records = every_group(storage, job.output.path, job.uid, fingerprint, plan.layout.groups, GroupRecord)
     files = [file for record in records for file in record.files]
     if not plan.job.output.partition_by and len(files) != plan.layout.partitions:
         raise Internal(f"{len(files)} files were written where there are {plan.layout.partitions} partitions")
-    return files
+    return records
 
 
 def _replace(storage: Storage, output: str, uid: str, names: set[str]) -> None:

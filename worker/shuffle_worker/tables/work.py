@@ -14,7 +14,7 @@ from shuffle_protocol.messages import PlanSummary, WrittenGroup
 from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
-from shuffle_worker.output.manifest import FileResult, GroupRecord, Partitioning
+from shuffle_worker.output.manifest import GroupRecord, Partitioning
 from shuffle_worker.output.names import part_name, staging
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.record import Plan
@@ -23,6 +23,7 @@ from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.reader import Reader
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
+from shuffle_worker.steps.files import keeps
 from shuffle_worker.steps.operation import Given, Operation, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
@@ -135,11 +136,10 @@ class Tasks:
         # rows that are sorted into folders have the other half
         memory = self._budgets.working // (2 if self.loaded.job.output.partition_by else 1)
         with trail.at(f"writing group {group} of {self.loaded.job.output.path}"):
-            results: list[FileResult] = [
-                file for partition in self._operation.write(group, source, memory) for file in partition.files
-            ]
+            partitions = list(self._operation.write(group, source, memory))
         received = rows_received(source, self.buckets_of(group))
-        record_group(self.loaded, group, results, received, self._output)
+        record_group(self.loaded, group, partitions, received, self._output)
+        results = [file for partition in partitions for file in partition.files]
         return Written(
             files=len(results),
             rows=sum(r.rows for r in results),
@@ -164,4 +164,6 @@ def partitioning(plan: Plan) -> Partitioning:
     found = planning_for(plan.job).partitioning_of(plan)
     if found.method == "hash" and not found.keys:  # a distinct by all columns
         found = structs.replace(found, keys=plan.arrow_schema().names)
+    if any(not keeps(plan, name) for name in found.keys):
+        return Partitioning("none", [], found.count)  # nobody can tell by the columns that are there
     return found

@@ -35,6 +35,8 @@ class Facts:
     leases, and a group's owner is only the first to be asked to write it."""
     keeps_rows: bool = True
     """Every row read is written, so that the counts must agree; a join's or an aggregation's do not."""
+    leaves_out: bool = False
+    """Fewer may be written, because the output has a filter; how many, the commit knows."""
     split_wave: Sequence[int] = ()
     group_wave: Sequence[int] = ()
     """`split_wave`, `group_wave`: as in `PlanSummary`; empty for one wave."""
@@ -162,6 +164,12 @@ class Facts:
         self.totals.bytes_written += found.bytes
         self.balance.note_received(group, found.received)
         return self._leave(self.tranche[group])
+
+    def agree(self, rows: int, written: int) -> bool:
+        """Whether so many rows may have become so many in files."""
+        if not self.keeps_rows:
+            return True
+        return written <= rows if self.leaves_out else written == rows
 
     def ready(self, group: int) -> bool:
         """Whether a group is to be written and nobody writes it yet. `remaining` is 0 from the barrier on."""

@@ -20,7 +20,7 @@ class RepartitionPlanning(Planning):
     def __init__(self, job: Job, operation: Repartition) -> None:
         super().__init__(job)
         self._by, self._range = operation.by, operation.range
-        self._folders = job.output.partition_by
+        self._folders = [name for name in job.output.partition_by if name not in job.output.compute]
         self._by_folder = bool(self._by) and set(self._by) <= set(self._folders)
 
     def grouped_by(self, names: Sequence[str]) -> Sequence[str]:
