@@ -54,12 +54,18 @@ class Puppets:
             self.started.append(name)
             self._tasks[name] = asyncio.get_running_loop().create_task(self._run(body))
         elif (kind == "DELETED" or "deletionTimestamp" in body["metadata"]) and name in self._tasks:
-            self._tasks[name].cancel()
+            self._cancel(name)
 
     def end(self, name: str, code: int, reason: str = "Error") -> None:
         """As if its process had ended."""
-        self._tasks[name].cancel()
+        self._cancel(name)
         self._say_ended(name, code, reason)
+
+    def _cancel(self, name: str) -> None:
+        """Once: a second time would interrupt the closing of its connections."""
+        task = self._tasks[name]
+        if not task.cancelling():
+            task.cancel()
 
     def _say_ended(self, name: str, code: int, reason: str) -> None:
         state = {"terminated": {"exitCode": code, "reason": reason, "message": "the last line"}}
@@ -148,8 +154,8 @@ class Puppets:
         self._tasks = {name: task for name, task in self._tasks.items() if not task.done()}
 
     async def close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
+        for name in self._tasks:
+            self._cancel(name)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 

@@ -137,7 +137,7 @@ class Stage:
     def events(self) -> list[str]:
         return [body["reason"] for (kind, _, _), body in self.kube.objects.items() if kind == EVENTS]
 
-    async def until(self, holds: Callable[[], Any], within: float = 30.0) -> None:
+    async def until(self, holds: Callable[[], Any], within: float = 60.0) -> None:
         deadline = time.monotonic() + within
         while not holds():
             assert time.monotonic() < deadline, self.describe()

@@ -39,7 +39,7 @@ async def patch(stage: Stage, **spec: Any) -> None:
 
 
 async def until_phase(stage: Stage, phase: str, name: str = "sorted") -> None:
-    await stage.until(lambda: stage.status(name).get("phase") == phase, within=20)
+    await stage.until(lambda: stage.status(name).get("phase") == phase)
 
 
 async def until_ready(stage: Stage, count: int = 2) -> None:

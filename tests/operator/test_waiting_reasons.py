@@ -12,7 +12,7 @@ from shuffle_operator.coordinator import waits
 from shuffle_operator.coordinator.events import Event, Restored, Started, Tick
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.state import JobState
-from shuffle_operator.handlers import beginning, giving_up, reconcile, statuses
+from shuffle_operator.handlers import beginning, cleaning, giving_up, reconcile, statuses
 from shuffle_operator.kube.api import EVENTS, JOBS, NETWORK_POLICIES, PODS, SECRETS, KubeError
 from shuffle_operator.launchers import kubernetes
 from shuffle_protocol.messages import LeaseKind
@@ -24,6 +24,13 @@ __all__ = ["puppets"]
 
 QUOTA = KubeError(403, "Forbidden", 'secrets "sorted-token" is forbidden: exceeded quota: few-secrets')
 WEBHOOK = KubeError(500, "InternalError", 'failed calling webhook "policy.example.com": connection refused')
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pods whose workers nobody tells that the job is over are deleted soon, so that no test waits for that."""
+    monkeypatch.setattr(kubernetes, "EXIT_PATIENCE", 1.0)
+    monkeypatch.setattr(cleaning, "EXIT_PATIENCE", 1.0)
 
 
 def message(stage: Stage, name: str = "sorted") -> str:
