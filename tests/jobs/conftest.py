@@ -22,6 +22,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setenv(MARK, mark)
     monkeypatch.setenv("TMPDIR", str(temporary))
     bench = Bench(tmp_path, mark)
+    for name, value in bench.environment.items():
+        monkeypatch.setenv(name, value)
     yield bench
     try:
         wait_until(lambda: not processes(mark), "all processes to end", within=20)
@@ -37,9 +39,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six files of events, together about 50 MiB in memory: several splits."""
+    """Six files of events, together about 17 MiB in memory: several splits."""
     folder = tmp_path_factory.mktemp("jobs") / "events"
-    data.write_events(folder, files=6, rows=30_000)
+    data.write_events(folder, files=6, rows=10_000)
     return folder
 
 

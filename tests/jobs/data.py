@@ -39,6 +39,9 @@ def write_events(folder: Path, files: int, rows: int, width: int = 200) -> None:
         pq.write_table(table, folder / f"{number:03}.parquet", row_group_size=-(-rows // 4), compression="zstd")
 
 
+WIDE_ROWS = 40_000
+
+
 def write_wide(folder: Path) -> None:
-    """Few rows and many bytes: about 130 MiB in memory, cut into eight or more splits, and quick to move."""
-    write_events(folder, files=8, rows=10_000, width=1_700)
+    """Few rows and many bytes: about 35 MiB in memory, cut into eight or more splits, and quick to move."""
+    write_events(folder, files=8, rows=WIDE_ROWS // 8, width=850)

@@ -41,6 +41,12 @@ MIB = 1 << 20
 PATIENCE = 60.0
 """Seconds after which a state that a test waits for counts as never coming; far more than it ever takes."""
 
+SMALL_SPLITS = """\
+from shuffle_worker.plan import sizing
+sizing.LEAST_SPLIT_BYTES = 4 << 20
+"""
+"""Runs in every worker process when it starts: 35 MiB are cut into as many splits as 140 MiB would be otherwise."""
+
 
 class Outcome(NamedTuple):
     """How a run of the program ended."""
@@ -61,6 +67,9 @@ class Bench:
     root: Path
     mark: str
     environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.inject("")
 
     @property
     def scratch(self) -> Path:
@@ -123,12 +132,13 @@ class Bench:
         return outcome.summary
 
     def inject(self, code: str) -> dict[str, str]:
-        """Have every worker process run some code when it starts. Returns the environment that does it, which the
-        program gets from here on."""
+        """Have every worker process run some code when it starts, beside `SMALL_SPLITS`. Returns the environment that
+        does it, which the program gets from here on."""
         folder = self.root / "injected"
-        folder.mkdir()
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "sitecustomize.py").write_text(
-            f"import sys\nif sys.orig_argv[1:3] == ['-m', 'shuffle_worker']:\n{textwrap.indent(code, '    ')}"
+            "import sys\nif sys.orig_argv[1:3] == ['-m', 'shuffle_worker']:\n"
+            + textwrap.indent(f"{code}\n{SMALL_SPLITS}", "    ")
         )
         before = os.environ.get("PYTHONPATH")
         self.environment["PYTHONPATH"] = f"{folder}{os.pathsep}{before}" if before else str(folder)

@@ -65,7 +65,7 @@ def inject(bench: Bench, code: str, crash: str = ABORT, program: str = "shuffle_
     hook.write_text(hook.read_text().replace("['-m', 'shuffle_worker']", f"['-m', {program!r}]"))
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_while_a_split_is_read(bench: Bench, source: Path, workers: int) -> None:
     inject(bench, READING)
     outcome = bench.run(bench.job(HASH, source), workers=workers)
@@ -80,10 +80,10 @@ def test_while_a_split_is_read(bench: Bench, source: Path, workers: int) -> None
 def test_where_every_file_is_bad(bench: Bench, source: Path) -> None:
     """All workers crash at once, each over another file: that is enough without a second try of any."""
     inject(bench, READING.replace("/003.parquet", ".parquet"))
-    outcome = bench.run(bench.job(HASH, source), workers=4)
+    outcome = bench.run(bench.job(HASH, source), workers=3)
     assert outcome.code == 1, outcome.err
     assert f"crashed (SIGABRT) while reading {source}/" in outcome.err.splitlines()[-1]
-    assert outcome.summary.workers_lost <= 8
+    assert outcome.summary.workers_lost <= 6
     assert not bench.out.exists()
 
 

@@ -25,11 +25,25 @@ HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 OUTPUT = {"partitions": 12}
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six files; together several splits."""
+    folder = tmp_path_factory.mktemp("failures") / "in"
+    data.write_events(folder, files=6, rows=2_000, width=2_000)
+    return folder
+
+
 @pytest.fixture
-def source(bench: Bench) -> Path:
-    """Six files that a test may spoil; together several splits."""
-    folder = bench.root / "in"
-    data.write_events(folder, files=6, rows=5_000, width=2_500)
+def source(bench: Bench, sound: Path) -> Path:
+    """A copy that a test may spoil."""
+    return shutil.copytree(sound, bench.root / "in")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About 130 MiB in memory: more than a small worker holds."""
+    folder = tmp_path_factory.mktemp("large") / "in"
+    data.write_events(folder, files=8, rows=10_000, width=1_700)
     return folder
 
 
@@ -65,7 +79,7 @@ def test_a_damaged_row_group(bench: Bench, source: Path, damage: str) -> None:
         spoil(file, lambda column: int(column.data_page_offset), 64)
     else:
         table = pq.read_table(file)
-        pq.write_table(table, file, row_group_size=1_250, compression="none", write_page_checksum=True)
+        pq.write_table(table, file, row_group_size=500, compression="none", write_page_checksum=True)
         spoil(file, lambda column: int(column.data_page_offset + column.total_compressed_size // 2), 1)
     outcome = bench.run(bench.job(HASH, source, OUTPUT), workers=1)
     assert outcome.code == 1, outcome.err
@@ -159,9 +173,9 @@ def limited(bench: Bench, job: Path, largest: int, **options: Any) -> Outcome:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_scratch_that_is_full(bench: Bench, wide: Path, workers: int) -> None:
+def test_scratch_that_is_full(bench: Bench, large: Path, workers: int) -> None:
     """What is spilled does not fit; with two workers it is often the other one whose disk is full."""
-    job = bench.job(HASH, wide, {"partitions": 200})
+    job = bench.job(HASH, large, {"partitions": 200})
     outcome = limited(bench, job, 4 << 20, workers=workers, memory="256Mi")
     assert outcome.code == 1, outcome.err
     assert "OutOfDisk: scratch in" in outcome.err
@@ -188,7 +202,7 @@ Tasks.write = write
     assert not bench.out.exists()
 
 
-def test_scratch_that_fails(bench: Bench, wide: Path) -> None:
+def test_scratch_that_fails(bench: Bench, large: Path) -> None:
     """Reading back what was spilled is an error of the disk, not of ours, and is told as one."""
     bench.inject(
         """
@@ -199,7 +213,7 @@ def read(self, buffers, offset):
 SpillLog._preadv = read
 """,
     )
-    outcome = bench.run(bench.job(HASH, wide, {"partitions": 100}), workers=1, memory="256Mi")
+    outcome = bench.run(bench.job(HASH, large, {"partitions": 100}), workers=1, memory="256Mi")
     assert outcome.code == 1, outcome.err
     assert "OutOfDisk: scratch in" in outcome.err
     assert "Input/output error" in outcome.err

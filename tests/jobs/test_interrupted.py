@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.jobs.data import WIDE_ROWS
 from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wait_until, worker_processes
 
 from shuffle_protocol.messages import Phase
 
 HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
-OUTPUT = {"partitions": 300, "sortWithin": ["score"]}
+FILES = 200
+OUTPUT = {"partitions": FILES, "sortWithin": ["score"]}
 
 
 def workers(bench: Bench) -> list[int]:
@@ -76,7 +78,7 @@ def test_it_can_be_run_again(bench: Bench, wide: Path) -> None:
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=60)
     assert program.returncode == 130
-    assert bench.complete(job).rows_written == 80_000
+    assert bench.complete(job).rows_written == WIDE_ROWS
 
 
 def test_what_was_there_stays_whole(bench: Bench, events: Path, wide: Path) -> None:
@@ -101,7 +103,7 @@ async def test_too_late_to_stop(bench: Bench, events: Path, wide: Path) -> None:
     job = bench.loaded(bench.job(HASH, wide, {**OUTPUT, "onExisting": "Overwrite"}))
     end, _ = await run_watched(bench, job, interrupt)
     assert end.phase == "Complete"
-    assert len(sums(bench.out)) == 301
+    assert len(sums(bench.out)) == FILES + 1
 
 
 async def test_stopped_before_it_began(bench: Bench, wide: Path) -> None:
@@ -144,7 +146,7 @@ def test_the_program_itself_is_killed(bench: Bench, wide: Path, phase: str) -> N
     left = bench.out.exists()
     again = bench.run(bench.root / "job.yaml")
     assert again.code == 0, again.err
-    assert again.summary.rows_written == 80_000
+    assert again.summary.rows_written == WIDE_ROWS
     assert (f"(process {program.pid}) left files in {bench.out}, which this run removes" in again.err) == left
 
 

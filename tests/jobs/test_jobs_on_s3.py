@@ -50,32 +50,41 @@ class Store:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("s3") / "in"
+    data.write_events(folder, files=6, rows=1_500, width=1_500)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """More than a small worker holds, and than goes up in one part."""
+    folder = tmp_path_factory.mktemp("s3") / "large"
     data.write_events(folder, files=6, rows=5_000, width=2_500)
     return folder
 
 
 @pytest.fixture(scope="module")
-def store(local: Path) -> Iterator[Store]:
-    """With the input below `in/`."""
+def store(local: Path, large: Path) -> Iterator[Store]:
+    """With the inputs below `in/` and `large/`."""
     with open_s3() as address:
         store = Store(address)
-        for file in local.iterdir():
-            store.put(f"in/{file.name}", file.read_bytes())
+        for folder in (local, large):
+            for file in folder.iterdir():
+                store.put(f"{folder.name}/{file.name}", file.read_bytes())
         yield store
 
 
-def job_on(bench: Bench, address: str, out: str, operation: dict[str, Any] = SORT, **output: Any) -> Path:
+def job_on(bench: Bench, address: str, out: str, source: str = "in", **output: Any) -> Path:
     storage = {"endpoint": address}
     return bench.job(
-        operation,
-        {"path": f"s3://{BUCKET}/in/", "storage": storage},
+        SORT,
+        {"path": f"s3://{BUCKET}/{source}/", "storage": storage},
         {"path": f"s3://{BUCKET}/{out}", "storage": storage, **OUTPUT, **output},
     )
 
 
 async def test_memory_is_kept(bench: Bench, store: Store) -> None:
     """One worker is planner, reader and writer: clients of the store and bodies on their way count like all else."""
-    job = bench.loaded(job_on(bench, store.address, "memory"), workers=1, memory=288 * MIB)
+    job = bench.loaded(job_on(bench, store.address, "memory", "large"), workers=1, memory=288 * MIB)
     end, _ = await run_watched(bench, job)
     assert end.phase == "Complete", end.cause
     assert end.bytes_spilled > 0
@@ -91,7 +100,7 @@ def test_the_same_bytes_as_on_local_disks(bench: Bench, store: Store, local: Pat
     bench.complete(bench.job(SORT, local, OUTPUT), workers=1)
     summary = bench.complete(job_on(bench, store.address, "sort"))
     assert summary.output == f"s3://{BUCKET}/sort"
-    assert summary.rows_written == 30_000
+    assert summary.rows_written == 9_000
     assert store.sums("sort") == sums(bench.out)
     assert store.uploads() == []
     refused = bench.run(bench.root / "job.yaml", workers=1)
@@ -108,7 +117,7 @@ def test_shards_by_way_of_the_store(bench: Bench, store: Store, local: Path) -> 
         {"path": f"s3://{BUCKET}/by-store", "storage": {"endpoint": store.address}, **OUTPUT},
         method="ObjectStore",
     )
-    assert bench.complete(job).rows_written == 30_000
+    assert bench.complete(job).rows_written == 9_000
     assert store.sums("by-store") == sums(bench.out)
     assert store.uploads() == []
 
@@ -132,7 +141,7 @@ def test_interrupted(bench: Bench, store: Store) -> None:
     nothing_left(store, "interrupted")
 
 
-async def test_a_killed_worker_leaves_no_upload(bench: Bench, store: Store, local: Path) -> None:
+async def test_a_killed_worker_leaves_no_upload(bench: Bench, store: Store, large: Path) -> None:
     """Large files go up in parts; those of a process that was killed are found and removed, and written again."""
 
     async def kill(run: Watched) -> None:
@@ -141,8 +150,8 @@ async def test_a_killed_worker_leaves_no_upload(bench: Bench, store: Store, loca
         run.kill(*run.pids())
 
     output: dict[str, Any] = {"partitions": 2, "compression": "None"}
-    bench.complete(bench.job(SORT, local, output), workers=1)
-    job = bench.loaded(job_on(bench, store.address, "killed", **output), workers=1)
+    bench.complete(bench.job(SORT, large, output), workers=1)
+    job = bench.loaded(job_on(bench, store.address, "killed", "large", **output), workers=1)
     end, _ = await run_watched(bench, job, kill)
     assert end.phase == "Complete", end.cause
     assert end.workers_lost == 1
@@ -188,7 +197,7 @@ def test_nobody_listens(bench: Bench, store: Store) -> None:
 def test_an_endpoint_that_never_answers(bench: Bench, store: Store) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        storage = {"endpoint": address, "options": {"read_timeout": 2}}
+        storage = {"endpoint": address, "options": {"read_timeout": 1}}
         job = bench.job(SORT, {"path": f"s3://{BUCKET}/in/", "storage": storage})
         refused(bench, job, "StorageUnavailable", address)
 

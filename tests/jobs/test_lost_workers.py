@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.jobs.data import WIDE_ROWS
 from tests.jobs.harness import PATIENCE, Bench, Meddle, Watched, processes, run_watched, sums, wait_until
 
 from shuffle_local.processes import LocalLauncher
@@ -64,7 +65,7 @@ async def disturbed(bench: Bench, wide: Path, meddle: Meddle, settings: Settings
     job = bench.loaded(bench.job(HASH, wide, OUTPUT))
     end, _ = await run_watched(bench, job, meddle, settings)
     assert end.phase == "Complete", end.cause
-    assert end.rows_read == end.rows_written == 80_000
+    assert end.rows_read == end.rows_written == WIDE_ROWS
     return end
 
 

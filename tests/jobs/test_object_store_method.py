@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.jobs.data import WIDE_ROWS
 from tests.jobs.harness import Bench, Watched, parts, run_watched, sums
 
 from shuffle_protocol.messages import LeaseKind, Phase
@@ -25,18 +26,18 @@ def between_peers(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> dict[
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_same_bytes(bench: Bench, wide: Path, between_peers: dict[str, str], workers: int) -> None:
     end = bench.complete(bench.job(HASH, wide, OUTPUT, method="ObjectStore"), workers=workers)
-    assert end.rows_read == end.rows_written == 80_000
+    assert end.rows_read == end.rows_written == WIDE_ROWS
     assert sums(bench.out) == between_peers
     assert list(bench.out.glob("_shuffle-*")) == []
 
 
 def test_many_small_partitions(bench: Bench, events: Path) -> None:
-    output = {"partitions": 2_000}
+    output = {"partitions": 1_000}
     bench.complete(bench.job(HASH, events, output, method="PeerToPeer"))
     before = sums(bench.out)
     bench.complete(bench.job(HASH, events, {**output, "onExisting": "Overwrite"}, method="ObjectStore"))
     assert sums(bench.out) == before
-    assert len(parts(bench.out)) == 2_000
+    assert len(parts(bench.out)) == 1_000
 
 
 @pytest.mark.parametrize("phase", [Phase.TRANSFERRING, Phase.WRITING])
@@ -70,7 +71,7 @@ def test_a_failed_job_leaves_nothing(bench: Bench, wide: Path) -> None:
     for file in files[:3]:
         (source / file.name).write_bytes(file.read_bytes())
     damaged = bytearray(files[3].read_bytes())
-    damaged[200:4_000] = bytes(3_800)
+    damaged[200:2_000] = bytes(1_800)
     (source / files[3].name).write_bytes(damaged)
     outcome = bench.run(bench.job(SORT, source, {"partitions": 24}, method="ObjectStore"))
     assert outcome.code != 0

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.jobs.data import WIDE_ROWS
 from tests.jobs.harness import Bench, processes, sums, wait_until
-from tests.jobs.test_interrupted import HASH, OUTPUT, planned, until, workers, writing
+from tests.jobs.test_interrupted import FILES, HASH, OUTPUT, planned, until, workers, writing
 
 from shuffle_worker.runtime.owner import this_process
 
@@ -44,8 +45,8 @@ def test_a_run_beside_a_living_one_is_refused(bench: Bench, wide: Path, output: 
     assert f"another run is writing to {bench.out} (job test, process {first.pid} on" in second.err
     out, err = first.communicate(timeout=60)
     assert first.returncode == 0, err
-    assert '"rows_written":80000' in out
-    assert len(sums(bench.out)) == 301
+    assert f'"rows_written":{WIDE_ROWS}' in out
+    assert len(sums(bench.out)) == FILES + 1
 
 
 def test_workers_that_outlive_a_killed_run_are_waited_for(bench: Bench, wide: Path) -> None:
@@ -65,7 +66,7 @@ def test_workers_that_outlive_a_killed_run_are_waited_for(bench: Bench, wide: Pa
         os.kill(pid, signal.SIGKILL)
     for pid in stopped:
         wait_until(lambda pid=pid: pid not in processes(bench.mark), "a worker to end")
-    assert bench.complete(bench.root / "job.yaml").rows_written == 80_000
+    assert bench.complete(bench.root / "job.yaml").rows_written == WIDE_ROWS
     for folder in bench.scratch.iterdir():
         shutil.rmtree(folder)  # of workers that were killed together with their launcher
 
@@ -79,7 +80,7 @@ def test_two_that_start_at_once_are_never_mixed(bench: Bench, wide: Path, events
     for (_, err), code in ended:
         assert code == 0 or "another run is writing" in err
     files = len(list(bench.out.glob("part-*"))) if bench.out.exists() else 0
-    assert files in ({0} if all(code for _, code in ended) else {3, 300})
+    assert files in ({0} if all(code for _, code in ended) else {3, FILES})
 
 
 @pytest.mark.parametrize("then", [OUTPUT, REPLACE], ids=["Fail", "Overwrite"])
@@ -98,7 +99,7 @@ def test_what_a_killed_replacement_left_goes_and_older_output_does_not(
         shutil.rmtree(bench.out)
     else:
         assert again.code == 0, again.err
-        assert len(sums(bench.out)) == 301
+        assert len(sums(bench.out)) == FILES + 1
 
 
 def test_explain_says_what_the_run_will_remove_and_removes_nothing(bench: Bench, wide: Path) -> None:

@@ -126,7 +126,7 @@ def judge_sort(rows: pa.Table, files: list[pa.Table]) -> None:
 
 
 def judge_tiny(rows: pa.Table, files: list[pa.Table]) -> None:
-    assert len(files) == 700
+    assert len(files) == 400
     judge_hash(rows, files)
 
 
@@ -188,7 +188,7 @@ CASES = {
     "cluster": Case(
         {"cluster": {"by": ["user", "at"]}}, {"partitions": 16}, judge_cluster, circumstances=CIRCUMSTANCES
     ),
-    "tiny partitions": Case({"repartition": {"by": ["user"]}}, {"partitions": 700}, judge_tiny),
+    "tiny partitions": Case({"repartition": {"by": ["user"]}}, {"partitions": 400}, judge_tiny),
 }
 
 
