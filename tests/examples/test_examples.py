@@ -48,7 +48,7 @@ def run(demo: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> list[pa.Table
     monkeypatch.chdir(demo)
     file = PROJECT / "examples" / f"{name}.yaml"
     job = load_job(file)
-    assert execute(["run", str(file), "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    assert execute(["run", str(file), "--quiet", "--workers", "1", "--memory", "512Mi"]) == 0
     output = demo / job.spec.output.path
     assert (output / "_SUCCESS").exists()
     parts = sorted(output.glob("part-*.parquet"))
@@ -159,7 +159,7 @@ def test_to_csv_and_to_folders(demo: Path, events: pa.Table, monkeypatch: pytest
     monkeypatch.chdir(demo)
     for name in ("to-csv", "csv-to-folders"):
         file = PROJECT / "examples" / f"{name}.yaml"
-        assert execute(["run", str(file), "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+        assert execute(["run", str(file), "--quiet", "--workers", "1", "--memory", "512Mi"]) == 0
     assert len(list((demo / "demo" / "csv").glob("part-*.csv"))) == 3
     folder = demo / "demo" / "csv-to-folders"
     names = {"event_id", "user_id", "ts", "country", "kind", "amount"}
@@ -263,7 +263,7 @@ def test_rechunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(PROJECT / "examples")
     made = subprocess.run([sys.executable, *make[1].split()], capture_output=True, text=True, check=True)
     assert "Made 30 days of temperatures" in made.stderr
-    assert execute([*job[1].split(), "--quiet", "--workers", "2", "--memory", "512Mi"]) == 0
+    assert execute([*job[1].split(), "--quiet", "--workers", "1", "--memory", "512Mi"]) == 0
     before = xr.open_zarr(tmp_path / "demo" / "weather.zarr")
     after = xr.open_zarr(tmp_path / "demo" / "weather-by-place.zarr")
     assert before.t2m.encoding["chunks"] == (24, 73, 144)

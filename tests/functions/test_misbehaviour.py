@@ -14,7 +14,6 @@ from shuffle_worker.functions.host import Trouble
 HEAD = """
 import ctypes, os, signal, sys, threading, time, warnings
 import numpy as np
-import pandas as pd
 
 def f(t):
 """
@@ -156,7 +155,7 @@ HARMFUL: dict[str, tuple[str, str, str]] = {
     ),
     "a key is its index": ("return t.to_pandas().groupby('k').sum()", "differs", "the index 'k' is no column"),
     "a frame has objects": (
-        "return pd.DataFrame({'k': [object()], 'v': [1.0]})",
+        "import pandas as pd; return pd.DataFrame({'k': [object()], 'v': [1.0]})",
         "differs",
         "'k' holds Python objects, expected int64",
     ),
@@ -164,7 +163,7 @@ HARMFUL: dict[str, tuple[str, str, str]] = {
 
 
 def wild(folder: Path, body: str) -> None:
-    module(folder, "wild", HEAD.replace("\nimport", "\nimport", 1) + f"    {body}\n")
+    module(folder, "wild", f"{HEAD}    {body}\n")
 
 
 @pytest.mark.parametrize("what", HARMLESS)

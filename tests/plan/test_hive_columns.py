@@ -71,8 +71,13 @@ def test_every_way_to_name_files_gives_the_same_columns(
         assert values(tmp_path, [f"{prefix}{path}" for path in paths]) == expected
 
 
-@pytest.mark.parametrize(("paths", "expected"), SPELLINGS)
-@pytest.mark.parametrize("scheme", ["s3", "s3a", "S3N"])
+@pytest.mark.parametrize(
+    ("scheme", "paths", "expected"),
+    [
+        *(("s3", *each) for each in SPELLINGS),
+        *((scheme, *SPELLINGS[at]) for scheme in ("s3a", "S3N") for at in (0, 3, 9)),
+    ],
+)
 def test_so_does_every_spelling_of_s3(
     bucket: tuple[str, StorageOptions], scheme: str, paths: list[str], expected: list[dict[str, Any]]
 ) -> None:

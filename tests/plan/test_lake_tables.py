@@ -69,7 +69,9 @@ def test_a_table_is_refused_however_it_is_named(place: Lake, kind: str, log: lis
         "t*/k=1",
         "**/v3.parquet",
     ]
-    for path in [*everything, *below, *patterns]:
+    # what a pattern names is the same everywhere: where a path costs requests, some of each kind are enough
+    paths = [*everything, *below, *patterns] if "://" not in place.folder else ["t", "", "t/k=1/sub/", "*/data/*/*"]
+    for path in paths:
         with pytest.raises(InvalidSpec) as said:
             place.files(path)
         assert f"{place.folder}/t is a" in said.value.message
