@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +55,7 @@ GOOD: list[tuple[Any, str]] = [
     (Things.static, f"{__name__}:Things.static"),
     (Things.of_class, f"{__name__}:Things.of_class"),
     (functools.reduce, "_functools:reduce"),
-    (Path.cwd, "pathlib:Path.cwd"),
+    (textwrap.dedent, "textwrap:dedent"),
 ]
 
 
