@@ -78,7 +78,8 @@ def snapshot(**values: Any) -> Snapshot:
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_a_job_shows_them_as_text(name: str) -> None:
     path = "".join(c for c in name if c.isprintable() or ord(c) > 127) + "/in"
-    table = read_parquet(path, columns=[name, "b"], filter=f"b = '{name}'", base_path=path)
+    computed = {"b": f"concat(c, '{name}')", f"{name}2": "c"}
+    table = read_parquet(path, columns=[name, "b"], compute=computed, filter=f"b = '{name}'", base_path=path)
     job = table.group_by(name).agg(agg.count()).write_parquet("out", partition_by=[name], sort_within=["b", name])
     assert_harmless(job._repr_html_(), name)
     assert "\x1b" not in repr(job)

@@ -35,4 +35,6 @@ def _input(item: Input) -> str:
     said = ", ".join(paths[:3]) + (f" and {len(paths) - 3:,} more" if len(paths) > 3 else "")
     if item.columns:
         said += f"; columns {', '.join(item.columns)}"
+    if item.compute:
+        said += "; " + ", ".join(f"{name} = {expression}" for name, expression in item.compute.items())
     return said + (f"; where {item.filter}" if item.filter else "")

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from shuffle_local.python.bodies import body_of
+from shuffle_local.python.bodies import body_of, given
 from shuffle_local.python.functions import AnyFunction, function_name
 from shuffle_local.python.keys import Columns, OnePath, Paths, Schema, declared, listed, path_fields
 from shuffle_local.python.stores import ZarrStore
 from shuffle_local.python.tables import ReadTable
 from shuffle_local.python.typed import CsvFields, StorageFields
-from shuffle_operator.api.data import Input, Storage
+from shuffle_operator.api.data import Csv, Input, Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,15 +39,7 @@ def read_parquet(
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Parquet files."""
-    fields = {
-        "columns": columns,
-        "compute": compute,
-        "filter": filter,
-        "base_path": base_path,
-        "name": name,
-        "storage": storage,
-    }
-    return _read("read_parquet", path, {**fields, "storage": storage, "format": "Parquet"})
+    return _read("read_parquet", locals(), "Parquet")
 
 
 def read_orc(
@@ -61,15 +53,7 @@ def read_orc(
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """ORC files."""
-    fields = {
-        "columns": columns,
-        "compute": compute,
-        "filter": filter,
-        "base_path": base_path,
-        "name": name,
-        "storage": storage,
-    }
-    return _read("read_orc", path, {**fields, "storage": storage, "format": "ORC"})
+    return _read("read_orc", locals(), "ORC")
 
 
 def read_feather(
@@ -83,15 +67,7 @@ def read_feather(
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Feather (Arrow IPC) files."""
-    fields = {
-        "columns": columns,
-        "compute": compute,
-        "filter": filter,
-        "base_path": base_path,
-        "name": name,
-        "storage": storage,
-    }
-    return _read("read_feather", path, {**fields, "storage": storage, "format": "Feather"})
+    return _read("read_feather", locals(), "Feather")
 
 
 def read_json(  # noqa: PLR0913 - fields of an input
@@ -106,15 +82,7 @@ def read_json(  # noqa: PLR0913 - fields of an input
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Files of newline-delimited JSON."""
-    fields = {
-        "columns": columns,
-        "compute": compute,
-        "filter": filter,
-        "base_path": base_path,
-        "name": name,
-        "storage": storage,
-    }
-    return _read("read_json", path, {**fields, "storage": storage, "format": "JSON", "schema_": declared(schema)})
+    return _read("read_json", locals(), "JSON")
 
 
 def read_csv(  # noqa: PLR0913 - a CSV file has many properties, each a field of the resource
@@ -135,28 +103,10 @@ def read_csv(  # noqa: PLR0913 - a CSV file has many properties, each a field of
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """CSV files. delimiter to newlines_in_values: how they are written, where not as RFC 4180 has it."""
-    csv = {
-        "delimiter": delimiter,
-        "quote": quote,
-        "escape": escape,
-        "header": header,
-        "nullValues": [null_values] if isinstance(null_values, str) else null_values,
-        "newlinesInValues": newlines_in_values,
-    }
-    fields = {
-        "columns": columns,
-        "compute": compute,
-        "filter": filter,
-        "base_path": base_path,
-        "name": name,
-        "storage": storage,
-    }
-    given = {field: value for field, value in csv.items() if value is not None}
-    return _read(
-        "read_csv",
-        path,
-        {**fields, "storage": storage, "format": "CSV", "schema_": declared(schema), "csv": given or None},
-    )
+    arguments = dict(locals())
+    nulls = [null_values] if isinstance(null_values, str) else null_values
+    csv = given(Csv, {**{name: arguments.pop(name) for name in Csv.model_fields}, "null_values": nulls})
+    return _read("read_csv", {**arguments, "csv": csv or None}, "CSV")
 
 
 def read_files(  # noqa: PLR0913 - all fields of an input
@@ -176,17 +126,9 @@ def read_files(  # noqa: PLR0913 - all fields of an input
     """Files of a format that their suffix says, or of one that a function of your own reads.
 
     reader: (path, columns) -> Arrow table or tables; `package.module:function`, or the function itself."""
-    fields = {
-        "columns": columns,
-        "compute": compute,
-        "filter": filter,
-        "base_path": base_path,
-        "name": name,
-        "storage": storage,
-    }
+    arguments = dict(locals())
     found = function_name(reader, "read_files", "reader") if reader is not None else None
-    more = {"storage": storage, "format": format, "reader": found, "schema_": declared(schema), "csv": csv}
-    return _read("read_files", path, {**fields, **more})
+    return _read("read_files", {**arguments, "reader": found}, format)
 
 
 def read_zarr(path: OnePath, *, storage: AnyStorage | None = None) -> ZarrStore:
@@ -195,6 +137,13 @@ def read_zarr(path: OnePath, *, storage: AnyStorage | None = None) -> ZarrStore:
     return ZarrStore(body_of(Input, fields, ("spec", "inputs", 0), {("spec", "inputs", 0): "read_zarr"}))
 
 
-def _read(call: str, path: Paths, fields: Mapping[str, Any]) -> ReadTable:
-    found = {**path_fields(path), **fields, "columns": listed(fields["columns"])}
-    return ReadTable(body_of(Input, found, ("spec", "inputs", 0), {("spec", "inputs", 0): call}), call)
+def _read(call: str, arguments: Mapping[str, Any], format_name: str | None) -> ReadTable:
+    """arguments: all of the call's; most have the names of the model's fields."""
+    fields = {name: value for name, value in arguments.items() if name not in ("path", "schema")}
+    fields |= path_fields(arguments["path"])
+    fields |= {
+        "format": format_name,
+        "columns": listed(arguments["columns"]),
+        "schema_": declared(arguments.get("schema")),
+    }
+    return ReadTable(body_of(Input, fields, ("spec", "inputs", 0), {("spec", "inputs", 0): call}), call)
