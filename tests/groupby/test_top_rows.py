@@ -19,7 +19,9 @@ from tests.operations.memory_shards import MemoryFiles, MemorySource
 from shuffle_protocol.errors import InvalidSpec, OutOfMemory
 from shuffle_protocol.jobs import Distinct, SortKey
 from shuffle_protocol.memory import MIB
+from shuffle_worker.operations.distinct.rows import RowAccumulator
 from shuffle_worker.operations.registry import operation_for
+from shuffle_worker.partitioning.top_rows import TopRows
 from shuffle_worker.readers import reader_for
 from shuffle_worker.steps import partial_aggregation
 from shuffle_worker.steps.operation import Given
@@ -187,6 +189,16 @@ def test_fewer_rows_are_sent_where_few_are_kept(tmp_path: Path) -> None:
             source.put(number, splitter.add(rows))
         source.put(number, splitter.flush())
     assert source.rows <= 3 * 20 * len(plan.splits)
+
+
+def test_what_is_aggregated_has_each_key_once() -> None:
+    """By it the map side judges whether aggregating pays, and the reduce side what it can cut."""
+    schema = pa.schema([("k", pa.string()), ("v", pa.int64())])
+    accumulator = RowAccumulator(schema, ["k"], TopRows([SortKey("v")], 2, last=False))
+    for keys, numbers in (("abab", [4, 3, 2, 1]), ("", []), ("caaa", [0, 9, 1, 5])):
+        accumulator.add(pa.record_batch([list(keys), numbers], schema=schema))
+    assert accumulator.keys.to_pydict() == {"k": ["a", "b", "c"]}
+    assert accumulator.finished().to_pydict() == {"k": ["a", "a", "b", "b", "c"], "v": [1, 2, 1, 3, 0]}
 
 
 def test_one_key_with_too_much_is_refused_by_name(tmp_path: Path) -> None:

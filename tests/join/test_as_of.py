@@ -240,7 +240,7 @@ def test_the_same_bytes_and_rows_in_little_memory(
 
     monkeypatch.setattr(AsOfStep, "one_place", watched)
     for buckets, memory in ((4, 400_000), (2, 100_000), (1, 1 << 20), (16, 200_000)):
-        found = carried_out(plan, buckets, memory, tmp_path / "scratch", batch_rows=333)
+        found = carried_out(plan, buckets, memory, tmp_path / "scratch", batch_rows=333, batch_bytes=20_000)
         assert found.files.files == expected.files.files, (buckets, memory)
     assert list((tmp_path / "scratch").iterdir()) == []
     assert (len(portions) > 20) == (keys < 400)  # one key in many portions

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import xxhash
 from tests.operations.random_rows import cut, travelling
 
-from shuffle_protocol.jobs import Job, Output, Repartition, Sort, SortKey
+from shuffle_protocol.jobs import Job, Output, RandomOrder, Repartition, Sort, SortKey
 from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.output.manifest import FileResult
@@ -122,7 +122,7 @@ PLENTY = Under()
 
 def plan_of(  # noqa: PLR0913 - what of a plan tests differ in, each by its name and with a default
     schema: pa.Schema,
-    operation: Repartition | Sort,
+    operation: Repartition | RandomOrder | Sort,
     partitions: int,
     buckets: int,
     *,

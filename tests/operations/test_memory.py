@@ -9,13 +9,14 @@ import resource
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from tests.operations.memory_shards import MemoryFiles, MemorySink, MemorySource, map_rows, plan_of
 
-from shuffle_protocol.jobs import Repartition, Sort, SortKey
+from shuffle_protocol.jobs import RandomOrder, Repartition, Sort, SortKey
 from shuffle_protocol.shards import StoredShard
 from shuffle_worker.columns.arrays import buffer_of
 from shuffle_worker.operations.registry import operation_for
@@ -97,6 +98,23 @@ def test_a_bucket_three_times_the_memory(kind: str, tmp_path: Path) -> None:
     files.watch = source.watch = Watch()
     results = list(operation.write(0, source, MEMORY))
     assert sum(result.rows for result in results) == ROWS
+    assert MEMORY // 8 < source.watch.peak <= MEMORY
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("buckets", [1, 4])
+def test_rows_with_a_key_of_their_own(buckets: int, tmp_path: Path) -> None:
+    """Sorted by it on scratch; it is eight bytes beside the 65 of a row."""
+    batch = rows()
+    plan = plan_of(batch.schema, RandomOrder(1), 1, buckets, row_group_rows=20_000, row_bytes=70)
+    plan = msgspec.structs.replace(plan, key_column="key")
+    files, source = WatchedFiles(), WatchedSource()
+    operation = operation_for(Given(plan, files, tmp_path, 2 * MIB))
+    map_rows(operation, [batch], source, 20_000)
+    assert sum(shard.length for bucket in range(buckets) for shard in source.shards(bucket)) > 3 * MEMORY
+    files.watch = source.watch = Watch()
+    (result,) = operation.write(0, source, MEMORY)
+    assert result.rows == ROWS
     assert MEMORY // 8 < source.watch.peak <= MEMORY
     assert list(tmp_path.iterdir()) == []
 
