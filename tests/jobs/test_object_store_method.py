@@ -40,6 +40,15 @@ def test_many_small_partitions(bench: Bench, events: Path) -> None:
     assert len(parts(bench.out)) == 1_000
 
 
+def test_rows_that_travel_with_a_key(bench: Bench, events: Path) -> None:
+    found = []
+    for method in ("PeerToPeer", "ObjectStore"):
+        output = {"path": str(bench.root / method), "partitions": 3}
+        bench.complete(bench.job({"repartition": {"random": {"seed": 1}}}, events, output, method=method))
+        found.append(sums(bench.root / method))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("phase", [Phase.TRANSFERRING, Phase.WRITING])
 async def test_a_lost_worker_costs_its_leases(
     bench: Bench, wide: Path, between_peers: dict[str, str], phase: Phase
