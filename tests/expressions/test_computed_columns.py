@@ -92,6 +92,11 @@ def test_computed_columns_take_their_places_and_come_behind_the_others(events: P
         ({"sort": {"by": [{"column": "email"}, {"column": "day", "order": "Descending"}]}}, "FROM computed"),
         ({"distinct": {"by": ["key"]}}, "SELECT arg_min(computed, id) AS x FROM computed GROUP BY key"),
         (
+            {"distinct": {"by": ["domain"], "orderBy": [{"column": "day", "order": "Descending"}, {"column": "id"}]}},
+            "FROM computed QUALIFY row_number() OVER (PARTITION BY domain ORDER BY day DESC, id) = 1",
+        ),
+        ({"cluster": {"by": ["key", "day"]}}, "FROM computed"),
+        (
             {
                 "groupBy": {
                     "by": ["day", "domain"],
@@ -104,7 +109,7 @@ def test_computed_columns_take_their_places_and_come_behind_the_others(events: P
             "SELECT day, domain, count(*) AS rows, max(email) AS last FROM computed GROUP BY day, domain",
         ),
     ],
-    ids=["hash", "range", "sort", "distinct", "groupBy"],
+    ids=["hash", "range", "sort", "distinct", "newest", "cluster", "groupBy"],
 )
 def test_a_computed_column_is_a_key(events: Path, tmp_path: Path, operation: dict[str, Any], sql: str) -> None:
     found = written(tmp_path, {"path": str(events), "compute": COMPUTE}, operation, partitions=3)
@@ -133,6 +138,31 @@ def test_both_sides_of_a_join_have_computed_keys(events: Path, tmp_path: Path) -
     found = pq.read_table(out, columns=["id", "code", "name"])
     sql = "SELECT id, code, upper(name) AS name FROM events JOIN countries ON code = upper(country)"
     alike(found, asked(sql, countries=countries))
+
+
+def test_an_as_of_join_goes_by_computed_times(events: Path, tmp_path: Path) -> None:
+    marks = pa.table(
+        {"name": ["DE", "AT", "DE"], "since": ["2026-01-03", "2026-01-05", "2026-01-09"], "mark": [1, 2, 3]}
+    )
+    (tmp_path / "marks").mkdir()
+    pq.write_table(marks, tmp_path / "marks/a.parquet")
+    as_of = {"left": "day", "right": "day"}
+    join = {"join": {"type": "AsOf", "left": "e", "right": "m", "on": ["code"], "asOf": as_of}}
+    compute = {"code": "upper(country)", "day": "CAST(ts AS DATE)"}
+    inputs = [
+        {"name": "e", "path": str(events), "columns": ["id", "code", "day"], "compute": compute},
+        {
+            "name": "m",
+            "path": str(tmp_path / "marks"),
+            "columns": ["code", "day", "mark"],
+            "compute": {"code": "name", "day": "CAST(since AS DATE)"},
+        },
+    ]
+    carry_out(job_of({}, {"path": str(tmp_path / "out")}, join, inputs=inputs), tmp_path / "scratch")
+    found = pq.read_table(tmp_path / "out", columns=["id", "mark"])
+    sql = """SELECT id, mark FROM events ASOF LEFT JOIN marks
+    ON upper(country) = name AND CAST(ts AS DATE) >= CAST(since AS DATE)"""
+    alike(found, asked(sql, marks=marks))
 
 
 def test_folders_by_a_computed_column(events: Path, tmp_path: Path) -> None:
