@@ -20,8 +20,10 @@ from shuffle_protocol.jobs import Job, Rechunk
 
 _PR_SET_CHILD_SUBREAPER = 36
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds for a worker to be there: for the imports, on a machine that is busy."""
+UNKNOWN = 255
+"""The exit code where nobody knows it; asyncio has the same."""
 MOST_ANSWER = 32
 MOST_LINE = 64 << 10
 """Bytes of a line of a worker's standard error."""
@@ -119,6 +121,9 @@ class ForkedWorker:
     def _end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._handle)
         os.close(self._handle)
-        _, status = os.waitpid(self.pid, 0)
-        self.returncode = os.waitstatus_to_exitcode(status)
+        try:
+            _, status = os.waitpid(self.pid, 0)
+            self.returncode = os.waitstatus_to_exitcode(status)
+        except ChildProcessError:  # whoever started this program has it ignore how its children end (SIGCHLD)
+            self.returncode = UNKNOWN
         self._ended.set()

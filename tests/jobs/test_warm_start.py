@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,18 @@ def test_a_job_that_is_refused_leaves_no_process(bench: Bench, wrong: str) -> No
     program.communicate(timeout=60)
     assert program.returncode == 2
     assert not processes(bench.mark)
+
+
+def test_a_program_that_ignores_how_its_children_end(bench: Bench, wide: Path, alone: dict[str, str]) -> None:
+    """As one that was started by a program which ignores SIGCHLD: exit codes are lost, and nothing waits for them."""
+    command = bench.command(bench.job(HASH, wide, OUTPUT))
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    program = bench.start([sys.executable, "-c", ignoring, *command])
+    _, err = program.communicate(timeout=60)
+    assert program.returncode == 0, err
+    assert sums(bench.out) == alone
 
 
 def test_workers_of_a_program_are_forked(bench: Bench, wide: Path) -> None:

@@ -117,7 +117,8 @@ def _fork() -> int:
     os.close(writing)
     with os.fdopen(reading) as answer:
         text = answer.read()
-    os.waitpid(between, 0)
+    with suppress(ChildProcessError):  # where SIGCHLD is ignored
+        os.waitpid(between, 0)
     return int(text) if text else -1
 
 
