@@ -6,11 +6,8 @@ It is made by `read_parquet(...)...write_parquet(...)`, from YAML (`ShuffleJob.f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-from pydantic import PrivateAttr
+from typing import TYPE_CHECKING, Self
 
 from shuffle_local.python.arguments import Calls
 from shuffle_local.python.bodies import Body, naming
@@ -31,24 +28,10 @@ if TYPE_CHECKING:
 class ShuffleJob(JobSettings):
     """A job on tables or arrays. Immutable: `named`, `with_workers`, `with_functions` and `configure` give another."""
 
-    _calls: Calls = PrivateAttr(default_factory=dict)
-    """What made it, for messages."""
-
     @classmethod
     def from_yaml(cls, source: Path | str) -> Self:
         """The job of a file (a `Path`, or a string that names one) or of YAML text. Raises InvalidJob."""
         return cls._of(load_job(source), {})
-
-    @classmethod
-    def _of(cls, job: spec.ShuffleJob, calls: Calls) -> Self:
-        """job: checked."""
-        made = cls.model_construct(job.model_fields_set, **{name: getattr(job, name) for name in job.model_fields_set})
-        made._calls = calls
-        return made
-
-    def _rebuilt(self, body: Mapping[str, Any]) -> Self:
-        with naming(self._calls):
-            return self._of(check_job(body), self._calls)
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
         """The file that kubectl, `shuffle submit` and `shuffle run` take; written to `path` where one is given. Storage

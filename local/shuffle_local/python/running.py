@@ -23,7 +23,7 @@ AnyPath = str | os.PathLike[str]
 
 def run_here(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
     """Raises JobError, KeyboardInterrupt."""
-    with _opened(log) as stream, _told_what_is_left() as work:
+    with _opened(log) as stream, _naming_what_is_left() as work:
         shown = showing(progress, warnings(job.workers, job.memory))
         work.append(_background(job, scratch, stream, shown))
         return _result(in_foreground(work[0], shown), job)
@@ -31,7 +31,7 @@ def run_here(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath
 
 async def run_here_async(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
     """Raises JobError, CancelledError."""
-    with _opened(log) as stream, _told_what_is_left() as work:
+    with _opened(log) as stream, _naming_what_is_left() as work:
         shown = showing(progress, warnings(job.workers, job.memory))
         work.append(_background(job, scratch, stream, shown))
         return _result(await in_loop(work[0], shown), job)
@@ -59,8 +59,8 @@ def _result(end: Snapshot, job: Job) -> JobResult:
 
 
 @contextmanager
-def _told_what_is_left() -> Iterator[list[Background[Snapshot]]]:
-    """Whoever stops a job is told where it could not remove what it had written."""
+def _naming_what_is_left() -> Iterator[list[Background[Snapshot]]]:
+    """An error that ends a job says where the job could not remove what it had written."""
     work: list[Background[Snapshot]] = []
     try:
         yield work

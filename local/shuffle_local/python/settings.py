@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
-from shuffle_local.python.bodies import given, plain, refused
+from pydantic import PrivateAttr
+
+from shuffle_local.python.arguments import Calls
+from shuffle_local.python.bodies import given, naming, plain, refused
 from shuffle_local.python.typed import (
     EnvFields,
     EnvFromFields,
@@ -22,14 +25,27 @@ from shuffle_local.python.typed import (
 )
 from shuffle_operator.api import spec
 from shuffle_operator.api.functions import Functions
+from shuffle_operator.api.validation import check_job
 from shuffle_operator.api.workers import Workers
 
 
 class JobSettings(spec.ShuffleJob):
-    """The calls; `job.ShuffleJob` has the rest."""
+    """The resource with these calls; `job.ShuffleJob` has the verbs."""
+
+    _calls: Calls = PrivateAttr(default_factory=dict)
+    """What made it, for messages."""
+
+    @classmethod
+    def _of(cls, job: spec.ShuffleJob, calls: Calls) -> Self:
+        """job: checked."""
+        made = cls.model_construct(job.model_fields_set, **{name: getattr(job, name) for name in job.model_fields_set})
+        made._calls = calls
+        return made
 
     def _rebuilt(self, body: Mapping[str, Any]) -> Self:
-        raise NotImplementedError
+        """Another job of the same kind. Raises InvalidJob."""
+        with naming(self._calls):
+            return self._of(check_job(body), self._calls)
 
     def _with(self, part: str, fields: Mapping[str, Any]) -> Self:
         """A job with fields of an object of the spec set; "" for the spec itself."""

@@ -46,8 +46,8 @@ def cpu_of_all() -> float:
 
 
 def end_all() -> None:
-    """End the function processes of this worker, with everything that they started: whoever waits for one finds it
-    gone. For a worker that leaves, and would wait for a call to end."""
+    """End the function processes of this worker, with everything that they started: a thread that waits for one finds
+    it gone. For a worker that leaves, and would wait for a call to end."""
     with _changing:
         living = list(_living)
     for pid in living:
