@@ -107,6 +107,23 @@ async def test_a_task_that_is_cancelled_leaves_nothing(bench: Bench, long: Shuff
     assert not bench.out.exists()
 
 
+async def test_a_plan_that_is_cancelled_leaves_nothing(bench: Bench) -> None:
+    called = bench.root / "called"
+    text = (
+        f"import pathlib, time\n\n\ndef waits(table):\n    pathlib.Path({str(called)!r}).touch()\n    time.sleep(600)\n"
+    )
+    (bench.root / "tried.py").write_text(text)
+    pq.write_table(pa.table({"a": [1, 2, 3]}), bench.root / "in.parquet")
+    job = read_parquet(bench.root / "in.parquet").group_by("a").apply("tried:waits").write_parquet(bench.out)
+    job = job.with_functions([{"path": str(bench.root)}])
+    planning = asyncio.create_task(job.explain_async(**ONE))  # type: ignore[arg-type]
+    await asyncio.to_thread(wait_until, called.exists, "a call")
+    planning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await planning
+    await asyncio.to_thread(wait_until, lambda: not processes(bench.mark), "the processes to end")
+
+
 def test_a_progress_function_that_raises_stops_the_job(bench: Bench, long: ShuffleJob) -> None:
     def enough(now: Snapshot) -> None:
         if now.phase is not Phase.PENDING:

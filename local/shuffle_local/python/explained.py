@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,12 +71,25 @@ class JobPlan:
         )
 
 
-def plan_of(job: Job) -> JobPlan:
-    """Makes the plan, in a process of its own; nothing is started or written. Raises JobError where a run would be
-    refused."""
+async def plan_of_async(job: Job) -> JobPlan:
+    """`plan_of` in a thread. Where this is cancelled its process is ended."""
+    from shuffle_local.ahead import start_planner
+    from shuffle_local.cli.planning import stop
+
+    process = start_planner()
+    try:
+        return await asyncio.to_thread(plan_of, job, process)
+    except BaseException:
+        await asyncio.to_thread(stop, process)
+        raise
+
+
+def plan_of(job: Job, process: subprocess.Popen[bytes] | None = None) -> JobPlan:
+    """Makes the plan, in a process of its own; nothing is started or written. process: as `explanation_of` has it.
+    Raises JobError where a run would be refused."""
     from shuffle_local.cli.explain import decoded
     from shuffle_local.cli.machine import warnings
     from shuffle_local.cli.planning import explanation_of
 
-    found = decoded(job, explanation_of(job))
+    found = decoded(job, explanation_of(job, process))
     return JobPlan(found, tuple(warnings(job.workers, job.memory)))

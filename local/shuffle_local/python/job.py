@@ -52,11 +52,9 @@ class ShuffleJob(JobSettings):
 
     async def explain_async(self, *, workers: int | None = None, memory: Quantity | None = None) -> JobPlan:
         """`explain`, in an event loop that stays free."""
-        import asyncio
+        from shuffle_local.python.explained import plan_of_async
 
-        from shuffle_local.python.explained import plan_of
-
-        return await asyncio.to_thread(plan_of, self._here("explain_async", workers, memory))
+        return await plan_of_async(self._here("explain_async", workers, memory))
 
     def run(
         self,
