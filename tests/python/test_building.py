@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import yaml
+from tests.api.api_server import ApiServer
 
 from shuffle_operator import (
     InvalidJob,
@@ -26,6 +27,7 @@ from shuffle_operator import (
     read_zarr,
     storage,
 )
+from shuffle_operator.api.document import read
 from shuffle_operator.api.validation import load_job
 
 EVENTS = read_parquet("in/")
@@ -171,6 +173,19 @@ def test_a_chain_of_calls_is_the_resource(make: Callable[[], ShuffleJob], spec: 
     assert job.manifest()["spec"] == yaml.safe_load(spec)
     assert load_job(job.to_yaml()).manifest() == job.manifest()
     assert ShuffleJob.from_yaml(job.to_yaml()).to_yaml() == job.to_yaml()
+
+
+@pytest.fixture(scope="module")
+def server() -> ApiServer:
+    return ApiServer()
+
+
+@pytest.mark.parametrize("make", [make for _, make, _ in SPECS], ids=[name for name, _, _ in SPECS])
+def test_an_api_server_takes_the_file(server: ApiServer, make: Callable[[], ShuffleJob]) -> None:
+    found = read(make().to_yaml())
+    assert found.problems == []
+    assert isinstance(found.value, dict)
+    assert server.refuses(found.value) == []
 
 
 def test_nothing_changes_what_it_is_called_on() -> None:

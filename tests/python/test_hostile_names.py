@@ -12,12 +12,15 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from shuffle_local.cli.progress import facts
 from shuffle_local.python import hypertext
 from shuffle_local.python.explained import JobPlan, plan_of
 from shuffle_local.python.result import result_of
 from shuffle_operator import InvalidJob, ShuffleJob, agg, read_parquet, storage
+from shuffle_operator.api.data import Storage
+from shuffle_operator.api.workers import EnvVar
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.jobs import StorageOptions
 from shuffle_protocol.messages import Figures, Phase, PlanNode
@@ -145,6 +148,14 @@ def test_no_secret_is_shown() -> None:
         assert SECRET not in f"{one}"
     for one in (job, result):
         assert SECRET not in one._repr_html_()
+
+
+def test_no_secret_is_in_an_error_of_a_model() -> None:
+    """For those who make the resource of its models themselves."""
+    for make in (lambda: Storage(options=SECRET), lambda: EnvVar(name="TOKEN", value=[SECRET])):  # type: ignore[arg-type]
+        with pytest.raises(ValidationError) as caught:
+            make()
+        assert SECRET not in str(caught.value)
 
 
 WRONG = [

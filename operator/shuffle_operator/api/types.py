@@ -35,6 +35,7 @@ class ApiModel(BaseModel):
         extra="forbid",
         strict=True,
         frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
 
