@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-
-import psutil
+from pathlib import Path
 
 from shuffle_protocol.units import counted, readable
 from shuffle_worker.runtime import cgroup
@@ -49,11 +48,20 @@ def warnings(workers: int, memory: int) -> list[str]:
 
 def _limit() -> int:
     """Bytes of memory that the machine, or the container, has in all."""
-    whole, limit = psutil.virtual_memory().total, cgroup.limit()
+    whole, limit = _memory("MemTotal"), cgroup.limit()
     return whole if limit is None else min(whole, limit)
 
 
 def _available() -> int:
     """Bytes of memory that are free, or what the container's limit leaves of them."""
-    whole, free = psutil.virtual_memory().available, cgroup.free()
+    whole, free = _memory("MemAvailable"), cgroup.free()
     return whole if free is None else min(whole, free)
+
+
+def _memory(name: str) -> int:
+    """Bytes, of a line such as `MemTotal:  24589132 kB`."""
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        field, _, value = line.partition(":")
+        if field == name:
+            return int(value.split()[0]) * 1024
+    raise OSError(f"/proc/meminfo does not say {name}")
