@@ -36,12 +36,12 @@ def warnings(workers: int, memory: int) -> list[str]:
     if workers * memory > all_memory:
         found.append(
             f"{counted(workers, 'worker')} of {readable(memory)} may need {readable(workers * memory)}, and this "
-            f"machine has {readable(all_memory)}: the system may end them; give less with --memory or --workers"
+            f"machine has {readable(all_memory)}: the system may end them; take fewer workers, or less memory for each"
         )
     if workers > CROWDED * cores:
         found.append(
             f"{workers:,} workers share {counted(cores, 'core')}: each of them takes memory and time to start; "
-            f"--workers {cores} is quicker"
+            f"{counted(cores, 'worker')} would be quicker"
         )
     return found
 
