@@ -13,17 +13,48 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from shuffle_operator.api.status import REASONS
+
 CONTROLLER = "shufflejob"
+COMPLETED = "Completed"
 PASS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 BARRIER_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 14400)
+JOB_SECONDS = (5, 15, 60, 300, 900, 3600, 14400, 43200, 86400)
 
 
 class WorkSums(NamedTuple):
-    """Sums over jobs that run."""
+    """Sums over jobs, as far as they were carried out under this operator. Each begins at 0 with the process, as
+    Prometheus expects of a counter."""
 
     bytes: Count[str]
+    """By what became of them."""
     rows: Count[str]
-    lost: int
+    """By step."""
+    lost: Count[str]
+    """Workers, by kind: failure, disruption."""
+    redone: Count[str]
+    """Splits that were due again, by how: read, resent."""
+    store: Count[str]
+    """`outages` of stores, and `seconds` for which workers waited for them."""
+
+    @classmethod
+    def none(cls) -> WorkSums:
+        return cls(*(Count() for _ in cls._fields))
+
+    def update(self, other: WorkSums) -> None:
+        for mine, theirs in zip(self, other, strict=True):
+            mine.update(theirs)
+
+
+class Began(NamedTuple):
+    """How a job began, in seconds; None where it is not known, because another operator saw it."""
+
+    queued: float | None
+    """From its creation until it was its turn."""
+    first_worker: float | None
+    """From then until its first worker was there."""
+    barrier: float | None
+    """From its plan until all rows had arrived."""
 
 
 class Readings(NamedTuple):
@@ -51,7 +82,7 @@ class Metrics:
     def __init__(self, readings: Readings) -> None:
         self.registry = CollectorRegistry()
         self._readings = readings
-        self._done = WorkSums(Count(), Count(), 0)
+        self._done = WorkSums.none()
         self._reconciles = Counter(
             "controller_runtime_reconcile", "Passes over a job.", ["controller", "result"], registry=self.registry
         )
@@ -92,6 +123,33 @@ class Metrics:
             buckets=BARRIER_SECONDS,
             registry=self.registry,
         )
+        self._finished = Counter(
+            "shuffle_jobs_finished",
+            "Jobs that ended, by their status' reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in REASONS:
+            self._finished.labels(reason)  # a counter that is not there yet cannot be seen to rise
+        self._duration = Histogram(
+            "shuffle_job_duration_seconds",
+            "From a job's start to its end.",
+            ["result"],
+            buckets=JOB_SECONDS,
+            registry=self.registry,
+        )
+        self._queued = Histogram(
+            "shuffle_job_queued_seconds",
+            "From a job's creation until it was its turn.",
+            buckets=JOB_SECONDS,
+            registry=self.registry,
+        )
+        self._first_worker = Histogram(
+            "shuffle_job_first_worker_seconds",
+            "From a job's turn until its first worker was there.",
+            buckets=JOB_SECONDS,
+            registry=self.registry,
+        )
         self.registry.register(_Later(self._collect))
 
     # -- handlers.queue.Watcher --------------------------------------------------------------------------------------
@@ -108,13 +166,23 @@ class Metrics:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    def finished(self, work: WorkSums, barrier: float | None) -> None:
-        """A job is let go of: what it did counts on. barrier: seconds from its plan to its barrier, if it got there."""
-        if barrier is not None:
-            self.barrier_wait.observe(barrier)
-        self._done.bytes.update(work.bytes)
-        self._done.rows.update(work.rows)
-        self._done = self._done._replace(lost=self._done.lost + work.lost)
+    def let_go(self, work: WorkSums, began: Began) -> None:
+        """A job is let go of: what it did counts on."""
+        for histogram, seconds in (
+            (self._queued, began.queued),
+            (self._first_worker, began.first_worker),
+            (self.barrier_wait, began.barrier),
+        ):
+            if seconds is not None:
+                histogram.observe(max(0.0, seconds))
+        self._done.update(work)
+
+    def finished(self, reason: str, seconds: float | None) -> None:
+        """How a job ended is written down. reason: one of `REASONS`. seconds: since it started; None where it never
+        did."""
+        self._finished.labels(reason).inc()
+        if seconds is not None:
+            self._duration.labels("complete" if reason == COMPLETED else "failed").observe(max(0.0, seconds))
 
     def page(self) -> bytes:
         return generate_latest(self.registry)
@@ -128,12 +196,18 @@ class Metrics:
         for name, text, label, done, here in (
             ("shuffle_bytes", "Bytes, by what became of them.", "kind", self._done.bytes, now.bytes),
             ("shuffle_rows", "Rows, by step.", "step", self._done.rows, now.rows),
+            ("shuffle_workers_lost", "Workers lost, by kind.", "kind", self._done.lost, now.lost),
+            ("shuffle_splits_redone", "Splits that were due again, by how.", "how", self._done.redone, now.redone),
         ):
             family = CounterMetricFamily(name, text, labels=[label])
             for key in sorted({*done, *here}):
                 family.add_metric([key], done[key] + here[key])
             yield family
-        yield CounterMetricFamily("shuffle_workers_lost", "Workers lost.", value=self._done.lost + now.lost)
+        store = self._done.store + now.store
+        yield CounterMetricFamily("shuffle_store_outages", "Times that a store was away.", value=store["outages"])
+        yield CounterMetricFamily(
+            "shuffle_store_wait_seconds", "Seconds that jobs waited for stores.", value=store["seconds"]
+        )
         yield CounterMetricFamily(
             "shuffle_requests_refused", "Calls of workers without their token.", value=self._readings.refused()
         )

@@ -21,15 +21,17 @@ from aiohttp import web
 
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import snapshot
+from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.queue import WorkQueue
 from shuffle_operator.handlers.reconcile import Reconciler
 from shuffle_operator.handlers.recorder import Recorder
+from shuffle_operator.handlers.statuses import Outcome
 from shuffle_operator.handlers.watch import Watch
-from shuffle_operator.kube.api import ApiKube, Kube, KubeError
+from shuffle_operator.kube.api import ApiKube, Kube, KubeError, Object
 from shuffle_operator.launchers.pod import PodSettings
-from shuffle_operator.metrics import Metrics, Readings, WorkSums
+from shuffle_operator.metrics import Began, Metrics, Readings, WorkSums
 from shuffle_operator.server.http import CoordinatorServer, passing
 from shuffle_operator.settings import OperatorSettings
 from shuffle_operator.tls.authority import Authority
@@ -85,7 +87,8 @@ class Operator:
         )
         self.metrics = Metrics(readings)
         self.queue.watcher = self.metrics
-        self.reconciler.let_go = lambda active: self.metrics.finished(work_of([active]), active.state.barrier_wait)
+        self.reconciler.let_go = lambda active: self.metrics.let_go(work_of([active]), began(active))
+        self.reconciler.writer.concluded = self._concluded
         self.reconciler.superseded = self._superseded
         self._other = asyncio.Event()
         self.ready = asyncio.Event()
@@ -199,14 +202,18 @@ class Operator:
             counts[str((body.get("status") or {}).get("phase") or "Pending")] += 1
         return counts
 
+    def _concluded(self, body: Object, outcome: Outcome) -> None:
+        started = policies.started_at(body)
+        seconds = (self.reconciler.world.wall() - started).total_seconds() if started is not None else None
+        self.metrics.finished(outcome.reason, seconds)
+
     def _work(self) -> WorkSums:
         return work_of(self.reconciler.active.values())
 
 
 def work_of(jobs: Iterable[ActiveJob]) -> WorkSums:
     """What jobs have done under this operator, for the counters: they begin at 0 with the process."""
-    work = WorkSums(Counter(), Counter(), 0)
-    lost = 0
+    work = WorkSums.none()
     for active in jobs:
         told, before = snapshot(active.state, active.world.clock()), active.state.earlier
         work.bytes.update(
@@ -216,8 +223,28 @@ def work_of(jobs: Iterable[ActiveJob]) -> WorkSums:
             written=told.bytes_written,
         )
         work.rows.update(read=told.rows_read, received=told.rows_received, written=told.rows_written)
-        lost += told.workers_lost - before.lost
-    return work._replace(lost=lost)
+        work.lost.update(
+            failure=told.failures - before.failures,
+            disruption=told.disruptions - before.disruptions,
+        )
+        work.redone.update(read=told.splits_redone - told.splits_resent, resent=told.splits_resent)
+        waits = active.state.waits
+        work.store.update(outages=waits.outages, seconds=int(waits.seconds))
+    return work
+
+
+def began(active: ActiveJob) -> Began:
+    """How a job began. One that was taken over began under another operator."""
+    state = active.state
+    queued = first = None
+    if state.generation == 0 and state.started_at is not None:
+        since = active.world.clock() - state.started_at
+        created = policies.created_at(active.body)
+        if created is not None:
+            queued = (active.world.wall() - created).total_seconds() - since
+        if state.first_worker_at is not None:
+            first = state.first_worker_at - state.started_at
+    return Began(queued, first, state.barrier_wait)
 
 
 async def run_operator(settings: OperatorSettings) -> None:

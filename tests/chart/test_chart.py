@@ -21,7 +21,12 @@ POD = {"POD_NAME": "operator-0", "POD_NAMESPACE": "shuffle"}
 VERSIONS = ["1.20.2", "1.21.0", "1.25.16", "1.32.3", "1.37.0", "1.29.4-gke.1043002"]
 EVERYTHING: dict[str, Any] = {
     "podDisruptionBudget": {"enabled": True},
-    "metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True, "labels": {"release": "p"}}},
+    "metrics": {
+        "podMonitor": {"enabled": True},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "p"}},
+        "rules": {"enabled": True},
+        "dashboard": {"enabled": True},
+    },
     "networkPolicy": {"enabled": True, "extraIngress": [{"ports": [{"port": 8080}]}]},
     "imagePullSecrets": [{"name": "registry"}],
     "commonLabels": {"team": "data"},
@@ -207,8 +212,9 @@ def test_the_default_image_is_that_of_the_projects_version() -> None:
 
 
 def test_nothing_optional_is_there_unless_asked_for(render: Render) -> None:
-    assert not set(kinds(render())) & {"PodDisruptionBudget", "NetworkPolicy", "PodMonitor", "ServiceMonitor"}
-    assert {"PodDisruptionBudget", "NetworkPolicy", "PodMonitor", "ServiceMonitor"} <= set(kinds(render(EVERYTHING)))
+    on_wish = {"PodDisruptionBudget", "NetworkPolicy", "PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap"}
+    assert not set(kinds(render())) & on_wish
+    assert on_wish <= set(kinds(render(EVERYTHING)))
 
 
 def test_the_network_policy_lets_workers_and_nobody_else_in_to_the_operator(render: Render) -> None:

@@ -68,7 +68,11 @@ async def test_counters_survive_when_operator_and_workers_go_at_once(stage: Stag
     assert stage.status()["bytes"]["read"] >= 1000
     assert stage.status()["bytes"]["spilled"] == 7
     counted = stage.operator.metrics.page().decode() if stage.operator is not None else ""
-    for line in ('bytes_total{kind="read"} 0.0', 'bytes_total{kind="spilled"} 0.0', "workers_lost_total 2.0"):
+    for line in (
+        'bytes_total{kind="read"} 0.0',
+        'bytes_total{kind="spilled"} 0.0',
+        'workers_lost_total{kind="disruption"} 2.0',
+    ):
         assert f"shuffle_{line}\n" in counted, "what earlier operators counted is not counted again"
     for before, after in itertools.pairwise(seen):
         if after["progress"] < before["progress"]:

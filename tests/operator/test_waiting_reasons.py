@@ -147,7 +147,7 @@ async def test_a_machine_that_is_replaced_keeps_what_was_accepted_and_counted(
     operator = stage.operator
     assert operator is not None
     first = operator.reconciler.active[body["metadata"]["uid"]]
-    first.machine.state.lost += 3
+    first.state.losses.failures += 3
     await patch(stage, output={"path": "/elsewhere", "partitions": 9})
     await stage.until(lambda: "acceptedSpec" in stage.status())
     handle = Coordinator.handle
@@ -161,11 +161,11 @@ async def test_a_machine_that_is_replaced_keeps_what_was_accepted_and_counted(
     await stage.until(lambda: first not in operator.reconciler.active.values())
     (second,) = operator.reconciler.active.values()
     assert second.spec["output"]["path"] == "/out"
-    assert "shuffle_workers_lost_total 3.0\n" in operator.metrics.page().decode()
+    assert 'shuffle_workers_lost_total{kind="failure"} 3.0\n' in operator.metrics.page().decode()
     puppets.hold.set()
     await until_phase(stage, "Failed")
     assert "acceptedSpec" in stage.status(), "another operator has to go by it too"
-    assert "shuffle_workers_lost_total 3.0\n" in operator.metrics.page().decode()
+    assert 'shuffle_workers_lost_total{kind="failure"} 3.0\n' in operator.metrics.page().decode()
 
 
 @pytest.mark.parametrize("method", ["handle", "sync", "register"])

@@ -43,7 +43,14 @@ async def test_a_job_is_carried_out_and_says_so(stage: Stage, events: Path, tmp_
     await stage.until(lambda: not [key for key in stage.kube.objects if key[:2] == secrets])  # nobody needs them now
     await stage.until(lambda: {"Started", "Transferring", "Completed"} <= set(stage.events()))
     assert stage.operator is not None
-    assert "shuffle_barrier_wait_seconds_count 1.0" in stage.operator.metrics.page().decode()
+    for line in (
+        "shuffle_barrier_wait_seconds_count 1.0",
+        'shuffle_jobs_finished_total{reason="Completed"} 1.0',
+        'shuffle_job_duration_seconds_count{result="complete"} 1.0',
+        "shuffle_job_queued_seconds_count 1.0",
+        "shuffle_job_first_worker_seconds_count 1.0",
+    ):
+        assert f"{line}\n" in stage.operator.metrics.page().decode()
 
 
 async def test_a_finished_job_is_never_started_again(stage: Stage, events: Path, tmp_path: Path) -> None:

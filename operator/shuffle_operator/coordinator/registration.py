@@ -50,6 +50,7 @@ def _enlist(state: JobState, message: Register, now: float) -> None:
     state.starting.pop(live.worker, None)
     state.recovery.heard(live.worker)
     state.alone_since, state.had_workers = None, True
+    state.first_worker_at = now if state.first_worker_at is None else state.first_worker_at
     state.epochs.join(live)
 
 

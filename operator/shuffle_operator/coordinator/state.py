@@ -77,6 +77,8 @@ class JobState:
     losses: Losses = field(default_factory=Losses)
     crashes: Crashes = field(default_factory=Crashes)
     had_workers: bool = False
+    first_worker_at: float | None = None
+    """When the first worker registered with this coordinator."""
     waiting_reason: str = ""
     """What keeps workers from starting, in a launcher's words; "" where nothing is known."""
 

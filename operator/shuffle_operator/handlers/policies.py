@@ -115,6 +115,10 @@ def started_at(job: Object) -> datetime | None:
     return time_of(_status(job).get("startTime"))
 
 
+def created_at(job: Object) -> datetime | None:
+    return time_of(job["metadata"].get("creationTimestamp"))
+
+
 def time_of(text: object) -> datetime | None:
     """A time as Kubernetes writes it."""
     if not isinstance(text, str):

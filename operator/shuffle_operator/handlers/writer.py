@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from shuffle_operator.handlers import statuses
@@ -23,6 +24,8 @@ class StatusWriter:
         self._active = active
         self.finished_here: dict[str, str] = {}
         """Jobs that ended under this operator, with their phase: never started again, whatever a cache says."""
+        self.concluded: Callable[[Object, Outcome], None] = lambda *_: None
+        """Called once for each job whose end was written down."""
 
     async def write(self, body: Object, status: Object) -> Object | None:
         """Returns the resource as it then is; None where it is gone. Raises KubeError."""
@@ -51,6 +54,8 @@ class StatusWriter:
         uid = body["metadata"]["uid"]
         status = statuses.ended(status, outcome, wall, leaves=leaves)
         written = await self.write(body, statuses.with_conditions(status, body, outcome, wall))
+        if uid not in self.finished_here:
+            self.concluded(body, outcome)
         self.finished_here[uid] = "Complete" if outcome.complete else "Failed"
         if written is not None:
             reason = "Completed" if outcome.complete else outcome.reason
