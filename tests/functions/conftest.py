@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -12,8 +13,12 @@ import pytest
 def running() -> list[psutil.Process]:
     """What descends from this process and has not ended. A test before may have made this process adopt orphans, which
     then stay zombies."""
-    found = psutil.Process().children(recursive=True)
-    return [child for child in found if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
 
 
 @pytest.fixture(autouse=True)

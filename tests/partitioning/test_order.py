@@ -14,7 +14,7 @@ from tests.partitioning.key_columns import TYPES, build, columns, meanings, plai
 
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.partitioning.extremes import Extremes
-from shuffle_worker.partitioning.order import can_order, sort_indices
+from shuffle_worker.partitioning.order import can_order, sort_indices, stable_argsort
 
 directions = st.builds(lambda d, n: (d, n), st.booleans(), st.booleans())
 
@@ -112,6 +112,14 @@ def test_more_rows_than_an_example_has(names: list[str]) -> None:
     batch = pa.record_batch(wide(3000, 5))
     keys = [SortKey(name, descending=at % 2 == 1, nulls_first=at % 2 == 0) for at, name in enumerate(names)]
     assert sort_indices(batch, keys).tolist() == oracle(batch, keys)
+
+
+@pytest.mark.parametrize("width", [1, 12, 13, 16])
+@pytest.mark.parametrize("rows", [2_049, (1 << 15) - 1, 1 << 15, 100_000])
+def test_narrow_words_are_counted_in_their_order(width: int, rows: int) -> None:
+    """By NumPy or by Arrow: both are stable."""
+    words = np.random.default_rng(width).integers(0, 1 << width, rows).astype(np.uint64)
+    assert np.array_equal(stable_argsort(words, width), np.argsort(words, kind="stable"))
 
 
 def test_row_numbers_that_do_not_pack() -> None:

@@ -5,8 +5,9 @@ boundaries). It sorts by the words of the key (`sort_keys.py`) from the most sig
 only for rows that are still equal.
 
 Integers are sorted by counting, sixteen bits at a time (`stable_argsort`): 9 ns a row and pass, where a comparison sort
-takes 50 to 100 ns a row. Where the upper sixteen bits already spread the rows out, what is left is nearly in order, and
-a merge sort ends it in one pass.
+takes 50 to 100 ns a row. Arrow counts numbers of a few bits, in 2 to 4 ns a row. Where the upper sixteen bits already
+spread the rows out, what is left is nearly in order, and a merge sort ends it in one pass. docs/decisions/0009 says why
+Arrow does no more of it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from shuffle_protocol.jobs import SortKey
-from shuffle_worker.columns.arrays import I64, U64, Array, Bools
+from shuffle_worker.columns.arrays import I64, U64, Array, Bools, buffer_of, values
 from shuffle_worker.partitioning.hash import hash_rows
 from shuffle_worker.partitioning.sort_keys import Ready, Word, can_order, key_words
 
@@ -30,6 +33,12 @@ Order = Callable[[pa.RecordBatch], I64]
 _SIGN = np.uint64(1 << 63)
 _FEW = 2048
 """Rows up to which a comparison sort is as fast."""
+
+_NARROW = 12
+"""Bits up to which Arrow counts; it compares wider numbers."""
+
+_MANY = 1 << 15
+"""Rows from which Arrow's pass over narrow numbers is faster than NumPy's."""
 
 _SPREAD = 128
 """Rows that may share their upper sixteen bits for the rest to be left to a merge sort."""
@@ -152,6 +161,8 @@ def stable_argsort(words: U64, width: int) -> I64:
     count = len(words)
     if count <= _FEW:
         return np.argsort(words, kind="stable")
+    if width <= _NARROW and count >= _MANY:
+        return counted(words.astype(np.uint16))
     place_bits = (count - 1).bit_length()
     if width > 16:
         upper = (words >> np.uint64(width - 16)).astype(np.uint16)
@@ -167,6 +178,12 @@ def stable_argsort(words: U64, width: int) -> I64:
         digits = (words >> np.uint64(shift)).astype(np.uint16)
         places = places.take(np.argsort(digits.take(places), kind="stable"))
     return places
+
+
+def counted(numbers: npt.NDArray[np.uint16]) -> I64:
+    """The places of numbers in rising order, stable. Fast for numbers of up to `_NARROW` bits."""
+    array = pa.Array.from_buffers(pa.uint16(), len(numbers), [None, buffer_of(numbers)])
+    return values(pc.array_sort_indices(array), np.int64)
 
 
 def _starts(changes: Bools) -> Bools:
