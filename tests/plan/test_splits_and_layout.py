@@ -133,7 +133,7 @@ def test_files_are_read_in_the_order_of_the_paths(tmp_path: Path) -> None:
     folder = write(tmp_path, {"b/1": numbers(5), "a/1": numbers(5, 5), "a/0": numbers(5, 10)})
     plan = plan_of(job(tmp_path, paths=[f"{folder}/b", f"{folder}/a", f"{folder}/a/1"]))
     assert [file.path for file in plan.files] == [f"{folder}/b/1", f"{folder}/a/0", f"{folder}/a/1"]
-    assert [file.first_row for file in plan.files] == [0, 5, 10]
+    assert [piece.first_rows for split in plan.splits for piece in split.pieces] == [[0], [5], [10]]
     assert read_all(plan)[0].column("id").to_pylist() == [*range(5), *range(10, 15), *range(5, 10)]
 
 

@@ -125,7 +125,6 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
             balance=cut.balance,
             moved_bytes=moved,
             piece_bytes=sizes.piece,
-            box_bytes=sizes.box,
             requests=found.requests,
         ),
         zarr_format=zarr_format,

@@ -88,7 +88,6 @@ class Summaries(Struct, frozen=True):
     balance: float  # the most bytes that a worker owns over the mean
     moved_bytes: int  # decoded, all arrays
     piece_bytes: int
-    box_bytes: int
     requests: int = 0  # for the documents of the input
 
 

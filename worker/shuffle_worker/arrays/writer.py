@@ -151,7 +151,6 @@ class Canvas:
         self._refilled = array.refilled
         self._missing = missing
         self._coding = coding
-        self._box = box
         self._filled: dict[grid.Index, bool] = {}  # object -> whether any stored elements came
         self._holes: dict[grid.Index, list[grid.Box]] = {}  # object -> its missing boxes
         self._arrays: dict[grid.Index, Array] = {}

@@ -162,10 +162,7 @@ class PlannedInput(NamedTuple):
 
     @property
     def records(self) -> list[File]:
-        out: list[File] = []
-        first = 0
-        for file in self.files:
-            info = file.info
-            out.append(File(info.path, info.size, info.tag, file.rows, first, self.number, file.hive))
-            first += file.span
-        return out
+        return [
+            File(file.info.path, file.info.size, file.info.tag, file.rows, self.number, file.hive)
+            for file in self.files
+        ]

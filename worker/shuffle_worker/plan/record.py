@@ -26,9 +26,6 @@ class File(Struct, frozen=True):
     """What changes when the file does (ETag, or size and modification time); compared when it is opened and after."""
     rows: int
     """From the footer, -1 where the format does not say."""
-    first_row: int
-    """The position of its first row among the rows of the same input, which defines order and ties everywhere: the
-    number of rows before it, or more than that where they are not counted."""
     input: int = 0
     """Which of the job's inputs it belongs to."""
     hive: dict[str, str | None] = field(default_factory=dict)
@@ -40,7 +37,9 @@ class FilePiece(Struct, frozen=True):
 
     file: int
     row_groups: list[int]
-    first_rows: list[int]  # position in the input of the first row of each row group
+    first_rows: list[int]
+    """The position of each row group's first row among the rows of the same input, which defines order and ties
+    everywhere: the number of rows before it, or more than that where they are not counted."""
 
 
 class Split(Struct, frozen=True):

@@ -122,7 +122,6 @@ class Quoted:
     def __init__(self, delimiter: bytes, quote: bytes, escape: bytes = b"", splittable: bool = True) -> None:
         self.splittable = splittable and not escape
         self._quote = quote
-        self._delimiter = delimiter
         self._escape = escape
         self._apart = {delimiter[0], 10, 13}
         stops = (NEWLINE, RETURN, delimiter, escape)
