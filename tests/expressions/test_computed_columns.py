@@ -96,6 +96,7 @@ def test_computed_columns_take_their_places_and_come_behind_the_others(events: P
             "FROM computed QUALIFY row_number() OVER (PARTITION BY domain ORDER BY day DESC, id) = 1",
         ),
         ({"cluster": {"by": ["key", "day"]}}, "FROM computed"),
+        ({"repartition": {"random": {"seed": 3}}}, "FROM computed"),
         (
             {
                 "groupBy": {
@@ -109,7 +110,7 @@ def test_computed_columns_take_their_places_and_come_behind_the_others(events: P
             "SELECT day, domain, count(*) AS rows, max(email) AS last FROM computed GROUP BY day, domain",
         ),
     ],
-    ids=["hash", "range", "sort", "distinct", "newest", "cluster", "groupBy"],
+    ids=["hash", "range", "sort", "distinct", "newest", "cluster", "random", "groupBy"],
 )
 def test_a_computed_column_is_a_key(events: Path, tmp_path: Path, operation: dict[str, Any], sql: str) -> None:
     found = written(tmp_path, {"path": str(events), "compute": COMPUTE}, operation, partitions=3)

@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shuffle_worker.expressions.functions import FUNCTIONS
 from shuffle_worker.expressions.value import compile_value
@@ -422,3 +424,59 @@ def test_every_function_is_tried() -> None:
     ours_alone = {"xxhash64", "murmur3", "bucket", "date_sub", "epoch_ms"}
     untried = [one.names[0] for one in FUNCTIONS.values() if not any(f"{name}(" in text for name in one.names)]
     assert set(untried) <= ours_alone
+
+
+def _rows(kind: pa.DataType) -> st.SearchStrategy[Any]:
+    """Values of a column, of which DuckDB holds all."""
+    if pa.types.is_string(kind):
+        return st.text(st.sampled_from(" ,.aAbBéß\u00a0\t🦆İ0123(x"), max_size=8)
+    if pa.types.is_decimal(kind):
+        most = D(10) ** (kind.precision - kind.scale) - D(1).scaleb(-kind.scale)  # type: ignore[attr-defined]
+        return st.decimals(-most, most, places=kind.scale)  # type: ignore[attr-defined]
+    if pa.types.is_floating(kind):
+        return st.floats(-1e12, 1e12) | st.sampled_from([0.0, -0.0, math.nan, 0.5, 2.5, -1.5])
+    if pa.types.is_boolean(kind):
+        return st.booleans()
+    if pa.types.is_date(kind):
+        return st.dates(datetime.date(1600, 1, 1), datetime.date(2400, 1, 1))
+    if pa.types.is_timestamp(kind):
+        times = st.datetimes(moment(1900, 1, 1), moment(2037, 1, 1))
+        return times if kind.tz is None else times.map(lambda one: one.replace(tzinfo=UTC))  # type: ignore[attr-defined]
+    if pa.types.is_time(kind):
+        return st.times()
+    if pa.types.is_list(kind):
+        return st.lists(st.none() | _rows(kind.value_type), max_size=4)  # type: ignore[attr-defined]
+    if pa.types.is_struct(kind):
+        fields = {kind.field(at).name: st.none() | _rows(kind.field(at).type) for at in range(kind.num_fields)}  # type: ignore[attr-defined]
+        return st.fixed_dictionaries(fields)
+    most = 1 << (14 if kind == pa.int32() else 40)
+    return st.integers(-most, most)
+
+
+TABLES = st.integers(1, 4).flatmap(
+    lambda count: st.fixed_dictionaries(
+        {
+            field.name: st.lists(st.none() | _rows(field.type), min_size=count, max_size=count).map(
+                lambda values, kind=field.type: pa.array(values, kind)  # type: ignore[misc]
+            )
+            for field in TABLE.schema
+        }
+    )
+)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(TABLES, st.lists(st.sampled_from(SAME), min_size=5, max_size=12, unique=True))
+def test_any_rows(columns: dict[str, pa.Array[Any]], texts: list[str]) -> None:
+    table = pa.table(columns, schema=TABLE.schema)
+    with duckdb.connect() as one:
+        one.execute("SET TimeZone = 'Europe/Berlin'")
+        one.register("rows", table)
+        for text in texts:
+            value = compile_value(text, TABLE.schema, "inputs[0].compute.x")
+            try:
+                wanted = comparable(one.sql(f"SELECT {text} AS x FROM rows").to_arrow_table()["x"].combine_chunks())
+            except duckdb.Error:
+                continue  # what has no result there has none here, or null
+            mine = comparable(value.of(table.to_batches()[0], "a.parquet"))
+            assert all(alike(a, b) for a, b in zip(mine, wanted, strict=True)), (text, mine, wanted)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.columns.arrays import view
-from shuffle_worker.columns.arrow import I64, Array, bools, call, children, int64_array, parts, scalar
+from shuffle_worker.columns.arrow import Array, bools, call, children, int64_array, parts, scalar
 from shuffle_worker.expressions.functions.registry import (
     ANY,
     LIST,
@@ -20,9 +19,10 @@ from shuffle_worker.expressions.functions.registry import (
     text_constant,
 )
 from shuffle_worker.expressions.functions.text import has
-from shuffle_worker.expressions.typed.clock import present, rebuilt
+from shuffle_worker.expressions.typed.clock import rebuilt
 from shuffle_worker.expressions.typed.coercion import is_text
 from shuffle_worker.expressions.typed.expression import Call, Expression
+from shuffle_worker.expressions.typed.lists import bounds, element_of
 from shuffle_worker.expressions.typed.literals import NotThatType
 from shuffle_worker.expressions.typed.rows import arrays
 from shuffle_worker.expressions.typed.written import Text, common_type, folded, is_null, taken_as
@@ -34,37 +34,6 @@ define, define_built = NESTED.define, NESTED.define_built
 def _length(column: Array) -> Array:
     function = "utf8_length" if is_text(column.type) else "list_value_length"
     return call(function, column).cast(pa.int64())  # type: ignore[no-any-return]
-
-
-def bounds(column: Array) -> tuple[I64, I64]:
-    """Where in the values of a list column each list begins, and how long it is; null lists are empty."""
-    count = len(column)
-    if pa.types.is_fixed_size_list(column.type):
-        size = parts(column.type).list_size
-        starts = (np.arange(count, dtype=np.int64) + column.offset) * size
-        lengths = np.full(count, size, np.int64)
-    else:
-        width = np.int64 if pa.types.is_large_list(column.type) else np.int32
-        ends = view(column.buffers()[1], width, count + 1, column.offset).astype(np.int64)
-        starts, lengths = ends[:-1], np.diff(ends)
-    return starts, np.where(present(column), lengths, 0)
-
-
-def _element(column: Array, at: Array) -> Array:
-    """From 1 on, or from the end with -1; null where there is none."""
-    starts, lengths = bounds(column)
-    asked = np.where(present(at), view(at.cast(pa.int64()).buffers()[1], np.int64, len(at), at.offset), 0)
-    place = np.where(asked > 0, asked - 1, lengths + asked)
-    there = (asked != 0) & (place >= 0) & (place < lengths)
-    rows = pa.Array.from_buffers(
-        pa.int64(),
-        len(column),
-        [
-            pa.py_buffer(np.packbits(there, bitorder="little").tobytes()),
-            int64_array(np.where(there, starts + place, 0)).buffers()[1],
-        ],
-    )
-    return parts(column).values.take(rows)  # type: ignore[no-any-return]
 
 
 def _has(column: Array, value: Array) -> Array:
@@ -83,7 +52,9 @@ def _has(column: Array, value: Array) -> Array:
 
 def element(of: Expression, at: Expression) -> Expression:
     """`list[at]`."""
-    return folded(Call(parts(of.type).value_type, lambda *both: _element(*arrays(*both)), of, taken_as(at, pa.int64())))
+    return folded(
+        Call(parts(of.type).value_type, lambda *both: element_of(*arrays(*both)), of, taken_as(at, pa.int64()))
+    )
 
 
 def field(of: Expression, name: str, words: str) -> Expression:

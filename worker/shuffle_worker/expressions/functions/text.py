@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.columns.arrow import Array, call, scalar
+from shuffle_worker.columns.arrow import Array, call, repeated, scalar
 from shuffle_worker.expressions.functions.registry import (
     TEXT,
     WHOLE,
@@ -19,6 +19,7 @@ from shuffle_worker.expressions.functions.registry import (
     several,
     text_constant,
 )
+from shuffle_worker.expressions.typed.lists import element_of
 from shuffle_worker.expressions.typed.rows import each, texts
 
 FUNCTIONS_OF_TEXT = Section("Text")
@@ -94,12 +95,17 @@ def _padded(left: bool) -> Kernel:
 
 
 def _split_part(text: Array, separator: str, at: int) -> Array:
-    return each(text.type, lambda one: _part(one, separator, at), text)
+    if not separator:
+        return each(text.type, lambda one: _character(one, at), text)
+    parts = pc.split_pattern(text, pattern=separator)
+    nothing = call("if_else", call("is_valid", text), scalar("", text.type), scalar(None, text.type))
+    return call("coalesce", element_of(parts, repeated(scalar(at, pa.int64()), len(text))), nothing)  # type: ignore[no-any-return]
 
 
-def _part(text: str, separator: str, at: int) -> str:
-    parts = (text.split(separator) if separator else list(text)) if text else [""]
-    return "" if at == 0 or at > len(parts) or -at > len(parts) else parts[at - 1 if at > 0 else at]
+def _character(text: str, at: int) -> str:
+    if at > 0:
+        return text[at - 1 : at]
+    return text[at] if 0 < -at <= len(text) else ""
 
 
 def _trimmed(function: str) -> Kernel:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from shuffle_worker.columns.arrow import Array, Scalar, Values, call, nulls, parts
+from shuffle_worker.columns.arrow import Array, Scalar, Values, call, nulls, parts, scalar
 from shuffle_worker.columns.kinds import is_number
 from shuffle_worker.expressions.typed.clock import is_even, zone_of
 from shuffle_worker.expressions.typed.coercion import is_text, wide_decimal
@@ -84,11 +84,38 @@ def _is_without_zone(kind: pa.DataType) -> bool:
 
 
 def _tried(values: Array, kind: pa.DataType) -> Array:
-    """Distinct values by halves, so that a few bad ones cost little."""
+    """Distinct values, without those that show at once that they do not fit, and then by halves, so that a few others
+    cost little: an error takes as long as a thousand values."""
     encoded = call("dictionary_encode", values)
-    distinct = _halves(encoded.dictionary, kind)
-    found: Array = distinct.take(encoded.indices)
+    distinct = encoded.dictionary
+    likely = _likely(distinct, kind)
+    if likely is not None:
+        distinct = call("if_else", likely, distinct, scalar(None, distinct.type))
+    found: Array = _halves(distinct, kind).take(encoded.indices)
     return found
+
+
+def _likely(values: Array, kind: pa.DataType) -> Values | None:
+    """Whether each value may fit; None where nothing is known."""
+    types = pa.types
+    if is_text(values.type):
+        pattern = next((form for test, form in _FORMS if test(kind)), None)
+        return call("match_substring_regex", values, pattern=pattern) if pattern else None
+    if types.is_integer(kind) and (types.is_floating(values.type) or types.is_decimal(values.type)):
+        whole = call("equal", call("trunc", values), values)
+        return call("fill_null", whole, scalar(False, pa.bool_()))  # type: ignore[no-any-return]
+    return None
+
+
+_FORMS = (
+    (pa.types.is_integer, r"^\s*[+-]?[0-9]{1,20}\s*$"),
+    (is_number, r"(?i)^\s*[+-]?([0-9.]+(e[+-]?[0-9]+)?|nan|inf|infinity)\s*$"),
+    (pa.types.is_boolean, r"(?i)^(true|false|0|1|t|f|y|n|yes|no)$"),
+    (pa.types.is_date, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    (pa.types.is_timestamp, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"),
+    (pa.types.is_time, r"^[0-9]{2}:[0-9]{2}"),
+)
+"""What text looks like at the least that is cast to a type."""
 
 
 def _halves(values: Array, kind: pa.DataType) -> Array:
