@@ -4,6 +4,7 @@ once and for all; the same bytes however little memory there is."""
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ from shuffle_protocol.jobs import AsOf, Join
 from shuffle_worker.operations.join import strategy
 from shuffle_worker.operations.join.as_of import AsOfStep
 from shuffle_worker.operations.join.grace_partitioning import PlaceRange
+from shuffle_worker.partitioning.join_keys import JoinKeys
+from shuffle_worker.partitioning.nearest import NEAREST_ROW, NearestRows, Rule, Scale, times_of
+from shuffle_worker.partitioning.pairing import pairing
 
 DIRECTIONS = ["Backward", "Forward", "Nearest"]
 
@@ -223,9 +227,9 @@ def test_the_same_bytes_and_rows_in_little_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str, keys: int
 ) -> None:
     """Down to a memory that holds no key's rows, of either side."""
-    left, right = trades(6_000, keys, keys)
-    written(tmp_path / "left", left, 3, 500)
-    written(tmp_path / "right", right, 2, 700)
+    left, right = trades(1_500, keys, keys)
+    written(tmp_path / "left", left, 3, 250)
+    written(tmp_path / "right", right, 2, 350)
     asked = as_of(direction, "20")
     plan = planned(job_of(tmp_path, asked, partitions=4))
     expected = carried_out(plan)
@@ -239,8 +243,8 @@ def test_the_same_bytes_and_rows_in_little_memory(
             yield rows
 
     monkeypatch.setattr(AsOfStep, "one_place", watched)
-    for buckets, memory in ((4, 400_000), (2, 100_000), (1, 1 << 20), (16, 200_000)):
-        found = carried_out(plan, buckets, memory, tmp_path / "scratch", batch_rows=333, batch_bytes=20_000)
+    for buckets, memory in ((4, 400_000), (2, 100_000), (1, 1 << 20), (16, 150_000)):
+        found = carried_out(plan, buckets, memory, tmp_path / "scratch", batch_rows=333, batch_bytes=10_000)
         assert found.files.files == expected.files.files, (buckets, memory)
     assert list((tmp_path / "scratch").iterdir()) == []
     assert (len(portions) > 20) == (keys < 400)  # one key in many portions
@@ -301,6 +305,29 @@ def test_what_explain_says(tmp_path: Path) -> None:
     assert tree is not None
     assert tree.inputs[0].what == "as-of join of left with right on k, the u before t, within 5"
     assert tree.inputs[0].estimated.rows == 100
+
+
+@pytest.mark.parametrize(("kind", "keys"), [("Backward", 1), ("Nearest", 1), ("Nearest", 900)])
+def test_what_is_worked_out_for_a_row_is_counted(kind: str, keys: int) -> None:
+    """By it cells and portions are cut so that they fit."""
+    random = np.random.default_rng(keys)
+    rows = 200_000
+    sides = [
+        pa.record_batch({"k": pa.array(random.integers(0, keys, rows)), "t": pa.array(random.integers(0, rows, rows))})
+        for _ in range(2)
+    ]
+    pairs = [pairing(pa.int64(), pa.int64())]
+    rule = Rule(True, kind == "Nearest", exact=True, scale=Scale(pa.int64(), 0), limit=rows)
+    tracemalloc.start()
+    try:
+        mine, theirs = (JoinKeys(["k"], pairs, at, nulls_equal=False).side(sides[at], 4) for at in range(2))  # type: ignore[arg-type]
+        nearest = NearestRows(mine, times_of(sides[0].column("t"), rule.scale), rule)
+        nearest.look(theirs, times_of(sides[1].column("t"), rule.scale))
+        assert np.count_nonzero(nearest.found() != -1) > rows // 2
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert NEAREST_ROW / 2 < peak / (2 * rows) < 1.1 * NEAREST_ROW
 
 
 TYPES = {

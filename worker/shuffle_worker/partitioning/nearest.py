@@ -7,12 +7,12 @@ be looked at in portions; what was found in one is compared with what others hav
 Ties follow from the positions alone: of right rows at one time the last one is before, and the first one after; of two
 that are equally near the one before is nearest.
 
-Memory: about 60 bytes a row of both sides.
+Memory: `NEAREST_ROW` bytes a row of both sides, measured, most of it while they are put in order.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,8 @@ from shuffle_worker.columns.arrow import NANOS
 from shuffle_worker.partitioning.matching import NONE, Side, words_of
 from shuffle_worker.partitioning.order import order_by
 from shuffle_worker.partitioning.sort_keys import Ready
+
+NEAREST_ROW = 128
 
 _SIGN = np.uint64(1 << 63)
 _DAY = 86_400 * 10**9
@@ -110,45 +112,40 @@ class NearestRows:
         self._left = left
         self._times = times
         self._rule = rule
-        count = len(times.words)
-        self._rows = [np.full(count, NONE, np.int64) for _ in range(2)]
-        self._words = [np.zeros(count, np.uint64) for _ in range(2)]
-        """`_rows`, `_words`: the right row before each left one and its time; then those after."""
+        self._before = _Best(len(times.words)) if rule.backward else None
+        self._after = _Best(len(times.words)) if rule.forward else None
 
     def look(self, right: Side, times: Times, first: int = 0) -> None:
         """Right rows that are numbered from `first` on."""
         left_words, right_words = words_of(self._left, right)
-        mine, theirs = _usable(self._left, self._times), _usable(right, times)
-        if not len(mine) or not len(theirs):
+        left = _Rows.of(left_words, self._left, self._times)
+        others = _Rows.of(right_words, right, times)
+        del left_words, right_words
+        if not len(left.keys) or not len(others.keys):
             return
-        keys = np.concatenate([left_words[mine], right_words[theirs]])
-        at = np.concatenate([self._times.words[mine], times.words[theirs]])
-        for after in (False, True):
-            if not (self._rule.forward if after else self._rule.backward):
+        for best, after in ((self._before, False), (self._after, True)):
+            if best is None:
                 continue
-            chosen = _beside(keys, at, len(mine), after=after, exact=self._rule.exact)
+            chosen = _beside(left, others, after=after, exact=self._rule.exact)
             hit = np.flatnonzero(chosen != NONE)
-            rows, new = mine[hit], theirs[chosen[hit]]
-            held, held_words = self._rows[after], self._words[after]
-            words = times.words[new]
-            better = words < held_words[rows] if after else words >= held_words[rows]
-            better |= held[rows] == NONE
-            held[rows[better]] = new[better] + first
-            held_words[rows[better]] = words[better]
+            best.offer(left.numbers(hit), others.numbers(chosen[hit]), times.words, first, after=after)
 
     def found(self) -> I64:
         """The right row of each left one, NONE where there is none."""
-        before, after = self._rows
-        near = [self._distances(side) for side in range(2)]
+        sides = [best for best in (self._before, self._after) if best is not None]
+        near = [self._distances(best.words) for best in sides]
         if self._rule.limit is not None:
-            for rows, distances in zip((before, after), near, strict=True):
-                rows[distances > self._rule.limit] = NONE
+            for best, distances in zip(sides, near, strict=True):
+                best.rows[distances > self._rule.limit] = NONE
+        if len(sides) == 1:
+            return sides[0].rows
+        before, after = (best.rows for best in sides)
         use_after = (after != NONE) & ((before == NONE) | (near[1] < near[0]))
         return np.where(use_after, after, before)
 
-    def _distances(self, side: int) -> np.ndarray[tuple[int], np.dtype[np.uint64] | np.dtype[np.float64]]:
+    def _distances(self, theirs: U64) -> np.ndarray[tuple[int], np.dtype[np.uint64] | np.dtype[np.float64]]:
         """Arbitrary where there is no row."""
-        mine, theirs = self._times.words, self._words[side]
+        mine = self._times.words
         if not self._rule.scale.floats:
             return np.where(mine > theirs, mine - theirs, theirs - mine)
         with np.errstate(invalid="ignore"):
@@ -157,39 +154,70 @@ class NearestRows:
         return distances
 
 
-def _beside(keys: U64, times: U64, count: int, *, after: bool, exact: bool) -> I64:
-    """For each of the first `count` rows, the left ones, the number of the right row that is next to it in time among
-    those of its key; NONE where there is none. after: the next, not the one before."""
-    right_first = exact != after
-    sides = np.full(len(keys), 0 if right_first else 1, np.uint64)
-    sides[:count] = 1 if right_first else 0
-    order = order_by([Ready(keys), Ready(times), Ready(sides)], len(keys))
-    right = order >= count
-    places = np.arange(len(order), dtype=np.int64)
+class _Best:
+    """The right row that is nearest so far on one side of each left row, and its time."""
+
+    def __init__(self, count: int) -> None:
+        self.rows = np.full(count, NONE, np.int64)
+        self.words = np.zeros(count, np.uint64)
+
+    def offer(self, rows: I64, others: I64, words: U64, first: int, *, after: bool) -> None:
+        """rows: left rows; others: for each a right row, all later in the input than those offered before; words: the
+        times of the right rows; first: the number of the first of these."""
+        held, new = self.words[rows], words[others]
+        better = new < held if after else new >= held
+        better |= self.rows[rows] == NONE
+        chosen = rows[better]
+        self.rows[chosen] = others[better] + first
+        self.words[chosen] = new[better]
+
+
+class _Rows(NamedTuple):
+    """The rows of one side that may have a partner."""
+
+    keys: U64
+    times: U64
+    kept: I64 | None
+    """Which rows of the side these are; None for all."""
+
+    @classmethod
+    def of(cls, words: U64, side: Side, times: Times) -> Self:
+        known = [some for some in (side.keys.matchable, times.there) if some is not None]
+        kept = np.logical_and.reduce(known) if known else None
+        if kept is None:
+            return cls(words, times.words, None)
+        rows = np.flatnonzero(kept)
+        return cls(words[rows], times.words[rows], rows)
+
+    def numbers(self, rows: I64) -> I64:
+        """Of these rows among those of the side."""
+        return rows if self.kept is None else self.kept[rows]
+
+
+def _beside(left: _Rows, right: _Rows, *, after: bool, exact: bool) -> I64:
+    """For each left row the number of the right row that is next to it in time among those of its key; NONE where there
+    is none. after: the next, not the one before."""
+    right_first = exact != after  # at one time; the order is stable
+    sides = (right, left) if right_first else (left, right)
+    edge = len(sides[0].keys)
+    keys = np.concatenate([side.keys for side in sides])
+    order = order_by([Ready(keys), Ready(np.concatenate([side.times for side in sides]))], len(keys))
+    is_right = (order < edge) == right_first
+    beside = np.arange(len(order), dtype=np.int64)
     if after:
-        beside = np.minimum.accumulate(np.where(right, places, len(order))[::-1])[::-1]
-        beyond = beside == len(order)
+        beside[~is_right] = len(order)
+        backwards = beside[::-1]
+        np.minimum.accumulate(backwards, out=backwards)
     else:
-        beside = np.maximum.accumulate(np.where(right, places, NONE))
-        beyond = beside == NONE
-    rows = order[~right]
-    candidates = order.take(beside[~right], mode="clip")
-    there = ~beyond[~right] & (keys[candidates] == keys[rows])
-    found = np.full(count, NONE, np.int64)
-    found[rows[there]] = candidates[there] - count
+        beside[~is_right] = NONE
+        np.maximum.accumulate(beside, out=beside)
+    lefts = np.flatnonzero(~is_right)
+    beside = beside[lefts]
+    rows, candidates = order[lefts], order.take(beside, mode="clip")
+    there = (beside != (len(order) if after else NONE)) & (keys[candidates] == keys[rows])
+    found = np.full(len(left.keys), NONE, np.int64)
+    found[rows[there] - (edge if right_first else 0)] = candidates[there] - (0 if right_first else edge)
     return found
-
-
-def _usable(side: Side, times: Times) -> I64:
-    """The rows that may have a partner."""
-    kept = side.keys.matchable
-    if kept is None and times.there is None:
-        return np.arange(len(times.words), dtype=np.int64)
-    if kept is None or times.there is None:
-        kept = times.there if kept is None else kept
-        assert kept is not None
-        return np.flatnonzero(kept)
-    return np.flatnonzero(kept & times.there)
 
 
 def _floats(words: U64) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -49,9 +49,10 @@ class Cell(NamedTuple):
 
 
 class Cells:
-    """Reads buckets of one group. Close it."""
+    """Reads buckets of one group. row: bytes that the local step needs for each row besides. Close it."""
 
-    def __init__(self, plan: Plan, source: ShardSource, memory: int, buffers: Buffers) -> None:
+    def __init__(self, plan: Plan, source: ShardSource, memory: int, buffers: Buffers, row: int = ROW) -> None:
+        self._row = row
         self._inputs = range(len(plan.inputs))
         self._layout = plan.layout
         self._schemas = [transport_schema(table.arrow_schema()) for table in plan.inputs]
@@ -72,7 +73,7 @@ class Cells:
             loads = np.zeros(count, np.int64)
             for index in self._inputs:
                 rows, sizes = self._readback.measure(bucket, count, index)
-                loads += sizes + rows * ROW
+                loads += sizes + rows * self._row
             for cells in portions(loads, self.budget):
                 if len(cells) == 1 and int(loads[cells[0]]) > self.budget:
                     yield Cell(cells[0], None, [self._stream(bucket, index, cells[0]) for index in self._inputs])
@@ -81,7 +82,9 @@ class Cells:
 
     def _load(self, bucket: int) -> int:
         return sum(
-            shard.length + shard.rows * ROW for index in self._inputs for shard in self._readback.shards(bucket, index)
+            shard.length + shard.rows * self._row
+            for index in self._inputs
+            for shard in self._readback.shards(bucket, index)
         )
 
     def _held(self, bucket: int, cells: range, count: int) -> Iterator[Cell]:
@@ -123,8 +126,9 @@ class Cells:
         return batches
 
 
-def of_splits(plan: Plan, splits: Sequence[Split], readers: Sequence[Reader], budget: int) -> Cell:
-    """A cell whose rows are not in shards but in these splits of files. They are held if they fit in `budget`."""
+def of_splits(plan: Plan, splits: Sequence[Split], readers: Sequence[Reader], budget: int, row: int = ROW) -> Cell:
+    """A cell whose rows are not in shards but in these splits of files. They are held if they fit in `budget`. row: see
+    `Cells`."""
     inputs = range(len(plan.inputs))
     schemas = [transport_schema(table.arrow_schema()) for table in plan.inputs]
 
@@ -141,7 +145,7 @@ def of_splits(plan: Plan, splits: Sequence[Split], readers: Sequence[Reader], bu
     load = 0
     for index in inputs:
         for batch in streams[index]():
-            load += batch.nbytes + batch.num_rows * ROW
+            load += batch.nbytes + batch.num_rows * row
             if load > budget:
                 return Cell(0, None, streams)
             held[index].append(batch)

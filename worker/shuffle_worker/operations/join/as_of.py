@@ -4,7 +4,8 @@ As in any join, the rows of one key meet in one cell (`step.py`), and what does 
 place. What is left then is one key with too many rows for memory: the left rows pass by in portions, and for each
 portion the right rows are read from scratch twice, first to find which are nearest, then to take them.
 
-Memory: as `step.py`; of one key an eighth for a portion of left rows, an eighth for right rows that are looked at.
+Memory: as `step.py`; of one key an eighth for a portion of left rows with what is worked out for them, and an eighth
+for the right rows that are looked at.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from shuffle_worker.operations.join.grace_partitioning import PlaceRange
 from shuffle_worker.operations.join.near import near
 from shuffle_worker.operations.join.step import JoinStep, portions
 from shuffle_worker.partitioning.matching import NONE, Matches, order_of
-from shuffle_worker.partitioning.nearest import NearestRows, Times, times_of
+from shuffle_worker.partitioning.nearest import NEAREST_ROW, NearestRows, Times, times_of
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps.cells import Stream
 from shuffle_worker.storage.failures import said
 
 
 class AsOfStep(JoinStep):
+    row = NEAREST_ROW
+
     def __init__(self, plan: Plan, asked: AsOf, scratch: Path | None) -> None:
         super().__init__(plan, scratch)
         join = self.join_asked
@@ -44,10 +47,10 @@ class AsOfStep(JoinStep):
         yield from self._beside(left, nearest.found(), right, budget)
 
     def one_place(self, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
-        for left in portions(part.streams[0], budget // 4):
+        for left in self._portions(part.streams[0], budget // 4):
             nearest = self._nearest(left)
             first = 0
-            for right in portions(part.streams[1], budget // 4):
+            for right in self._portions(part.streams[1], budget // 4):
                 nearest.look(self.side(1, right), self._times(1, right), first)
                 first += right.num_rows
             found = nearest.found()
@@ -58,6 +61,13 @@ class AsOfStep(JoinStep):
                 right = self._taken(part.streams[1], wanted, budget)
                 rows = np.where(some == NONE, NONE, np.searchsorted(wanted, some))
                 yield from self._beside(left.slice(at, each), rows, right, budget)
+
+    def _portions(self, stream: Stream, budget: int) -> Iterator[pa.RecordBatch]:
+        """As many rows at a time as fit with what is worked out for each."""
+        for batch in portions(stream, budget):
+            each = max(int(budget / (batch.nbytes / max(batch.num_rows, 1) + self.row)), 1)
+            for at in range(0, batch.num_rows, each):
+                yield batch.slice(at, each)
 
     def _nearest(self, left: pa.RecordBatch) -> NearestRows:
         return NearestRows(self.side(0, left), self._times(0, left), self._rule)

@@ -48,8 +48,9 @@ class PlaceRange(NamedTuple):
 class _Part:
     """The rows of one input that fell into one range, as an IPC stream on scratch."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, row: int) -> None:
         self.path = path
+        self._row = row
         self.load = self.rows = self.size = 0
         self.low, self.high = (1 << 64) - 1, 0
         self._file: pa.NativeFile | None = None
@@ -70,7 +71,7 @@ class _Part:
             ) from error
         self.rows += batch.num_rows
         self.size += batch.nbytes
-        self.load = self.size + self.rows * ROW
+        self.load = self.size + self.rows * self._row
         self.low, self.high = min(self.low, low), max(self.high, high)
 
     def close(self) -> None:
@@ -90,10 +91,15 @@ class _Part:
 
 
 def partitioned(
-    streams: Sequence[Stream], schemas: Sequence[pa.Schema], places_of: PlacesOf, budget: int, scratch: Path | None
+    streams: Sequence[Stream],
+    schemas: Sequence[pa.Schema],
+    places_of: PlacesOf,
+    budget: int,
+    scratch: Path | None,
+    row: int = ROW,
 ) -> Iterator[PlaceRange]:
     """The rows of all streams by rising ranges of places, each range in no more than `budget` bytes where that is
-    possible. What it gives is valid until the next."""
+    possible. row: bytes that a step needs for each row besides. What it gives is valid until the next."""
     if scratch is None:
         raise OutOfMemory(
             f"more rows belong together than {budget} bytes of memory hold, and there is no scratch folder to part "
@@ -102,7 +108,7 @@ def partitioned(
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="parts-", dir=scratch))
     try:
-        yield from _partitioned(streams, schemas, places_of, budget, folder, "r")
+        yield from _partitioned(streams, schemas, places_of, budget, folder / "r", row)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -112,12 +118,17 @@ def _partitioned(
     schemas: Sequence[pa.Schema],
     places_of: PlacesOf,
     budget: int,
-    folder: Path,
-    name: str,
+    beginning: Path,
+    row: int,
 ) -> Iterator[PlaceRange]:
+    """beginning: of the names of files."""
+
+    def path(at: int, *more: int) -> Path:
+        return beginning.with_name("-".join([beginning.name, *map(str, (at, *more))]))
+
     edges = _edges(streams, places_of)
     count = len(edges) + 1
-    parts = [[_Part(folder / f"{name}-{at}-{index}") for index in range(len(streams))] for at in range(count)]
+    parts = [[_Part(path(at, index), row) for index in range(len(streams))] for at in range(count)]
     try:
         for index, stream in enumerate(streams):
             for batch in stream():
@@ -127,7 +138,7 @@ def _partitioned(
         for at, of in enumerate(parts):
             fits = sum(part.load for part in of) <= budget
             if not fits and max(part.high for part in of) != min(part.low for part in of):
-                yield from _partitioned([part.read for part in of], schemas, places_of, budget, folder, f"{name}-{at}")
+                yield from _partitioned([part.read for part in of], schemas, places_of, budget, path(at), row)
             elif any(part.rows for part in of):
                 yield _range(of, schemas, fits)
             for part in of:

@@ -26,6 +26,7 @@ from shuffle_worker.operations.join.units import check_holds
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.partitioning.join_keys import JoinKeys
+from shuffle_worker.partitioning.nearest import NEAREST_ROW
 from shuffle_worker.partitioning.pairing import Pairing, advice, pairing
 from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.steps.planning import Planning
@@ -233,6 +234,14 @@ class JoinPlanning(Planning):
         stored = sum(one.stored / max(one.rows, 1) for one in (left, right)) * rows
         few = [*left.few, *(name + self._join.suffixes[1] for name in right.few), *right.few]
         return Size(rows, left.row_bytes + right.row_bytes, stored, few)
+
+    def weight(self, inputs: Sequence[Size]) -> float:
+        """Of an as-of join: so that a bucket fits in half of the memory with what is worked out for its rows."""
+        if self._as_of is None:
+            return 1.0
+        rows = sum(one.rows for one in inputs)
+        moved = sum(one.rows * one.row_bytes for one in inputs)
+        return max(1.0, (1 + NEAREST_ROW * rows / max(moved, 1.0)) / 2)
 
     def partitioning(self, partitions: int) -> Partitioning:
         return Partitioning("none", [], partitions)

@@ -72,7 +72,7 @@ class JoinOperation:
             for partition in partitions:
                 yield self._file(partition, self._of_files(partition, memory), memory)
             return
-        cells = Cells(self._plan, source, memory, self._buffers)
+        cells = Cells(self._plan, source, memory, self._buffers, self._step.row)
         try:
             if len(partitions) == 1:
                 yield self._file(partitions[0], self._joined(layout.group_buckets(group), cells), memory)
@@ -85,7 +85,7 @@ class JoinOperation:
 
     def _of_files(self, partition: int, memory: int) -> Iterator[pa.RecordBatch]:
         relieve()
-        cell = of_splits(self._plan, self._plan.aligned[partition], self._readers, memory // 2)
+        cell = of_splits(self._plan, self._plan.aligned[partition], self._readers, memory // 2, self._step.row)
         yield from self._step.join(cell, memory // 2)
 
     def _joined(self, buckets: range, cells: Cells) -> Iterator[pa.RecordBatch]:

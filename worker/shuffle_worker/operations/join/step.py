@@ -30,13 +30,16 @@ from shuffle_worker.partitioning.pairing import Keys
 from shuffle_worker.partitioning.places import places
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.runtime.pressure import relieve
-from shuffle_worker.steps.cells import Cell, Stream
+from shuffle_worker.steps.cells import ROW, Cell, Stream
 
 MOST_ROWS = 1 << 16
 """Bytes of a piece of the result: it should still be in the cache when it is encoded."""
 
 
 class JoinStep:
+    row = ROW
+    """Bytes for each row of both sides, besides the row."""
+
     def __init__(self, plan: Plan, scratch: Path | None) -> None:
         join = plan.job.operation
         assert isinstance(join, Join)
@@ -60,7 +63,7 @@ class JoinStep:
             yield from self.in_memory(cell.rows[left], cell.rows[right], budget)
             return
         streams = [cell.streams[left], cell.streams[right]]
-        for part in partitioned(streams, self.schemas, self.places_of, budget, self._scratch):
+        for part in partitioned(streams, self.schemas, self.places_of, budget, self._scratch, self.row):
             relieve()
             if part.rows is not None:
                 yield from self.in_memory(part.rows[0], part.rows[1], budget)
