@@ -54,6 +54,21 @@ def test_without_duplicates(folder: Path, events: pa.Table) -> None:
     assert sorted(found["event_id"].to_pylist()) == sorted(events["event_id"].to_pylist())
 
 
+def test_folders_by_day(folder: Path, events: pa.Table) -> None:
+    run(folder, "folders-by-day")
+    found = sorted((folder / "demo/folders-by-day").glob("day=*/part-*.parquet"))
+    days = pc.cast(events["ts"], pa.date32())
+    first, last = (pa.scalar(one).cast(pa.date32()) for one in ("2026-01-10", "2026-01-19"))
+    wanted = days.filter(pc.and_(pc.greater_equal(days, first), pc.less_equal(days, last)))
+    named = [file.parent.name.removeprefix("day=") for file in found]
+    assert named == sorted(map(str, wanted.unique().to_pylist()))
+    for file, day in zip(found, named, strict=True):
+        times = pq.ParquetFile(file).read()["ts"]
+        assert {str(one) for one in pc.cast(times, pa.date32()).to_pylist()} == {day}
+        assert times.to_pylist() == sorted(times.to_pylist())
+    assert sum(pq.ParquetFile(file).metadata.num_rows for file in found) == len(wanted)
+
+
 def test_newest(folder: Path, events: pa.Table) -> None:
     found = whole(run(folder, "newest"))
     newest: dict[int, dict[str, Any]] = {}

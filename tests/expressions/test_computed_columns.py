@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from tests.formats.one_process import carry_out, job_of, refused
+from tests.groupby import in_process
+from tests.groupby.in_process import Cut
 from tests.plan import jobs as plans
 
 from shuffle_protocol.errors import DataError, InvalidSpec
-from shuffle_protocol.jobs import Repartition, Sort, SortKey
+from shuffle_protocol.jobs import Aggregation, AnyOperation, GroupBy, Repartition, Sort, SortKey
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.explain import explain
@@ -189,8 +192,6 @@ def test_the_filter_sees_computed_columns_and_only_what_is_needed_is_read(events
 def plan(folder: Path, compute: dict[str, str], **rest: Any) -> Plan:
     operation = rest.pop("operation", None)
     one = plans.job(folder, operation, paths=[str(folder / "in")], **rest)
-    import msgspec
-
     inputs = [msgspec.structs.replace(one.inputs[0], compute=compute)]
     return plans.plan_of(msgspec.structs.replace(one, inputs=inputs))
 
@@ -368,3 +369,23 @@ def test_notes_of_pandas_keep_to_what_is_still_there(tmp_path: Path) -> None:
     )
     assert found.to_pandas()["a"].tolist() == ["1", "2"]
     assert found.to_pandas()["c"].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Sort([SortKey("email"), SortKey("day")]),
+        GroupBy(["day"], [Aggregation("count", "email", "n")]),
+        Repartition(["email"]),
+    ],
+    ids=["sort", "groupBy", "hash"],
+)
+def test_neither_memory_nor_batches_nor_buckets_show(events: Path, tmp_path: Path, operation: AnyOperation) -> None:
+    job = in_process.job_of(str(events), operation, partitions=3, compute=COMPUTE, filter="size <> 'none'")
+    output = msgspec.structs.replace(
+        job.output, compute={"late": "day + INTERVAL '1 day'"}, filter="late > '2026-01-03'"
+    )
+    plan = in_process.planned(msgspec.structs.replace(job, output=output))
+    cuts = [Cut(), Cut(buckets=3, memory=2 << 20, batch_rows=97), Cut(batch_bytes=1 << 16, backwards=True)]
+    found = [in_process.carried_out(plan, cut, tmp_path).files for cut in cuts]
+    assert found[0] == found[1] == found[2]

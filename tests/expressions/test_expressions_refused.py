@@ -126,8 +126,12 @@ def test_a_row_without_a_result_ends_the_job(text: str, value: Any) -> None:
     if "day" in text:
         batch = batch.set_column(SCHEMA.get_field_index("day"), "day", pa.array([0, 1], pa.int32()).cast(pa.date32()))
     compiled = compile_value(text, SCHEMA, FIELD)
-    with pytest.raises(DataError, match=r"^s3://b/a\.parquet: inputs\[1\]\.compute\.x: .* cannot be worked out"):
+    with pytest.raises(
+        DataError, match=r"^s3://b/a\.parquet: inputs\[1\]\.compute\.x: .* cannot be worked out"
+    ) as said:
         compiled.of(batch, "s3://b/a.parquet")
+    assert ("write TRY_CAST to have null" in said.value.message) == ("CAST(" in text)
+    assert ("write try_strptime" in said.value.message) == ("strptime" in text)
 
 
 def _kinds() -> list[tuple[str, pa.DataType]]:

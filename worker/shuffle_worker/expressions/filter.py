@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from shuffle_protocol.errors import DataError, InvalidSpec
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.columns.arrow import repeated, scalar
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.expressions.typed.expression import Expression
 from shuffle_worker.expressions.typed.statistics import ColumnRange, constant_range
-from shuffle_worker.storage.failures import said
+from shuffle_worker.expressions.value import failed
 
 if TYPE_CHECKING:
     from shuffle_worker.expressions.sql import Field
@@ -43,9 +43,7 @@ class Filter:
         try:
             found = self._expression.values(batch)
         except (pa.ArrowException, ValueError) as error:
-            raise DataError(
-                f"{path}: {self._name}: {self.text}: cannot be worked out for every row: {said(error)}"
-            ) from error
+            raise failed(path, self._name, self.text, error) from error
         if isinstance(found, pa.Scalar):
             found = repeated(scalar(found.as_py() is True, pa.bool_()), batch.num_rows)
         assert isinstance(found, pa.BooleanArray)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -10,6 +11,17 @@ from shuffle_protocol.errors import DataError, InvalidSpec
 from shuffle_worker.columns.arrow import Array, call, repeated
 from shuffle_worker.expressions.typed.expression import Expression
 from shuffle_worker.storage.failures import said
+
+
+def failed(path: str, field: str, text: str, error: Exception) -> DataError:
+    """The error for a row that an expression has no result for."""
+    what = " ".join(text.split())
+    cure = "; write TRY_CAST to have null in its place" if _CASTS.search(text) else ""
+    cure = cure or ("; write try_strptime to have null in its place" if "strptime" in text.lower() else "")
+    return DataError(f"{path}: {field}: {what}: cannot be worked out for every row: {said(error)}{cure}")
+
+
+_CASTS = re.compile(r"(?<!TRY_)\bCAST\b|::", re.IGNORECASE)
 
 
 class Value(NamedTuple):
@@ -33,9 +45,7 @@ class Value(NamedTuple):
             if found.type != self.type:
                 found = call("cast", found, self.type)
         except (pa.ArrowException, ValueError, OverflowError) as error:
-            raise DataError(
-                f"{path}: {self.field}: {self.text}: cannot be worked out for every row: {said(error)}"
-            ) from error
+            raise failed(path, self.field, self.text, error) from error
         return repeated(found, batch.num_rows) if isinstance(found, pa.Scalar) else found
 
 

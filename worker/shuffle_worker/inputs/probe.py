@@ -127,9 +127,10 @@ def first_batches(
         first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
         if first is None:
             return
-        fitting = int(MOST_BYTES * first.num_rows / max(first.nbytes, 1))
+        shaped = shaper.shape(first)
+        fitting = int(MOST_BYTES * first.num_rows / max(first.nbytes, shaped.nbytes, 1))
         if first.num_rows < FIRST_ROWS or fitting <= FIRST_ROWS:
-            yield shaper.shape(first)
+            yield shaped
             return
         for batch in source.batches([group], shaper.wanted, min(rows, fitting)):
             yield shaper.shape(batch)

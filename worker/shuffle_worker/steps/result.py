@@ -1,6 +1,6 @@
 """What a job says of its result, after the operation: columns computed of it, rows left out, columns written.
 
-Memory: where something is computed or left out, a copy of the batch."""
+Memory: where something is computed or left out, a copy of so many rows of a batch (`ROWS`)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from shuffle_worker.expressions.computed import compile_computed
 from shuffle_worker.expressions.filter import Filter, compile_filter
 
 COMPUTE = "output.compute"
+ROWS = 16_384
+"""Of a batch that are shaped at once."""
 
 
 class ResultShape:
@@ -66,10 +68,11 @@ class Counted:
                 yield None
                 continue
             self.rows += batch.num_rows
-            shaped = self._shape.shaped(batch)
-            self.kept += shaped.num_rows
-            if shaped.num_rows:
-                yield shaped
+            for at in range(0, batch.num_rows, ROWS):
+                shaped = self._shape.shaped(batch.slice(at, ROWS))
+                self.kept += shaped.num_rows
+                if shaped.num_rows:
+                    yield shaped
 
 
 def shape_of(output: Output, result: pa.Schema) -> ResultShape | None:
