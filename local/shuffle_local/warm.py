@@ -38,9 +38,14 @@ class WarmStart:
         self._turn = asyncio.Lock()
         self._arrays = False
         self._once = False
-        if not hasattr(os, "pidfd_open") or ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        try:
+            os.close(os.pidfd_open(os.getpid()))  # Linux 5.3 has it, and some containers forbid it
+            reaps = ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        except (OSError, AttributeError):
+            reaps = False
+        if not reaps:
             self.end()
-            raise OSError("this system does not let a process reap its descendants")
+            raise OSError("this system does not let a process reap its descendants, or watch them")
 
     @property
     def pid(self) -> int:

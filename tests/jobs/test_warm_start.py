@@ -14,6 +14,7 @@ import psutil
 import pytest
 from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wait_until, watched, worker_processes
 
+from shuffle_local.ahead import start_warm
 from shuffle_local.warm import WarmStart
 from shuffle_protocol.messages import Phase
 
@@ -151,6 +152,31 @@ def test_a_process_that_cannot_import_is_not_waited_for(bench: Bench, wide: Path
     outcome = bench.run(bench.job(HASH, wide, OUTPUT))
     assert outcome.code == 1
     assert "shuffle_worker.tables.work" in outcome.err
+
+
+WITHOUT_PIDFD = """
+import errno, os
+def refused(*_):
+    raise OSError(errno.ENOSYS, "not implemented")
+os.pidfd_open = refused
+"""
+
+
+def test_a_system_that_cannot_watch_a_process(bench: Bench, wide: Path, alone: dict[str, str]) -> None:
+    """An older kernel, or a container that forbids the call: workers start by themselves."""
+    python, option, program, *arguments = bench.command(bench.job(HASH, wide, OUTPUT))
+    run = bench.start([python, option, WITHOUT_PIDFD + program, *arguments])
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    assert sums(bench.out) == alone
+
+
+def test_what_was_begun_ends_where_it_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = start_warm()
+    monkeypatch.delattr(os, "pidfd_open")
+    with pytest.raises(OSError, match="does not let a process reap"):
+        WarmStart(begun)
+    assert begun.process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("phase", ["importing", "idle"])
