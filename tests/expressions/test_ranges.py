@@ -121,3 +121,13 @@ def test_what_a_row_group_of_one_day_may_hold(text: str, passes: bool) -> None:
         "f": ColumnRange(0.5, 1.5, 0, 100),
     }
     assert compile_filter(text, SCHEMA).may_match(ranges, {}, SCHEMA) is passes
+
+
+def test_a_day_later_is_not_always_later_where_clocks_are_put_forward() -> None:
+    """02:30 is not shown on that day and is 03:30; 03:15 stays itself."""
+    local = pa.array(["2026-03-28 02:30:00", "2026-03-28 03:15:00"]).cast(pa.timestamp("us"))
+    column = pa.compute.assume_timezone(local, "Europe/Berlin")
+    batch = pa.record_batch({"berlin": column})
+    where = compile_filter("berlin + INTERVAL '1 day' > '2026-03-29 03:20:00'", batch.schema)
+    assert where.mask(batch, "a.parquet").to_pylist() == [True, False]
+    assert where.may_match({"berlin": range_of(column)}, {}, batch.schema)
