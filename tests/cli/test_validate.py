@@ -28,6 +28,11 @@ def job(operation: str = "repartition: {by: [id]}", output: str = "path: data/ou
             "sort by a, b, from data/in",
         ),
         (job().replace("path: data/in", "paths: [a, b, c]"), "from a and 2 more to"),
+        (job("repartition: {random: {seed: 7}}"), "random order of seed 7, from"),
+        (job("cluster: {by: [a, b]}"), "cluster by a, b, from"),
+        (job("distinct: {}"), "distinct rows, from"),
+        (job("distinct: {by: [a], orderBy: [{column: t}]}"), "distinct by a (the first row of each by t), from"),
+        (job("distinct: {by: [a], keep: Last, rows: 3}"), "distinct by a (the last 3 rows of each), from"),
     ],
 )
 def test_a_valid_job_is_described(shuffle: Any, text: str, said: str) -> None:

@@ -303,6 +303,7 @@ def test_what_explain_says(tmp_path: Path) -> None:
     written(tmp_path / "right", right)
     tree = planned(job_of(tmp_path, as_of("Backward", "5", exact=False))).summary.tree
     assert tree is not None
+    assert tree.inputs[0].step == "Join"
     assert tree.inputs[0].what == "as-of join of left with right on k, the u before t, within 5"
     assert tree.inputs[0].estimated.rows == 100
 

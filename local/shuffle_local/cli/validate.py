@@ -92,7 +92,8 @@ def _distinct(distinct: Distinct) -> str:
     if distinct.rows == 1 and not distinct.order_by:
         return what
     order = f" by {', '.join(key.column for key in distinct.order_by)}" if distinct.order_by else ""
-    return f"{what} (the {distinct.keep.lower()} {counted(distinct.rows, 'row')}{order})"
+    kept = "row" if distinct.rows == 1 else f"{distinct.rows:,} rows"
+    return f"{what} (the {distinct.keep.lower()} {kept} of each{order})"
 
 
 def _plain(problem: Problem) -> dict[str, object]:

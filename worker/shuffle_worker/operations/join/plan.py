@@ -132,6 +132,7 @@ def keys_of(join: Join, inputs: Sequence[pa.Schema]) -> tuple[JoinKeys, JoinKeys
 
 class JoinPlanning(Planning):
     inputs = 2
+    step = "Join"
     keeps_rows = False
     in_ranges = True
 
