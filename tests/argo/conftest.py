@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.operator.conftest import events, stage
+from tests.operator.fixtures import events, stage
 
 __all__ = ["events", "stage"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from tests.jobs.conftest import bench
+from tests.jobs.benches import bench
 
 __all__ = ["bench"]
 

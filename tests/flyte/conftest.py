@@ -44,4 +44,4 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServe
 
 async def _settle(server: ApiServer) -> None:
     """What a deletion has set off is through."""
-    await asyncio.gather(*server.kube._collecting)
+    await asyncio.gather(*server.kube.collecting)

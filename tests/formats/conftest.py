@@ -1,5 +1,5 @@
 """The bench of whole jobs, for the few here that run worker processes."""
 
-from tests.jobs.conftest import bench
+from tests.jobs.benches import bench
 
 __all__ = ["bench"]

@@ -1,5 +1,5 @@
 """The bench of whole jobs."""
 
-from tests.jobs.conftest import bench
+from tests.jobs.benches import bench
 
 __all__ = ["bench"]

@@ -45,7 +45,7 @@ class FakeKube:
         self.refusals: dict[tuple[str, Resource], KubeError] = {}
         """By what is refused: (create or delete, of which kind)."""
         self._version = 1
-        self._collecting: set[asyncio.Task[None]] = set()
+        self.collecting: set[asyncio.Task[None]] = set()
 
     # -- Kube --------------------------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ class FakeKube:
         }
         if resource == PODS:
             made["status"] = {"phase": "Pending"}
-        self._put(key, made, "ADDED")
+        self.put(key, made, "ADDED")
         self._written()
         return copy.deepcopy(made)
 
@@ -110,7 +110,7 @@ class FakeKube:
                 body = copy.deepcopy(body)
                 body["metadata"]["deletionTimestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 body["metadata"]["deletionGracePeriodSeconds"] = 30 if grace is None else grace
-                self._put(key, body, "MODIFIED")
+                self.put(key, body, "MODIFIED")
         else:
             self.remove(key)
         self._written()
@@ -133,7 +133,7 @@ class FakeKube:
         if new != known:
             if not status:
                 new["metadata"]["generation"] += 1
-            self._put(key, new, "MODIFIED")
+            self.put(key, new, "MODIFIED")
         self._written()
         return copy.deepcopy(self.objects[key])
 
@@ -154,7 +154,7 @@ class FakeKube:
         if key in self.objects:
             body = copy.deepcopy(self.objects[key])
             body["status"] = body["status"] | status
-            self._put(key, body, "MODIFIED")
+            self.put(key, body, "MODIFIED")
 
     def remove(self, key: Key) -> None:
         body = self.objects.pop(key)
@@ -163,8 +163,8 @@ class FakeKube:
         self._tell("DELETED", key[0], body)
         if key[0] == JOBS:
             task = asyncio.get_running_loop().create_task(self._collect(body["metadata"]["uid"]))
-            self._collecting.add(task)
-            task.add_done_callback(self._collecting.discard)
+            self.collecting.add(task)
+            task.add_done_callback(self.collecting.discard)
 
     async def _collect(self, owner: str) -> None:
         await asyncio.sleep(0.05)
@@ -172,7 +172,7 @@ class FakeKube:
             if any(each["uid"] == owner for each in body["metadata"].get("ownerReferences", [])):
                 await self.delete(resource, namespace, name)
 
-    def _put(self, key: Key, body: Object, kind: str) -> None:
+    def put(self, key: Key, body: Object, kind: str) -> None:
         self._version += 1
         body["metadata"]["resourceVersion"] = str(self._version)
         self.objects[key] = body
@@ -230,19 +230,19 @@ class Kubelet:
         if kind == "ADDED" and not self.hold:
             self._tasks[name] = asyncio.get_running_loop().create_task(self._run(body))
         elif kind == "MODIFIED" and "deletionTimestamp" in body["metadata"]:
-            self._kill(name, signal.SIGCONT)
-            self._kill(name, signal.SIGTERM)
+            self.kill(name, signal.SIGCONT)
+            self.kill(name, signal.SIGTERM)
 
     def freeze(self) -> None:
         """All workers stop where they are; they go on when they are told to end."""
         for name in self.processes:
-            self._kill(name, signal.SIGSTOP)
+            self.kill(name, signal.SIGSTOP)
 
     def thaw(self) -> None:
         for name in self.processes:
-            self._kill(name, signal.SIGCONT)
+            self.kill(name, signal.SIGCONT)
 
-    def _kill(self, name: str, number: signal.Signals) -> None:
+    def kill(self, name: str, number: signal.Signals) -> None:
         process = self.processes.get(name)
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -300,7 +300,7 @@ class Kubelet:
 
     async def close(self) -> None:
         for name in self.processes:
-            self._kill(name, signal.SIGKILL)
+            self.kill(name, signal.SIGKILL)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         import shutil
 

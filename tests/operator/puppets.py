@@ -44,9 +44,9 @@ class Puppets:
         self._kube = kube
         self._address, self._secure = address, secure
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        kube.listeners.append(self._heard)
+        kube.listeners.append(self.heard)
 
-    def _heard(self, kind: str, resource: Resource, body: Object) -> None:
+    def heard(self, kind: str, resource: Resource, body: Object) -> None:
         if resource != PODS:
             return
         name = body["metadata"]["name"]
@@ -54,14 +54,14 @@ class Puppets:
             self.started.append(name)
             self._tasks[name] = asyncio.get_running_loop().create_task(self._run(body))
         elif (kind == "DELETED" or "deletionTimestamp" in body["metadata"]) and name in self._tasks:
-            self._cancel(name)
+            self.cancel(name)
 
     def end(self, name: str, code: int, reason: str = "Error") -> None:
         """As if its process had ended."""
-        self._cancel(name)
+        self.cancel(name)
         self._say_ended(name, code, reason)
 
-    def _cancel(self, name: str) -> None:
+    def cancel(self, name: str) -> None:
         """Once: a second time would interrupt the closing of its connections."""
         task = self._tasks[name]
         if not task.cancelling():
@@ -155,7 +155,7 @@ class Puppets:
 
     async def close(self) -> None:
         for name in self._tasks:
-            self._cancel(name)
+            self.cancel(name)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 

@@ -11,10 +11,8 @@ from shuffle_operator.api.spec import Spec
 from shuffle_operator.handlers import accepted
 from shuffle_operator.kube.api import EVENTS
 from tests.operator.puppets import Puppets
+from tests.operator.small_jobs import job, patch, until_phase, until_ready
 from tests.operator.stage import Stage
-from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready
-
-__all__ = ["puppets"]
 
 OTHER = {"path": "/elsewhere", "partitions": 9}
 

@@ -70,7 +70,7 @@ async def play(stage: Stage, tmp_path: Path, crash_at: int, after: bool) -> int:
     puppets = Puppets(stage.kube, stage.address, stage.secure)
     try:
         for body in stage.pods().values():
-            puppets._heard("ADDED", PODS, body)  # those that were created before it listened
+            puppets.heard("ADDED", PODS, body)  # those that were created before it listened
         over = lambda: is_over(stage.status()) and not stage.pods()  # noqa: E731
         await stage.until(lambda: crashed.is_set() or over())
         stage.kube.fault = lambda _number, _done: None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,31 +17,8 @@ from shuffle_operator.handlers.rbac import ROLE
 from shuffle_operator.kube.api import JOBS, PODS, KubeError, Resource
 from shuffle_protocol.messages import LeaseKind
 from tests.operator.puppets import Puppets
-from tests.operator.stage import NAMESPACE, Stage, sort_job
-
-
-@pytest.fixture
-async def puppets(stage: Stage) -> AsyncIterator[Puppets]:
-    await stage.start(kubelet=False)
-    made = Puppets(stage.kube, stage.address, stage.secure)
-    yield made
-    await made.close()
-
-
-def job(name: str = "sorted", **spec: Any) -> dict[str, Any]:
-    return sort_job(Path("/in"), Path("/out"), name, **spec)
-
-
-async def patch(stage: Stage, **spec: Any) -> None:
-    await stage.kube.patch(JOBS, NAMESPACE, "sorted", {"spec": spec})
-
-
-async def until_phase(stage: Stage, phase: str, name: str = "sorted") -> None:
-    await stage.until(lambda: stage.status(name).get("phase") == phase)
-
-
-async def until_ready(stage: Stage, count: int = 2) -> None:
-    await stage.until(lambda: stage.status().get("workers", {}).get("ready") == count, within=20)
+from tests.operator.small_jobs import job, patch, until_phase, until_ready
+from tests.operator.stage import NAMESPACE, Stage
 
 
 async def test_a_job_that_someone_else_manages_is_left_alone(stage: Stage, puppets: Puppets) -> None:
@@ -201,9 +176,9 @@ async def test_what_changed_meanwhile_is_not_written_over(stage: Stage, puppets:
 
 async def foreign_pod(stage: Stage, puppets: Puppets, name: str) -> dict[str, Any]:
     """A pod that has nothing to do with any job."""
-    stage.kube.listeners.remove(puppets._heard)
+    stage.kube.listeners.remove(puppets.heard)
     made = await stage.kube.create(PODS, NAMESPACE, {"metadata": {"name": name}, "spec": {"containers": []}})
-    stage.kube.listeners.append(puppets._heard)
+    stage.kube.listeners.append(puppets.heard)
     return made
 
 

@@ -10,10 +10,8 @@ import pytest
 
 from shuffle_operator.kube.api import JOBS
 from tests.operator.puppets import Puppets
+from tests.operator.small_jobs import job, until_phase
 from tests.operator.stage import Stage
-from tests.operator.test_policies import job, puppets, until_phase
-
-__all__ = ["puppets"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "operator.md"
 MOST_PATCHES = 20

@@ -15,10 +15,8 @@ from shuffle_operator.handlers.watch import Backoffs
 from shuffle_operator.kube.api import EVENTS, JOBS, KubeError, Object, Resource
 from tests.operator.fake_kube import FakeKube
 from tests.operator.puppets import Puppets
+from tests.operator.small_jobs import job, patch, until_phase, until_ready
 from tests.operator.stage import NAMESPACE, Stage
-from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready
-
-__all__ = ["puppets"]
 
 AWAY = KubeError(0, "Unreachable", "the API server does not answer: timed out")
 BUSY = KubeError(503, "ServiceUnavailable", "the server is currently unable to handle the request")

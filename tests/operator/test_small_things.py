@@ -14,11 +14,9 @@ from shuffle_operator.launchers.kubernetes import has_its_scratch
 from shuffle_operator.launchers.pod import PodSettings
 from shuffle_worker.storage.s3_errors import translated
 from tests.operator.puppets import Puppets
+from tests.operator.small_jobs import job, until_phase
 from tests.operator.stage import Stage
 from tests.operator.test_pod import pod
-from tests.operator.test_policies import job, puppets, until_phase
-
-__all__ = ["puppets"]
 
 
 def overlay(**worker: Any) -> dict[str, Any]:

@@ -17,10 +17,8 @@ from shuffle_protocol.messages import Counters
 from tests.coordinator.builders import Play
 from tests.coordinator.builders import job as message
 from tests.operator.puppets import Puppets
+from tests.operator.small_jobs import job, until_phase, until_ready
 from tests.operator.stage import NAMESPACE, Stage
-from tests.operator.test_policies import job, puppets, until_phase, until_ready
-
-__all__ = ["puppets"]
 
 
 def said(stage: Stage, reason: str) -> list[str]:
@@ -100,7 +98,7 @@ async def test_bytes_that_are_read_again_are_explained_at_0_percent_too(stage: S
 
 async def test_workers_that_went_meanwhile_are_counted_by_how_they_ended(stage: Stage, puppets: Puppets) -> None:
     await half_way(stage, puppets)
-    puppets._tasks["sorted-w-0-0"].cancel()
+    puppets.cancel("sorted-w-0-0")
     end_pod(stage, "sorted-w-0-0", 139)
     await stage.start(kubelet=False)
     await stage.until(lambda: stage.status()["workers"]["lost"] == 1)
@@ -127,7 +125,7 @@ async def test_nobody_is_counted_where_all_are_there(stage: Stage, puppets: Pupp
 
 async def test_losses_of_before_count_towards_the_limits(stage: Stage, puppets: Puppets) -> None:
     await half_way(stage, puppets, failures=3)
-    puppets._tasks["sorted-w-0-0"].cancel()
+    puppets.cancel("sorted-w-0-0")
     end_pod(stage, "sorted-w-0-0", 1)
     await stage.start(kubelet=False)
     puppets.hold.set()

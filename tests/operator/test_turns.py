@@ -16,8 +16,8 @@ from shuffle_operator.kube.api import JOBS, PODS, SECRETS, KubeError
 from shuffle_operator.launchers.quota_queue import QuotaQueue, exceeded, too_large
 from tests.operator.puppets import Puppets
 from tests.operator.quota import Quota
+from tests.operator.small_jobs import job, until_phase
 from tests.operator.stage import NAMESPACE, Stage
-from tests.operator.test_policies import job, until_phase
 
 FEW = 'pods "a-w-0-0" is forbidden: exceeded quota: few, requested: pods=1, used: pods=2, limited: pods=2'
 
@@ -42,7 +42,7 @@ async def submitted(stage: Stage, count: int, **spec: Any) -> list[str]:
     for number, name in enumerate(names):
         body = await stage.submit(job(name, **spec))
         stage.kube.objects[JOBS, NAMESPACE, name]["metadata"]["creationTimestamp"] = f"2026-01-01T00:00:{number:02}Z"
-        stage.kube._put((JOBS, NAMESPACE, name), stage.kube.objects[JOBS, NAMESPACE, name], "MODIFIED")
+        stage.kube.put((JOBS, NAMESPACE, name), stage.kube.objects[JOBS, NAMESPACE, name], "MODIFIED")
         assert body
     return names
 
@@ -188,7 +188,7 @@ async def test_who_is_being_begun_and_goes_makes_room_for_the_next(
     elif way == "finalizer":
         body = copy.deepcopy(stage.job(first))
         body["metadata"] |= {"deletionTimestamp": "2026-01-01T01:00:00Z", "finalizers": ["example.com/slow"]}
-        kube._put((JOBS, NAMESPACE, first), body, "MODIFIED")
+        kube.put((JOBS, NAMESPACE, first), body, "MODIFIED")
     elif way in ("suspend", "elsewhere"):
         spec = {"suspend": True} if way == "suspend" else {"managedBy": "someone.else/x"}
         await kube.patch(JOBS, NAMESPACE, first, {"spec": spec})

@@ -17,10 +17,8 @@ from shuffle_operator.kube.api import EVENTS, JOBS, NETWORK_POLICIES, PODS, SECR
 from shuffle_operator.launchers import kubernetes
 from shuffle_protocol.messages import LeaseKind
 from tests.operator.puppets import Puppets
+from tests.operator.small_jobs import job, patch, until_phase, until_ready
 from tests.operator.stage import NAMESPACE, Stage
-from tests.operator.test_policies import job, patch, puppets, until_phase, until_ready
-
-__all__ = ["puppets"]
 
 QUOTA = KubeError(403, "Forbidden", 'secrets "sorted-token" is forbidden: exceeded quota: few-secrets')
 WEBHOOK = KubeError(500, "InternalError", 'failed calling webhook "policy.example.com": connection refused')
@@ -311,7 +309,7 @@ async def test_a_job_ends_at_once_just_after_its_pods_were_created(stage: Stage,
 
 async def test_pods_that_the_watch_does_not_show_go_with_the_job(stage: Stage, puppets: Puppets) -> None:
     """They stay Pending, and no event of them comes: what the API server answered is enough."""
-    stage.kube.listeners.remove(puppets._heard)
+    stage.kube.listeners.remove(puppets.heard)
     deaf = [each for each in stage.kube.listeners if getattr(each, "__self__", None) is stage.watch()]
 
     def only_jobs(kind: str, resource: Any, body: Any) -> None:
@@ -404,7 +402,7 @@ async def test_a_pod_that_takes_long_has_a_reason_in_the_message(
     stage: Stage, puppets: Puppets, monkeypatch: pytest.MonkeyPatch, status: dict[str, Any], said: str
 ) -> None:
     monkeypatch.setattr(kubernetes, "SLOW", 0.2)
-    stage.kube.listeners.remove(puppets._heard)
+    stage.kube.listeners.remove(puppets.heard)
     await stage.submit(job(startupDeadlineSeconds=4, workers={"replicas": 1}))
     await stage.until(stage.pods)
     stage.kube.set_pod_status(NAMESPACE, "sorted-w-0-0", **status)

@@ -88,8 +88,8 @@ async def test_a_worker_that_is_killed_is_replaced(stage: Stage, events: Path, t
     assert stage.kubelet is not None
     await stage.submit(sort_job(events, tmp_path / "out"))
     await running(stage)
-    stage.kubelet._kill("sorted-w-1-0", signal.SIGKILL)
-    stage.kubelet._kill("sorted-w-0-0", signal.SIGCONT)
+    stage.kubelet.kill("sorted-w-1-0", signal.SIGKILL)
+    stage.kubelet.kill("sorted-w-0-0", signal.SIGCONT)
     await stage.until(lambda: stage.status().get("phase") == "Complete")
     assert stage.status()["rows"]["written"] == 4000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.jobs.conftest import bench
+from tests.jobs.benches import bench
 
 __all__ = ["bench"]
 

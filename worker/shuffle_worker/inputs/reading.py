@@ -92,10 +92,6 @@ class FoundFile(NamedTuple):
         """-1 where the format does not say."""
         return sum(group.rows for group in self.row_groups) if self.counted else -1
 
-    @property
-    def span(self) -> int:
-        return sum(group.positions for group in self.row_groups)
-
     @contextlib.contextmanager
     def open(self, storage: Storage, types: pa.Schema | None = None, *, some: bool = False) -> Iterator[Source]:
         """Open it to look at its rows. types: the columns' types by the plan, where they are known already; some: of
