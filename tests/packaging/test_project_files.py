@@ -181,3 +181,10 @@ def test_the_distribution_says_what_it_is() -> None:
     assert project["scripts"] == {"shuffle": program, "kubectl-shuffle": program}
     assert "Apache License" in (PROJECT / "LICENSE").read_text(encoding="utf-8")
     assert project["license"] == "Apache-2.0"
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """Two of one name, in folders that are no packages, cannot be collected together."""
+    modules = [file for file in (PROJECT / "tests").rglob("test_*.py") if not (file.parent / "__init__.py").exists()]
+    names = [file.name for file in modules]
+    assert sorted(file for file in modules if names.count(file.name) > 1) == []
