@@ -98,10 +98,10 @@ def main_module(monkeypatch: pytest.MonkeyPatch, **attributes: object) -> Callab
 
 
 def test_a_script_is_the_module_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    function = main_module(monkeypatch, __file__="/work/jobs.py")
+    function = main_module(monkeypatch, __file__="/srv/jobs.py")
     assert function_name(function, "apply", "function") == "jobs:mine"
     spec = type("Spec", (), {"name": "package.jobs"})
-    function = main_module(monkeypatch, __spec__=spec, __file__="/work/package/jobs.py")
+    function = main_module(monkeypatch, __spec__=spec, __file__="/srv/package/jobs.py")
     assert function_name(function, "apply", "function") == "package.jobs:mine"
 
 
@@ -109,9 +109,9 @@ def test_a_script_is_the_module_of_its_name(monkeypatch: pytest.MonkeyPatch) -> 
     ("file", "said"),
     [
         (None, "found mine, which this notebook or prompt has made"),
-        ("/work/my-jobs.py", "found mine of the script my-jobs.py, which is no module's name"),
-        ("/work/jobs", "found mine of the script jobs, which is no module's name"),
-        ("/work/package/__main__.py", "found mine of the script __main__.py, which is no module's name"),
+        ("/srv/my-jobs.py", "found mine of the script my-jobs.py, which is no module's name"),
+        ("/srv/jobs", "found mine of the script jobs, which is no module's name"),
+        ("/srv/package/__main__.py", "found mine of the script __main__.py, which is no module's name"),
     ],
 )
 def test_what_is_no_module_is_refused(monkeypatch: pytest.MonkeyPatch, file: str | None, said: str) -> None:
