@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Jobs start hundreds of processes. Those that may keep their bytecode start in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A suite that runs under nohup, or as a shell's background job, has inherited that these are ignored, and so would the
+# programs that tests stop by them.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 # Every process that imports aiohttp reads the certificates of all public authorities, twice: a fifth of the time that a
 # worker takes to start. No test trusts any of them.
