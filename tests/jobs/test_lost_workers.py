@@ -227,6 +227,15 @@ async def test_killed_again_and_again(bench: Bench, wide: Path, undisturbed: dic
     assert sums(bench.out) == undisturbed["hash"]
 
 
+UNHURRIED = """\
+import time
+from shuffle_worker.transfer import carry
+_read_on = carry._next
+carry._next = lambda steps: (time.sleep(0.1), _read_on(steps))[1]
+"""
+"""Runs in every worker: reading takes long enough for a test to see all of them at it."""
+
+
 @pytest.mark.parametrize("whom", ["the owner", "another"])
 async def test_one_owner_among_three(
     bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], whom: str
@@ -242,6 +251,7 @@ async def test_one_owner_among_three(
         (owner,) = set(ledger.facts.owner)
         run.kill(owner if whom == "the owner" else others(run, owner))
 
+    bench.inject(UNHURRIED)
     job = bench.loaded(bench.job(ONE_FILE, wide, {"partitions": 1}), workers=3)
     end, _ = await run_watched(bench, job, kill)
     assert end.phase == "Complete", end.cause
