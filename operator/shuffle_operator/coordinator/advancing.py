@@ -25,7 +25,7 @@ def advance(state: JobState, now: float, reporter: int | None = None) -> None:
         return
     _admit(state, now)
     rebuild_ledger(state, now)
-    if state.recovery.awaited:
+    if state.recovery.awaited or state.failing:
         return
     unload(state, sorted(state.draining if reporter is None else state.draining & {reporter}), now)
     if state.phase is Phase.PENDING and state.members:
