@@ -129,6 +129,6 @@ class ForkedWorker:
         try:
             _, status = os.waitpid(self.pid, 0)
             self.returncode = os.waitstatus_to_exitcode(status)
-        except ChildProcessError:  # whoever started this program has it ignore how its children end (SIGCHLD)
+        except ChildProcessError:  # this program was started so that it ignores how its children end (SIGCHLD)
             self.returncode = UNKNOWN
         self._ended.set()

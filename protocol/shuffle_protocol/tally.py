@@ -13,14 +13,17 @@ there a row that was lost on its way shows in nothing but this.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 BITS = 61
 MASK = (1 << BITS) - 1
 _ALL = (1 << 64) - 1
 
 
+@lru_cache(maxsize=1 << 16)
 def weight(group: int) -> int:
-    """Of a group: an odd number of 61 bits, by SplitMix64's mixing of the group's number."""
+    """Of a group: an odd number of 61 bits, by SplitMix64's mixing of the group's number. It is asked for with every
+    shard, so the weights of 65,536 groups are kept: some MiB at the most."""
     x = (group + 1) * 0x9E3779B97F4A7C15 & _ALL
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & _ALL
     x = (x ^ x >> 27) * 0x94D049BB133111EB & _ALL

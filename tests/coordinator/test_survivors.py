@@ -125,6 +125,37 @@ def test_a_report_that_does_not_fit_the_plan_counts_as_none(held: dict[str, obje
     assert p.state.recovering, "groups of the other one may be written"
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"rows": 11}, id="other rows"),
+        pytest.param({"tally": 2}, id="the same rows for other groups"),
+    ],
+)
+def test_survivors_that_read_a_split_differently_fail_the_job_by_its_input(other: dict[str, int]) -> None:
+    """The second reading ended while there was no coordinator that could have seen it."""
+    _, (one, two) = transferring()
+    one.sync()
+    two.sync()
+    assert one.view is not None
+    runs = [msgspec.structs.replace(run, tranche=at) for at, run in enumerate(one.view.runs)]
+    assert len(runs) == 2
+    view = msgspec.structs.replace(view_of(one, 3), runs=runs)
+    first = Transferred(0, 0, 0, 10, 1)
+    p = after()
+    come(p, one, epoch=3)
+    one.register(held=held_by(one, [first], view=view))
+    come(p, two, epoch=3, transferred=[msgspec.structs.replace(first, tranche=1, **other)])
+    assert p.state.cause is not None
+    assert p.state.cause.reason == "DataError"
+    assert "the input changed while the job ran" in p.state.cause.message
+    abort = one.ask()
+    assert abort is not None
+    assert abort.kind is LeaseKind.ABORT
+    one.finish(abort)
+    assert p.state.phase is Phase.FAILED
+
+
 # -- a write that was begun under the predecessor, and is reported late ----------------------------------------------
 
 
@@ -159,7 +190,7 @@ def test_a_late_write_is_a_mark_and_no_new_epoch() -> None:
     assert p.state.ledger.facts.groups_written == 1
 
 
-def test_a_late_write_ends_the_lease_of_whoever_writes_the_group_again() -> None:
+def test_a_late_write_ends_the_lease_to_write_the_group_again() -> None:
     p, one, two = going_on()
     assert p.state.ledger is not None
     write = one.ask()
@@ -182,7 +213,7 @@ def test_a_late_write_is_held_to_the_rows_that_it_received() -> None:
 def test_a_write_of_this_generation_that_is_not_out_is_no_late_one() -> None:
     p, one, _two = going_on()
     assert p.state.ledger is not None
-    one.sync([late(1, attempt=p.state.ledger.attempt_floor + 3)], free=0)
+    one.sync([late(1, attempt=p.state.ledger.granting.attempt_floor + 3)], free=0)
     assert p.state.ledger.facts.groups_written == 0
 
 

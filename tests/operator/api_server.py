@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import yaml
 from aiohttp import web
 
@@ -117,3 +118,14 @@ async def serving(kube: FakeKube, folder: Path) -> AsyncIterator[tuple[ApiServer
         yield server, path
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def reached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
+    """A server that clients find by themselves, as they find the cluster of a user."""
+    async with serving(FakeKube(), folder) as (made, kubeconfig):
+        import kubernetes.aio.config.kube_config as module
+
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+        yield made

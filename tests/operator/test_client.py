@@ -21,18 +21,13 @@ from shuffle_operator.kube.api import CRDS, JOBS, PODS, ApiKube, KubeError, Reso
 from shuffle_protocol.findings import VARIABLE, Finding
 from shuffle_protocol.jobs import Input, Job, Output, Repartition
 from shuffle_worker.worker.check import check
-from tests.operator.api_server import ApiServer, serving
-from tests.operator.fake_kube import FakeKube
+from tests.operator.api_server import ApiServer, reached
 from tests.operator.stage import sort_job
 
 
 @pytest.fixture
 async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
-    async with serving(FakeKube(), tmp_path) as (made, kubeconfig):
-        import kubernetes.aio.config.kube_config as module
-
-        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    async with reached(tmp_path, monkeypatch) as made:
         yield made
 
 

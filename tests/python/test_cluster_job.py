@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from tests.formats.one_process import carry_out, job_of
-from tests.operator.api_server import ApiServer, serving
-from tests.operator.fake_kube import FakeKube
+from tests.operator.api_server import ApiServer, reached
 
 from shuffle_operator import ClusterJob, JobError, KubeError, ShuffleJob, read_parquet
 from shuffle_operator.coordinator.status import Snapshot
@@ -20,11 +19,7 @@ from shuffle_protocol.errors import DataError
 
 @pytest.fixture
 async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
-    async with serving(FakeKube(), tmp_path) as (made, kubeconfig):
-        import kubernetes.aio.config.kube_config as module
-
-        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    async with reached(tmp_path, monkeypatch) as made:
         yield made
 
 

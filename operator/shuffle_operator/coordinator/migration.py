@@ -84,10 +84,7 @@ def give_back_unstarted(state: JobState, live: Live, message: Sync) -> None:
 
 def release(state: JobState, live: Live, now: float, *, holds: bool) -> None:
     """Dismiss a worker of which nothing is needed any more. holds: it has leases."""
-    ledger, worker = state.ledger, live.worker
-    if holds or (
-        ledger is not None and (ledger.facts.owners.unwritten_of(worker) or ledger.routing.hands_over(worker))
-    ):
+    if holds or (state.ledger is not None and _needed(state.ledger, live.worker)):
         return
     live.released = True
     if live.surplus:

@@ -19,7 +19,7 @@ Here is what concerns all three: groups that change their owner, and work that i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from itertools import islice
 
 from shuffle_operator.coordinator.ledger.facts import NO_TRANCHE, Facts
@@ -43,14 +43,14 @@ class Ledger:
     """What is due, who has it, and what is done."""
 
     facts: Facts
-    attempt_floor: int = 0
-    """The first attempt that is given out (`granting.py`); those below are of earlier coordinators."""
+    attempt_floor: InitVar[int] = 0
+    """See `Granting`."""
     routing: Routing = field(init=False)
     granting: Granting = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, attempt_floor: int) -> None:
         self.routing = Routing(self.facts)
-        self.granting = Granting(self.facts, self.routing, self.attempt_floor)
+        self.granting = Granting(self.facts, self.routing, attempt_floor)
 
     # -- groups change their owner -----------------------------------------------------------------------------------
 
@@ -133,9 +133,8 @@ class Ledger:
             self.granting.close(emptied)
 
     def found_written(self, groups: Iterable[WrittenGroup]) -> Found:
-        """Groups that were written under coordinators before this one: nobody needs to
-        bring them anything, whoever owns them now. Those that nobody owns leave their tranches: nothing can be sent to
-        them."""
+        """Groups that were written under coordinators before this one: nobody needs to bring them anything, no matter
+        who owns them now. Those that nobody owns leave their tranches: nothing can be sent to them."""
         facts, found = self.facts, Found()
         for each in groups:
             if not 0 <= each.group < facts.groups or facts.written[each.group]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.columns.arrow import Values, call, scalar
 from shuffle_worker.columns.kinds import is_number
 from shuffle_worker.expressions.typed.expression import Call, Constant, Expression
 
@@ -71,30 +70,6 @@ def widened(side: Expression, kind: pa.DataType) -> Expression:
     exact = not pa.types.is_floating(kind)
     rising = not pa.types.is_floating(side.type) or pa.types.is_floating(kind)
     return Call(kind, lambda values: pc.cast(values, kind, safe=exact), side, rising=rising)
-
-
-def divided(left: Values, right: Values) -> Values:
-    divisor = _or_null_if_zero(call("cast", right, pa.float64(), safe=False))
-    quotient: Values = call("divide", call("cast", left, pa.float64(), safe=False), divisor)
-    return quotient
-
-
-def remainder(left: Values, right: Values) -> Values:
-    """With the sign of the left side, as in SQL; null where the right one is zero."""
-    if pa.types.is_decimal(right.type):
-        left, right = call("cast", left, pa.float64()), call("cast", right, pa.float64())
-    divisor = _or_null_if_zero(right)
-    whole = call("divide", left, divisor)
-    if pa.types.is_floating(right.type):
-        whole = call("trunc", whole)
-    rest: Values = call("subtract", left, call("multiply", whole, divisor))
-    return rest
-
-
-def _or_null_if_zero(divisor: Values) -> Values:
-    zero = scalar(0, divisor.type)
-    usable: Values = call("if_else", call("equal", divisor, zero), scalar(None, divisor.type), divisor)
-    return usable
 
 
 def wide_decimal(scale: int) -> pa.DataType:
