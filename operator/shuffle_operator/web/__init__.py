@@ -1,0 +1,1 @@
+"""The pages of jobs: what is served to a browser, live and as a file."""
