@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte test-clouds lint types format crds docs bench bench-recovery bench-rechunk simulate cluster e2e image lock clean
+.PHONY: help setup demo test test-flyte test-clouds lint types format crds docs site bench bench-recovery bench-rechunk simulate cluster e2e image lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -76,9 +76,14 @@ format: $(READY) ## Put the code in format
 crds: $(READY) ## Generate crds/, the chart's copy and docs/reference/shufflejob.md from the models
 	@$(BIN)/python -m shuffle_operator.api.generate .
 
-docs: crds ## Generate the reference and the functions' page, and check the links between pages
+docs: crds ## Generate the references, the functions' page and the pictures, and check the links between pages
+	@$(BIN)/python tools/references.py
 	@$(BIN)/python tools/function_table.py
+	@$(BIN)/python tools/pictures.py
 	@$(BIN)/python tools/check_links.py
+
+site: $(READY) ## Build the documentation site in build/site (python tools/site.py --serve: look at it while you write)
+	@$(BIN)/python tools/site.py
 
 bench: $(READY) ## Compare with Dask, Polars and DuckDB (BENCH="--size 3_375_000": less)
 	@$(BIN)/python -m benchmarks.run $(BENCH)

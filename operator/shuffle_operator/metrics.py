@@ -71,7 +71,7 @@ class Readings(NamedTuple):
     oldest: Callable[[], float]
     """Seconds that the first of these has waited."""
     refused: Callable[[], int]
-    """Calls of workers without their token."""
+    """Calls without a job's token."""
     silent: Callable[[], float]
     """Seconds for which the API server has not answered."""
     dropped: Callable[[], int]
@@ -125,7 +125,7 @@ class Metrics:
         )
         self._finished = Counter(
             "shuffle_jobs_finished",
-            "Jobs that ended, by their status' reason.",
+            "Jobs that ended, by the reason in their status.",
             ["reason"],
             registry=self.registry,
         )
@@ -133,7 +133,7 @@ class Metrics:
             self._finished.labels(reason)  # a counter that is not there yet cannot be seen to rise
         self._duration = Histogram(
             "shuffle_job_duration_seconds",
-            "From a job's start to its end.",
+            "From a job's start to its end, by result.",
             ["result"],
             buckets=JOB_SECONDS,
             registry=self.registry,
@@ -188,16 +188,28 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _collect(self) -> Iterator[Metric]:
-        jobs = GaugeMetricFamily("shuffle_jobs", "ShuffleJobs by phase.", labels=["phase"])
+        jobs = GaugeMetricFamily("shuffle_jobs", "Jobs by phase.", labels=["phase"])
         for phase, count in sorted(self._readings.phases().items()):
             jobs.add_metric([phase], count)
         yield jobs
         now = self._readings.work()
         for name, text, label, done, here in (
-            ("shuffle_bytes", "Bytes, by what became of them.", "kind", self._done.bytes, now.bytes),
-            ("shuffle_rows", "Rows, by step.", "step", self._done.rows, now.rows),
-            ("shuffle_workers_lost", "Workers lost, by kind.", "kind", self._done.lost, now.lost),
-            ("shuffle_splits_redone", "Splits that were due again, by how.", "how", self._done.redone, now.redone),
+            ("shuffle_bytes", "Bytes that were read, sent, spilled and written.", "kind", self._done.bytes, now.bytes),
+            ("shuffle_rows", "Rows that were read, received and written.", "step", self._done.rows, now.rows),
+            (
+                "shuffle_workers_lost",
+                "Workers that failed or were taken away.",
+                "kind",
+                self._done.lost,
+                now.lost,
+            ),
+            (
+                "shuffle_splits_redone",
+                "Splits that were read again, or resent.",
+                "how",
+                self._done.redone,
+                now.redone,
+            ),
         ):
             family = CounterMetricFamily(name, text, labels=[label])
             for key in sorted({*done, *here}):
@@ -209,7 +221,7 @@ class Metrics:
             "shuffle_store_wait_seconds", "Seconds that jobs waited for stores.", value=store["seconds"]
         )
         yield CounterMetricFamily(
-            "shuffle_requests_refused", "Calls of workers without their token.", value=self._readings.refused()
+            "shuffle_requests_refused", "Calls without a job's token.", value=self._readings.refused()
         )
         yield CounterMetricFamily(
             "shuffle_events_dropped", "Events that Kubernetes did not take.", value=self._readings.dropped()

@@ -25,30 +25,40 @@ class OperatorSettings:
     namespaces: list[str] = field(default_factory=list)
     """The namespaces that are served; none: all of the cluster. Separated by commas."""
     worker_image_pull_policy: str = ""
+    """Of that image; "": Kubernetes' own."""
     host: str = ""
     """The address to listen on; "": every one, of IPv4 and of IPv6."""
     port: int = 8080
-    """The port of the API, of health and of metrics."""
+    """Of `/healthz`, `/readyz` and `/metrics`, and of the API without TLS."""
     tls_address: str = ""
-    """Where workers reach this operator with TLS, at `tls_port`; "": without TLS."""
+    """Where workers reach this operator with TLS, at `SHUFFLE_TLS_PORT`; "": without TLS. Needs POD_NAMESPACE."""
     tls_port: int = 8443
+    """Of the API with TLS."""
     seed_secret: str = "shuffle-operator-seed"  # noqa: S105 - a name
-    """The Secret, in `pod_namespace`, that all certificates come from (tls/seed.py)."""
+    """The Secret that all certificates come from, in the operator's namespace; made if need be (tls/seed.py)."""
     default_scratch: int = 50 << 30
+    """Bytes of scratch, where a job gives no `sizeLimit`; the variable is a quantity, such as 50Gi."""
     allow_unsafe_pods: bool = False
+    """`podTemplate` may use host paths, host namespaces and privileges."""
     network_policies: bool = False
-    """Make a NetworkPolicy for each job's workers (launchers/isolation.py)."""
+    """Make a NetworkPolicy for each job's workers, and start none without (launchers/isolation.py)."""
     max_running_jobs: int = 0
     """Jobs that run at once, the oldest first; 0: any number."""
     orphaned: int = 86_400
-    """Seconds without an operator after which workers end."""
+    """Seconds without any operator after which workers end by themselves, 60 at least."""
     instance: str = ""
+    """The release's name, a label of workers' pods."""
     pod: str = ""
+    """The operator's own pod, from POD_NAME."""
     pod_namespace: str = ""
+    """The operator's own namespace, from POD_NAMESPACE."""
     restrictions: Restrictions = UNRESTRICTED
-    """SHUFFLE_ALLOWED_PROTOCOLS and SHUFFLE_ALLOW_FUNCTIONS."""
+    """What jobs may not do: SHUFFLE_ALLOWED_PROTOCOLS are those of the stores that they may use, with commas (`*`: all;
+    the chart allows object stores and https), and SHUFFLE_ALLOW_FUNCTIONS is false where they bring no functions."""
     log_level: str = "INFO"
+    """Of the operator."""
     worker_log_level: str = "INFO"
+    """Of the workers that it starts."""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSettings:

@@ -88,14 +88,6 @@ def test_each_alert_says_how_bad_it_is_and_what(rule: dict[str, Any]) -> None:
     assert rule["annotations"].keys() == {"summary", "description"}
 
 
-def test_the_page_of_the_operator_has_each_metric_of_ours() -> None:
-    text = (PROJECT / "docs" / "operator.md").read_text()
-    names = re.findall(r"^# TYPE (shuffle_\w+) ", PAGE, re.MULTILINE)
-    assert {name for name in names if not name.endswith("_created")} == set(
-        re.findall(r"`(shuffle_\w+)`", text[text.index("## Metrics") : text.index("## One operator")])
-    )
-
-
 def test_every_reason_can_be_seen_to_rise_from_the_start() -> None:
     assert 'shuffle_jobs_finished_total{reason="Completed"} 1.0' in PAGE
     assert 'shuffle_jobs_finished_total{reason="OutOfMemory"} 0.0' in PAGE

@@ -25,7 +25,6 @@ PROJECT = Path(__file__).parents[2]
 EXAMPLES = sorted(
     file for file in (PROJECT / "examples").rglob("*.yaml") if "\nkind: ShuffleJob\n" in file.read_text()
 )  # the others are workflows with jobs inside: tests/argo
-PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -34,13 +33,6 @@ def test_an_example_is_valid_and_named_after_its_file(file: Path) -> None:
     assert job.metadata.name == file.stem
     assert unsupported(job, local=False) == []
     assert file.read_text().startswith("# ")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_job_in_the_documentation_is_valid(page: Path) -> None:
-    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        if re.search(r"^kind: ShuffleJob$", block, re.MULTILINE):
-            load_job(block)
 
 
 def run(demo: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> list[pa.Table]:

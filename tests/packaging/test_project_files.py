@@ -109,9 +109,11 @@ def test_every_page_is_in_the_readmes_list_once() -> None:
 
 def test_every_variable_of_the_operator_is_on_its_page_and_no_other() -> None:
     code = (PROJECT / "operator" / "shuffle_operator" / "settings.py").read_text(encoding="utf-8")
-    page = (PROJECT / "docs" / "operator.md").read_text(encoding="utf-8")
-    table = page.partition("\n## Settings\n")[2].partition("\n## ")[0]
-    assert set(re.findall(r"`(SHUFFLE_\w+)`", table)) == set(re.findall(r'"(SHUFFLE_\w+)"', code))
+    page = (PROJECT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([A-Z_`, ]+)` \|", page, re.MULTILINE)
+    assert {name for names in listed for name in names.split("`, `")} == set(
+        re.findall(r'"(SHUFFLE_\w+|POD_NAME|POD_NAMESPACE)"', code)
+    )
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
