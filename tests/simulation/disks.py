@@ -75,6 +75,9 @@ class DiskStore:
             into[at : at + shard.length] = found
             at += shard.length
 
+    def expect(self, buckets: Collection[int]) -> None:
+        pass
+
     def drop(self, buckets: Collection[int]) -> None:
         for bucket in buckets:
             self._shards.pop(bucket, None)
@@ -95,7 +98,7 @@ class DiskLog(SpillLog):
         self._disk = disk
         self._bytes: dict[int, int] = {}
 
-    def write(self, offset: int, buffers: Sequence[memoryview]) -> None:
+    def write(self, offset: int, buffers: Sequence[memoryview], *, pages: bool = False) -> None:
         self._disk.write()
         for i, byte in enumerate(b"".join(buffers)):
             self._bytes[offset + i] = byte

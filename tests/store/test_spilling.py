@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard
-from shuffle_worker.store.spill import IOV_MAX, LogRead, SpillLog
+from shuffle_worker.store.spill import IOV_MAX, PAGE, LogRead, SpillLog
 from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.store.store import CorruptBlock
 
@@ -276,6 +276,125 @@ def test_the_kernel_refuses_to_let_the_file_grow(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert 300_000 < int(done.stdout) <= 400_000
+
+
+# -- past the page cache -----------------------------------------------------------------------------------------------
+
+PAGED = 64 * KIB
+
+
+class Direct(Scripted):
+    """A log that says what was written past the page cache. refuses: what such writes raise. takes: bytes of each that
+    are written, None for all."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.refuses = 0
+        self.takes: int | None = None
+        self.past: list[int] = []
+        self.advised: list[tuple[int, int, int]] = []
+
+    def _pwritev_direct(self, buffers: Sequence[memoryview], offset: int) -> int:
+        assert offset % PAGE == 0
+        assert all(buffer.nbytes % PAGE == 0 for buffer in buffers)
+        if self.refuses:
+            raise OSError(self.refuses, os.strerror(self.refuses))
+        if self.takes is not None:
+            done = os.pwrite(self._file, b"".join(buffers)[: self.takes], offset)
+        else:
+            done = super()._pwritev_direct(buffers, offset)
+        self.past.append(done)
+        return done
+
+    def _advise(self, offset: int, length: int, advice: str) -> None:
+        self.advised.append((offset, length, getattr(os, advice)))
+        super()._advise(offset, length, advice)
+
+
+@pytest.fixture
+def direct(tmp_path: Path) -> Direct:
+    log = Direct(tmp_path)
+    log._create()
+    if not log._passes:
+        pytest.skip("the file system of the test's folder has no O_DIRECT")
+    return log
+
+
+def filled(log: Direct) -> tuple[SpillStore, dict[int, bytes]]:
+    """A store that has spilled more than it holds, in shards whose ends are nowhere near those of pages."""
+    store = made(log, 8 * PAGED, PAGED)
+    expected: dict[int, bytes] = {}
+    for number in range(120):
+        data = random.Random(number).randbytes(9_999 + number)
+        put(store, number % 3, number, data)
+        expected[number % 3] = expected.get(number % 3, b"") + data
+    return store, expected
+
+
+def test_whole_pages_go_past_the_page_cache(direct: Direct) -> None:
+    store, expected = filled(direct)
+    assert direct.past
+    assert not direct.writes, "nothing went through it"
+    assert store.stats().spilled <= sum(direct.past) < store.stats().spilled * 1.05
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    store.close()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF])
+def test_a_file_system_that_refuses_such_writes_gets_others(direct: Direct, number: int) -> None:
+    direct.refuses = number
+    store, expected = filled(direct)
+    assert direct.writes
+    assert not direct.past
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    store.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_fails_such_writes_loses_nothing(direct: Direct, number: int) -> None:
+    store, expected = filled(direct)
+    direct.refuses = number
+    before = store.stats()
+    with pytest.raises(OSError, match=str(direct._folder)) as caught:
+        put(store, 0, 999, bytes(7 * PAGED))
+    assert caught.value.errno == number
+    assert store.stats() == before
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    store.close()
+
+
+@pytest.mark.parametrize("takes", [PAGE, 3 * PAGE, 5_000])
+def test_what_such_a_write_left_over_is_written_too(direct: Direct, takes: int) -> None:
+    direct.takes = takes
+    store, expected = filled(direct)
+    assert bool(direct.writes) == bool(takes % PAGE), "from the middle of a page on only through the page cache"
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    store.close()
+
+
+def test_a_slow_disk_is_written_through_the_page_cache(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shuffle_worker.store.spill.TRIED", 300_000)
+    monkeypatch.setattr("shuffle_worker.store.spill.SLOW", 1e15)
+    store, expected = filled(direct)
+    assert 300_000 < sum(direct.past) < 600_000
+    assert direct.writes
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    store.close()
+
+
+def test_a_bucket_is_fetched_ahead_and_forgotten_when_it_is_dropped(direct: Direct) -> None:
+    store, _ = filled(direct)
+    direct.advised.clear()
+    store.expect([1])
+    ahead = {(at, length) for at, length, advice in direct.advised if advice == os.POSIX_FADV_WILLNEED}
+    assert ahead
+    direct.advised.clear()
+    everything(store, 1)
+    assert {(at, length) for at, length, _ in direct.advised} == ahead, "what was fetched is what is read"
+    direct.advised.clear()
+    store.drop([1])
+    assert {(at, length) for at, length, advice in direct.advised if advice == os.POSIX_FADV_DONTNEED} == ahead
+    store.close()
 
 
 # -- nothing wrong is ever read ----------------------------------------------------------------------------------------

@@ -15,10 +15,15 @@ from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 
-from shuffle_protocol.shards import Buffer
+import numpy as np
 
-PAGE = 4096
+from shuffle_protocol.shards import Buffer
+from shuffle_worker.store.spill import PAGE
+
 LARGEST_BLOCK = 256 << 10
+LARGE_COPY = 32 << 10
+"""Bytes from which on a copy is worth letting others have the interpreter."""
+
 _MAP_NORESERVE = 0x4000  # Linux; not in the mmap module of this Python
 
 
@@ -28,6 +33,11 @@ def block_size(budget: int, buckets: int) -> int:
     The last block of each bucket is half empty. Blocks are so small that these halves together take at most a quarter
     of the budget. Above 256 KiB, copying and writing gain nothing."""
     return min(max(budget // (4 * max(buckets, 1)) // PAGE * PAGE, PAGE), LARGEST_BLOCK)
+
+
+def pages_of(length: int) -> int:
+    """Bytes of the whole pages that so many bytes lie in."""
+    return -(-length // PAGE) * PAGE
 
 
 class Chain:
@@ -62,6 +72,7 @@ class Arena:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         self._memory = mmap.mmap(-1, self.blocks * block, flags=flags)
         self._view = memoryview(self._memory)
+        self._bytes = np.frombuffer(self._memory, np.uint8)
         self._touched = 0  # blocks below this one have been used
         self._returned = array("I")
 
@@ -85,7 +96,7 @@ class Arena:
         room = len(chain.blocks) * block - chain.length
         if len(data) <= room and (type(data) is not memoryview or (data.format == "B" and data.ndim == 1)):
             to = chain.blocks[-1] * block + block - room if room else 0
-            self._view[to : to + len(data)] = data
+            self._copy(to, data, len(data))
             chain.length += len(data)
             return
         source = memoryview(data)
@@ -99,13 +110,21 @@ class Arena:
                 room = block
             count = min(room, size - at)
             to = chain.blocks[-1] * block + block - room
-            self._view[to : to + count] = source[at : at + count]
+            self._copy(to, source[at : at + count], count)
             at += count
             room -= count
         chain.length += size
 
+    def _copy(self, to: int, data: Buffer, count: int) -> None:
+        """NumPy lets other threads have the interpreter while it copies, and while pages are faulted in."""
+        if count >= LARGE_COPY:
+            self._bytes[to : to + count] = np.frombuffer(data, np.uint8)
+        else:
+            self._view[to : to + count] = data
+
     def views(self, chain: Chain, at: int, length: int) -> Iterator[memoryview]:
-        """`length` bytes from `at` on, counted from the chain's first byte, in as few views as possible."""
+        """`length` bytes from `at` on, counted from the chain's first byte, in as few views as possible. They may reach
+        beyond its end, to that of its last block."""
         block = self.block
         while length:
             first = at // block
@@ -128,6 +147,7 @@ class Arena:
 
     def close(self) -> None:
         """Give the memory back now, or with the last view of it that somebody still holds."""
+        self._bytes = np.empty(0, np.uint8)
         self._view.release()
         with suppress(BufferError):
             self._memory.close()

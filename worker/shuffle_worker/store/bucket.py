@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from shuffle_protocol.shards import NUMBERS, StoredShard
 from shuffle_worker.store.arena import Chain
+from shuffle_worker.store.store import CorruptBlock
 
 RECORD = struct.Struct("<IIIIQ")
 """One of `RECORDS`: attempt (a number of the store's), sequence, rows, length, checksum."""
@@ -136,3 +138,13 @@ def stretches(shards: Sequence[StoredShard]) -> list[Stretch]:
     if length:
         found.append(Stretch(position, to, length))
     return found
+
+
+def verify(bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
+    """into: the shards' bytes, one behind the other. Raises CorruptBlock."""
+    at = 0
+    for shard in shards:
+        end = at + shard.length
+        if xxhash.xxh3_64_intdigest(into[at:end]) != shard.checksum:
+            raise CorruptBlock(bucket, shard)
+        at = end

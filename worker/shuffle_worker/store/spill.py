@@ -4,6 +4,11 @@ There is one file for all buckets, because thousands of files cost more than the
 byte and unlinked at once, so it vanishes with the process however the process ends. The store keeps track of what lies
 where in it.
 
+Whole pages are written past the page cache (O_DIRECT) where the disk is quick and the file system can: the disk takes
+them from the arena as they are. Otherwise the kernel copies every byte into a fresh page, which costs ten times as much
+processor time and counts as memory of the container. What is read back goes through the page cache, so that the kernel
+reads ahead (`expect`), and leaves it when it is dropped (`forget`), so that the same few pages are used again.
+
 Calls block, and release the interpreter meanwhile. The store calls `reserve`, `give_back` and `close` under its lock,
 `write` and `read` outside of it, from several threads.
 """
@@ -14,7 +19,8 @@ import ctypes
 import errno
 import os
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -22,6 +28,15 @@ from typing import NamedTuple
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 """Buffers in one readv or writev."""
+
+PAGE = 4096
+"""Bytes that a file written past the page cache is written in: a multiple of every disk's blocks."""
+
+SLOW = 200e6
+"""Bytes a second below which a disk is slow. Then writes go through the page cache, which takes in what fits."""
+
+TRIED = 64 << 20
+"""Bytes that are written before the disk is judged."""
 
 
 class LogRead(NamedTuple):
@@ -39,15 +54,19 @@ class SpillLog:
         self._file = -1
         self._end = 0
         self._creating = Lock()
+        self._direct = -1
+        self._passes = True  # whether writes go past the page cache
+        self._written = 0  # bytes that did
+        self._seconds = 0.0  # that these took
 
     @property
     def created(self) -> bool:
         return self._file >= 0
 
-    def reserve(self, length: int) -> int:
-        """The offset of `length` bytes that no other call gets."""
-        offset = self._end
-        self._end += length
+    def reserve(self, length: int, *, pages: bool = False) -> int:
+        """The offset of `length` bytes that no other call gets. pages: it is to be a page's."""
+        offset = -(-self._end // PAGE) * PAGE if pages else self._end
+        self._end = offset + length
         return offset
 
     def give_back(self, offset: int, length: int) -> None:
@@ -60,14 +79,18 @@ class SpillLog:
             with suppress(OSError):
                 os.ftruncate(self._file, offset)
 
-    def write(self, offset: int, buffers: Sequence[memoryview]) -> None:
-        """Write all buffers one behind the other, or raise."""
+    def write(self, offset: int, buffers: Sequence[memoryview], *, pages: bool = False) -> None:
+        """Write all buffers one behind the other, or raise. pages: each of them is whole pages, and so is the place."""
         waiting = list(buffers)
         first = 0
         try:
             self._create()
             while first < len(waiting):
-                done = self._pwritev(waiting[first : first + IOV_MAX], offset)
+                some = waiting[first : first + IOV_MAX]
+                if pages and self._passes and offset % PAGE == 0:
+                    done = self._write_past(some, offset)
+                else:
+                    done = self._pwritev(some, offset)
                 if done == 0:
                     raise OSError(errno.EIO, "nothing could be written")
                 offset += done
@@ -75,8 +98,43 @@ class SpillLog:
         except OSError as error:
             raise self._named(error) from None
 
+    def _write_past(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Write past the page cache. What a file system refuses, and what comes after a slow disk was found, goes
+        through it."""
+        started = time.perf_counter()
+        try:
+            done = self._pwritev_direct(buffers, offset)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EBADF):
+                raise
+            self._passes = False
+            return self._pwritev(buffers, offset)
+        self._written += done
+        self._seconds += time.perf_counter() - started
+        if self._written > TRIED and self._written < SLOW * self._seconds:
+            self._passes = False
+        return done
+
+    def expect(self, parts: Iterable[tuple[int, int]]) -> None:
+        """Offsets and lengths that will be read soon: the kernel begins to read what it does not have."""
+        if self._written:
+            for offset, length in parts:
+                self._advise(offset, length, "POSIX_FADV_WILLNEED")
+
+    def forget(self, parts: Iterable[tuple[int, int]]) -> None:
+        """Offsets and lengths that nobody will read again: the kernel need not remember them."""
+        if self._written:
+            for offset, length in parts:
+                self._advise(offset, length, "POSIX_FADV_DONTNEED")
+
+    def _advise(self, offset: int, length: int, advice: str) -> None:
+        if hasattr(os, "posix_fadvise") and self.created:
+            with suppress(OSError):
+                os.posix_fadvise(self._file, offset, length, getattr(os, advice))
+
     def read(self, pieces: Sequence[LogRead]) -> None:
         """Fill every piece. One call of the system reads pieces that lie one behind the other in the log."""
+        self.expect((piece.offset, piece.into.nbytes) for piece in pieces)
         at = 0
         while at < len(pieces):
             start = end = pieces[at].offset
@@ -98,9 +156,10 @@ class SpillLog:
             os.ftruncate(self._file, 0)
 
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        for file in (self._file, self._direct):
+            if file >= 0:
+                os.close(file)
+        self._file = self._direct = -1
 
     def _fill(self, offset: int, views: list[memoryview]) -> None:
         first = 0
@@ -119,8 +178,13 @@ class SpillLog:
             if self._file >= 0:
                 return
             path = self._folder / f"shards-{os.getpid()}-{secrets.token_hex(4)}.log"
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if hasattr(os, "O_DIRECT"):
+                with suppress(OSError):
+                    self._direct = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
             path.unlink()
+            self._passes = self._direct >= 0
+            self._file = file
 
     def _named(self, error: OSError) -> OSError:
         return OSError(error.errno, error.strerror, str(self._folder))
@@ -129,6 +193,9 @@ class SpillLog:
 
     def _pwritev(self, buffers: Sequence[memoryview], offset: int) -> int:
         return os.pwritev(self._file, buffers, offset)
+
+    def _pwritev_direct(self, buffers: Sequence[memoryview], offset: int) -> int:
+        return os.pwritev(self._direct, buffers, offset)
 
     def _preadv(self, buffers: Sequence[memoryview], offset: int) -> int:
         return os.preadv(self._file, buffers, offset)

@@ -31,18 +31,22 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
-from shuffle_worker.store.arena import Arena, Chain, block_size
-from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches
-from shuffle_worker.store.spill import LogRead, SpillLog
-from shuffle_worker.store.store import CorruptBlock, StoreStats
+from shuffle_worker.store.arena import Arena, Chain, block_size, pages_of
+from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches, verify
+from shuffle_worker.store.spill import PAGE, LogRead, SpillLog
+from shuffle_worker.store.store import StoreStats
 
 SPILL_AT_ONCE = 8 << 20
 """The most bytes that one round of spilling moves; in a small budget, an eighth of it. Writes are few and long, and the
 appends that follow find room."""
+
+
+LEAST_PAGED = 64 << 10
+"""From blocks of this size on, chains are written as whole pages. Of smaller ones the rest of the last page would be
+too much of it."""
 
 
 class _Move(NamedTuple):
@@ -51,6 +55,11 @@ class _Move(NamedTuple):
     number: int
     bucket: Bucket
     chain: Chain
+
+    @property
+    def length(self) -> int:
+        """Nothing is appended to a chain that moves."""
+        return self.chain.length
 
 
 class SpillStore:
@@ -64,6 +73,7 @@ class SpillStore:
     ) -> None:
         self._arena = Arena(budget, block or block_size(budget, buckets_hint))
         self._log = log or SpillLog(scratch)
+        self._paged = self._arena.block >= LEAST_PAGED and self._arena.block % PAGE == 0
         self._buckets: dict[int, Bucket] = {}
         self._movable: npt.NDArray[np.int64] = np.zeros(max(buckets_hint, 1), dtype=np.int64)
         self._numbers: dict[Attempt, int] = {}
@@ -135,6 +145,7 @@ class SpillStore:
         buffers = [memoryview(buffer).cast("B") for shard in shards for buffer in shard.payload]
         length = sum(shard.length for shard in shards)
         offset = self._write([buffer for buffer in buffers if buffer.nbytes], length)
+        self._spilled += length
         number = self._number(attempt)
         for shard in shards:
             bucket = self._buckets.get(shard.bucket) or self._new_bucket(shard.bucket)
@@ -170,16 +181,19 @@ class SpillStore:
         for move in moves:
             move.chain.moving = True
             move.chain.pins += 1
-            views += self._arena.views(move.chain, 0, move.chain.length)
-            length += move.chain.length
+            reach = pages_of(move.length) if self._paged else move.length
+            views += self._arena.views(move.chain, 0, reach)
+            length += move.length
         written = False
         offset = 0
         try:
-            offset = self._write(views, length)
+            offset = self._write(views, sum(view.nbytes for view in views), pages=self._paged)
+            self._spilled += length
             written = True
         finally:
             views.clear()
-            for number, bucket, chain in moves:
+            for move in moves:
+                number, bucket, chain = move
                 chain.moving = False
                 if chain.retired:  # the bucket was dropped meanwhile, so nobody needs what was written
                     pass
@@ -190,20 +204,19 @@ class SpillStore:
                     chain.retired = True
                 else:
                     self._movable[number] += chain.length
-                offset += chain.length
+                offset += pages_of(move.length) if self._paged else move.length
                 self._unpin(chain)
             self._changed.notify_all()
 
-    def _write(self, buffers: list[memoryview], length: int) -> int:
+    def _write(self, buffers: list[memoryview], length: int, *, pages: bool = False) -> int:
         """Write to the log without the lock. Returns the offset."""
-        offset = self._log.reserve(length)
+        offset = self._log.reserve(length, pages=pages)
         try:
             with self._unlocked():
-                self._log.write(offset, buffers)
+                self._log.write(offset, buffers, pages=pages)
         except BaseException:
             self._log.give_back(offset, length)
             raise
-        self._spilled += length
         return offset
 
     # -- read --------------------------------------------------------------------------------------------------------
@@ -243,7 +256,7 @@ class SpillStore:
                     for chain, at, view in copies:
                         self._copy(chain, at, view)
                     self._log.read(pieces)
-                    _verify(bucket, shards, into)
+                    verify(bucket, shards, into)
             finally:
                 for chain, _, _ in copies:
                     self._unpin(chain)
@@ -283,19 +296,30 @@ class SpillStore:
                 length -= count
 
     def _copy(self, chain: Chain, at: int, view: memoryview) -> None:
+        into = np.frombuffer(view, np.uint8)  # NumPy copies without the interpreter
         to = 0
         for source in self._arena.views(chain, at, view.nbytes):
-            view[to : to + source.nbytes] = source
+            into[to : to + source.nbytes] = np.frombuffer(source, np.uint8)
             to += source.nbytes
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 
+    def expect(self, buckets: Collection[int]) -> None:
+        with self._changed:
+            self._open()
+            parts = [part for number in buckets for part in self._logged(self._buckets.get(number))]
+            if parts:
+                with self._unlocked():
+                    self._log.expect(parts)
+
     def drop(self, buckets: Collection[int]) -> None:
+        parts: list[tuple[int, int]] = []
         with self._changed:
             for number in buckets:
                 bucket = self._buckets.pop(number, None)
                 if bucket is None:
                     continue
+                parts += self._logged(bucket)
                 self._next_start = max(self._next_start, bucket.end)
                 self._held -= bucket.length
                 self._movable[number] = 0
@@ -304,6 +328,14 @@ class SpillStore:
                     chain.retired = True
                     self._free(chain)
             self._changed.notify_all()
+            if parts and not self._closed:
+                with self._unlocked():
+                    self._log.forget(parts)
+
+    @staticmethod
+    def _logged(bucket: Bucket | None) -> list[tuple[int, int]]:
+        """Where in the log a bucket's parts are, and how long they are."""
+        return [(part.offset, part.end - part.start) for part in bucket.logged()] if bucket is not None else []
 
     def stats(self) -> StoreStats:
         """Takes no lock, so the event loop may call it. During an append the numbers may not fit each other."""
@@ -359,12 +391,3 @@ class SpillStore:
             self._outside -= 1
             if self._closed:
                 self._changed.notify_all()
-
-
-def _verify(bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
-    at = 0
-    for shard in shards:
-        end = at + shard.length
-        if xxhash.xxh3_64_intdigest(into[at:end]) != shard.checksum:
-            raise CorruptBlock(bucket, shard)
-        at = end

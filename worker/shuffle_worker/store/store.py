@@ -59,6 +59,10 @@ class Store(Protocol):
         another size."""
         ...
 
+    def expect(self, buckets: Collection[int]) -> None:
+        """These buckets will be read soon: fetch from scratch what can be fetched meanwhile. Only a hint."""
+        ...
+
     def drop(self, buckets: Collection[int]) -> None:
         """Forget these buckets and free their memory at once. Absent ones are no error."""
         ...

@@ -228,14 +228,25 @@ class Inbox:
         superseded = {
             a for a in self._taken if a.tranche != tranche or a.attempt != exceptions.get((a.tranche, a.split), 0)
         }
-        return GroupSource(self.store, superseded, self.membership.me)
+        return GroupSource(self.store, superseded, self.membership.me, self._next_buckets())
+
+    def _next_buckets(self) -> range:
+        """Those of the group that will most likely be written next: a worker is given its groups in their order."""
+        m, groups = self.membership, self.groups
+        assert groups is not None
+        for group in range(max(self._sealed, default=-1) + 1, m.groups):
+            if m.owner_of(group) == m.me and group not in self._finished:
+                return groups.buckets_of(group)
+        return range(0)
 
 
 class GroupSource(StoredShardSource):
-    """Reads from this worker's store."""
+    """Reads from this worker's store. ahead: buckets to be fetched from scratch as soon as there is something to do
+    with what was read."""
 
-    def __init__(self, store: Store, superseded: Collection[Attempt], worker: int) -> None:
+    def __init__(self, store: Store, superseded: Collection[Attempt], worker: int, ahead: range = range(0)) -> None:
         super().__init__()
+        self._ahead = ahead
         self._worker = worker
         self._store = store
         self._superseded = superseded
@@ -248,3 +259,6 @@ class GroupSource(StoredShardSource):
             self._store.read(bucket, shards, into)
         except OSError as error:
             raise scratch_failure(self._worker, error) from error
+        if self._ahead:
+            ahead, self._ahead = self._ahead, range(0)
+            self._store.expect(ahead)
