@@ -4,12 +4,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte test-clouds lint types format crds docs site bench bench-recovery bench-rechunk simulate cluster e2e image lock clean
+.PHONY: help setup demo test test-flyte test-clouds test-page page-tools lint types format crds docs site bench bench-recovery bench-rechunk simulate cluster e2e image lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 FLYTE := .venv-flyte
 CLOUDS := .clouds
+PAGE := .page
+AXE := 4.14.1
 READY := $(VENV)/.ready
 SIZE ?= 1G
 BENCH ?=
@@ -47,6 +49,16 @@ test-flyte: $(FLYTE)/.ready ## Run the tests of the Flyte plugin, in an environm
 test-clouds: $(READY) $(CLOUDS)/.ready ## Run the tests over Google's and Azure's protocols, against servers on this machine (needs npm)
 	@PYTHONPATH=$(CURDIR)/$(CLOUDS)/python AZURITE=$(CURDIR)/$(CLOUDS)/node_modules/.bin/azurite-blob \
 		$(BIN)/pytest tests/conformance/test_cloud_storages.py tests/storage/test_clouds.py $(PYTEST)
+
+test-page: $(READY) $(PAGE)/.ready ## Run the tests of the page, in the Chromium that this machine has (needs npm)
+	@$(BIN)/pytest tests/page $(PYTEST)
+
+page-tools: $(PAGE)/.ready
+	@:
+
+$(PAGE)/.ready: | $(READY)
+	@npm install --silent --no-fund --no-audit --prefix $(PAGE) axe-core@$(AXE) || echo "npm cannot install axe-core: its tests are skipped"
+	@mkdir -p $(PAGE) && touch $@
 
 $(CLOUDS)/.ready: constraints-clouds.txt | $(READY)
 	@$(PIP) install --no-deps --upgrade --target $(CLOUDS)/python --requirement constraints-clouds.txt
@@ -113,5 +125,5 @@ lock: $(READY) ## Work constraints.txt out again after a change of pyproject.tom
 	@$(BIN)/python tools/requirements.py --flyte | $(COMPILE) --constraint constraints.txt --output-file constraints-flyte.txt
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) $(FLYTE) $(CLOUDS) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(FLYTE) $(CLOUDS) $(PAGE) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,65 @@
+// Light or dark: the system's choice, until somebody makes another. Plots ask here for their colours.
+
+import { el } from "./dom.js";
+
+const KEY = "shuffle-theme";
+const NEXT = { system: "light", light: "dark", dark: "system" };
+const system = matchMedia("(prefers-color-scheme: dark)");
+const listeners = new Set();
+let colours = new Map();
+
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Call after every change of the theme. */
+export function onTheme(listener) {
+  listeners.add(listener);
+}
+
+/** The colour of a name, as page.css has it now: `colour("read")` is `--read`. */
+export function colour(name) {
+  let found = colours.get(name);
+  if (found === undefined) {
+    found = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    colours.set(name, found);
+  }
+  return found;
+}
+
+function kept() {
+  try {
+    const choice = localStorage.getItem(KEY);
+    return choice in NEXT ? choice : "system";
+  } catch {
+    return "system"; // a file in a browser that keeps nothing for files
+  }
+}
+
+function apply(choice) {
+  const dark = choice === "dark" || (choice === "system" && system.matches);
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  colours = new Map();
+  for (const listener of listeners) listener();
+}
+
+/** Applies the theme and returns the button that changes it. */
+export function themeSwitch() {
+  let choice = kept();
+  const label = el("span");
+  const button = el("button", { class: "quiet", type: "button", title: "Light, dark, or as the system has it" }, label, el("span", { class: "away" }, " theme"));
+  const set = () => {
+    label.textContent = { system: "◐ Auto", light: "○ Light", dark: "● Dark" }[choice];
+    apply(choice);
+  };
+  button.addEventListener("click", () => {
+    choice = NEXT[choice];
+    try {
+      localStorage.setItem(KEY, choice);
+    } catch {
+      // holds until the page is closed
+    }
+    set();
+  });
+  system.addEventListener("change", set);
+  set();
+  return button;
+}
