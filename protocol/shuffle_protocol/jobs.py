@@ -207,6 +207,19 @@ class Cluster(Struct, frozen=True, tag="cluster"):
     """Hilbert or ZOrder."""
 
 
+class Overlap(Struct, frozen=True):
+    """The halo of a chunk that a function is called for."""
+
+    depth: dict[str, tuple[int, int]]
+    """Positions before and after, by dimension."""
+    boundary: str = "None"
+    """What is beyond the ends: Reflect, Periodic, Nearest, None, or a number as text."""
+    boundaries: dict[str, str] = field(default_factory=dict)
+    """The same, by dimension, in place of it."""
+    trim: bool = True
+    """The function returns the halo too."""
+
+
 class Rechunk(Struct, frozen=True, tag="rechunk"):
     """Arrays in chunks of another shape."""
 
@@ -224,6 +237,14 @@ class Rechunk(Struct, frozen=True, tag="rechunk"):
     """The output's; 0: the input's."""
     compression: str = "Keep"
     """Keep, or a name."""
+    function: str = ""
+    """`package.module:function`, called for each chunk; "": none."""
+    overlap: Overlap | None = None
+    """With function."""
+    dtype: str = ""
+    """The type that the function returns; "": it is found out."""
+    seconds: float = 3600.0
+    """Seconds for one call."""
 
 
 AnyOperation = Repartition | RandomOrder | Sort | Join | GroupBy | Apply | Distinct | Cluster | Rechunk
@@ -266,3 +287,10 @@ class Job(Struct, frozen=True):
     functions: Functions = field(default_factory=Functions)
     retain_shards: bool = False  # workers keep what they sent, so that a repair need not read
     most_workers: int = 0  # grow up to so many when the plan is there; 0: `workers` it is
+
+    @property
+    def calls_functions(self) -> bool:
+        """Whether it calls functions of the user's."""
+        operation = self.operation
+        called = isinstance(operation, Apply) or (isinstance(operation, Rechunk) and bool(operation.function))
+        return called or any(source.reader for source in self.inputs)

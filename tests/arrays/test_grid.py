@@ -61,7 +61,10 @@ def test_a_piece_knows_the_boxes_that_it_meets(found: list[Axis]) -> None:
                 continue
             shared = [grid.meet(box, piece) for box in boxes]
             meeting = {n for n, box in enumerate(shared) if all(a < b for a, b in box)}
-            assert set(grid.boxes_over(found, part, piece)) == meeting
+            assert {each.box for each in grid.targets(found, part, piece)} == meeting
+            for each in grid.targets(found, part, piece):
+                assert each.source == shared[each.box]
+                assert not any(each.shift)
 
 
 @settings(deadline=None)

@@ -104,3 +104,67 @@ async def test_after_everything_was_gone_the_job_goes_on_from_what_is_written(
     assert int(resumed.split()[0]) >= before.groups_written
     assert sum(path.stat().st_mtime_ns == at for path, at in kept.items()) >= before.groups_written
     np.testing.assert_array_equal(zarr.open_array(bench.out, mode="r")[...], data)
+
+
+SMOOTH = """
+import numpy as np
+def smooth(block):
+    out = block.astype("f4")
+    for axis in range(block.ndim):
+        out = out + np.roll(out, 1, axis) + np.roll(out, -1, axis)
+    return out
+"""
+"""Looks one position far in each dimension, and is right for all but the halo itself, which is cut off."""
+
+
+def smoothed(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """With nothing but zeros beyond the ends."""
+    space: dict[str, Any] = {}
+    exec(SMOOTH, space)
+    found: np.ndarray[Any, Any] = space["smooth"](np.pad(data, 1))[1:-1, 1:-1, 1:-1]
+    return found
+
+
+@pytest.mark.parametrize(("workers", "method"), [(1, "PeerToPeer"), (2, "ObjectStore"), (7, "PeerToPeer")])
+def test_a_function_with_a_halo_gives_the_same_for_any_workers(
+    bench: Bench, tmp_path: Path, workers: int, method: str
+) -> None:
+    data = np.random.default_rng(1).integers(0, 100, (32, 48, 40), dtype="i2")
+    make(tmp_path / "in", data, (2, 48, 40))
+    asked = {
+        "chunks": {"0": 16, "1": 9},
+        "apply": "smooths:smooth",
+        "overlap": {"depth": {"0": 1, "1": 1, "2": 1}, "boundary": 0},
+    }
+    path = bench.job({"rechunk": asked}, tmp_path / "in", {"format": "Zarr"}, method=method)
+    path.write_text(path.read_text().replace("    compression: Snappy\n", ""))
+    (path.parent / "smooths.py").write_text(SMOOTH)
+    end = bench.complete(path, workers=workers, memory="600Mi")
+    assert end.rows_read == end.rows_written == data.size
+    np.testing.assert_array_equal(zarr.open_array(bench.out, mode="r")[...], smoothed(data))
+
+
+async def test_a_killed_worker_changes_nothing_in_what_a_function_gives(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = np.random.default_rng(1).integers(0, 100, (64, 96, 80), dtype="i2")
+    make(tmp_path / "in", data, (2, 96, 80), compressors=None)
+    monkeypatch.setenv("PYTHONPATH", bench.inject(SMALL_WAVES)["PYTHONPATH"])
+
+    async def kill(run: Watched) -> None:
+        await run.until(lambda: run.now.workers_ready == 2 == len(run.pids()), "two workers")
+        await run.until(lambda: run.now.splits_done >= 2, "splits done")
+        run.kill(1)
+
+    asked = {
+        "chunks": {"0": -1, "1": 24},
+        "apply": "smooths:smooth",
+        "overlap": {"depth": {"0": 1, "1": 1, "2": 1}, "boundary": 0},
+    }
+    path = job(bench, asked, tmp_path / "in")
+    (path.parent / "smooths.py").write_text(SMOOTH)
+    end, _ = await run_watched(bench, bench.loaded(path, memory=600 << 20), kill)
+    assert end.phase == "Complete", end.cause
+    assert end.workers_lost + end.workers_replaced >= 1
+    np.testing.assert_array_equal(zarr.open_array(bench.out, mode="r")[...], smoothed(data))
+    assert end.rows_read == end.rows_written == data.size

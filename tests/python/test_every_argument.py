@@ -19,6 +19,7 @@ from shuffle_local.python.stores import RechunkedStore, ZarrStore
 from shuffle_local.python.tables import GroupedTable, ReadTable, ShuffledTable
 from shuffle_local.python.writing import WritesTable
 from shuffle_operator.api import fields
+from shuffle_operator.api.arrays import Overlap
 from shuffle_operator.api.columns import ResultColumn
 from shuffle_operator.api.data import Csv, Input, SecretReference, Storage
 from shuffle_operator.api.functions import FunctionSource
@@ -82,6 +83,7 @@ MAPPINGS: dict[type, type[BaseModel]] = {
     typed.TolerationFields: Toleration,
     typed.SpreadFields: TopologySpread,
     typed.FunctionSourceFields: FunctionSource,
+    typed.OverlapFields: Overlap,
 }
 """Objects that are written as mappings, in the resource's own words."""
 

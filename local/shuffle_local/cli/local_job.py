@@ -11,7 +11,7 @@ from shuffle_local.cli.machine import default_memory, default_workers
 from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import load_job
-from shuffle_protocol.jobs import Apply, CodeSource, Functions, Job
+from shuffle_protocol.jobs import CodeSource, Functions, Job
 
 
 def local_job(file: Path, workers: int | None, memory: int | None) -> Job:
@@ -38,7 +38,7 @@ def with_local_paths(job: Job, folder: Path | None = None) -> Job:
 
 
 def _local_functions(job: Job, folder: Path | None) -> Functions:
-    if not (isinstance(job.operation, Apply) or any(source.reader for source in job.inputs)):
+    if not job.calls_functions:
         return job.functions
     sources = [msgspec.structs.replace(item, path=absolute(item.path)) for item in job.functions.sources]
     beside = str((folder or Path()).absolute())

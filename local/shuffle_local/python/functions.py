@@ -18,7 +18,7 @@ import msgspec
 
 from shuffle_local.python.bodies import refused
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Apply, CodeSource, Job
+from shuffle_protocol.jobs import CodeSource, Job
 
 AnyFunction = str | Callable[..., Any]
 """`package.module:function`, or the function itself."""
@@ -78,8 +78,7 @@ def _script(name: str, call: str, argument: str) -> str:
 
 def with_import_path(job: Job) -> Job:
     """A job on this machine whose workers find modules where this process does, after all other places."""
-    applied = isinstance(job.operation, Apply) or any(source.reader for source in job.inputs)
-    if not applied:
+    if not job.calls_functions:
         return job
     there = {source.path for source in job.functions.sources}
     more = [CodeSource(path, name=f"{path} of sys.path", last=True) for path in _import_path() if path not in there]

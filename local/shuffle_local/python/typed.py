@@ -130,3 +130,12 @@ class FunctionSourceFields(TypedDict, total=False):
     path: str
     sha256: str
     storage: StorageFields
+
+
+class OverlapFields(TypedDict, total=False):
+    """The halo that a function sees around a chunk."""
+
+    depth: Mapping[str, int | str | tuple[int, int]]
+    boundary: str | float | None
+    boundaries: Mapping[str, str | float | None]
+    trim: bool

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from shuffle_operator.api.arrays import Rechunk
 from shuffle_operator.api.columns import DeclaredColumns
-from shuffle_operator.api.types import INT32_MAX, KIB, TIB, ApiModel, Column, FunctionName, UniqueColumns, byte_quantity
+from shuffle_operator.api.types import INT32_MAX, ApiModel, Column, FunctionName, UniqueColumns
 from shuffle_protocol.names import first_twice
 from shuffle_protocol.spans import PATTERN
 
@@ -257,80 +258,6 @@ class Cluster(ApiModel):
         default="Hilbert",
         description="The curve along which rows are put in order. ZOrder favours the first column a little and skips "
         "less in all.",
-    )
-
-
-_NOT_ZERO: dict[str, Any] = {"not": {"enum": [0]}}
-
-
-def _not_zero(value: int) -> int:
-    if value == 0:
-        raise PydanticCustomError("chunk", "expected a length, or -1 for the whole dimension")
-    return value
-
-
-def _length(value: object) -> int | str:
-    if value == "Auto":
-        return "Auto"
-    if isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= INT32_MAX and value != 0:
-        return value
-    raise PydanticCustomError("chunk", "expected a length, -1 for the whole dimension, or Auto")
-
-
-ChunkLength = Annotated[
-    int | str,
-    PlainValidator(_length),
-    WithJsonSchema(
-        {"x-kubernetes-int-or-string": True, "pattern": "^Auto$", "minimum": -1, "maximum": INT32_MAX, **_NOT_ZERO}
-    ),
-]
-ShardLength = Annotated[
-    int,
-    Field(ge=-1, le=INT32_MAX, json_schema_extra=_NOT_ZERO),
-    AfterValidator(_not_zero),
-]
-Dimension = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class Rechunk(ApiModel):
-    """Stores the arrays of a Zarr store in chunks of another shape: one array, or a whole group with its attributes,
-    coordinates and consolidated metadata."""
-
-    chunks: dict[Dimension, ChunkLength] | None = Field(
-        default=None,
-        max_length=64,
-        description='The chunk length of each dimension, by its name, or by its position ("0") where there is one '
-        "array: a number, -1 for the whole dimension, or Auto for what comes near targetChunkSize. Dimensions that are "
-        "not named keep their chunk length.",
-    )
-    target_chunk_size: byte_quantity(1 * KIB, 1 * TIB) | None = Field(  # type: ignore[valid-type]
-        default=None, description="The size, in memory, of chunks with an Auto length. 64Mi where absent."
-    )
-    shards: dict[Dimension, ShardLength] | None = Field(
-        default=None,
-        max_length=64,
-        description="The shard length of each dimension, a multiple of its chunk length, or -1 for the whole "
-        "dimension: several chunks in one file (Zarr format 3). Dimensions that are not named have shards of one "
-        "chunk. Without it arrays that are cut anew have no shards.",
-    )
-    variables: Annotated[UniqueColumns, Field(min_length=1, max_length=10_000)] | None = Field(
-        default=None,
-        description="The arrays of a group to write, by their paths in it; their coordinates come along. All where "
-        "absent.",
-    )
-    select: (
-        dict[Dimension, Annotated[str, Field(max_length=64, pattern=r"^\s*-?\d*\s*:\s*-?\d*\s*(:\s*\d*\s*)?$")]] | None
-    ) = Field(
-        default=None,
-        max_length=64,
-        description="Positions to keep of a dimension, start:stop or start:stop:step as in Python; all where absent. "
-        "For example 0:8760 or ::2.",
-    )
-    zarr_format: Literal["Keep", "V2", "V3"] = Field(
-        default="Keep", description="The format of the output store; by default that of the input."
-    )
-    compression: Literal["Keep", "None", "Zstd", "Lz4", "Gzip", "Blosc"] = Field(
-        default="Keep", description="How chunks are compressed; by default with the codecs of the input."
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shuffle_operator.api.arrays import Overlap, Rechunk
 from shuffle_operator.api.data import Input, Output
-from shuffle_operator.api.operation import Rechunk
 from shuffle_operator.api.problems import Path, Problem
 from shuffle_operator.api.quantities import parse_bytes
 from shuffle_operator.api.spec import Spec
@@ -72,4 +72,25 @@ def rechunk(asked: Rechunk) -> jobs.Rechunk:
         select=dict(asked.select or {}),
         zarr_format=_FORMATS[asked.zarr_format],
         compression=asked.compression,
+        function=asked.apply or "",
+        overlap=_overlap(asked.overlap) if asked.overlap is not None else None,
+        dtype=asked.dtype or "",
+        seconds=float(asked.timeout_seconds),
     )
+
+
+def _overlap(asked: Overlap) -> jobs.Overlap:
+    return jobs.Overlap(
+        depth={name: _sides(value) for name, value in asked.depth.items()},
+        boundary=str(asked.boundary),
+        boundaries={name: str(value) for name, value in (asked.boundaries or {}).items()},
+        trim=asked.trim,
+    )
+
+
+def _sides(depth: int | str) -> tuple[int, int]:
+    """`2:0` is two before and none after."""
+    if isinstance(depth, int):
+        return depth, depth
+    before, _, after = depth.partition(":")
+    return int(before), int(after)

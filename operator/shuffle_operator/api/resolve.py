@@ -98,6 +98,8 @@ def functions_memory(spec: Spec, memory: int) -> int:
     """How much of a worker's memory is for processes of functions; nothing where the job has none."""
     group = spec.operation.group_by
     applied = group is not None and group.apply is not None
+    blocks = spec.operation.rechunk
+    applied = applied or (blocks is not None and blocks.apply is not None)
     if not applied and all(item.reader is None for item in spec.inputs):
         return 0
     if spec.functions is not None and spec.functions.memory is not None:
@@ -146,10 +148,15 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
         for index, item in enumerate(spec.inputs):
             yield from _storage_problems(item.storage, ("spec", "inputs", index), local)
         yield from _storage_problems(spec.output.storage, ("spec", "output"), local)
+        yield from _code_problems(spec, local)
         return
     for index, item in enumerate(spec.inputs):
         yield from _input_problems(item, ("spec", "inputs", index), local)
     yield from _output_problems(spec.output, ("spec", "output"), local)
+    yield from _code_problems(spec, local)
+
+
+def _code_problems(spec: Spec, local: bool) -> Iterator[Problem]:
     for index, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
         yield from _storage_problems(source.storage, ("spec", "functions", "sources", index), local)
 

@@ -102,5 +102,8 @@ def _functions(job: ShuffleJob) -> Iterator[tuple[Path, str]]:
     grouping = job.spec.operation.group_by
     if grouping is not None and grouping.apply is not None:
         yield ("spec", "operation", "groupBy", "apply"), grouping.apply
+    arrays = job.spec.operation.rechunk
+    if arrays is not None and arrays.apply is not None:
+        yield ("spec", "operation", "rechunk", "apply"), arrays.apply
     if job.spec.functions is not None:
         yield ("spec", "functions"), "functions"

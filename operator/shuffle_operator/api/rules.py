@@ -177,6 +177,13 @@ RULES: tuple[Rule, ...] = (
         lambda node: "apply" in node or "schema" not in node,
     ),
     Rule(
+        "spec.operation.rechunk",
+        "overlap",
+        "overlap is what apply sees around a chunk, and dtype the type that it returns; give apply: module:function",
+        "has(self.apply) || !(has(self.overlap) || has(self.dtype))",
+        lambda node: "apply" in node or not _given(node, "overlap", "dtype"),
+    ),
+    Rule(
         "spec.operation.groupBy.aggregations[]",
         "quantile",
         "quantile and approxQuantile need quantile (0 to 1), and no other function has it",

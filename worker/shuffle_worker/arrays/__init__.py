@@ -11,6 +11,11 @@ conversion.py an array's document in the other format of Zarr; fills.py: its fil
 consolidated.py  what is stale in consolidated metadata
 planner.py   from a job and its input to the plan
 layout.py    pieces, boxes, splits and groups; who owns what
+halos.py     which arrays a function is called for, with which halo, and what it returns
+frame.py     what the blocks of a box need, and the blocks cut out of it
+calls.py     the calls
+retyping.py  an array's document for elements of the type that is returned
+drafts.py    an array while it is planned
 slabs.py     what travels: a box of elements with its place
 reader.py    input chunks to slabs
 writer.py    slabs to output chunks

@@ -24,6 +24,7 @@ from zarr.core.metadata import ArrayV2Metadata, ArrayV3Metadata
 from zarr.errors import UnstableSpecificationWarning
 
 from shuffle_protocol.errors import DataError
+from shuffle_worker.arrays.record import ArrayPlan
 from shuffle_worker.arrays.steady import steady_pipeline
 from shuffle_worker.arrays.store import Codecs
 
@@ -53,6 +54,11 @@ def carrier(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def is_variable(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "OT"
+
+
+def sent_type(plan: ArrayPlan, codecs: Codecs) -> np.dtype[Any]:
+    """The type in which an array's elements are sent: the output's, or what the function is given."""
+    return np.dtype(plan.called.given) if plan.called is not None else Coding(plan.target, codecs).dtype
 
 
 def element_bytes(dtype: np.dtype[Any]) -> int:

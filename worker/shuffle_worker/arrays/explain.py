@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 
 import msgspec
+import numpy as np
 from msgspec import Struct, field
 
 from shuffle_protocol.jobs import Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import Figures, PlanNode
-from shuffle_protocol.units import counted, readable
+from shuffle_protocol.units import counted, readable, some
+from shuffle_worker.arrays.grid import Axis
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.plan.seconds import expected_seconds
 
 ARRAYS_SHOWN = 12
+CALLED_SHOWN = 6
 
 
 class ExplainedArray(Struct, frozen=True):
@@ -55,6 +58,8 @@ class ExplainedRechunk(Struct, frozen=True):
     method: str
     method_reason: str
     moved: int
+    halo: int
+    """What is sent more than once, because halos overlap; in `moved`."""
     memory: int
     memory_needed: int
     store: int
@@ -102,6 +107,7 @@ def explain(plan: RechunkPlan, budgets: Budgets) -> RechunkExplanation:
             method=summary.method,
             method_reason=summary.method_reason,
             moved=facts.moved_bytes,
+            halo=facts.halo_bytes,
             memory=budgets.limit,
             memory_needed=summary.memory_needed,
             store=budgets.store,
@@ -204,6 +210,7 @@ def tree_of(plan: RechunkPlan) -> PlanNode:
         lines.append(f"and {len(moved) - ARRAYS_SHOWN:,} more")
     if kept:
         lines.append(f"{counted(kept, 'other array')} as {'it is' if kept == 1 else 'they are'}")
+    lines += _calls(plan)
     rechunk = PlanNode("Rechunk", counted(len(moved), "array"), lines, Figures(rows=elements), [shuffle])
     compression = job.operation.compression
     codecs = "codecs as in the input" if compression == "Keep" else f"compression: {compression}"
@@ -214,6 +221,39 @@ def tree_of(plan: RechunkPlan) -> PlanNode:
         Figures(rows=elements, files=summary.partitions),
         [rechunk],
     )
+
+
+def _calls(plan: RechunkPlan) -> list[str]:
+    """What is called for which arrays, and what its halos cost."""
+    asked = plan.job.operation
+    assert isinstance(asked, Rechunk)
+    given = [array for array in plan.arrays if array.called is not None]
+    if not given:
+        return []
+    names = some([array.path or "the array" for array in given], CALLED_SHOWN)
+    number = sum(
+        math.prod(-(-axis.length // each) for axis, each in zip(one.axes, one.called.chunks, strict=True))
+        for one in given
+        if one.called is not None
+    )
+    lines = [f"{asked.function} is called for {counted(number, 'chunk')} of {names}, in a process of its own"]
+    for one in given[:CALLED_SHOWN]:
+        assert one.called is not None
+        halo = ", ".join(_halo(dim, axis) for dim, axis in zip(one.dims, one.axes, strict=True) if axis.halo)
+        types = f"{np.dtype(one.called.given)} to {np.dtype(one.called.returned)}"
+        lines.append(f"{one.path or 'the array'}: {types}, {f'halo of {halo}' if halo else 'no halo'}")
+    if plan.facts.halo_bytes:
+        whole = plan.facts.moved_bytes - plan.facts.halo_bytes
+        lines.append(
+            f"each chunk is read once; halos send {readable(plan.facts.halo_bytes)} of it more than once "
+            f"({plan.facts.halo_bytes / max(whole, 1):.1%})"
+        )
+    return lines
+
+
+def _halo(dim: str, axis: Axis) -> str:
+    depth = f"{axis.before:,}" if axis.before == axis.after else f"{axis.before:,}:{axis.after:,}"
+    return f"{depth} in {dim} (boundary {axis.boundary})"
 
 
 def _line(array: ExplainedArray) -> str:

@@ -79,6 +79,18 @@ def mask_in_v2(source: ArraySource, document: dict[str, Any], attributes: dict[s
     return others
 
 
+def mask_as(told: Any, old: np.dtype[Any], new: np.dtype[Any], zarr_format: int) -> Any:
+    """A `_FillValue` of elements of another type; None if that does not hold it."""
+    try:
+        value = _decoded(told, old) if zarr_format == 3 else told
+        if zarr_format != 3:
+            return value if _same(np.array(value).astype(new).item(), value) else None
+        again = _encoded(value, new)
+        return again if _same(_decoded(again, new), value) else None
+    except (ValueError, TypeError, OverflowError, struct.error):
+        return None
+
+
 def _encoded(value: Any, dtype: np.dtype[Any]) -> Any:
     """A `_FillValue` in format 3's form. Raises ValueError, TypeError, OverflowError."""
     if isinstance(value, list | tuple | dict | str | bytes):

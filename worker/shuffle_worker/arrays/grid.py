@@ -9,13 +9,19 @@ All coordinates are the output's. Each dimension of an array is cut in three way
 Several chunks are read at a time (a *piece*), several objects are owned and written at a time (a *box*), and neither
 crosses a segment. One segment of each dimension makes a *part* of the array, which exchanges no data with the other
 parts.
+
+Where a function sees a halo, a box is sent more than itself: its *frame*, the halos of its outermost blocks included.
+Then frames overlap, an element may go to several boxes, and data crosses every segment, so there is one. Beyond the
+ends of a periodic dimension lies its other end: an element is sent there as an *image*, moved by the whole length.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 from types import EllipsisType
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -48,6 +54,11 @@ class Axis(Struct, frozen=True):
     """Objects in a box."""
     segment: int = 0
     """Output positions of a segment: a multiple of the finest shared cut, or the whole length."""
+    before: int = 0
+    after: int = 0
+    """`before`, `after`: positions of the halo."""
+    boundary: str = "None"
+    """What lies beyond the ends for a halo: None (nothing), Reflect, Periodic, Nearest, or a number as text."""
 
     # -- chunks of the input ---------------------------------------------------------------------------------------
 
@@ -117,16 +128,53 @@ class Axis(Struct, frozen=True):
         reach = self.box * self.item
         return min(start + box * reach, stop), min(start + (box + 1) * reach, stop)
 
-    def boxes_over(self, segment: int, span: Span) -> range:
-        """The boxes of a segment that hold these positions of it."""
-        start = self.segment_span(segment)[0]
+    # -- halos -----------------------------------------------------------------------------------------------------
+
+    @property
+    def halo(self) -> int:
+        """Positions of both sides."""
+        return self.before + self.after
+
+    @property
+    def wraps(self) -> bool:
+        return self.halo > 0 and self.boundary == "Periodic"
+
+    def block(self, span: Span) -> Span:
+        """The positions that a function is given for those of a chunk, some of them beyond the ends."""
+        start, stop = span[0] - self.before, span[1] + self.after
+        return (max(start, 0), min(stop, self.length)) if self.boundary == "None" else (start, stop)
+
+    def frame(self, span: Span) -> Span:
+        """The positions that are sent for those of a box. What is beyond the ends is made out of them, unless it is
+        the other end."""
+        if span[0] >= span[1]:
+            return span
+        start, stop = span[0] - self.before, span[1] + self.after
+        return (start, stop) if self.wraps else (max(start, 0), min(stop, self.length))
+
+    def images(self, segment: int, span: Span) -> list[tuple[int, Span, int]]:
+        """Where positions of a segment are sent: the number of a box, which of them go there, and by how much they are
+        moved."""
+        out: list[tuple[int, Span, int]] = []
+        start, stop = self.segment_span(segment)
         reach = self.box * self.item
-        return range((span[0] - start) // reach, -(-(span[1] - start) // reach)) if span[0] < span[1] else range(0)
+        last = min(self.boxes, -(-(stop - start) // reach)) - 1
+        for shift in (-self.length, 0, self.length) if self.wraps else (0,):
+            moved = span[0] + shift, span[1] + shift
+            first_box = max((moved[0] - self.after - start) // reach, 0)
+            last_box = min((moved[1] - 1 + self.before - start) // reach, last)
+            for box in range(first_box, last_box + 1):
+                frame = self.frame(self.box_span(segment, box))
+                low, high = max(moved[0], frame[0]), min(moved[1], frame[1])
+                if low < high:
+                    out.append((box, (low - shift, high - shift), shift))
+        return out
 
 
 def shared_cut(axis: Axis) -> int:
-    """The length of the finest segments, at whose ends both a chunk and an object end."""
-    if axis.step != 1 or axis.start % axis.chunk:
+    """The length of the finest segments, at whose ends both a chunk and an object end, and over which no halo
+    reaches."""
+    if axis.step != 1 or axis.halo or axis.start % axis.chunk:
         return max(axis.length, 1)
     return min(math.lcm(axis.chunk, axis.item), max(axis.length, 1))
 
@@ -161,6 +209,7 @@ def indices(ranges: Sequence[range]) -> Iterator[Index]:
 
 
 def elements(box: Box) -> int:
+    """Elements of a box that is not empty."""
     return math.prod(stop - start for start, stop in box)
 
 
@@ -208,18 +257,61 @@ def bucket_box(axes: Sequence[Axis], part: int, box: int) -> Box:
     return tuple(axis.box_span(s, b) for axis, s, b in zip(axes, at, which, strict=True))
 
 
-def boxes_over(axes: Sequence[Axis], part: int, box: Box) -> Iterator[int]:
-    """The numbers of a part's boxes that overlap a box."""
+class Target(NamedTuple):
+    """A box that a piece, or some of it, is sent to."""
+
+    box: int
+    """Its number in its part."""
+    source: Box
+    """What of the piece is sent."""
+    shift: Index
+    """By how much it is moved in each dimension: 0, but for images."""
+
+
+def targets(axes: Sequence[Axis], part: int, piece: Box) -> Iterator[Target]:
+    """The boxes of a part whose frames overlap a piece."""
     at = part_index(axes, part)
     counts = [axis.boxes for axis in axes]
-    ranges = [axis.boxes_over(s, span) for axis, s, span in zip(axes, at, box, strict=True)]
-    for index in indices(ranges):
-        yield ravel(index, counts)
+    found = [axis.images(s, span) for axis, s, span in zip(axes, at, piece, strict=True)]
+    for each in product(*found):
+        yield Target(ravel([b for b, _, _ in each], counts), tuple(s for _, s, _ in each), tuple(m for _, _, m in each))
+
+
+def frame_box(axes: Sequence[Axis], box: Box) -> Box:
+    """What is sent for a box: itself and the halos of its outermost blocks."""
+    return tuple(axis.frame(span) for axis, span in zip(axes, box, strict=True))
+
+
+def frame_elements(axes: Sequence[Axis]) -> int:
+    """Elements of all frames together: what is sent."""
+    total = 1
+    for axis in axes:
+        spans = [axis.box_span(segment, box) for segment in range(axis.segments) for box in range(axis.boxes)]
+        total *= sum(stop - start for start, stop in map(axis.frame, spans) if start < stop)
+    return total
+
+
+def moved(box: Box, shift: Sequence[int]) -> Box:
+    return tuple((start + by, stop + by) for (start, stop), by in zip(box, shift, strict=True))
+
+
+def shared(one: Box, other: Box) -> int:
+    """Elements that two boxes share."""
+    return math.prod(max(stop - start, 0) for start, stop in meet(one, other))
 
 
 def items_of(axes: Sequence[Axis], box: Box) -> Iterator[Index]:
     """The objects of a box, by their places in the output's grid."""
     return indices([axis.items_over(span) for axis, span in zip(axes, box, strict=True)])
+
+
+def cut_up(box: Box, lengths: Sequence[int]) -> Iterator[Box]:
+    """The box in pieces of these lengths, the last dimension running fastest; those at its ends may be shorter."""
+    spans = [
+        [(at, min(at + length, stop)) for at in range(start, stop, length)]
+        for (start, stop), length in zip(box, lengths, strict=True)
+    ]
+    yield from product(*spans)
 
 
 def item_count(axes: Sequence[Axis], box: Box) -> int:

@@ -83,14 +83,19 @@ def cut_axes(axes: Sequence[Axis], itemsize: int, sizes: LayoutSizes) -> list[Ax
 def _grow_boxes(axes: Sequence[Axis], segments: Sequence[int], itemsize: int, most: int) -> list[int]:
     """Objects of a box by dimension: first within the segments, then beyond them."""
     out = [1] * len(axes)
-    size = itemsize * math.prod(axis.item for axis in axes)
+
+    def length(at: int) -> int:
+        return out[at] * axes[at].item + axes[at].halo
+
+    size = itemsize * math.prod(length(at) for at in range(len(axes)))
     for inside in (True, False):
         for at in reversed(range(len(axes))):
             axis = axes[at]
             limit = max(-(-segments[at] // axis.item), 1) if inside else max(axis.items, 1)
-            more = min(max(most // max(size, 1), 1), max(limit // out[at], 1))
-            out[at] *= more
-            size *= more
+            others = max(size // max(length(at), 1), 1)
+            room = (most // others - axis.halo) // (out[at] * axis.item)
+            out[at] *= min(max(room, 1), max(limit // out[at], 1))
+            size = others * length(at)
         if not inside or size * 2 > most:
             break
     return out

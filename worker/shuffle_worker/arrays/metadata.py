@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import zarr
@@ -41,6 +41,8 @@ class Target(NamedTuple):
     shards: tuple[int, ...] | None
     format: int
     compression: str
+    itemsize: int = 0
+    """Bytes of an element, if they are not the input's."""
 
 
 class Described(NamedTuple):
@@ -53,11 +55,17 @@ class Described(NamedTuple):
     """What changes for readers."""
 
 
-def target_document(source: ArraySource, target: Target) -> Described:
-    """The output's document and attributes. Raises InvalidSpec if the format cannot express what the input has."""
+Retype = Callable[[Described], Described]
+
+
+def target_document(source: ArraySource, target: Target, retype: Retype | None = None) -> Described:
+    """The output's document and attributes. retype: gives the elements another type. Raises InvalidSpec if the format
+    cannot express what the input has."""
     if target.format == 2 and target.shards is not None:
         raise InvalidSpec("operation.rechunk.shards: Zarr format 2 has no shards; write zarrFormat: V3")
     found = _in_format(source, target)
+    if retype is not None:
+        found = retype(found)
     document = found.document
     document["shape"] = list(target.shape)
     if target.format == 2:
@@ -67,7 +75,7 @@ def target_document(source: ArraySource, target: Target) -> Described:
         return found
     codecs, index = inner_codecs(document)
     if target.compression != KEEP:
-        codecs = recompressed(codecs, _V2_COMPRESSORS[target.compression], source.itemsize)
+        codecs = recompressed(codecs, _V2_COMPRESSORS[target.compression], target.itemsize or source.itemsize)
     if target.shards is not None:
         configuration = {"chunk_shape": list(target.chunks), "codecs": codecs, **index}
         codecs = [{"name": "sharding_indexed", "configuration": configuration}]

@@ -10,30 +10,32 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
 import msgspec
 
-from shuffle_protocol.errors import InvalidSpec, OutOfMemory
+from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Input, Job, Rechunk
-from shuffle_protocol.memory import MIB, MINIMUM, Budgets
+from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
-from shuffle_protocol.units import readable, some
-from shuffle_worker.arrays import chunking, layout
-from shuffle_worker.arrays.coding import Coding, element_bytes, fills_differ, is_variable
+from shuffle_protocol.units import some
+from shuffle_worker.arrays import chunking, grid, layout
+from shuffle_worker.arrays.coding import Coding, element_bytes, fills_differ
 from shuffle_worker.arrays.commit import check_output
+from shuffle_worker.arrays.drafts import Drafted, memory_needed
 from shuffle_worker.arrays.explain import tree_of
 from shuffle_worker.arrays.grid import Axis
+from shuffle_worker.arrays.halos import ArrayCall, Halo, check_overlap, check_room, function_plan
 from shuffle_worker.arrays.hierarchy import read_hierarchy
 from shuffle_worker.arrays.looking import Look, looked_at
 from shuffle_worker.arrays.metadata import Target, store_documents, target_document
 from shuffle_worker.arrays.notes import fill_notes, notes_of
 from shuffle_worker.arrays.persist import with_fingerprint
 from shuffle_worker.arrays.reader import STEP_BYTES
-from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan, Summaries
+from shuffle_worker.arrays.record import ArrayPlan, Called, RechunkPlan, Summaries
+from shuffle_worker.arrays.retyping import packing_note, retyped
 from shuffle_worker.arrays.source import ArraySource, Hierarchy
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.arrays.writer import READ_BYTES
 from shuffle_worker.output.claim import notes_on
 from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.sizing import scratch_needed
@@ -43,25 +45,11 @@ NAMED = 20
 """The most arrays that an error lists."""
 
 
-class Drafted(NamedTuple):
-    """An array while it is planned."""
-
-    source: ArraySource
-    target: Target
-    document: bytes
-    attributes: dict[str, object]
-    plan: ArrayPlan
-    look: Look
-    plain: bool
-    """Input chunks need no decoding, so they are used in the buffer that they were read to."""
-    plain_target: bool
-    """Output chunks need no encoding, so they are written from the buffer that they were assembled in."""
-    notes: tuple[str, ...]
-    """What changes for readers."""
-
-
-def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage) -> RechunkPlan:
-    """budgets: those of each worker. Raises JobError if the job cannot be carried out as written."""
+def make_plan(
+    job: Job, budgets: Budgets, storage_in: Storage, storage_out: Storage, scratch: Path | None = None
+) -> RechunkPlan:
+    """budgets: those of each worker. scratch: where code of the user's is unpacked. Raises JobError if the job cannot
+    be carried out as written."""
     source, asked = _input(job), job.operation
     assert isinstance(asked, Rechunk)
     folder = source.paths[0].rstrip("/")
@@ -72,21 +60,29 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
     check_dimensions(asked, arrays)
     zarr_format = asked.zarr_format or found.format
     listed = looked_at(storage_in, folder, arrays)
-    drafts = [_draft(one, asked, zarr_format, look, budgets) for one, look in zip(arrays, listed, strict=True)]
+    lengths = {one.path: [pick.length for pick in _picks(one, asked)] for one in arrays}
+    functions = function_plan(job, arrays, lengths, budgets, scratch)
+    drafts = [
+        _draft(one, asked, zarr_format, look, budgets, functions.calls.get(one.path))
+        for one, look in zip(arrays, listed, strict=True)
+    ]
     check_selection(drafts, asked)
+    for draft in drafts:
+        check_room(draft.plan, functions.free, asked.function)
 
     plans = [draft.plan for draft in drafts]
     decoded = [_decoded(plan) for plan in plans]
     total = sum(decoded)
     largest = max((plan.item_bytes for plan in plans), default=0)
-    needed = _memory_needed(drafts, budgets)
+    needed = memory_needed(drafts, budgets, job.functions.memory)
     sizes = layout.sizes_for(total, largest, job.workers, budgets.working)
-    plans = [msgspec.structs.replace(plan, axes=layout.cut_axes(plan.axes, plan.itemsize, sizes)) for plan in plans]
+    plans = [msgspec.structs.replace(plan, axes=_cut_axes(plan, sizes, budgets)) for plan in plans]
+    halo_bytes = sum(grid.frame_elements(plan.axes) * plan.itemsize - _decoded(plan) for plan in plans if plan.called)
     stored = [look.size / max(size, 1) if look.present is not None else 1.0 for look, size in _with(listed, plans)]
     cut = layout.cut_job(plans, stored, sizes, job.workers)
     buckets, groups = cut.buckets, cut.groups
     group_items = [sum(b.items for b in buckets[a:b]) for a, b in itertools.pairwise(groups)]
-    moved = sum(size for size, plan in zip(decoded, plans, strict=True))
+    moved = sum(decoded) + halo_bytes
     method = choose(job, len(cut.splits), len(groups) - 1, moved)
     # With object storage a write reads the shards of every split, so they must all be there.
     waves = len(set(cut.split_wave)) if method.name != OBJECTS else 1
@@ -126,8 +122,10 @@ def make_plan(job: Job, budgets: Budgets, storage_in: Storage, storage_out: Stor
             moved_bytes=moved,
             piece_bytes=sizes.piece,
             requests=found.requests,
+            halo_bytes=halo_bytes,
         ),
         zarr_format=zarr_format,
+        code=functions.code,
     )
     notes = [*notes_on(job, others), *found.notes, *(note for draft in drafts for note in draft.notes)]
     notes += [*fill_notes(plans, zarr_format), *(note for array in plans for note in notes_of(array))]
@@ -193,6 +191,7 @@ def check_dimensions(asked: Rechunk, arrays: Sequence[ArraySource]) -> None:
     chunking.check_names(list(asked.chunks), "chunks", dims, positions)
     chunking.check_names(list(asked.shards), "shards", dims, positions)
     chunking.check_names(list(asked.select), "select", dims, positions)
+    check_overlap(asked, dims, positions)
 
 
 def check_selection(drafts: Sequence[Drafted], asked: Rechunk) -> None:
@@ -224,14 +223,22 @@ def _kept_groups(
 # -- one array -------------------------------------------------------------------------------------------------------
 
 
-def _draft(source: ArraySource, asked: Rechunk, zarr_format: int, look: Look, budgets: Budgets) -> Drafted:
+def _picks(source: ArraySource, asked: Rechunk) -> list[chunking.Selection]:
+    """What is selected of each dimension."""
+    picks: list[chunking.Selection] = []
+    for at, (dim, size) in enumerate(zip(source.dims, source.shape, strict=True)):
+        text = asked.select.get(dim, asked.select.get(str(at)))
+        field = f"operation.rechunk.select.{dim}"
+        picks.append(chunking.selection(text, size, field) if text is not None else chunking.Selection(0, 1, size))
+    return picks
+
+
+def _draft(
+    source: ArraySource, asked: Rechunk, zarr_format: int, look: Look, budgets: Budgets, calls: ArrayCall | None
+) -> Drafted:
     where = source.path or "the array"
     dims = source.dims
-    picks: list[chunking.Selection] = []
-    for at, size in enumerate(source.shape):
-        text = asked.select.get(dims[at], asked.select.get(str(at)))
-        field = f"operation.rechunk.select.{dims[at]}"
-        picks.append(chunking.selection(text, size, field) if text is not None else chunking.Selection(0, 1, size))
+    picks = _picks(source, asked)
     shape = tuple(pick.length for pick in picks)
     dtype = source.metadata.dtype.to_native_dtype()
     itemsize = element_bytes(dtype)
@@ -243,13 +250,16 @@ def _draft(source: ArraySource, asked: Rechunk, zarr_format: int, look: Look, bu
         chunks, shards = source.chunks, source.shards  # an array that keeps its chunks keeps its shards
     elif not named:
         chunks = source.chunks if not sharded else chunks
-    target = Target(shape, chunks, shards, zarr_format, asked.compression)
-    described = target_document(source, target)
+    returned = calls is not None and calls.returned != dtype.newbyteorder("=")
+    result = calls.returned if calls is not None and returned else dtype
+    target = Target(shape, chunks, shards, zarr_format, asked.compression, result.itemsize if returned else 0)
+    described = target_document(source, target, (lambda one: retyped(one, source, result)) if returned else None)
     inner, unit, files = _read_unit(source, budgets)
     stored = shards if shards is not None else chunks
+    halos = calls.halos if calls is not None else [Halo()] * len(shape)
     axes = [
-        Axis(size, pick.start, pick.step, pick.length, chunk, item)
-        for size, pick, chunk, item in zip(source.shape, picks, unit, stored, strict=True)
+        Axis(size, pick.start, pick.step, pick.length, chunk, item, before=low, after=high, boundary=edge)
+        for size, pick, chunk, item, (low, high, edge) in zip(source.shape, picks, unit, stored, halos, strict=True)
     ]
     codings = [Coding(json.dumps(one).encode(), Codecs()) for one in (source.document, described.document)]
     plan = ArrayPlan(
@@ -259,17 +269,19 @@ def _draft(source: ArraySource, asked: Rechunk, zarr_format: int, look: Look, bu
         dims=dims,
         axes=axes,
         itemsize=itemsize,
-        item_bytes=math.prod(stored) * itemsize,
+        item_bytes=math.prod(stored) * (result.itemsize if calls is not None else itemsize),
         file_shape=list(files),
         inner=inner,
         present=look.present,
         tags=look.tags,
-        moved=tuple(stored) != (source.shards or source.chunks) or shape != source.shape,
-        refilled=fills_differ(*codings),
+        moved=calls is not None or tuple(stored) != (source.shards or source.chunks) or shape != source.shape,
+        refilled=calls is None and fills_differ(*codings),
+        called=None if calls is None else Called(calls.given.str, calls.returned.str, list(chunks), calls.trim),
     )
     plain, plain_target = (coding.decodes_in_place for coding in codings)
-    attributes, notes = described.attributes, described.notes
-    return Drafted(source, target, plan.target, attributes, plan, look, plain, plain_target, notes)
+    notes = [note.format(asked.function) if returned else note for note in described.notes]
+    notes += packing_note(source) if calls is not None else []
+    return Drafted(source, target, plan.target, described.attributes, plan, look, plain, plain_target, tuple(notes))
 
 
 def _read_unit(source: ArraySource, budgets: Budgets) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
@@ -295,51 +307,8 @@ def _with(listed: Sequence[Look], plans: Sequence[ArrayPlan]) -> list[tuple[Look
     ]
 
 
-# -- memory ----------------------------------------------------------------------------------------------------------
-
-
-def unit_bytes(draft: Drafted) -> tuple[int, int]:
-    """The least memory of a lease that reads and of one that writes: for one chunk, for one object."""
-    plan = draft.plan
-    chunk = math.prod(axis.chunk for axis in plan.axes) * plan.itemsize
-    stored = 1 if draft.plain else 2  # if the bytes are the elements, they are in memory once
-    variable = 2 if is_variable(draft.source.metadata.dtype.to_native_dtype()) else 1
-    encoded = 2 if draft.target.shards is not None else 0 if draft.plain_target else 1
-    return variable * stored * chunk + 2 * STEP_BYTES, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
-
-
-def _memory_needed(drafts: Sequence[Drafted], budgets: Budgets) -> int:
-    """The least memory of a worker. Raises OutOfMemory, with what would be enough, if it has less."""
-    needed = MINIMUM
-    for draft in drafts:
-        reading, writing = unit_bytes(draft)
-        least = _limit_for(max(reading, writing))
-        needed = max(needed, least)
-        if budgets.limit >= least:
-            continue
-        where = draft.source.path or "the array"
-        item = draft.target.shards or draft.target.chunks
-        kind = "shard" if draft.target.shards is not None else "chunk"
-        if writing >= reading:
-            what = f"an output {kind} of {where}, {_shape(item)}, is {readable(draft.plan.item_bytes)}"
-            instead = f", or a smaller {kind}"
-        else:
-            chunk = math.prod(axis.chunk for axis in draft.plan.axes) * draft.plan.itemsize
-            what = f"an input chunk of {where} is {readable(chunk)}"
-            instead = ""
-        raise OutOfMemory(
-            f"workers.resources.limits.memory: {readable(budgets.limit)} for each worker is too little: {what} in "
-            f"memory; that takes {math.ceil(least / MIB)}Mi{instead}"
-        )
-    return needed
-
-
-def _limit_for(working: int) -> int:
-    limit = MINIMUM
-    while Budgets.for_limit(limit).working < working:
-        limit += max(16 * MIB, (working - Budgets.for_limit(limit).working))
-    return limit
-
-
-def _shape(lengths: Sequence[int]) -> str:
-    return " x ".join(f"{length:,}" for length in lengths)
+def _cut_axes(plan: ArrayPlan, sizes: layout.LayoutSizes, budgets: Budgets) -> list[Axis]:
+    """A frame, its block, what the function returns for it and the object that it goes to are in memory together."""
+    if plan.called is not None:
+        sizes = sizes._replace(box=min(sizes.box, budgets.working // 5))
+    return layout.cut_axes(plan.axes, plan.itemsize, sizes)

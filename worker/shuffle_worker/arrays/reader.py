@@ -22,7 +22,7 @@ from zarr.storage import StorePath
 from shuffle_protocol.errors import DataError, InputNotFound
 from shuffle_protocol.shards import Shard
 from shuffle_worker.arrays import grid
-from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
+from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable, sent_type
 from shuffle_worker.arrays.fetch import Fetcher
 from shuffle_worker.arrays.grid import Box
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan, tag_digest
@@ -75,7 +75,7 @@ class PieceSource:
     def __init__(self, plan: ArrayPlan, storage: Storage, folder: str, codecs: Codecs, fetcher: Fetcher) -> None:
         self.plan = plan
         self.coding = Coding(plan.source, codecs)
-        self._target = Coding(plan.target, codecs).dtype
+        self._target = sent_type(plan, codecs)
         self._storage = storage
         self._store = folder
         self._folder = f"{folder}/{plan.path}".rstrip("/")
@@ -265,9 +265,9 @@ class ArrayReader:
                     continue
                 rows += count
                 targets = [
-                    (bucket, grid.meet(grid.bucket_box(axes, run.part, at), box))
-                    for at in grid.boxes_over(axes, run.part, box)
-                    if self._wanted(bucket := self._bucket_of[run.array, run.part, at], wanted)
+                    (bucket, target)
+                    for target in grid.targets(axes, run.part, box)
+                    if self._wanted(bucket := self._bucket_of[run.array, run.part, target.box], wanted)
                 ]
                 if not targets:
                     continue
@@ -275,10 +275,12 @@ class ArrayReader:
                     size += found.size
                     whole = all(found.there.values())
                     for bucket, target in targets:
-                        for part in cut(target, source.plan.itemsize):
+                        own = grid.bucket_box(axes, run.part, target.box)
+                        for part in cut(target.source, source.plan.itemsize):
                             missing = not whole and not _any(found.there, source, part)
                             values = None if missing else found.data[grid.inside(part, box)]
-                            shards.append(encode(bucket, sequence, part, values))
+                            there = grid.moved(part, target.shift)
+                            shards.append(encode(bucket, sequence, there, values, grid.shared(there, own)))
                             sequence += 1
                             held += shards[-1].length
                             if held >= STEP_BYTES:

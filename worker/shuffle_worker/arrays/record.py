@@ -7,13 +7,26 @@ alone. Pieces, boxes, splits and groups depend on memory and the number of worke
 from __future__ import annotations
 
 import xxhash
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.arrays.grid import Axis
 
 Binary = bytes
+
+
+class Called(Struct, frozen=True):
+    """The function that is called for the blocks of an array. Its halo is the axes'."""
+
+    given: str
+    """NumPy's name of the type of its blocks, in the machine's byte order."""
+    returned: str
+    """The type of what it returns."""
+    chunks: list[int]
+    """The lengths of a block without its halo: the output's chunks, also in shards."""
+    trim: bool
+    """It returns the halo too."""
 
 
 class ArrayPlan(Struct, frozen=True):
@@ -43,6 +56,8 @@ class ArrayPlan(Struct, frozen=True):
     """Its chunks change, so elements are exchanged."""
     refilled: bool = False
     """Missing elements would read differently in the output, so they are written with the input's fill value."""
+    called: Called | None = None
+    """What is called for its blocks; None: its elements stay."""
 
 
 def tag_digest(tag: str) -> int:
@@ -89,6 +104,7 @@ class Summaries(Struct, frozen=True):
     moved_bytes: int  # decoded, all arrays
     piece_bytes: int
     requests: int = 0  # for the documents of the input
+    halo_bytes: int = 0  # decoded, that are sent more than once, because halos overlap
 
 
 class RechunkPlan(Struct, frozen=True):
@@ -105,3 +121,5 @@ class RechunkPlan(Struct, frozen=True):
     summary: PlanSummary
     facts: Summaries
     zarr_format: int = 3
+    code: list[str] = field(default_factory=list)
+    """The digest of each of the job's sources of functions ("" for a folder)."""

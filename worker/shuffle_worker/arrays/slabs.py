@@ -38,16 +38,17 @@ class Slab(NamedTuple):
     """None if its elements are missing."""
 
 
-def encode(bucket: int, sequence: int, box: Box, data: Array | None) -> Shard:
-    """The shard of a box; it holds a copy. data: the elements in any layout of memory; None: they are missing."""
-    count = elements(box)
+def encode(bucket: int, sequence: int, box: Box, data: Array | None, owned: int | None = None) -> Shard:
+    """The shard of a box; it holds a copy. data: the elements in any layout of memory; None: they are missing. owned:
+    how many of them count as the bucket's rows; None: all, as where nothing is sent for halos."""
+    count = elements(box) if owned is None else owned
     ranges = [number for start, stop in box for number in (start, stop - start)]
     if data is None:
         return _shard(bucket, sequence, count, _header(MISSING, ranges))
     if is_variable(data.dtype):
         return _shard(bucket, sequence, count, _header(VARIABLE, ranges) + _strings(data))
     header = _header(PLAIN, ranges)
-    size = count * data.dtype.itemsize
+    size = data.nbytes
     buffer = pa.allocate_buffer(len(header) + size + -size % 8)
     plain = octets(buffer)
     plain[: len(header)] = np.frombuffer(header, np.uint8)

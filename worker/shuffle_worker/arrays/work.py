@@ -10,6 +10,7 @@ from shuffle_protocol import trail
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import PlanSummary, WrittenGroup
 from shuffle_worker.arrays import commit as ending
+from shuffle_worker.arrays.calls import BlockCalls
 from shuffle_worker.arrays.coding import Coding
 from shuffle_worker.arrays.fetch import Fetcher
 from shuffle_worker.arrays.persist import load, save, saved
@@ -37,6 +38,7 @@ class ArrayTasks:
         self._owner = setup.owner
         self._budgets = setup.budgets
         self._room = ScratchFolder(setup.scratch, setup.scratch_share, setup.scratch_limit)
+        self._scratch = setup.scratch
         self._codecs = Codecs()
         self._plan: RechunkPlan | None = None
         self._reader: ArrayReader | None = None
@@ -58,7 +60,7 @@ class ArrayTasks:
         if before is not None:
             return before.summary  # of a worker that is gone; groups may be written by its plan already
         with trail.at(f"making the plan for {job.inputs[0].paths[0]}"):
-            plan = make_plan(job, self._budgets, self._input(job), storage)
+            plan = make_plan(job, self._budgets, self._input(job), storage, self._scratch)
         self._room.check(plan.summary.scratch_needed, job.workers)
         claim(job, storage, self._owner, ending.check_output, ending.undo)
         save(plan, storage)
@@ -71,7 +73,8 @@ class ArrayTasks:
         room = self._budgets.working // ROOM
         folder = job.inputs[0].paths[0].rstrip("/")
         self._reader = ArrayReader(plan, self._input(job), folder, self._codecs, room)
-        self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding)
+        calls = BlockCalls(plan, self._scratch, self._budgets.functions)
+        self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding, calls)
         self._outgoing = Fetcher(self._output, room)
         self._group_of = group_numbers(plan)
         self._plan = plan

@@ -3,6 +3,9 @@
     bucket -> its slabs, some at a time, through one reused buffer -> the objects of its box, side by side in a second
     reused buffer -> each is encoded and written
 
+Where a function is called, what is put together is the frame of the box (`frame.py`), and the objects are what the
+function returns for its blocks (`calls.py`). Then the memory is that of a frame, a block, a result and an object.
+
 Memory of one lease: the objects of one box, `READ_BYTES` of slabs (or one slab), and one encoded object (to an object
 store, as many as `Writes` has room for).
 
@@ -11,7 +14,8 @@ Every element of a box arrives exactly once, in a slab or as missing. The sum is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -23,8 +27,10 @@ from msgspec import Struct
 from shuffle_protocol.errors import Internal
 from shuffle_protocol.shards import StoredShard
 from shuffle_worker.arrays import grid
+from shuffle_worker.arrays.calls import BlockCalls, call, call_of
 from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Writes
+from shuffle_worker.arrays.frame import Frame
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
@@ -33,6 +39,10 @@ from shuffle_worker.store.store import ShardSource
 
 READ_BYTES = 8 << 20
 """Bytes of slabs that are read from the store at once."""
+
+
+Item = tuple[grid.Index, Array | None]
+"""An object of the output: its place, and its elements; None if all are missing and may stay so."""
 
 
 class ArrayRecord(Struct, frozen=True, array_like=True):
@@ -64,8 +74,10 @@ class ArrayGroupRecord(Struct, frozen=True):
 class Writer:
     """Writes the groups of a plan. coding: returns the coding of an output array. Several threads call it."""
 
-    def __init__(self, plan: RechunkPlan, folder: str, coding: Callable[[int], Coding]) -> None:
+    def __init__(self, plan: RechunkPlan, folder: str, coding: Callable[[int], Coding], calls: BlockCalls) -> None:
         self._plan = plan
+        self._calls = calls
+        self._objects = Buffers()
         self._folder = folder
         self._coding = coding
         self._reading = Buffers()
@@ -75,11 +87,14 @@ class Writer:
     def write(self, group: int, source: ShardSource, writes: Writes) -> ArrayGroupRecord:
         sizes: list[int] = []
         buckets = range(self._plan.groups[group], self._plan.groups[group + 1])
-        records = [self._bucket(bucket, source, writes, sizes) for bucket in buckets]
+        done = Course(source, sum(self._plan.buckets[bucket].items for bucket in buckets))
+        records = [self._bucket(bucket, source, writes, sizes, done) for bucket in buckets]
         writes.finish()
         return ArrayGroupRecord(self._plan.summary.fingerprint, group, merged(records), sizes)
 
-    def _bucket(self, number: int, source: ShardSource, writes: Writes, sizes: list[int]) -> ArrayRecord:
+    def _bucket(
+        self, number: int, source: ShardSource, writes: Writes, sizes: list[int], course: Course
+    ) -> ArrayRecord:
         bucket = self._plan.buckets[number]
         array = self._plan.arrays[bucket.array]
         coding = self._coding(bucket.array)
@@ -90,13 +105,10 @@ class Writer:
             raise Internal(
                 f"{array.path or 'the array'}: {counted:,} elements arrived for a box of {grid.elements(box):,}"
             )
-        whole = None if is_variable(coding.dtype) else self._placing.take(bucket.items * coding.item_bytes)
-        try:
-            canvas = Canvas(array, coding, box, whole, self._missing(bucket.array, coding))
-            for slab in self._slabs(number, source, shards, coding):
-                canvas.place(slab)
-            stored = missing = digest = 0
-            for item, elements in canvas.objects():
+        stored = missing = digest = 0
+        found = self._assembled if array.called is None else self._returned
+        with closing(found(number, source, shards, course)) as objects:
+            for item, elements in objects:
                 data = b"" if elements is None or coding.is_empty(elements) else coding.encode(elements)
                 if not len(data):
                     missing += 1
@@ -106,21 +118,73 @@ class Writer:
                 stored += 1
                 sizes.append(len(data))
                 digest += object_hash(key, data)
-            return ArrayRecord(bucket.array, stored, missing, counted, digest % (1 << 64))
+        return ArrayRecord(bucket.array, stored, missing, counted, digest % (1 << 64))
+
+    def _assembled(
+        self, number: int, source: ShardSource, shards: Sequence[StoredShard], course: Course
+    ) -> Generator[Item]:
+        """The objects of a bucket, out of what was sent; each is valid until the bucket is done."""
+        bucket = self._plan.buckets[number]
+        array, coding = self._plan.arrays[bucket.array], self._coding(bucket.array)
+        box = grid.bucket_box(array.axes, bucket.part, bucket.box)
+        whole = None if is_variable(coding.dtype) else self._placing.take(bucket.items * coding.item_bytes)
+        try:
+            canvas = Canvas(array, coding, box, whole, self._missing(bucket.array, coding))
+            for slab in self._slabs(number, source, shards, coding.dtype):
+                canvas.place(slab)
+            for one in canvas.objects():
+                yield one
+                course.add()
         finally:
             if whole is not None:
                 self._placing.give(whole)
 
+    def _returned(
+        self, number: int, source: ShardSource, shards: Sequence[StoredShard], course: Course
+    ) -> Generator[Item]:
+        """The objects of a bucket, out of what the function returned for its blocks; each is valid until the next
+        one."""
+        bucket = self._plan.buckets[number]
+        array, coding = self._plan.arrays[bucket.array], self._coding(bucket.array)
+        axes, called = array.axes, array.called
+        assert called is not None
+        box = grid.bucket_box(axes, bucket.part, bucket.box)
+        given = np.dtype(called.given)
+        whole = self._placing.take(grid.elements(grid.frame_box(axes, box)) * given.itemsize)
+        room = self._objects.take(coding.item_bytes)
+        try:
+            frame = Frame(axes, box, given, octets(whole), self._source_fill(bucket.array))
+            for slab in self._slabs(number, source, shards, given):
+                frame.place(slab)
+            frame.check()
+            elements = octets(room)[: coding.item_bytes].view(coding.dtype).reshape(coding.shape)
+            with self._calls.host() as host:
+                for item in grid.items_of(axes, box):
+                    place = grid.item_box(axes, item)
+                    for chunk in grid.cut_up(place, called.chunks):
+                        one = call_of(array, chunk)
+                        result = call(host, self._calls.asked, one, frame.block(chunk), course)
+                        elements[grid.inside(chunk, place)] = result
+                    fill_beyond(elements, grid.shape_of(place), coding.fill)
+                    yield item, elements
+                    course.add()
+        finally:
+            self._objects.give(room)
+            self._placing.give(whole)
+
     def _missing(self, array: int, coding: Coding) -> Any:
         """The value of elements that the input does not store."""
         plan = self._plan.arrays[array]
-        if not plan.refilled:
-            return coding.fill
+        return self._source_fill(array) if plan.refilled else coding.fill
+
+    def _source_fill(self, array: int) -> Any:
         if array not in self._fills:
-            self._fills[array] = Coding(plan.source, Codecs()).fill
+            self._fills[array] = Coding(self._plan.arrays[array].source, Codecs()).fill
         return self._fills[array]
 
-    def _slabs(self, bucket: int, source: ShardSource, shards: Sequence[StoredShard], coding: Coding) -> Iterator[Slab]:
+    def _slabs(
+        self, bucket: int, source: ShardSource, shards: Sequence[StoredShard], dtype: np.dtype[Any]
+    ) -> Iterator[Slab]:
         """The slabs of a bucket; each is valid until the next one."""
         buffer: pa.Buffer | None = None
         try:
@@ -132,7 +196,7 @@ class Writer:
                 source.read(bucket, portion, view)
                 at = 0
                 for shard in portion:
-                    yield decode(view[at : at + shard.length], coding.dtype)
+                    yield decode(view[at : at + shard.length], dtype)
                     at += shard.length
         finally:
             if buffer is not None:
@@ -187,16 +251,34 @@ class Canvas:
                 yield item, None
                 continue
             frame = grid.item_box(self._axes, item)
-            self._fill_beyond(elements, grid.shape_of(frame))
+            fill_beyond(elements, grid.shape_of(frame), self._coding.fill)
             for hole in self._holes.get(item, ()):
                 elements[grid.inside(hole, frame)] = self._missing
             yield item, elements
 
-    def _fill_beyond(self, elements: Array, shape: grid.Index) -> None:
-        """Fill the part of an object that lies beyond the end of the array."""
-        for at, (length, whole) in enumerate(zip(shape, elements.shape, strict=True)):
-            if length < whole:
-                elements[(slice(None),) * at + (slice(length, None),)] = self._coding.fill
+
+def fill_beyond(elements: Array, shape: grid.Index, fill: Any) -> None:
+    """Fill the part of an object that lies beyond the end of the array."""
+    for at, (length, whole) in enumerate(zip(shape, elements.shape, strict=True)):
+        if length < whole:
+            elements[(slice(None),) * at + (slice(length, None),)] = fill
+
+
+class Course:
+    """How many of a group's objects are done, reported while a function is called for them."""
+
+    def __init__(self, source: ShardSource, items: int) -> None:
+        self._source = source
+        self._items = max(items, 1)
+        self._done = 0
+
+    def __call__(self) -> None:
+        """A `Check`: raises where the lease was taken away."""
+        self._source.at(self._done / self._items)
+
+    def add(self) -> None:
+        """An object that is done."""
+        self._done += 1
 
 
 def merged(records: list[ArrayRecord]) -> list[ArrayRecord]:

@@ -8,6 +8,7 @@ child.py        the process: imports the function and calls it; nothing of the w
   channel.py      its end of the socket
   limits.py       its memory, its life, and what the worker sees without asking
   given.py        the function's arguments
+  blocks.py       blocks of arrays, given and returned
   results.py      collects and sends what it returns
   returned.py     messages about results that are no table
   conform.py      brings a result to the declared columns, and loses nothing; objects.py: Python objects

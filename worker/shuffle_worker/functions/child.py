@@ -6,6 +6,7 @@ it. It imports the user's module, so it may do anything: block, exit, crash. It 
 ends.
 
     given.py     the function's arguments
+    blocks.py    blocks of arrays, given and returned
     results.py   collects and sends its results
 """
 
@@ -27,13 +28,14 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
+from shuffle_worker.functions import blocks
 from shuffle_worker.functions.channel import Channel, Gone
 from shuffle_worker.functions.conform import Differs
 from shuffle_worker.functions.given import NotGiven, groups_of
 from shuffle_worker.functions.limits import OUT_OF_MEMORY, Progress, end_with, last_to_live, limit_memory
 from shuffle_worker.functions.load import find_in, load_function, no_pandas
 from shuffle_worker.functions.results import ResultSender
-from shuffle_worker.functions.shapes import Shape, shape_of
+from shuffle_worker.functions.shapes import Shape, shape_of, takes_block
 from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.functions.tracebacks import told
 from shuffle_worker.functions.wire import Message, MessageKind, pieces, rows_in, schema_in
@@ -57,6 +59,7 @@ class Child:
         self._package = ""
         self._function: Callable[..., Any] = lambda rows: rows
         self._shape = Shape.TABLE
+        self._informed = False  # the function is told where its block lies
         self._schema = pa.schema([])  # of the incoming rows
         self._rows: list[pa.RecordBatch] = []
         self._results = ResultSender(line.send, None)
@@ -85,6 +88,8 @@ class Child:
             self._call(np.frombuffer(frame.body, np.int64))
         elif frame.kind is MessageKind.STREAM:
             self._stream()
+        elif frame.kind is MessageKind.BLOCK:
+            self._block(frame)
         elif frame.kind is MessageKind.READ:
             self._read(frame.told())
         elif frame.kind is MessageKind.LOAD:
@@ -100,7 +105,9 @@ class Child:
         find_in(self._places)
         try:
             self._function = load_function(name, self._places)
-            if not head["reader"]:
+            if head["blocks"]:
+                self._informed = takes_block(self._function, name, blocks.INFO)
+            elif not head["reader"]:
                 self._shape = shape_of(self._function, name)
         except InvalidSpec as error:
             raise Failed("load", error.message) from error
@@ -155,6 +162,18 @@ class Child:
         self._progress.begin(0)
         self._run(self._function, head["path"], head["columns"])
         self._finish()
+
+    def _block(self, frame: Message) -> None:
+        """Call the function for a block, and send what it returned."""
+        self._progress.begin(0)
+        head = frame.told()
+        more = {blocks.INFO: blocks.info(head)} if self._informed else {}
+        with self._failures():
+            result = self._function(blocks.given(head, frame.body), **more)
+            self._line.end_forked()
+            kept = blocks.kept(result, head)
+        self._progress.end()
+        self._line.send(pieces(MessageKind.BLOCK, {"dtype": kept.dtype.str}, kept.reshape(-1).view(np.uint8).data))
 
     def _run(self, function: Callable[..., object], *arguments: object, group: int = 0) -> None:
         """Call the function and collect what it returns."""

@@ -14,7 +14,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -83,6 +83,8 @@ class Setup(NamedTuple):
     seconds: float
     """Seconds for one call; 0: no limit."""
     reader: bool = False
+    blocks: bool = False
+    """It takes blocks of arrays."""
 
 
 class Host:
@@ -124,6 +126,7 @@ class Host:
             "limit": setup.memory,
             "wanted": setup.wanted is not None,
             "reader": setup.reader,
+            "blocks": setup.blocks,
         }
         self._send(pieces(MessageKind.LOAD, head))
         if setup.wanted is not None:
@@ -179,6 +182,23 @@ class Host:
         self._check = check
         self._send(pieces(MessageKind.READ, {"path": path, "columns": None if columns is None else list(columns)}))
         yield from self._results(iter(()))
+
+    def block(self, head: dict[str, Any], block: memoryview, check: Check) -> Message:
+        """Call the function for a block of an array (`blocks.py`). Returns the frame of what it returned."""
+        self.start(check)
+        self._check = check
+        over = False
+        try:
+            self._send(pieces(MessageKind.BLOCK, head, block))
+            frame = self._receive()
+            over = frame.kind in (MessageKind.RAISED, MessageKind.BLOCK)
+        finally:
+            if not over:
+                self.close()
+        if frame.kind is MessageKind.BLOCK:
+            return frame
+        told = frame.told()
+        raise Trouble(told.get("kind", "crashed"), told.get("message", "it wrote to the worker's socket"), 0)
 
     @property
     def schema(self) -> pa.Schema | None:

@@ -55,10 +55,31 @@ def shape_of(function: Callable[..., Any], name: str) -> Shape:
     return shape
 
 
-def _only_parameter(function: Callable[..., Any], name: str) -> inspect.Parameter | None:
-    """The first parameter; None if the function does not tell (some built-in ones)."""
+def takes_block(function: Callable[..., Any], name: str, info: str) -> bool:
+    """Whether a function over arrays has the parameter `info`. Raises InvalidSpec if it cannot be called with one
+    array."""
+    parameter = _only_parameter(function, name, "the array", info)
+    if parameter is not None and parameter.annotation is not inspect.Parameter.empty:
+        annotation = _resolved(function, parameter)
+        shape = _of_text(annotation) if isinstance(annotation, str) else _of_type(annotation)
+        if shape is not None and annotation not in (Any, object):
+            raise InvalidSpec(
+                f"{name}: its parameter {parameter.name!r} is annotated as {shape}; a block of an array is given as "
+                "np.ndarray"
+            )
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        return info in inspect.signature(function).parameters
+    except (ValueError, TypeError):
+        return False
+
+
+def _only_parameter(
+    function: Callable[..., Any], name: str, what: str = "the table", beside: str = ""
+) -> inspect.Parameter | None:
+    """The first parameter; None if the function does not tell (some built-in ones). beside: the name of another that it
+    may have."""
+    try:
+        parameters = [p for p in inspect.signature(function).parameters.values() if p.name != beside]
     except (ValueError, TypeError):
         return None
     kinds = inspect.Parameter
@@ -68,7 +89,7 @@ def _only_parameter(function: Callable[..., Any], name: str) -> inspect.Paramete
     takes_any = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
     if len(needed) > 1 or required or not (given or takes_any):
         names = ", ".join(str(p).split(":")[0].split("=")[0].strip() for p in parameters)
-        raise InvalidSpec(f"{name}: is called with one argument, the table; its parameters are ({names})")
+        raise InvalidSpec(f"{name}: is called with one argument, {what}; its parameters are ({names})")
     return given[0] if given else None
 
 

@@ -7,6 +7,8 @@
 The two sides take turns, so neither waits for a reader that is itself writing. The worker sends a call, then reads
 until `DONE` or `RAISED`. A function over batches asks for each (`MORE`), and the worker answers.
 
+Blocks of arrays are sent one by one, as the bytes of their elements, and each is answered by a block.
+
 Tables travel as record batch messages. Their schema is sent once (`SCHEMA`), and again when it changes.
 """
 
@@ -21,7 +23,7 @@ import pyarrow as pa
 
 
 class MessageKind(IntEnum):
-    """The kind of a frame. The worker sends LOAD .. READ, the child LOADED .. RAISED, both SCHEMA and ROWS."""
+    """The kind of a frame. The worker sends LOAD .. READ, the child LOADED .. RAISED, both SCHEMA, ROWS and BLOCK."""
 
     LOAD = 1  # which function, from where, and what it returns
     CALL = 2  # for the rows sent before: where each group ends
@@ -34,6 +36,7 @@ class MessageKind(IntEnum):
     RAISED = 19
     SCHEMA = 32
     ROWS = 33
+    BLOCK = 34  # of an array, and what the function returned for it
 
 
 _KINDS = frozenset(MessageKind)

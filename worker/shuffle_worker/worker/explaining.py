@@ -65,7 +65,7 @@ def _of_arrays(job: Job) -> RechunkExplanation:
     from shuffle_worker.arrays.planner import make_plan
     from shuffle_worker.storage import storage_for
 
-    budgets = Budgets.for_limit(job.memory)
+    budgets = Budgets.for_limit(job.memory, functions=job.functions.memory)
     source = job.inputs[0]
     plan = make_plan(
         job,

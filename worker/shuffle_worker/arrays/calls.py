@@ -1,0 +1,157 @@
+"""Calls of a function of the user's for blocks of arrays, in its process (`functions/`), while planning and writing.
+
+Memory, beside the process's own: one block as it is sent, and what the function returned for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from shuffle_protocol.errors import Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.jobs import Rechunk
+from shuffle_protocol.units import readable
+from shuffle_worker.arrays import grid
+from shuffle_worker.arrays.coding import Array
+from shuffle_worker.arrays.grid import Box
+from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
+from shuffle_worker.functions.failures import Killed
+from shuffle_worker.functions.host import Host, Setup, Trouble
+from shuffle_worker.functions.pool import Hosts
+from shuffle_worker.functions.sources import ImportPath, prepare
+
+FIELD = "operation.rechunk.apply"
+
+
+class Call(NamedTuple):
+    """What the function is told of a block, and what is kept of its result."""
+
+    array: str
+    dims: Sequence[str]
+    array_shape: Sequence[int]
+    chunks: Sequence[int]
+    """How many chunks there are in each dimension."""
+    chunk: Sequence[int]
+    """Which one it is."""
+    location: Box
+    """The chunk, without its halo."""
+    shape: Sequence[int]
+    """The block's, with the halo."""
+    keep: Box
+    """Where the chunk lies in the block."""
+    dtype: str
+    wanted: str
+    """The type of what is returned; "": any."""
+    trim: bool
+
+    def told(self) -> str:
+        """The block, for people."""
+        spans = ", ".join(
+            f"{dim} {start:,}:{stop:,}" for dim, (start, stop) in zip(self.dims, self.location, strict=True)
+        )
+        number = ", ".join(f"{at:,}" for at in self.chunk)
+        return f"chunk ({number}) of {self.array or 'the array'}, {spans}"
+
+
+def call_of(array: ArrayPlan, chunk: Box) -> Call:
+    """The call for a chunk of the output."""
+    called = array.called
+    assert called is not None
+    whole = tuple(axis.block(span) for axis, span in zip(array.axes, chunk, strict=True))
+    shape = [axis.length for axis in array.axes]
+    return Call(
+        array=array.path,
+        dims=array.dims,
+        array_shape=shape,
+        chunks=[-(-size // each) for size, each in zip(shape, called.chunks, strict=True)],
+        chunk=[start // each for (start, _), each in zip(chunk, called.chunks, strict=True)],
+        location=chunk,
+        shape=grid.shape_of(whole),
+        keep=tuple((a - start, b - start) for (a, b), (start, _) in zip(chunk, whole, strict=True)),
+        dtype=called.given,
+        wanted=called.returned,
+        trim=called.trim,
+    )
+
+
+def setup_of(asked: Rechunk, places: Sequence[ImportPath], memory: int) -> Setup:
+    nothing = pa.schema([])
+    return Setup(asked.function, places, nothing, None, memory, asked.seconds, blocks=True)
+
+
+def call(host: Host, asked: Rechunk, one: Call, block: Array, check: Callable[[], None]) -> Array:
+    """What the function returned for a block, without the halo. Raises JobError."""
+    try:
+        frame = host.block(one._asdict(), block.reshape(-1).view(np.uint8).data, check)
+    except Trouble as trouble:
+        raise told_to_people(trouble, one.told(), asked, host.setup.memory) from trouble
+    dtype = np.dtype(str(frame.told()["dtype"]))
+    return np.frombuffer(frame.body, np.uint8).view(dtype).reshape(grid.shape_of(one.keep))
+
+
+class BlockCalls:
+    """The processes of a plan's function; they are started when they are wanted. Several threads call it."""
+
+    def __init__(self, plan: RechunkPlan, scratch: Path, memory: int) -> None:
+        self._plan = plan
+        self._scratch = scratch
+        self._memory = memory
+        self._hosts: Hosts | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def asked(self) -> Rechunk:
+        assert isinstance(self._plan.job.operation, Rechunk)
+        return self._plan.job.operation
+
+    @contextmanager
+    def host(self) -> Iterator[Host]:
+        with self._opening:
+            if self._hosts is None:
+                places = prepare(self._plan.job.functions.sources, self._scratch / "functions", self._plan.code)
+                self._hosts = Hosts(setup_of(self.asked, places, self._memory))
+        with self._hosts.host() as host:
+            yield host
+
+
+def told_to_people(trouble: Trouble, where: str, asked: Rechunk, memory: int) -> JobError:
+    """The error for people. where: the block, or what it was called for."""
+    first, _, frames = trouble.message.partition("\n")
+    frames = f"\n{frames}" if frames else ""
+    function = f"{FIELD}: {asked.function}"
+    if trouble.kind == "load":
+        return InvalidSpec(f"{FIELD}: {first}{frames}")
+    if trouble.kind == "raised":
+        return UserFunctionFailed(f"{function} raised {first}\n{where}{frames}")
+    if trouble.kind == "differs":
+        return UserFunctionFailed(f"{function}: {first}\n{where}")
+    if trouble.kind == "memory":
+        return OutOfMemory(
+            f"{function} needs more memory than the {readable(memory)} that its process has: {first}\n{where}; give "
+            f"functions more (spec.functions.memory, out of workers.resources.limits.memory), or take smaller "
+            f"chunks{frames}"
+        )
+    if trouble.kind == "time":
+        return UserFunctionFailed(
+            f"{function} did not end: {first}\n{where}; operation.rechunk.timeoutSeconds allows more{frames}"
+        )
+    if trouble.kind == "killed":
+        return Killed(f"{function}: {first}\n{where}")
+    if trouble.kind == "crashed":
+        return UserFunctionFailed(f"{function} crashed: {first}\n{where}{frames}")
+    return Internal(f"{function}: {trouble.message}")
+
+
+def no_check() -> None:
+    """A plan lease is not taken away."""
+
+
+def sample_of(one: Call, dtype: np.dtype[Any]) -> Array:
+    """A block of ones, as Dask tries functions."""
+    return np.ones(tuple(one.shape), np.int64).astype(dtype)
