@@ -24,6 +24,9 @@ LEAST_STREAM = 64 << 10
 MINIMUM = 256 * MIB
 """The least memory a worker can be given; below it the interpreter and the libraries leave no room for data."""
 
+LEAST_FUNCTIONS = 128 * MIB
+"""The least memory of the processes of a job's functions: one with Arrow and pandas in it, and some rows."""
+
 HEADROOM = 1.5
 """Resident bytes for every live byte of a buffer that comes and goes (docs/memory.md); `pressure.py` gives
 back what exceeds it."""

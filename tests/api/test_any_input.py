@@ -26,7 +26,11 @@ FULL: dict[str, Any] = {
             "groupBy": {"by": ["a"], "aggregations": [{"function": "sum", "column": "b", "as": "c"}]},
             "distinct": {"by": ["a"], "orderBy": [{"column": "b", "nulls": "First"}], "rows": 2},
             "cluster": {"by": ["a", "b"], "curve": "ZOrder"},
-            "rechunk": {"chunks": {"time": 1}},
+            "rechunk": {
+                "chunks": {"time": 1},
+                "apply": "a:b",
+                "overlap": {"depth": {"x": 1}, "boundary": 0, "boundaries": {"x": "Reflect"}, "trim": True},
+            },
         },
         "inputs": [{"name": "x", "path": "in/*.parquet", "columns": ["a"], "storage": {"secretRef": {"name": "s"}}}],
         "output": {"path": "out", "partitions": 3, "targetPartitionSize": "1Gi", "sortWithin": ["a"]},

@@ -184,6 +184,16 @@ GOOD: list[dict[str, Any]] = [
     {"operation": {"distinct": {"rows": 2}}},
     {"operation": {"cluster": {"by": ["user_id", "ts"]}}},
     {"operation": {"cluster": {"by": ["a", "b", "c"], "curve": "ZOrder"}}, "output": {"path": "x", "partitions": 9}},
+    {
+        "operation": {
+            "rechunk": {
+                "apply": "a.b:c",
+                "overlap": {"depth": {"x": 1, "y": "2:0"}, "boundary": "0.5", "boundaries": {"y": "None", "x": -3}},
+                "dtype": "datetime64[ns]",
+            }
+        },
+        "inputs": [{"path": "s3://x/a.zarr", "format": "Zarr"}],
+    },
     {"operation": {"rechunk": {"chunks": {"time": 8760}}}, "inputs": [{"path": "s3://x/a.zarr", "format": "Zarr"}]},
     {"inputs": [{"paths": ["s3://x/a", "s3://x/b"], "columns": ["user_id"], "filter": "a > 1"}]},
     {"output": {"path": "/b", "compute": {"x": "a + b"}, "filter": "x > 1", "columns": ["x"]}},
@@ -263,6 +273,16 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"distinct": {"by": ["k"], "rows": 0}}},
     {"operation": {"distinct": {"by": ["k"], "rows": 1_000_001}}},
     {"operation": {"rechunk": {"chunks": {"time": 0}}}},
+    {"operation": {"rechunk": {"overlap": {"depth": {"time": 1}}}}},
+    {"operation": {"rechunk": {"dtype": "float32"}}},
+    {"operation": {"rechunk": {"apply": "a:b", "overlap": {"depth": {}}}}},
+    {"operation": {"rechunk": {"apply": "a:b", "overlap": {"depth": {"time": -1}}}}},
+    {"operation": {"rechunk": {"apply": "a:b", "overlap": {"depth": {"time": "1"}}}}},
+    {"operation": {"rechunk": {"apply": "a:b", "overlap": {"depth": {"time": 1}, "boundary": "Mirror"}}}},
+    {"operation": {"rechunk": {"apply": "a:b", "overlap": {"depth": {"time": 1}, "boundary": 0.5}}}},
+    {"operation": {"rechunk": {"apply": "a:b", "overlap": {"depth": {"time": 1}, "boundaries": {"time": "x"}}}}},
+    {"operation": {"rechunk": {"apply": "a:b", "dtype": "str"}}},
+    {"operation": {"rechunk": {"apply": "no function"}}},
     {"inputs": TWO},
     {"inputs": []},
     {"inputs": [{}]},

@@ -25,7 +25,7 @@ from shuffle_protocol.messages import PlanNode
 from shuffle_protocol.units import readable
 from shuffle_worker.arrays import grid, layout
 from shuffle_worker.arrays.explain import explain
-from shuffle_worker.arrays.frame import Frame
+from shuffle_worker.arrays.frame import HaloFrame
 from shuffle_worker.arrays.grid import Axis
 from shuffle_worker.arrays.planner import make_plan
 from shuffle_worker.arrays.slabs import Slab
@@ -138,7 +138,7 @@ def test_blocks_are_cut_out_of_the_padded_array(axes: list[Axis]) -> None:
             if not all(a < b for a, b in box):
                 continue
             room = np.zeros(grid.elements(grid.frame_box(axes, box)) * 4, np.uint8)
-            frame = Frame(axes, box, data.dtype, room, 0)
+            frame = HaloFrame(axes, box, data.dtype, room, 0)
             owned = 0
             for piece in pieces:
                 for target in grid.targets(axes, part, piece):

@@ -142,7 +142,7 @@ def test_a_zarr_store_is_rechunked(shuffle: Any, source: str) -> None:
 def test_every_commented_line_for_arrays_is_valid_once_it_is_used(shuffle: Any) -> None:
     text = shuffle("init", "-", "--input", "a.zarr").out
     commented = [line for line in text.splitlines() if re.match(r" +# +[a-z][A-Za-z]*: ", line)]
-    assert len(commented) == 6
+    assert len(commented) == 7
     for line in commented:
         indent, entry = re.match(r"( *)# +(.*)", line).groups()  # type: ignore[union-attr]
         load_job(text.replace(line, indent + re.sub(r"  +.*", "", entry)))

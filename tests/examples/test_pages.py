@@ -1,7 +1,7 @@
 """What the pages show can be done: every job is run, every part of one is valid, every command is one that there is.
 
-The jobs of docs/apply.md, docs/coming-from.md and docs/recipes.md are run by tests of their own, which look at the
-rows, and docs/kubernetes.md's commands by e2e/ in a cluster.
+The jobs of docs/apply.md, docs/map-overlap.md, docs/coming-from.md and docs/recipes.md are run by tests of their own,
+which look at the rows, and docs/kubernetes.md's commands by e2e/ in a cluster.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PAGES = sorted(
     for page in [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"), *PROJECT.glob("*/README.md")]
     if "reference" not in page.parts
 )
-WITH_TESTS_OF_THEIR_OWN = {"apply.md", "recipes.md"}
+WITH_TESTS_OF_THEIR_OWN = {"apply.md", "map-overlap.md", "recipes.md"}
 
 
 class Block(NamedTuple):

@@ -65,6 +65,7 @@ spec:
       # chunks: {{time: -1, lat: Auto}}     a length, -1 for the whole dimension, or Auto; others stay as they are
       # targetChunkSize: 64Mi             of chunks with an Auto length
       # variables: [temperature]          all where absent
+      # apply: "module:function"          called for each chunk, with a halo if it needs one: docs/map-overlap.md
       # select: {{time: "0:8760"}}          positions to keep
       # zarrFormat: Keep                  Keep | V2 | V3
       compression: Keep                   # Keep | None | Zstd | Lz4 | Gzip | Blosc

@@ -12,6 +12,7 @@ from shuffle_local.cli.exits import INVALID
 from shuffle_protocol.units import counted, some
 
 if TYPE_CHECKING:
+    from shuffle_operator.api.arrays import Rechunk
     from shuffle_operator.api.operation import Distinct, Repartition
     from shuffle_operator.api.problems import Problem
     from shuffle_operator.api.spec import ShuffleJob
@@ -63,7 +64,7 @@ def describe(job: ShuffleJob) -> str:
     elif operation.cluster is not None:
         what = f"cluster by {', '.join(operation.cluster.by)}"
     else:
-        what = "rechunk"
+        what = _rechunk(operation.rechunk)
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
     source = some(paths, 1)
     output = spec.output
@@ -85,6 +86,13 @@ def _repartition(repartition: Repartition) -> str:
     if repartition.random is not None:
         return f"random order of seed {repartition.random.seed}"
     return "repartition evenly"
+
+
+def _rechunk(rechunk: Rechunk | None) -> str:
+    if rechunk is None or rechunk.apply is None:
+        return "rechunk"
+    halo = f" with a halo in {', '.join(rechunk.overlap.depth)}" if rechunk.overlap is not None else ""
+    return f"{rechunk.apply} for each chunk of arrays{halo}"
 
 
 def _distinct(distinct: Distinct) -> str:

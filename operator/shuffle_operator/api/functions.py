@@ -7,13 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from shuffle_operator.api.data import Storage
-from shuffle_operator.api.types import MIB, TIB, ApiModel, ResourceName, StoragePath, byte_quantity
+from shuffle_operator.api.types import TIB, ApiModel, ResourceName, StoragePath, byte_quantity
+from shuffle_protocol import memory
 
 MOUNT = "/var/run/shuffle-functions"
 """Where ConfigMaps are mounted in a worker's pod: each in a folder of its number among the sources."""
 
-LEAST_MEMORY = 128 * MIB
-"""For a process with Arrow and pandas in it, and some rows."""
+LEAST_MEMORY = memory.LEAST_FUNCTIONS
+"""Of all processes of functions together."""
 
 SHARE = 0.4
 """Of a worker's memory that functions get where the job does not say."""

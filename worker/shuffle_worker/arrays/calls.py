@@ -29,7 +29,7 @@ from shuffle_worker.functions.sources import ImportPath, prepare
 FIELD = "operation.rechunk.apply"
 
 
-class Call(NamedTuple):
+class ChunkCall(NamedTuple):
     """What the function is told of a block, and what is kept of its result."""
 
     array: str
@@ -59,13 +59,13 @@ class Call(NamedTuple):
         return f"chunk ({number}) of {self.array or 'the array'}, {spans}"
 
 
-def call_of(array: ArrayPlan, chunk: Box) -> Call:
+def call_of(array: ArrayPlan, chunk: Box) -> ChunkCall:
     """The call for a chunk of the output."""
     called = array.called
     assert called is not None
     whole = tuple(axis.block(span) for axis, span in zip(array.axes, chunk, strict=True))
     shape = [axis.length for axis in array.axes]
-    return Call(
+    return ChunkCall(
         array=array.path,
         dims=array.dims,
         array_shape=shape,
@@ -85,7 +85,7 @@ def setup_of(asked: Rechunk, places: Sequence[ImportPath], memory: int) -> Setup
     return Setup(asked.function, places, nothing, None, memory, asked.seconds, blocks=True)
 
 
-def call(host: Host, asked: Rechunk, one: Call, block: Array, check: Callable[[], None]) -> Array:
+def call(host: Host, asked: Rechunk, one: ChunkCall, block: Array, check: Callable[[], None]) -> Array:
     """What the function returned for a block, without the halo. Raises JobError."""
     try:
         frame = host.block(one._asdict(), block.reshape(-1).view(np.uint8).data, check)
@@ -152,6 +152,6 @@ def no_check() -> None:
     """A plan lease is not taken away."""
 
 
-def sample_of(one: Call, dtype: np.dtype[Any]) -> Array:
+def sample_of(one: ChunkCall, dtype: np.dtype[Any]) -> Array:
     """A block of ones, as Dask tries functions."""
     return np.ones(tuple(one.shape), np.int64).astype(dtype)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from shuffle_protocol.errors import OutOfMemory
-from shuffle_protocol.memory import MIB, MINIMUM, Budgets
+from shuffle_protocol.memory import LEAST_FUNCTIONS, MIB, MINIMUM, Budgets
 from shuffle_protocol.units import readable
 from shuffle_worker.arrays.coding import is_variable
-from shuffle_worker.arrays.halos import block_elements
+from shuffle_worker.arrays.halos import block_bytes, block_elements
 from shuffle_worker.arrays.looking import Look
 from shuffle_worker.arrays.metadata import Target
 from shuffle_worker.arrays.reader import STEP_BYTES
@@ -38,6 +38,15 @@ class Drafted(NamedTuple):
     """What changes for readers."""
 
 
+class FunctionMemory(NamedTuple):
+    """Bytes of the processes of functions."""
+
+    given: int
+    """Of a worker's memory."""
+    base: int
+    """What one has in use before it is given a block."""
+
+
 def unit_bytes(draft: Drafted) -> tuple[int, int]:
     """The least memory of a lease that reads and of one that writes: for one chunk, for one object."""
     plan = draft.plan
@@ -54,14 +63,14 @@ def unit_bytes(draft: Drafted) -> tuple[int, int]:
     return reading, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
 
 
-def memory_needed(drafts: Sequence[Drafted], budgets: Budgets, functions: int) -> int:
-    """The least memory of a worker. functions: what processes of functions have of it. Raises OutOfMemory, with what
-    would be enough, if it has less."""
-    needed = MINIMUM + functions
+def memory_needed(drafts: Sequence[Drafted], budgets: Budgets, functions: FunctionMemory) -> int:
+    """The least memory of a worker. Raises OutOfMemory, with what would be enough, if it has less."""
+    needed = MINIMUM + (LEAST_FUNCTIONS if functions.given else 0)
     for draft in drafts:
         reading, writing = unit_bytes(draft)
         least = _limit_for(max(reading, writing))
-        needed = max(needed, least + functions)
+        called = max(functions.base + block_bytes(draft.plan), LEAST_FUNCTIONS) if functions.given else 0
+        needed = max(needed, least + called)
         if budgets.limit >= least:
             continue
         where = draft.source.path or "the array"
@@ -77,16 +86,15 @@ def memory_needed(drafts: Sequence[Drafted], budgets: Budgets, functions: int) -
             chunk = math.prod(axis.chunk for axis in draft.plan.axes) * draft.plan.itemsize
             what = f"an input chunk of {where} is {readable(chunk)}"
             instead = ""
+        has = budgets.limit + functions.given
+        # Where the job does not say what functions get, it is a share of all: more memory is more for them too.
+        enough = math.ceil(least * has / budgets.limit / MIB)
+        of_them = f", with {readable(functions.given)} or more of them for functions" if functions.given else ""
         raise OutOfMemory(
-            f"workers.resources.limits.memory: {readable(budgets.limit + functions)} for each worker is too "
-            f"little: {what} in memory; that takes {math.ceil((least + functions) / MIB)}Mi{_of_functions(functions)}"
-            f"{instead}"
+            f"workers.resources.limits.memory: {readable(has)} for each worker is too little: {what} in memory; that "
+            f"takes {enough}Mi{of_them}{instead}"
         )
     return needed
-
-
-def _of_functions(functions: int) -> str:
-    return f", {readable(functions)} of them for functions" if functions else ""
 
 
 def _limit_for(working: int) -> int:

@@ -21,7 +21,7 @@ MADE = ("None", "Periodic")
 """Boundaries beyond which nothing has to be made: there is nothing, or it was sent."""
 
 
-class Frame:
+class HaloFrame:
     """A box and the halos of its outermost blocks. Memory: one array of the frame's shape, over `whole`."""
 
     def __init__(self, axes: Sequence[Axis], box: Box, dtype: np.dtype[Any], whole: Array, missing: Any) -> None:

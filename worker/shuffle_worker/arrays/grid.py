@@ -257,7 +257,7 @@ def bucket_box(axes: Sequence[Axis], part: int, box: int) -> Box:
     return tuple(axis.box_span(s, b) for axis, s, b in zip(axes, at, which, strict=True))
 
 
-class Target(NamedTuple):
+class Delivery(NamedTuple):
     """A box that a piece, or some of it, is sent to."""
 
     box: int
@@ -268,13 +268,15 @@ class Target(NamedTuple):
     """By how much it is moved in each dimension: 0, but for images."""
 
 
-def targets(axes: Sequence[Axis], part: int, piece: Box) -> Iterator[Target]:
+def targets(axes: Sequence[Axis], part: int, piece: Box) -> Iterator[Delivery]:
     """The boxes of a part whose frames overlap a piece."""
     at = part_index(axes, part)
     counts = [axis.boxes for axis in axes]
     found = [axis.images(s, span) for axis, s, span in zip(axes, at, piece, strict=True)]
     for each in product(*found):
-        yield Target(ravel([b for b, _, _ in each], counts), tuple(s for _, s, _ in each), tuple(m for _, _, m in each))
+        yield Delivery(
+            ravel([b for b, _, _ in each], counts), tuple(s for _, s, _ in each), tuple(m for _, _, m in each)
+        )
 
 
 def frame_box(axes: Sequence[Axis], box: Box) -> Box:

@@ -19,7 +19,7 @@ from shuffle_protocol.jobs import Job, Overlap, Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.units import readable, some
 from shuffle_worker.arrays import chunking
-from shuffle_worker.arrays.calls import FIELD, Call, call, no_check, sample_of, setup_of, told_to_people
+from shuffle_worker.arrays.calls import FIELD, ChunkCall, call, no_check, sample_of, setup_of, told_to_people
 from shuffle_worker.arrays.frame import number
 from shuffle_worker.arrays.record import ArrayPlan
 from shuffle_worker.arrays.source import ArraySource
@@ -101,16 +101,24 @@ def check_room(plan: ArrayPlan, free: int, function: str) -> None:
     """Raises OutOfMemory if the function's process cannot hold a block and its result."""
     if plan.called is None:
         return
-    block = block_elements(plan) * plan.itemsize
-    result = math.prod(plan.called.chunks) * np.dtype(plan.called.returned).itemsize
-    if block + result <= free:
+    if block_bytes(plan) <= free:
         return
+    block = block_elements(plan) * plan.itemsize
+    result = block_bytes(plan) - block
     where = plan.path or "the array"
     raise OutOfMemory(
         f"{FIELD}: a block of {where} with its halo is {readable(block)}, and what {function} returns for its chunk "
         f"{readable(result)}; its process has {readable(free)} for both: give functions more (spec.functions.memory), "
         "or take smaller chunks"
     )
+
+
+def block_bytes(plan: ArrayPlan) -> int:
+    """What a function's process holds at least: a block, and what is kept of the result."""
+    if plan.called is None:
+        return 0
+    result = math.prod(plan.called.chunks) * np.dtype(plan.called.returned).itemsize
+    return block_elements(plan) * plan.itemsize + result
 
 
 def block_elements(plan: ArrayPlan) -> int:
@@ -221,7 +229,7 @@ def _call(
     if asked.dtype:
         return ArrayCall(given, np.dtype(asked.dtype), halos, overlap.trim)
     few = [max(min(length, FEW), 1) for length in lengths]
-    sample = Call(
+    sample = ChunkCall(
         array=one.path,
         dims=one.dims,
         array_shape=few,

@@ -22,7 +22,7 @@ from shuffle_protocol.units import some
 from shuffle_worker.arrays import chunking, grid, layout
 from shuffle_worker.arrays.coding import Coding, element_bytes, fills_differ
 from shuffle_worker.arrays.commit import check_output
-from shuffle_worker.arrays.drafts import Drafted, memory_needed
+from shuffle_worker.arrays.drafts import Drafted, FunctionMemory, memory_needed
 from shuffle_worker.arrays.explain import tree_of
 from shuffle_worker.arrays.grid import Axis
 from shuffle_worker.arrays.halos import ArrayCall, Halo, check_overlap, check_room, function_plan
@@ -74,7 +74,11 @@ def make_plan(
     decoded = [_decoded(plan) for plan in plans]
     total = sum(decoded)
     largest = max((plan.item_bytes for plan in plans), default=0)
-    needed = memory_needed(drafts, budgets, job.functions.memory)
+    needed = memory_needed(
+        drafts,
+        budgets,
+        FunctionMemory(job.functions.memory, max(budgets.functions - functions.free, 0) if asked.function else 0),
+    )
     sizes = layout.sizes_for(total, largest, job.workers, budgets.working)
     plans = [msgspec.structs.replace(plan, axes=_cut_axes(plan, sizes, budgets)) for plan in plans]
     halo_bytes = sum(grid.frame_elements(plan.axes) * plan.itemsize - _decoded(plan) for plan in plans if plan.called)

@@ -30,7 +30,7 @@ from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.calls import BlockCalls, call, call_of
 from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
 from shuffle_worker.arrays.fetch import Writes
-from shuffle_worker.arrays.frame import Frame
+from shuffle_worker.arrays.frame import HaloFrame
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
@@ -87,13 +87,13 @@ class Writer:
     def write(self, group: int, source: ShardSource, writes: Writes) -> ArrayGroupRecord:
         sizes: list[int] = []
         buckets = range(self._plan.groups[group], self._plan.groups[group + 1])
-        done = Course(source, sum(self._plan.buckets[bucket].items for bucket in buckets))
-        records = [self._bucket(bucket, source, writes, sizes, done) for bucket in buckets]
+        progress = GroupProgress(source, sum(self._plan.buckets[bucket].items for bucket in buckets))
+        records = [self._bucket(bucket, source, writes, sizes, progress) for bucket in buckets]
         writes.finish()
         return ArrayGroupRecord(self._plan.summary.fingerprint, group, merged(records), sizes)
 
     def _bucket(
-        self, number: int, source: ShardSource, writes: Writes, sizes: list[int], course: Course
+        self, number: int, source: ShardSource, writes: Writes, sizes: list[int], progress: GroupProgress
     ) -> ArrayRecord:
         bucket = self._plan.buckets[number]
         array = self._plan.arrays[bucket.array]
@@ -107,7 +107,7 @@ class Writer:
             )
         stored = missing = digest = 0
         found = self._assembled if array.called is None else self._returned
-        with closing(found(number, source, shards, course)) as objects:
+        with closing(found(number, source, shards, progress)) as objects:
             for item, elements in objects:
                 data = b"" if elements is None or coding.is_empty(elements) else coding.encode(elements)
                 if not len(data):
@@ -121,7 +121,7 @@ class Writer:
         return ArrayRecord(bucket.array, stored, missing, counted, digest % (1 << 64))
 
     def _assembled(
-        self, number: int, source: ShardSource, shards: Sequence[StoredShard], course: Course
+        self, number: int, source: ShardSource, shards: Sequence[StoredShard], progress: GroupProgress
     ) -> Generator[Item]:
         """The objects of a bucket, out of what was sent; each is valid until the bucket is done."""
         bucket = self._plan.buckets[number]
@@ -134,13 +134,13 @@ class Writer:
                 canvas.place(slab)
             for one in canvas.objects():
                 yield one
-                course.add()
+                progress.add()
         finally:
             if whole is not None:
                 self._placing.give(whole)
 
     def _returned(
-        self, number: int, source: ShardSource, shards: Sequence[StoredShard], course: Course
+        self, number: int, source: ShardSource, shards: Sequence[StoredShard], progress: GroupProgress
     ) -> Generator[Item]:
         """The objects of a bucket, out of what the function returned for its blocks; each is valid until the next
         one."""
@@ -153,7 +153,7 @@ class Writer:
         whole = self._placing.take(grid.elements(grid.frame_box(axes, box)) * given.itemsize)
         room = self._objects.take(coding.item_bytes)
         try:
-            frame = Frame(axes, box, given, octets(whole), self._source_fill(bucket.array))
+            frame = HaloFrame(axes, box, given, octets(whole), self._source_fill(bucket.array))
             for slab in self._slabs(number, source, shards, given):
                 frame.place(slab)
             frame.check()
@@ -163,11 +163,11 @@ class Writer:
                     place = grid.item_box(axes, item)
                     for chunk in grid.cut_up(place, called.chunks):
                         one = call_of(array, chunk)
-                        result = call(host, self._calls.asked, one, frame.block(chunk), course)
+                        result = call(host, self._calls.asked, one, frame.block(chunk), progress)
                         elements[grid.inside(chunk, place)] = result
                     fill_beyond(elements, grid.shape_of(place), coding.fill)
                     yield item, elements
-                    course.add()
+                    progress.add()
         finally:
             self._objects.give(room)
             self._placing.give(whole)
@@ -264,7 +264,7 @@ def fill_beyond(elements: Array, shape: grid.Index, fill: Any) -> None:
             elements[(slice(None),) * at + (slice(length, None),)] = fill
 
 
-class Course:
+class GroupProgress:
     """How many of a group's objects are done, reported while a function is called for them."""
 
     def __init__(self, source: ShardSource, items: int) -> None:
