@@ -45,6 +45,19 @@ def parse(document: bytes) -> ArrayV2Metadata | ArrayV3Metadata:
     return ArrayV2Metadata.from_dict(data) if data["zarr_format"] == 2 else ArrayV3Metadata.from_dict(data)
 
 
+def _spec(metadata: ArrayV2Metadata | ArrayV3Metadata) -> ArraySpec:
+    """Of a whole object. Zarr 3.1 has a method for it that 3.4 has not."""
+    grid: Any = None if isinstance(metadata, ArrayV2Metadata) else metadata.chunk_grid
+    shape: tuple[int, ...] = metadata.chunks if isinstance(metadata, ArrayV2Metadata) else grid.chunk_shape
+    return ArraySpec(
+        shape=shape,
+        dtype=metadata.dtype,
+        fill_value=metadata.fill_value,
+        config=ArrayConfig(order="C", write_empty_chunks=False),
+        prototype=default_buffer_prototype(),
+    )
+
+
 def carrier(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type as which elements are copied, bit for bit."""
     if is_variable(dtype):
@@ -76,9 +89,8 @@ class Coding:
         self.metadata = parse(document)
         self._codecs = codecs
         order = self.metadata.order if isinstance(self.metadata, ArrayV2Metadata) else "C"
-        config = ArrayConfig(order="C", write_empty_chunks=False)
         ndim = len(self.metadata.shape)
-        spec: ArraySpec = self.metadata.get_chunk_spec((0,) * ndim, config, default_buffer_prototype())
+        spec = _spec(self.metadata)
         self.shape: tuple[int, ...] = tuple(spec.shape)
         # Codecs get elements in memory order, because numcodecs' filters mix up any other order.
         self._turned = order == "F" and ndim > 1

@@ -112,10 +112,16 @@ def source_of(folder: str, path: str, raw: Mapping[str, Any], attributes: dict[s
     if isinstance(metadata, ArrayV3Metadata) and metadata.storage_transformers:
         raise InvalidSpec(f"{source.where}: storage transformers are not supported")
     try:
-        _check_lengths(where, source.shape, source.shards or source.chunks, source.chunks)
+        _check_lengths(where, source.shape, source.shards or source.chunks, source.chunks, *_written_lengths(raw))
     except NotImplementedError as error:
         raise InvalidSpec(f"{source.where}: only regular chunk grids can be read: {error}") from error
     return source
+
+
+def _written_lengths(raw: Mapping[str, Any]) -> list[tuple[int, ...]]:
+    """Chunk lengths as a document of format 2 has them: from 3.4 on Zarr reads some others instead of a 0."""
+    found = raw.get("chunks")
+    return [tuple(found)] if isinstance(found, list) and all(isinstance(each, int) for each in found) else []
 
 
 def _check_lengths(where: str, shape: tuple[int, ...], *cuts: tuple[int, ...]) -> None:
