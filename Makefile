@@ -4,11 +4,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte test-clouds test-page page-tools lint types format crds docs site bench bench-recovery bench-rechunk simulate cluster e2e image lock clean
+.PHONY: help setup demo test test-flyte test-clouds test-page page-tools lint types format crds docs site bench bench-recovery bench-rechunk simulate cluster e2e image lock clean upstream dist
 
 VENV := .venv
 BIN := $(VENV)/bin
 FLYTE := .venv-flyte
+RELEASE := .venv-release
 CLOUDS := .clouds
 PAGE := .page
 AXE := 4.14.1
@@ -20,8 +21,11 @@ SCHEDULES ?= 100000
 SEED ?= 0
 WITHOUT ?=
 PYTEST ?=
+EXPECT ?=
+TAG ?= dev
 COMPILE = $(BIN)/pip-compile - --quiet --no-header --strip-extras --no-emit-index-url --no-emit-find-links \
-	--no-emit-trusted-host --no-emit-options
+	--no-emit-trusted-host --no-emit-options --allow-unsafe
+LOCKED := --constraint constraints.txt --no-annotate --output-file -
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## Show this list
@@ -30,10 +34,10 @@ help: ## Show this list
 setup: $(READY) ## Make .venv with everything in it (quick when it is there)
 	@:
 
-$(READY): constraints.txt pyproject.toml tools/python.sh
+$(READY): requirements-development.txt pyproject.toml tools/python.sh
 	@[ -x $(BIN)/pip ] || { python=$$(tools/python.sh) && echo "Setting up $(VENV) with $$($$python --version), which takes a minute or two ..." && "$$python" -m venv --clear $(VENV); }
-	@$(PIP) install --requirement constraints.txt
-	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(PIP) install --no-deps --editable .
+	@$(PIP) install --require-hashes --requirement requirements-development.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY) ## Run a real job on about 1 GB of made-up events (SIZE=100M: less)
@@ -49,6 +53,9 @@ test-flyte: $(FLYTE)/.ready ## Run the tests of the Flyte plugin, in an environm
 test-clouds: $(READY) $(CLOUDS)/.ready ## Run the tests over Google's and Azure's protocols, against servers on this machine (needs npm)
 	@PYTHONPATH=$(CURDIR)/$(CLOUDS)/python AZURITE=$(CURDIR)/$(CLOUDS)/node_modules/.bin/azurite-blob \
 		$(BIN)/pytest tests/conformance/test_cloud_storages.py tests/storage/test_clouds.py $(PYTEST)
+
+upstream: $(READY) ## Run the tests against pre-releases of what the project is built on (PYTEST="tests/arrays": some)
+	@$(BIN)/python tools/upstream/run.py $(PYTEST)
 
 test-page: $(READY) $(PAGE)/.ready ## Run the tests of the page, in the Chromium that this machine has (needs npm)
 	@$(BIN)/pytest tests/page $(PYTEST)
@@ -115,15 +122,34 @@ cluster: $(READY) ## Make a real Kubernetes cluster on this machine, with S3 and
 e2e: $(READY) ## Run everything on a real cluster: KUBECONFIG's, or a local one (E2E="-m core": the few that matter most)
 	@$(BIN)/pytest e2e -v --durations=0 $(E2E)
 
-image: ## Build the container image with docker
-	@docker build --tag shuffle-operator:$$(sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml) .
+dist: $(RELEASE)/.ready ## Make all that a release consists of in dist/, and try it (EXPECT=v1.2.3: it must be this one)
+	@$(RELEASE)/bin/python tools/release/dist.py --expect "$(EXPECT)"
+	@if docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory image-contents; else echo "no docker here: no image"; fi
 
-lock: $(READY) ## Work constraints.txt out again after a change of pyproject.toml
+image: $(RELEASE)/.ready ## Build the container image shuffle-operator:dev (TAG=...) with docker, of the wheel in dist/ or a new one
+	@ls dist/*.whl >/dev/null 2>&1 || $(RELEASE)/bin/python -m hatchling build --target wheel >/dev/null
+	@docker build --tag shuffle-operator:$(TAG) .
+
+image-contents: image
+	@rm -rf build/image && mkdir -p build/image && id=$$(docker create shuffle-operator:$(TAG)) \
+		&& docker export "$$id" | tar -x -C build/image --exclude='dev/*' && docker rm "$$id" >/dev/null
+	@$(RELEASE)/bin/python tools/release/dist.py --image build/image
+
+$(RELEASE)/.ready: requirements-release.txt tools/python.sh
+	@python=$$(tools/python.sh) && { [ -x $(RELEASE)/bin/pip ] || "$$python" -m venv --clear $(RELEASE); }
+	@$(RELEASE)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-release.txt
+	@touch $@
+
+lock: $(READY) ## Work the locked versions and their hashes out again after a change of pyproject.toml
 	@$(PIP) install pip-tools
 	@$(BIN)/python tools/requirements.py | $(COMPILE) --output-file constraints.txt
 	@$(BIN)/python tools/requirements.py --clouds | $(COMPILE) --constraint constraints.txt --output-file constraints-clouds.txt
 	@$(BIN)/python tools/requirements.py --flyte | $(COMPILE) --constraint constraints.txt --output-file constraints-flyte.txt
+	@sed -i '/^$$/d; /^# /d' constraints*.txt
+	@$(BIN)/python tools/requirements.py | $(COMPILE) $(LOCKED) | $(BIN)/python tools/hashes.py requirements-development.txt
+	@$(BIN)/python tools/requirements.py --image | $(COMPILE) $(LOCKED) | $(BIN)/python tools/hashes.py requirements-image.txt
+	@$(BIN)/python tools/requirements.py --release | $(COMPILE) $(LOCKED) | $(BIN)/python tools/hashes.py requirements-release.txt
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) $(FLYTE) $(CLOUDS) $(PAGE) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(FLYTE) $(CLOUDS) $(PAGE) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis $(RELEASE) .venv-upstream
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

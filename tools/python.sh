@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Prints the Python to make .venv with: $PYTHON, or the first that is 3.11 or later and has the venv module.
 # Says what to install where there is none. --below 3.13: an earlier one than that, for what newer ones cannot run.
+# --newest: the newest there is.
 set -euo pipefail
 
-below=4.0
+below=4.0 names="python3 python3.14 python3.13 python3.12 python3.11"
 [ "${1:-}" != --below ] || below=$2
+[ "${1:-}" != --newest ] || names="python3.14 python3.13 python3.12 python3.11 python3"
 
 lacking=""
-for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+for python in ${PYTHON:-$names}; do
   command -v "$python" >/dev/null || continue
   "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < tuple(map(int, sys.argv[1].split("."))))' "$below" 2>/dev/null || continue
   if "$python" -c 'import ensurepip, venv' 2>/dev/null; then

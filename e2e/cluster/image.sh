@@ -4,7 +4,7 @@
 #
 #   image.sh build NAME:TAG     the project's image, in three layers; prints the archive's path
 #                                 base  Debian bookworm with python3, by debootstrap     (made once)
-#                                 deps  the locked requirements of constraints.txt       (where they changed)
+#                                 deps  the locked requirements-image.txt                (where they changed)
 #                                 app   the project's wheel                              (every time)
 #   image.sh pause              the image of pods' sandboxes (up.sh calls it)
 #   image.sh load ARCHIVE...    into every node that is up, and into those that start later
@@ -41,7 +41,7 @@ pause_image() {
 }
 
 base_layer() {  # sets $base (directory) and $base_tar
-    local key; key=$(echo "bookworm $packages $app_uid 1" | sha256sum | cut -c1-12)
+    local key; key=$(echo "bookworm $packages $app_uid 2" | sha256sum | cut -c1-12)
     base=$store/base-$key; base_tar=$base.tar
     [ -s "$base_tar" ] && return
     command -v debootstrap >/dev/null || install_packages debootstrap
@@ -53,9 +53,11 @@ base_layer() {  # sets $base (directory) and $base_tar
     debootstrap --variant=minbase --include="$packages" bookworm "$base.new" "$mirror" \
         >"$store/debootstrap.log" 2>&1 \
         || { tail -5 "$store/debootstrap.log" >&2; die "debootstrap failed"; }
-    # What a running container has no use for.
+    # What a running container has no use for; licences stay.
+    find "$base.new/usr/share/doc" ! -type d ! -name copyright -delete
+    find "$base.new/usr/share/doc" -type d -empty -delete
     rm -rf "$base.new"/var/cache/apt/* "$base.new"/var/lib/apt/lists/* \
-        "$base.new"/usr/share/{doc,man,locale,info,lintian} "$base.new"/var/log/* \
+        "$base.new"/usr/share/{man,locale,info,lintian} "$base.new"/var/log/* \
         "$base.new"/dev/* "$base.new"/tmp/* "$base.new"/etc/hostname "$base.new"/etc/resolv.conf
     mkdir -p "$base.new/app" "$base.new$site"
     ln -s /usr/bin/python3 "$base.new/usr/local/bin/python"
@@ -85,9 +87,8 @@ site_layer() {  # site_layer OUT ARGUMENT...: a layer made of a pip install
         mv "$tmp/upper$site/bin"/* "$tmp/upper/usr/local/bin/"
         rmdir "$tmp/upper$site/bin"
     fi
-    # Tests and headers of the large packages are dead weight in an image.
-    rm -rf "$tmp/upper$site"/{pandas,pyarrow,numpy}/tests "$tmp/upper$site"/pyarrow/{include,src} \
-        "$tmp/upper$site"/numpy/*/tests "$tmp/upper$site/.lock"
+    "$python" "$project/tools/release/slim.py" "$tmp/upper$site" >&2
+    rm -f "$tmp/upper$site/.lock"
     # Byte-compile with the image's own Python: containers run read-only.
     mount -t overlay overlay -o "lowerdir=$base,upperdir=$tmp/upper,workdir=$tmp/scratch" "$tmp/merged"
     chroot "$tmp/merged" python3 -m compileall -q "$site" >/dev/null 2>&1 || true
@@ -96,21 +97,17 @@ site_layer() {  # site_layer OUT ARGUMENT...: a layer made of a pip install
     rm -rf "$tmp"
 }
 
-# Of the wheel's requirements, with the versions that are locked.
-requirements() { "$python" "$project/tools/requirements.py" --image; }
-
 build() {
     local name=$1 key deps wheels app out
     # What is in the cache is made by one at a time.
     exec 9>"$store/lock"
     flock 9
     base_layer
-    key=$( (echo "$base"; requirements; cat "$project/constraints.txt") | sha256sum | cut -c1-12)
+    key=$( (echo "$base"; cat "$project/requirements-image.txt" "$project/tools/release/slim.py") | sha256sum | cut -c1-12)
     deps=$store/deps-$key.tar
     if [ ! -s "$deps" ]; then
         say "building the layer of requirements"
-        requirements >"$store/requirements.txt"
-        site_layer "$deps" --constraint "$project/constraints.txt" --requirement "$store/requirements.txt"
+        site_layer "$deps" --require-hashes --requirement "$project/requirements-image.txt"
     fi
     flock -u 9
     app=$(mktemp "$store/app.XXXXXX")

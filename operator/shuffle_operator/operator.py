@@ -38,6 +38,7 @@ from shuffle_operator.tls.authority import Authority
 from shuffle_operator.tls.contexts import JobContexts
 from shuffle_operator.tls.seed import load_seed
 from shuffle_protocol.messages import Phase
+from shuffle_protocol.release import described
 
 log = logging.getLogger("shuffle.operator")
 
@@ -98,6 +99,7 @@ class Operator:
 
     async def run(self, stop: asyncio.Event) -> None:
         address = await self.server.start(self.settings.host, self.settings.port)
+        log.info("shuffle-operator %s", described())
         log.info("answering at %s; workers call %s", address, self.settings.tls_address or self.settings.address)
         tasks: list[asyncio.Task[Any]] = []
         try:

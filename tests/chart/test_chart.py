@@ -172,7 +172,7 @@ def test_the_namespaces_that_are_served(render: Render, values: dict[str, Any], 
 @pytest.mark.parametrize(
     ("values", "image", "workers"),
     [
-        ({}, "shuffle-operator:0.1.0", "shuffle-operator:0.1.0"),
+        ({}, "shuffle-operator:dev", "shuffle-operator:dev"),
         ({"image": {"registry": "r.example:5000", "repository": "data/shuffle", "tag": "7"}},
          "r.example:5000/data/shuffle:7", "r.example:5000/data/shuffle:7"),
         ({"image": {"tag": "7", "digest": "sha256:" + "0" * 64}, "workers": {"image": "mine:1"}},

@@ -32,9 +32,9 @@ def test_every_command_explains_itself(shuffle: Any, name: str) -> None:
 
 
 def test_the_version_is_the_distributions(shuffle: Any) -> None:
-    from importlib.metadata import version
+    from shuffle_protocol.release import described
 
-    assert shuffle("--version") == (0, f"shuffle {version('shuffle-operator')}\n", "")
+    assert shuffle("--version") == (0, f"shuffle {described()}\n", "")
 
 
 @pytest.mark.parametrize(

@@ -62,15 +62,18 @@ def _named() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from shuffle_protocol.release import described
 
-        typer.echo(f"shuffle {version('shuffle-operator')}")
+        typer.echo(f"shuffle {described()}")
         raise typer.Exit
 
 
 def _global(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
+        bool,
+        typer.Option(
+            "--version", help="Print version, commit and protocol, and exit.", is_eager=True, callback=_version
+        ),
     ] = False,
 ) -> None:
     """Options of the program itself; each does its work in its callback."""
