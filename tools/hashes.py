@@ -2,7 +2,7 @@
 
     pip-compile ... | python tools/hashes.py requirements-image.txt
 
-Takes lines `name==version`. Hashes of a version do not change, so those that one of the files has already are taken over,
+Takes lines `name==version`. Hashes of a version do not change: those that one of the files has already are taken over,
 and only new versions are asked for.
 """
 

@@ -46,7 +46,7 @@ def _short(text: str) -> str:
 
 def _of_checkout(folder: Path) -> str:
     """A repository that merely has the installation somewhere below it is not asked."""
-    if not (folder.parents[1] / "hatch_build.py").exists() or not (folder.parents[1] / ".git").exists():
+    if not (folder.parents[1] / "pyproject.toml").exists() or not (folder.parents[1] / ".git").exists():
         return ""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

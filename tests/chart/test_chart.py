@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -203,12 +206,27 @@ def test_what_jobs_may_use_is_what_the_operator_understands(render: Render) -> N
     assert restrictions(tight) == Restrictions(frozenset({"s3"}), functions=False)
 
 
-def test_the_default_image_is_that_of_the_projects_version() -> None:
-    import tomllib
+def test_a_packaged_chart_has_the_version_that_it_was_given_and_a_checkouts_none(helm: Path, tmp_path: Path) -> None:
+    def versions(text: str) -> tuple[str, str]:
+        found = yaml.safe_load(text)
+        return found["version"], found["appVersion"]
 
-    version = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert versions((CHART / "Chart.yaml").read_text(encoding="utf-8")) == ("0.0.0-dev", "dev")
+    packed = tool("chart").package(helm, CHART, "1.2.0rc3", tmp_path)
+    assert packed.name == "shuffle-operator-1.2.0-rc.3.tgz"
+    with tarfile.open(packed) as archive:
+        stream = archive.extractfile("shuffle-operator/Chart.yaml")
+        assert stream is not None
+        assert versions(stream.read().decode()) == ("1.2.0-rc.3", "1.2.0rc3")
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PROJECT / "tools" / "release" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_nothing_optional_is_there_unless_asked_for(render: Render) -> None:

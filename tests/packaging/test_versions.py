@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +47,10 @@ def git(folder: Path, *arguments: str) -> str:
 def small(folder: Path) -> Path:
     """The project as far as building it goes, without its code."""
     for name in FILES:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, folder / name)
     for name in PACKAGES:
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "__init__.py").write_text("")
     return folder
 
@@ -190,7 +191,7 @@ def test_the_commit_of_an_installation_is_the_one_it_was_made_of(
 def test_a_checkout_is_asked_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(tmp_path, monkeypatch)
     git(tmp_path, "init", "--quiet")
-    (tmp_path / "hatch_build.py").write_text("")
+    (tmp_path / "pyproject.toml").write_text("")
     for _ in range(2):
         made = commit(tmp_path)
         assert release.commit() == made[: release.SHOWN]
