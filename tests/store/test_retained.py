@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from shuffle_protocol.shards import Shard
 from shuffle_worker.store.retained import Record, RetainedShards
-from shuffle_worker.store.spill import SpillLog
+from shuffle_worker.store.spill import PAGE, SpillLog
 from shuffle_worker.store.store import CorruptBlock
 
 GROUPS = 4
@@ -69,6 +69,23 @@ class BadLog(SpillLog):
         return super()._pwritev(buffers, offset)
 
 
+class Paged(SpillLog):
+    """through: bytes that went through the page cache."""
+
+    through = 0
+
+    def _pwritev(self, buffers: Sequence[memoryview], offset: int) -> int:
+        done = super()._pwritev(buffers, offset)
+        self.through += done
+        return done
+
+
+def keep_of(kept: RetainedShards, split: int, size: int) -> bool:
+    record = kept.begin(split, range(GROUPS))
+    kept.keep(record, some(split, size))
+    return kept.finish(record, 5)
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[BadLog]:
     log = BadLog(tmp_path)
@@ -90,6 +107,51 @@ def test_what_was_kept_is_found_for_any_groups_it_covers(log: BadLog) -> None:
     assert found(kept, 3, {2, 3}) is None
     assert found(kept, 4, {1}) is None
     assert kept.splits() == [3]
+
+
+@pytest.mark.parametrize("size", [1, 5_000, 100_000, 300_000], ids=["less than a page", "pages", "about a MiB", "more"])
+def test_whole_pages_are_kept_past_the_page_cache(tmp_path: Path, size: int) -> None:
+    log = Paged(tmp_path)
+    log._create()
+    if not log.passes:
+        pytest.skip("the file system of the test's folder has no O_DIRECT")
+    kept = RetainedShards(log, 1 << 30, group_of)
+    assert keep_of(kept, 1, size)
+    assert keep_of(kept, 2, size)
+    assert log.through < 2 * PAGE, "no more than the ends"
+    for split in (1, 2):
+        assert found(kept, split, {0, 3}) == plain(some(split, size), {0, 3})
+    kept.close()
+
+
+class Holes(SpillLog):
+    """holes: where they were made, and how long they are."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.holes: list[tuple[int, int]] = []
+
+    def punch(self, offset: int, length: int) -> None:
+        self.holes.append((offset, length))
+        super().punch(offset, length)
+
+
+def test_the_bytes_of_several_groups_are_freed_together(tmp_path: Path) -> None:
+    """Of 32 groups a quarter, 8: those of neighbours lie beside each other."""
+    log = Holes(tmp_path)
+    kept = RetainedShards(log, 1 << 30, lambda bucket: bucket)
+    record = kept.begin(1, range(32))
+    kept.keep(record, [shard(bucket, bucket, bytes(1000)) for bucket in range(32)])
+    assert kept.finish(record, 32)
+    for group in range(7):
+        kept.drop([group])
+        assert kept.covering(1, {group}) is None, "dropped at once all the same"
+    assert log.holes == []
+    kept.drop([7])
+    assert [length for _, length in log.holes] == [8000]
+    assert kept.used == 24_000
+    assert sorted(s.bucket for part in kept.read(covering(kept, 1, {8, 31}), {8, 31}) for s in part) == [8, 31]
+    kept.close()
 
 
 def test_a_lease_that_came_to_nothing_leaves_nothing(log: BadLog) -> None:

@@ -9,7 +9,8 @@ scratch, unlinked at once like the store's log. A job can do without them: if th
 checksum does not match, the split is read again. So when the disk is full, retained shards go first (`clear`), before
 the store reports it.
 
-Bounded: on disk by `limit`; in memory 32 bytes a shard. The event loop and store threads call it.
+Bounded: on disk by `limit`; in memory 32 bytes a shard, and what `bounce.py` copies through. The event loop and store
+threads call it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 import xxhash
 
 from shuffle_protocol.shards import NUMBERS, Shard, StoredShard
+from shuffle_worker.store.bounce import Bounce
 from shuffle_worker.store.spill import LogRead, SpillLog
 from shuffle_worker.store.store import CorruptBlock
 
@@ -42,6 +44,10 @@ class Entry(NamedTuple):
 
 READ_AT_ONCE = 4 << 20
 """Bytes of shards that one read fetches."""
+
+TOGETHER = 0.25
+"""Of the groups. A hole in the log costs as much as many bytes, and groups are written in their order, so the shards of
+several lie beside each other."""
 
 
 GroupOf = Callable[[int], int]
@@ -69,11 +75,13 @@ class RetainedShards:
 
     def __init__(self, log: SpillLog, limit: int, group_of: GroupOf) -> None:
         self._log = log
+        self._bounce = Bounce(log)
         self._limit = limit
         self._group_of = group_of
         self._records: dict[int, Record] = {}
         self._used = 0
         self._dropped: set[int] = set()
+        self._pending: set[int] = set()  # those of them whose shards are still in the log
         self._generation = 0  # rises when everything is thrown away
         self._closed = False
         self._lock = Lock()
@@ -95,10 +103,10 @@ class RetainedShards:
             if self._closed or record.generation != self._generation or self._used + length > self._limit:
                 record.whole = False
                 return
-            offset = self._log.reserve(length)
+            offset = self._log.reserve(length, pages=True)
             self._used += length
         try:
-            self._log.write(offset, [memoryview(part).cast("B") for s in shards for part in s.payload if len(part)])
+            self._bounce.write(offset, [memoryview(part).cast("B") for s in shards for part in s.payload if len(part)])
         except OSError:
             record.whole = False
             self.clear()
@@ -193,14 +201,20 @@ class RetainedShards:
                 self._forget(record)
 
     def drop(self, groups: Collection[int]) -> None:
-        """Drop the shards of groups that are written. Blocks."""
+        """Drop the shards of groups that are written: at once for readers, their bytes once there are `TOGETHER` of
+        them. Blocks."""
         new = set(groups) - self._dropped
         if not new:
             return
         with self._lock:
             self._dropped |= new
+            self._pending |= new
+            most = max((len(record.groups) for record in self._records.values()), default=0)
+            if len(self._pending) < most * TOGETHER:
+                return
             for record in self._records.values():
-                self._shed(record, new)
+                self._shed(record, self._pending)
+            self._pending.clear()
 
     def clear(self) -> int:
         """Drop everything at once, including what is being kept just now. Returns the bytes that this frees."""
@@ -224,7 +238,9 @@ class RetainedShards:
         if not groups:
             return
         for i, part in enumerate(record.index):
-            gone = np.fromiter((self._group_of(int(bucket)) in groups for bucket in part["bucket"]), bool, len(part))
+            buckets, which = np.unique(part["bucket"], return_inverse=True)
+            gone = np.fromiter((self._group_of(bucket) in groups for bucket in buckets.tolist()), bool, len(buckets))
+            gone = gone[which]
             if gone.any():
                 self._give_back(part[gone])
                 record.index[i] = part[~gone]

@@ -32,8 +32,9 @@ IOV_MAX = os.sysconf("SC_IOV_MAX")
 PAGE = 4096
 """Bytes that a file written past the page cache is written in: a multiple of every disk's blocks."""
 
-SLOW = 200e6
-"""Bytes a second below which a disk is slow. Then writes go through the page cache, which takes in what fits."""
+SLOW = 100e6
+"""Bytes a second below which a disk is slow to one writer among several. Then writes go through the page cache, which
+takes in what fits."""
 
 TRIED = 64 << 20
 """Bytes that are written before the disk is judged."""
@@ -62,6 +63,11 @@ class SpillLog:
     @property
     def created(self) -> bool:
         return self._file >= 0
+
+    @property
+    def passes(self) -> bool:
+        """Whether whole pages go past the page cache, as far as is known."""
+        return self._passes
 
     def reserve(self, length: int, *, pages: bool = False) -> int:
         """The offset of `length` bytes that no other call gets. pages: it is to be a page's."""
