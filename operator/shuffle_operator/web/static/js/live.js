@@ -45,16 +45,17 @@ export class Feed {
     if (!update.more) this._onDocument(this._document);
   }
 
-  /** The browser gave up, or tries again by itself; which of both it is depends on how the connection ended. */
+  /** A browser tries again by itself where the connection broke off, and then says what it has seen; it gives up where it
+   * was refused. */
   async _failed(source) {
     if (source !== this._source || this._over()) return;
-    source.close();
     this._say("lost");
     const answer = await this._ask();
-    if (this._over()) return;
+    if (source !== this._source || this._over()) return;
     if (answer === 404 || answer === 410) this._close("gone");
     else if (answer === 401 || answer === 403) this._close("refused");
-    else {
+    else if (source.readyState === EventSource.CLOSED) {
+      this._source = null;
       const pause = PAUSES[Math.min(this._failures, PAUSES.length - 1)];
       this._failures += 1;
       setTimeout(() => { if (!this._over()) this._open(); }, pause);
@@ -84,7 +85,7 @@ export class Feed {
   }
 
   _close(state) {
-    this._source.close();
+    this._source?.close();
     clearInterval(this._watch);
     this._say(state);
   }

@@ -43,16 +43,28 @@ export class Page {
       ),
       el("main", { id: "main", tabindex: "-1" }, this.banner, this.views.map(({ node }) => node)),
     );
+    this.nav = root.querySelector("nav");
+    this.waits = el("p", { class: "none" }, "Waiting for the first figures.");
+    this.banner.after(this.waits);
+    this._sections(false);
     follow(links);
+  }
+
+  _sections(visible) {
+    for (const { node } of this.views) show(node, visible);
+    for (const node of [this.nav, this.phase, this.save]) if (node) show(node, visible);
   }
 
   update(job) {
     this.newer = job.format > FORMAT;
     if (this.newer) {
-      for (const view of this.views) show(view.node, false);
+      this._sections(false);
+      show(this.waits, false);
       this.warn("bad", `This was recorded by a newer version (${clean(job.job?.version, 40)}) than this page knows. Open it with that version.`);
       return;
     }
+    if (!this.job) this._sections(true);
+    show(this.waits, false);
     this.job = job;
     const name = clean(job.job.name, 200);
     say(this.name, name);
@@ -69,10 +81,11 @@ export class Page {
     const since = this.job ? ` What you see is of ${moment(this.job.recorded)}.` : "";
     const texts = {
       stale: `Nothing has come for ${duration(silence)}, although the connection stands.${since}`,
-      lost: `Nobody answers; trying again.${this.job?.progress.over ? " The job was over." : ""}${since}`,
-      gone: `The job is gone: it was removed, or the program that ran it has ended.${since}`,
+      lost: `There is no connection; trying again.${this.job?.progress.over ? " The job was over." : ""}${since}`,
+      gone: `${this.job ? "The job is gone" : "There is no such job"}: it was removed, or the program that ran it has ended.${since}`,
       refused: `You may not see this job; sign in again and load the page anew.${since}`,
     };
+    if (state === "gone" || state === "refused") show(this.waits, false);
     this.warn("warn", texts[state] ?? "");
   }
 

@@ -1,28 +1,28 @@
 // Tables behind the plots: for screen readers, for copying, for exact figures. Of 40,000 rows only those in view are in
 // the document, all of one height; the table says to assistive technology how many there are.
 
-import { el, fill, mark } from "./dom.js";
+import { el, mark } from "./dom.js";
 import { clean } from "./format.js";
 
-const ROW = 30;
 const SPARE = 8;
 const WHOLE = 60;
 
 /**
- * A table that grows and scrolls. `columns`: {title, value(row), number?, wide?}; a value is text, or a node of its own.
- * Up to 60 rows stand in it as they are; more scroll in a box.
+ * A table that grows and scrolls. `columns`: {title, value(row), number?, wide?, order?(row)}; a value is text, or a node
+ * of its own. Up to 60 rows stand in it as they are; more scroll in a box, each `high` pixels.
  */
 export class Table {
-  constructor(caption, columns, { order = null } = {}) {
+  constructor(caption, columns, { high = 30 } = {}) {
     this.columns = columns;
+    this._high = high;
     this.rows = [];
-    this._order = order;
+    this._order = null;
     this._asked = false;
     this.body = el("tbody");
     this.caption = el("caption", {}, caption);
     this.heads = columns.map((column) => this._head(column));
     this.table = el("table", {}, this.caption, el("thead", {}, el("tr", {}, this.heads)), this.body);
-    this.node = el("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption }, this.table);
+    this.node = el("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption, style: { "--row": `${high}px` } }, this.table);
     this.node.addEventListener("scroll", () => this._ask(), { passive: true });
     new ResizeObserver(() => this._ask()).observe(this.node);
   }
@@ -67,22 +67,57 @@ export class Table {
     });
   }
 
+  /** Bring the rows that are in view into the document; those that stay are kept as they are. */
   _draw() {
     const { rows, node } = this;
     const boxed = rows.length > WHOLE;
     node.classList.toggle("boxed", boxed);
-    if (node.clientHeight === 0 && boxed) return; // folded away
-    const first = boxed ? Math.max(0, Math.floor(node.scrollTop / ROW) - SPARE) : 0;
-    const last = boxed ? Math.min(rows.length, Math.ceil((node.scrollTop + node.clientHeight) / ROW) + SPARE) : rows.length;
-    const drawn = `${first} ${last}`;
-    if (drawn === this._drawn) return;
-    this._drawn = drawn;
-    const parts = [];
-    if (first > 0) parts.push(space(this.columns.length, first * ROW));
-    for (let at = first; at < last; at += 1) parts.push(this._row(rows[at], boxed ? at + 2 : null));
-    if (last < rows.length) parts.push(space(this.columns.length, (rows.length - last) * ROW));
-    fill(this.body, parts);
+    if (node.clientHeight === 0) return; // folded away
+    const first = boxed ? Math.max(0, Math.floor(node.scrollTop / this._high) - SPARE) : 0;
+    const last = boxed ? Math.min(rows.length, Math.ceil((node.scrollTop + node.clientHeight) / this._high) + SPARE) : rows.length;
+    if (this._drawn?.first === first && this._drawn.last === last) return;
+    if (!this._drawn) this._shown = this._emptied(boxed);
+    this._drawn = { first, last };
+    this._window(first, last, boxed);
+    this.above.firstChild.style.height = `${first * this._high}px`;
+    this.below.firstChild.style.height = `${(rows.length - last) * this._high}px`;
     mark(this.table, "aria-rowcount", boxed ? rows.length + 1 : null);
+    this._fix(boxed);
+  }
+
+  /** Rows that scroll have an empty one above and below them, as high as what is left out there. */
+  _emptied(boxed) {
+    [this.above, this.below] = [space(this.columns.length), space(this.columns.length)];
+    this.body.replaceChildren(...(boxed ? [this.above, this.below] : []));
+    return new Map();
+  }
+
+  _window(first, last, boxed) {
+    for (const [at, row] of this._shown) {
+      if (at >= first && at < last) continue;
+      row.remove();
+      this._shown.delete(at);
+    }
+    let next = boxed ? this.below : null;
+    for (let at = last - 1; at >= first; at -= 1) {
+      let row = this._shown.get(at);
+      if (!row) {
+        row = this._row(this.rows[at], boxed ? at + 2 : null);
+        this._shown.set(at, row);
+        this.body.insertBefore(row, next);
+      }
+      next = row;
+    }
+  }
+
+  /** Columns of a box that scrolls keep the widths that its first rows gave them. */
+  _fix(boxed) {
+    if (boxed === this.node.classList.contains("fixed")) return;
+    const spare = this.table.scrollWidth > this.node.clientWidth ? 6 : 0; // else there is room already
+    const widths = boxed ? this.heads.map((head) => Math.floor(head.getBoundingClientRect().width) + spare) : [];
+    this.heads.forEach((head, n) => { head.style.width = boxed ? `${widths[n]}px` : ""; });
+    this.table.style.width = boxed ? `max(100%, ${widths.reduce((sum, one) => sum + one, 0)}px)` : "";
+    this.node.classList.toggle("fixed", boxed);
   }
 
   _row(row, index) {
@@ -96,8 +131,8 @@ export class Table {
   }
 }
 
-function space(columns, height) {
-  return el("tr", { "aria-hidden": "true", class: "space" }, el("td", { colspan: columns, style: { height: `${height}px` } }));
+function space(columns) {
+  return el("tr", { "aria-hidden": "true", class: "space" }, el("td", { colspan: columns }));
 }
 
 /** A plot's table, folded away until somebody wants it. */

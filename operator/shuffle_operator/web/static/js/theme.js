@@ -25,6 +25,29 @@ export function colour(name) {
   return found;
 }
 
+/**
+ * 33 shades as [red, green, blue, alpha], from nothing (`--heat-0`) to all (`--heat-1`); the last one, for what is full, is
+ * `--over` where `alarm` says so.
+ */
+export function ramp(alarm = true) {
+  const key = `ramp ${alarm}`;
+  let found = colours.get(key);
+  if (found === undefined) {
+    const [low, high] = [components("heat-0"), components("heat-1")];
+    found = Array.from({ length: 33 }, (_, n) => low.map((from, at) => Math.round(from + ((high[at] - from) * n) / 32)));
+    if (alarm) found[32] = components("over");
+    colours.set(key, found);
+  }
+  return found;
+}
+
+function components(name) {
+  const brush = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  brush.fillStyle = colour(name);
+  brush.fillRect(0, 0, 1, 1);
+  return [...brush.getImageData(0, 0, 1, 1).data];
+}
+
 function kept() {
   try {
     const choice = localStorage.getItem(KEY);

@@ -18,7 +18,7 @@ export class Jobs {
     this.none = none("There are no jobs.");
     this.more = el("p", { class: "hint" });
     this.table = new Table("Jobs, the newest first", [
-      { title: "Job", value: (job) => el("a", { href: page(job.uid), class: "data" }, clean(job.name, 120)) },
+      { title: "Job", value: (job) => named(job, page(job.uid)) },
       { title: "Namespace", value: (job) => clean(job.namespace, 80) || "–" },
       { title: "Phase", value: (job) => badge(job.phase) },
       { title: "Done", number: true, value: (job) => bar(job) },
@@ -27,8 +27,7 @@ export class Jobs {
       { title: "Workers", number: true, value: (job) => count(job.workers) },
       { title: "Rows read", number: true, value: (job) => count(job.rows_read) },
       { title: "Written", number: true, value: (job) => bytes(job.bytes_written) },
-      { title: "Message", value: (job) => el("span", { class: "message data", title: clean(job.message, 1000) }, clean(job.message, 300)) },
-    ]);
+    ], { high: 58 });
     root.append(
       el("header", { class: "top" }, el("div", { class: "top-row" }, el("h1", {}, "ShuffleJobs"), this.link, el("span", { class: "space" }), themeSwitch())),
       el("main", { id: "main", tabindex: "-1" }, this.banner, el("section", { class: "card jobs", "aria-label": "Jobs" }, this.none, this.table.node, this.more)),
@@ -71,6 +70,11 @@ export class Jobs {
   }
 }
 
+/** A job's name, and below it the sentence of its status. */
+function named(job, address) {
+  return el("div", {}, el("a", { href: address, class: "data" }, clean(job.name, 120)), el("span", { class: "message data", title: clean(job.message, 1000) }, clean(job.message, 300)));
+}
+
 function badge(name) {
   const node = el("span", { class: "phase" });
   phase(node, name);
@@ -79,5 +83,5 @@ function badge(name) {
 
 function bar(job) {
   const share = job.percent / 100;
-  return el("span", {}, el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: { transform: `scaleX(${share.toFixed(3)})` } })), percent(share));
+  return el("span", {}, el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: { width: `${(100 * share).toFixed(1)}%` } })), el("span", { class: "figure" }, percent(share)));
 }

@@ -7,7 +7,7 @@ import { el, mark } from "../dom.js";
 import { bytes, clean, count, counted, duration, percent } from "../format.js";
 import { BYTE_STEPS, Plot } from "../plots.js";
 import { Table, behind } from "../table.js";
-import { colour } from "../theme.js";
+import { colour, ramp } from "../theme.js";
 import { card } from "./card.js";
 
 const GUTTER = 46;
@@ -78,22 +78,28 @@ export class Memory {
     this.heat.ask();
   }
 
-  /** A row of pixels shows the fullest of the workers that it stands for. */
+  /** A pixel of the picture is a column of time by the workers that share a row, of which it shows the fullest. */
   _heat(context, width, height) {
     const { memory, lanes } = this.job.timeline;
     if (!lanes || !memory.length) return;
-    const wide = (width - GUTTER) / memory.length;
     const rows = Math.min(lanes, Math.floor(height / 2));
-    const high = height / rows;
-    const shades = Array.from({ length: 33 }, (_, n) => `color-mix(in srgb, ${colour("heat-1")} ${Math.round((n / 32) * 100)}%, ${colour("heat-0")})`);
+    const picture = new ImageData(memory.length, rows);
+    const shades = ramp();
     for (let row = 0; row < rows; row += 1) {
-      const [first, last] = [Math.floor((row * lanes) / rows), Math.max(Math.floor((row * lanes) / rows) + 1, Math.floor(((row + 1) * lanes) / rows))];
+      const first = Math.floor((row * lanes) / rows);
+      const last = Math.max(first + 1, Math.floor(((row + 1) * lanes) / rows));
       for (let n = 0; n < memory.length; n += 1) {
         const most = fullest(memory[n], first, last);
-        if (most === null) continue;
-        context.fillStyle = most > 31 / 32 ? colour("over") : shades[Math.round(most * 32)];
-        context.fillRect(GUTTER + n * wide, row * high, wide + 0.6, high > 4 ? high - 1 : high);
+        if (most !== null) picture.data.set(shades[Math.min(most, 32)], 4 * (row * memory.length + n));
       }
+    }
+    const small = new OffscreenCanvas(memory.length, rows);
+    small.getContext("2d").putImageData(picture, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(small, GUTTER, 0, width - GUTTER, height);
+    if (height / rows > 6) {
+      context.fillStyle = colour("card");
+      for (let row = 1; row < rows; row += 1) context.fillRect(GUTTER, (row * height) / rows - 0.5, width, 1);
     }
     context.fillStyle = colour("muted");
     context.font = FONT;
@@ -104,11 +110,12 @@ export class Memory {
   }
 }
 
+/** Of the workers from `first` to before `last`, in 1/32 of the budget; null where none is there. */
 function fullest(column, first, last) {
   let most = null;
   for (let lane = first; lane < last; lane += 1) {
     const found = memoryShare(column[lane] ?? "-");
-    if (found !== null && (most === null || found > most)) most = found;
+    if (found !== null && (most === null || found * 32 > most)) most = found * 32;
   }
   return most;
 }
@@ -119,7 +126,7 @@ function share(size, budget) {
   return el(
     "span",
     { title: `${bytes(size)} of ${bytes(budget)}` },
-    el("span", { class: "share", "aria-hidden": "true" }, el("i", { "data-high": part > FULL, style: { transform: `scaleX(${part.toFixed(3)})` } })),
-    percent(size / budget),
+    el("span", { class: "share", "aria-hidden": "true" }, el("i", { "data-high": part > FULL, style: { width: `${(100 * part).toFixed(1)}%` } })),
+    el("span", { class: "figure" }, percent(size / budget)),
   );
 }

@@ -238,7 +238,7 @@ export class Timeline {
     if (!columns[column]) return "";
     const found = doing(columns[column][worker] ?? "-");
     const part = memoryShare(memory[column]?.[worker] ?? "-");
-    const lines = [`worker ${worker}, ${clock(column * width)}${width < 1 ? ` + ${duration((column * width) % 1)}` : ""}`];
+    const lines = [`worker ${worker}, ${width < 1 ? `${(column * width).toFixed(width < 0.1 ? 3 : 2)} s` : clock(column * width)}`];
     lines.push(found ? `${found.says}${found.again ? " – work that is done again" : ""}` : "no worker in this slot");
     if (part !== null) lines.push(`memory about ${percent(part)} of its budget`);
     return [...lines, ...this._near(second, worker)].join("\n");

@@ -4,7 +4,7 @@ import { Drawing, FONT } from "../canvas.js";
 import { el, fill, mark, say, show } from "../dom.js";
 import { bytes, duration } from "../format.js";
 import { Table, behind } from "../table.js";
-import { colour } from "../theme.js";
+import { colour, ramp } from "../theme.js";
 import { Tip } from "../tip.js";
 import { card, none } from "./card.js";
 
@@ -72,7 +72,7 @@ export class Transfers {
     fill(
       this.blocked,
       waits.slice(0, SHOWN).map(([seconds, j]) =>
-        el("li", {}, el("span", {}, this._who(j)), el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: { transform: `scaleX(${(seconds / most).toFixed(3)})` } })), el("span", {}, duration(seconds))),
+        el("li", {}, el("span", {}, this._who(j)), el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: { width: `${((100 * seconds) / most).toFixed(1)}%` } })), el("span", {}, duration(seconds))),
       ),
       waits.length > SHOWN ? el("li", {}, el("span", { class: "muted" }, `and ${waits.length - SHOWN} more`)) : null,
     );
@@ -90,10 +90,10 @@ export class Transfers {
     const tiles = rows.length;
     const size = Math.min(width - LEFT, height - TOP) / tiles;
     const gap = size > 8 ? 1 : 0;
+    const shades = ramp(false).map((one) => `rgb(${one[0]} ${one[1]} ${one[2]})`);
     for (let i = 0; i < tiles; i += 1) {
       for (let j = 0; j < tiles; j += 1) {
-        const share = rows[i][j] / this.most;
-        context.fillStyle = `color-mix(in srgb, ${colour("heat-1")} ${Math.round(share * 100)}%, ${colour("heat-0")})`;
+        context.fillStyle = shades[Math.round((rows[i][j] / this.most) * 32)];
         context.fillRect(LEFT + j * size, TOP + i * size, size - gap, size - gap);
       }
     }

@@ -49,7 +49,7 @@ export class Verdict {
 
 function figure({ label, value, unit }) {
   const written = (WRITTEN[unit] ?? ((number) => `${count(number)} ${clean(unit, 20)}`))(value);
-  const part = Math.min(1, Math.max(0, value)).toFixed(3);
-  const bar = unit === "share" ? el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: { transform: `scaleX(${part})` } })) : null;
+  const part = (100 * Math.min(1, Math.max(0, value))).toFixed(1);
+  const bar = unit === "share" ? el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: { width: `${part}%` } })) : null;
   return el("div", {}, el("dt", { class: "data" }, clean(label, 200)), el("dd", {}, bar, written));
 }
