@@ -23,6 +23,10 @@ from shuffle_operator.coordinator.events import Cancelled, Started, Tick, Worker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
+from shuffle_operator.history.document import JobHistory
+from shuffle_operator.history.recorder import HistoryRecorder
+from shuffle_operator.history.telling import history_of
+from shuffle_operator.history.version import version
 from shuffle_operator.server.http import CoordinatorServer
 from shuffle_protocol.errors import REASONS, JobError, OutOfDisk
 from shuffle_protocol.jobs import Job
@@ -58,7 +62,8 @@ class LocalRun:
     """A job that runs. `cancel` and `give_up` may be called from a signal handler of the event loop, at any time."""
 
     def __init__(self, job: Job, options: LocalOptions, on_note: Callable[[Note], None] | None = None) -> None:
-        self.machine = Coordinator(job, options.settings)
+        self.recorder = HistoryRecorder()
+        self.machine = Coordinator(job, options.settings, observer=self.recorder)
         self.launcher: LocalLauncher | None = None
         self._options = options
         self._on_note = on_note
@@ -69,6 +74,11 @@ class LocalRun:
 
     def snapshot(self) -> Snapshot:
         return snapshot(self.machine.state, time.monotonic())
+
+    def history(self) -> JobHistory:
+        """What the job's page and its report show, as of now."""
+        now, wall = time.monotonic(), time.time()
+        return history_of(self.machine.state, self.recorder, now=now, wall=wall, version=version())
 
     def cancel(self, message: str = "interrupted") -> None:
         """Stop the job and remove what it wrote."""

@@ -25,6 +25,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from shuffle_protocol.jobs import Job
+from shuffle_protocol.measures import FrequentKey, Received, Spent
 
 VERSION = 3
 """Raised with every change that an older peer would misread. A worker of another version is refused at `register`."""
@@ -183,6 +184,7 @@ class PlanSummary(Struct, frozen=True):
     leaves_out: bool = False  # but for those that the output's filter leaves out, which only the commit counts
     split_wave: list[int] = field(default_factory=list)  # of each split: groups need the splits of their own wave only
     group_wave: list[int] = field(default_factory=list)  # of each group; both empty where everything needs everything
+    frequent_keys: list[FrequentKey] = field(default_factory=list)  # the most frequent first, 20 at most
 
 
 class Transferred(Struct, frozen=True, array_like=True):
@@ -236,6 +238,13 @@ class Done(Struct, frozen=True):
     """`tally`, `covers`: of a transfer, as in `Transferred`."""
     written: list[WrittenGroup] = field(default_factory=list)
     """Of a plan: groups that were written earlier, by workers that are gone."""
+    seconds: float = 0.0
+    """That it took."""
+    spent: Spent | None = None
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    """Of a write: how many files there are of each size: (number of the size, files); see `sizes.py`."""
+    largest_file: str = ""
+    """Of a write: its name."""
 
     @property
     def written_group(self) -> WrittenGroup:
@@ -274,6 +283,9 @@ class Counters(Struct, frozen=True):
     kept: int = 0  # bytes on scratch of what was sent and is kept (gauge)
     storing: int = 0  # calls that bring shards to the store, under way (gauge)
     stored_calls: int = 0  # such calls that are over: what shows that the store is not stuck
+    resident: int = 0  # bytes of memory now (gauge)
+    receiving_blocked: float = 0.0  # seconds in which frames waited because there was no memory for them
+    spent: Spent = Spent()
 
 
 class Held(Struct, frozen=True):
@@ -327,6 +339,7 @@ class Sync(Struct, frozen=True):
     written: int = 0  # groups that it knows to be written, where shards are kept
     full: str = ""  # why its scratch can hold nothing more; "" where it can
     waiting_reason: str = ""  # what it waits for: a store that does not answer; "" where nothing
+    received: Received | None = None  # with every few reports
 
 
 class Orders(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from shuffle_operator.history.document import (
@@ -70,6 +71,7 @@ def small() -> JobHistory:
     return plausible(workers=3, partitions=16, columns=12, lost=1)
 
 
+@cache
 def largest(ending: Ending = "running", columns: int = COLUMNS) -> JobHistory:
     """500 workers, 40,000 partitions, and every list as long as it gets."""
     return plausible(workers=500, partitions=40_000, columns=columns, ending=ending, lost=100)
@@ -325,7 +327,7 @@ class _Made:
 
     def worker(self, n: int) -> WorkerState:
         busy = self.seconds * self.random.uniform(0.8, 0.95)
-        parts = [busy * share for share in (0.35, 0.25, 0.1, 0.02, 0.05, 0.2)]
+        parts = [*(busy * share for share in (0.35, 0.25, 0.1, 0.02, 0.05, 0.2)), 0.0, 0.0, self.seconds - busy]
         budget = 2 << 30
         return WorkerState(
             worker=n,
@@ -341,7 +343,7 @@ class _Made:
             bytes_sent=int(self.bytes * self.read(1) / self.workers),
             bytes_written=int(self.bytes * 0.6 * self.wrote(1) / self.workers),
             leases=int(4 + self.partitions / self.workers),
-            activity=Activity(*(round(part, 2) for part in parts), idle=round(self.seconds - busy, 2)),
+            activity=Activity(*(round(part, 2) for part in parts)),
             waiting="",
         )
 

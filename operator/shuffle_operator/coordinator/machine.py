@@ -33,6 +33,7 @@ from shuffle_operator.coordinator.failing import fail
 from shuffle_operator.coordinator.grants import grant
 from shuffle_operator.coordinator.losses import Cause
 from shuffle_operator.coordinator.migration import give_back_unstarted
+from shuffle_operator.coordinator.observer import Happening, Observer, Unobserved
 from shuffle_operator.coordinator.orders import answer, unknown
 from shuffle_operator.coordinator.registration import heartbeat, join, refusal
 from shuffle_operator.coordinator.reports import follow, note, reporter
@@ -48,9 +49,12 @@ from shuffle_protocol.messages import Orders, Phase, Register, Registered, Sync
 class Coordinator:
     """The coordinator of one job. It keeps the job's slots filled with workers until the job is over."""
 
-    def __init__(self, job: Job, settings: Settings | None = None, generation: int = 0) -> None:
+    def __init__(
+        self, job: Job, settings: Settings | None = None, generation: int = 0, observer: Observer | None = None
+    ) -> None:
         self.state = JobState(job, settings or Settings(), generation)
         """To be read by everybody, and changed by handlers alone."""
+        self.observer: Observer = observer or Unobserved()
 
     def register(self, message: Register, now: float) -> tuple[Registered, list[Action]]:
         """A worker wants to take part."""
@@ -58,13 +62,17 @@ class Coordinator:
         refused = refusal(state, message)
         if refused:
             return Registered(accepted=False, message=refused), self._actions()
+        self.observer.before(state, message, now)
         join(state, message, now)
         advance(state, now)
-        return Registered(accepted=True, job=state.job, heartbeat=heartbeat(state)), self._actions()
+        reply = Registered(accepted=True, job=state.job, heartbeat=heartbeat(state))
+        return reply, self._observed(message, now)
 
     def sync(self, message: Sync, now: float) -> tuple[Orders, list[Action]]:
         """A worker reports."""
-        return self._report(message, now), self._actions()
+        self.observer.before(self.state, message, now)
+        orders = self._report(message, now)
+        return orders, self._observed(message, now)
 
     def _report(self, message: Sync, now: float) -> Orders:
         state = self.state
@@ -87,9 +95,10 @@ class Coordinator:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Something else happened. Nothing but other limits means anything to a job that is over."""
+        self.observer.before(self.state, event, now)
         if isinstance(event, Configured) or not self.state.over:
             self._take(event, now)
-        return self._actions()
+        return self._observed(event, now)
 
     def _take(self, event: Event, now: float) -> None:
         state = self.state
@@ -124,6 +133,11 @@ class Coordinator:
                 enforce(state, now)
                 follow(state, now)
         advance(state, now)
+
+    def _observed(self, cause: Happening, now: float) -> list[Action]:
+        actions = self._actions()
+        self.observer.after(self.state, cause, actions, now)
+        return actions
 
     def _actions(self) -> list[Action]:
         actions, self.state.actions = self.state.actions, []

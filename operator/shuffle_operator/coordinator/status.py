@@ -200,13 +200,19 @@ def _taken_over(state: JobState) -> str:
 
 
 def _remaining(state: JobState, now: float) -> str:
-    """', about 4 min left', once enough is done to estimate it. Time in which the store was away does not count."""
+    """', about 4 min left', once enough is done to estimate it."""
+    left = time_left(state, now)
+    return "" if left is None else f", about {duration(max(1.0, round(left)))} left"
+
+
+def time_left(state: JobState, now: float) -> float | None:
+    """Seconds; None while there is nothing to judge by. Time in which the store was away does not count."""
     since, summary, waits = state.planned_at, state.summary, state.waits
     if since is None or summary is None or now - since - waits.between(since, None) < LEAST_SECONDS:
-        return ""
+        return None
     barrier = state.barrier_at if state.phase is Phase.WRITING else None
     writing = now - barrier - waits.between(barrier, None) if barrier is not None else None
-    left = seconds_left(
+    return seconds_left(
         read=state.read_share,
         wrote=state.written_share,
         reading=(barrier or now) - since - waits.between(since, barrier),
@@ -214,6 +220,3 @@ def _remaining(state: JobState, now: float) -> str:
         write_share=summary.write_share,
         expected=summary.seconds_after,
     )
-    if left is None:
-        return ""
-    return f", about {duration(max(1.0, round(left)))} left"

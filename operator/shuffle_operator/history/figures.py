@@ -146,7 +146,7 @@ class Check(Struct, frozen=True):
 
 class RowsAndBytes(Struct, frozen=True):
     """Where rows and bytes went. `again` is what was done a second time because a worker was lost, or something that
-    it had was damaged; it is in none of the others, but in bytes of `read` and `sent`."""
+    it had was damaged; it is in the bytes of `read` and in `sent`, and in none of the others."""
 
     read: Amount
     """From the input, after the filter; bytes as they are stored there."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from shuffle_protocol import trail
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import PlanSummary, WrittenGroup
+from shuffle_protocol.sizes import classes
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.calls import BlockCalls
 from shuffle_worker.arrays.coding import Coding
@@ -23,6 +24,7 @@ from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
+from shuffle_worker.runtime.stopwatch import READ, each_in
 from shuffle_worker.storage import Storage, Storages
 from shuffle_worker.store.store import ShardSource, rows_received
 from shuffle_worker.transfer.work import Committed, Step, WorkSetup, Written
@@ -100,7 +102,7 @@ class ArrayTasks:
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
         assert self._reader is not None
         with trail.at(f"reading a part of {self.loaded.job.inputs[0].paths[0]}", moves=True):
-            for step in self._reader.read(split, wanted):
+            for step in each_in(READ, self._reader.read(split, wanted)):
                 yield step
                 relieve()
 
@@ -123,6 +125,7 @@ class ArrayTasks:
             bytes=sum(record.sizes),
             largest=max(record.sizes, default=0),
             received=rows_received(source, self.buckets_of(group)),
+            sizes=classes(record.sizes),
         )
 
     def commit(self, rows: int) -> Committed:

@@ -34,6 +34,7 @@ from shuffle_worker.arrays.frame import HaloFrame
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
+from shuffle_worker.runtime.stopwatch import WRITE, spending
 from shuffle_worker.steps.readback import Buffers, portions
 from shuffle_worker.store.store import ShardSource
 
@@ -89,7 +90,8 @@ class Writer:
         buckets = range(self._plan.groups[group], self._plan.groups[group + 1])
         progress = GroupProgress(source, sum(self._plan.buckets[bucket].items for bucket in buckets))
         records = [self._bucket(bucket, source, writes, sizes, progress) for bucket in buckets]
-        writes.finish()
+        with spending(WRITE):
+            writes.finish()
         return ArrayGroupRecord(self._plan.summary.fingerprint, group, merged(records), sizes)
 
     def _bucket(
@@ -109,12 +111,14 @@ class Writer:
         found = self._assembled if array.called is None else self._returned
         with closing(found(number, source, shards, progress)) as objects:
             for item, elements in objects:
-                data = b"" if elements is None or coding.is_empty(elements) else coding.encode(elements)
+                with spending(WRITE):
+                    data = b"" if elements is None or coding.is_empty(elements) else coding.encode(elements)
                 if not len(data):
                     missing += 1
                     continue
                 key = f"{array.path}/{coding.key(item)}".lstrip("/")
-                writes.put(f"{self._folder}/{key}", data)
+                with spending(WRITE):
+                    writes.put(f"{self._folder}/{key}", data)
                 stored += 1
                 sizes.append(len(data))
                 digest += object_hash(key, data)

@@ -25,6 +25,7 @@ import pyarrow as pa
 from shuffle_protocol.errors import OutOfDisk
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.partitioning.order import Order
+from shuffle_worker.runtime.stopwatch import DISK, spending
 
 FAN_IN = 32
 """Runs merged at once: with more, blocks would become too small to be worth a call each."""
@@ -49,7 +50,8 @@ class SortedRun:
         if self._next == self._reader.num_record_batches:
             return None
         self._next += 1
-        return self._reader.get_batch(self._next - 1)
+        with spending(DISK):
+            return self._reader.get_batch(self._next - 1)
 
     def remove(self) -> None:
         if self._file is not None:
@@ -78,7 +80,8 @@ class Runs:
                     if writer is None:
                         writer = pa.ipc.new_file(file, batch.schema)
                     for at in range(0, batch.num_rows, block_rows):
-                        writer.write_batch(batch.slice(at, block_rows))
+                        with spending(DISK):
+                            writer.write_batch(batch.slice(at, block_rows))
                 if writer is not None:
                     writer.close()
         except OSError as error:

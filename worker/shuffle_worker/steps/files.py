@@ -23,6 +23,7 @@ from shuffle_worker.output.storable import storable
 from shuffle_worker.partitioning.cutter import Cutter
 from shuffle_worker.partitioning.extremes import Extremes
 from shuffle_worker.plan.record import Plan
+from shuffle_worker.runtime.stopwatch import WRITE, spending
 from shuffle_worker.steps.folders import in_folders
 from shuffle_worker.steps.result import Counted, shape_of
 from shuffle_worker.steps.sorting import Sorter
@@ -124,17 +125,21 @@ class PartitionFiles:
                     continue
                 for group in cutter.add(batch):
                     extremes.add(group)
-                    writer.write(self._stored(group))
+                    with spending(WRITE):
+                        writer.write(self._stored(group))
                     written += group.num_rows
             last = cutter.rest()
             if last is not None:
                 extremes.add(last)
-                writer.write(self._stored(last))
+                with spending(WRITE):
+                    writer.write(self._stored(last))
                 written += last.num_rows
                 del last
-            writer.close()
+            with spending(WRITE):
+                writer.close()
             _check(partition, written if rows is None else rows, written)
-            sink.commit()
+            with spending(WRITE):
+                sink.commit()
         except BaseException:
             if writer is not None:
                 writer.abort()

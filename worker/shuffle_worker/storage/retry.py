@@ -17,6 +17,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from shuffle_protocol.errors import StorageUnavailable
+from shuffle_worker.runtime.stopwatch import STORE, spending
 
 T = TypeVar("T")
 
@@ -133,7 +134,8 @@ def retried(
                     final.refusal = not limits.answered
                     raise final from error.__cause__
                 OUTAGE.began(start, error.final.message)
-                sleep(pause)
+                with spending(STORE):
+                    sleep(pause)
     finally:
         if attempt:
             OUTAGE.ended()

@@ -26,6 +26,8 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from shuffle_worker.runtime.stopwatch import DISK, spending
+
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 """Buffers in one readv or writev."""
 
@@ -87,7 +89,10 @@ class SpillLog:
 
     def write(self, offset: int, buffers: Sequence[memoryview], *, pages: bool = False) -> None:
         """Write all buffers one behind the other, or raise. pages: each of them is whole pages, and so is the place."""
-        waiting = list(buffers)
+        with spending(DISK):
+            self._write(list(buffers), offset, pages)
+
+    def _write(self, waiting: list[memoryview], offset: int, pages: bool) -> None:
         first = 0
         try:
             self._create()
@@ -141,6 +146,11 @@ class SpillLog:
     def read(self, pieces: Sequence[LogRead]) -> None:
         """Fill every piece. One call of the system reads pieces that lie one behind the other in the log."""
         self.expect((piece.offset, piece.into.nbytes) for piece in pieces)
+        if pieces:
+            with spending(DISK):
+                self._read(pieces)
+
+    def _read(self, pieces: Sequence[LogRead]) -> None:
         at = 0
         while at < len(pieces):
             start = end = pieces[at].offset

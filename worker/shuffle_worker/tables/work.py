@@ -11,6 +11,7 @@ from shuffle_protocol import trail
 from shuffle_protocol.formats import written_suffix
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import PlanSummary, WrittenGroup
+from shuffle_protocol.sizes import classes
 from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
@@ -23,6 +24,7 @@ from shuffle_worker.readers import reader_for
 from shuffle_worker.readers.reader import Reader
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
+from shuffle_worker.runtime.stopwatch import READ, each_in
 from shuffle_worker.steps.files import keeps
 from shuffle_worker.steps.operation import Given, Operation, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
@@ -122,7 +124,7 @@ class Tasks:
         splitter = self._operation.splitter(wanted, one.input)
         table = plan.inputs[one.input]
         rows_at_once = batch_rows(plan.layout.buckets, max(table.row_bytes, table.read_bytes), self._batch_bytes)
-        for rows in self._readers[one.input].read(one, rows_at_once):
+        for rows in each_in(READ, iter(self._readers[one.input].read(one, rows_at_once))):
             read, fetched = rows.batch.num_rows, rows.bytes_read
             for shards in in_pieces(splitter, rows):
                 yield Step(shards, read, fetched)
@@ -146,6 +148,8 @@ class Tasks:
             bytes=sum(r.bytes for r in results),
             largest=max((r.bytes for r in results), default=0),
             received=received,
+            sizes=classes(r.bytes for r in results),
+            largest_file=max(results, key=lambda r: r.bytes).name[:200] if results else "",
         )
 
     def commit(self, rows: int) -> Committed:

@@ -17,7 +17,12 @@ class ByteBudget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self._waited, self._since = 0.0, 0.0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def waited(self, now: float) -> float:
+        """Seconds in which somebody waited. now: of the event loop's clock."""
+        return self._waited + (now - self._since if self._waiting else 0.0)
 
     def fits(self, size: int) -> bool:
         return not self._waiting and (self.used == 0 or self.used + size <= self.limit)
@@ -26,8 +31,11 @@ class ByteBudget:
         if self.fits(size):
             self.used += size
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
         entry = (size, turn)
+        if not self._waiting:
+            self._since = loop.time()
         self._waiting.append(entry)
         try:
             await turn
@@ -35,15 +43,24 @@ class ByteBudget:
             if turn.done() and not turn.cancelled():
                 self.give(size)
             else:
-                self._waiting.remove(entry)
-                self._admit()
+                self._admit(without=entry)
             raise
 
     def give(self, size: int) -> None:
         self.used -= size
         self._admit()
 
-    def _admit(self) -> None:
+    def _admit(self, without: tuple[int, asyncio.Future[None]] | None = None) -> None:
+        """without: one that waits no more."""
+        if not self._waiting:
+            return
+        if without is not None:
+            self._waiting.remove(without)
+        self._let_in()
+        if not self._waiting:
+            self._waited += asyncio.get_running_loop().time() - self._since
+
+    def _let_in(self) -> None:
         while self._waiting:
             size, turn = self._waiting[0]
             if turn.cancelled():

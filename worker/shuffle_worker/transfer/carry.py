@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
+from shuffle_protocol.measures import Spent
 from shuffle_protocol.messages import Done, Lease
 from shuffle_protocol.tally import MASK, tally
+from shuffle_worker.runtime.stopwatch import COMPUTE, added, measured
 from shuffle_worker.transfer.exchange import Exchange, Outgoing, Sent
 from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.work import Step, Work
@@ -47,11 +49,16 @@ class Carrier:
 
     async def _read(self, lease: Lease, out: Outgoing, drained: Callable[[], None]) -> Done:
         rows = bytes_read = sum_of_steps = 0
+        spent = Spent()
         split, group_of = lease.id.item, self.work.group_of
         steps = self.work.read(split, out.groups)
-        ahead: asyncio.Future[Step | None] = asyncio.ensure_future(self.compute(_next, steps))
+        ahead: asyncio.Future[tuple[Step | None, list[float]]] = asyncio.ensure_future(self.compute(_next, steps))
         try:
-            while (step := await ahead) is not None:
+            while True:
+                step, seconds = await ahead
+                spent = added(spent, seconds)
+                if step is None:
+                    break
                 ahead = asyncio.ensure_future(self.compute(_next, steps))  # reads on while this step is sent
                 rows += step.rows
                 bytes_read += step.bytes_read
@@ -60,7 +67,7 @@ class Carrier:
                 await out.put(step.shards)
             done = _done(lease, rows, await out.finish(rows, drained))
             covers = len(out.groups) if out.groups is not None else 0
-            return structs.replace(done, bytes_read=bytes_read, tally=sum_of_steps & MASK, covers=covers)
+            return structs.replace(done, bytes_read=bytes_read, tally=sum_of_steps & MASK, covers=covers, spent=spent)
         finally:
             await asyncio.wait([ahead])  # a thread cannot be stopped, so the lease is held until its step is over
             if not ahead.cancelled():
@@ -76,6 +83,6 @@ def _nothing() -> None:
     pass
 
 
-def _next(steps: Iterator[Step]) -> Step | None:
-    """The next step, or None at the end (StopIteration does not cross a future)."""
-    return next(steps, None)
+def _next(steps: Iterator[Step]) -> tuple[Step | None, list[float]]:
+    """The next step, or None at the end (StopIteration does not cross a future), and what making it took."""
+    return measured(COMPUTE, next, steps, None)

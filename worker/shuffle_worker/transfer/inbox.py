@@ -17,6 +17,7 @@ import numpy as np
 
 from shuffle_protocol.acks import Ack
 from shuffle_protocol.frames import FrameHeader, first_corrupt
+from shuffle_protocol.measures import MOST_TILES, Received
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.failures import memory_failure, scratch_failure
@@ -42,6 +43,8 @@ class Inbox:
         self.refused = 0
         self.repeated = 0
         self.corrupt = 0
+        self.payload: dict[int, int] = {}
+        """Bytes of shards that were taken, by the worker that sent them: a number for each member."""
         self.full = ""
         """Why the store can take nothing more; "" while it can."""
         self.storing = 0
@@ -56,6 +59,22 @@ class Inbox:
         self._taking: set[tuple[Attempt, int]] = set()
         self._sealed: set[int] = set()  # groups that are being written
         self._finished: set[int] = set()  # groups that are written
+
+    def blocked(self, now: float) -> float:
+        """Seconds in which frames waited because there was no memory for them. now: of the event loop's clock."""
+        return self._budget.waited(now)
+
+    def received(self) -> Received | None:
+        """What was taken from others, in at most `MOST_TILES` numbers; None where nothing was."""
+        if not self.payload:
+            return None
+        step, last = 1, max(self.payload)
+        while last // step >= MOST_TILES:
+            step *= 2
+        tiles = [0] * (last // step + 1)
+        for sender, size in self.payload.items():
+            tiles[sender // step] += size
+        return Received(step, tiles)
 
     def open(self, groups: GroupMap, store: Store, make_room: Callable[[], int]) -> None:
         """The plan is known: from now on the inbox takes frames. Until then it answers BEHIND.
@@ -106,6 +125,8 @@ class Inbox:
             ack = self._judge(header, again=True)
             if ack is None:
                 ack = await self._append(header.attempt, header.number, shards)
+            if ack is Ack.ACCEPTED:
+                self.payload[header.sender] = self.payload.get(header.sender, 0) + header.payload
             del shards
             return ack
         finally:

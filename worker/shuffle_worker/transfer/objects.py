@@ -24,6 +24,7 @@ import xxhash
 from shuffle_protocol.errors import InputNotFound, Internal
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_worker.runtime.stopwatch import DISK, spending
 from shuffle_worker.storage.storage import Range, Sink
 from shuffle_worker.store.store import CorruptBlock
 from shuffle_worker.transfer.source import StoredShardSource
@@ -239,7 +240,8 @@ class FileSource(StoredShardSource):
 
     def _read(self, bucket: int, shards: Sequence[StoredShard], into: memoryview) -> None:
         for left in reversed(range(TRIES)):
-            corrupt = self._first_corrupt(shards, into)
+            with spending(DISK):
+                corrupt = self._first_corrupt(shards, into)
             if corrupt is None:
                 return
             if not left:

@@ -6,7 +6,7 @@ The agent (`agent.py`) decides when, with whom and how often; `Work` decides wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -46,13 +46,15 @@ class Step(NamedTuple):
 
 class Written(NamedTuple):
     """A group that was written: rows and bytes in its files, the largest file; received: the rows that it was made
-    of."""
+    of. sizes, largest_file: as in `messages.Done`."""
 
     files: int
     rows: int
     bytes: int
     largest: int
     received: int
+    sizes: Sequence[tuple[int, int]] = ()
+    largest_file: str = ""
 
 
 class Committed(NamedTuple):

@@ -50,6 +50,7 @@ from shuffle_worker.transfer.work import Choose
 from shuffle_worker.worker.failures import failure_of
 from shuffle_worker.worker.leases import LeaseWork, Opened, Running
 from shuffle_worker.worker.loading import PlanLoading
+from shuffle_worker.worker.measuring import Holding, ReceivedReports
 
 T = TypeVar("T")
 
@@ -92,6 +93,8 @@ class Agent:
     aside: Run
     """Runs what must not wait for them: loading the plan, dropping shards."""
     observe: Callable[[], Counters] = Counters
+    received: ReceivedReports = field(default_factory=lambda: ReceivedReports(lambda: None))
+    """What it took from other workers."""
     waiting_reason: Callable[[], str] = str
     """What the process waits for; "" where nothing."""
     settings: AgentSettings = field(default_factory=AgentSettings)
@@ -111,11 +114,13 @@ class Agent:
     _heartbeat: float = 0.0
     _heard: float = 0.0
     _corrupt: int = 0
+    _holding: Holding = field(init=False)
     _leases: LeaseWork = field(init=False)
     _loading: PlanLoading = field(init=False)
 
     def __post_init__(self) -> None:
         self._heartbeat = self.settings.heartbeat
+        self._holding = Holding(self.slots)
         self._leases = LeaseWork(self.choose, self.compute)
         self._loading = PlanLoading(
             self.choose, self.aside, self._is_over, self.settings.loads, self.settings.load_pause
@@ -228,6 +233,7 @@ class Agent:
             written=self._known_written,
             full=self._leases.condition().full,
             waiting_reason=self.waiting_reason(),
+            received=self.received.now(self.phase),
         )
 
     async def _beating(self, work: Awaitable[T]) -> T:
@@ -254,6 +260,7 @@ class Agent:
             storing=condition.storing,
             stored_calls=condition.stored,
             corrupt=observed.corrupt + self._corrupt,
+            spent=msgspec.structs.replace(observed.spent, held=self._holding.note(len(self._running))),
         )
 
     async def _pause(self) -> None:
@@ -306,6 +313,7 @@ class Agent:
                 return
             lease = self._waiting.pop(lease_id)
             task = asyncio.create_task(self._carry_out(lease))
+            self._holding.note(len(self._running))
             self._running[lease_id] = Running(lease, task)
 
     async def _take_view(self, view: View) -> None:
@@ -342,7 +350,7 @@ class Agent:
         since = clock()
         try:
             done = await self._leases.carry_out(lease, self._running[lease.id], lambda: self._drained(lease.id))
-            self._done[lease.id] = done
+            self._done[lease.id] = msgspec.structs.replace(done, seconds=clock() - since)
             log.info(
                 "done in %.2f s: %d rows read, %d moved, %d written",
                 clock() - since,
@@ -357,6 +365,7 @@ class Agent:
             self._corrupt += isinstance(error, CorruptBlock)
             self._failed[lease.id] = failure_of(lease.id, error, self.worker, self.memory, self._about(lease.id))
         finally:
+            self._holding.note(len(self._running))
             self._running.pop(lease.id, None)
             self._start_waiting()
             self._news.set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -17,11 +18,14 @@ from shuffle_protocol.errors import OutOfDisk
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Attempt, Done, Held, Lease, LeaseKind, PlanSummary, Transferred, View
 from shuffle_worker.functions.process import end_all
+from shuffle_worker.runtime.stopwatch import COMPUTE, JOB, added, measured, spending
 from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Condition, Exchange
 from shuffle_worker.transfer.source import StoredShardSource
 from shuffle_worker.transfer.threads import Run, to_its_end
 from shuffle_worker.transfer.work import Choose, Work, Written
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class LeaseWork:
     async def _plan(self, lease: Lease) -> Done:
         spec = self.spec
         try:
-            summary: PlanSummary = await self.compute(lambda: self.choose(spec).plan(spec))
+            summary: PlanSummary = await self.compute(_job_work, lambda: self.choose(spec).plan(spec))
         except asyncio.CancelledError:
             end_all()  # one that is tried on a sample may take an hour, and what comes next waits for this thread
             raise
@@ -158,7 +162,8 @@ class LeaseWork:
 
     async def _write_group(self, lease: Lease, source: StoredShardSource) -> Done:
         group = lease.id.item
-        written = await to_its_end(self.compute(self._write_or_make_room, group, source), source.revoke)
+        writing = self.compute(measured, COMPUTE, self._write_or_make_room, group, source)
+        written, seconds = await to_its_end(writing, source.revoke)
         return Done(
             lease.id,
             rows_moved=written.received,
@@ -167,6 +172,9 @@ class LeaseWork:
             bytes_written=written.bytes,
             files=written.files,
             largest=written.largest,
+            spent=added(None, seconds),
+            sizes=list(written.sizes),
+            largest_file=written.largest_file,
         )
 
     def _write_or_make_room(self, group: int, source: StoredShardSource) -> Written:
@@ -180,7 +188,7 @@ class LeaseWork:
             return work.write(group, source)
 
     async def _commit(self, lease: Lease) -> Done:
-        result = await to_its_end(self.compute(self.loaded.work.commit, lease.rows))
+        result = await to_its_end(self.compute(_job_work, lambda: self.loaded.work.commit(lease.rows)))
         output: dict[str, str | int | float] = {
             "manifest": result.manifest,
             "files": result.files,
@@ -193,5 +201,11 @@ class LeaseWork:
 
     async def _abort(self, lease: Lease) -> Done:
         spec = self.spec
-        await to_its_end(self.compute(lambda: self.choose(spec).abort(spec)))
+        await to_its_end(self.compute(_job_work, lambda: self.choose(spec).abort(spec)))
         return Done(lease.id)
+
+
+def _job_work(call: Callable[[], T]) -> T:
+    """What is done once for the whole job."""
+    with spending(JOB):
+        return call()

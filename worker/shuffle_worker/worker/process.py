@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from shuffle_protocol.memory import Budgets
@@ -31,6 +32,7 @@ from shuffle_protocol.tls import Tls
 from shuffle_worker.functions.process import cpu_of_all, end_all
 from shuffle_worker.runtime.pressure import keep_below, resident
 from shuffle_worker.runtime.settings import WorkerConfig
+from shuffle_worker.runtime.stopwatch import spent
 from shuffle_worker.storage import Storages
 from shuffle_worker.storage.retry import OUTAGE, PATIENCE
 from shuffle_worker.transfer.budget import ByteBudget
@@ -42,6 +44,7 @@ from shuffle_worker.transfer.transport import Orphaned, Over, Refused
 from shuffle_worker.transfer.work import WorkSetup
 from shuffle_worker.worker.agent import Agent, AgentSettings
 from shuffle_worker.worker.exchanges import Exchanges
+from shuffle_worker.worker.measuring import ReceivedReports
 from shuffle_worker.worker.works import Works
 
 log = logging.getLogger("shuffle.worker")
@@ -105,6 +108,8 @@ async def run_worker(config: WorkerConfig) -> int:
     compute = runner(compute_pool)
     exchanges = Exchanges(config, budgets, scratch, storages, membership, inbox, peers, send_budget, compute, aside)
 
+    now = asyncio.get_running_loop().time
+
     def observe() -> Counters:
         held = exchanges.stats()
         return Counters(
@@ -114,6 +119,9 @@ async def run_worker(config: WorkerConfig) -> int:
             repeated=inbox.repeated,
             corrupt=inbox.corrupt,
             cpu=gauges.cpu(),
+            resident=resident(),
+            receiving_blocked=inbox.blocked(now()),
+            spent=msgspec.structs.replace(spent(), blocked=send_budget.waited(now())),
         )
 
     agent = Agent(
@@ -129,6 +137,7 @@ async def run_worker(config: WorkerConfig) -> int:
         compute=compute,
         aside=aside,
         observe=observe,
+        received=ReceivedReports(inbox.received),
         waiting_reason=lambda: OUTAGE.said,
         settings=AgentSettings(orphaned=config.orphaned),
     )

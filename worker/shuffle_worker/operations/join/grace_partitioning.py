@@ -25,6 +25,7 @@ import pyarrow as pa
 from shuffle_protocol.errors import OutOfDisk, OutOfMemory
 from shuffle_worker.columns.arrays import U64, concat
 from shuffle_worker.partitioning.scatter import scatter
+from shuffle_worker.runtime.stopwatch import DISK, each_in, spending
 from shuffle_worker.steps.cells import ROW, Stream
 
 RANGES = 32
@@ -61,7 +62,8 @@ class _Part:
             if self._writer is None:
                 self._file = pa.OSFile(str(self.path), "wb")
                 self._writer = pa.ipc.new_stream(self._file, batch.schema)
-            self._writer.write_batch(batch)
+            with spending(DISK):
+                self._writer.write_batch(batch)
         except OSError as error:
             scratch = self.path.parent.parent
             raise OutOfDisk(
@@ -83,7 +85,7 @@ class _Part:
     def read(self) -> Iterator[pa.RecordBatch]:
         if self.rows:
             with pa.OSFile(str(self.path), "rb") as file, pa.ipc.open_stream(file) as reader:
-                yield from reader
+                yield from each_in(DISK, iter(reader))
 
     def remove(self) -> None:
         self.close()

@@ -1,0 +1,104 @@
+"""What bounds a job: a table of situations, each with the figures that decide it and the line that would change it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shuffle_operator.api.validation import check_job
+from shuffle_operator.history.figures import Activity
+from shuffle_operator.history.verdict import Situation, verdict_on
+
+MIB, GIB = 1 << 20, 1 << 30
+PLAIN = Situation(
+    activity=Activity(read=40, compute=20, send=10, write=20, idle=10),
+    missing=0.0,
+    workers=4,
+    ready=4,
+    memory=2 * GIB,
+    spilled=0,
+    largest=5 * MIB,
+    median=4 * MIB,
+    partitions=64,
+    splits=100,
+    groups=64,
+    losses=0,
+    lost_seconds=0.0,
+    retains=False,
+    local=False,
+    compression="Snappy",
+)
+
+
+def like(**changes: Any) -> Situation:
+    return replace(PLAIN, **changes)
+
+
+CASES = [
+    ("reading", like(), "replicas: 8"),
+    ("reading", like(local=True), "replicas: 8"),
+    ("computing", like(activity=Activity(read=10, compute=60, write=20)), "replicas: 8"),
+    ("sending", like(activity=Activity(read=10, compute=10, send=70)), "replicas: 8"),
+    ("receivers", like(activity=Activity(read=10, send=10, blocked=70)), "memory: 3Gi"),
+    ("disk", like(activity=Activity(read=10, disk=70), spilled=40 * GIB), "memory: 22Gi"),
+    ("disk", like(activity=Activity(read=10, disk=70)), "replicas: 8"),
+    ("writing", like(activity=Activity(read=10, write=70)), "replicas: 8"),
+    ("writing", like(activity=Activity(read=10, write=70), compression="Zstd"), "compression: Snappy"),
+    ("store", like(activity=Activity(read=60, store=20)), "storageRetrySeconds: 3600"),
+    ("store", like(activity=Activity(read=60, store=20), local=True), ""),
+    ("workers", like(missing=60.0, ready=2), "replicas: 2"),
+    ("workers", like(missing=60.0), ""),
+    ("workers", like(missing=60.0, ready=0), "replicas: 1"),
+    ("losses", like(losses=2, lost_seconds=40.0), "retainShards: true"),
+    ("losses", like(losses=2, lost_seconds=40.0, retains=True), ""),
+    ("skew", like(activity=Activity(write=50, idle=50), largest=400 * MIB), "partitions: 256"),
+    ("skew", like(activity=Activity(write=50, idle=50), largest=400 * MIB, hot_key="k = 7", hot_share=0.3), ""),
+    ("nothing", like(activity=Activity(write=50, idle=50), workers=20, groups=3, splits=3), "replicas: 10"),
+    ("nothing", like(activity=Activity(write=50, idle=50), local=True), ""),
+    ("nothing", like(activity=Activity(read=1.0)), ""),
+    ("nothing", like(activity=Activity()), ""),
+    ("nothing", like(activity=Activity(job=30.0)), ""),
+    ("reading", like(activity=Activity(read=40, idle=60), workers=1, ready=1), "replicas: 2"),
+    ("reading", like(median=0, largest=0), "replicas: 8"),
+    ("skew", like(activity=Activity(write=50, idle=50), largest=400 * MIB, partitions=0, groups=0), "partitions: 16"),
+]
+
+
+@pytest.mark.parametrize(("bound_by", "found", "yaml_part"), CASES)
+def test_a_verdict(bound_by: str, found: Situation, yaml_part: str) -> None:
+    verdict = verdict_on(found)
+    assert verdict.bound_by == bound_by
+    assert yaml_part in verdict.yaml
+    assert bool(verdict.yaml) == bool(yaml_part)
+    assert verdict.sentence.endswith(".")
+
+
+@pytest.mark.parametrize("found", [found for _, found, _ in CASES])
+def test_the_sentence_follows_from_the_figures(found: Situation) -> None:
+    """A percentage in the sentence is one of the figures beside it."""
+    verdict = verdict_on(found)
+    if verdict.evidence:
+        first = verdict.evidence[0]
+        shown = f"{100 * first.value:.0f} %" if first.unit == "share" else f"{first.value:.1f} times"
+        assert shown in verdict.sentence
+
+
+@pytest.mark.parametrize("line", sorted({verdict_on(found).yaml for _, found, _ in CASES} - {""}))
+def test_the_line_is_one_of_a_job_file(line: str) -> None:
+    """Put into the spec of a job it is a job still."""
+    text = (Path(__file__).parents[1] / "history" / "job.yaml").read_text(encoding="utf-8")
+    body = yaml.safe_load(text)
+    for name, value in yaml.safe_load(line).items():
+        body["spec"][name] = {**body["spec"].get(name, {}), **value} if isinstance(value, dict) else value
+    check_job(body)
+
+
+def test_a_hot_key_is_named() -> None:
+    verdict = verdict_on(
+        like(activity=Activity(write=50, idle=50), largest=400 * MIB, hot_key="customer = 7", hot_share=0.3)
+    )
+    assert "customer = 7" in verdict.sentence
