@@ -24,6 +24,7 @@ from shuffle_operator.coordinator.status import snapshot
 from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.active import ActiveJob, World
 from shuffle_operator.handlers.cache import Cache
+from shuffle_operator.handlers.job_pages import JobPages
 from shuffle_operator.handlers.queue import WorkQueue
 from shuffle_operator.handlers.reconcile import Reconciler
 from shuffle_operator.handlers.recorder import Recorder
@@ -33,10 +34,12 @@ from shuffle_operator.kube.api import ApiKube, Kube, KubeError, Object
 from shuffle_operator.launchers.pod import PodSettings
 from shuffle_operator.metrics import Began, Metrics, Readings, WorkSums
 from shuffle_operator.server.http import CoordinatorServer, passing
-from shuffle_operator.settings import OperatorSettings
+from shuffle_operator.settings import OperatorSettings, dashboard_token
 from shuffle_operator.tls.authority import Authority
 from shuffle_operator.tls.contexts import JobContexts
 from shuffle_operator.tls.seed import load_seed
+from shuffle_operator.web.access import ByToken
+from shuffle_operator.web.server import DashboardServer
 from shuffle_protocol.messages import Phase
 from shuffle_protocol.release import described
 
@@ -88,7 +91,8 @@ class Operator:
         )
         self.metrics = Metrics(readings)
         self.queue.watcher = self.metrics
-        self.reconciler.let_go = lambda active: self.metrics.let_go(work_of([active]), began(active))
+        self.pages = JobPages(self.reconciler, self.cache)
+        self.reconciler.let_go = self._let_go
         self.reconciler.writer.concluded = self._concluded
         self.reconciler.superseded = self._superseded
         self._other = asyncio.Event()
@@ -102,7 +106,9 @@ class Operator:
         log.info("shuffle-operator %s", described())
         log.info("answering at %s; workers call %s", address, self.settings.tls_address or self.settings.address)
         tasks: list[asyncio.Task[Any]] = []
+        pages: DashboardServer | None = None
         try:
+            pages = await self._serve_pages()
             if self.settings.tls_address:
                 await self._persistently("the seed of certificates cannot be had", self._secure)
             # List everything before anything is decided, and before an answer says that a job is unknown.
@@ -130,8 +136,24 @@ class Operator:
                 if task.get_name() != "watch":
                     task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if pages is not None:
+                await pages.stop()
             await self.server.stop()
             await self.kube.close()
+
+    def _let_go(self, active: ActiveJob) -> None:
+        self.metrics.let_go(work_of([active]), began(active))
+        self.pages.ended(active)
+
+    async def _serve_pages(self) -> DashboardServer | None:
+        """The jobs' pages, on a port of their own, behind their token."""
+        settings = self.settings
+        if not settings.dashboard_port:
+            return None
+        server = DashboardServer(self.pages, ByToken.of(dashboard_token(settings.dashboard_token_file)))
+        address = await server.start(settings.host, settings.dashboard_port)
+        log.info("serving the jobs' pages at %s", address)
+        return server
 
     def _superseded(self, why: str) -> None:
         log.error("%s: this one stops", why)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from shuffle_operator.api.quantities import BadQuantity, parse_bytes
 from shuffle_operator.api.restrictions import ANY, UNRESTRICTED, Restrictions
@@ -44,6 +45,10 @@ class OperatorSettings:
     """Make a NetworkPolicy for each job's workers, and start none without (launchers/isolation.py)."""
     max_running_jobs: int = 0
     """Jobs that run at once, the oldest first; 0: any number."""
+    dashboard_port: int = 0
+    """The port of the jobs' pages; 0: there are none."""
+    dashboard_token_file: str = ""
+    """The file with the token of these pages."""
     orphaned: int = 86_400
     """Seconds without any operator after which workers end by themselves, 60 at least."""
     instance: str = ""
@@ -81,6 +86,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
         allow_unsafe_pods=given.truth("SHUFFLE_ALLOW_UNSAFE_PODS", "false"),
         network_policies=given.truth("SHUFFLE_NETWORK_POLICIES", "false"),
         max_running_jobs=given.number("SHUFFLE_MAX_RUNNING_JOBS", "0", "write 0 for no limit"),
+        dashboard_port=given.port("SHUFFLE_DASHBOARD_PORT", "0"),
+        dashboard_token_file=given.text("SHUFFLE_DASHBOARD_TOKEN_FILE", ""),
         orphaned=max(60, given.number("SHUFFLE_ORPHANED", "86400", "write the seconds, 86400 for a day")),
         instance=given.text("SHUFFLE_INSTANCE", ""),
         pod=given.text("POD_NAME", ""),
@@ -148,3 +155,23 @@ def _restrictions(given: _Environment) -> Restrictions:
             raise InvalidSpec(f"SHUFFLE_ALLOWED_PROTOCOLS: {name!r} is no protocol; write s3,gs,https or {ANY}")
     functions = given.truth("SHUFFLE_ALLOW_FUNCTIONS", "true")
     return Restrictions(None if ANY in protocols else frozenset(protocols), functions)
+
+
+LEAST_TOKEN = 16
+"""Characters of the pages' token at the least."""
+
+
+def dashboard_token(file: str) -> str:
+    """The token in a file, which is a Secret's. Raises InvalidSpec where there is none, or a short one."""
+    if not file:
+        raise InvalidSpec("SHUFFLE_DASHBOARD_TOKEN_FILE: is not set; the jobs' pages are served behind a token alone")
+    try:
+        token = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSpec(f"SHUFFLE_DASHBOARD_TOKEN_FILE: {file} cannot be read: {error}") from None
+    if len(token) < LEAST_TOKEN:
+        raise InvalidSpec(
+            f"SHUFFLE_DASHBOARD_TOKEN_FILE: the token in {file} has {len(token)} characters; it needs {LEAST_TOKEN}, "
+            "as `openssl rand -hex 32` makes it"
+        )
+    return token

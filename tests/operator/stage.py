@@ -65,10 +65,12 @@ class Stage:
         self.tls = True
         self.policies = False
         self.most_jobs = 0
+        self.pages_token: Path | None = None
+        """The file with the token of the jobs' pages; None: there are no pages."""
         self.machine = machine
         self.operator: Operator | None = None
         self.kubelet: Kubelet | None = None
-        self._port, self._tls_port = _free_port(), _free_port()
+        self._port, self._tls_port, self._pages_port = _free_port(), _free_port(), _free_port()
         self._running: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
@@ -85,6 +87,8 @@ class Stage:
             pod_namespace=OPERATORS,
             network_policies=self.policies,
             max_running_jobs=self.most_jobs,
+            dashboard_port=self._pages_port if self.pages_token is not None else 0,
+            dashboard_token_file=str(self.pages_token or ""),
         )
         operator = self.operator = Operator(settings, self.kube, self.machine)
         watch = FakeWatch(operator.cache, self.kube, [NAMESPACE])
@@ -111,6 +115,10 @@ class Stage:
     @property
     def secure(self) -> str:
         return f"https://127.0.0.1:{self._tls_port}"
+
+    @property
+    def pages(self) -> str:
+        return f"http://127.0.0.1:{self._pages_port}"
 
     async def kill(self) -> None:
         """As SIGKILL would: nothing is finished, and nobody learns of it."""

@@ -63,6 +63,11 @@ app.kubernetes.io/component: worker
 {{- printf "%s-seed" (include "shuffle-operator.fullname" .) }}
 {{- end }}
 
+{{/* The Service of the jobs' pages. */}}
+{{- define "shuffle-operator.dashboard" -}}
+{{- printf "%s-dashboard" (include "shuffle-operator.fullname" . | trunc 53 | trimSuffix "-") }}
+{{- end }}
+
 {{/* The namespaces served, as a comma list; empty for all of them. */}}
 {{- define "shuffle-operator.namespaces" -}}
 {{- if eq .Values.scope "Namespace" }}

@@ -17,6 +17,7 @@ from typing import NoReturn
 from shuffle_local import ahead
 from shuffle_local.cli import streams
 from shuffle_local.cli.exits import FAILED, INTERRUPTED, INVALID
+from shuffle_local.cli.optional import with_values
 from shuffle_protocol.errors import JobError
 
 
@@ -44,7 +45,7 @@ def execute(arguments: Sequence[str]) -> int:
             gc.freeze()
             gc.enable()
         try:
-            program(args=list(arguments), prog_name="shuffle")
+            program(args=with_values(arguments), prog_name="shuffle")
         finally:
             streams.flush()
     except SystemExit as end:

@@ -89,6 +89,11 @@ class Display:
             with self._silent_when_gone():
                 self._once(f"Warning: {text}")
 
+    def tell(self, text: str) -> None:
+        """What was asked for, however quiet it is to be."""
+        with self._silent_when_gone():
+            self._print(text, "bold")
+
     def _print(self, text: str, style: str) -> None:
         self._console.print(text, style=style, soft_wrap=not self._console.is_screen, markup=False)
 

@@ -9,7 +9,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TextIO
 
 import msgspec
 import typer
@@ -23,17 +23,29 @@ from shuffle_local.cli.machine import warnings
 from shuffle_local.cli.options import FileArgument, MemoryOption, WorkersOption
 from shuffle_local.cli.plan_tree import actual_of, show
 from shuffle_local.cli.progress import Display
+from shuffle_local.cli.report_file import ReportFile
 from shuffle_local.warm import WarmStart
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.authorities import read_late
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Phase
 
+if TYPE_CHECKING:
+    from shuffle_local.dashboard import LocalDashboard
+
 with read_late():
     from shuffle_local.run import LocalOptions, LocalRun, run_shown
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Ctrl-C, a system that goes down, a terminal that is closed, Ctrl-\\: each of them stops the run in order."""
+
+
+class Looks(NamedTuple):
+    """How the run is to be looked at, beside the terminal."""
+
+    dashboard: int | None
+    """The port of its page, 0 for any; None: no page."""
+    report: ReportFile | None
 
 
 def run(  # noqa: PLR0913 - typer makes an argument or an option of each
@@ -68,9 +80,31 @@ def run(  # noqa: PLR0913 - typer makes an argument or an option of each
             help="Write the workers' logs (a JSON object a line) to this file.",
         ),
     ] = None,
+    dashboard: Annotated[
+        int | None,
+        typer.Option(
+            "--dashboard",
+            metavar="[PORT]",
+            min=0,
+            max=65535,
+            help="Serve the job's page on this machine while it runs [default port: any that is free].",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            dir_okay=False,
+            writable=True,
+            help="Write the job's page, as it is at the end, to this file (HTML).",
+        ),
+    ] = None,
 ) -> None:
     """Run a job on this machine."""
-    end = asyncio.run(_run(local_job(file, workers, memory), scratch, log, quiet))
+    report_file = ReportFile.planned(report) if report is not None else None
+    looks = Looks(dashboard, report_file)
+    end = asyncio.run(_run(local_job(file, workers, memory), scratch, log, quiet, looks))
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
         sys.stdout.buffer.flush()
@@ -79,7 +113,7 @@ def run(  # noqa: PLR0913 - typer makes an argument or an option of each
     raise typer.Exit(_report(end))
 
 
-async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) -> Snapshot:
+async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool, looks: Looks) -> Snapshot:
     stream = _opened(log) if log is not None else None
     try:
         with Display(quiet) as display:
@@ -93,12 +127,34 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool) ->
             for number in STOPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
                     loop.add_signal_handler(number, interrupt.signal)
-            end = await run_shown(local, display.show)
+            page = await _opened_page(local, looks.dashboard, display)
+            try:
+                end = await run_shown(local, display.show)
+            finally:
+                if page is not None:
+                    await page.close()
         display.summary(end)
+        if looks.report is not None:
+            looks.report.write(local.history(), display)
         return end
     finally:
         if stream is not None:
             _close(stream)
+
+
+async def _opened_page(local: LocalRun, port: int | None, display: Display) -> LocalDashboard | None:
+    """Before anything is started: a port that cannot be had refuses the run."""
+    if port is None:
+        return None
+    from shuffle_local.dashboard import LocalDashboard, PortTaken, show_in_browser
+
+    try:
+        page = await LocalDashboard.open(local, port)
+    except PortTaken as error:
+        raise typer.BadParameter(str(error), param_hint="--dashboard") from None
+    opened = show_in_browser(page.address)
+    display.tell(f"Dashboard: {page.address}{'' if opened else ' (open it in a browser)'}")
+    return page
 
 
 def _warm() -> WarmStart | None:

@@ -7,6 +7,7 @@ reconcile   one pass over one job: policies, then launcher, machine, status
 admission   which jobs may begin, oldest first
 beginning   from a resource to a job that runs
 active      a job that runs: its machine, its pods, its token
+job_pages   jobs as their pages show them
 accepted    the spec that it was begun with
 giving_up   a job whose machine is of no use
 cleaning    what is left of a job that is over

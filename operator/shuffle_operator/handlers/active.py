@@ -37,6 +37,7 @@ from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.defects import Defects
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.statuses import Loss, Outcome
+from shuffle_operator.history.recorder import HistoryRecorder
 from shuffle_operator.kube.api import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
 from shuffle_operator.launchers.pod import PodSettings, Trust
@@ -104,6 +105,7 @@ class ActiveJob:
     launcher: KubernetesLauncher
     spec: Object
     """The spec that was accepted."""
+    history: HistoryRecorder
     note: str | None = None
     """The spec again, where it must be written down."""
     loss: Loss | None = None
@@ -239,7 +241,8 @@ def take_up(
     generation was noted."""
     uid, namespace = body["metadata"]["uid"], body["metadata"]["namespace"]
     status = body.get("status") or {}
-    machine = Coordinator(message, policies.settings_of(body, world.settings), generation)
+    history = HistoryRecorder()
+    machine = Coordinator(message, policies.settings_of(body, world.settings), generation, history)
     machine.handle(Restored(statuses.earlier(status, workers), survivors=workers > 0), world.clock())
     launcher = KubernetesLauncher(
         kube=world.kube,
@@ -257,7 +260,7 @@ def take_up(
     )
     hosted = world.server.host(machine, bytes.fromhex(trust.token), lambda _: None, secure=bool(trust.authority))
     hosted.may_stop = False  # first the outcome is written down
-    active = ActiveJob(uid, namespace, body, world, hosted, launcher, body.get("spec") or {})
+    active = ActiveJob(uid, namespace, body, world, hosted, launcher, body.get("spec") or {}, history)
     launcher.on_exit = active.pod_ended
     hosted.act = active.act
     hosted.raised = active.defect

@@ -1,0 +1,63 @@
+"""The file that a job's report goes to."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from shuffle_operator.history.document import JobHistory
+
+
+class Warns(Protocol):
+    """Who is told that it could not be written."""
+
+    def warn(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFile:
+    """Whole or not there: it is written beside its place and then moved."""
+
+    path: Path
+
+    @classmethod
+    def planned(cls, path: Path) -> ReportFile:
+        """Refuses, before anything is started, what cannot be written at the end."""
+        folder = path.absolute().parent
+        why = ""
+        if not folder.is_dir():
+            why = f"there is no folder {folder}"
+        elif not os.access(folder, os.W_OK):
+            why = f"nothing can be written in {folder}"
+        if why:
+            raise typer.BadParameter(f"{path} cannot be written: {why}", param_hint="--report")
+        return cls(path)
+
+    def write(self, history: JobHistory, display: Warns) -> None:
+        """A job that is complete stays so where its report cannot be written: that is a warning."""
+        try:
+            self.put(rendered(history))
+        except OSError as error:
+            display.warn(f"{self.path} could not be written: {error.strerror or error}")
+
+    def put(self, text: str) -> None:
+        """Raises OSError."""
+        beside = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(4)}")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(self.path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def rendered(history: JobHistory) -> str:
+    """The report as HTML."""
+    from shuffle_operator.web.report import render
+
+    return render(history)
