@@ -56,7 +56,7 @@ async def served(
 async def alone(server: DashboardServer) -> None:
     """Wait until nobody listens any more."""
     async with asyncio.timeout(10):
-        while server.listeners:
+        while server.listeners:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.01)
 
 
