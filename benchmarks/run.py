@@ -57,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--repetitions", type=int, default=1, help="runs of each engine on each workload (default: 1)")
     it.add_argument("--timeout", type=float, help="seconds for a run (default: 300, and 300 more for each 27 M rows)")
     it.add_argument("--scaling", action="store_true", help="only ours, with the data and with 8 times the data")
+    it.add_argument("--flame", action="store_true", help="only ours, profiled: see flame.py")
+    it.add_argument("--slots", type=int, default=1, help="of each worker, with --flame (default: 1)")
     it.add_argument(
         "--data", type=Path, default=Path(__file__).parent / "data", help="folder for data and environments"
     )
@@ -76,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cores = machine.use_cores(options.workers)
     options.data = options.data.resolve()  # the engines run in another folder
     options.data.mkdir(parents=True, exist_ok=True)
+    if options.flame:
+        from benchmarks import flame  # which imports what it profiles
+
+        return flame.profile(options, rows)
     bench = Bench(options)
     runs = list(bench.run(rows))
     header = f"{bench.limits}; {cores} cores; GB = 10^9 bytes; wall time of whole processes, start-up included"
