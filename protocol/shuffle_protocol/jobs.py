@@ -127,7 +127,7 @@ class Join(Struct, frozen=True, tag="join"):
     """Two inputs brought together by equal keys."""
 
     how: str
-    """Inner, Left, Right, Full, LeftSemi, LeftAnti or AsOf."""
+    """Inner, Left, Right, Full, LeftSemi, LeftAnti, RightSemi, RightAnti, Cross or AsOf."""
     left: int
     right: int
     """`left`, `right`: which of the job's inputs."""
@@ -140,6 +140,10 @@ class Join(Struct, frozen=True, tag="join"):
     """A null key matches one."""
     as_of: AsOf | None = None
     """Of an AsOf join."""
+    where: str = ""
+    """What must hold besides for two rows that match."""
+    field: str = "operation.join"
+    """What messages call it."""
 
 
 class Aggregation(Struct, frozen=True):

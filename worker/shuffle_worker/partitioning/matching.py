@@ -58,6 +58,11 @@ WANTED = {
 }
 
 
+def candidates(wanted: Wanted) -> Wanted:
+    """What is needed of equal keys where a condition is still to be asked for."""
+    return Wanted(True, wanted.left, False)
+
+
 class Matches(NamedTuple):
     """The result as runs: run i is left row `left[i]` with the right rows `right[first[i] : first[i] + counts[i]]`."""
 

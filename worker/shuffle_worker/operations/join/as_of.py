@@ -19,9 +19,10 @@ import pyarrow as pa
 from shuffle_protocol.errors import DataError
 from shuffle_protocol.jobs import AsOf
 from shuffle_worker.columns.arrays import I64, concat, take
+from shuffle_worker.operations.join.blocks import narrow_portions, portions
 from shuffle_worker.operations.join.grace_partitioning import PlaceRange
 from shuffle_worker.operations.join.near import near
-from shuffle_worker.operations.join.step import JoinStep, portions
+from shuffle_worker.operations.join.step import JoinStep
 from shuffle_worker.partitioning.matching import NONE, Matches, order_of
 from shuffle_worker.partitioning.nearest import NEAREST_ROW, NearestRows, Times, times_of
 from shuffle_worker.plan.record import Plan
@@ -34,7 +35,7 @@ class AsOfStep(JoinStep):
 
     def __init__(self, plan: Plan, asked: AsOf, scratch: Path | None) -> None:
         super().__init__(plan, scratch)
-        join = self.join_asked
+        join = self.shape.join
         schemas = [table.arrow_schema() for table in plan.inputs]
         self._rule = near(join, asked, schemas[join.left], schemas[join.right])
         self._names = (asked.left, asked.right)
@@ -47,10 +48,10 @@ class AsOfStep(JoinStep):
         yield from self._beside(left, nearest.found(), right, budget)
 
     def one_place(self, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
-        for left in self._portions(part.streams[0], budget // 4):
+        for left in narrow_portions(part.streams[0], budget // 4, self.row):
             nearest = self._nearest(left)
             first = 0
-            for right in self._portions(part.streams[1], budget // 4):
+            for right in narrow_portions(part.streams[1], budget // 4, self.row):
                 nearest.look(self.side(1, right), self._times(1, right), first)
                 first += right.num_rows
             found = nearest.found()
@@ -61,13 +62,6 @@ class AsOfStep(JoinStep):
                 right = self._taken(part.streams[1], wanted, budget)
                 rows = np.where(some == NONE, NONE, np.searchsorted(wanted, some))
                 yield from self._beside(left.slice(at, each), rows, right, budget)
-
-    def _portions(self, stream: Stream, budget: int) -> Iterator[pa.RecordBatch]:
-        """As many rows at a time as fit with what is worked out for each."""
-        for batch in portions(stream, budget):
-            each = max(int(budget / (batch.nbytes / max(batch.num_rows, 1) + self.row)), 1)
-            for at in range(0, batch.num_rows, each):
-                yield batch.slice(at, each)
 
     def _nearest(self, left: pa.RecordBatch) -> NearestRows:
         return NearestRows(self.side(0, left), self._times(0, left), self._rule)
@@ -89,7 +83,7 @@ class AsOfStep(JoinStep):
 
     def _taken(self, stream: Stream, wanted: I64, budget: int) -> pa.RecordBatch:
         """Some rows of a stream, by their numbers, rising."""
-        taken = [pa.RecordBatch.from_pylist([], schema=self.schemas[1])]
+        taken = [pa.RecordBatch.from_pylist([], schema=self.shape.schemas[1])]
         first = 0
         for rows in portions(stream, budget // 4):
             a, b = np.searchsorted(wanted, [first, first + rows.num_rows]).tolist()

@@ -20,10 +20,13 @@ from shuffle_protocol.jobs import Join
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import I64, concat
 from shuffle_worker.columns.schema import transport_schema
-from shuffle_worker.operations.join.step import JoinStep, Put
+from shuffle_worker.operations.join.columns import as_left
+from shuffle_worker.operations.join.judged import Pairs, cut, judged
+from shuffle_worker.operations.join.put import Put
+from shuffle_worker.operations.join.shape import shape_of
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.lookup import Lookup
-from shuffle_worker.partitioning.matching import WANTED, Wanted
+from shuffle_worker.partitioning.matching import Matches, Side, Wanted, candidates
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
@@ -54,13 +57,14 @@ class BroadcastJoin:
     def __init__(self, given: Given, join: Join) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
         assert plan.broadcast is not None
+        join = as_left(join)
         self._plan = plan
         self._readers = given.readers
         self._batch_bytes = given.batch_bytes
         self._small_side = 0 if plan.broadcast == join.left else 1
-        wanted = WANTED[join.how]
+        self._shape = shape_of(plan)
+        wanted = self._shape.wanted
         self._wanted = wanted if self._small_side == 1 else Wanted(wanted.pairs, wanted.right, False)
-        self._step = JoinStep(plan, scratch)
         self._small: Small | None = None
         self._lock = threading.Lock()
         sorter = sorter_within(plan, scratch)
@@ -80,12 +84,27 @@ class BroadcastJoin:
     def joined(self, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, I64]]:
         """The joined rows of some rows of the large side, in pieces, and which of these each is of."""
         small = self.small()
-        found = small.lookup.match(self._step.side(1 - self._small_side, rows), self._wanted)
+        conditional = self._shape.condition is not None
+        wanted = candidates(self._wanted) if conditional else self._wanted
+        found = small.lookup.match(self._side(1 - self._small_side, rows), wanted)
         sides = (rows, small.rows) if self._small_side == 1 else (small.rows, rows)
-        put = Put(self._step.columns, self._step.output, *sides)
-        for outer, inner in found.pieces(put.rows_at_once(self._batch_bytes)):
-            pair = (outer, inner) if self._small_side == 1 else (inner, outer)
-            yield put.together(*pair), outer
+        put = Put(self._shape.columns, self._shape.output, *sides)
+        at_once = put.rows_at_once(self._batch_bytes)
+        for outer, inner in self._judged(found, sides, at_once) if conditional else found.pieces(at_once):
+            yield put.together(*self._turned(outer, inner)), outer
+
+    def _judged(self, found: Matches, sides: tuple[pa.RecordBatch, pa.RecordBatch], at_once: int) -> Pairs:
+        judge = self._shape.judge(*sides)
+        if self._small_side == 0:
+            judge = judge.turned()
+        return cut(judged(found, self._wanted, judge, judge.at_once(self._batch_bytes)), at_once)
+
+    def _turned(self, outer: I64, inner: I64) -> tuple[I64, I64]:
+        """As left and right rows."""
+        return (outer, inner) if self._small_side == 1 else (inner, outer)
+
+    def _side(self, side: int, rows: pa.RecordBatch) -> Side:
+        return self._shape.keys[side].side(rows, self._plan.layout.partitions)
 
     def small(self) -> Small:
         """The small side; the first caller reads it."""
@@ -96,7 +115,7 @@ class BroadcastJoin:
                 batches = [rows.batch for split in self._plan.small for rows in reader.read(split, BATCH_ROWS)]
                 schema = transport_schema(self._plan.inputs[self._plan.broadcast].arrow_schema())
                 rows = concat(batches) if batches else pa.RecordBatch.from_pylist([], schema=schema)
-                self._small = Small(rows, Lookup(self._step.side(self._small_side, rows)))
+                self._small = Small(rows, Lookup(self._side(self._small_side, rows)))
             return self._small
 
 

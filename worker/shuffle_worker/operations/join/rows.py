@@ -16,9 +16,10 @@ from shuffle_protocol.jobs import Join
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import Bools, take
 from shuffle_worker.operations.join.as_of import AsOfStep
+from shuffle_worker.operations.join.blocks import first_of_each
+from shuffle_worker.operations.join.columns import LEFT_KEPT, RIGHT_KEPT, SEMI, as_left
 from shuffle_worker.operations.join.map import Destinations
-from shuffle_worker.operations.join.plan import LEFT_KEPT, RIGHT_KEPT, SEMI
-from shuffle_worker.operations.join.step import JoinStep, first_of_each
+from shuffle_worker.operations.join.step import JoinStep
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.runtime.pressure import relieve
@@ -39,7 +40,7 @@ class JoinOperation:
         plan, files, scratch = given.plan, given.files, given.scratch
         self._readers = given.readers
         self._plan = plan
-        self._join = join
+        self._join = as_left(join)
         self._batch_bytes = given.batch_bytes
         self._step = JoinStep(plan, scratch) if join.as_of is None else AsOfStep(plan, join.as_of, scratch)
         self._files = PartitionFiles(plan, files)
@@ -47,16 +48,17 @@ class JoinOperation:
         self._buffers = Buffers()
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
-        side = 0 if index == self._join.left else 1
+        join = self._join
+        side = 0 if index == join.left else 1
         row_bytes = self._plan.inputs[index].row_bytes
-        keys = self._step.keys[side]
+        keys = self._step.shape.keys[side]
         destinations = Destinations(self._plan, keys, index)
         inner = BatchSplitter(self._plan.layout, destinations, wanted, row_bytes, self._batch_bytes)
         return JoinSplitter(
             inner,
             destinations,
             drop_nulls=self._without_nulls(side),
-            once=side == 1 and self._join.how in SEMI,
+            once=side == 1 and join.how in SEMI and not join.where,
         )
 
     def _without_nulls(self, side: int) -> bool:

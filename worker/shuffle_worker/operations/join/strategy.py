@@ -132,12 +132,12 @@ def _sample(one: PlannedInput, names: Sequence[str]) -> pa.RecordBatch | None:
     return concat(found) if found else None
 
 
-def told(skewed: SkewedKey, join: Join, inputs: Sequence[PlannedInput], spread_: bool) -> str:
-    """A skewed key in words."""
+def told(skewed: SkewedKey, join: Join, how: str, inputs: Sequence[PlannedInput], spread_: bool) -> str:
+    """A skewed key in words. how: as the job has it."""
     names = join.left_on if skewed.input == join.left else join.right_on
     much = f"{', '.join(names)} = {skewed.key}: about {readable(skewed.bytes)} of {_name(inputs[skewed.input])}"
     if not spread_:
-        return f"{much}, all in one file: a join of type {join.how} cannot spread them"
+        return f"{much}, all in one file: a join of type {how} cannot spread them"
     other = _name(inputs[1 - skewed.input])
     return f"{much}, spread over {skewed.pieces} files; the rows of {other} with that key go to each of them"
 

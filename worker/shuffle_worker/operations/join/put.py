@@ -1,0 +1,78 @@
+"""The rows of a join's result, put together of the rows of both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shuffle_worker.columns.arrays import I64, Array, buffer_of, indices, take
+from shuffle_worker.operations.join.columns import OutputColumn
+from shuffle_worker.operations.join.shape import JoinShape
+from shuffle_worker.operations.join.units import merged
+from shuffle_worker.partitioning.matching import NONE
+
+MOST_ROWS = 1 << 16
+"""Rows of a piece of the result: it should still be in the cache when it is encoded."""
+
+
+class Put:
+    """Puts the rows of the result together."""
+
+    def __init__(
+        self, columns: Sequence[OutputColumn], output: pa.Schema, left: pa.RecordBatch, right: pa.RecordBatch
+    ) -> None:
+        self._output = output
+        self._columns = columns
+        self._left = left.select([column.left for column in columns if column.source == "left"])
+        self._right = right.select([column.right for column in columns if column.source == "right"])
+        self._left_rows = left.num_rows
+        self._either = [
+            pa.concat_arrays(merged([left.column(column.left), right.column(column.right)], field, "operation.join.on"))
+            for column, field in zip(columns, output, strict=True)
+            if column.source == "either"
+        ]
+
+    def rows_at_once(self, memory: int) -> int:
+        wide = [batch.nbytes / batch.num_rows for batch in (self._left, self._right) if batch.num_rows]
+        return int(min(max(memory / max(sum(wide), 1.0), 1), MOST_ROWS))
+
+    def together(self, rows: I64, others: I64) -> pa.RecordBatch:
+        left, right = _taken(self._left, rows).columns, _taken(self._right, others).columns
+        either: list[Array] = []
+        if self._either:
+            places = np.where(rows == NONE, others + self._left_rows, rows)
+            either = [column.take(indices(places)) for column in self._either]
+        of = {"left": iter(left), "right": iter(right), "either": iter(either)}
+        arrays = [next(of[column.source]) for column in self._columns]
+        return pa.RecordBatch.from_arrays(arrays, schema=self._output)
+
+    @staticmethod
+    def right_alone(shape: JoinShape, right: pa.RecordBatch, rows: I64, memory: int) -> Iterator[pa.RecordBatch]:
+        """Right rows by themselves, in pieces."""
+        left = pa.RecordBatch.from_pylist([], schema=shape.schemas[0])
+        put = Put(shape.columns, shape.output, left, right)
+        step = put.rows_at_once(memory)
+        for at in range(0, len(rows), step):
+            some = rows[at : at + step]
+            yield put.together(np.full(len(some), NONE, np.int64), some)
+
+
+def _taken(batch: pa.RecordBatch, rows: I64) -> pa.RecordBatch:
+    """These rows of a batch; nulls for NONE."""
+    if not batch.num_columns or not len(rows) or int(rows.min()) != NONE:
+        return take(batch, rows) if batch.num_columns else batch
+    there = rows != NONE
+    mask = buffer_of(np.packbits(there, bitorder="little"))
+    found = pa.Array.from_buffers(pa.int64(), len(rows), [mask, buffer_of(np.where(there, rows, 0))])
+    if not batch.num_rows:
+        batch = _one_null(batch.schema)
+    taken: pa.RecordBatch = pc.take(batch, found, boundscheck=False)
+    return taken
+
+
+def _one_null(schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.nulls(1, field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
