@@ -156,6 +156,9 @@ GOOD: list[dict[str, Any]] = [
     {"operation": {"join": JOIN}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["y"]}}, "inputs": TWO},
     {"operation": {"join": AS_OF}, "inputs": TWO},
+    {"operation": {"join": JOIN | {"type": "RightAnti", "where": "l.t < r.t"}}, "inputs": TWO},
+    {"operation": {"join": {"left": "a", "right": "b", "type": "Cross"}}, "inputs": TWO},
+    {"operation": {"join": {"left": "a", "right": "b", "type": "Cross", "where": "l.t < r.t"}}, "inputs": TWO},
     {
         "operation": {
             "join": AS_OF
@@ -237,6 +240,14 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"]}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["x", "y"]}}, "inputs": TWO},
     {"operation": {"join": JOIN | {"type": "AsOf"}}, "inputs": TWO},
+    {"operation": {"join": JOIN | {"type": "Cross"}}, "inputs": TWO},
+    {
+        "operation": {"join": {"left": "a", "right": "b", "type": "Cross", "leftOn": ["a"], "rightOn": ["a"]}},
+        "inputs": TWO,
+    },
+    {"operation": {"join": {"left": "a", "right": "b", "where": "l.t < r.t"}}, "inputs": TWO},
+    {"operation": {"join": JOIN | {"where": ""}}, "inputs": TWO},
+    {"operation": {"join": AS_OF | {"where": "l.t < r.t"}}, "inputs": TWO},
     {"operation": {"join": JOIN | {"asOf": AS_OF["asOf"]}}, "inputs": TWO},
     {"operation": {"join": AS_OF | {"asOf": {"left": "t"}}}, "inputs": TWO},
     {"operation": {"join": AS_OF | {"asOf": {"left": "t", "right": "t", "tolerance": "5 m"}}}, "inputs": TWO},

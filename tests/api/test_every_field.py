@@ -152,6 +152,8 @@ def test_another_spelling_of_an_option_is_corrected(path: Path, found: list[str]
         ("nunique", ["count", "countDistinct"], "countDistinct"),
         ("count_distinct", ["count", "countDistinct"], "countDistinct"),
         ("array_agg", ["list", "any"], "list"),
+        ("cartesian product", ["Inner", "Cross", "AsOf"], "Cross"),
+        ("right exists", ["Inner", "RightSemi", "RightAnti"], "RightSemi"),
         ("asof join", ["Inner", "Left", "AsOf"], "AsOf"),
         ("previous", ["Backward", "Forward", "Nearest"], "Backward"),
         ("z-order", ["Hilbert", "ZOrder"], "ZOrder"),

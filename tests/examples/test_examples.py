@@ -235,6 +235,28 @@ def test_as_of_join(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatc
     assert sorted(map(repr, expected)) == sorted(repr(tuple(row.values())) for row in found.to_pylist())
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "condition"),
+    [
+        ("range-join", "left", "l.user_id = r.user_id and r.ts <= l.ts and l.ts < r.ts + interval '30 days'"),
+        ("cross-join", "inner", "l.user_id <> r.user_id and r.ts <= l.ts and l.ts < r.ts + interval '10 minutes'"),
+    ],
+)
+def test_joins_with_a_condition(
+    demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, condition: str
+) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, name))
+    other = "user_id as user_id_bought, " if kind == "inner" else ""
+    assert found.num_rows
+    assert found.column_names[:4] == ["user_id", "ts", "amount", "user_id_bought" if other else "ts_bought"]
+    query = f"""select l.user_id, l.ts, l.amount, {other and "r."}{other} r.ts, r.amount
+        from (from events where kind = 'refund') l {kind} join (from events where kind = 'purchase') r on {condition}"""
+    expected = duckdb.sql(query).to_arrow_table()
+    assert sorted(map(repr, zip(*found.to_pydict().values(), strict=True))) == sorted(
+        map(repr, zip(*(column.to_pylist() for column in expected.columns), strict=True))
+    )
+
+
 def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # it replaces its own output
         parts = run(demo, monkeypatch, "demo/events-by-user")

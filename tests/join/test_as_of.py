@@ -281,7 +281,7 @@ def test_partitioned_sides_are_joined_file_by_file(tmp_path: Path) -> None:
 def test_a_small_side_is_not_broadcast(tmp_path: Path) -> None:
     left, right = trades(2_000, 50, 2)
     found = joined(tmp_path, left, right.slice(0, 50), as_of(), broadcast=1 << 30)
-    assert found.plan.broadcast is None
+    assert found.plan.broadcast == []
     assert found_pairs(found.table) == by_pandas(left, right.slice(0, 50), as_of(), None)
 
 

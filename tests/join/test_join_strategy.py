@@ -62,7 +62,7 @@ def test_a_small_right_side_is_broadcast(tmp_path: Path, monkeypatch: pytest.Mon
     if poor:  # a hash tells integers apart for certain, texts it does not
         left, right = (one.set_column(0, "k", one.column("k").cast(pa.string())) for one in (left, right))
     found = joined(tmp_path, left, right, join(how), partitions=3, broadcast=SMALL)
-    assert found.plan.broadcast == 1
+    assert found.plan.broadcast == [1]
     assert {split.input for split in found.plan.splits} == {0}
     assert rows_of(found.table) == rows_of(expected(left, right, how))
     for table in found.files.tables():
@@ -77,7 +77,7 @@ def test_a_small_right_side_is_broadcast(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_small_left_side_is_broadcast(tmp_path: Path, how: str) -> None:
     left, right = sides()
     found = joined(tmp_path, right, left, join(how), partitions=2, broadcast=SMALL)
-    assert found.plan.broadcast == 0
+    assert found.plan.broadcast == [0]
     query = f"SELECT k, b, a, text FROM l {how.upper()} JOIN r USING (k)"
     assert rows_of(found.table) == rows_of(in_duckdb(right, left, query))
 
@@ -95,7 +95,7 @@ def test_a_side_that_must_be_kept_or_is_large_is_shuffled(tmp_path: Path, how: s
     written(tmp_path / "left", left)
     written(tmp_path / "right", right)
     plan = planned(job_of(tmp_path, join(how)), bytes_)
-    assert plan.broadcast is None
+    assert plan.broadcast == []
     assert why in text_of(plan)
 
 

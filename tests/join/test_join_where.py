@@ -78,9 +78,7 @@ def test_as_duckdb_has_it(tmp_path: Path, how: str, broadcast: int) -> None:
         found = joined(tmp_path / str(at), left, right, of_two_keys(how, where=where), broadcast=broadcast)
         expected = in_duckdb(left, right, query(how, where, "l.k = r.k2"))
         assert rows_of(found.table) == rows_of(expected), where
-        assert (found.plan.broadcast is not None) == (
-            broadcast > 0 and how in ("Inner", "Left", "LeftSemi", "LeftAnti")
-        )
+        assert (found.plan.broadcast != []) == (broadcast > 0 and how in ("Inner", "Left", "LeftSemi", "LeftAnti"))
 
 
 @pytest.mark.parametrize("how", ["Inner", "Right", "RightSemi", "RightAnti"])
@@ -89,7 +87,7 @@ def test_a_small_left_side_is_broadcast(tmp_path: Path, how: str) -> None:
         one.rename_columns([k, "t", u, "s", n]) for one, k, u, n in zip(sides(), ("k2", "k"), "xu", "mn", strict=True)
     )
     found = joined(tmp_path, left, right, of_two_keys(how, where="l.t < r.t and l.n % 2 = 0"), broadcast=8 << 20)
-    assert found.plan.broadcast == 0
+    assert found.plan.broadcast == [0]
     assert rows_of(found.table) == rows_of(
         in_duckdb(left, right, query(how, "l.t < r.t and l.n % 2 = 0", "l.k = r.k2"))
     )
@@ -168,7 +166,7 @@ def test_a_skewed_key_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(strategy, "SKEWED_BYTES", 1000)
     monkeypatch.setattr(strategy, "SKEWED_PIECE", 4000)
     monkeypatch.setattr(strategy, "SKEWED_TIMES", 0.2)
-    left, right = sides(4000)
+    left, right = sides(4000) if how in ("Inner", "LeftAnti") else sides(4000)[::-1]
     found = joined(tmp_path, left, right, join(how, where="l.t < r.t"), partitions=4)
     assert found.plan.skewed
     expected = in_duckdb(left, right, query(how, "l.t < r.t"))
@@ -201,9 +199,9 @@ def test_only_the_columns_that_are_needed_are_read(tmp_path: Path) -> None:
     [
         (join(where="l.t <"), None, r"operation.join.where: .*\n  l.t <"),
         (join(where="l.t + r.t"), None, r"operation.join.where: l.t \+ r.t: is int64, not a condition"),
-        (join(where="q.t < r.t"), None, r"neither an input nor a column 'q'; write l.t or r.t \(l is left and r is right\) .*\n  q.t < r.t\n  \^"),
+        (join(where="q.t < r.t"), None, r"neither an input nor a column 'q'; write l.t or r.t \(l is left"),
         (join(where="l.x < r.tt"), None, r"the join has no column 'l.x'; did you mean"),
-        (join(where="l.t < r.tt"), None, r"no column 'r.tt'; did you mean 'r.t'\? \(character 7\):\n  l.t < r.tt\n        \^"),
+        (join(where="l.t < r.tt"), None, r"'r.tt'; did you mean 'r.t'\? \(character 7\):\n  l.t < r.tt\n        \^"),
         (join(where="s = 'x'"), None, r"both inputs have a column 's'; write l.s or r.s"),
         (join(where="zzz = 1"), None, r"the join has no column 'zzz'"),
         (join(where="l.s < r.t"), None, r"operation.join.where: .*\n  l.s < r.t"),

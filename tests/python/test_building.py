@@ -72,6 +72,13 @@ SPECS: list[tuple[str, Callable[[], ShuffleJob], str]] = [
         " output: {path: out, format: Parquet}}",
     ),
     (
+        "join with a condition",
+        lambda: EVENTS.join(read_parquet("r"), how="Cross", where="l.a < r.b").write_parquet("out"),
+        "{operation: {join: {type: Cross, left: left, right: right, where: l.a < r.b}},"
+        " inputs: [{name: left, path: in/, format: Parquet}, {name: right, path: r, format: Parquet}],"
+        " output: {path: out, format: Parquet}}",
+    ),
+    (
         "as-of join",
         lambda: EVENTS.join_as_of(
             read_parquet("r", name="prices"), "a", left_time="at", right_time="since", direction="Nearest",
@@ -238,7 +245,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: desc("a", nulls="first"), 'desc(nulls=...): found "first"'),  # type: ignore[arg-type]
     (
         lambda: EVENTS.join(EVENTS, "a", how="outer"),  # type: ignore[arg-type]
-        'join(how=...): found "outer", expected Inner, Left, Right, Full, LeftSemi, LeftAnti or AsOf; did',
+        'join(how=...): found "outer", expected Inner, Left, Right, Full, LeftSemi',
     ),
     (lambda: EVENTS.join(EVENTS, left_on="a").write_parquet("o"), "join(...): give on, or leftOn and rightOn"),
     (

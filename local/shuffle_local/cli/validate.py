@@ -13,7 +13,7 @@ from shuffle_protocol.units import counted, some
 
 if TYPE_CHECKING:
     from shuffle_operator.api.arrays import Rechunk
-    from shuffle_operator.api.operation import Distinct, Repartition
+    from shuffle_operator.api.operation import Distinct, Join, Repartition
     from shuffle_operator.api.problems import Problem
     from shuffle_operator.api.spec import ShuffleJob
 
@@ -55,8 +55,7 @@ def describe(job: ShuffleJob) -> str:
     elif operation.repartition is not None:
         what = _repartition(operation.repartition)
     elif operation.join is not None:
-        kind = "As-of" if operation.join.as_of is not None else operation.join.type
-        what = f"{kind} join of {operation.join.left} and {operation.join.right}"
+        what = _join(operation.join)
     elif operation.group_by is not None:
         what = f"group by {', '.join(operation.group_by.by)}"
     elif operation.distinct is not None:
@@ -76,6 +75,12 @@ def describe(job: ShuffleJob) -> str:
         else f"files of {output.target_partition_size or '256Mi'}"
     )
     return f"{what}, from {source} to {files} in {output.path}"
+
+
+def _join(join: Join) -> str:
+    kind = "As-of" if join.as_of is not None else join.type
+    where = f" where {join.where}" if join.where else ""
+    return f"{kind} join of {join.left} and {join.right}{where}"
 
 
 def _repartition(repartition: Repartition) -> str:

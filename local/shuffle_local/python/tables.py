@@ -32,7 +32,7 @@ from shuffle_operator.api.operation import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-JoinType = Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti"]
+JoinType = Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti", "RightSemi", "RightAnti", "Cross"]
 
 _OPERATION = ("spec", "operation")
 
@@ -92,7 +92,7 @@ class ReadTable:
             raise refused("group_by", "by", "no columns are named; name the keys of the groups")
         return GroupedTable(self, {"by": together(by), "nulls": nulls})
 
-    def join(
+    def join(  # noqa: PLR0913 - all fields of a join
         self,
         right: ReadTable,
         on: Columns | None = None,
@@ -102,11 +102,13 @@ class ReadTable:
         how: JoinType | None = None,
         suffixes: tuple[str, str] | None = None,
         nulls_equal: bool | None = None,
+        where: str | None = None,
     ) -> ShuffledTable:
         """Join with another input on equal keys; an inner join where `how` does not say. The inputs are called by their
-        names, left and right where they have none."""
+        names, left and right where they have none. where: a condition besides, as "l.start <= r.ts"."""
         keys = {"on": listed(on), "left_on": listed(left_on), "right_on": listed(right_on)}
-        return self._joined("join", right, {**keys, "type": how, "suffixes": suffixes, "nulls_equal": nulls_equal})
+        more = {"type": how, "suffixes": suffixes, "nulls_equal": nulls_equal, "where": where}
+        return self._joined("join", right, {**keys, **more})
 
     def join_as_of(  # noqa: PLR0913 - all fields of such a join
         self,

@@ -125,12 +125,16 @@ class AsOf(ApiModel):
 
 
 class Join(ApiModel):
-    """Joins two inputs on equal keys."""
+    """Joins two inputs: rows with equal keys, for which a condition may hold besides."""
 
-    type: Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti", "AsOf"] = Field(
+    type: Literal[
+        "Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti", "RightSemi", "RightAnti", "Cross", "AsOf"
+    ] = Field(
         default="Inner",
-        description="Which rows without a partner are kept. AsOf: every left row, with the one right row that is "
-        "nearest in time, or with nulls.",
+        description="Which rows without a partner are kept. LeftSemi and RightSemi: only one side's rows, those that "
+        "have a partner; LeftAnti and RightAnti: those that have none. Cross: every row of the one with every row of "
+        "the other, without keys; the smaller side must fit in each worker's memory. AsOf: every left row, with the "
+        "one right row that is nearest in time, or with nulls.",
     )
     left: str = Field(min_length=1, max_length=63, description="The name of the left input.")
     right: str = Field(min_length=1, max_length=63, description="The name of the right input.")
@@ -148,6 +152,14 @@ class Join(ApiModel):
         description="Appended to the names of columns that both inputs have: the left one's, the right one's.",
     )
     nulls_equal: bool = Field(default=False, description="Whether a null key matches a null key.")
+    where: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16_384,
+        description="An SQL condition besides the equal keys, as in ON: rows for which it is not true are no partners. "
+        "Columns are named with their side, l or r, or with the name of its input. For example: l.start <= r.ts AND "
+        "r.ts < l.end. Not with type AsOf.",
+    )
     as_of: AsOf | None = Field(default=None, description="With type AsOf: what is nearest, and how near it must be.")
 
 

@@ -257,6 +257,7 @@ def _join(join: Join, names: list[str | None]) -> jobs.Join:
         suffixes=list(join.suffixes),
         nulls_equal=join.nulls_equal,
         as_of=None if join.as_of is None else _as_of(join.as_of),
+        where=join.where or "",
     )
 
 

@@ -72,6 +72,8 @@ def _join_inputs(spec: Object) -> bool:
 
 
 def _join_keys(join: Object) -> bool:
+    if join.get("type") == "Cross":
+        return not _given(join, "on", "leftOn", "rightOn")
     if "on" in join:
         return not _given(join, "leftOn", "rightOn")
     left, right = join.get("leftOn"), join.get("rightOn")
@@ -143,7 +145,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec.operation.join",
         "",
-        "give on, or leftOn and rightOn with as many columns each",
+        "give on, or leftOn and rightOn with as many columns each; a Cross join has no keys",
+        "has(self.type) && self.type == 'Cross' ? !(has(self.on) || has(self.leftOn) || has(self.rightOn)) : "
         "has(self.on) ? !(has(self.leftOn) || has(self.rightOn)) : "
         "has(self.leftOn) && has(self.rightOn) && size(self.leftOn) == size(self.rightOn)",
         _join_keys,
@@ -154,6 +157,13 @@ RULES: tuple[Rule, ...] = (
         "type: AsOf needs asOf (the columns of time), and no other type has it",
         "(has(self.type) && self.type == 'AsOf') == has(self.asOf)",
         lambda node: (node.get("type") == "AsOf") == ("asOf" in node),
+    ),
+    Rule(
+        "spec.operation.join",
+        "where",
+        "an as-of join has no where; filter its inputs, or its result with output.filter",
+        "!(has(self.where) && has(self.asOf))",
+        lambda node: _given(node, "where", "asOf") < 2,
     ),
     Rule(
         "spec.operation.distinct",

@@ -24,6 +24,17 @@ from shuffle_worker.partitioning.matching import (
 )
 
 
+def every_pair(rows: int, others: int) -> Matches:
+    """So many rows, each with all of so many others."""
+    return Matches(
+        np.arange(rows, dtype=np.int64),
+        np.zeros(rows, np.int64),
+        np.full(rows, others, np.int64),
+        np.arange(others, dtype=np.int64),
+        None,
+    )
+
+
 class Lookup:
     """`side`: the small table's. Safe for several threads."""
 

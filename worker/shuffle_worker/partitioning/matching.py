@@ -55,6 +55,7 @@ WANTED = {
     "LeftSemi": Wanted(True, False, False, once=True),
     "LeftAnti": Wanted(False, True, False, once=True),
     "AsOf": Wanted(True, True, False),
+    "Cross": Wanted(True, False, False),
 }
 
 

@@ -121,8 +121,9 @@ class Plan(Struct, frozen=True):
     `position`; cells-1 rows."""
     code: list[str] = field(default_factory=list)
     """The digest of each of the job's sources of functions ("" for a folder)."""
-    broadcast: int | None = None
-    """The input of a join that every worker reads whole, by `small`; what travels then are joined rows."""
+    broadcast: list[int] = field(default_factory=list)
+    """The inputs of a join that every worker reads whole, by `small`, in the order in which they are joined; what
+    travels then are joined rows."""
     small: list[Split] = field(default_factory=list)
     skewed: list[SkewedKey] = field(default_factory=list)
     """The skewed keys of a join that is no broadcast."""
@@ -146,7 +147,7 @@ class Plan(Struct, frozen=True):
 
     def sent_schema(self, index: int) -> pa.Schema:
         """Of the rows that a split of this input sends."""
-        schema = self.arrow_schema() if self.broadcast is not None else self.inputs[index].arrow_schema()
+        schema = self.arrow_schema() if self.broadcast else self.inputs[index].arrow_schema()
         return schema.append(pa.field(self.key_column, pa.uint64())) if self.key_column else schema
 
     @property

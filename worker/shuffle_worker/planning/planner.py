@@ -104,7 +104,7 @@ def _planned(
     )
     size = size._replace(stored=written * _share(result, schema))
     arrow_bytes = sum(one.size.rows * (one.size.row_bytes + operation.key_bytes) for one in inputs)
-    if operation.broadcast is not None:
+    if operation.broadcast:
         arrow_bytes = size.rows * size.row_bytes
     partitions = sizing.partition_count(job.output.partitions, job.output.target_bytes, size.stored)
     sizes = [one.size for one in inputs]
@@ -115,7 +115,7 @@ def _planned(
     held = arrow_bytes * operation.weight(sizes)
     layout = sizing.layout_for(partitions, held, in_ranges=operation.in_ranges, working=budgets.working)
     every_split = make_splits(inputs)
-    splits = [split for split in every_split if split.input != operation.broadcast and not operation.aligned]
+    splits = [split for split in every_split if split.input not in operation.broadcast and not operation.aligned]
     skewed = operation.skewed(inputs, partitions)
     row_group_rows = sizing.row_group_rows(size.row_bytes * max(_share(result, schema), 1.0))
     needed = _memory_needed(budgets, inputs, size, row_group_rows)
@@ -168,8 +168,8 @@ def _planned(
         dictionary=dictionary,
         boundaries=boundaries,
         code=operation.code or next((one.code for one in calls if one is not None), []),
-        broadcast=operation.broadcast,
-        small=[split for split in every_split if split.input == operation.broadcast],
+        broadcast=list(operation.broadcast),
+        small=[split for split in every_split if split.input in operation.broadcast],
         skewed=skewed,
         aligned=splits_by_file(inputs) if operation.aligned else [],
         cuts=operation.cuts,

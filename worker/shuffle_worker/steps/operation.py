@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+from shuffle_protocol.memory import Budgets
 from shuffle_protocol.shards import Shard
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.plan.record import Plan
@@ -41,6 +42,11 @@ def in_pieces(splitter: Splitter, rows: Rows) -> Iterator[list[Shard]]:
         yield from splitter.pieces(rows)
     else:
         yield splitter.add(rows)
+
+
+def batch_bytes_of(budgets: Budgets) -> int:
+    """Bytes of rows that a splitter may hold: it needs three times that, and the reader one batch."""
+    return budgets.working // 6
 
 
 class Given(NamedTuple):

@@ -36,8 +36,8 @@ class Planning:
     shrinks = False
     key_bytes = 0
     """Of the key that each row travels with where the operation gives it one: see `steps/keyed.py`."""
-    broadcast: int | None = None
-    """The input that every worker reads whole; joined rows travel then."""
+    broadcast: Sequence[int] = ()
+    """The inputs that every worker reads whole; joined rows travel then."""
     aligned = 0
     """The files of inputs that are partitioned alike, and of the output, where nothing needs to travel."""
 

@@ -26,7 +26,7 @@ from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.runtime.stopwatch import READ, each_in
 from shuffle_worker.steps.files import keeps
-from shuffle_worker.steps.operation import Given, Operation, in_pieces
+from shuffle_worker.steps.operation import Given, Operation, batch_bytes_of, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
 from shuffle_worker.store.store import ShardSource, rows_received
@@ -61,7 +61,7 @@ class Tasks:
         self._owner = setup.owner
         self._budgets = setup.budgets
         self._scratch = setup.scratch
-        self._batch_bytes = setup.budgets.working // 6  # a splitter holds three times that, and the reader one batch
+        self._batch_bytes = batch_bytes_of(setup.budgets)
         self._room = ScratchFolder(setup.scratch, setup.scratch_share, setup.scratch_limit)
         self._plan: Plan | None = None
         self._readers: list[Reader] = []

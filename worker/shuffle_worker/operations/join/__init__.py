@@ -14,10 +14,11 @@ def planning(job: Job, operation: Join) -> Planning:
 
 
 def operation(given: Given, asked: Join) -> Operation:
-    if given.plan.broadcast is not None:
+    if given.plan.broadcast:
         from shuffle_worker.operations.join.broadcast import BroadcastJoin
+        from shuffle_worker.operations.join.shape import shape_of
 
-        return BroadcastJoin(given, asked)
+        return BroadcastJoin(given, [shape_of(given.plan)])
     from shuffle_worker.operations.join.rows import JoinOperation
 
     return JoinOperation(given, asked)

@@ -1,33 +1,35 @@
-"""A join whose one side is small: every worker reads it whole, and joins the rows of the other as it reads them.
+"""Joins whose small sides every worker reads whole, to join the rows of the large one as it reads them.
 
-Only joined rows travel. They go to the files in runs, by the position of the large side's row, so that all
-files are of one size whatever the keys are, and a file's rows are in the order of the large side. The small side is
-read by each worker when its first split begins, and kept to the end.
+There is one small side, or one for each of several joins that follow each other (a star: a table of facts and its
+dimensions), which the rows of the large side go through in one pass. Only joined rows travel. They go to the files in
+runs, by the position of the large side's row, so that all files are of one size whatever the keys are, and a file's
+rows are in the order of the large side. The small sides are read by each worker when its first split begins, and kept
+to the end.
 
-Memory: the small side (`strategy.py` bounds it) and 40 bytes a row of it; a piece of joined rows; what `BatchSplitter`
-says.
+Memory: the small sides (`strategy.room` bounds them) and 40 bytes a row of them; a piece of joined rows of each join;
+what `BatchSplitter` says.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.jobs import Join
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import I64, concat
 from shuffle_worker.columns.schema import transport_schema
-from shuffle_worker.operations.join.columns import as_left
 from shuffle_worker.operations.join.judged import Pairs, cut, judged
 from shuffle_worker.operations.join.put import Put
-from shuffle_worker.operations.join.shape import shape_of
+from shuffle_worker.operations.join.shape import JoinShape
+from shuffle_worker.operations.join.strategy import LOOKUP, check_held, room
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.partitioning.lookup import Lookup
+from shuffle_worker.partitioning.lookup import Lookup, every_pair
 from shuffle_worker.partitioning.matching import Matches, Side, Wanted, candidates
-from shuffle_worker.readers.reader import Rows
+from shuffle_worker.plan.record import Plan
+from shuffle_worker.readers.reader import Reader, Rows
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
 from shuffle_worker.steps.reduce import Reduce
@@ -43,32 +45,61 @@ MOST_RUN = 4096
 RUNS_A_FILE = 8
 
 
-class Small:
-    """The small side. rows: all of it. lookup: by its keys."""
+class SmallSide:
+    """The rows of a side that every worker holds, and what the rows of the other are looked up in.
 
-    def __init__(self, rows: pa.RecordBatch, lookup: Lookup) -> None:
-        self.rows = rows
-        self.lookup = lookup
+    shape: of the join. side: which of its sides it is, 0 or 1. batch_bytes: of a piece of joined rows."""
+
+    def __init__(self, shape: JoinShape, side: int, rows: pa.RecordBatch, partitions: int, batch_bytes: int) -> None:
+        self._shape = shape
+        self._at = side
+        self._rows = rows
+        self._partitions = partitions
+        self._batch_bytes = batch_bytes
+        wanted = shape.wanted
+        self._wanted = wanted if side == 1 else Wanted(wanted.pairs, wanted.right, False)
+        self._lookup = Lookup(self._side(side, rows)) if shape.join.left_on else None
+
+    def joined(self, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, I64]]:
+        """The joined rows of some rows of the other side, in pieces, and which of these each is of."""
+        sides = (rows, self._rows) if self._at == 1 else (self._rows, rows)
+        put = Put(self._shape.columns, self._shape.output, *sides)
+        at_once = put.rows_at_once(self._batch_bytes)
+        found = self._found(rows)
+        pieces = found.pieces(at_once) if self._shape.condition is None else self._judged(found, sides, at_once)
+        for outer, inner in pieces:
+            yield put.together(*((outer, inner) if self._at == 1 else (inner, outer))), outer
+
+    def _found(self, rows: pa.RecordBatch) -> Matches:
+        """Of these rows what the keys say."""
+        if self._lookup is None:
+            return every_pair(rows.num_rows, self._rows.num_rows)
+        wanted = self._wanted if self._shape.condition is None else candidates(self._wanted)
+        return self._lookup.match(self._side(1 - self._at, rows), wanted)
+
+    def _judged(self, found: Matches, sides: tuple[pa.RecordBatch, pa.RecordBatch], at_once: int) -> Pairs:
+        judge = self._shape.judge(*sides)
+        if self._at == 0:
+            judge = judge.turned()
+        return cut(judged(found, self._wanted, judge, judge.at_once(self._batch_bytes)), at_once)
+
+    def _side(self, side: int, rows: pa.RecordBatch) -> Side:
+        return self._shape.keys[side].side(rows, self._partitions)
 
 
 class BroadcastJoin:
-    """`Operation` for a `join` of which the plan broadcasts a side."""
+    """`Operation` for joins of which the plan broadcasts a side each. shapes: of the joins, one after the other."""
 
-    def __init__(self, given: Given, join: Join) -> None:
+    def __init__(self, given: Given, shapes: Sequence[JoinShape]) -> None:
         plan, files, scratch = given.plan, given.files, given.scratch
-        assert plan.broadcast is not None
-        join = as_left(join)
         self._plan = plan
         self._readers = given.readers
         self._batch_bytes = given.batch_bytes
-        self._small_side = 0 if plan.broadcast == join.left else 1
-        self._shape = shape_of(plan)
-        wanted = self._shape.wanted
-        self._wanted = wanted if self._small_side == 1 else Wanted(wanted.pairs, wanted.right, False)
-        self._small: Small | None = None
+        self._shapes = shapes
+        self._small: list[SmallSide] = []
         self._lock = threading.Lock()
-        sorter = sorter_within(plan, scratch)
-        self._reduce = Reduce(plan, PartitionFiles(plan, files), sorter, index=1 - plan.broadcast)
+        large = next(at for at in range(len(plan.inputs)) if at not in plan.broadcast)
+        self._reduce = Reduce(plan, PartitionFiles(plan, files), sorter_within(plan, scratch), index=large)
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         plan = self._plan
@@ -83,40 +114,46 @@ class BroadcastJoin:
 
     def joined(self, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, I64]]:
         """The joined rows of some rows of the large side, in pieces, and which of these each is of."""
-        small = self.small()
-        conditional = self._shape.condition is not None
-        wanted = candidates(self._wanted) if conditional else self._wanted
-        found = small.lookup.match(self._side(1 - self._small_side, rows), wanted)
-        sides = (rows, small.rows) if self._small_side == 1 else (small.rows, rows)
-        put = Put(self._shape.columns, self._shape.output, *sides)
-        at_once = put.rows_at_once(self._batch_bytes)
-        for outer, inner in self._judged(found, sides, at_once) if conditional else found.pieces(at_once):
-            yield put.together(*self._turned(outer, inner)), outer
+        return _through(self.small(), rows)
 
-    def _judged(self, found: Matches, sides: tuple[pa.RecordBatch, pa.RecordBatch], at_once: int) -> Pairs:
-        judge = self._shape.judge(*sides)
-        if self._small_side == 0:
-            judge = judge.turned()
-        return cut(judged(found, self._wanted, judge, judge.at_once(self._batch_bytes)), at_once)
-
-    def _turned(self, outer: I64, inner: I64) -> tuple[I64, I64]:
-        """As left and right rows."""
-        return (outer, inner) if self._small_side == 1 else (inner, outer)
-
-    def _side(self, side: int, rows: pa.RecordBatch) -> Side:
-        return self._shape.keys[side].side(rows, self._plan.layout.partitions)
-
-    def small(self) -> Small:
-        """The small side; the first caller reads it."""
+    def small(self) -> list[SmallSide]:
+        """The small sides; the first caller reads them."""
         with self._lock:
-            if self._small is None:
-                assert self._plan.broadcast is not None
-                reader = self._readers[self._plan.broadcast]
-                batches = [rows.batch for split in self._plan.small for rows in reader.read(split, BATCH_ROWS)]
-                schema = transport_schema(self._plan.inputs[self._plan.broadcast].arrow_schema())
-                rows = concat(batches) if batches else pa.RecordBatch.from_pylist([], schema=schema)
-                self._small = Small(rows, Lookup(self._side(self._small_side, rows)))
+            if not self._small:
+                held = 0
+                found: list[SmallSide] = []
+                for shape, number in zip(self._shapes, self._plan.broadcast, strict=True):
+                    rows, held = _read(self._plan, self._readers[number], number, held, room(self._batch_bytes))
+                    side = 0 if number == shape.join.left else 1
+                    each = self._batch_bytes // len(self._shapes)
+                    found.append(SmallSide(shape, side, rows, self._plan.layout.partitions, each))
+                self._small = found
             return self._small
+
+
+def _through(small: Sequence[SmallSide], rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, I64]]:
+    """One join after the other."""
+    for joined, outer in small[0].joined(rows):
+        if len(small) == 1:
+            yield joined, outer
+            continue
+        for more, of in _through(small[1:], joined):
+            yield more, outer[of]
+
+
+def _read(plan: Plan, reader: Reader, number: int, held: int, most: int) -> tuple[pa.RecordBatch, int]:
+    """The rows of an input, and the bytes that are held with them. held: before. Raises OutOfMemory beyond `most`."""
+    batches: list[pa.RecordBatch] = []
+    name = plan.inputs[number].name or f"inputs[{number}]"
+    for split in plan.small:
+        if split.input != number:
+            continue
+        for rows in reader.read(split, BATCH_ROWS):
+            batches.append(rows.batch)
+            held += rows.batch.nbytes + rows.batch.num_rows * LOOKUP
+            check_held(held, most, name, "operation.join")
+    schema = transport_schema(plan.inputs[number].arrow_schema())
+    return concat(batches) if batches else pa.RecordBatch.from_pylist([], schema=schema), held
 
 
 class _Runs:

@@ -63,6 +63,26 @@ def field_of_keys(join: Join, side: int) -> str:
     return f"{join.field}." + ("on" if join.left_on == join.right_on else ("leftOn", "rightOn")[side])
 
 
+def check_keys(join: Join) -> None:
+    """Raises InvalidSpec where there are not as many keys of each side as it takes."""
+    mine, theirs = len(join.left_on), len(join.right_on)
+    if join.how == "Cross" and mine + theirs:
+        raise InvalidSpec(
+            f"{join.field}.type: a Cross join has no keys, because it pairs every row with every other; leave the keys "
+            "out, or choose another type"
+        )
+    if join.how != "Cross" and (mine != theirs or not mine):
+        raise InvalidSpec(
+            f"{join.field}: {mine} keys of the left input and {theirs} of the right one are given; name as many of "
+            "each, and at least one"
+        )
+    if join.where and join.as_of is not None:
+        raise InvalidSpec(
+            f"{join.field}.where: an as-of join has no condition besides; filter the inputs, or the result with "
+            "output.filter"
+        )
+
+
 def pairings(join: Join, left: pa.Schema, right: pa.Schema) -> list[Pairing]:
     """How each pair of keys is compared. Raises InvalidSpec where a pair cannot be equal, saying both types."""
     found: list[Pairing] = []

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import TARGET_BYTES, Job, Join
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.columns.arrow import schema_of
@@ -19,6 +18,7 @@ from shuffle_worker.operations.join.aligned import Aligned, aligned
 from shuffle_worker.operations.join.columns import (
     SEMI,
     as_left,
+    check_keys,
     field_of_keys,
     key_names,
     keys_of,
@@ -27,7 +27,9 @@ from shuffle_worker.operations.join.columns import (
 )
 from shuffle_worker.operations.join.condition import check_condition, names_of, needed_of
 from shuffle_worker.operations.join.near import near, told_near
-from shuffle_worker.operations.join.strategy import Broadcast, SkewedKeys, broadcast, skewed_keys, told
+from shuffle_worker.operations.join.passing import passing_share
+from shuffle_worker.operations.join.shape import JoinShape
+from shuffle_worker.operations.join.strategy import Broadcast, SkewedKeys, broadcast, check_room, skewed_keys, told
 from shuffle_worker.operations.join.units import check_holds
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
@@ -50,6 +52,8 @@ class JoinPlanning(Planning):
         self._alike = ""
         self._skewed = SkewedKeys([], [])
         self._as_of = operation.as_of
+        self._passing = 1.0
+        """The share of all pairs that pass the condition, of a cross join."""
 
     def bounded(self, index: int) -> Sequence[str]:
         """The keys that become one column with the other side's, whose type must hold both."""
@@ -62,12 +66,23 @@ class JoinPlanning(Planning):
         output = self.job.output
         alike = Aligned(0, "")
         any_size = output.partitions or output.target_bytes == TARGET_BYTES
-        if any_size and not self._cast([one.schema for one in inputs]):
+        if any_size and self._join.left_on and not self._cast([one.schema for one in inputs]):
             alike = aligned(inputs, key_names(self._join), output.partitions)
         self.aligned, self._alike = alike
         self._strategy = Broadcast(None, "") if self.aligned else broadcast(self._join, inputs)
-        self.broadcast = self._strategy.input
-        self.in_ranges = self.broadcast is None and not self.aligned
+        self.broadcast = () if self._strategy.input is None else (self._strategy.input,)
+        self.in_ranges = not (self.broadcast or self.aligned)
+        if self._join.how == "Cross":
+            self._settle_cross(inputs, budgets)
+
+    def _settle_cross(self, inputs: Sequence[PlannedInput], budgets: Budgets) -> None:
+        check_room([inputs[number] for number in self.broadcast], budgets, f"{self._asked.field}.type: Cross")
+        shape = JoinShape(
+            self._asked,
+            *self._sides([one.schema for one in inputs]),
+            names_of(self._asked, self.job.inputs),
+        )
+        self._passing = passing_share(shape, *(inputs[at] for at in (self._join.left, self._join.right)))
 
     def _sides(self, inputs: Sequence[pa.Schema]) -> tuple[pa.Schema, pa.Schema]:
         return inputs[self._join.left], inputs[self._join.right]
@@ -86,7 +101,7 @@ class JoinPlanning(Planning):
         return any(pair.hashed != (None, None) for pair in pairs)
 
     def skewed(self, inputs: Sequence[PlannedInput], partitions: int) -> list[SkewedKey]:
-        if self.broadcast is None and not self.aligned:
+        if not (self.broadcast or self.aligned):
             sides = keys_of(self._join, *self._sides([one.schema for one in inputs]))
             of_inputs = sides if self._join.left == 0 else sides[::-1]
             self._skewed = skewed_keys(self._join, inputs, of_inputs, partitions)
@@ -119,11 +134,7 @@ class JoinPlanning(Planning):
 
     def check(self, inputs: Sequence[Columns]) -> None:
         join = self._asked
-        if len(join.left_on) != len(join.right_on) or not join.left_on:
-            raise InvalidSpec(
-                f"{join.field}: {len(join.left_on)} keys of the left input and {len(join.right_on)} of the right one "
-                "are given; name as many of each, and at least one"
-            )
+        check_keys(join)
         super().check(inputs)
         refuse_twice(join.left_on, field_of_keys(join, 0))
         refuse_twice(join.right_on, field_of_keys(join, 1))
@@ -146,6 +157,8 @@ class JoinPlanning(Planning):
         if self._join.how in SEMI:
             return left
         rows = left.rows if self._as_of is not None else max(left.rows, right.rows)
+        if self._join.how == "Cross":
+            rows = left.rows * right.rows * self._passing
         stored = sum(one.stored / max(one.rows, 1) for one in (left, right)) * rows
         few = [*left.few, *(name + self._join.suffixes[1] for name in right.few), *right.few]
         return Size(rows, left.row_bytes + right.row_bytes, stored, few)
@@ -165,7 +178,7 @@ class JoinPlanning(Planning):
         """By the hash of the output's key columns, where every row has them and lies where they say."""
         join = self._join
         left, right = (plan.inputs[at].arrow_schema() for at in (join.left, join.right))
-        if plan.broadcast is not None or plan.skewed or self._cast([one.arrow_schema() for one in plan.inputs]):
+        if plan.broadcast or plan.skewed or self._cast([one.arrow_schema() for one in plan.inputs]):
             return self.partitioning(plan.layout.partitions)
         columns = output_columns(join, left, right)
         mine = "right" if join.how == "Right" else "left"
@@ -189,4 +202,5 @@ class JoinPlanning(Planning):
         if self._as_of is not None:
             kind, nulls = "as-of", f"{nulls}, {told_near(self._as_of)}"
         where = f", where {join.where}" if join.where else ""
-        return f"{kind} join of {names[join.left]} with {names[join.right]} on {keys}{nulls}{where}"
+        on = f" on {keys}" if keys else ""
+        return f"{kind} join of {names[join.left]} with {names[join.right]}{on}{nulls}{where}"

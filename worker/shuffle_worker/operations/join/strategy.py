@@ -19,13 +19,16 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from shuffle_protocol.errors import OutOfMemory
 from shuffle_protocol.jobs import Join
+from shuffle_protocol.memory import Budgets
 from shuffle_protocol.units import readable
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import first_kept, spread
 from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.plan.record import SkewedKey
+from shuffle_worker.steps.operation import batch_bytes_of
 
 BROADCAST_BYTES = 8 << 20
 """Arrow bytes of a side that every worker can hold beside its work, as many rows as its files have."""
@@ -43,8 +46,21 @@ SAMPLED_GROUPS = 64
 SAMPLED_ROWS = 2048
 THREADS = 8
 
+MOST_MEMORY = 1 << 44
+"""Of a worker that an error proposes."""
+
 _SPREAD_LEFT = ("Inner", "Left", "LeftSemi", "LeftAnti", "AsOf")
 _SPREAD_RIGHT = ("Inner", "Right")
+
+
+LOOKUP = 40
+"""Bytes of a row of a broadcast side besides the row: what finds it by its key."""
+
+
+def room(batch_bytes: int) -> int:
+    """Bytes that a worker has for sides that are broadcast. batch_bytes: see `Given`; beside a splitter's three times
+    that and the reader's batch, a third of the working memory is left."""
+    return max(batch_bytes * 3 // 2, BROADCAST_BYTES)
 
 
 class Broadcast(NamedTuple):
@@ -57,6 +73,8 @@ class Broadcast(NamedTuple):
 
 
 def broadcast(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
+    if join.how == "Cross":
+        return _of_cross(join, inputs)
     if join.as_of is not None:
         return Broadcast(None, "shuffled: an as-of join puts the right rows of a key in order where they come together")
     able = [at for at, hows in ((join.right, _SPREAD_LEFT), (join.left, _SPREAD_RIGHT)) if join.how in hows]
@@ -72,6 +90,51 @@ def broadcast(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
     if sizes[small] * BROADCAST_TIMES > other:
         return Broadcast(None, f"shuffled: {name} is small ({size}), and the other side not much larger")
     return Broadcast(small, f"broadcast: {name} is about {size}, so every worker reads it whole; the other stays put")
+
+
+def _of_cross(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
+    small = min((join.right, join.left), key=lambda at: _held(inputs[at]))
+    size = readable(_held(inputs[small]))
+    return Broadcast(
+        small, f"broadcast: {_name(inputs[small])} is the smaller side, about {size}, and every worker reads it whole"
+    )
+
+
+def _held(one: PlannedInput) -> float:
+    """Bytes that a side takes where it is broadcast, of the rows that pass its filter."""
+    return one.size.rows * (one.size.row_bytes + LOOKUP)
+
+
+def check_room(sides: Sequence[PlannedInput], budgets: Budgets, what: str) -> None:
+    """Raises OutOfMemory where the sides that must be broadcast are more than a worker holds. what: the join, for the
+    error."""
+    needed = sum(map(_held, sides))
+    most = room(batch_bytes_of(budgets))
+    if needed <= most:
+        return
+    limit = budgets.limit
+    while limit < MOST_MEMORY and room(batch_bytes_of(Budgets.for_limit(limit))) < needed:
+        limit += limit // 4
+    parts = ", ".join(
+        f"{_name(one)} is about {readable(_held(one))} ({one.size.rows:,.0f} rows of {readable(one.size.row_bytes)})"
+        for one in sides
+    )
+    raise OutOfMemory(
+        f"{what}: every worker holds {'these sides' if len(sides) > 1 else 'the smaller side'} in memory, and "
+        f"{parts}; workers with {readable(budgets.limit)} have {readable(most)} for it. Give each about "
+        f"{readable(limit)} (workers.resources.limits.memory), or make it smaller with inputs[].columns and "
+        "inputs[].filter"
+    )
+
+
+def check_held(held: int, most: int, name: str, what: str) -> None:
+    """The same once its rows are there. held: bytes so far."""
+    if held > most:
+        raise OutOfMemory(
+            f"{what}: every worker holds {name} in memory, and its rows are {readable(held)} or more, not the "
+            f"{readable(most)} that there is room for; give the workers more memory (workers.resources.limits.memory), "
+            "or make it smaller with inputs[].columns and inputs[].filter"
+        )
 
 
 class SkewedKeys(NamedTuple):
