@@ -66,6 +66,8 @@ class Input(Struct, frozen=True):
     """The folder below which the names of folders are columns; "" for the one that the paths say."""
     compute: dict[str, str] = field(default_factory=dict)
     """Columns that are computed of others, by their names."""
+    name_as: str = ""
+    """A column that holds the input's name."""
 
 
 TARGET_BYTES = 256 << 20

@@ -111,7 +111,7 @@ def test_the_definition_fits_into_an_annotation_and_names_itself() -> None:
 
 
 def test_cel_rules_use_only_what_every_server_has() -> None:
-    functions = {"has", "size", "matches", "startsWith", "all"}
+    functions = {"has", "size", "matches", "startsWith", "all", "exists_one"}
     for path, node in nodes(root()):
         for rule in node.get("x-kubernetes-validations", []):
             called = {word.rpartition(".")[2].strip("!( &|") for word in _calls(rule["rule"])}
@@ -155,6 +155,8 @@ GOOD: list[dict[str, Any]] = [
     {"operation": {"sort": {"by": [{"column": "ts", "order": "Descending", "nulls": "First"}, {"column": "id"}]}}},
     {"operation": {"join": JOIN}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["y"]}}, "inputs": TWO},
+    {"inputs": TWO},
+    {"inputs": [{"path": "s3://x/a"}, {"path": "s3://x/b"}, {"name": "c", "nameAs": "from", "path": "s3://x/c"}]},
     {"operation": {"join": AS_OF}, "inputs": TWO},
     {"operation": {"join": JOIN | {"type": "RightAnti", "where": "l.t < r.t"}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "type": "Cross"}}, "inputs": TWO},
@@ -239,6 +241,9 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"join": JOIN | {"leftOn": ["a"], "rightOn": ["a"]}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"]}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "leftOn": ["x"], "rightOn": ["x", "y"]}}, "inputs": TWO},
+    {"inputs": [TWO[0], TWO[1], TWO[0]]},
+    {"inputs": [{"path": "s3://x/a", "nameAs": "from"}]},
+    {"operation": {"rechunk": {}}, "inputs": TWO},
     {"operation": {"join": JOIN | {"type": "AsOf"}}, "inputs": TWO},
     {"operation": {"join": JOIN | {"type": "Cross"}}, "inputs": TWO},
     {
@@ -294,7 +299,6 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"rechunk": {"apply": "a:b", "overlap": {"depth": {"time": 1}, "boundaries": {"time": "x"}}}}},
     {"operation": {"rechunk": {"apply": "a:b", "dtype": "str"}}},
     {"operation": {"rechunk": {"apply": "no function"}}},
-    {"inputs": TWO},
     {"inputs": []},
     {"inputs": [{}]},
     {"inputs": [{"path": "a", "paths": ["b"]}]},

@@ -48,14 +48,32 @@ def test_it_goes_to_standard_output(shuffle: Any) -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_every_commented_line_is_valid_once_it_is_used(shuffle: Any) -> None:
-    text = shuffle("init", "-").out
+def test_two_inputs_are_joined_or_put_together(shuffle: Any) -> None:
+    two = ["--input", "s3://b/events/*.parquet", "--input", "users.csv", "--output", "o"]
+    assert shuffle("init", *two, "--join", "user_id", "--join", "on").code == 0
+    spec = load_job(Path("job.yaml")).spec
+    assert spec.operation.join is not None
+    assert (spec.operation.join.left, spec.operation.join.right) == ("events", "users")
+    assert spec.operation.join.on == ["user_id", "on"]
+    assert shuffle("init", "--force", *two, "--by", "user_id").code == 0
+    spec = load_job(Path("job.yaml")).spec
+    assert [(one.name, one.path) for one in spec.inputs] == [
+        ("events", "s3://b/events/*.parquet"),
+        ("users", "users.csv"),
+    ]
+    assert shuffle("init", "--force", "-i", "a/x", "-i", "b/x", "-i", "1/*", "-i", "**").code == 0
+    assert [one.name for one in load_job(Path("job.yaml")).spec.inputs] == ["x", "x_2", "input_1", "input"]
+
+
+@pytest.mark.parametrize("inputs", [[], ["--input", "a", "--input", "b"]])
+def test_every_commented_line_is_valid_once_it_is_used(shuffle: Any, inputs: list[str]) -> None:
+    text = shuffle("init", "-", *inputs).out
     commented = [line for line in text.splitlines() if re.match(r" +# +[a-z][A-Za-z]*: ", line)]
     assert len(commented) >= 14
     for line in commented:
         indent, entry = re.match(r"( *)# +(.*)", line).groups()  # type: ignore[union-attr]
         entry = re.sub(r"  +.*", "", entry)
-        if entry.startswith(("repartition", "sort: ", "distinct", "cluster")):
+        if entry.startswith(("repartition", "sort: ", "distinct", "cluster", "join")):
             used = text.replace("    repartition: {}\n", f"{indent}{entry}\n")
         elif entry.startswith(("replicas", "resources")):
             used = text + f"  workers:\n    {entry}\n"
@@ -79,7 +97,9 @@ def test_another_file_is_not_replaced_unless_asked(shuffle: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--by", "a", "--sort", "a"], "give --by or --sort, not both"),
+        (["--by", "a", "--sort", "a"], "give one of --by, --sort and --join"),
+        (["--join", "a"], "--join takes two inputs, 1 are given"),
+        (["--input", "a.zarr", "--input", "b"], "a.zarr is a Zarr store, of arrays: a job takes one"),
         (["--by", "a", "--by", "a"], '"a" listed more than once'),
         (["--input", "x", "--output", "x/y"], 'the output "x/y" is inside the input "x"'),
         (["--partitions", "0"], "expected a whole number from 1 to 1,000,000"),

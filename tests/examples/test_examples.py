@@ -257,6 +257,18 @@ def test_joins_with_a_condition(
     )
 
 
+def test_union(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "union")
+    found = pa.concat_tables(parts)
+    expected = duckdb.sql(
+        """select ts, user_id, if(kind = 'refund', -amount, amount) amount, kind || 's' entry from events
+        where kind in ('refund', 'purchase') order by ts, user_id"""
+    ).to_arrow_table()
+    assert found.column_names == ["ts", "user_id", "amount", "entry"]
+    assert found.select(["ts", "user_id"]).equals(expected.select(["ts", "user_id"]).cast(found.select([0, 1]).schema))
+    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, expected.to_pylist()))
+
+
 def test_the_demo(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # it replaces its own output
         parts = run(demo, monkeypatch, "demo/events-by-user")

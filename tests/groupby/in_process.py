@@ -20,7 +20,7 @@ from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import make_plan
-from shuffle_worker.readers import reader_for
+from shuffle_worker.readers import readers_for
 from shuffle_worker.steps.operation import Given
 from shuffle_worker.storage import storage_for
 
@@ -73,8 +73,8 @@ def carried_out(
     files = MemoryFiles()
     operation = operation_for(Given(plan, files, scratch, cut.batch_bytes))
     source = MemorySource()
-    one = plan.job.inputs[0]
-    reader = reader_for(plan, storage_for(one.paths[0], one.storage))
+    storages = [storage_for(one.paths[0], one.storage) for one in plan.job.inputs]
+    (reader,) = readers_for(plan, storages)
     splits = list(enumerate(plan.splits))
     for number, split in reversed(splits) if cut.backwards else splits:
         splitter = operation.splitter(None)

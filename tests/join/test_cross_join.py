@@ -75,7 +75,7 @@ def test_what_explain_says(tmp_path: Path) -> None:
     assert "cross join of left with right, where l.t >= r.low and l.t < r.high" in said
     assert "broadcast: right is the smaller side" in said
     assert plan.summary.tree is not None
-    rows = plan.summary.tree.planned.rows
+    rows = plan.summary.tree.estimated.rows
     assert rows is not None and 500 < rows < 1300  # 810 of 22,500 pairs, by a sample of both sides
 
 

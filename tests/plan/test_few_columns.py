@@ -14,10 +14,10 @@ from tests.plan.jobs import job, plan_of
 
 from shuffle_protocol.errors import DataError
 from shuffle_protocol.jobs import Job
-from shuffle_worker.expressions.filter import compile_filter
+from shuffle_worker.expressions.filter import Filter, compile_filter
 from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import RowGroupRef, first_kept, sample_rows
-from shuffle_worker.inputs.reading import InputFiles, read_inputs
+from shuffle_worker.inputs.reading import InputFiles, Look, read_inputs
 from shuffle_worker.planning import foldering, planner
 from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.readers.text import TextSource
@@ -75,11 +75,16 @@ def found_in(folder: Path) -> InputFiles:
     return read_inputs(job(folder).inputs[0], LocalStorage())
 
 
+def looked_at(found: InputFiles, where: Filter) -> InputFiles:
+    look = Look(LocalStorage(), found.schema, found.schema, where, frozenset())
+    return found._replace(files=[file._replace(asked=look) for file in found.files])
+
+
 def test_other_columns_are_no_news(folder: Path) -> None:
     """To readers that refuse a field which the plan does not know."""
     found = found_in(folder)
     where = compile_filter("f = 3", found.schema)
-    (batch,) = first_kept(found.files[0], 0, ["k", "k"], found.schema, where, 100, LocalStorage())
+    (batch,) = first_kept(looked_at(found, where).files[0], 0, ["k", "k"], 100)
     assert batch.schema.names == ["k", "k"]
     assert batch.column(0).to_pylist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
 
@@ -88,4 +93,4 @@ def test_a_condition_that_fails_names_the_file(folder: Path) -> None:
     found = found_in(folder)
     where = compile_filter("row + 9223372036854775807 > 0", found.schema)
     with pytest.raises(DataError, match=rf"^{found.files[0].info.path}: inputs\[0\]\.filter: .* cannot be worked out"):
-        sample_rows(found.files, [RowGroupRef(0, 0, 0)], ["k"], found.schema, where, LocalStorage())
+        sample_rows(looked_at(found, where).files, [RowGroupRef(0, 0, 0)], ["k"])

@@ -72,6 +72,17 @@ SPECS: list[tuple[str, Callable[[], ShuffleJob], str]] = [
         " output: {path: out, format: Parquet}}",
     ),
     (
+        "union",
+        lambda: read_parquet("a", name="a", name_as="from")
+        .union(read_csv("b", filter="x > 1"), read_parquet("c").union(read_orc("d")))
+        .group_by("k")
+        .agg(agg.count())
+        .write_parquet("out"),
+        "{operation: {groupBy: {by: [k], aggregations: [{function: count}]}},"
+        " inputs: [{name: a, nameAs: from, path: a, format: Parquet}, {path: b, format: CSV, filter: x > 1},"
+        " {path: c, format: Parquet}, {path: d, format: ORC}], output: {path: out, format: Parquet}}",
+    ),
+    (
         "join with a condition",
         lambda: EVENTS.join(read_parquet("r"), how="Cross", where="l.a < r.b").write_parquet("out"),
         "{operation: {join: {type: Cross, left: left, right: right, where: l.a < r.b}},"

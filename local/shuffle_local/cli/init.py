@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -27,16 +27,16 @@ spec:
     # sort: {{by: [{{column: ts, order: Descending, nulls: First}}, {{column: id}}]}}     global and stable
     # distinct: {{by: [user_id], orderBy: [{{column: ts, order: Descending}}]}}          the newest row of each user
     # cluster: {{by: [user_id, ts]}}          rows near each other in both: filters on either skip most files
-
+{joins}
   inputs:
-    - path: {input}
+    - {input}
       # a file, a folder, a glob or an fsspec URL (s3://bucket/events/); for several: paths: [a, b]
       # format: Parquet                     by suffix where absent
       # columns: [user_id, ts, amount]      reads and writes only these
       # compute: {{day: "date_trunc('day', ts)"}}     columns to compute, for keys, filter and the output
       # filter: "amount > 0 AND ts >= TIMESTAMP '2026-01-01'"
       # storage: {{endpoint: "https://minio.example.com:9000"}}
-
+{others}
   output:
     path: {output}
     # how many files: so many exactly, or by their size (the default: 256Mi); not both
@@ -50,6 +50,22 @@ spec:
   # workers:                                chosen to fit where absent; --workers and --memory go first
   #   replicas: 4
   #   resources: {{limits: {{memory: 2Gi}}}}
+"""
+
+JOINS = """\
+    # of two inputs, rows beside each other where their keys agree (docs/join.md):
+    # join: {{type: Left, left: {left}, right: {right}, on: [user_id]}}
+    # join: {{type: Inner, left: {left}, right: {right}, on: [user_id], where: l.start <= r.ts AND r.ts < l.end}}
+    # join: {{type: AsOf, left: {left}, right: {right}, on: [user_id], asOf: {{left: ts, right: ts, tolerance: 5m}}}}
+    # join: {{type: Cross, left: {left}, right: {right}}}
+"""
+
+OTHERS = """\
+    # Unless a join takes both, the rows of all inputs are put together: columns are matched by name (docs/union.md).
+"""
+
+ONE = """\
+    # A second input, for a join or to put the rows of both together: `shuffle init --input a/ --input b/`
 """
 
 ARRAYS = """\
@@ -80,19 +96,35 @@ spec:
 """
 
 
-def init(
+class Asked(NamedTuple):
+    """What the options say."""
+
+    sources: list[str]
+    output: str
+    by: list[str]
+    sort: list[str]
+    join: list[str]
+    partitions: int | None
+
+
+def init(  # noqa: PLR0913 - each an option
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; - for standard output.")] = Path(
         "job.yaml"
     ),
     source: Annotated[
-        str, typer.Option("--input", "-i", metavar="PATH", help="What to read: file, folder, glob or URL.")
-    ] = "input/",
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="PATH", help="What to read: file, folder, glob or URL; again for more."),
+    ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="PATH", help="The folder to write to.")] = "output/",
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="COLUMN", help="Repartition by this column; again for more.")
     ] = None,
     sort: Annotated[
         list[str] | None, typer.Option("--sort", metavar="COLUMN", help="Sort by this column; again for more.")
+    ] = None,
+    join: Annotated[
+        list[str] | None,
+        typer.Option("--join", metavar="COLUMN", help="Join two inputs by this column; again for more."),
     ] = None,
     partitions: Annotated[
         int | None, typer.Option("--partitions", "-p", metavar="N", help="How many files to write.")
@@ -101,28 +133,17 @@ def init(
 ) -> None:
     """Write a commented job file to start from.
 
-    Without --by and --sort it deals rows out to files of even size, which fits any table.
+    Without --by, --sort and --join it deals rows out to files of even size, which fits any table. The rows of several
+    inputs are put together, unless --join says otherwise.
     """
     from shuffle_operator.api.document import read
     from shuffle_operator.api.problems import InvalidJob
     from shuffle_operator.api.resolve import unsupported
     from shuffle_operator.api.validation import check_job
 
-    if by and sort:
-        raise typer.BadParameter("a job has one operation: give --by or --sort, not both")
-    for given in (source, output, *(by or []), *(sort or [])):
-        if not _is_text(given):
-            raise typer.BadParameter(f"{given!r} is no text in UTF-8; a job file can hold nothing else")
-    arrays = is_zarr(source)
-    if arrays and (by or sort or partitions is not None):
-        raise typer.BadParameter(f"{source} is a Zarr store, of arrays: --by, --sort and --partitions are for tables")
-    text = (ARRAYS if arrays else TABLES).format(
-        name=word(job_name(file.stem)),
-        operation=_operation(by or [], sort or []),
-        input=word(source),
-        output=word(output),
-        partitions=f"partitions: {partitions}" if partitions is not None else "# partitions: 64",
-    )
+    asked = Asked(source or ["input/"], output, by or [], sort or [], join or [], partitions)
+    array = _check(asked)
+    text = _text(file, asked, array)
     try:
         problems = unsupported(check_job(read(text).value), local=False)
         if problems:
@@ -146,11 +167,65 @@ def init(
     typer.echo(f"Wrote {file}. Next: shuffle validate {file}, shuffle run {file}", err=True)
 
 
+def _check(asked: Asked) -> bool:
+    """Whether it is a job on arrays. Raises BadParameter where options do not go together."""
+    if sum(map(bool, (asked.by, asked.sort, asked.join))) > 1:
+        raise typer.BadParameter("a job has one operation: give one of --by, --sort and --join")
+    for given in (*asked.sources, asked.output, *asked.by, *asked.sort, *asked.join):
+        if not _is_text(given):
+            raise typer.BadParameter(f"{given!r} is no text in UTF-8; a job file can hold nothing else")
+    array = next((one for one in asked.sources if is_zarr(one)), None)
+    if array is None:
+        if asked.join and len(asked.sources) != 2:
+            raise typer.BadParameter(f"--join takes two inputs, {len(asked.sources)} are given: --input a/ --input b/")
+        return False
+    if asked.by or asked.sort or asked.join or asked.partitions is not None:
+        raise typer.BadParameter(f"{array} is a Zarr store, of arrays: --by, --sort and --partitions are for tables")
+    if len(asked.sources) > 1:
+        raise typer.BadParameter(f"{array} is a Zarr store, of arrays: a job takes one, without other inputs")
+    return True
+
+
+def _text(file: Path, asked: Asked, array: bool) -> str:
+    names = [] if array else input_names(asked.sources)
+    inputs = _inputs(asked.sources, names)
+    return (ARRAYS if array else TABLES).format(
+        name=word(job_name(file.stem)),
+        operation=_operation(asked, names),
+        input=word(asked.sources[0]) if array else inputs[0],
+        others=OTHERS + "".join(f"    - {one}\n" for one in inputs[1:]) if names else ONE,
+        joins=JOINS.format(left=names[0], right=names[1]) if len(names) == 2 else "",
+        output=word(asked.output),
+        partitions=f"partitions: {asked.partitions}" if asked.partitions is not None else "# partitions: 64",
+    )
+
+
 def job_name(stem: str) -> str:
     """A name for the job that a file's name suggests."""
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
     name = name if name[:1].isalpha() else f"job-{name}".strip("-")
     return name[:49].rstrip("-")
+
+
+def input_names(sources: list[str]) -> list[str]:
+    """What a job calls several inputs: by the last parts of their paths that are no patterns. None for one input."""
+    if len(sources) < 2:
+        return []
+    names: list[str] = []
+    for source in sources:
+        parts = [part for part in re.split(r"[/:]+", source) if part and not re.search(r"[*?\[]", part)]
+        name = re.sub(r"[^A-Za-z0-9_]+", "_", parts[-1].split(".")[0] if parts else "").strip("_")[:50]
+        name = name if re.match(r"[A-Za-z_]", name) else f"input_{name}".strip("_")
+        same = sum(one == name or one.startswith(f"{name}_") for one in names)
+        names.append(f"{name}_{same + 1}" if same else name)
+    return names
+
+
+def _inputs(sources: list[str], names: list[str]) -> list[str]:
+    """Each as an item of a list."""
+    if not names:
+        return [f"path: {word(sources[0])}"]
+    return [f"name: {word(name)}\n      path: {word(path)}" for name, path in zip(names, sources, strict=True)]
 
 
 def word(text: str) -> str:
@@ -191,9 +266,12 @@ def _is_text(given: str) -> bool:
     return True
 
 
-def _operation(by: list[str], sort: list[str]) -> str:
-    if sort:
-        return f"sort: {{by: [{', '.join(f'{{column: {word(name)}}}' for name in sort)}]}}"
-    if by:
-        return f"repartition: {{by: [{', '.join(word(name) for name in by)}]}}"
+def _operation(asked: Asked, names: list[str]) -> str:
+    if asked.join:
+        left, right = map(word, names)
+        return f"join: {{type: Left, left: {left}, right: {right}, on: [{', '.join(map(word, asked.join))}]}}"
+    if asked.sort:
+        return f"sort: {{by: [{', '.join(f'{{column: {word(name)}}}' for name in asked.sort)}]}}"
+    if asked.by:
+        return f"repartition: {{by: [{', '.join(word(name) for name in asked.by)}]}}"
     return "repartition: {}"

@@ -66,6 +66,8 @@ def describe(job: ShuffleJob) -> str:
         what = _rechunk(operation.rechunk)
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
     source = some(paths, 1)
+    if len(spec.inputs) > 1 and operation.join is None:
+        source = f"the rows of {len(spec.inputs)} inputs together ({source})"
     output = spec.output
     if operation.rechunk is not None:
         return f"{what}, from {source} to a Zarr store in {output.path}"

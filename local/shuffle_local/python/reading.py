@@ -3,7 +3,8 @@
 path: a file, a folder, a glob or an fsspec URL, or several of them. columns: those that are read; all where not given.
 compute: SQL expressions by the columns that they give (docs/expressions.md). filter: an SQL condition
 (docs/filters.md). schema: types of columns that the files do not say. base_path: the folder below which folders are
-columns. name: what a join calls the input. storage: how its store is reached.
+columns. name: what a join calls the input. name_as: a column that holds it, for unions. storage: how its store is
+reached.
 
 Every argument is a field of `spec.inputs` (docs/reference/shufflejob.md). What is wrong with one raises InvalidJob.
 """
@@ -28,7 +29,7 @@ TableFormat = Literal["Parquet", "CSV", "JSON", "Feather", "ORC"]
 AnyStorage = Storage | StorageFields
 
 
-def read_parquet(
+def read_parquet(  # noqa: PLR0913 - fields of an input
     path: Paths,
     *,
     columns: Columns | None = None,
@@ -36,13 +37,14 @@ def read_parquet(
     filter: str | None = None,  # noqa: A002 - the resource's word
     base_path: OnePath | None = None,
     name: str | None = None,
+    name_as: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Parquet files."""
     return _read("read_parquet", locals(), "Parquet")
 
 
-def read_orc(
+def read_orc(  # noqa: PLR0913 - fields of an input
     path: Paths,
     *,
     columns: Columns | None = None,
@@ -50,13 +52,14 @@ def read_orc(
     filter: str | None = None,  # noqa: A002 - the resource's word
     base_path: OnePath | None = None,
     name: str | None = None,
+    name_as: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """ORC files."""
     return _read("read_orc", locals(), "ORC")
 
 
-def read_feather(
+def read_feather(  # noqa: PLR0913 - fields of an input
     path: Paths,
     *,
     columns: Columns | None = None,
@@ -64,6 +67,7 @@ def read_feather(
     filter: str | None = None,  # noqa: A002 - the resource's word
     base_path: OnePath | None = None,
     name: str | None = None,
+    name_as: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Feather (Arrow IPC) files."""
@@ -79,6 +83,7 @@ def read_json(  # noqa: PLR0913 - fields of an input
     schema: Schema | pa.Schema | None = None,
     base_path: OnePath | None = None,
     name: str | None = None,
+    name_as: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Files of newline-delimited JSON."""
@@ -100,6 +105,7 @@ def read_csv(  # noqa: PLR0913 - a CSV file has many properties, each a field of
     newlines_in_values: bool | None = None,
     base_path: OnePath | None = None,
     name: str | None = None,
+    name_as: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """CSV files. delimiter to newlines_in_values: how they are written, where not as RFC 4180 has it."""
@@ -121,6 +127,7 @@ def read_files(  # noqa: PLR0913 - all fields of an input
     csv: CsvFields | None = None,
     base_path: OnePath | None = None,
     name: str | None = None,
+    name_as: str | None = None,
     storage: AnyStorage | None = None,
 ) -> ReadTable:
     """Files of a format that their suffix says, or of one that a function of your own reads.

@@ -44,11 +44,27 @@ class ReadTable:
     input: Body
     call: str = "read_files"
     """What made it."""
+    others: tuple[ReadTable, ...] = ()
+    """Those whose rows come behind its own, each a single one."""
 
     def __repr__(self) -> str:
         shown = {name: value for name, value in self.input.items() if name not in ("storage", "format")}
         arguments = [repr(shown.pop("path", shown.pop("paths", "")))]
-        return f"{self.call}({', '.join([*arguments, *(f'{name}={value!r}' for name, value in shown.items())])})"
+        read = f"{self.call}({', '.join([*arguments, *(f'{name}={value!r}' for name, value in shown.items())])})"
+        return f"{read}.union({', '.join(map(repr, self.others))})" if self.others else read
+
+    def union(self, *tables: ReadTable) -> ReadTable:
+        """This table's rows and those of others behind it, in their order: columns are matched by name, and one that a
+        table does not have is null in its rows (docs/union.md)."""
+        for table in tables:
+            if not isinstance(table, ReadTable):
+                raise TypeError(f"union takes what read_parquet and its siblings give, found {type(table).__name__}")
+        others = [one for table in tables for one in table.singly()]
+        return ReadTable(self.input, self.call, (*self.others, *others))
+
+    def singly(self) -> tuple[ReadTable, ...]:
+        """The inputs that it is made of."""
+        return (ReadTable(self.input, self.call), *self.others)
 
     def repartition(
         self,
@@ -144,6 +160,8 @@ class ReadTable:
     def _joined(self, call: str, right: ReadTable, arguments: Mapping[str, object]) -> ShuffledTable:
         if not isinstance(right, ReadTable):
             raise TypeError(f"{call} takes what read_parquet and its siblings give, found {type(right).__name__}")
+        if self.others or right.others:
+            raise refused(call, "right", "a union is no side of a join; write it first, and join the result")
         inputs = [{"name": "left", **self.input}, {"name": "right", **right.input}]
         names = {"left": inputs[0]["name"], "right": inputs[1]["name"]}
         calls: Calls = {
@@ -155,7 +173,13 @@ class ReadTable:
     def _shuffled(self, call: str, model: Any, arguments: Mapping[str, object]) -> ShuffledTable:
         """call: which is also the field's name."""
         body = body_of(model, arguments, (*_OPERATION, call), {})
-        return ShuffledTable((self.input,), {call: body}, {("spec", "inputs", 0): self.call})
+        return self.shuffled({call: body})
+
+    def shuffled(self, operation: Body) -> ShuffledTable:
+        """With an operation."""
+        every = self.singly()
+        calls: Calls = {("spec", "inputs", at): one.call for at, one in enumerate(every)}
+        return ShuffledTable(tuple(one.input for one in every), operation, calls)
 
     if not TYPE_CHECKING:
 
@@ -213,12 +237,13 @@ class GroupedTable:
 
     def _shuffled(self, arguments: Mapping[str, object]) -> ShuffledTable:
         body = body_of(GroupBy, {**self.keys, **arguments}, (*_OPERATION, "groupBy"), {})
-        return ShuffledTable((self.table.input,), {"groupBy": body}, {("spec", "inputs", 0): self.table.call})
+        return self.table.shuffled({"groupBy": body})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ShuffledTable:
-    """One input, or the two of a join, and what is done with them. `write_parquet` and its siblings make it a job."""
+    """One input, several of a union, or the two of a join, and what is done with them. `write_parquet` and its siblings
+    make it a job."""
 
     inputs: tuple[Body, ...]
     operation: Body

@@ -81,7 +81,7 @@ class Input(ApiModel):
     """One table (or array store) to read: exactly one of path and paths."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")] | None = Field(
-        default=None, description="What a join calls this input; needed where there are two."
+        default=None, description="What a join, messages and nameAs call this input; each has another."
     )
     path: StoragePath | None = Field(
         default=None,
@@ -119,6 +119,11 @@ class Input(ApiModel):
         description="An SQL boolean expression over the input's columns and the computed ones; only rows for which it "
         "is true are read. For example: country = 'DE' AND ts >= TIMESTAMP '2026-01-01'. It may use columns that are "
         "not in columns.",
+    )
+    name_as: Column | None = Field(
+        default=None,
+        description="A column to add that holds the input's name: which of several inputs a row is of. It is in filter, "
+        "keys and output as all others.",
     )
     schema_: DeclaredColumns | None = Field(
         default=None,

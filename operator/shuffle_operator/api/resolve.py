@@ -303,6 +303,7 @@ def _input(item: Input, patience: float) -> jobs.Input:
         columns=list(item.columns) if item.columns is not None else None,
         filter=item.filter or "",
         compute=dict(item.compute or {}),
+        name_as=item.name_as or "",
         storage=_storage(item.storage, patience),
         schema=None if item.schema_ is None else [jobs.ResultColumn(one.name, one.type) for one in item.schema_],
         csv=None if item.csv is None else jobs.Csv(**item.csv.model_dump()),

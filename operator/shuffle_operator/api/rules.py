@@ -2,7 +2,7 @@
 
 `schema` puts the CEL into the CRD; `validation` runs the Python on every job, in a cluster too, because API servers
 older than 1.25 ignore CEL. A test runs both forms of each rule over the same jobs. The CEL keeps to what every server
-understands: has, size, matches, startsWith, all, self, oldSelf.
+understands: has, size, matches, startsWith, all, exists_one, self, oldSelf.
 
 A check sees plain data that may have any shape, since all problems of a file are reported at once: what has not the
 expected type counts as absent here and is reported by the field's own type. Names that are words of CEL are written as
@@ -58,9 +58,19 @@ def _one_operation(spec: Object) -> bool:
 
 def _inputs_wanted(spec: Object) -> bool:
     inputs = spec.get("inputs")
-    if not isinstance(inputs, list) or not 1 <= len(inputs) <= 2:
+    if not isinstance(inputs, list) or not inputs:
         return True  # the list's own limits say so
-    return len(inputs) == (2 if "join" in mapping(spec.get("operation")) else 1)
+    operation = mapping(spec.get("operation"))
+    if "join" in operation:
+        return len(inputs) == 2
+    return "rechunk" not in operation or len(inputs) == 1
+
+
+def _names_once(spec: Object) -> bool:
+    if "join" in mapping(spec.get("operation")):
+        return True  # a rule of its own
+    names = [item["name"] for item in objects(spec.get("inputs")) if isinstance(item.get("name"), str)]
+    return len(names) == len(set(names))
 
 
 def _join_inputs(spec: Object) -> bool:
@@ -114,9 +124,17 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec",
         "inputs",
-        "a join needs two inputs, every other operation one (several paths of one table go under paths)",
-        "has(self.operation.join) ? size(self.inputs) == 2 : size(self.inputs) == 1",
+        "a join needs two inputs and a rechunk one; only other operations put the rows of several together",
+        "has(self.operation.join) ? size(self.inputs) == 2 : !has(self.operation.rechunk) || size(self.inputs) == 1",
         _inputs_wanted,
+    ),
+    Rule(
+        "spec",
+        "inputs",
+        "two inputs have the same name; give each another",
+        "has(self.operation.join) || self.inputs.all(i, !has(i.name) || "
+        "self.inputs.exists_one(other, has(other.name) && other.name == i.name))",
+        _names_once,
     ),
     Rule(
         "spec",
@@ -227,6 +245,13 @@ RULES: tuple[Rule, ...] = (
         "give exactly one of path and paths",
         "has(self.path) != has(self.paths)",
         lambda node: _given(node, "path", "paths") == 1,
+    ),
+    Rule(
+        "spec.inputs[]",
+        "nameAs",
+        "nameAs needs name: it is what the column holds",
+        "has(self.name) || !has(self.nameAs)",
+        lambda node: "name" in node or "nameAs" not in node,
     ),
     Rule(
         "spec.inputs[]",

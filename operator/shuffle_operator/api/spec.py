@@ -37,12 +37,21 @@ class Recovery(ApiModel):
     )
 
 
+MOST_INPUTS = 64
+"""Of a union; files and folders of one kind are `paths` of one input."""
+
+
 class Spec(ApiModel):
     """What is wanted. Once the job has started only suspend, workers.replicas, activeDeadlineSeconds and
     ttlSecondsAfterFinished can be changed."""
 
     operation: Operation = Field(description="What is done with the rows: exactly one of its fields.")
-    inputs: list[Input] = Field(min_length=1, max_length=2, description="What is read: one input, two for a join.")
+    inputs: list[Input] = Field(
+        min_length=1,
+        max_length=MOST_INPUTS,
+        description="What is read: two inputs for a join, one for a rechunk. For any other operation one or several, "
+        "whose rows are put together: columns are matched by name, their types unified, and rows come input after input.",
+    )
     output: Output = Field(description="Where the result goes.")
     workers: Workers | None = Field(default=None, description="Who does the work. Everything has a default.")
     functions: Functions | None = Field(

@@ -22,15 +22,19 @@ MOST_STORED = 64 << 20
 BATCH = 65_536
 
 
-def settled(schema: pa.Schema, files: Sequence[FoundFile], storage: Storage) -> pa.Schema:
-    """The schema with index types that are wide enough."""
+Stored = Sequence[tuple[Sequence[FoundFile], Storage]]
+"""Files, with the store that they are in."""
+
+
+def settled(schema: pa.Schema, inputs: Stored) -> pa.Schema:
+    """The schema with index types that are wide enough. inputs: those whose rows have it."""
     for at, field in enumerate(schema):
         kind = field.type
         if pa.types.is_dictionary(kind) and pa.types.is_nested(transport_type(kind)):
             continue  # which no format keeps
         if pa.types.is_dictionary(kind) and kind.index_type.bit_width < 32:
             most = 2 ** (kind.index_type.bit_width - pa.types.is_signed_integer(kind.index_type))
-            if not _fits(field.name, most, files, storage):
+            if not _fits(field.name, most, inputs):
                 wide = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
                 schema = schema.set(at, field.with_type(wide))
         elif not pa.types.is_dictionary(kind):
@@ -38,12 +42,12 @@ def settled(schema: pa.Schema, files: Sequence[FoundFile], storage: Storage) -> 
     return schema
 
 
-def _fits(name: str, most: int, files: Sequence[FoundFile], storage: Storage) -> bool:
+def _fits(name: str, most: int, inputs: Stored) -> bool:
     """Whether the column has at most `most` distinct values in all files. Bounded: reads `MOST_STORED` bytes, holds
     `most` values and one batch."""
     read = 0
     known: Array | None = None
-    for file in files:
+    for file, storage in ((file, storage) for files, storage in inputs for file in files):
         if file.schema.get_field_index(name) < 0:
             continue
         with file.open(storage) as source:

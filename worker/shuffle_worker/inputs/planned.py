@@ -85,7 +85,6 @@ class PlannedInput(NamedTuple):
 
     number: int
     source: Input
-    storage: Storage
     files: list[FoundFile]
     schema: pa.Schema
     """The schema of the columns that are read and sent, with the types that the output declares."""
@@ -96,6 +95,8 @@ class PlannedInput(NamedTuple):
     sources: pa.Schema | None
     """The schema of the columns that computed ones of these are made of, None where none is computed."""
     where: Filter | None
+    absent: frozenset[str]
+    """Columns of `schema` that are null here, whatever the files have."""
     row_groups: list[RowGroupRef]
     """The row groups that may hold rows that pass the filter."""
     look: Probe
@@ -158,6 +159,9 @@ class PlannedInput(NamedTuple):
             read_bytes=self.look.read_bytes,
             format=self.format,
             strict=self.strict,
+            absent=sorted(self.absent),
+            rows_read=self.rows,
+            bytes_read=sum(self.files[one.file].row_groups[one.group].bytes for one in self.row_groups),
         )
 
     @property

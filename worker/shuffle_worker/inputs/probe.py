@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.keyed import Keyed, seen_keys
-from shuffle_worker.inputs.reading import FETCHED, FoundFile
-from shuffle_worker.storage.storage import Storage
-
-if TYPE_CHECKING:
-    from shuffle_worker.expressions.filter import Filter
+from shuffle_worker.inputs.reading import FETCHED, FoundFile, Look
+from shuffle_worker.readers.formats import FUNCTION
 
 ROWS = 16_384
 GROUPS = 3
@@ -49,6 +46,10 @@ class Probe(NamedTuple):
     """See `probe`."""
 
 
+UNSEEN = Probe(1.0, 1.0, 1.0, [])
+"""Of rows that nobody has looked at yet."""
+
+
 class RowGroupRef(NamedTuple):
     """A row group by its file's index and its own; `first`: the input position of its first row."""
 
@@ -61,36 +62,32 @@ def probe(
     files: Sequence[FoundFile],
     groups: Sequence[RowGroupRef],
     output: pa.Schema,
-    target: pa.Schema,
-    where: Filter | None,
-    storage: Storage,
     grouped_by: Sequence[str] = (),
 ) -> Probe:
-    """output, target: transport schemas of what is written and of what is read for it. grouped_by: columns whose
-    combinations of values are to be counted."""
+    """output: the transport schema of what is written. grouped_by: columns whose combinations of values are to be
+    counted."""
     chosen = spread(groups, GROUPS)
     rows = ROWS // max(len(chosen), 1)
     seen: list[pa.RecordBatch] = []
-    kept = 0
+    kept = read = 0
     for one in chosen:
-        for batch in first_batches(files[one.file], one.group, target, rows, storage):
-            seen.append(batch)
+        look = files[one.file].look
+        for batch in first_batches(files[one.file], one.group, look.everything, rows):
+            seen.append(batch.select(output.names))
+            read += batch.nbytes
             path = files[one.file].info.path
-            kept += batch.num_rows if where is None else where.mask(batch, path).true_count
+            kept += batch.num_rows if look.where is None else look.where.mask(batch, path).true_count
     total = sum(batch.num_rows for batch in seen)
     if not total:
-        return Probe(guessed_bytes(output), guessed_bytes(target), 1.0, [])
-    table = pa.Table.from_batches(seen, schema=target)
-    written = table.select(output.names)
-    few = [field.name for field in output if few_values(table.column(field.name), field.type)]
+        return Probe(guessed_bytes(output), guessed_bytes(files[0].look.everything), 1.0, [])
+    written = pa.Table.from_batches(seen, schema=output)
+    few = [field.name for field in output if few_values(written.column(field.name), field.type)]
     share = max(kept / total, 0.01)
-    keyed = seen_keys([pa.concat_arrays(table.column(name).chunks) for name in grouped_by]) if grouped_by else None
-    return Probe(max(written.nbytes / total, 1.0), max(table.nbytes / total, 1.0), share, few, keyed)
+    keyed = seen_keys([pa.concat_arrays(written.column(name).chunks) for name in grouped_by]) if grouped_by else None
+    return Probe(max(written.nbytes / total, 1.0), max(read / total, 1.0), share, few, keyed)
 
 
-def read_through(
-    files: Sequence[FoundFile], groups: Sequence[RowGroupRef], target: pa.Schema, storage: Storage
-) -> None:
+def read_through(files: Sequence[FoundFile], groups: Sequence[RowGroupRef]) -> None:
     """Read a small input to its end, as the job will, and keep nothing, so that damage in it fails the plan. Damage in
     a large one is found by the job itself.
 
@@ -104,8 +101,11 @@ def read_through(
         return
     for number, mine in itertools.groupby(groups, key=lambda one: one.file):
         file = files[number]
-        with file.open(storage, target) as source:
-            shaper = file.shaper(source, target)
+        if file.opening is not None and file.opening.format == FUNCTION:
+            continue  # it is asked once
+        look = file.look
+        with file.open(look.storage, look.target) as source:
+            shaper = file.shaper(source, look.target)
             for batch in source.batches([one.group for one in mine], shaper.wanted, ROWS):
                 shaper.shape(batch)
 
@@ -118,11 +118,11 @@ def spread(groups: Sequence[RowGroupRef], count: int) -> list[RowGroupRef]:
 
 
 def first_batches(
-    file: FoundFile, group: int, target: pa.Schema, rows: int, storage: Storage, *, some: bool = False
+    file: FoundFile, group: int, target: pa.Schema, rows: int, *, some: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """The first rows of a row group, in the shape of `target`: one batch at most, fewer rows where they are wide.
     some: these are not all of the columns that the job reads."""
-    with file.open(storage, target, some=some) as source:
+    with file.open(file.look.storage, target, some=some) as source:
         shaper = file.shaper(source, target)
         first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
         if first is None:
@@ -137,42 +137,29 @@ def first_batches(
             return
 
 
-def needed(target: pa.Schema, names: Sequence[str], where: Filter | None) -> pa.Schema:
-    """What is read for some columns of the rows that pass the filter. target: all that the job reads."""
-    filtered = where.columns if where is not None else []
-    return pa.schema([target.field(name) for name in dict.fromkeys([*names, *filtered])])
+def needed(look: Look, names: Sequence[str]) -> pa.Schema:
+    """What is read for some columns of the rows that pass the filter."""
+    filtered = look.where.columns if look.where is not None else []
+    return pa.schema([look.target.field(name) for name in dict.fromkeys([*names, *filtered])])
 
 
-def first_kept(
-    file: FoundFile,
-    group: int,
-    names: Sequence[str],
-    target: pa.Schema,
-    where: Filter | None,
-    rows: int,
-    storage: Storage,
-) -> Iterator[pa.RecordBatch]:
-    """Some columns of those of the first rows of a row group that pass the filter; no other column is read. target: as
-    of `needed`."""
-    read = needed(target, names, where)
-    some = len(read) < len(target)
-    for batch in first_batches(file, group, read, rows, storage, some=some):
-        yield (batch if where is None else batch.filter(where.mask(batch, file.info.path))).select(list(names))
+def first_kept(file: FoundFile, group: int, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Some columns of those of the first rows of a row group that pass the filter; no other column is read."""
+    look = file.look
+    read = needed(look, names)
+    some = len(read) < len(look.target)
+    for batch in first_batches(file, group, read, rows, some=some):
+        kept = batch if look.where is None else batch.filter(look.where.mask(batch, file.info.path))
+        yield kept.select(list(names))
 
 
-def sample_rows(
-    files: Sequence[FoundFile],
-    groups: Sequence[RowGroupRef],
-    names: Sequence[str],
-    target: pa.Schema,
-    where: Filter | None,
-    storage: Storage,
-) -> pa.RecordBatch:
-    """Some columns of the rows of such a look that pass the filter, in input order. target: as of `needed`."""
+def sample_rows(files: Sequence[FoundFile], groups: Sequence[RowGroupRef], names: Sequence[str]) -> pa.RecordBatch:
+    """Some columns of the rows of such a look that pass the filter, in input order."""
+    target = files[0].look.target
     chosen = spread(groups, GROUPS)
     seen = [pa.RecordBatch.from_pylist([], schema=pa.schema([target.field(name) for name in names]))]
     for one in chosen:
-        seen += first_kept(files[one.file], one.group, names, target, where, ROWS // len(chosen), storage)
+        seen += first_kept(files[one.file], one.group, names, ROWS // len(chosen))
     return concat(seen)
 
 

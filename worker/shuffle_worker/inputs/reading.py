@@ -36,6 +36,7 @@ from shuffle_worker.storage.storage import Info, Storage
 
 if TYPE_CHECKING:
     from shuffle_worker.expressions.computed import Computed
+    from shuffle_worker.expressions.filter import Filter
     from shuffle_worker.readers.function import ReaderProcesses
 
 THREADS = 16
@@ -74,6 +75,19 @@ class RowGroup(NamedTuple):
         return self.rows if self.span < 0 else self.span
 
 
+class Look(NamedTuple):
+    """How the rows of an input's files are looked at while the job is planned."""
+
+    storage: Storage
+    target: pa.Schema
+    """The transport schema of the columns that the job reads or computes."""
+    everything: pa.Schema
+    """The same with what is read to compute some of them."""
+    where: Filter | None
+    absent: frozenset[str]
+    """Columns that files may have, and that are null all the same: other inputs of a union have them."""
+
+
 class FoundFile(NamedTuple):
     """One input file and what its footer says."""
 
@@ -86,6 +100,13 @@ class FoundFile(NamedTuple):
     opening: Opening | None = None
     computed: Computed | None = None
     """The computed columns, which `open` and `shaper` know then."""
+    asked: Look | None = None
+    """Once it is known what is read of the file."""
+
+    @property
+    def look(self) -> Look:
+        assert self.asked is not None, "what is read is settled before rows are looked at"
+        return self.asked
 
     @property
     def rows(self) -> int:
@@ -108,7 +129,8 @@ class FoundFile(NamedTuple):
 
     def shaper(self, source: Source, target: pa.Schema) -> Shaper:
         """For batches of the file. target: a transport schema."""
-        return Shaper(self.info.path, source.schema, target, self.hive, self.computed)
+        absent = self.asked.absent if self.asked is not None else frozenset[str]()
+        return Shaper(self.info.path, source.schema, target, self.hive, self.computed, absent)
 
     def with_computed(self, computed: Computed, names: Collection[str]) -> FoundFile:
         """The file with computed columns. names: those of which ranges are asked."""

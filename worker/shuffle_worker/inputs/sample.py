@@ -20,7 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,15 +30,11 @@ from shuffle_worker.columns.arrays import plain
 from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array, nulls, scalar, true_rows
 from shuffle_worker.expressions.typed.statistics import comparable
 from shuffle_worker.inputs.planned import PlannedInput
-from shuffle_worker.inputs.probe import RowGroupRef
+from shuffle_worker.inputs.probe import RowGroupRef, needed
 from shuffle_worker.inputs.reading import FETCHED, FoundFile, RowGroup
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.readers.shape import Shaper
-from shuffle_worker.storage.storage import Storage
-
-if TYPE_CHECKING:
-    from shuffle_worker.expressions.filter import Filter
 
 LEAST_ROWS = 200_000
 ROWS_PER_FILE = 200
@@ -99,17 +95,15 @@ def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int, a
 
     alike: the columns that the first rows of a row group must have the whole range of, to stand for all of it; by
     default the first key."""
-    files, where = one.files, one.where
+    files = one.files
     chosen = _affordable(files, one.row_groups)
     rows = sum(files[each.file].row_groups[each.group].rows for each in chosen)
     stride = max(int(rows * one.look.selectivity / wanted), 1)
-    names = list(dict.fromkeys([*keys.names, *(where.columns if where is not None else [])]))
-    read = pa.schema([one.target.field(name) for name in names])
 
     def of_file(some: list[RowGroupRef]) -> Thinning:
         mine = Thinning(wanted // 4, MOST_BYTES // AHEAD)
-        asked = Asked(keys, read, where, stride, alike or keys.names[:1])
-        for part in _of_file(files[some[0].file], some, asked, one.storage):
+        asked = Asked(keys, stride, alike or keys.names[:1])
+        for part in _of_file(files[some[0].file], some, asked):
             mine.add(part)
         return mine
 
@@ -275,17 +269,16 @@ class Asked(NamedTuple):
     """What is sampled of each file."""
 
     keys: pa.Schema
-    read: pa.Schema
-    """The keys, and what the filter needs."""
-    where: Filter | None
     stride: int
     alike: Sequence[str]
     """See `take_sample`."""
 
 
-def _of_file(file: FoundFile, groups: Sequence[RowGroupRef], asked: Asked, storage: Storage) -> Iterator[SamplePart]:
-    keys, read, where, stride, alike = asked
-    with file.open(storage, read, some=True) as source:
+def _of_file(file: FoundFile, groups: Sequence[RowGroupRef], asked: Asked) -> Iterator[SamplePart]:
+    keys, stride, alike = asked
+    where = file.look.where
+    read = needed(file.look, keys.names)
+    with file.open(file.look.storage, read, some=True) as source:
         shaper = file.shaper(source, read)
         for one in groups:
             first, group = one.first, file.row_groups[one.group]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Job
+from shuffle_protocol.jobs import Input, Job
 from shuffle_protocol.units import some
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.columns.schema import transport_schema
@@ -21,11 +21,19 @@ from shuffle_worker.expressions.filter import Filter, columns_of, compile_filter
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
 from shuffle_worker.inputs.planned import FoundTable, Needs, PlannedInput
-from shuffle_worker.inputs.probe import RowGroupRef, probe, read_through
-from shuffle_worker.inputs.reading import FoundFile, InputFiles, Uses, check_apart, check_carried, read_inputs, select
+from shuffle_worker.inputs.probe import UNSEEN, Probe, RowGroupRef, probe, read_through
+from shuffle_worker.inputs.reading import (
+    FoundFile,
+    InputFiles,
+    Look,
+    Uses,
+    check_apart,
+    check_carried,
+    read_inputs,
+    select,
+)
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import FilePiece, Split
-from shuffle_worker.readers.formats import FUNCTION
 from shuffle_worker.storage.storage import Storage
 
 if TYPE_CHECKING:
@@ -50,6 +58,7 @@ def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Reader
         sent=None if sent is None else needs(source.compute, sent, where),
     )
     found = read_inputs(source, storage, uses, index=index, strict=uses.sent is None, calls=calls)
+    found = _named(source, index, found)
     check_apart(source, found, job.output.path)
     computed = compile_computed(source.compute, found.schema, where)
     schema = found.schema if computed is None else computed.of(found.schema)
@@ -63,6 +72,21 @@ def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Reader
     carried = frozenset(used if computed is None else computed.needed(used))
     check_carried([field for field in found.schema if field.name in carried], found.files, index)
     return FoundTable(index, source, storage, found, schema, kept, filtered, computed)
+
+
+def _named(source: Input, index: int, found: InputFiles) -> InputFiles:
+    """With the column that holds the input's name. Raises InvalidSpec where there is one of its name."""
+    name = source.name_as
+    if not name:
+        return found
+    if name in found.schema.names:
+        raise InvalidSpec(
+            f"inputs[{index}].nameAs: {found.files[0].info.path} and the like have a column {name!r} already; choose "
+            "another name"
+        )
+    schema = schema_of([*found.schema, pa.field(name, pa.string(), nullable=False)], found.schema.metadata)
+    files = [file._replace(hive={**file.hive, name: source.name}) for file in found.files]
+    return found._replace(schema=schema, files=files)
 
 
 def _with_computed(found: InputFiles, computed: Computed, ranged: Sequence[str]) -> InputFiles:
@@ -94,33 +118,44 @@ def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
 
 
 def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedInput:
-    schema = one.kept
-    needed = operation.needed(one.number)
-    if needed is not None:
-        used = frozenset(needed)
-        schema = schema_of([field for field in schema if field.name in used], schema.metadata)
+    """An input that the operation sees by itself."""
+    schema = settled(sent(one.kept, operation, one.number), [(one.found.files, one.storage)])
+    opened = to_be_read(one, schema, where)
+    return opened._replace(look=looked(opened, operation))
+
+
+def sent(schema: pa.Schema, operation: Needs, index: int) -> pa.Schema:
+    """Of these columns those that the operation needs."""
+    needed = operation.needed(index)
+    if needed is None:
+        return schema
+    used = frozenset(needed)
+    return schema_of([field for field in schema if field.name in used], schema.metadata)
+
+
+def to_be_read(
+    one: FoundTable, schema: pa.Schema, where: Filter | None, absent: frozenset[str] = frozenset()
+) -> PlannedInput:
+    """Everything about an input but what a look at its rows says. schema: what is sent of it. absent: columns of it
+    that are null, whatever the files have."""
     extra = pa.schema([one.schema.field(name) for name in one.filtered if schema.get_field_index(name) < 0])
-    files = one.found.files
-    groups = kept_groups(files, where)
-    schema = settled(schema, files, one.storage)
-    written = transport_schema(schema)
-    target = pa.schema([*written, *transport_schema(extra)])
-    if one.found.opening.format != FUNCTION:  # which is asked once
-        read_through(files, groups, target, one.storage)
+    target = pa.schema([*transport_schema(schema), *transport_schema(extra)])
     everything = target if one.computed is None else _with_sources(target, one.computed)
-    look = probe(files, groups, written, everything, where, one.storage, operation.grouped_by(written.names))
+    look = Look(one.storage, target, everything, where, absent)
+    files = [file._replace(asked=look) for file in one.found.files]
+    groups = kept_groups(files)
     return PlannedInput(
         number=one.number,
         source=one.source,
-        storage=one.storage,
         files=files,
         schema=schema,
         extra=extra,
         target=target,
         sources=None if one.computed is None else _sources(target, one.computed),
         where=where,
+        absent=absent,
         row_groups=groups,
-        look=look,
+        look=UNSEEN,
         rows=sum(files[group.file].row_groups[group.group].rows for group in groups),
         stored=sum(files[group.file].row_groups[group.group].output_bytes for group in groups),
         columns=len(one.found.schema),
@@ -128,6 +163,13 @@ def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedI
         strict=one.found.opening.strict,
         notes=one.found.notes,
     )
+
+
+def looked(one: PlannedInput, operation: Needs) -> Probe:
+    """What a look at its rows says."""
+    read_through(one.files, one.row_groups)
+    written = transport_schema(one.schema)
+    return probe(one.files, one.row_groups, written, operation.grouped_by(written.names))
 
 
 def _with_sources(target: pa.Schema, computed: Computed) -> pa.Schema:
@@ -143,11 +185,12 @@ def _sources(target: pa.Schema, computed: Computed) -> pa.Schema | None:
     return pa.schema([computed.sources.field(name) for name in names])
 
 
-def kept_groups(files: Sequence[FoundFile], where: Filter | None) -> list[RowGroupRef]:
+def kept_groups(files: Sequence[FoundFile]) -> list[RowGroupRef]:
     """The row groups that may hold rows that pass the filter, in input order. Positions count the others too."""
     out: list[RowGroupRef] = []
     first = 0
     for at, file in enumerate(files):
+        where = file.look.where
         for number, group in enumerate(file.row_groups):
             if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema)):
                 out.append(RowGroupRef(at, number, first))

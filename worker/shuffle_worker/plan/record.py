@@ -27,7 +27,7 @@ class File(Struct, frozen=True):
     rows: int
     """From the footer, -1 where the format does not say."""
     input: int = 0
-    """Which of the job's inputs it belongs to."""
+    """Which of the job's inputs it belongs to; of a split and of `Plan.inputs` a union is one."""
     hive: dict[str, str | None] = field(default_factory=dict)
     """The columns that its folders spell out (`country=DE`), as text; None for the default partition."""
 
@@ -73,6 +73,11 @@ class Table(Struct, frozen=True):
     """The format of its files."""
     strict: bool = True
     """All columns are read, so one that the plan does not know is an error."""
+    absent: list[str] = field(default_factory=list)
+    """Columns of the schema that are null in it, whatever the files have."""
+    rows_read: int = 0
+    bytes_read: int = 0
+    """`rows_read`, `bytes_read`: of the row groups that are read."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
@@ -102,7 +107,7 @@ class Plan(Struct, frozen=True):
 
     job: Job
     inputs: list[Table]
-    """In the job's order."""
+    """In the job's order; a union is one input."""
     schema: bytes
     """The Arrow schema of the operation's result, as IPC bytes."""
     files: list[File]
@@ -135,6 +140,8 @@ class Plan(Struct, frozen=True):
     (`steps/keyed.py`)."""
     final: bytes | None = None
     """The schema of what is written, where the job says what becomes of the result's columns; None: `schema`."""
+    united: list[Table] = field(default_factory=list)
+    """Of a union, each of the job's inputs as it is read; files say which of them they belong to."""
     cuts: list[bytes] = field(default_factory=list)
     """Of a cluster, for each of its columns, the values where its ranges begin: as `boundaries`, without positions."""
 
@@ -144,6 +151,11 @@ class Plan(Struct, frozen=True):
     def output_schema(self) -> pa.Schema:
         """Of what is written."""
         return self.arrow_schema() if self.final is None else pa.ipc.read_schema(pa.py_buffer(self.final))
+
+    @property
+    def tables(self) -> list[Table]:
+        """The job's inputs as they are read."""
+        return self.united or self.inputs
 
     def sent_schema(self, index: int) -> pa.Schema:
         """Of the rows that a split of this input sends."""

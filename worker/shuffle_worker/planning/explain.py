@@ -18,7 +18,7 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
     """budgets: of each worker."""
     job, summary = plan.job, plan.summary
     schema = plan.output_schema()
-    inputs = [_explained_input(plan, index) for index in range(len(plan.inputs))]
+    inputs = [_explained_input(plan, index) for index in range(len(plan.tables))]
     return Explanation(
         job=job.name,
         inputs=inputs,
@@ -29,7 +29,7 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
             workers=job.workers,
             splits=len(plan.splits),
             row_bytes=round(plan.row_bytes, 1),
-            arrow_bytes=int(sum(one.rows_read * plan.inputs[at].row_bytes for at, one in enumerate(inputs))),
+            arrow_bytes=int(sum(one.rows_read * plan.tables[at].row_bytes for at, one in enumerate(inputs))),
             memory=budgets.limit,
             memory_needed=summary.memory_needed,
             memory_store=budgets.store,
@@ -56,9 +56,9 @@ def describe(job: Job) -> str:
 
 
 def _explained_input(plan: Plan, index: int) -> ExplainedInput:
-    source, table = plan.job.inputs[index], plan.inputs[index]
+    source, table = plan.job.inputs[index], plan.tables[index]
     files = [file for file in plan.files if file.input == index]
-    splits = [split for split in plan.splits if split.input == index]
+    pieces = [piece for split in plan.splits for piece in split.pieces if plan.files[piece.file].input == index]
     needed = {*table.arrow_schema().names, *table.filter_schema().names}
     return ExplainedInput(
         name=source.name,
@@ -71,8 +71,8 @@ def _explained_input(plan: Plan, index: int) -> ExplainedInput:
         compute={name: text for name, text in sorted(source.compute.items()) if name in needed},
         filter=source.filter,
         filter_columns=list(table.filter_schema().names),
-        row_groups_read=sum(len(piece.row_groups) for split in splits for piece in split.pieces),
-        rows_read=sum(split.rows for split in splits),
-        bytes_read=sum(split.bytes for split in splits),
+        row_groups_read=sum(len(piece.row_groups) for piece in pieces),
+        rows_read=table.rows_read if pieces else 0,
+        bytes_read=table.bytes_read if pieces else 0,
         row_bytes=round(table.row_bytes, 1),
     )

@@ -35,7 +35,7 @@ def check_values(job: Job, inputs: Sequence[PlannedInput], partitions: int) -> l
     if not by or not _are_the_inputs(job, by, inputs[0]):
         return []
     one = inputs[0]
-    rows = sample_rows(one.files, one.row_groups, by, one.target, one.where, one.storage)
+    rows = sample_rows(one.files, one.row_groups, by)
     if not rows.num_rows:
         return []
     columns = _columns(one, rows, by)
@@ -97,11 +97,12 @@ def _firsts(columns: Sequence[Array]) -> list[int]:
 
 def _batches(one: PlannedInput, by: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """These columns of the rows that pass the filter, of all groups that may have some; and what the filter needs."""
-    read = needed(one.target, by, one.where)
     for group in one.row_groups:
         file = one.files[group.file]
-        with file.open(one.storage, read, some=len(read) < len(one.target)) as source:
+        look = file.look
+        read = needed(look, by)
+        with file.open(look.storage, read, some=len(read) < len(look.target)) as source:
             shaper = file.shaper(source, read)
             for batch in source.batches([group.group], shaper.wanted, BATCH):
                 shaped = shaper.shape(batch)
-                yield shaped if one.where is None else shaped.filter(one.where.mask(shaped, file.info.path))
+                yield shaped if look.where is None else shaped.filter(look.where.mask(shaped, file.info.path))

@@ -25,6 +25,7 @@ from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.planned import PlannedInput, Size
 from shuffle_worker.inputs.probe import guessed_bytes
 from shuffle_worker.inputs.table import compiled, find, make_splits, measure
+from shuffle_worker.inputs.union import columns_of_union, measure_union
 from shuffle_worker.operations.join.aligned import splits_by_file
 from shuffle_worker.operations.registry import planning_for
 from shuffle_worker.output.claim import Other, notes_on, occupants
@@ -81,13 +82,18 @@ def _planned(
 ) -> Plan:
     operation = planning_for(job)
     operation.timed = timed
-    if len(job.inputs) != operation.inputs:
+    if operation.inputs > 1 and len(job.inputs) != operation.inputs:
         raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
     found = [find(job, index, operation, storage, calls[index]) for index, storage in enumerate(storages)]
-    operation.check([one.columns for one in found])
+    together = columns_of_union(found) if operation.inputs == 1 and len(found) > 1 else None
+    operation.check([one.columns for one in found] if together is None else [together])
     filters = [compiled(one, found) for one in found]
     others = check_output(job, storage_out)
-    inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
+    if together is None:
+        parts = inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
+    else:
+        parts, whole = measure_union(found, together, operation, filters)
+        inputs = [whole]
     operation.settle(inputs, budgets, scratch)
     result = operation.output([one.schema for one in inputs])
     shape = shape_of(job.output, result)
@@ -98,7 +104,7 @@ def _planned(
     written = sizing.written_bytes(
         size.stored,
         size.rows * size.row_bytes,
-        {one.format for one in inputs},
+        {one.format for one in parts},
         job.output.format,
         job.output.compression,
     )
@@ -118,8 +124,8 @@ def _planned(
     splits = [split for split in every_split if split.input not in operation.broadcast and not operation.aligned]
     skewed = operation.skewed(inputs, partitions)
     row_group_rows = sizing.row_group_rows(size.row_bytes * max(_share(result, schema), 1.0))
-    needed = _memory_needed(budgets, inputs, size, row_group_rows)
-    files = [file for one in inputs for file in one.records]
+    needed = _memory_needed(budgets, parts, size, row_group_rows)
+    files = [file for one in parts for file in one.records]
     method = choose(job, len(splits), layout.groups, int(arrow_bytes))
     seconds = expected_seconds(
         arrow_bytes,
@@ -138,6 +144,7 @@ def _planned(
     plan = Plan(
         job=job,
         inputs=[one.table for one in inputs],
+        united=[] if together is None else [one.table for one in parts],
         schema=(schema if shape is None else result).serialize().to_pybytes(),
         final=None if shape is None else schema.serialize().to_pybytes(),
         files=files,
@@ -155,7 +162,7 @@ def _planned(
             scratch_needed=spilled,
             method=method.name,
             method_reason=method.reason,
-            tree=tree_of(job, operation, inputs, decided),
+            tree=tree_of(job, operation, parts, inputs, decided),
             seconds=round(seconds.total, 1),
             seconds_after=round(seconds.after, 1),
             write_share=round(seconds.write_share, 3),

@@ -41,10 +41,19 @@ class Decided(NamedTuple):
     """Columns that are written with a dictionary."""
 
 
-def tree_of(job: Job, operation: Planning, inputs: Sequence[PlannedInput], decided: Decided) -> PlanNode:
+def tree_of(
+    job: Job, operation: Planning, parts: Sequence[PlannedInput], inputs: Sequence[PlannedInput], decided: Decided
+) -> PlanNode:
+    """parts: the job's inputs. inputs: what the operation sees of them."""
     output, schema, size, layout = job.output, decided.schema, decided.size, decided.layout
     method, dictionary = decided.method, decided.dictionary
-    sources = [_source(one, len(inputs) > 1) for one in inputs]
+    sources = [_source(one, len(parts) > 1) for one in parts]
+    if len(parts) > len(inputs):
+        names = some([one.source.name or f"inputs[{one.number}]" for one in parts], COLUMNS_SHOWN)
+        rows = round(inputs[0].size.rows)
+        sources = [
+            PlanNode("Union", names, ["columns matched by name, input after input"], Figures(rows=rows), sources)
+        ]
     shuffle = PlanNode(
         "Shuffle",
         f"{method.name}: {method.reason}",

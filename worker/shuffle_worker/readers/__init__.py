@@ -9,18 +9,36 @@ text.py       CSV and JSON: cutting and streaming         records.py   where rec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Reader
 from shuffle_worker.storage.storage import Storage
 
+if TYPE_CHECKING:
+    from shuffle_worker.readers.files import FileReader
+
 
 def reader_for(
     plan: Plan, storage: Storage, index: int = 0, *, functions: int = 0, scratch: Path | None = None
-) -> Reader:
-    """The reader for one of the plan's inputs. functions: memory for a process of a reader function; scratch: where its
+) -> FileReader:
+    """The reader for one of the job's inputs. functions: memory for a process of a reader function; scratch: where its
     code is fetched to."""
     from shuffle_worker.readers.files import FileReader
 
     return FileReader(plan, storage, index, functions=functions, scratch=scratch)
+
+
+def readers_for(
+    plan: Plan, storages: Sequence[Storage], *, functions: int = 0, scratch: Path | None = None
+) -> list[Reader]:
+    """The readers for the plan's inputs, of which a union is one. storages: of the job's inputs. functions, scratch:
+    as in `reader_for`."""
+    from shuffle_worker.readers.files import UnionReader
+
+    readers = [
+        reader_for(plan, storage, index, functions=functions, scratch=scratch) for index, storage in enumerate(storages)
+    ]
+    return [UnionReader(plan, readers)] if plan.united else [*readers]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ KEPT_FOOTERS = 8
 
 
 class FileReader:
-    """Reads the splits of one of a plan's inputs. Safe for several threads, each with its own split.
+    """Reads pieces of the files of one of a job's inputs. Safe for several threads, each with its own split.
 
     budget: stored bytes of a remote file held at once; by default a third of the worker's working memory. functions,
     scratch: memory of a process of a reader function, and where its code is fetched to."""
@@ -56,7 +56,8 @@ class FileReader:
         self._plan = plan
         self._storage = storage
         self._budget = budget if budget is not None else Budgets.for_limit(plan.job.memory).working // 3
-        table = plan.inputs[index]
+        table = plan.tables[index]
+        self._absent = frozenset(table.absent)
         self._output = transport_schema(table.arrow_schema())
         self._target = self._output
         self._filter: Filter | None = None
@@ -80,15 +81,15 @@ class FileReader:
 
     def read(self, split: Split, batch_rows: int) -> Iterator[Rows]:
         for piece in split.pieces:
-            yield from self._piece(piece, batch_rows)
+            yield from self.piece(piece, batch_rows)
 
-    def _piece(self, piece: FilePiece, batch_rows: int) -> Iterator[Rows]:
+    def piece(self, piece: FilePiece, batch_rows: int) -> Iterator[Rows]:
         file = self._plan.files[piece.file]
         self._verify(file)
         with trail.at(f"reading {file.path}", moves=True), self._opened(piece.file, file) as source:
             if source.counted and sum(source.rows(group) for group in range(source.groups)) != file.rows:
                 raise _changed(file)
-            shaper = Shaper(file.path, source.schema, self._target, file.hive, self._computed)
+            shaper = Shaper(file.path, source.schema, self._target, file.hive, self._computed, self._absent)
             fetched = 0
             try:
                 for run, first in _runs(source, piece, shaper.wanted):
@@ -142,6 +143,18 @@ class FileReader:
             while len(self._footers) > KEPT_FOOTERS:
                 self._footers.popitem(last=False)
         return source
+
+
+class UnionReader:
+    """Reads the splits of a union. readers: of each of its inputs."""
+
+    def __init__(self, plan: Plan, readers: Sequence[FileReader]) -> None:
+        self._files = plan.files
+        self._readers = readers
+
+    def read(self, split: Split, batch_rows: int) -> Iterator[Rows]:
+        for piece in split.pieces:
+            yield from self._readers[self._files[piece.file].input].piece(piece, batch_rows)
 
 
 def _changed(file: File) -> DataError:

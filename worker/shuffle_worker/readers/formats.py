@@ -90,7 +90,7 @@ def opening_of(
 
 def opening_of_plan(plan: Plan, index: int, memory: int = 0, scratch: Path | None = None) -> Opening:
     """The same for a plan that is made. memory: of a process of a function's; scratch: where its code is fetched to."""
-    table = plan.inputs[index]
+    table = plan.tables[index]
     calls = None
     if table.format == FUNCTION:
         from shuffle_worker.readers.function import ReaderProcesses

@@ -6,7 +6,7 @@ folders say (hive columns), what is missing and therefore null, and what is comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class Shaper:
     """From batches of `file_schema` to batches of `target` (a transport schema). A column that the file has wins over
-    one that its folders spell out."""
+    one that its folders spell out. absent: columns that are null whatever the file has."""
 
     def __init__(
         self,
@@ -31,15 +31,18 @@ class Shaper:
         target: pa.Schema,
         hive: Mapping[str, str | None],
         computed: Computed | None = None,
+        absent: Collection[str] = (),
     ) -> None:
         self.path = path
         self.target = target
         self._computed = computed
         self._read = target if computed is None else computed.read_schema(target)
-        self.wanted = [name for name in self._read.names if file_schema.get_field_index(name) >= 0]
+        self.wanted = [
+            name for name in self._read.names if file_schema.get_field_index(name) >= 0 and name not in absent
+        ]
         self._constants: dict[str, Scalar] = {}
         for field in self._read:
-            if field.name not in self.wanted and field.name in hive:
+            if field.name not in self.wanted and field.name in hive and field.name not in absent:
                 self._constants[field.name] = self._constant(field, hive[field.name])
 
     def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:

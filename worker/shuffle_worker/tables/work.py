@@ -20,7 +20,7 @@ from shuffle_worker.output.names import part_name, staging
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import check_output, make_plan
-from shuffle_worker.readers import reader_for
+from shuffle_worker.readers import readers_for
 from shuffle_worker.readers.reader import Reader
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
@@ -90,10 +90,7 @@ class Tasks:
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = self._storages.of(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
-        self._readers = [
-            reader_for(plan, one, index, functions=self._budgets.functions, scratch=self._scratch)
-            for index, one in enumerate(self._inputs(job))
-        ]
+        self._readers = readers_for(plan, self._inputs(job), functions=self._budgets.functions, scratch=self._scratch)
         files = OutputFiles(plan, self._output, self._scratch)
         self._operation = operation_for(
             Given(plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers)

@@ -96,7 +96,7 @@ class ApplyPlanning(Planning):
             host.start()
             self._shape = host.shape
             if self._schema is None:
-                found = sample_rows(one.files, one.row_groups, rows.names, one.target, one.where, one.storage)
+                found = sample_rows(one.files, one.row_groups, rows.names)
                 self._declare(self._inferred(host, found, memory))
         except Trouble as trouble:
             nothing = pa.RecordBatch.from_pylist([], schema=rows)

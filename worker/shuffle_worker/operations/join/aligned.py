@@ -73,7 +73,7 @@ def _manifest(one: PlannedInput) -> Manifest | None:
         return None
     folder = one.source.paths[0].rstrip("/")
     try:
-        found = msgspec.json.decode(one.storage.read(f"{folder}/{MANIFEST}"), type=Manifest)
+        found = msgspec.json.decode(one.files[0].look.storage.read(f"{folder}/{MANIFEST}"), type=Manifest)
     except (JobError, msgspec.DecodeError):
         return None
     return found if found.format == MANIFEST_FORMAT and not found.partition_by else None

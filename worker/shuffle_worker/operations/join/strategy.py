@@ -187,7 +187,7 @@ def _sample(one: PlannedInput, names: Sequence[str]) -> pa.RecordBatch | None:
 
     def of(group: int) -> list[pa.RecordBatch]:
         at = groups[group]
-        return list(first_kept(one.files[at.file], at.group, names, one.target, one.where, SAMPLED_ROWS, one.storage))
+        return list(first_kept(one.files[at.file], at.group, names, SAMPLED_ROWS))
 
     groups = spread(one.row_groups, SAMPLED_GROUPS)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="skew") as pool:
