@@ -122,8 +122,8 @@ class Input(ApiModel):
     )
     name_as: Column | None = Field(
         default=None,
-        description="A column to add that holds the input's name: which of several inputs a row is of. It is in filter, "
-        "keys and output as all others.",
+        description="A column to add that holds the input's name: which of several inputs a row is of. It is in "
+        "filter, keys and output as all others.",
     )
     schema_: DeclaredColumns | None = Field(
         default=None,

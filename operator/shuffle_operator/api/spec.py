@@ -50,7 +50,7 @@ class Spec(ApiModel):
         min_length=1,
         max_length=MOST_INPUTS,
         description="What is read: two inputs for a join, one for a rechunk. For any other operation one or several, "
-        "whose rows are put together: columns are matched by name, their types unified, and rows come input after input.",
+        "whose rows are put together: columns are matched by name, their types unified, rows come input after input.",
     )
     output: Output = Field(description="Where the result goes.")
     workers: Workers | None = Field(default=None, description="Who does the work. Everything has a default.")
