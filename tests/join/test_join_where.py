@@ -22,7 +22,7 @@ HOW = {
 }  # fmt: skip
 
 
-def sides(rows: int = 3000, keys: int = 60) -> tuple[pa.Table, pa.Table]:
+def sides(rows: int = 1200, keys: int = 60) -> tuple[pa.Table, pa.Table]:
     """Duplicates and nulls in keys and in what conditions compare; a key that has a sixth of the rows."""
     random = np.random.default_rng(5)
 

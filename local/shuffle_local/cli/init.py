@@ -96,7 +96,7 @@ spec:
 """
 
 
-class Asked(NamedTuple):
+class InitOptions(NamedTuple):
     """What the options say."""
 
     sources: list[str]
@@ -141,7 +141,7 @@ def init(  # noqa: PLR0913 - each an option
     from shuffle_operator.api.resolve import unsupported
     from shuffle_operator.api.validation import check_job
 
-    asked = Asked(source or ["input/"], output, by or [], sort or [], join or [], partitions)
+    asked = InitOptions(source or ["input/"], output, by or [], sort or [], join or [], partitions)
     array = _check(asked)
     text = _text(file, asked, array)
     try:
@@ -167,7 +167,7 @@ def init(  # noqa: PLR0913 - each an option
     typer.echo(f"Wrote {file}. Next: shuffle validate {file}, shuffle run {file}", err=True)
 
 
-def _check(asked: Asked) -> bool:
+def _check(asked: InitOptions) -> bool:
     """Whether it is a job on arrays. Raises BadParameter where options do not go together."""
     if sum(map(bool, (asked.by, asked.sort, asked.join))) > 1:
         raise typer.BadParameter("a job has one operation: give one of --by, --sort and --join")
@@ -186,7 +186,7 @@ def _check(asked: Asked) -> bool:
     return True
 
 
-def _text(file: Path, asked: Asked, array: bool) -> str:
+def _text(file: Path, asked: InitOptions, array: bool) -> str:
     names = [] if array else input_names(asked.sources)
     inputs = _inputs(asked.sources, names)
     return (ARRAYS if array else TABLES).format(
@@ -266,7 +266,7 @@ def _is_text(given: str) -> bool:
     return True
 
 
-def _operation(asked: Asked, names: list[str]) -> str:
+def _operation(asked: InitOptions, names: list[str]) -> str:
     if asked.join:
         left, right = map(word, names)
         return f"join: {{type: Left, left: {left}, right: {right}, on: [{', '.join(map(word, asked.join))}]}}"

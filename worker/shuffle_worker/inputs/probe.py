@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.keyed import Keyed, seen_keys
-from shuffle_worker.inputs.reading import FETCHED, FoundFile, Look
+from shuffle_worker.inputs.reading import FETCHED, FoundFile, FileLook
 from shuffle_worker.readers.formats import FUNCTION
 
 ROWS = 16_384
@@ -137,7 +137,7 @@ def first_batches(
             return
 
 
-def needed(look: Look, names: Sequence[str]) -> pa.Schema:
+def needed(look: FileLook, names: Sequence[str]) -> pa.Schema:
     """What is read for some columns of the rows that pass the filter."""
     filtered = look.where.columns if look.where is not None else []
     return pa.schema([look.target.field(name) for name in dict.fromkeys([*names, *filtered])])

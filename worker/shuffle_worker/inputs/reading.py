@@ -75,7 +75,7 @@ class RowGroup(NamedTuple):
         return self.rows if self.span < 0 else self.span
 
 
-class Look(NamedTuple):
+class FileLook(NamedTuple):
     """How the rows of an input's files are looked at while the job is planned."""
 
     storage: Storage
@@ -100,11 +100,11 @@ class FoundFile(NamedTuple):
     opening: Opening | None = None
     computed: Computed | None = None
     """The computed columns, which `open` and `shaper` know then."""
-    asked: Look | None = None
+    asked: FileLook | None = None
     """Once it is known what is read of the file."""
 
     @property
-    def look(self) -> Look:
+    def look(self) -> FileLook:
         assert self.asked is not None, "what is read is settled before rows are looked at"
         return self.asked
 

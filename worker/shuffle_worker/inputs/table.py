@@ -25,7 +25,7 @@ from shuffle_worker.inputs.probe import UNSEEN, Probe, RowGroupRef, probe, read_
 from shuffle_worker.inputs.reading import (
     FoundFile,
     InputFiles,
-    Look,
+    FileLook,
     Uses,
     check_apart,
     check_carried,
@@ -141,7 +141,7 @@ def to_be_read(
     extra = pa.schema([one.schema.field(name) for name in one.filtered if schema.get_field_index(name) < 0])
     target = pa.schema([*transport_schema(schema), *transport_schema(extra)])
     everything = target if one.computed is None else _with_sources(target, one.computed)
-    look = Look(one.storage, target, everything, where, absent)
+    look = FileLook(one.storage, target, everything, where, absent)
     files = [file._replace(asked=look) for file in one.found.files]
     groups = kept_groups(files)
     return PlannedInput(
