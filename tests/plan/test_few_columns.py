@@ -17,7 +17,7 @@ from shuffle_protocol.jobs import Job
 from shuffle_worker.expressions.filter import Filter, compile_filter
 from shuffle_worker.inputs.planned import PlannedInput
 from shuffle_worker.inputs.probe import RowGroupRef, first_kept, sample_rows
-from shuffle_worker.inputs.reading import InputFiles, FileLook, read_inputs
+from shuffle_worker.inputs.reading import FileLook, InputFiles, read_inputs
 from shuffle_worker.planning import foldering, planner
 from shuffle_worker.readers.parquet_file import ParquetSource
 from shuffle_worker.readers.text import TextSource

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.keyed import Keyed, seen_keys
-from shuffle_worker.inputs.reading import FETCHED, FoundFile, FileLook
+from shuffle_worker.inputs.reading import FETCHED, FileLook, FoundFile
 from shuffle_worker.readers.formats import FUNCTION
 
 ROWS = 16_384

@@ -23,9 +23,9 @@ from shuffle_worker.inputs.dictionaries import settled
 from shuffle_worker.inputs.planned import FoundTable, Needs, PlannedInput
 from shuffle_worker.inputs.probe import UNSEEN, Probe, RowGroupRef, probe, read_through
 from shuffle_worker.inputs.reading import (
+    FileLook,
     FoundFile,
     InputFiles,
-    FileLook,
     Uses,
     check_apart,
     check_carried,
