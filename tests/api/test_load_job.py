@@ -188,8 +188,8 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
         ("path: s3://bucket/events/", "{path: a, storage: {endpoint: minio}}", "expected an address such as"),
         (
             "path: s3://bucket/events/",
-            "{path: a}\n    - {path: b}",
-            "a join needs two inputs, every other operation one",
+            "{path: a, name: x}\n    - {path: b, name: x}",
+            "two inputs have the same name; give each another",
         ),
         ("path: s3://bucket/events/", "{path: a, columns: [ts]}", '"user_id" is not among the columns'),
         ("partitions: 64", "partitions: 0", "found 0, expected a whole number from 1 to 1,000,000"),

@@ -61,8 +61,8 @@ def test_two_inputs_are_joined_or_put_together(shuffle: Any) -> None:
         ("events", "s3://b/events/*.parquet"),
         ("users", "users.csv"),
     ]
-    assert shuffle("init", "--force", "-i", "a/x", "-i", "b/x", "-i", "1/*", "-i", "**").code == 0
-    assert [one.name for one in load_job(Path("job.yaml")).spec.inputs] == ["x", "x_2", "input_1", "input"]
+    assert shuffle("init", "--force", "-i", "a/x", "-i", "b/x", "-i", "1/*", "-i", "2/*").code == 0
+    assert [one.name for one in load_job(Path("job.yaml")).spec.inputs] == ["x", "x_2", "input_1", "input_2"]
 
 
 @pytest.mark.parametrize("inputs", [[], ["--input", "a", "--input", "b"]])

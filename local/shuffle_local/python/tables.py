@@ -242,8 +242,8 @@ class GroupedTable:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ShuffledTable:
-    """One input, several of a union, or the two of a join, and what is done with them. `write_parquet` and its siblings
-    make it a job."""
+    """One input, several of a union, or the two of a join, and what is done with them. It is a job once
+    `write_parquet` or one of its siblings says where to."""
 
     inputs: tuple[Body, ...]
     operation: Body
