@@ -30,7 +30,7 @@ def files(*rows: list[int]) -> list[FoundFile]:
 def test_splits_hold_every_row_group_once_in_order(rows: list[list[int]], row_bytes: float) -> None:
     found = files(*rows)
     target = sizing.split_target(sum(map(sum, rows)) * row_bytes)
-    splits = splits_of(found, kept_groups(found, None), row_bytes, target)
+    splits = splits_of(found, kept_groups(found), row_bytes, target)
     flat = [
         (piece.file, group, first)
         for split in splits

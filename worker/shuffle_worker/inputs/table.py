@@ -190,7 +190,7 @@ def kept_groups(files: Sequence[FoundFile]) -> list[RowGroupRef]:
     out: list[RowGroupRef] = []
     first = 0
     for at, file in enumerate(files):
-        where = file.look.where
+        where = file.asked.where if file.asked is not None else None
         for number, group in enumerate(file.row_groups):
             if group.rows and (where is None or where.may_match(group.ranges, file.hive, file.schema)):
                 out.append(RowGroupRef(at, number, first))
