@@ -8,6 +8,8 @@ Nothing is sorted and no key is local to a file, so every row has to move. With 
 exponent 1.2 instead: the most frequent one has a sixth of all rows.
 
 The side table, for joins, has four fifths of the ids, once each, in no order: a tenth of the bytes.
+
+The quotes, for as-of joins, are half as many rows: an id, a time since which it holds, a price.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ MICROSECONDS_IN_A_YEAR = 365 * 86_400 * 1_000_000
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of input files, and one of the side table's beside it.
+    """A folder of input files, and beside it one of the side table's and one of the quotes'.
 
     rows         in all files
     arrow_bytes  in memory as Arrow: the first file's, scaled by rows
@@ -59,6 +61,7 @@ class Dataset:
     name: str
     folder: Path
     side: Path
+    quotes: Path
     rows: int
     files: int
     arrow_bytes: int
@@ -92,12 +95,16 @@ def ensure(root: Path, rows: int, processes: int, keys: str = "uniform") -> Data
         generate(folder, rows, processes, keys)
     if not side.is_dir():
         generate_side(side, rows)
+    quotes = root / f"{name_of(rows, keys)}-quotes"
+    if not quotes.is_dir():
+        generate_quotes(quotes, rows, keys)
     paths = sorted(folder.glob("*.parquet"))
     sample = pq.read_table(paths[0])
     return Dataset(
         name=folder.name,
         folder=folder,
         side=side,
+        quotes=quotes,
         rows=rows,
         files=len(paths),
         arrow_bytes=sample.nbytes * rows // sample.num_rows,
@@ -134,6 +141,35 @@ def generate_side(folder: Path, rows: int) -> None:
         made = side_table(rows, files, index)
         pq.write_table(made, partial / f"part-{index:04d}.parquet", compression="snappy")
     partial.rename(folder)
+
+
+def generate_quotes(folder: Path, rows: int, keys: str = "uniform") -> None:
+    """Write the quotes, into a folder beside and renamed as above."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    files = max(1, rows // 2 // ROWS_PER_FILE)
+    for index in range(files):
+        made = quotes_table(rows, files, index, keys)
+        pq.write_table(made, partial / f"part-{index:04d}.parquet", compression="snappy")
+    partial.rename(folder)
+
+
+def quotes_table(rows: int, files: int, index: int, keys: str = "uniform") -> pa.Table:
+    """The rows of file `index` of the quotes' `files`: `id`, as spread as the table's; `since`, over the same year;
+    `price`."""
+    count = rows // 2 * (index + 1) // files - rows // 2 * index // files
+    random = np.random.default_rng([SEED + 2, rows, index])
+    ids = max(1, rows // 4)
+    drawn = random.integers(0, ids, count) if keys == "uniform" else random.zipf(ZIPF, count) % ids
+    since = FIRST_MICROSECOND + random.integers(0, MICROSECONDS_IN_A_YEAR, count)
+    return pa.table(
+        {
+            "id": pa.array(drawn),
+            "since": pa.array(since, pa.timestamp("us")),
+            "price": pa.array(random.random(count)),
+        }
+    )
 
 
 def side_table(rows: int, files: int, index: int) -> pa.Table:

@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import dataset, environments, limits, machine, measure, report, verify
-from benchmarks.engines.base import Engine, Task
+from benchmarks.engines.base import WORKLOADS, Engine, Task
 from benchmarks.engines.registry import ENGINES, OURS
 from benchmarks.report import Run
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKLOADS = ("repartition", "sort", "join", "groupBy")
 FILES = 64
 GROWTH = 8
 """How much larger the data of `--scaling` gets."""
@@ -115,6 +114,8 @@ class Bench:
         self._pythons: dict[str, Path] = {}
         for name in options.engines:
             engine = ENGINES[name]
+            if not set(engine.workloads) & set(options.workloads):
+                continue
             python = environments.python_for(engine.requirements, options.data / "venvs")
             self._pythons[name] = python
             self.versions[name] = environments.versions(python, engine.packages)
@@ -135,6 +136,8 @@ class Bench:
             for repetition in range(options.repetitions):
                 for workload in options.workloads:
                     for name in options.engines:
+                        if workload not in ENGINES[name].workloads:
+                            continue
                         run = self._one(ENGINES[name], workload, repetition, made, verifier, work)
                         _say(f"{workload} {name}: {run.wall_seconds:.1f} s, {run.outcome}")
                         yield run
@@ -158,10 +161,11 @@ class Bench:
         scratch, output = folder / "scratch", folder / "output"
         scratch.mkdir(parents=True)
         limit = self._limits.get(engine.name, engine.memory or options.memory * options.workers)
+        side = made.quotes if workload == "asOf" else made.side
         task = Task(
             workload=workload,
             input=str(made.folder),
-            side=str(made.side),
+            side=str(side),
             output=str(output),
             scratch=str(scratch),
             rows=made.rows,
@@ -172,8 +176,8 @@ class Bench:
         command = engine.command(task, self._pythons[engine.name])
         timeout = options.timeout or 300 + 300 * made.rows / dataset.SIZES["S"]
         _warm(made.folder)
-        if workload == "join":
-            _warm(made.side)
+        if workload in ("join", "asOf"):
+            _warm(side)
         group = limits.group_for(limit, enforce=not options.no_limits)
         self.limits = limits.describe(group)
         used = measure.run(command, group, scratch, folder / "log", timeout, _environment(scratch), ROOT)

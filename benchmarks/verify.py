@@ -4,7 +4,8 @@
     checksum    for each column, and for whole rows, the sum of a hash of each value: the same in any order, and
                 different when a value, or the row that it stands in, is
     property    repartition: no key is in two partitions. sort: timestamps ascend inside files, and from file to file
-                in the order of their names. join, groupBy: see verify_results.py
+                in the order of their names. random: a file has rows of all input files, and neighbours are of
+                different ones, as chance would have it. The others: see verify_results.py
 
 A partition is a file, or a folder named `key=value` for engines that write such.
 """
@@ -29,6 +30,12 @@ from benchmarks.dataset import Dataset
 from benchmarks.sql import quoted, source_of
 
 MEMORY = "2GB"
+MIXED_ROWS = 200_000
+"""Rows of a file that are looked at to see whether it is mixed."""
+
+SIGMAS = 6.0
+"""How far from the mean chance may go: once in 500 million times."""
+
 BATCH_ROWS = 1 << 20
 """Rows of one column held at a time when order is checked: 8 MiB."""
 
@@ -87,11 +94,11 @@ class Verifier:
             return Verdict(0, 0, ["no output files"])
         problems = [] if exactly in (None, len(files)) else [f"{len(files)} files instead of {exactly}"]
         try:
-            if workload in ("join", "groupBy"):
+            if workload in verify_results.WORKLOADS:
                 problems += self._results(workload, files)
             else:
                 problems += self._contents(files)
-                problems += self._keys(files) if workload == "repartition" else self._order(files, folder)
+                problems += self._property(workload, files, folder)
         except (duckdb.Error, pa.ArrowException, KeyError) as error:
             problems.append(f"cannot be read: {str(error).splitlines()[0]}")
         return Verdict(len(files), size, problems)
@@ -110,8 +117,33 @@ class Verifier:
     def _results(self, workload: str, files: list[Path]) -> list[str]:
         made = self._made
         cache = made.folder.with_name(f"{made.name}.results.json")
-        wanted = verify_results.expected(self._connection, workload, made.folder, made.side, cache)
+        side = made.quotes if workload == "asOf" else made.side
+        wanted = verify_results.expected(self._connection, workload, made.folder, side, cache)
         return verify_results.problems(self._connection, workload, files, wanted)
+
+    def _property(self, workload: str, files: list[Path], folder: Path) -> list[str]:
+        if workload == "repartition":
+            return self._keys(files)
+        return self._mixed(files[0]) if workload == "random" else self._order(files, folder)
+
+    def _mixed(self, file: Path) -> list[str]:
+        """Look at the first rows of a file: how many are of each input file, and how often neighbours are of one."""
+        inputs = sorted(self._made.folder.glob("*.parquet"))
+        query = (
+            "SELECT i.filename FROM read_parquet(?, filename = true) AS i JOIN "
+            f"(SELECT x::DOUBLE AS x, file_row_number AS at FROM read_parquet(?, file_row_number = true) "
+            f"WHERE file_row_number < {MIXED_ROWS}) AS o ON i.x = o.x ORDER BY o.at"
+        )
+        found = self._connection.execute(query, [[str(one) for one in inputs], str(file)]).fetchnumpy()["filename"]
+        numbers = np.unique(np.asarray(found, str), return_inverse=True)[1]
+        count, even = len(numbers), 1 / len(inputs)  # input files have equally many rows, but for one
+        spread = np.bincount(numbers, minlength=len(inputs)) / max(count, 1)
+        if (np.abs(spread - even) > SIGMAS * np.sqrt(even / max(count, 1))).any():
+            return ["a file has far more rows of some input files than of others"]
+        alike = (numbers[1:] == numbers[:-1]).mean()
+        if abs(alike - even) > SIGMAS * np.sqrt(even / max(count, 1)):
+            return ["neighbours in the input are neighbours in the output"]
+        return []
 
     def _keys(self, files: list[Path]) -> list[str]:
         """Count keys one partition at a time: the counts add up to the number of keys only if none is in two."""

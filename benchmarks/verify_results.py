@@ -1,4 +1,5 @@
-"""What a join or a group-by must come to, worked out by DuckDB from the inputs, and what an output comes to.
+"""What results (a join, a group-by, an as-of join, the newest rows) must come to, worked out by DuckDB from the inputs,
+and what an output comes to.
 
 Of both the same figures are taken: rows; for every column the sum of a hash of each value; the same of whole rows, so
 that values cannot have moved between rows. Floating-point aggregates may differ in their last digits with the order
@@ -27,6 +28,16 @@ JOINED = {
     "b": "b::DOUBLE",
     "tag": "tag::VARCHAR",
 }
+COLUMNS = {name: value for name, value in JOINED.items() if name not in ("a", "b", "tag")}
+EXACT = {
+    "join": JOINED,
+    "newest": COLUMNS,
+    "asOf": {**COLUMNS, "since": "epoch_us(since::TIMESTAMP)", "price": "price::DOUBLE"},
+}
+"""Columns of results that are rows of the inputs, each in one form."""
+
+WORKLOADS = ("groupBy", *EXACT)
+
 WEIGHT = "(hash(id::BIGINT) % 1000)::DOUBLE"
 TOLERANCE = 1e-9
 
@@ -45,6 +56,13 @@ def expected(connection: duckdb.DuckDBPyConnection, workload: str, table: Path, 
         left, right = (source_of(group) for group in files)
         if workload == "join":
             query = f"(SELECT * FROM {left} AS l JOIN {right} AS r USING (id))"
+        elif workload == "newest":
+            query = f"(SELECT * FROM {left} QUALIFY row_number() OVER (PARTITION BY id ORDER BY timestamp DESC) = 1)"
+        elif workload == "asOf":
+            query = (
+                f"(SELECT l.*, r.since, r.price FROM {left} AS l ASOF LEFT JOIN {right} AS r "
+                "ON l.id = r.id AND l.timestamp >= r.since)"
+            )
         else:
             query = f"(SELECT id, sum(x) AS sx, avg(y) AS my, count(*) AS n FROM {left} GROUP BY id)"
         kept[workload] = _figures(connection, workload, query)
@@ -69,9 +87,9 @@ def _same(found: str | float, wanted: str | float) -> bool:
 
 
 def _figures(connection: duckdb.DuckDBPyConnection, workload: str, query: str) -> Figures:
-    if workload == "join":
-        exact = {name: f"sum(hash({value}))" for name, value in JOINED.items()}
-        exact["row"] = f"sum(hash({', '.join(JOINED.values())}))"
+    if workload in EXACT:
+        exact = {name: f"sum(hash({value}))" for name, value in EXACT[workload].items()}
+        exact["row"] = f"sum(hash({', '.join(EXACT[workload].values())}))"
         close: dict[str, str] = {}
     else:
         exact = {"id": "sum(hash(id::BIGINT))", "keys": "count(DISTINCT id)", "row": "sum(hash(id::BIGINT, n::BIGINT))"}

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 GB = 1_000_000_000
+WORKLOADS = ("repartition", "sort", "join", "groupBy", "random", "newest", "asOf")
+SEED = 42
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,12 @@ class Task:
 
     workload  into `files` snappy Parquet files:
               "repartition": hash by `id`; "sort": globally by `timestamp`; "join": inner, with the side table on `id`;
-              "groupBy": by `id`, sum of x as `sx`, mean of y as `my`, count as `n`
+              "groupBy": by `id`, sum of x as `sx`, mean of y as `my`, count as `n`;
+              "random": every row at a random place of the whole output;
+              "newest": of each `id` the row with the largest `timestamp`, whole;
+              "asOf": every row with `since` and `price` of the last quote of its `id` at or before its `timestamp`
     input     folder of the Parquet files to read
-    side      folder of the side table's Parquet files
+    side      folder of the side table's Parquet files; of an as-of join, the quotes'
     output    folder to write; its parent exists, itself it does not
     scratch   empty folder, on the same disk, for everything temporary; what lies in it is counted as spilled
     rows      rows of the input, for engines that cut files by rows
@@ -62,6 +67,7 @@ class Engine:
     packages      the distributions whose versions go into the results
     summary       bytes spilled as the engine itself reports them on its standard output, where it does
     note          what a reader of the table must know of this engine, by workload
+    workloads     those that it has a way to do
     """
 
     name: str
@@ -71,6 +77,7 @@ class Engine:
     packages: tuple[str, ...]
     summary: Callable[[str], int | None] | None = None
     note: Callable[[str], str] = lambda _workload: ""
+    workloads: tuple[str, ...] = WORKLOADS
 
 
 def program(module: str) -> Callable[[Task, Path], list[str]]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.engines.base import GB, Engine, Task, main, program
+from benchmarks.engines.base import GB, SEED, Engine, Task, main, program
+
+ORDERED = {"sort": "timestamp", "random": "random()"}
+"""What the rows are ordered by, by workload."""
 
 
 def note(workload: str) -> str:
-    if workload == "sort":
+    if workload in ORDERED:
         return "writes one file: its several files are not in order"
     return "" if workload == "repartition" else "writes one file a thread"
 
@@ -25,7 +28,7 @@ def run(task: Task) -> None:
     import duckdb
 
     connection = duckdb.connect()
-    sort = task.workload == "sort"
+    sort = task.workload in ORDERED
     for setting, value in {
         "threads": str(task.cores),
         "memory_limit": f"{task.memory * 7 // 10 // 1_000_000}MB",
@@ -38,10 +41,18 @@ def run(task: Task) -> None:
     target = f"'{task.output}' (FORMAT parquet, COMPRESSION snappy, PER_THREAD_OUTPUT)"
     if sort:
         Path(task.output).mkdir()
-        query = f"SELECT * FROM {source} ORDER BY timestamp"
+        connection.execute(f"SELECT setseed({SEED / 100})")
+        query = f"SELECT * FROM {source} ORDER BY {ORDERED[task.workload]}"
         target = f"'{task.output}/part-0.parquet' (FORMAT parquet, COMPRESSION snappy)"
     elif task.workload == "join":
         query = f"SELECT * FROM {source} AS l JOIN {side} AS r USING (id)"
+    elif task.workload == "newest":
+        query = f"SELECT unnest(arg_max(t, timestamp)) FROM {source} AS t GROUP BY id"
+    elif task.workload == "asOf":
+        query = (
+            f"SELECT t.*, q.since, q.price FROM {source} AS t "
+            f"ASOF LEFT JOIN {side} AS q ON t.id = q.id AND t.timestamp >= q.since"
+        )
     elif task.workload == "groupBy":
         query = f"SELECT id, sum(x) AS sx, avg(y) AS my, count(*) AS n FROM {source} GROUP BY id"
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from benchmarks.engines.base import GB, Engine, Task, main, program
+from benchmarks.engines.base import GB, SEED, Engine, Task, main, program
 
 ENGINE = Engine(
     "polars", 2 * GB, program("benchmarks.engines.polars_streaming"), "requirements-polars.txt", ("polars",)
@@ -36,9 +36,17 @@ def run(task: Task) -> None:
         table = table.group_by("id").agg(
             pl.col("x").sum().alias("sx"), pl.col("y").mean().alias("my"), pl.len().alias("n")
         )
+    elif task.workload == "random":
+        table = table.with_columns(pl.int_range(pl.len()).shuffle(seed=SEED).alias("at")).sort("at").drop("at")
+    elif task.workload == "newest":
+        table = table.group_by("id").agg(pl.all().exclude("id").get(pl.col("timestamp").arg_max()))
+    elif task.workload == "asOf":
+        quotes = pl.scan_parquet(f"{task.side}/*.parquet").sort("since")
+        times = {"left_on": "timestamp", "right_on": "since", "coalesce": False}
+        table = table.sort("timestamp").join_asof(quotes, by="id", check_sortedness=False, **times)
     else:
         table = table.sort("timestamp")
-    ordered = task.workload == "sort"
+    ordered = task.workload in ("sort", "random")
     table.sink_parquet(target, compression="snappy", mkdir=True, engine="streaming", maintain_order=ordered)
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines.base import Engine, Task
+from benchmarks.engines.base import SEED, Engine, Task
 
 MIB = 1 << 20
 
@@ -15,6 +15,17 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     "repartition": {"repartition": {"by": ["id"]}},
     "sort": {"sort": {"by": [{"column": "timestamp"}]}},
     "join": {"join": {"left": "table", "right": "side", "on": ["id"]}},
+    "random": {"repartition": {"random": {"seed": SEED}}},
+    "newest": {"distinct": {"by": ["id"], "orderBy": [{"column": "timestamp", "order": "Descending"}]}},
+    "asOf": {
+        "join": {
+            "left": "table",
+            "right": "side",
+            "on": ["id"],
+            "type": "AsOf",
+            "asOf": {"left": "timestamp", "right": "since"},
+        }
+    },
     "groupBy": {
         "groupBy": {
             "by": ["id"],
@@ -31,7 +42,7 @@ OPERATIONS: dict[str, dict[str, Any]] = {
 def job(task: Task) -> dict[str, Any]:
     """The ShuffleJob for a task. JSON is YAML, so it is written as it is."""
     inputs = [{"name": "table", "path": task.input, "format": "Parquet"}]
-    if task.workload == "join":
+    if task.workload in ("join", "asOf"):
         inputs.append({"name": "side", "path": task.side, "format": "Parquet"})
     return {
         "apiVersion": "shuffle-operator.dev/v1alpha1",

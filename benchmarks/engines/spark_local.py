@@ -6,9 +6,16 @@ it by default, but it may not make fewer files than were asked for, nor broadcas
 
 from __future__ import annotations
 
-from benchmarks.engines.base import GB, Engine, Task, main, program
+from benchmarks.engines.base import GB, SEED, Engine, Task, main, program
 
-ENGINE = Engine("spark", 2 * GB, program("benchmarks.engines.spark_local"), "requirements-spark.txt", ("pyspark",))
+ENGINE = Engine(
+    "spark",
+    2 * GB,
+    program("benchmarks.engines.spark_local"),
+    "requirements-spark.txt",
+    ("pyspark",),
+    workloads=("repartition", "sort", "join", "groupBy", "random", "newest"),
+)
 OUTSIDE_HEAP = 450
 """Megabytes of the JVM beside its heap, and of Python."""
 
@@ -43,6 +50,11 @@ def run(task: Task) -> None:
         table = table.join(session.read.parquet(task.side), "id")
     elif task.workload == "groupBy":
         table = table.groupBy("id").agg(of.sum("x").alias("sx"), of.avg("y").alias("my"), of.count("*").alias("n"))
+    elif task.workload == "random":
+        table = table.orderBy(of.rand(SEED))
+    elif task.workload == "newest":
+        newest = of.max_by(of.struct(*table.columns), "timestamp").alias("row")
+        table = table.groupBy("id").agg(newest).select("row.*")
     else:
         table = table.orderBy("timestamp")
     table.write.parquet(task.output)

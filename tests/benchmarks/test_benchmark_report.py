@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from benchmarks import machine, report
 from benchmarks.engines import shuffle_run
-from benchmarks.engines.base import Task
+from benchmarks.engines.base import WORKLOADS, Task
 from benchmarks.report import Run
-from benchmarks.run import WORKLOADS, parser, quantity
+from benchmarks.run import parser, quantity
 
 from shuffle_operator.api.validation import load_job
 from shuffle_operator.coordinator.status import Snapshot

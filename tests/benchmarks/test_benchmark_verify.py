@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -50,8 +51,31 @@ def grouped(dataset: Dataset) -> Pieces:
     return [table.rename_columns(["id", "sx", "my", "n"])]
 
 
-MAKERS: dict[str, Callable[[Dataset], Pieces]] = {"repartition": repartitioned, "sort": in_order}
-RESULTS: dict[str, Callable[[Dataset], Pieces]] = {"join": joined, "groupBy": grouped}
+def mixed(dataset: Dataset) -> Pieces:
+    table = pq.read_table(dataset.folder)
+    order = np.random.default_rng(1).permutation(len(table))
+    return [table.take(pa.array(part)) for part in np.array_split(order, FILES)]
+
+
+def newest(dataset: Dataset) -> Pieces:
+    frame = pq.read_table(dataset.folder).to_pandas().sort_values("timestamp").drop_duplicates("id", keep="last")
+    return [pa.Table.from_pandas(frame, preserve_index=False)]
+
+
+def as_of(dataset: Dataset) -> Pieces:
+    left, right = (pq.read_table(folder).to_pandas() for folder in (dataset.folder, dataset.quotes))
+    left, right = left.sort_values("timestamp"), right.sort_values("since")
+    frame = pd.merge_asof(left, right, left_on="timestamp", right_on="since", by="id")
+    return [pa.Table.from_pandas(frame, preserve_index=False)]
+
+
+MAKERS: dict[str, Callable[[Dataset], Pieces]] = {"repartition": repartitioned, "sort": in_order, "random": mixed}
+RESULTS: dict[str, Callable[[Dataset], Pieces]] = {
+    "join": joined,
+    "groupBy": grouped,
+    "newest": newest,
+    "asOf": as_of,
+}
 
 
 @pytest.mark.parametrize("workload", RESULTS)
@@ -59,7 +83,10 @@ def test_a_right_result_passes(workload: str, dataset: Dataset, verifier: Verifi
     assert verifier.verify(workload, write(tmp_path / "out", RESULTS[workload](dataset))).problems == []
 
 
-@pytest.mark.parametrize(("workload", "column"), [("join", "a"), ("join", "x"), ("groupBy", "sx"), ("groupBy", "n")])
+@pytest.mark.parametrize(
+    ("workload", "column"),
+    [("join", "a"), ("join", "x"), ("groupBy", "sx"), ("groupBy", "n"), ("newest", "y"), ("asOf", "price")],
+)
 def test_values_that_moved_between_rows_of_a_result(
     workload: str, column: str, dataset: Dataset, verifier: Verifier, tmp_path: Path
 ) -> None:
@@ -92,7 +119,7 @@ def test_what_a_peer_writes_passes(workload: str, dataset: Dataset, verifier: Ve
         Task(
             workload,
             str(dataset.folder),
-            str(dataset.side),
+            str(dataset.quotes if workload == "asOf" else dataset.side),
             str(out),
             str(tmp_path / "scratch"),
             dataset.rows,
@@ -102,6 +129,27 @@ def test_what_a_peer_writes_passes(workload: str, dataset: Dataset, verifier: Ve
         )
     )
     assert verifier.verify(workload, out).problems == []
+
+
+def dealt(dataset: Dataset) -> Pieces:
+    """Rows in turn: every file has rows of all input files, in the input's order."""
+    table = pq.read_table(dataset.folder)
+    return [table.take(pa.array(np.arange(part, len(table), FILES))) for part in range(FILES)]
+
+
+def in_blocks(dataset: Dataset) -> Pieces:
+    """Input files in a random order, and in it rows in a random order: blocks that are shuffled, not rows."""
+    files = [pq.read_table(path) for path in reversed(output_files(dataset.folder))]
+    random = np.random.default_rng(1)
+    return [file.take(pa.array(random.permutation(len(file)))) for file in files]
+
+
+@pytest.mark.parametrize(("pieces", "said"), [(dealt, "neighbours in the input"), (in_blocks, "some input files")])
+def test_what_is_not_random(
+    pieces: Callable[[Dataset], Pieces], said: str, dataset: Dataset, verifier: Verifier, tmp_path: Path
+) -> None:
+    (problem,) = verifier.verify("random", write(tmp_path / "out", pieces(dataset))).problems
+    assert said in problem
 
 
 def test_other_types_for_the_same_values_pass(dataset: Dataset, verifier: Verifier, tmp_path: Path) -> None:
