@@ -4,6 +4,7 @@ stand in that order; the same bytes whatever the circumstances."""
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,37 @@ def test_what_is_aggregated_has_each_key_once() -> None:
         accumulator.add(pa.record_batch([list(keys), numbers], schema=schema))
     assert accumulator.keys.to_pydict() == {"k": ["a", "b", "c"]}
     assert accumulator.finished().to_pydict() == {"k": ["a", "a", "b", "b", "c"], "v": [1, 2, 1, 3, 0]}
+
+
+@pytest.mark.parametrize("kept", [1, 200])
+def test_very_narrow_rows_stay_within_the_memory(tmp_path: Path, kept: int) -> None:
+    """Sorting takes many times what a row of four bytes takes: what is sorted at once goes by that."""
+    random = np.random.default_rng(1)
+    count, memory = 1_200_000, 8 * MIB
+    table = pa.table(
+        {
+            "k": pa.array(random.integers(0, 6_000, count), pa.int16()),
+            "v": pa.array(random.integers(0, 100, count), pa.int16()),
+        }
+    )
+    folder = write_table(tmp_path / "in", table, 2, 200_000)
+    plan = planned(job_of(folder, Distinct(["k"], "First", [SortKey("v")], kept)))
+    one = plan.job.inputs[0]
+    source, reader = MemorySource(), reader_for(plan, storage_for(one.paths[0], one.storage))
+    operation = operation_for(Given(plan, MemoryFiles(), None, 8 * MIB))
+    for number, split in enumerate(plan.splits):
+        splitter = operation.splitter(None)
+        for rows in reader.read(split, 1 << 16):
+            source.put(number, splitter.add(rows))
+        source.put(number, splitter.flush())
+    tracemalloc.start()
+    try:
+        files = [file for group in range(plan.layout.groups) for file in operation.write(group, source, memory)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(file.rows for file in files) == int(np.minimum(np.bincount(table["k"].to_numpy()), kept).sum())
+    assert peak < memory
 
 
 def test_one_key_with_too_much_is_refused_by_name(tmp_path: Path) -> None:
