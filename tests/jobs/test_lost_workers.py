@@ -26,8 +26,10 @@ ONE_FILE: dict[str, Any] = {"sort": {"by": [{"column": "score"}]}}
 
 RANDOM: dict[str, Any] = {"repartition": {"random": {"seed": 3}}}
 CLUSTER: dict[str, Any] = {"cluster": {"by": ["user", "at"]}}
-KEYED = {"random": RANDOM, "cluster": CLUSTER}
-"""Whose rows travel with a key of their own."""
+COMPUTED: dict[str, Any] = {"repartition": {"by": ["shout"]}}
+COMPUTE = {"shout": "lower(name) || '!'"}
+KEYED = {"random": RANDOM, "cluster": CLUSTER, "computed": COMPUTED}
+"""Whose keys are in no file: random, along a curve, computed."""
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +41,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, wide: Path) -> dict[st
         ("sort", ONE_FILE, {"partitions": 1}),
         ("random", RANDOM, {"partitions": 6}),
         ("cluster", CLUSTER, {"partitions": 6}),
+        ("computed", COMPUTED, {"partitions": 6}),
     ):
         bench = Bench(tmp_path_factory.mktemp(name), "")
-        end = bench.complete(bench.job(operation, wide, output))
+        end = bench.complete(bench.job(operation, source_of(name, wide), output))
         assert end.splits >= 8
         found[name] = sums(bench.out)
     return found
+
+
+def source_of(name: str, wide: Path) -> dict[str, Any]:
+    return {"path": str(wide), **({"compute": COMPUTE} if name == "computed" else {})}
 
 
 def holders(run: Watched, *kinds: LeaseKind) -> list[int]:
@@ -262,7 +269,12 @@ async def test_one_owner_among_three(
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("random", LeaseKind.TRANSFER), ("random", LeaseKind.WRITE), ("cluster", LeaseKind.TRANSFER)],
+    [
+        ("random", LeaseKind.TRANSFER),
+        ("random", LeaseKind.WRITE),
+        ("cluster", LeaseKind.TRANSFER),
+        ("computed", LeaseKind.TRANSFER),
+    ],
 )
 async def test_rows_with_a_key_of_their_own(
     bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], name: str, kind: LeaseKind
@@ -271,7 +283,7 @@ async def test_rows_with_a_key_of_their_own(
         await run.until(lambda: run.now.splits_done >= 2 and holders(run, kind), f"a {kind} lease")
         run.kill(holders(run, kind)[0])
 
-    job = bench.loaded(bench.job(KEYED[name], wide, {"partitions": 6}), workers=3)
+    job = bench.loaded(bench.job(KEYED[name], source_of(name, wide), {"partitions": 6}), workers=3)
     end, _ = await run_watched(bench, job, kill)
     assert end.phase == "Complete", end.cause
     assert end.workers_lost == 1

@@ -40,11 +40,19 @@ def test_many_small_partitions(bench: Bench, events: Path) -> None:
     assert len(parts(bench.out)) == 1_000
 
 
-def test_rows_that_travel_with_a_key(bench: Bench, events: Path) -> None:
+@pytest.mark.parametrize(
+    ("operation", "more"),
+    [
+        ({"repartition": {"random": {"seed": 1}}}, {}),
+        ({"repartition": {"by": ["shout"]}}, {"compute": {"shout": "lower(name) || '!'"}}),
+    ],
+    ids=["random", "computed"],
+)
+def test_keys_that_are_in_no_file(bench: Bench, events: Path, operation: dict[str, Any], more: dict[str, Any]) -> None:
     found = []
     for method in ("PeerToPeer", "ObjectStore"):
         output = {"path": str(bench.root / method), "partitions": 3}
-        bench.complete(bench.job({"repartition": {"random": {"seed": 1}}}, events, output, method=method))
+        bench.complete(bench.job(operation, {"path": str(events), **more}, output, method=method))
         found.append(sums(bench.root / method))
     assert found[0] == found[1]
 

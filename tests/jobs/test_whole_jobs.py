@@ -125,6 +125,16 @@ def judge_sort(rows: pa.Table, files: list[pa.Table]) -> None:
     assert numbers(found) == numbers(order)
 
 
+def judge_computed(rows: pa.Table, files: list[pa.Table]) -> None:
+    """The files of a sort by computed keys that are in the output, too."""
+    found = pa.concat_tables(files)
+    same_rows(found.select(rows.column_names), rows)
+    seventh = "CASE WHEN score > 0 AND score < 9 THEN user % 7 END"
+    computed = f"SELECT *, lower(name) || '!' AS shout, {seventh} AS seventh FROM input"
+    wanted = query(f"SELECT row, shout, seventh FROM ({computed}) ORDER BY seventh NULLS LAST, shout DESC, row", rows)
+    assert found.select(["row", "shout", "seventh"]).to_pylist() == wanted.to_pylist()
+
+
 def judge_tiny(rows: pa.Table, files: list[pa.Table]) -> None:
     assert len(files) == 400
     judge_hash(rows, files)
@@ -187,6 +197,13 @@ CASES = {
     ),
     "cluster": Case(
         {"cluster": {"by": ["user", "at"]}}, {"partitions": 16}, judge_cluster, circumstances=CIRCUMSTANCES
+    ),
+    "computed keys": Case(
+        {"sort": {"by": [{"column": "seventh"}, {"column": "shout", "order": "Descending", "nulls": "Last"}]}},
+        {"partitions": 5},
+        judge_computed,
+        {"compute": {"shout": "lower(name) || '!'", "seventh": "CASE WHEN score > 0 AND score < 9 THEN user % 7 END"}},
+        circumstances=[(1, 512 * MIB), (2, 300 * MIB), (7, 300 * MIB)],
     ),
     "tiny partitions": Case({"repartition": {"by": ["user"]}}, {"partitions": 400}, judge_tiny),
 }
