@@ -16,6 +16,7 @@ ENGINE = Engine(
     program("benchmarks.engines.ray_data"),
     "requirements-ray.txt",
     ("ray", "pyarrow"),
+    note=lambda _workload: "writes as many files as it has blocks",
     workloads=("random",),
 )
 
