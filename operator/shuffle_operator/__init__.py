@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         read_orc,
         read_parquet,
         read_zarr,
+        side,
         storage,
     )
 
@@ -69,6 +70,7 @@ __all__ = [
     "read_orc",
     "read_parquet",
     "read_zarr",
+    "side",
     "storage",
 ]
 

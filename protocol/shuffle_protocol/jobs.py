@@ -148,6 +148,13 @@ class Join(Struct, frozen=True, tag="join"):
     """What messages call it."""
 
 
+class StarJoin(Struct, frozen=True, tag="starJoin"):
+    """Several joins of one table, one after the other; the right sides are small."""
+
+    sides: list[Join]
+    """Their left input is the same one: what is joined so far takes its place."""
+
+
 class Aggregation(Struct, frozen=True):
     """One column of a groupBy's result."""
 
@@ -253,7 +260,7 @@ class Rechunk(Struct, frozen=True, tag="rechunk"):
     """Seconds for one call."""
 
 
-AnyOperation = Repartition | RandomOrder | Sort | Join | GroupBy | Apply | Distinct | Cluster | Rechunk
+AnyOperation = Repartition | RandomOrder | Sort | Join | StarJoin | GroupBy | Apply | Distinct | Cluster | Rechunk
 
 
 class CodeSource(Struct, frozen=True):

@@ -142,6 +142,11 @@ def test_every_field_of_the_spec_is_either_frozen_or_may_change() -> None:
 JOIN = {"left": "a", "right": "b", "on": ["id"]}
 TWO = [{"name": "a", "path": "s3://x/a"}, {"name": "b", "path": "s3://x/b"}]
 AS_OF = JOIN | {"type": "AsOf", "asOf": {"left": "ts", "right": "at"}}
+THREE = [*TWO, {"name": "c", "path": "s3://x/c"}]
+STAR: dict[str, Any] = {
+    "left": "a",
+    "sides": [{"right": "b", "on": ["id"], "type": "Left"}, {"right": "c", "leftOn": ["x"], "rightOn": ["y"]}],
+}  # fmt: skip
 MEAN = {"function": "mean", "column": "x"}
 
 GOOD: list[dict[str, Any]] = [
@@ -161,6 +166,12 @@ GOOD: list[dict[str, Any]] = [
     {"operation": {"join": AS_OF}, "inputs": TWO},
     {"operation": {"join": JOIN | {"type": "RightAnti", "where": "l.t < r.t"}}, "inputs": TWO},
     {"operation": {"join": {"left": "a", "right": "b", "type": "Cross"}}, "inputs": TWO},
+    {"operation": {"join": STAR}, "inputs": THREE},
+    {
+        "operation": {"join": {"left": "a", "sides": [{"right": "b", "type": "Cross", "where": "l.x = 1"}]}},
+        "inputs": TWO,
+    },
+    {"operation": {"join": STAR | {"type": "Inner", "nullsEqual": False, "suffixes": ["", "_right"]}}, "inputs": THREE},
     {"operation": {"join": {"left": "a", "right": "b", "type": "Cross", "where": "l.t < r.t"}}, "inputs": TWO},
     {
         "operation": {
@@ -247,6 +258,22 @@ BAD: list[dict[str, Any]] = [
     {"operation": {"rechunk": {}}, "inputs": TWO},
     {"operation": {"join": JOIN | {"type": "AsOf"}}, "inputs": TWO},
     {"operation": {"join": JOIN | {"type": "Cross"}}, "inputs": TWO},
+    {"operation": {"join": {"left": "a", "on": ["id"]}}, "inputs": TWO},
+    {"operation": {"join": STAR}, "inputs": TWO},
+    {"operation": {"join": STAR | {"right": "b"}}, "inputs": THREE},
+    {"operation": {"join": STAR | {"on": ["id"]}}, "inputs": THREE},
+    {"operation": {"join": STAR | {"type": "Left"}}, "inputs": THREE},
+    {"operation": {"join": STAR | {"nullsEqual": True}}, "inputs": THREE},
+    {"operation": {"join": STAR | {"suffixes": ["", "_x"]}}, "inputs": THREE},
+    {"operation": {"join": STAR}, "inputs": [TWO[0], TWO[1], TWO[1]]},
+    {"operation": {"join": STAR | {"sides": [STAR["sides"][0]] * 2}}, "inputs": THREE},
+    {"operation": {"join": STAR | {"sides": [{"right": "a", "on": ["id"]}, STAR["sides"][1]]}}, "inputs": THREE},
+    {"operation": {"join": STAR | {"sides": [{"right": "b"}, STAR["sides"][1]]}}, "inputs": THREE},
+    {
+        "operation": {"join": STAR | {"sides": [{"right": "b", "on": ["id"], "type": "Full"}, STAR["sides"][1]]}},
+        "inputs": THREE,
+    },
+    {"operation": {"join": STAR | {"sides": []}}, "inputs": TWO[:1]},
     {
         "operation": {"join": {"left": "a", "right": "b", "type": "Cross", "leftOn": ["a"], "rightOn": ["a"]}},
         "inputs": TWO,

@@ -25,6 +25,7 @@ from shuffle_operator import (
     read_orc,
     read_parquet,
     read_zarr,
+    side,
     storage,
 )
 from shuffle_operator.api.document import read
@@ -81,6 +82,17 @@ SPECS: list[tuple[str, Callable[[], ShuffleJob], str]] = [
         "{operation: {groupBy: {by: [k], aggregations: [{function: count}]}},"
         " inputs: [{name: a, nameAs: from, path: a, format: Parquet}, {path: b, format: CSV, filter: x > 1},"
         " {path: c, format: Parquet}, {path: d, format: ORC}], output: {path: out, format: Parquet}}",
+    ),
+    (
+        "join with several sides",
+        lambda: EVENTS.join_sides(
+            side(read_parquet("u", name="users"), left_on="a", right_on="id", how="Left", suffixes=("", "_u")),
+            side(read_csv("c"), how="Cross", where="l.x < r.x", nulls_equal=True),
+        ).write_parquet("out"),
+        "{operation: {join: {left: left, sides: [{right: users, leftOn: [a], rightOn: [id], type: Left,"
+        " suffixes: ['', _u]}, {right: side_2, type: Cross, nullsEqual: true, where: l.x < r.x}]}},"
+        " inputs: [{name: left, path: in/, format: Parquet}, {name: users, path: u, format: Parquet},"
+        " {name: side_2, path: c, format: CSV}], output: {path: out, format: Parquet}}",
     ),
     (
         "join with a condition",

@@ -23,7 +23,7 @@ from shuffle_operator.api.arrays import Overlap
 from shuffle_operator.api.columns import ResultColumn
 from shuffle_operator.api.data import Csv, Input, SecretReference, Storage
 from shuffle_operator.api.functions import FunctionSource
-from shuffle_operator.api.operation import Aggregation, RandomOrder, SortKey
+from shuffle_operator.api.operation import Aggregation, JoinSide, RandomOrder, SortKey
 from shuffle_operator.api.problems import Path, path_text
 from shuffle_operator.api.schema import crd
 from shuffle_operator.api.spec import Metadata, Spec
@@ -47,6 +47,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "repartition": ReadTable.repartition,
     "sort": ReadTable.sort,
     "join": ReadTable.join,
+    "join_sides": ReadTable.join_sides,
     "join_as_of": ReadTable.join_as_of,
     "group_by": ReadTable.group_by,
     "distinct": ReadTable.distinct,
@@ -87,7 +88,7 @@ MAPPINGS: dict[type, type[BaseModel]] = {
 }
 """Objects that are written as mappings, in the resource's own words."""
 
-MADE_BY_FUNCTIONS = {SortKey, Aggregation, Storage, SecretReference, ResultColumn, RandomOrder}
+MADE_BY_FUNCTIONS = {SortKey, JoinSide, Aggregation, Storage, SecretReference, ResultColumn, RandomOrder}
 
 
 def objects(schema: dict[str, Any], path: Path) -> Iterator[Path]:

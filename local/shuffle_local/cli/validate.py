@@ -82,6 +82,8 @@ def describe(job: ShuffleJob) -> str:
 def _join(join: Join) -> str:
     kind = "As-of" if join.as_of is not None else join.type
     where = f" where {join.where}" if join.where else ""
+    if join.sides is not None:
+        return f"joins of {join.left} with {some([f'{side.right} ({side.type})' for side in join.sides], 4)}"
     return f"{kind} join of {join.left} and {join.right}{where}"
 
 

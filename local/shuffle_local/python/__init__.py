@@ -6,6 +6,7 @@ page, docs/decisions/0008-python-api.md says why it is here.
 reading.py      read_parquet and its siblings
 tables.py       what is done with a table
 writing.py      write_parquet and its siblings
+sides.py        the small tables of a star of joins
 stores.py       the same for a Zarr store
 agg.py          aggregations of a groupBy
 keys.py         keys, columns, schemas and storage, as people write them
@@ -44,6 +45,7 @@ from shuffle_local.python.reading import (
     read_zarr,
 )
 from shuffle_local.python.result import JobResult
+from shuffle_local.python.sides import side
 from shuffle_local.python.stores import RechunkedStore, ZarrStore
 from shuffle_local.python.tables import GroupedTable, ReadTable, ShuffledTable
 from shuffle_local.python.written import OutputChanged
@@ -75,5 +77,6 @@ __all__ = [
     "read_orc",
     "read_parquet",
     "read_zarr",
+    "side",
     "storage",
 ]

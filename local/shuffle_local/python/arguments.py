@@ -42,6 +42,7 @@ OTHER_CALLS: Calls = {
     ("spec", "operation", "groupBy", "timeoutSeconds"): "apply",
     ("spec", "operation", "join", "left"): "read_files",
     ("spec", "operation", "join", "right"): "read_files",
+    ("spec", "operation", "join", "sides"): "join_sides",
 }
 """Fields that another call sets than the one that makes the object they are in."""
 

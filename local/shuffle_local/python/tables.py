@@ -16,6 +16,7 @@ from shuffle_local.python.arguments import Calls
 from shuffle_local.python.bodies import Body, body_of, refused
 from shuffle_local.python.functions import AnyFunction, function_name
 from shuffle_local.python.keys import Columns, Schema, declared, listed, together
+from shuffle_local.python.sides import JoinedSide
 from shuffle_local.python.writing import TableWriter
 from shuffle_operator.api.operation import (
     Aggregation,
@@ -24,6 +25,7 @@ from shuffle_operator.api.operation import (
     Distinct,
     GroupBy,
     Join,
+    JoinSide,
     Repartition,
     Sort,
     SortKey,
@@ -125,6 +127,26 @@ class ReadTable:
         keys = {"on": listed(on), "left_on": listed(left_on), "right_on": listed(right_on)}
         more = {"type": how, "suffixes": suffixes, "nulls_equal": nulls_equal, "where": where}
         return self._joined("join", right, {**keys, **more})
+
+    def join_sides(self, *sides: JoinedSide) -> ShuffledTable:
+        """Join with several small tables in one pass: facts with their dimensions (docs/join.md). sides: what `side`
+        gives, joined one after the other; each sees the columns of those before it."""
+        wrong = next((one for one in sides if not isinstance(one, JoinedSide)), None)
+        if wrong is not None or not sides:
+            raise TypeError(f"join_sides takes what side(table, ...) gives, found {type(wrong).__name__}")
+        if self.others:
+            raise refused("join_sides", "sides", "a union is no side of a join; write it first, and join the result")
+        path = (*_OPERATION, "join")
+        inputs = [{"name": "left", **self.input}]
+        inputs += [{"name": f"side_{at}", **one.table.input} for at, one in enumerate(sides, 1)]
+        of_sides: Calls = {("spec", "inputs", at): one.table.call for at, one in enumerate(sides, 1)}
+        calls: Calls = {("spec", "inputs", 0): self.call, path: "join_sides", **of_sides}
+        bodies = [
+            body_of(JoinSide, {"right": inputs[at]["name"], **one.arguments}, (*path, "sides", at - 1), calls)
+            for at, one in enumerate(sides, 1)
+        ]
+        body = body_of(Join, {"left": inputs[0]["name"], "sides": bodies}, path, calls)
+        return ShuffledTable(tuple(inputs), {"join": body}, calls)
 
     def join_as_of(  # noqa: PLR0913 - all fields of such a join
         self,
@@ -268,4 +290,15 @@ class ShuffledTable:
             raise AttributeError(f"{type(self).__name__} has no {name!r}", name=name, obj=self)
 
 
-_OPERATIONS = ("repartition", "sort", "cluster", "distinct", "group_by", "join", "join_as_of", "apply", "agg")
+_OPERATIONS = (
+    "repartition",
+    "sort",
+    "cluster",
+    "distinct",
+    "group_by",
+    "join",
+    "join_sides",
+    "join_as_of",
+    "apply",
+    "agg",
+)

@@ -20,6 +20,9 @@ MOST_SEED = (1 << 53) - 1
 MOST_ROWS_KEPT = 1_000_000
 """Of those that agree, which must fit in a worker's memory."""
 
+MOST_SIDES = 16
+"""Small inputs that one is joined with in one pass."""
+
 MOST_CLUSTERED = 8
 """Columns that share the 64 bits of a place on a curve."""
 
@@ -124,6 +127,39 @@ class AsOf(ApiModel):
     allow_exact_matches: bool = Field(default=True, description="Whether a right row at the very time counts.")
 
 
+class JoinSide(ApiModel):
+    """One of several right inputs of a join."""
+
+    right: str = Field(min_length=1, max_length=63, description="The name of the input.")
+    type: Literal["Inner", "Left", "LeftSemi", "LeftAnti", "Cross"] = Field(
+        default="Inner",
+        description="What becomes of rows without a partner, as of a join with one right input. The side's own rows "
+        "are never kept without one.",
+    )
+    on: Keys | None = Field(
+        default=None, description="Key columns that are called the same in this input and in what is joined before it."
+    )
+    left_on: Keys | None = Field(
+        default=None, description="Key columns of what is joined before, with rightOn, instead of on."
+    )
+    right_on: Keys | None = Field(
+        default=None, description="Key columns of this input, as many as leftOn and in its order."
+    )
+    suffixes: list[Annotated[str, Field(max_length=63)]] = Field(
+        default=["", "_right"],
+        min_length=2,
+        max_length=2,
+        description="Appended to the names of columns that both have: those joined before, this input's.",
+    )
+    nulls_equal: bool = Field(default=False, description="Whether a null key matches a null key.")
+    where: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16_384,
+        description="A condition besides the equal keys, as of a join with one right input; l is what comes before.",
+    )
+
+
 class Join(ApiModel):
     """Joins two inputs: rows with equal keys, for which a condition may hold besides."""
 
@@ -137,7 +173,17 @@ class Join(ApiModel):
         "one right row that is nearest in time, or with nulls.",
     )
     left: str = Field(min_length=1, max_length=63, description="The name of the left input.")
-    right: str = Field(min_length=1, max_length=63, description="The name of the right input.")
+    right: str | None = Field(
+        default=None, min_length=1, max_length=63, description="The name of the right input. Not together with sides."
+    )
+    sides: list[JoinSide] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MOST_SIDES,
+        description="Several right inputs instead of one, joined one after the other in one pass over the left input: "
+        "a table of facts and its dimensions. Together they must fit in each worker's memory. What else is said "
+        "of a join is said of each side.",
+    )
     on: Keys | None = Field(default=None, description="Key columns that are called the same in both inputs.")
     left_on: Keys | None = Field(
         default=None, description="Key columns of the left input, with rightOn, instead of on."

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from shuffle_operator.api.data import Input, Output, Storage
 from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, SHARE
-from shuffle_operator.api.operation import AsOf, GroupBy, Join, SortKey
+from shuffle_operator.api.operation import AsOf, GroupBy, Join, JoinSide, SortKey
 from shuffle_operator.api.preemptible import preemptible
 from shuffle_operator.api.problems import InvalidJob, Path, Problem
 from shuffle_operator.api.quantities import format_bytes, parse_bytes
@@ -247,10 +247,15 @@ def _sort_keys(keys: Sequence[SortKey]) -> list[jobs.SortKey]:
     ]
 
 
-def _join(join: Join, names: list[str | None]) -> jobs.Join:
+def _join(join: Join, names: list[str | None]) -> jobs.Join | jobs.StarJoin:
+    left = names.index(join.left)
+    if join.sides is not None:
+        return jobs.StarJoin(
+            [_side(side, left, names, f"operation.join.sides[{at}]") for at, side in enumerate(join.sides)]
+        )
     return jobs.Join(
         how=join.type,
-        left=names.index(join.left),
+        left=left,
         right=names.index(join.right),
         left_on=list(join.on or join.left_on or []),
         right_on=list(join.on or join.right_on or []),
@@ -258,6 +263,20 @@ def _join(join: Join, names: list[str | None]) -> jobs.Join:
         nulls_equal=join.nulls_equal,
         as_of=None if join.as_of is None else _as_of(join.as_of),
         where=join.where or "",
+    )
+
+
+def _side(side: JoinSide, left: int, names: list[str | None], field: str) -> jobs.Join:
+    return jobs.Join(
+        how=side.type,
+        left=left,
+        right=names.index(side.right),
+        left_on=list(side.on or side.left_on or []),
+        right_on=list(side.on or side.right_on or []),
+        suffixes=list(side.suffixes),
+        nulls_equal=side.nulls_equal,
+        where=side.where or "",
+        field=field,
     )
 
 

@@ -12,11 +12,21 @@ Kubernetes escapes them: `__function__`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from shuffle_operator.api.join_rules import (
+    BESIDE_SIDES_CEL,
+    INPUTS_WANTED_CEL,
+    JOIN_INPUTS_CEL,
+    JOIN_KEYS_CEL,
+    beside_sides,
+    inputs_wanted,
+    join_inputs,
+    join_keys,
+    names_once,
+)
+from shuffle_operator.api.plain import Object, given, mapping
 from shuffle_operator.api.spec import MAX_NAME, NAME_PATTERN
-
-Object = Mapping[str, Any]
 
 OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "cluster", "rechunk")
 
@@ -34,62 +44,8 @@ class Rule(NamedTuple):
     """Whether an object keeps the rule."""
 
 
-def texts(value: object) -> list[str]:
-    """The strings of a list, or nothing."""
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def objects(value: object) -> list[Object]:
-    """The mappings of a list, or nothing."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def mapping(value: object) -> Object:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _given(node: Object, *names: str) -> int:
-    return sum(name in node for name in names)
-
-
 def _one_operation(spec: Object) -> bool:
-    return not isinstance(spec.get("operation"), Mapping) or _given(spec["operation"], *OPERATIONS) == 1
-
-
-def _inputs_wanted(spec: Object) -> bool:
-    inputs = spec.get("inputs")
-    if not isinstance(inputs, list) or not inputs:
-        return True  # the list's own limits say so
-    operation = mapping(spec.get("operation"))
-    if "join" in operation:
-        return len(inputs) == 2
-    return "rechunk" not in operation or len(inputs) == 1
-
-
-def _names_once(spec: Object) -> bool:
-    if "join" in mapping(spec.get("operation")):
-        return True  # a rule of its own
-    names = [item["name"] for item in objects(spec.get("inputs")) if isinstance(item.get("name"), str)]
-    return len(names) == len(set(names))
-
-
-def _join_inputs(spec: Object) -> bool:
-    join = mapping(spec.get("operation")).get("join")
-    if not isinstance(join, Mapping) or not isinstance(join.get("left"), str) or not isinstance(join.get("right"), str):
-        return True
-    names = [item.get("name") for item in objects(spec.get("inputs"))]
-    return join["left"] != join["right"] and join["left"] in names and join["right"] in names
-
-
-def _join_keys(join: Object) -> bool:
-    if join.get("type") == "Cross":
-        return not _given(join, "on", "leftOn", "rightOn")
-    if "on" in join:
-        return not _given(join, "leftOn", "rightOn")
-    left, right = join.get("leftOn"), join.get("rightOn")
-    if not isinstance(left, list) or not isinstance(right, list):
-        return "leftOn" in join and "rightOn" in join
-    return len(left) == len(right)
+    return not isinstance(spec.get("operation"), Mapping) or given(spec["operation"], *OPERATIONS) == 1
 
 
 def _replica_range(workers: Object) -> bool:
@@ -99,7 +55,7 @@ def _replica_range(workers: Object) -> bool:
 
 def _sort_within(spec: Object) -> bool:
     operation = mapping(spec.get("operation"))
-    ordered = _given(operation, "sort", "cluster") or "random" in mapping(operation.get("repartition"))
+    ordered = given(operation, "sort", "cluster") or "random" in mapping(operation.get("repartition"))
     return not ordered or "sortWithin" not in mapping(spec.get("output"))
 
 
@@ -124,26 +80,24 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spec",
         "inputs",
-        "a join needs two inputs and a rechunk one; only other operations put the rows of several together",
-        "has(self.operation.join) ? size(self.inputs) == 2 : !has(self.operation.rechunk) || size(self.inputs) == 1",
-        _inputs_wanted,
+        "a join needs two inputs, or one more than it has sides; a rechunk needs one",
+        INPUTS_WANTED_CEL,
+        inputs_wanted,
     ),
     Rule(
         "spec",
         "inputs",
         "two inputs have the same name; give each another",
-        "has(self.operation.join) || self.inputs.all(i, !has(i.name) || "
+        "(has(self.operation.join) && !has(self.operation.join.sides)) || self.inputs.all(i, !has(i.name) || "
         "self.inputs.exists_one(other, has(other.name) && other.name == i.name))",
-        _names_once,
+        names_once,
     ),
     Rule(
         "spec",
         "operation.join",
-        "left and right must be the names of the two inputs",
-        "!has(self.operation.join) || (self.operation.join.left != self.operation.join.right && self.inputs.all(i, "
-        "has(i.name) && (i.name == self.operation.join.left || i.name == self.operation.join.right)) && "
-        "(size(self.inputs) < 2 || self.inputs[0].name != self.inputs[1].name))",
-        _join_inputs,
+        "left and right must be the names of the two inputs, or left and the right of each side those of all inputs",
+        JOIN_INPUTS_CEL,
+        join_inputs,
     ),
     Rule(
         "spec",
@@ -158,16 +112,14 @@ RULES: tuple[Rule, ...] = (
         "",
         "give by (hash), range or random, one of them at most; none deals the rows out in turn",
         "(has(self.by) ? 1 : 0) + (has(self.range) ? 1 : 0) + (has(self.random) ? 1 : 0) < 2",
-        lambda node: _given(node, "by", "range", "random") < 2,
+        lambda node: given(node, "by", "range", "random") < 2,
     ),
     Rule(
         "spec.operation.join",
         "",
         "give on, or leftOn and rightOn with as many columns each; a Cross join has no keys",
-        "has(self.type) && self.type == 'Cross' ? !(has(self.on) || has(self.leftOn) || has(self.rightOn)) : "
-        "has(self.on) ? !(has(self.leftOn) || has(self.rightOn)) : "
-        "has(self.leftOn) && has(self.rightOn) && size(self.leftOn) == size(self.rightOn)",
-        _join_keys,
+        f"has(self.sides) || ({JOIN_KEYS_CEL})",
+        join_keys,
     ),
     Rule(
         "spec.operation.join",
@@ -178,10 +130,31 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec.operation.join",
+        "",
+        "give right (one input) or sides (several small ones), one of the two",
+        "has(self.right) != has(self.sides)",
+        lambda node: given(node, "right", "sides") == 1,
+    ),
+    Rule(
+        "spec.operation.join",
+        "sides",
+        "type, on, leftOn, rightOn, suffixes, nullsEqual and where are of each side; asOf is of none",
+        BESIDE_SIDES_CEL,
+        beside_sides,
+    ),
+    Rule(
+        "spec.operation.join.sides[]",
+        "",
+        "give on, or leftOn and rightOn with as many columns each; a Cross join has no keys",
+        JOIN_KEYS_CEL,
+        join_keys,
+    ),
+    Rule(
+        "spec.operation.join",
         "where",
         "an as-of join has no where; filter its inputs, or its result with output.filter",
         "!(has(self.where) && has(self.asOf))",
-        lambda node: _given(node, "where", "asOf") < 2,
+        lambda node: given(node, "where", "asOf") < 2,
     ),
     Rule(
         "spec.operation.distinct",
@@ -195,7 +168,7 @@ RULES: tuple[Rule, ...] = (
         "",
         "give exactly one of aggregations and apply",
         "has(self.aggregations) != has(self.apply)",
-        lambda node: _given(node, "aggregations", "apply") == 1,
+        lambda node: given(node, "aggregations", "apply") == 1,
     ),
     Rule(
         "spec.operation.groupBy",
@@ -209,7 +182,7 @@ RULES: tuple[Rule, ...] = (
         "overlap",
         "overlap is what apply sees around a chunk, and dtype the type that it returns; give apply: module:function",
         "has(self.apply) || !(has(self.overlap) || has(self.dtype))",
-        lambda node: "apply" in node or not _given(node, "overlap", "dtype"),
+        lambda node: "apply" in node or not given(node, "overlap", "dtype"),
     ),
     Rule(
         "spec.operation.groupBy.aggregations[]",
@@ -244,7 +217,7 @@ RULES: tuple[Rule, ...] = (
         "",
         "give exactly one of path and paths",
         "has(self.path) != has(self.paths)",
-        lambda node: _given(node, "path", "paths") == 1,
+        lambda node: given(node, "path", "paths") == 1,
     ),
     Rule(
         "spec.inputs[]",
@@ -258,35 +231,35 @@ RULES: tuple[Rule, ...] = (
         "reader",
         "reader and format exclude each other: the function reads the files itself",
         "!(has(self.reader) && has(self.format))",
-        lambda node: _given(node, "reader", "format") < 2,
+        lambda node: given(node, "reader", "format") < 2,
     ),
     Rule(
         "spec.output",
         "",
         "give partitions or targetPartitionSize, not both",
         "!(has(self.partitions) && has(self.targetPartitionSize))",
-        lambda node: _given(node, "partitions", "targetPartitionSize") < 2,
+        lambda node: given(node, "partitions", "targetPartitionSize") < 2,
     ),
     Rule(
         "spec.functions.sources[]",
         "",
         "give exactly one of configMapRef and path",
         "has(self.configMapRef) != has(self.path)",
-        lambda node: _given(node, "configMapRef", "path") == 1,
+        lambda node: given(node, "configMapRef", "path") == 1,
     ),
     Rule(
         "spec.functions.sources[]",
         "",
         "sha256 and storage go with path",
         "has(self.path) || !(has(self.sha256) || has(self.storage))",
-        lambda node: "path" in node or not _given(node, "sha256", "storage"),
+        lambda node: "path" in node or not given(node, "sha256", "storage"),
     ),
     Rule(
         "spec.workers",
         "replicas",
         "give replicas, or minReplicas and maxReplicas, not both",
         "!(has(self.replicas) && (has(self.minReplicas) || has(self.maxReplicas)))",
-        lambda node: not ("replicas" in node and _given(node, "minReplicas", "maxReplicas")),
+        lambda node: not ("replicas" in node and given(node, "minReplicas", "maxReplicas")),
     ),
     Rule(
         "spec.workers",
@@ -300,21 +273,21 @@ RULES: tuple[Rule, ...] = (
         "",
         "medium: Memory and storageClassName exclude each other",
         "!(has(self.medium) && has(self.storageClassName))",
-        lambda node: _given(node, "medium", "storageClassName") < 2,
+        lambda node: given(node, "medium", "storageClassName") < 2,
     ),
     Rule(
         "spec.workers.env[]",
         "",
         "give value or valueFrom, not both",
         "!(has(self.value) && has(self.valueFrom))",
-        lambda node: _given(node, "value", "valueFrom") < 2,
+        lambda node: given(node, "value", "valueFrom") < 2,
     ),
     Rule(
         "spec.workers.envFrom[]",
         "",
         "give exactly one of secretRef and configMapRef",
         "has(self.secretRef) != has(self.configMapRef)",
-        lambda node: _given(node, "secretRef", "configMapRef") == 1,
+        lambda node: given(node, "secretRef", "configMapRef") == 1,
     ),
 )
 

@@ -19,6 +19,7 @@ from shuffle_operator.api import rules
 from shuffle_operator.api.explain_errors import problem_of
 from shuffle_operator.api.fields import model_at
 from shuffle_operator.api.paths import below, overlap
+from shuffle_operator.api.plain import mapping, objects, texts
 from shuffle_operator.api.problems import InvalidJob, Path, Problem, found, nearest, shorten
 from shuffle_operator.api.spec import API_VERSION, KIND, ShuffleJob
 
@@ -128,7 +129,7 @@ def _placed(problems: Iterable[Problem], document: documents.Document) -> list[P
 def _is_meant(data: Mapping[str, Any]) -> bool:
     """Whether this is a ShuffleJob all the same. For another kind of object only its kind is reported: its
     fields would only give noise."""
-    spec = rules.mapping(data.get("spec"))
+    spec = mapping(data.get("spec"))
     return any(name in spec for name in ("operation", "inputs", "output"))
 
 
@@ -183,7 +184,7 @@ def _cross_problems(body: Mapping[str, Any]) -> Iterator[Problem]:
             if not rule.holds(node):
                 below = tuple(rule.field.split(".")) if rule.field else ()
                 yield Problem((*path, *below), rule.message + _rule_detail(rule, node))
-    spec = rules.mapping(body.get("spec"))
+    spec = mapping(body.get("spec"))
     yield from _overlap_problems(spec)
     yield from _base_problems(spec)
     yield from _column_problems(spec)
@@ -192,10 +193,10 @@ def _cross_problems(body: Mapping[str, Any]) -> Iterator[Problem]:
 def _rule_detail(rule: rules.Rule, node: Mapping[str, Any]) -> str:
     """What was found, where the message alone leaves one wondering."""
     if rule.field == "operation":
-        given = [name for name in rules.OPERATIONS if name in rules.mapping(node.get("operation"))]
+        given = [name for name in rules.OPERATIONS if name in mapping(node.get("operation"))]
         return f"; found {' and '.join(given)}" if given else "; found none"
     if rule.field == "operation.join":
-        names = [item.get("name") for item in rules.objects(node.get("inputs"))]
+        names = [item.get("name") for item in objects(node.get("inputs"))]
         return f"; they are named {', '.join(found(name) for name in names)}"
     return ""
 
@@ -207,7 +208,7 @@ def _at(body: Mapping[str, Any], scope: str) -> Iterator[tuple[Path, Mapping[str
         name, listed = step.removesuffix("[]"), step.endswith("[]")
         found_here: list[tuple[Path, object]] = []
         for path, node in places:
-            child = rules.mapping(node).get(name)
+            child = mapping(node).get(name)
             if listed and isinstance(child, list):
                 found_here += [((*path, name, index), item) for index, item in enumerate(child)]
             elif not listed:
@@ -219,11 +220,11 @@ def _at(body: Mapping[str, Any], scope: str) -> Iterator[tuple[Path, Mapping[str
 
 
 def _overlap_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
-    output = rules.mapping(spec.get("output")).get("path")
+    output = mapping(spec.get("output")).get("path")
     if not isinstance(output, str) or not output:
         return
-    for item in rules.objects(spec.get("inputs")):
-        for source in [*rules.texts([item.get("path")]), *rules.texts(item.get("paths"))]:
+    for item in objects(spec.get("inputs")):
+        for source in [*texts([item.get("path")]), *texts(item.get("paths"))]:
             how = overlap(source, output) if source else None
             if how:
                 message = f'the output "{shorten(output)}" {how} the input "{shorten(source)}"; write somewhere else'
@@ -233,11 +234,11 @@ def _overlap_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _base_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Paths that are not below the root of their table."""
-    for index, item in enumerate(rules.objects(spec.get("inputs"))):
+    for index, item in enumerate(objects(spec.get("inputs"))):
         base = item.get("basePath")
         if not isinstance(base, str) or not base:
             continue
-        for source in [*rules.texts([item.get("path")]), *rules.texts(item.get("paths"))]:
+        for source in [*texts([item.get("path")]), *texts(item.get("paths"))]:
             if source and not below(source, base):
                 message = f'the path "{shorten(source)}" is not below it; basePath is the folder that all paths are in'
                 yield Problem(("spec", "inputs", index, "basePath"), message)
@@ -246,10 +247,10 @@ def _base_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _column_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Keys that the projection leaves out; with one input only, because a join names columns of both."""
-    inputs = rules.objects(spec.get("inputs"))
+    inputs = objects(spec.get("inputs"))
     if len(inputs) != 1 or not isinstance(inputs[0].get("columns"), list):
         return
-    columns = rules.texts(inputs[0]["columns"])
+    columns = texts(inputs[0]["columns"])
     for path, name in _key_columns(spec):
         if name not in columns:
             close = nearest(name, columns)
@@ -258,9 +259,9 @@ def _column_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _key_columns(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    operation = rules.mapping(spec.get("operation"))
+    operation = mapping(spec.get("operation"))
     lists: list[tuple[Path, object]] = [
-        (("spec", "operation", kind, field), rules.mapping(operation.get(kind)).get(field))
+        (("spec", "operation", kind, field), mapping(operation.get(kind)).get(field))
         for kind, field in (
             ("repartition", "by"),
             ("repartition", "range"),
@@ -269,7 +270,7 @@ def _key_columns(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             ("cluster", "by"),
         )
     ]
-    lists.append((("spec", "output", "sortWithin"), rules.mapping(spec.get("output")).get("sortWithin")))
+    lists.append((("spec", "output", "sortWithin"), mapping(spec.get("output")).get("sortWithin")))
     if "groupBy" in operation:
         lists.pop()  # its output has other columns than its input
     for path, names in lists:
@@ -277,7 +278,7 @@ def _key_columns(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             if isinstance(name, str):
                 yield (*path, index), name
     for kind, field in (("sort", "by"), ("distinct", "orderBy"), ("groupBy", "aggregations")):
-        keys = rules.mapping(operation.get(kind)).get(field)
+        keys = mapping(operation.get(kind)).get(field)
         for index, key in enumerate(keys if isinstance(keys, list) else []):
             if isinstance(key, Mapping) and isinstance(key.get("column"), str):
                 yield ("spec", "operation", kind, field, index, "column"), key["column"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Apply, Cluster, Distinct, GroupBy, Job, Join, RandomOrder, Repartition, Sort
+from shuffle_protocol.jobs import Apply, Cluster, Distinct, GroupBy, Job, Join, RandomOrder, Repartition, Sort, StarJoin
 from shuffle_worker.operations import apply, cluster, distinct, group_by, join, random_order, repartition, sort
 from shuffle_worker.runtime.heap import keep_freed_memory
 from shuffle_worker.steps.operation import Given, Operation
@@ -29,6 +29,7 @@ OPERATIONS: dict[type, RegisteredOperation] = {
     RandomOrder: RegisteredOperation(random_order.planning, random_order.operation),
     Repartition: RegisteredOperation(repartition.planning, repartition.operation),
     Sort: RegisteredOperation(sort.planning, sort.operation),
+    StarJoin: RegisteredOperation(join.star_planning, join.star_operation),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shuffle_protocol.jobs import Job, Join
+from shuffle_protocol.jobs import Job, Join, StarJoin
 from shuffle_worker.steps.operation import Given, Operation
 from shuffle_worker.steps.planning import Planning
 
@@ -22,3 +22,16 @@ def operation(given: Given, asked: Join) -> Operation:
     from shuffle_worker.operations.join.rows import JoinOperation
 
     return JoinOperation(given, asked)
+
+
+def star_planning(job: Job, operation: StarJoin) -> Planning:
+    from shuffle_worker.operations.join.star import StarPlanning
+
+    return StarPlanning(job, operation)
+
+
+def star_operation(given: Given, _: StarJoin) -> Operation:
+    from shuffle_worker.operations.join.broadcast import BroadcastJoin
+    from shuffle_worker.operations.join.star import shapes_of
+
+    return BroadcastJoin(given, shapes_of(given.plan))
