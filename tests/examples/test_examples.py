@@ -255,6 +255,19 @@ def test_joins_with_a_condition(
     assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, expected.to_pylist()))
 
 
+def test_star_join(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "star-join"))
+    expected = duckdb.sql(
+        """with p as (from events where kind = 'purchase'), r as (from events where kind = 'refund')
+        select p.user_id, p.ts, p.amount, r.ts ts_refund, r.amount amount_refund from p left join r
+        on p.user_id = r.user_id and p.ts <= r.ts
+        where exists (from events v where v.kind = 'view' and v.user_id = p.user_id and v.ts < p.ts)"""
+    ).to_arrow_table()
+    assert found.num_rows
+    assert found.column_names == expected.column_names
+    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, expected.cast(found.schema).to_pylist()))
+
+
 def test_union(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = run(demo, monkeypatch, "union")
     found = pa.concat_tables(parts)
