@@ -6,7 +6,6 @@ page, docs/decisions/0008-python-api.md says why it is here.
 reading.py      read_parquet and its siblings
 tables.py       what is done with a table
 writing.py      write_parquet and its siblings
-sides.py        the small tables of a star of joins
 stores.py       the same for a Zarr store
 agg.py          aggregations of a groupBy
 keys.py         keys, columns, schemas and storage, as people write them
@@ -45,9 +44,8 @@ from shuffle_local.python.reading import (
     read_zarr,
 )
 from shuffle_local.python.result import JobResult
-from shuffle_local.python.sides import side
 from shuffle_local.python.stores import RechunkedStore, ZarrStore
-from shuffle_local.python.tables import GroupedTable, ReadTable, ShuffledTable
+from shuffle_local.python.tables import GroupedTable, ReadTable, ShuffledTable, side
 from shuffle_local.python.written import OutputChanged
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.kube.api import KubeError

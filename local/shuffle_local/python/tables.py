@@ -16,7 +16,6 @@ from shuffle_local.python.arguments import Calls
 from shuffle_local.python.bodies import Body, body_of, refused
 from shuffle_local.python.functions import AnyFunction, function_name
 from shuffle_local.python.keys import Columns, Schema, declared, listed, together
-from shuffle_local.python.sides import JoinedSide
 from shuffle_local.python.writing import TableWriter
 from shuffle_operator.api.operation import (
     Aggregation,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 JoinType = Literal["Inner", "Left", "Right", "Full", "LeftSemi", "LeftAnti", "RightSemi", "RightAnti", "Cross"]
+SideType = Literal["Inner", "Left", "LeftSemi", "LeftAnti", "Cross"]
 
 _OPERATION = ("spec", "operation")
 
@@ -260,6 +260,34 @@ class GroupedTable:
     def _shuffled(self, arguments: Mapping[str, object]) -> ShuffledTable:
         body = body_of(GroupBy, {**self.keys, **arguments}, (*_OPERATION, "groupBy"), {})
         return self.table.shuffled({"groupBy": body})
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedSide:
+    """A table, and how it is joined."""
+
+    table: ReadTable
+    arguments: Mapping[str, Any]
+    """By the names of the resource's model."""
+
+
+def side(  # noqa: PLR0913 - all fields of a side
+    right: ReadTable,
+    on: Columns | None = None,
+    *,
+    left_on: Columns | None = None,
+    right_on: Columns | None = None,
+    how: SideType | None = None,
+    suffixes: tuple[str, str] | None = None,
+    nulls_equal: bool | None = None,
+    where: str | None = None,
+) -> JoinedSide:
+    """One side of `join_sides`: a table that fits in each worker's memory. left_on and l in `where` may be any column
+    that is joined before it. The arguments are those of `ReadTable.join`."""
+    if right.others:
+        raise refused("side", "right", "a union is no side of a join; write it first, and join the result")
+    keys = {"on": listed(on), "left_on": listed(left_on), "right_on": listed(right_on)}
+    return JoinedSide(right, {**keys, "type": how, "suffixes": suffixes, "nulls_equal": nulls_equal, "where": where})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
