@@ -166,7 +166,7 @@ def test_sides_that_do_not_fit_together_are_refused_with_figures(folder: Path, m
         ([side(1, on=("customer",), right_on=("idd",))], {}, r"sides\[0\].rightOn\[0\]: the input has no column 'idd'"),
         ([side(1, on=("product",), right_on=("id",))], {}, r"sides\[0\].leftOn\[0\]: 'product' of the left"),
         ([side(1, on=("customer",), right_on=("id",), suffixes=["", ""])], {}, r"sides\[0\].suffixes: .*'name'"),
-        ([side(1, on=("customer",), right_on=("id",), where="l.x > 1")], {}, r"sides\[0\].where: no column 'l.x'"),
+        ([side(1, on=("customer",), right_on=("id",), where="l.x > 1")], {}, r"where: the join has no column 'l.x'"),
         ([side(1, "Cross", ("customer",), right_on=("id",))], {}, r"sides\[0\].type: a Cross join has no keys"),
         ([side(1, on=("customer",), right_on=("id",))], {"facts": ["day"]}, r"'customer' is a key but not among"),
         ([side(1, on=("customer",), right_on=("id",))], {"within": ["vat"]}, r"output.sortWithin\[0\]: the"),
