@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+from flytekit import TaskMetadata
 from flytekit.configuration import ImageConfig, SerializationSettings
 from flytekit.models.core.identifier import (
     Identifier,
@@ -26,17 +27,24 @@ SPEC: dict[str, Any] = {
 }
 
 
-def template(spec: dict[str, Any] = SPEC, name: str = "flows.daily.by-user", **config: Any) -> TaskTemplate:
+def template(
+    spec: dict[str, Any] = SPEC, name: str = "flows.daily.by-user", interruptible: bool | None = None, **config: Any
+) -> TaskTemplate:
     """As it is registered: with everything that protobuf does to it."""
+    metadata = TaskMetadata(interruptible=interruptible)
     inputs = dict.fromkeys(ShuffleJobConfig(spec).inputs, str)
-    task = ShuffleJobTask(name=name, task_config=ShuffleJobConfig(spec, **config), inputs=inputs)
+    task = ShuffleJobTask(name=name, task_config=ShuffleJobConfig(spec, **config), inputs=inputs, metadata=metadata)
     settings = SerializationSettings(ImageConfig(), project="shop", domain="production", version="1")
     made = get_serializable(OrderedDict(), settings, task).template
     return TaskTemplate.from_flyte_idl(made.to_flyte_idl())
 
 
 def context(
-    execution: str = "f7a1", attempt: int = 0, namespace: str = "shop-production", account: str = ""
+    execution: str = "f7a1",
+    attempt: int = 0,
+    namespace: str = "shop-production",
+    account: str = "",
+    annotations: dict[str, str] | None = None,
 ) -> TaskExecutionMetadata:
     return TaskExecutionMetadata(
         TaskExecutionIdentifier(
@@ -46,7 +54,7 @@ def context(
         ),
         namespace,
         {"execution-id": execution, "project": "shop"},
-        {},
+        annotations or {},
         account,
         {},
         None,

@@ -136,3 +136,10 @@ def test_what_cannot_stand_in_a_spec_is_named() -> None:
             values_of(LiteralMap({"a": Literal(scalar=scalar)}))
     with pytest.raises(InvalidSpec, match=r"input a: .*found a map"):
         values_of(LiteralMap({"a": Literal(map=LiteralMap({}))}))
+
+
+def test_workers_of_an_interruptible_task_are_checked_when_it_is_defined() -> None:
+    with pytest.raises(InvalidJob, match="nodeSelectr"):
+        ShuffleJobConfig(spec(), interruptible_workers={"nodeSelectr": {"a": "b"}})
+    config = ShuffleJobConfig(spec(), interruptible_workers={"replicas": 3})
+    assert ShuffleJobConfig.from_custom(config.to_custom()) == config

@@ -22,8 +22,8 @@ from flytekit.models.literals import LiteralMap
 from flytekit.models.task import TaskExecutionMetadata, TaskTemplate
 
 from shuffle_operator.api.validation import check_job
+from shuffle_operator.client.once import TTL
 from shuffle_operator.flyte import ShuffleJobConnector, ShuffleJobMetadata
-from shuffle_operator.flyte.config import TTL
 from shuffle_operator.flyte.connector import EXECUTION
 from shuffle_operator.kube.api import JOBS, KubeError, Object
 from tests.flyte.executions import SPEC, context, template, texts
@@ -221,3 +221,45 @@ async def test_the_rights_that_the_connector_needs(flyte: Flyte, server: ApiServ
     ]
     assert used == set(role["rules"][0]["verbs"])
     assert {plural for _, plural in server.kube.requests} == {"shufflejobs"}
+
+
+async def test_the_executions_annotations_go_with_the_job_and_the_jobs_own_win(flyte: Flyte, server: ApiServer) -> None:
+    own = template(annotations={"cost": "web", "mine": "1"})
+    meta = await flyte.create(own, context(annotations={"cost": "shop", "theirs": "2"}))
+    found = jobs(server)[meta.name]["metadata"]["annotations"]
+    assert {name: value for name, value in found.items() if name != EXECUTION} == {
+        "cost": "web",
+        "mine": "1",
+        "theirs": "2",
+    }
+
+
+SPOT: dict[str, Any] = {
+    "nodeSelector": {"karpenter.sh/capacity-type": "spot"},
+    "tolerations": [{"key": "spot", "operator": "Exists"}],
+    "replicas": 2,
+}
+
+
+@pytest.mark.parametrize("interruptible", [True, False, None])
+async def test_an_interruptible_task_has_workers_on_nodes_that_may_be_taken_away(
+    flyte: Flyte, server: ApiServer, interruptible: bool | None
+) -> None:
+    spec = {**SPEC, "workers": {"replicas": 5}}
+    meta = await flyte.create(template(spec, interruptible=interruptible, interruptible_workers=SPOT))
+    workers = jobs(server)[meta.name]["spec"]["workers"]
+    assert workers == ({**SPOT, "replicas": 5} if interruptible else {"replicas": 5})
+
+
+async def test_links_lead_to_the_logs_and_the_page_of_the_job(
+    flyte: Flyte, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = await flyte.create(template())
+    assert list((await flyte.get(meta)).resource.log_links) == []
+    monkeypatch.setenv("SHUFFLE_FLYTE_LOGS", 'https://logs.example.com/?q={job="{namespace}/{name}"}')
+    monkeypatch.setenv("SHUFFLE_FLYTE_DASHBOARD", "https://shuffle.example.com/jobs/{namespace}/{uid}")
+    links = {link.name: link.uri for link in (await flyte.get(meta)).resource.log_links}
+    assert links == {
+        "Logs of the workers": f'https://logs.example.com/?q={{job="{NAMESPACE}/{meta.name}"}}',
+        "Page of the job": f"https://shuffle.example.com/jobs/{NAMESPACE}/{meta.uid}",
+    }

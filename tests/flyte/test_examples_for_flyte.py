@@ -13,8 +13,9 @@ import pytest
 import yaml
 from flyteidl.core.execution_pb2 import TaskExecution
 
+from shuffle_operator.client.reasons import FINAL, RETRYABLE
 from shuffle_operator.flyte.connector import TASK_TYPE
-from shuffle_operator.flyte.phases import FINAL, PHASES, RETRYABLE
+from shuffle_operator.flyte.phases import PHASES
 from tests.project import PROJECT
 
 PAGE = (PROJECT / "docs" / "flyte.md").read_text()

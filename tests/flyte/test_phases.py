@@ -10,7 +10,8 @@ from flytekit.extend.backend.utils import is_terminal_phase
 
 from shuffle_operator.api.status import REASONS, PhaseName
 from shuffle_operator.client.job import SubmittedJob
-from shuffle_operator.flyte.phases import FINAL, PHASES, RETRYABLE, phase_of, resource_of
+from shuffle_operator.client.reasons import FINAL, RETRYABLE
+from shuffle_operator.flyte.phases import PHASES, phase_of, resource_of
 from tests.flyte.executions import SPEC
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -16,6 +18,9 @@ from shuffle_operator.kube.api import ACCESS_REVIEWS, CRDS, EVENTS, JOBS, PODS, 
 from tests.operator.fake_kube import FakeKube
 
 RESOURCES = {resource.plural: resource for resource in (JOBS, PODS, SECRETS, EVENTS, CRDS, ACCESS_REVIEWS)}
+
+
+T = TypeVar("T")
 
 
 class ApiServer:
@@ -129,3 +134,28 @@ async def reached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
         yield made
+
+
+@contextmanager
+def reached_from_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    """The same with an event loop of its own, for what is called without one or runs several itself."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    context = reached(folder, monkeypatch)
+
+    def run(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+    async def settle(server: ApiServer) -> None:
+        await asyncio.gather(*server.kube.collecting)  # what a deletion has set off is through
+
+    try:
+        server = run(context.__aenter__())
+        yield server
+        run(settle(server))
+        run(context.__aexit__(None, None, None))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -130,8 +130,11 @@ class FakeKube:
         part = "status" if status else "spec"
         new = copy.deepcopy(known)
         new[part] = merged(new.get(part) or {}, body.get(part) or {})
+        changes = body.get("metadata", {})
+        for field in {"labels", "annotations"} & changes.keys():
+            new["metadata"][field] = merged(new["metadata"].get(field) or {}, changes[field] or {})
         if new != known:
-            if not status:
+            if new.get("spec") != known.get("spec"):
                 new["metadata"]["generation"] += 1
             self.put(key, new, "MODIFIED")
         self._written()

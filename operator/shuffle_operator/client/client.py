@@ -113,6 +113,11 @@ class Client:
     async def resume(self, name: str) -> bool:
         return await self.kube.patch(JOBS, self.namespace, name, {"spec": {"suspend": False}}) is not None
 
+    async def annotate(self, name: str, annotations: Mapping[str, str]) -> bool:
+        """Add annotations, or change them; False where there is no such job."""
+        changes = {"metadata": {"annotations": dict(annotations)}}
+        return await self.kube.patch(JOBS, self.namespace, name, changes) is not None
+
     async def logs(self, name: str, worker: int | None = None, lines: int | None = None) -> dict[str, str]:
         """What its workers' pods have logged, by pod; only those that still exist have logs."""
         pods = await self.kube.list(PODS, self.namespace, f"{LABEL_JOB}={name}")

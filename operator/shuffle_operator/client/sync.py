@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -73,6 +73,9 @@ class Client:
 
     def resume(self, name: str) -> bool:
         return self._wait(self._client.resume(name))
+
+    def annotate(self, name: str, annotations: Mapping[str, str]) -> bool:
+        return self._wait(self._client.annotate(name, annotations))
 
     def logs(self, name: str, worker: int | None = None, lines: int | None = None) -> dict[str, str]:
         return self._wait(self._client.logs(name, worker, lines))

@@ -19,9 +19,6 @@ from shuffle_operator.api.validation import check_job, read_file
 from shuffle_operator.flyte import placeholders
 from shuffle_operator.flyte.placeholders import Value
 
-TTL = 86_400
-"""Seconds that a finished job stays in the cluster where the spec does not say; nobody else would remove it."""
-
 
 @dataclass(frozen=True)
 class ShuffleJobConfig:
@@ -33,9 +30,13 @@ class ShuffleJobConfig:
     """Where the job is created; "": in the execution's namespace."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    interruptible_workers: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `spec.workers` that are set where the task is `interruptible`: the node selector and the tolerations of
+    nodes that may be taken away at any time. The spec's own fields win."""
 
     def __post_init__(self) -> None:
         try:
+            check_job(self._body("flyte", self._spec(interruptible=True)))
             check_job(self._body("flyte", self.spec))
         except InvalidJob as error:
             sure = [p for p in error.problems if not self._open(p)]
@@ -68,13 +69,15 @@ class ShuffleJobConfig:
         """Names of the inputs that the spec uses."""
         return placeholders.names(self.spec)
 
-    def job(self, name: str, values: Mapping[str, Value]) -> ShuffleJob:
+    def job(self, name: str, values: Mapping[str, Value], *, interruptible: bool = False) -> ShuffleJob:
         """The job for one execution. Raises InvalidJob."""
-        return check_job(self._body(name, placeholders.filled_in(self.spec, values)))
+        return check_job(self._body(name, placeholders.filled_in(self._spec(interruptible), values)))
 
     def to_custom(self) -> dict[str, Any]:
         body = self._body("", self.spec)
         del body["metadata"]["name"]
+        if self.interruptible_workers:
+            body["interruptibleWorkers"] = dict(self.interruptible_workers)
         return body | ({"namespace": self.namespace} if self.namespace else {})
 
     @classmethod
@@ -85,7 +88,13 @@ class ShuffleJobConfig:
             namespace=custom.get("namespace") or "",
             labels=metadata.get("labels") or {},
             annotations=metadata.get("annotations") or {},
+            interruptible_workers=_with_integers(custom.get("interruptibleWorkers") or {}),
         )
+
+    def _spec(self, interruptible: bool) -> Mapping[str, Any]:
+        if not interruptible or not self.interruptible_workers:
+            return self.spec
+        return {**self.spec, "workers": {**self.interruptible_workers, **(self.spec.get("workers") or {})}}
 
     def _body(self, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         metadata: dict[str, Any] = {"name": name}

@@ -8,8 +8,6 @@ first one made. What is in the way under that name and was not made for this att
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,20 +17,19 @@ from flytekit.extend.backend.base_connector import AsyncConnectorBase, Connector
 from flytekit.models.literals import LiteralMap
 from flytekit.models.task import TaskExecutionMetadata, TaskTemplate
 
-from shuffle_operator.api.spec import GROUP, MAX_NAME
+from shuffle_operator.api.spec import GROUP
 from shuffle_operator.client.client import Client
-from shuffle_operator.flyte.config import TTL, ShuffleJobConfig
+from shuffle_operator.client.once import name_for, submit_once
+from shuffle_operator.flyte.config import ShuffleJobConfig
+from shuffle_operator.flyte.links import links_of
 from shuffle_operator.flyte.phases import gone, resource_of
 from shuffle_operator.flyte.values import values_of
-from shuffle_operator.kube.api import ApiKube, Kube, KubeError
+from shuffle_operator.kube.api import ApiKube, Kube
 
 TASK_TYPE = "shuffle_job"
 
 EXECUTION = f"{GROUP}/flyte-execution"
 """The annotation that says for which attempt of which execution a job was made."""
-
-TRIES = 3
-"""Of creating a job while one of its name is being deleted."""
 
 
 @dataclass
@@ -65,20 +62,21 @@ class ShuffleJobConnector(AsyncConnectorBase):  # type: ignore[misc]
     ) -> ShuffleJobMetadata:
         config = ShuffleJobConfig.from_custom(task_template.custom)
         execution = _identity(task_execution_metadata, output_prefix)
-        job = config.job(_name(task_template, execution), values_of(inputs))
+        name = name_for(str(task_template.id.name).rpartition(".")[2], execution)
+        job = config.job(name, values_of(inputs), interruptible=_interruptible(task_template))
         manifest = job.manifest()
-        _complete(manifest, execution, config, task_execution_metadata)
+        _complete(manifest, config, task_execution_metadata)
         kube = await self._kube()
         namespace = config.namespace or _namespace(task_execution_metadata) or getattr(kube, "namespace", "default")
-        made = await _create_or_adopt(Client(kube, namespace), manifest, execution)
-        return ShuffleJobMetadata(namespace=namespace, name=job.metadata.name, uid=made)
+        made = await submit_once(Client(kube, namespace), manifest, EXECUTION, execution)
+        return ShuffleJobMetadata(namespace=namespace, name=made.name, uid=made.uid)
 
     async def get(self, resource_meta: ShuffleJobMetadata, **kwargs: Any) -> Resource:  # noqa: ARG002
         client = Client(await self._kube(), resource_meta.namespace)
         job = await client.get(resource_meta.name)
         if job is None or job.uid != resource_meta.uid:
             return gone(resource_meta.namespace, resource_meta.name)
-        return resource_of(job)
+        return resource_of(job, links_of(job))
 
     async def delete(self, resource_meta: ShuffleJobMetadata, **kwargs: Any) -> None:  # noqa: ARG002
         """What is gone already is as good; another job of the same name is left alone."""
@@ -107,45 +105,22 @@ def register() -> None:
     ConnectorRegistry.register(ShuffleJobConnector(), override=True)
 
 
-async def _create_or_adopt(client: Client, manifest: dict[str, Any], execution: str) -> str:
-    """The job's uid."""
-    name = manifest["metadata"]["name"]
-    for attempt in range(1, TRIES + 1):
-        try:
-            return (await client.submit(manifest)).uid
-        except KubeError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            there = await client.get(name)
-            if there is not None:
-                if (there.body["metadata"].get("annotations") or {}).get(EXECUTION) != execution:
-                    text = f"ShuffleJob {client.namespace}/{name} is there already and was not made for {execution}"
-                    raise KubeError(409, "AlreadyExists", text) from error
-                if "deletionTimestamp" not in there.body["metadata"]:
-                    return there.uid
-            if attempt == TRIES:
-                raise
-        await asyncio.sleep(0.5)
-    raise AssertionError("the last try returns or raises")
-
-
-def _complete(
-    manifest: dict[str, Any],
-    execution: str,
-    config: ShuffleJobConfig,
-    context: TaskExecutionMetadata | None,
-) -> None:
-    """What the execution adds to the job: its identity, its labels, its service account, and an end to its stay."""
+def _complete(manifest: dict[str, Any], config: ShuffleJobConfig, context: TaskExecutionMetadata | None) -> None:
+    """What the execution adds to the job: its labels, its annotations and its service account. The job's own win."""
     metadata, spec = manifest["metadata"], manifest["spec"]
-    metadata["annotations"] = {**metadata.get("annotations", {}), EXECUTION: execution}
-    spec.setdefault("ttlSecondsAfterFinished", TTL)
     if context is None:
         return
-    if context.labels:
-        metadata["labels"] = {**context.labels, **metadata.get("labels", {})}
+    for name in ("labels", "annotations"):
+        given = getattr(context, name)
+        if given:
+            metadata[name] = {**given, **metadata.get(name, {})}
     if context.k8s_service_account and config.namespace in ("", context.namespace):
         workers = spec.setdefault("workers", {})
         workers.setdefault("serviceAccountName", context.k8s_service_account)
+
+
+def _interruptible(template: TaskTemplate) -> bool:
+    return bool(template.metadata is not None and template.metadata.interruptible)
 
 
 def _identity(context: TaskExecutionMetadata | None, output_prefix: str) -> str:
@@ -160,11 +135,3 @@ def _identity(context: TaskExecutionMetadata | None, output_prefix: str) -> str:
 
 def _namespace(context: TaskExecutionMetadata | None) -> str:
     return str(context.namespace or "") if context is not None else ""
-
-
-def _name(template: TaskTemplate, execution: str) -> str:
-    """What a person recognises, and a digest that tells executions apart."""
-    words = re.sub(r"[^a-z0-9]+", "-", str(template.id.name).rpartition(".")[2].lower()).strip("-")
-    readable = re.sub(r"^[^a-z]+", "", words) or "flyte"
-    digest = hashlib.sha256(execution.encode()).hexdigest()[:16]
-    return f"{readable[: MAX_NAME - len(digest) - 1].rstrip('-')}-{digest}"

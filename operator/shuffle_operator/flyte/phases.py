@@ -1,18 +1,19 @@
-"""What a job's status means to Flyte. Every phase and every reason is listed; a test holds the lists to the API's.
+"""What a job's status means to Flyte. Every phase is listed; a test holds the list to the API's.
 
-Flyte runs a task again after RETRYABLE_FAILED, within the task's own `retries`, and never after FAILED. So what another
-attempt may mend is retryable: the cluster took too much away or was too slow, storage did not answer, or the fault was
-the operator's. What is wrong with the job or its data is not: it would be wrong again.
+Flyte runs a task again after RETRYABLE_FAILED, within the task's own `retries`, and never after FAILED; which of the
+two a failed job is, its reason says (client/reasons.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from flyteidl.core.execution_pb2 import TaskExecution
+from flyteidl.core.execution_pb2 import TaskExecution, TaskLog
 from flytekit.extend.backend.base_connector import Resource
 
 from shuffle_operator.client.job import SubmittedJob
+from shuffle_operator.client.reasons import RETRYABLE
 from shuffle_operator.flyte.values import outputs_of
 
 PHASES: dict[str, int] = {
@@ -27,25 +28,6 @@ PHASES: dict[str, int] = {
 }
 """Of a phase that this version does not know, all that is sure is that the job is not finished: RUNNING."""
 
-RETRYABLE = frozenset(
-    {"DeadlineExceeded", "DisruptionLimitExceeded", "Internal", "StartupDeadlineExceeded", "StorageUnavailable"}
-)
-"""Of the reasons for which a job fails."""
-
-FINAL = frozenset(
-    {
-        "AccessDenied",
-        "BackoffLimitExceeded",
-        "DataError",
-        "InputNotFound",
-        "InvalidSpec",
-        "OutOfDisk",
-        "OutOfMemory",
-        "OutputExists",
-        "UserFunctionFailed",
-    }
-)
-
 
 def phase_of(job: SubmittedJob) -> int:
     if not (job.body.get("status") or {}).get("phase"):
@@ -55,11 +37,12 @@ def phase_of(job: SubmittedJob) -> int:
     return int(PHASES.get(job.phase, TaskExecution.RUNNING))
 
 
-def resource_of(job: SubmittedJob) -> Resource:
+def resource_of(job: SubmittedJob, links: Sequence[TaskLog] = ()) -> Resource:
     """What Flyte shows of a job."""
     return Resource(
         phase=phase_of(job),
         message=job.message,
+        log_links=list(links),
         outputs=outputs_of(_output_path(job)) if job.complete else None,
         custom_info=_info(job),
     )
