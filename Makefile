@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flyte test-clouds test-page page-tools lint types format crds docs site bench bench-recovery bench-rechunk simulate cluster e2e image lock clean upstream dist
+.PHONY: help setup demo test test-flyte test-airflow test-orchestrators test-clouds test-page page-tools lint types format crds docs site bench bench-recovery bench-rechunk simulate cluster e2e image lock clean upstream dist
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,12 @@ test: $(READY) ## Run the tests, on all cores (PYTEST="tests/join -x": some of t
 test-flyte: $(FLYTE)/.ready ## Run the tests of the Flyte plugin, in an environment of their own
 	@PYTHONPATH=$(CURDIR) $(FLYTE)/bin/pytest tests/flyte $(PYTEST)
 
+test-airflow: .venv-airflow/.ready ## Run the tests of the Airflow operator, in an environment of their own
+	@PYTHONPATH=$(CURDIR) .venv-airflow/bin/pytest tests/airflow $(PYTEST)
+
+test-orchestrators: .venv-orchestrators/.ready ## Run the examples for Prefect, Dagster and hera, in an environment of their own
+	@PYTHONPATH=$(CURDIR) .venv-orchestrators/bin/pytest tests/orchestrators $(PYTEST)
+
 test-clouds: $(READY) $(CLOUDS)/.ready ## Run the tests over Google's and Azure's protocols, against servers on this machine (needs npm)
 	@PYTHONPATH=$(CURDIR)/$(CLOUDS)/python AZURITE=$(CURDIR)/$(CLOUDS)/node_modules/.bin/azurite-blob \
 		$(BIN)/pytest tests/conformance/test_cloud_storages.py tests/storage/test_clouds.py $(PYTEST)
@@ -72,10 +78,10 @@ $(CLOUDS)/.ready: constraints-clouds.txt | $(READY)
 	@npm install --silent --no-fund --no-audit --prefix $(CLOUDS) azurite || echo "npm cannot install Azurite: its tests are skipped"
 	@touch $@
 
-$(FLYTE)/.ready: constraints-flyte.txt pyproject.toml tools/python.sh
-	@python=$$(tools/python.sh --below 3.13) && { [ -x $(FLYTE)/bin/pip ] || "$$python" -m venv --clear $(FLYTE); }
-	@$(FLYTE)/bin/python -m pip --quiet --disable-pip-version-check install --requirement constraints-flyte.txt
-	@PIP_CONSTRAINT=$(CURDIR)/constraints-flyte.txt $(FLYTE)/bin/python -m pip --quiet --disable-pip-version-check \
+.venv-%/.ready: constraints-%.txt pyproject.toml tools/python.sh
+	@python=$$(tools/python.sh --below 3.13) && { [ -x $(@D)/bin/pip ] || "$$python" -m venv --clear $(@D); }
+	@$(@D)/bin/python -m pip --quiet --disable-pip-version-check install --requirement constraints-$*.txt
+	@PIP_CONSTRAINT=$(CURDIR)/constraints-$*.txt $(@D)/bin/python -m pip --quiet --disable-pip-version-check \
 		install --no-deps --editable .
 	@touch $@
 
@@ -144,12 +150,13 @@ lock: $(READY) ## Work the locked versions and their hashes out again after a ch
 	@$(PIP) install pip-tools
 	@$(BIN)/python tools/requirements.py | $(COMPILE) --output-file constraints.txt
 	@$(BIN)/python tools/requirements.py --clouds | $(COMPILE) --constraint constraints.txt --output-file constraints-clouds.txt
-	@$(BIN)/python tools/requirements.py --flyte | $(COMPILE) --constraint constraints.txt --output-file constraints-flyte.txt
+	@for of in flyte airflow orchestrators; do $(BIN)/python tools/requirements.py --$$of \
+		| $(COMPILE) --constraint constraints.txt --output-file constraints-$$of.txt; done
 	@sed -i '/^$$/d; /^# /d' constraints*.txt
 	@$(BIN)/python tools/requirements.py | $(COMPILE) $(LOCKED) | $(BIN)/python tools/hashes.py requirements-development.txt
 	@$(BIN)/python tools/requirements.py --image | $(COMPILE) $(LOCKED) | $(BIN)/python tools/hashes.py requirements-image.txt
 	@$(BIN)/python tools/requirements.py --release | $(COMPILE) $(LOCKED) | $(BIN)/python tools/hashes.py requirements-release.txt
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) $(FLYTE) $(CLOUDS) $(PAGE) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis $(RELEASE) .venv-upstream
+	@rm -rf $(VENV) $(FLYTE) .venv-airflow .venv-orchestrators $(CLOUDS) $(PAGE) demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis $(RELEASE) .venv-upstream
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

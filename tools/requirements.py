@@ -1,12 +1,13 @@
 """Prints every requirement that pyproject.toml names, of the program, its development and its build, one a line.
 
-`make lock` compiles constraints.txt from them, without the extra `flyte`, which most people do not want and newer
-Pythons cannot have, and without `gcs` and `azure`, which bring some thirty packages for a few tests.
+`make lock` compiles constraints.txt from them, without the extras `flyte` and `airflow`, which most people do not want
+and which bring a hundred packages, and without `gcs` and `azure`, which bring some thirty packages for a few tests.
 With `--image`: those of the container image, which has the program and its extras for Kubernetes and Zarr.
 With `--upstream`: everything, with pre-releases of the packages in `UPSTREAM` let in (make upstream).
 With `--release`: the programs that a release is made with (make dist), and the build's.
 With `--clouds`: the extras `gcs` and `azure` and what else their tests need, for constraints-clouds.txt.
-With `--flyte`: those of the program with the extra `flyte` and what its tests need, for constraints-flyte.txt.
+With `--flyte`: those of the program with the extra `flyte` and what its tests need, for constraints-flyte.txt; with
+`--airflow` the same for Airflow, and with `--orchestrators` for those whose examples are tested.
 """
 
 from __future__ import annotations
@@ -19,32 +20,28 @@ UPSTREAM = {"pyarrow", "pandas", "numpy", "zarr", "fsspec", "s3fs", "aiohttp", "
 """What is tested before it is released: `>=20.dev0` lets pre-releases of one package in, `--pre` those of all."""
 
 
-def requirements(
-    pyproject: Path,
-    *,
-    image: bool = False,
-    upstream: bool = False,
-    release: bool = False,
-    flyte: bool = False,
-    clouds: bool = False,
-) -> list[str]:
+APART = ("airflow", "flyte", "gcs", "azure")
+"""Extras that are locked by themselves."""
+
+
+def requirements(pyproject: Path, of: str = "") -> list[str]:
+    """of: an option without its dashes; "" is what `make setup` installs."""
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    project, build = content["project"], content["build-system"]["requires"]
-    extras = dict(project.get("optional-dependencies", {}))
-    for_flyte = extras.pop("flyte", [])
-    for_clouds = [requirement for name in ("gcs", "azure") for requirement in extras.pop(name, [])]
-    if clouds:
-        return sorted({*for_clouds, *content["dependency-groups"]["clouds"]})
-    if release:
-        return sorted({*content["dependency-groups"]["release"], *build})
-    if flyte:
-        groups = [for_flyte, content["dependency-groups"]["flyte"], build]
-    elif image:
-        groups = [extras["kubernetes"], extras["zarr"]]
-    else:
-        groups = [*extras.values(), content["dependency-groups"]["dev"], build]
-    found = sorted({requirement for group in [project["dependencies"], *groups] for requirement in group})
-    return [_early(requirement) for requirement in found] if upstream else found
+    project, groups = content["project"], content["dependency-groups"]
+    build, extras = content["build-system"]["requires"], project["optional-dependencies"]
+    usual = [texts for name, texts in extras.items() if name not in APART]
+    parts = {
+        "": [project["dependencies"], *usual, groups["dev"], build],
+        "upstream": [project["dependencies"], *usual, groups["dev"], build],
+        "image": [project["dependencies"], extras["kubernetes"], extras["zarr"]],
+        "release": [groups["release"], build],
+        "clouds": [extras["gcs"], extras["azure"], groups["clouds"]],
+        "flyte": [project["dependencies"], extras["flyte"], groups["flyte"], build],
+        "airflow": [project["dependencies"], extras["airflow"], groups["airflow"], build],
+        "orchestrators": [project["dependencies"], extras["kubernetes"], groups["orchestrators"], build],
+    }
+    found = sorted({requirement for part in parts[of] for requirement in part})
+    return [_early(requirement) for requirement in found] if of == "upstream" else found
 
 
 def _early(requirement: str) -> str:
@@ -53,6 +50,5 @@ def _early(requirement: str) -> str:
 
 
 if __name__ == "__main__":
-    options = {name: f"--{name}" in sys.argv[1:] for name in ("image", "upstream", "release", "flyte", "clouds")}
-    found = requirements(Path(__file__).parents[1] / "pyproject.toml", **options)
-    sys.stdout.write("\n".join(found) + "\n")
+    wanted = sys.argv[1].removeprefix("--") if sys.argv[1:] else ""
+    sys.stdout.write("\n".join(requirements(Path(__file__).parents[1] / "pyproject.toml", wanted)) + "\n")

@@ -36,13 +36,14 @@ def locked(file: str = "constraints.txt") -> dict[str, str]:
     return dict(line.split("==") for line in lines if line and not line.lstrip().startswith("#"))
 
 
-@pytest.mark.parametrize(("file", "flyte"), [("constraints.txt", False), ("constraints-flyte.txt", True)])
-def test_every_requirement_is_locked_to_one_version_that_satisfies_it(file: str, flyte: bool) -> None:
+@pytest.mark.parametrize("of", ["", "airflow", "flyte", "orchestrators"])
+def test_every_requirement_is_locked_to_one_version_that_satisfies_it(of: str) -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
+    file = f"constraints-{of}.txt" if of else "constraints.txt"
     versions = {canonicalize_name(name): version for name, version in locked(file).items()}
-    for text in tool("requirements").requirements(PROJECT / "pyproject.toml", flyte=flyte):
+    for text in tool("requirements").requirements(PROJECT / "pyproject.toml", of):
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), text
 
@@ -55,7 +56,7 @@ def test_what_the_extras_for_clouds_need_is_said_once_and_locked() -> None:
         *project["project"]["optional-dependencies"]["gcs"],
         *project["project"]["optional-dependencies"]["azure"],
     ]
-    found = tool("requirements").requirements(PROJECT / "pyproject.toml", clouds=True)
+    found = tool("requirements").requirements(PROJECT / "pyproject.toml", "clouds")
     assert set(extras) < set(found)
     assert not {Requirement(text).name for text in project["dependency-groups"]["clouds"]} & {
         Requirement(text).name for text in extras
@@ -65,10 +66,13 @@ def test_what_the_extras_for_clouds_need_is_said_once_and_locked() -> None:
         assert Requirement(text).specifier.contains(versions[Requirement(text).name]), text
 
 
-def test_what_flyte_is_tested_with_is_what_everything_is_tested_with() -> None:
-    here, there = locked(), locked("constraints-flyte.txt")
-    assert "flytekit" in there
-    assert "flytekit" not in here
+@pytest.mark.parametrize(
+    ("of", "package"), [("flyte", "flytekit"), ("airflow", "apache-airflow-core"), ("orchestrators", "prefect")]
+)
+def test_what_others_are_tested_with_is_what_everything_is_tested_with(of: str, package: str) -> None:
+    here, there = locked(), locked(f"constraints-{of}.txt")
+    assert package in there
+    assert package not in here
     shared = here.keys() & there.keys()
     assert {name: here[name] for name in shared} == {name: there[name] for name in shared}
 
@@ -84,9 +88,9 @@ def test_extras_with_the_kubernetes_client_leave_pip_nothing_to_search_for() -> 
             assert not bounds["python-dateutil"].contains("3.0.0"), name
 
 
-@pytest.mark.parametrize("file", ["constraints.txt", "constraints-clouds.txt", "constraints-flyte.txt"])
-def test_the_lock_names_no_place(file: str) -> None:
-    text = (PROJECT / file).read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", sorted(PROJECT.glob("constraints*.txt")), ids=lambda file: file.stem)
+def test_the_lock_names_no_place(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
     for line in text.splitlines():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+|    # via( .+)?|    #   .+", line), line
     assert "/" not in text
