@@ -25,7 +25,7 @@ from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
 from shuffle_operator.history.document import JobHistory
 from shuffle_operator.history.recorder import HistoryRecorder
-from shuffle_operator.history.telling import history_of
+from shuffle_operator.history.telling import history_of, when_committed
 from shuffle_operator.history.version import version
 from shuffle_operator.server.http import CoordinatorServer
 from shuffle_protocol.errors import REASONS, JobError, OutOfDisk
@@ -121,6 +121,7 @@ class LocalRun:
             options.warm.prepare(job)
         hosted = server.host(self.machine, token, self._act)
         self._hosted_perform = hosted.perform
+        hosted.report = self._report
         try:
             if self._cancelled is not None:
                 self.cancel(self._cancelled)
@@ -141,6 +142,12 @@ class LocalRun:
             await server.stop()
             if held is not None:
                 held.close()
+
+    def _report(self) -> bytes:
+        """For beside the output; what pages are made of is loaded where somebody asks for one."""
+        from shuffle_operator.web.report import render
+
+        return render(when_committed(self.history())).encode()
 
     async def _let_workers_read_the_end(self) -> None:
         """They exit by themselves once the coordinator has ordered it; waiting for that is shorter than a signal's

@@ -90,6 +90,8 @@ class Output(Struct, frozen=True):
     """Of the result's rows, with its computed columns."""
     columns: list[str] | None = None
     """Those that are written."""
+    report: bool = False
+    """The commit writes the job's report beside the manifest."""
 
 
 class Repartition(Struct, frozen=True, tag="repartition"):

@@ -34,6 +34,10 @@ MAX_CONTROL_BODY = 64 << 20
 """Bytes of the largest control message that either side accepts (a whole view of 10,000 workers is under 1 MiB)."""
 
 
+MAX_REPORT = 8 << 20
+"""Bytes of the largest report that a commit writes (of 500 workers and 40,000 partitions it has about 700 KiB)."""
+
+
 class Phase(StrEnum):
     """Where a job stands; a scalar that `kubectl`, Argo and people can match."""
 

@@ -5,6 +5,7 @@ Used by `transfer/http.py` on a worker's side, and by the coordinator's applicat
     POST /v1/jobs/{job}/shards      a frame                    -> Answer         worker to worker
     POST /v1/jobs/{job}/register    Register                   -> Registered     worker to coordinator
     POST /v1/jobs/{job}/sync        Sync                       -> Orders         worker to coordinator
+    GET  /v1/jobs/{job}/report                                 -> HTML           worker to coordinator
     GET  /v1/health                                            -> 200            anybody
 
 Every call but the last carries `Authorization: Bearer <token of the job>`. Whatever is not 200 has a body
@@ -29,6 +30,7 @@ T = TypeVar("T")
 SHARDS = "/v1/jobs/{job}/shards"
 REGISTER = "/v1/jobs/{job}/register"
 SYNC = "/v1/jobs/{job}/sync"
+REPORT = "/v1/jobs/{job}/report"
 HEALTH = "/v1/health"
 
 MAX_ANSWER = 64 << 10

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shuffle_local.cli.optional import with_values
+from shuffle_operator import read_parquet
 from shuffle_operator.web.report import history_in
 from shuffle_protocol.messages import Phase
 from tests.jobs import data
@@ -111,3 +112,16 @@ def test_a_job_that_fails_has_a_report_too(bench: Bench, job: Path) -> None:
 )
 def test_a_port_may_be_left_out(given: list[str], meant: list[str]) -> None:
     assert with_values(given) == meant
+
+
+def test_a_report_from_python(bench: Bench) -> None:
+    source = bench.root / "in"
+    data.write_events(source, files=1, rows=100, width=10)
+    job = read_parquet(str(source)).repartition("score").write_parquet(str(bench.out), report=True)
+    with pytest.raises(FileNotFoundError, match="no folder for the report"):
+        job.run(workers=1, progress=False, report=bench.root / "none" / "a.html")
+    assert not bench.out.exists()
+    result = job.run(workers=1, progress=False, report=bench.root / "a.html")
+    for file in (bench.root / "a.html", bench.out / "_report.html"):
+        assert history_in(file.read_text(encoding="utf-8")).rows.written.rows == 100
+    assert result.to_arrow().num_rows == 100  # readers pass over the report

@@ -211,6 +211,9 @@ class SimulatedWork:
         self.objects.committed = True
         return Committed("manifest", self.shape.groups, written, written, 0, 0)
 
+    def report(self, data: bytes) -> None:
+        """No job of the simulation asks for one."""
+
     def abort(self, job: Job) -> None:
         self.objects.aborted += 1
         self.objects.groups.clear()

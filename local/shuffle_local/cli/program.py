@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "status": "Say where jobs of the cluster stand.",
     "watch": "Show a job's progress until it is finished.",
     "logs": "Print the logs of a job's workers.",
+    "report": "Write the report of a job that is over to a file.",
     "cancel": "Stop a job of the cluster and remove what it wrote.",
     "doctor": "Check whether the cluster can run jobs.",
     "crd": "Print the CustomResourceDefinition for kubectl apply.",

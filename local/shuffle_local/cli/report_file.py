@@ -27,8 +27,8 @@ class ReportFile:
     path: Path
 
     @classmethod
-    def planned(cls, path: Path) -> ReportFile:
-        """Refuses, before anything is started, what cannot be written at the end."""
+    def planned(cls, path: Path, option: str = "--report") -> ReportFile:
+        """Refuses, before anything is started, what cannot be written at the end. option: which asks for it."""
         folder = path.absolute().parent
         why = ""
         if not folder.is_dir():
@@ -36,7 +36,7 @@ class ReportFile:
         elif not os.access(folder, os.W_OK):
             why = f"nothing can be written in {folder}"
         if why:
-            raise typer.BadParameter(f"{path} cannot be written: {why}", param_hint="--report")
+            raise typer.BadParameter(f"{path} cannot be written: {why}", param_hint=option)
         return cls(path)
 
     def write(self, history: JobHistory, display: Warns) -> None:

@@ -64,16 +64,18 @@ class ShuffleJob(JobSettings):
         scratch: str | os.PathLike[str] | None = None,
         progress: Progress = None,
         log: str | os.PathLike[str] | None = None,
+        report: str | os.PathLike[str] | None = None,
     ) -> JobResult:
         """Run the job on this machine, as `shuffle run` does, and wait for it. Works in a notebook, too.
 
         workers: how many processes, one for each core where neither this nor the job says; memory: of each, as "512Mi",
         what fits where neither says. scratch: a folder for what does not fit in memory. log: a file for the workers'
-        logs. Raises JobError (InvalidSpec, InputNotFound, OutputExists, UserFunctionFailed, ...); Ctrl-C stops the job,
-        and then raises KeyboardInterrupt. Either way no worker is left, and nothing half-written."""
-        from shuffle_local.python.running import run_here
+        logs. report: a file for the job's report (HTML), complete or failed. Raises JobError (InvalidSpec, InputNotFound,
+        OutputExists, UserFunctionFailed, ...); Ctrl-C stops the job, and then raises KeyboardInterrupt. Either way no
+        worker is left, and nothing half-written."""
+        from shuffle_local.python.running import RunFiles, run_here
 
-        return run_here(self._here("run", workers, memory), scratch, progress, log)
+        return run_here(self._here("run", workers, memory), RunFiles(scratch, log, report), progress)
 
     async def run_async(
         self,
@@ -83,11 +85,12 @@ class ShuffleJob(JobSettings):
         scratch: str | os.PathLike[str] | None = None,
         progress: Progress = None,
         log: str | os.PathLike[str] | None = None,
+        report: str | os.PathLike[str] | None = None,
     ) -> JobResult:
         """`run`, in an event loop that stays free. Where the task is cancelled, the job is stopped first."""
-        from shuffle_local.python.running import run_here_async
+        from shuffle_local.python.running import RunFiles, run_here_async
 
-        return await run_here_async(self._here("run_async", workers, memory), scratch, progress, log)
+        return await run_here_async(self._here("run_async", workers, memory), RunFiles(scratch, log, report), progress)
 
     def submit(
         self,

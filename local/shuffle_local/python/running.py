@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from shuffle_local.cli.machine import warnings
+from shuffle_local.cli.report_file import ReportFile, rendered
 from shuffle_local.python.background import Background, Show, Showing, in_foreground, in_loop
 from shuffle_local.python.display import Progress, showing
 from shuffle_local.python.result import JobResult, result_of
@@ -21,31 +23,45 @@ from shuffle_protocol.messages import Phase
 AnyPath = str | os.PathLike[str]
 
 
-def run_here(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
+class RunFiles(NamedTuple):
+    """Where a run puts what is not its output."""
+
+    scratch: AnyPath | None
+    log: AnyPath | None
+    report: AnyPath | None
+
+
+def run_here(job: Job, files: RunFiles, progress: Progress) -> JobResult:
     """Raises JobError, KeyboardInterrupt."""
-    with _opened(log) as stream, _naming_what_is_left() as work:
+    with _opened(files.log) as stream, _naming_what_is_left() as work:
         shown = showing(progress, warnings(job.workers, job.memory))
-        work.append(_background(job, scratch, stream, shown))
+        work.append(_background(job, files, stream, shown))
         return _result(in_foreground(work[0], shown), job)
 
 
-async def run_here_async(job: Job, scratch: AnyPath | None, progress: Progress, log: AnyPath | None) -> JobResult:
+async def run_here_async(job: Job, files: RunFiles, progress: Progress) -> JobResult:
     """Raises JobError, CancelledError."""
-    with _opened(log) as stream, _naming_what_is_left() as work:
+    with _opened(files.log) as stream, _naming_what_is_left() as work:
         shown = showing(progress, warnings(job.workers, job.memory))
-        work.append(_background(job, scratch, stream, shown))
+        work.append(_background(job, files, stream, shown))
         return _result(await in_loop(work[0], shown), job)
 
 
-def _background(job: Job, scratch: AnyPath | None, log: TextIO | None, shown: Showing) -> Background[Snapshot]:
-    options = LocalOptions(
-        scratch=Path(scratch) if scratch is not None else None, log=log, log_level="WARNING" if log is None else "INFO"
-    )
+def _background(job: Job, files: RunFiles, log: TextIO | None, shown: Showing) -> Background[Snapshot]:
+    """Raises OSError where the report has no folder to be in: before anything is started."""
+    level = "WARNING" if log is None else "INFO"
+    scratch = Path(files.scratch) if files.scratch is not None else None
+    options = LocalOptions(scratch=scratch, log=log, log_level=level)
+    report = ReportFile(Path(files.report)) if files.report is not None else None
+    if report is not None and not report.path.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no folder for the report", str(report.path))
     local = LocalRun(job, options, shown.note)
 
     async def work(show: Show) -> Snapshot:
         end = await run_shown(local, show)
         show(end)
+        if report is not None:
+            report.put(rendered(local.history()))
         return end
 
     return Background(work, local.cancel, local.give_up)

@@ -108,12 +108,14 @@ class RechunkedStore:
         path: OnePath,
         *,
         name: str | None = None,
+        report: bool | None = None,
         on_existing: Literal["Fail", "Overwrite"] | None = None,
         storage: Storage | StorageFields | None = None,
     ) -> ShuffleJob:
-        """path: of the store to write. name: of the job; after the store where not given. on_existing: what to do where
+        """path: of the store to write. name: of the job; after the store where not given. report: write the
+        job's report beside the manifest, too. on_existing: what to do where
         there is a store."""
         calls = {("spec", "inputs", 0): "read_zarr", ("spec", "output"): "write_zarr"}
-        arguments = {"path": path, "format": "Zarr", "on_existing": on_existing, "storage": storage}
+        arguments = {"path": path, "format": "Zarr", "report": report, "on_existing": on_existing, "storage": storage}
         output = body_of(Output, arguments, ("spec", "output"), calls)
         return job_of({"operation": {"rechunk": self.rechunk}, "inputs": [self.input], "output": output}, name, calls)

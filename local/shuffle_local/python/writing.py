@@ -53,7 +53,8 @@ class WritesTable:
     path: the folder, any fsspec URL or a local path. name: of the job; after the folder where not given. partitions:
     how many files, exactly, or target_partition_size: the size that they should have. partition_by: columns that become
     folders. sort_within: columns that order the rows of each file. compute, filter, columns: SQL of the result's
-    columns, and which of them are written. on_existing: what to do where the folder holds
+    columns, and which of them are written. report: write the job's report beside
+    the manifest, too. on_existing: what to do where the folder holds
     files; the job is refused where not given. Raises InvalidJob with everything that is wrong."""
 
     table: Writable
@@ -76,6 +77,7 @@ class WritesTable:
         compute: Mapping[str, str] | None = None,
         filter: str | None = None,  # noqa: A002 - the resource's word
         columns: Columns | None = None,
+        report: bool | None = None,
         on_existing: Literal["Fail", "Overwrite"] | None = None,
         storage: Storage | StorageFields | None = None,
     ) -> ShuffleJob:
@@ -90,6 +92,7 @@ class WritesTable:
             "compute": compute,
             "filter": filter,
             "columns": listed(columns),
+            "report": report,
             "on_existing": on_existing,
             "storage": storage,
         }

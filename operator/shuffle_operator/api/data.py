@@ -193,6 +193,10 @@ class Output(ApiModel):
     columns: Annotated[UniqueColumns, Field(min_length=1, max_length=10_000)] | None = Field(
         default=None, description="The columns to write, in this order; all of the result and of compute where absent."
     )
+    report: bool = Field(
+        default=False,
+        description="Write the job's report beside the manifest, as _report.html. It outlives the resource.",
+    )
     on_existing: Literal["Fail", "Overwrite"] = Field(
         default="Fail",
         description="What to do where the folder already holds files: refuse the job, or replace them when the new "

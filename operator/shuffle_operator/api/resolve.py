@@ -345,5 +345,6 @@ def _output(output: Output, patience: float) -> jobs.Output:
         columns=list(output.columns) if output.columns is not None else None,
         sort_within=[jobs.SortKey(column) for column in output.sort_within or []],
         overwrite=output.on_existing == "Overwrite",
+        report=output.report,
         storage=_storage(output.storage, patience),
     )

@@ -37,7 +37,10 @@ from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.defects import Defects
 from shuffle_operator.handlers.recorder import Recorder
 from shuffle_operator.handlers.statuses import Loss, Outcome
+from shuffle_operator.history.document import JobHistory
 from shuffle_operator.history.recorder import HistoryRecorder
+from shuffle_operator.history.telling import history_of, when_committed
+from shuffle_operator.history.version import version
 from shuffle_operator.kube.api import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
 from shuffle_operator.launchers.pod import PodSettings, Trust
@@ -45,6 +48,7 @@ from shuffle_operator.launchers.pod_state import ended
 from shuffle_operator.launchers.quota_queue import QuotaQueue
 from shuffle_operator.server.http import CoordinatorServer, Hosted
 from shuffle_operator.tls.authority import Authority
+from shuffle_operator.web.report import render
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Phase
 
@@ -149,6 +153,15 @@ class ActiveJob:
     @property
     def name(self) -> str:
         return str(self.body["metadata"]["name"])
+
+    def told(self) -> JobHistory:
+        """What its page and its report show, as of now."""
+        now, wall = self.world.clock(), self.world.wall().timestamp()
+        return history_of(self.state, self.history, now=now, wall=wall, namespace=self.namespace, version=version())
+
+    def report(self) -> bytes:
+        """Its report, for beside its output."""
+        return render(when_committed(self.told())).encode()
 
     @property
     def waiting_reason(self) -> str:
@@ -264,6 +277,7 @@ def take_up(
     launcher.on_exit = active.pod_ended
     hosted.act = active.act
     hosted.raised = active.defect
+    hosted.report = active.report
     return active
 
 

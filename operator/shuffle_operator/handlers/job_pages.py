@@ -11,8 +11,7 @@ from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.reconcile import Reconciler
 from shuffle_operator.history.archive import Archive
 from shuffle_operator.history.document import JobHistory, JobLine, JobList
-from shuffle_operator.history.telling import history_of, line_of
-from shuffle_operator.history.version import version
+from shuffle_operator.history.telling import line_of
 from shuffle_operator.kube.api import Object
 from shuffle_protocol.messages import Phase
 
@@ -43,30 +42,17 @@ class JobPages:
 
     def history(self, uid: str) -> JobHistory | None:
         active = self.reconciler.active.get(uid)
-        return self.archive.history(uid) if active is None else history_of_active(active)
+        return self.archive.history(uid) if active is None else active.told()
 
     def ended(self, active: ActiveJob) -> None:
         """A job does no more under this operator."""
         if active.state.over:
-            self.archive.keep(history_of_active(active), self._line(active))
+            self.archive.keep(active.told(), self._line(active))
 
     def _line(self, active: ActiveJob) -> JobLine:
         world = active.world
         wall = world.wall().timestamp()
         return line_of(active.state, now=world.clock(), wall=wall, namespace=active.namespace)
-
-
-def history_of_active(active: ActiveJob) -> JobHistory:
-    """Of a job that this operator carries out, as of now."""
-    world = active.world
-    return history_of(
-        active.state,
-        active.history,
-        now=world.clock(),
-        wall=world.wall().timestamp(),
-        namespace=active.namespace,
-        version=version(),
-    )
 
 
 def line_by_status(body: Object) -> JobLine:

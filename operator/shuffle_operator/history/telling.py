@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from shuffle_operator.coordinator.state import JobState
 from shuffle_operator.coordinator.status import Snapshot, snapshot, time_left
 from shuffle_operator.history.document import (
@@ -23,8 +25,8 @@ from shuffle_operator.history.samples import sample
 from shuffle_operator.history.verdict import Situation, verdict_on
 from shuffle_operator.history.workers import activity
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.messages import Figures, PlanNode
-from shuffle_protocol.units import duration
+from shuffle_protocol.messages import Figures, Phase, PlanNode
+from shuffle_protocol.units import counted, duration
 
 RECENT = 0.25
 """Of the time so far: what is taken as how fast the job is just now."""
@@ -67,6 +69,22 @@ def history_of(
         repeated=told.repeated,
         corrupt=told.corrupt,
     )
+
+
+def when_committed(history: JobHistory) -> JobHistory:
+    """A history taken while the job commits, as it goes beside the output, which is whole by then: who reads it there
+    reads of a job that is complete."""
+    progress = structs.replace(
+        history.progress,
+        phase=Phase.COMPLETE,
+        percent=100.0,
+        message=f"Complete: {history.output.rows:,} rows in {counted(history.output.files, 'file')}",
+        over=True,
+        left=None,
+        left_low=None,
+        left_high=None,
+    )
+    return structs.replace(history, progress=progress)
 
 
 def line_of(state: JobState, *, now: float, wall: float, namespace: str = "") -> JobLine:

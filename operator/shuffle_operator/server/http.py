@@ -2,6 +2,7 @@
 
     POST /v1/jobs/{job}/register, /sync   from workers, with the job's token (Authorization: Bearer ...)
     GET  /v1/jobs/{job}                   a snapshot as JSON, with the same token
+    GET  /v1/jobs/{job}/report            the job's report as HTML, for the worker that commits
     GET  /healthz
 
 With TLS it listens on a second port, where each job has its own certificate (tls/contexts.py). A job is answered on one
@@ -96,6 +97,8 @@ class Hosted:
     act: Callable[[Action], None]
     secure: bool = False
     """It is answered over TLS only."""
+    report: Callable[[], bytes] = bytes
+    """The job's report as it is written beside the output; b"" where there is none."""
     may_stop: bool = True
     """Whether answers may say that the job is over; False until the status says so."""
     raised: Callable[[Exception], None] = lambda _: None
@@ -196,6 +199,7 @@ class CoordinatorServer:
                 web.post(wire.REGISTER, self._register),
                 web.post(wire.SYNC, self._sync),
                 web.get("/v1/jobs/{job}", self._snapshot),
+                web.get(wire.REPORT, self._report),
                 web.get("/healthz", self._health),
             ]
         )
@@ -325,6 +329,10 @@ class CoordinatorServer:
 
     async def _snapshot(self, request: web.Request) -> web.Response:
         return _encode(snapshot(self._authorised(request).machine.state, self._clock()))
+
+    async def _report(self, request: web.Request) -> web.Response:
+        """For the worker that commits: only workers touch storage."""
+        return web.Response(body=self._authorised(request).report(), content_type="text/html", charset="utf-8")
 
     async def _health(self, _request: web.Request) -> web.Response:
         wrong = self.health()

@@ -35,7 +35,7 @@ ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 """Documents that make a folder a store. They are removed first and written last."""
 
 _NAME = re.compile(
-    r"(?:.*/)?(?:zarr\.json|\.zarray|\.zattrs|\.zgroup|\.zmetadata|c(?:[./]\d+)*|\d+(?:[./]\d+)*)|_manifest\.json|_SUCCESS"
+    r"(?:.*/)?(?:zarr\.json|\.zarray|\.zattrs|\.zgroup|\.zmetadata|c(?:[./]\d+)*|\d+(?:[./]\d+)*)|_manifest\.json|_report\.html|_SUCCESS"
 )
 
 

@@ -22,6 +22,7 @@ from shuffle_worker.arrays.store import Codecs
 from shuffle_worker.arrays.writer import ArrayGroupRecord, Writer
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
+from shuffle_worker.output.names import report_path
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.runtime.stopwatch import READ, each_in
@@ -131,6 +132,10 @@ class ArrayTasks:
     def commit(self, rows: int) -> Committed:
         assert self._output is not None
         return ending.commit(self.loaded, rows, self._output)
+
+    def report(self, data: bytes) -> None:
+        assert self._output is not None
+        self._output.put(report_path(self.loaded.job.output.path), data)
 
     def abort(self, job: Job) -> None:
         ending.abort(job, self._storages.of(job.output.path, job.output.storage))

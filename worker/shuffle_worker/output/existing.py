@@ -9,7 +9,7 @@ import msgspec
 
 from shuffle_protocol.errors import JobError, OutputExists
 from shuffle_worker.output.manifest import Manifest
-from shuffle_worker.output.names import MANIFEST, SUCCESS, relative
+from shuffle_worker.output.names import MANIFEST, REPORT, SUCCESS, relative
 from shuffle_worker.storage import Storage
 
 _PART = re.compile(r"(?:[^/=]+=[^/]*/)*part-\d{5,}\.[a-z0-9.]+")
@@ -18,7 +18,7 @@ _PART = re.compile(r"(?:[^/=]+=[^/]*/)*part-\d{5,}\.[a-z0-9.]+")
 def is_output(path: str, output: str) -> bool:
     """Whether a file in the output folder, or in hive folders in it, is named like one that a job writes."""
     name = relative(path, output)
-    return name in (MANIFEST, SUCCESS) or _PART.fullmatch(name) is not None
+    return name in (MANIFEST, SUCCESS, REPORT) or _PART.fullmatch(name) is not None
 
 
 def committed(storage: Storage, output: str, uid: str) -> Manifest | None:
@@ -41,5 +41,5 @@ def check_replaceable(paths: Iterable[str], output: str) -> None:
             continue
         raise OutputExists(
             f"{output} holds {below}, which is not the output of a shuffle: `onExisting: Overwrite` replaces only "
-            "part-* files, _manifest.json and _SUCCESS; choose another folder, or remove it"
+            "part-* files, _manifest.json, _report.html and _SUCCESS; choose another folder, or remove it"
         )

@@ -3,6 +3,7 @@
 part-00000.parquet ...      the partitions, seen whole or not at all
 country=DE/part-00000...    where `output.partitionBy` asks for folders: a partition's rows of that value
 _manifest.json, _SUCCESS    written last
+_report.html                where `output.report` asks for it: after these, and no part of the output
 _shuffle-<uid>/             staging, gone at the end:
     owner                   whose it is, where the run is on one machine (claim.py)
     plan                    the plan (JSON, zstd)
@@ -18,6 +19,7 @@ from shuffle_worker.storage import urls
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"
+REPORT = "_report.html"
 REPLACING = "replacing"
 
 
@@ -52,6 +54,10 @@ def shards_folder(output: str, uid: str) -> str:
 
 def group_path(output: str, uid: str, group: int) -> str:
     return f"{staging(output, uid)}/group-{group:05d}.json"
+
+
+def report_path(output: str) -> str:
+    return f"{output.rstrip('/')}/{REPORT}"
 
 
 def part_name(partition: int, suffix: str) -> str:

@@ -16,7 +16,7 @@ from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
 from shuffle_worker.output.manifest import GroupRecord, Partitioning
-from shuffle_worker.output.names import part_name, staging
+from shuffle_worker.output.names import part_name, report_path, staging
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import check_output, make_plan
@@ -152,6 +152,10 @@ class Tasks:
     def commit(self, rows: int) -> Committed:
         assert self._output is not None
         return commit(self.loaded, partitioning(self.loaded), rows, self._output)
+
+    def report(self, data: bytes) -> None:
+        assert self._output is not None
+        self._output.put(report_path(self.loaded.job.output.path), data)
 
     def abort(self, job: Job) -> None:
         abort(job, self._storages.of(job.output.path, job.output.storage))

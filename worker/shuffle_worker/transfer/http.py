@@ -31,7 +31,7 @@ from shuffle_protocol.frames import (
     Frame,
     encode,
 )
-from shuffle_protocol.messages import MAX_CONTROL_BODY, Member, Orders, Register, Registered, Sync
+from shuffle_protocol.messages import MAX_CONTROL_BODY, MAX_REPORT, Member, Orders, Register, Registered, Sync
 from shuffle_protocol.shards import Buffer
 from shuffle_protocol.tls import Tls
 from shuffle_worker.transfer.transport import Over, Refused, Unreachable
@@ -140,6 +140,7 @@ class HttpControl:
         self._name = None if tls is None else tls.coordinator
         self._register = url.rstrip("/") + wire.REGISTER.format(job=job)
         self._sync = url.rstrip("/") + wire.SYNC.format(job=job)
+        self._report = url.rstrip("/") + wire.REPORT.format(job=job)
         self._token = token
         self._settings = settings or HttpSettings()
         self._session: aiohttp.ClientSession | None = None
@@ -150,6 +151,28 @@ class HttpControl:
 
     async def sync(self, message: Sync) -> Orders:
         return await self._call(self._sync, message, Orders, message.wait)
+
+    async def report(self) -> bytes:
+        """The job's report, as the coordinator has it now; at most `MAX_REPORT` bytes. Raises Unreachable."""
+        url, limit = self._report, aiohttp.ClientTimeout(total=60.0, sock_connect=self._settings.connect)
+        try:
+            async with self._opened().get(
+                url, timeout=limit, allow_redirects=False, ssl=self._ssl, server_hostname=self._name
+            ) as response:
+                if response.status != 200:
+                    raise Unreachable(f"the coordinator at {url} answered {response.status}")
+                body = await _beginning(response, MAX_REPORT + 1)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._lost(url, error) from None
+        if len(body) > MAX_REPORT:
+            raise Unreachable(f"the report at {url} has more than {MAX_REPORT} bytes")
+        return bytes(body)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._connector = aiohttp.TCPConnector(limit=CONTROL_CALLS + 1, ttl_dns_cache=None, keepalive_timeout=60)
+            self._session = _session(self._connector, self._token, self._settings)
+        return self._session
 
     async def close(self) -> None:
         if self._session is not None:
@@ -197,12 +220,9 @@ class HttpControl:
         data = wire.encode(message)
         if len(data) > MAX_CONTROL_BODY:
             raise Refused(f"a message of {len(data)} bytes to the coordinator; {MAX_CONTROL_BODY} is the most")
-        if self._session is None:
-            self._connector = aiohttp.TCPConnector(limit=CONTROL_CALLS + 1, ttl_dns_cache=None, keepalive_timeout=60)
-            self._session = _session(self._connector, self._token, self._settings)
         timeout = aiohttp.ClientTimeout(total=wait + self._settings.control, sock_connect=self._settings.connect)
         headers = {hdrs.CONTENT_TYPE: "application/json"}
-        async with self._session.post(
+        async with self._opened().post(
             url,
             data=data,
             headers=headers,

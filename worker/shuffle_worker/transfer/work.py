@@ -96,6 +96,10 @@ class Work(GroupMap, Protocol):
         """When all groups are written: reconcile with the rows read, write manifest and `_SUCCESS`. Idempotent."""
         ...
 
+    def report(self, data: bytes) -> None:
+        """After the commit: put the job's report beside its manifest. Idempotent."""
+        ...
+
     def abort(self, job: Job) -> None:
         """Remove what the job wrote. Whole output from before stays. Idempotent."""
         ...

@@ -48,7 +48,7 @@ from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import ControlTransport, Orphaned, Refused, Unreachable
 from shuffle_worker.transfer.work import Choose
 from shuffle_worker.worker.failures import failure_of
-from shuffle_worker.worker.leases import LeaseWork, Opened, Running
+from shuffle_worker.worker.leases import LeaseWork, Opened, Running, no_report
 from shuffle_worker.worker.loading import PlanLoading
 from shuffle_worker.worker.measuring import Holding, ReceivedReports
 
@@ -95,6 +95,8 @@ class Agent:
     observe: Callable[[], Counters] = Counters
     received: ReceivedReports = field(default_factory=lambda: ReceivedReports(lambda: None))
     """What it took from other workers."""
+    report: Callable[[], Awaitable[bytes]] = no_report
+    """Has the job's report, for the commit."""
     waiting_reason: Callable[[], str] = str
     """What the process waits for; "" where nothing."""
     settings: AgentSettings = field(default_factory=AgentSettings)
@@ -121,7 +123,7 @@ class Agent:
     def __post_init__(self) -> None:
         self._heartbeat = self.settings.heartbeat
         self._holding = Holding(self.slots)
-        self._leases = LeaseWork(self.choose, self.compute)
+        self._leases = LeaseWork(self.choose, self.compute, self.report)
         self._loading = PlanLoading(
             self.choose, self.aside, self._is_over, self.settings.loads, self.settings.load_pause
         )

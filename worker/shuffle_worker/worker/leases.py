@@ -8,13 +8,14 @@ write                   exchange -> work.write
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 
-from shuffle_protocol.errors import OutOfDisk
+from shuffle_protocol.errors import JobError, OutOfDisk
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Attempt, Done, Held, Lease, LeaseKind, PlanSummary, Transferred, View
 from shuffle_worker.functions.process import end_all
@@ -23,9 +24,16 @@ from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Condition, Exchange
 from shuffle_worker.transfer.source import StoredShardSource
 from shuffle_worker.transfer.threads import Run, to_its_end
+from shuffle_worker.transfer.transport import Unreachable
 from shuffle_worker.transfer.work import Choose, Work, Written
 
 T = TypeVar("T")
+
+log = logging.getLogger("shuffle.worker")
+
+
+async def no_report() -> bytes:
+    return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,8 @@ class LeaseWork:
 
     choose: Choose
     compute: Run
+    report: Callable[[], Awaitable[bytes]] = no_report
+    """The job's report, from the coordinator; b"" where it has none."""
     written: dict[int, Done] = field(default_factory=dict)
     """The groups that this worker wrote."""
     _transferred: dict[tuple[int, int], Transferred] = field(default_factory=dict)  # by tranche and split
@@ -189,6 +199,8 @@ class LeaseWork:
 
     async def _commit(self, lease: Lease) -> Done:
         result = await to_its_end(self.compute(_job_work, lambda: self.loaded.work.commit(lease.rows)))
+        if self.spec.output.report:
+            await self._report()
         output: dict[str, str | int | float] = {
             "manifest": result.manifest,
             "files": result.files,
@@ -198,6 +210,15 @@ class LeaseWork:
             "median": result.median,
         }
         return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
+
+    async def _report(self) -> None:
+        """The output is whole: nothing that happens to its report changes that."""
+        try:
+            data = await self.report()
+            if data:
+                await to_its_end(self.compute(_job_work, lambda: self.loaded.work.report(data)))
+        except (JobError, OSError, Unreachable) as error:
+            log.warning("the job's report was not written: %s", error)
 
     async def _abort(self, lease: Lease) -> Done:
         spec = self.spec

@@ -137,6 +137,7 @@ async def run_worker(config: WorkerConfig) -> int:
         compute=compute,
         aside=aside,
         observe=observe,
+        report=control.report,
         received=ReceivedReports(inbox.received),
         waiting_reason=lambda: OUTAGE.said,
         settings=AgentSettings(orphaned=config.orphaned),
