@@ -70,7 +70,7 @@ class ShuffleJob(JobSettings):
 
         workers: how many processes, one for each core where neither this nor the job says; memory: of each, as "512Mi",
         what fits where neither says. scratch: a folder for what does not fit in memory. log: a file for the workers'
-        logs. report: a file for the job's report (HTML), complete or failed. Raises JobError (InvalidSpec, InputNotFound,
+        logs. report: a file for the job's report (HTML), complete or not. Raises JobError (InvalidSpec, InputNotFound,
         OutputExists, UserFunctionFailed, ...); Ctrl-C stops the job, and then raises KeyboardInterrupt. Either way no
         worker is left, and nothing half-written."""
         from shuffle_local.python.running import RunFiles, run_here
