@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from shuffle_operator.history.updates import LiveDocument
 from shuffle_protocol.units import counted, duration, readable
 from tests.history.plausible import plausible
 from tests.page.conftest import OpenPage
@@ -64,7 +65,26 @@ async def test_updates_change_parts_of_a_document(open_page: OpenPage) -> None:
         ],
     )
     assert made == {**whole, "timeline": {"width": whole["timeline"]["width"], "columns": columns}}
-    assert cut == {"timeline": {"columns": ["a"]}}
+    assert cut == {"timeline": {"columns": ["a"]}, "not": {"there": []}}
     assert again == {"a": [1, 2, 4], "b": {"c": [5]}}
     assert safe == {}
     assert await page.evaluate("({}).taken ?? null") is None
+
+
+async def test_a_live_document_is_the_same_in_the_browser(open_page: OpenPage) -> None:
+    """All that a page is sent, applied one after the other, is what was recorded at last."""
+    page = await open_page()
+    live, seen = LiveDocument(), ""
+    document: dict[str, Any] = {}
+    states = [
+        plausible(workers=2, columns=8, ending="running", done=0.2),
+        plausible(workers=3, columns=12, ending="running", done=0.7, lost=2),
+        plausible(workers=3, columns=12, lost=1),
+    ]
+    for history in states:
+        live.show(history)
+        updates = list(live.since(seen))
+        for update in updates:
+            [document] = await call_all(page, "js/document.js", [("apply", document, msgspec.json.decode(update.data))])
+            seen = update.id
+        assert document == msgspec.to_builtins(history)

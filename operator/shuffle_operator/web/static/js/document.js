@@ -7,8 +7,10 @@ export const FORMAT = 1;
 export function apply(document, update) {
   let whole = update.reset ? {} : document;
   for (const [path, length] of Object.entries(update.length ?? {})) {
-    const list = at(whole, path.split("/"));
-    if (Array.isArray(list) && list.length > length) list.length = length;
+    const steps = path.split("/");
+    const list = at(whole, steps);
+    if (list === undefined) set(whole, steps.slice(0, -1), steps.at(-1), []); // an empty list has no items that would make it
+    else if (Array.isArray(list) && list.length > length) list.length = length;
   }
   for (const [path, value] of Object.entries(update.set ?? {})) {
     const steps = path === "" ? [] : path.split("/");
@@ -57,9 +59,13 @@ export function throughput(document, counter) {
   });
 }
 
-/** The share of all workers' time that each kind took: [[kind, seconds, share]], the largest first. */
-export function shares(activities, kinds) {
-  const sums = kinds.map((kind) => activities.reduce((sum, one) => sum + (one[kind.field] ?? 0), 0));
-  const whole = sums.reduce((a, b) => a + b, 0);
-  return kinds.map((kind, n) => [kind, sums[n], whole ? sums[n] / whole : 0]).sort((a, b) => b[1] - a[1]);
+/** The same, averaged over `span` columns: what is counted when leases end comes in bursts. */
+export function smoothed(document, counter, span) {
+  const times = [0, ...ends(document)];
+  const counts = [0, ...document.timeline.samples.map((sample) => sample[counter])];
+  const half = Math.max(1, Math.floor(span / 2));
+  return counts.slice(1).map((_, n) => {
+    const [from, to] = [Math.max(0, n + 1 - half), Math.min(counts.length - 1, n + 1 + half)];
+    return Math.max(0, counts[to] - counts[from]) / Math.max(times[to] - times[from], 1e-9);
+  });
 }

@@ -22,9 +22,6 @@ export function doing(letter) {
   return found ? { ...found, letter: small, again: letter !== small } : null;
 }
 
-/** Seconds of a kind; what is not there is none. */
-export const spent = (activity, kind) => activity[kind.field] ?? 0;
-
 /** Of a worker's budget, by a letter of `Timeline.memory`: 0 to 9, then a to z; each is 1/32. Null: no worker. */
 export function memoryShare(letter) {
   const code = letter.charCodeAt(0);

@@ -97,11 +97,13 @@ function pattern(context) {
   return stripes.pattern;
 }
 
-/** Losses as crosses, workers that came as arrows, work that was given out again as rings; lines across for epochs. */
+/** Losses as crosses, over workers that came as arrows and those that wait as rings; lines across for epochs. What is done
+ * again is striped, and needs no mark. */
 function paintMarks(context, scene, x) {
   const rowOf = new Map(scene.rows.map((lane, row) => [lane, row]));
   const [first, last] = inView(scene);
-  for (const one of scene.job.marks.marks) {
+  const marks = [...scene.job.marks.marks].sort((a, b) => LAST.has(a.kind) - LAST.has(b.kind));
+  for (const one of marks) {
     if (one.at < scene.view.from || one.at > scene.view.to) continue;
     const at = x(one.at);
     if (one.kind === "epoch" || one.kind === "takeover") line(context, at, scene.height, one.kind === "takeover" ? [2, 2] : [1, 4]);
@@ -126,7 +128,9 @@ function line(context, at, height, dash) {
 const cross = (c, x, y, r) => { c.moveTo(x - r, y - r); c.lineTo(x + r, y + r); c.moveTo(x + r, y - r); c.lineTo(x - r, y + r); };
 const arrow = (c, x, y, r) => { c.moveTo(x - r * 0.6, y - r); c.lineTo(x + r * 0.8, y); c.lineTo(x - r * 0.6, y + r); };
 const ring = (c, x, y, r) => { c.moveTo(x + r * 0.8, y); c.arc(x, y, r * 0.8, 0, 7); };
-const SIGNS = { loss: [cross, "bad"], failed: [cross, "bad"], left: [cross, "muted"], joined: [arrow, "good"], again: [ring, "text"], wait: [ring, "store"] };
+const SIGNS = { loss: [cross, "bad"], failed: [cross, "bad"], left: [cross, "muted"], joined: [arrow, "good"], wait: [ring, "store"] };
+
+const LAST = new Set(["loss", "failed"]);
 
 function badge(context, at, middle, radius, [draw, name]) {
   context.fillStyle = colour("card");

@@ -42,11 +42,19 @@ export class Losses {
     this.table.set(losses.lost);
     const hidden = [];
     if (losses.left_out) hidden.push(`${counted(losses.left_out, "loss", "losses")} in between ${losses.left_out === 1 ? "is" : "are"} not told one by one.`);
-    if (some) hidden.push(`${count(losses.failures)} failed by themselves, ${count(losses.disruptions)} were taken away; the epoch rose ${marks.epochs === 1 ? "once" : `${count(marks.epochs)} times`}.`);
+    if (some) hidden.push(`${byKind(losses)}; the epoch rose ${marks.epochs === 1 ? "once" : `${count(marks.epochs)} times`}.`);
     say(this.left, hidden.join(" "));
     this.marks.set(marks.marks);
     show(this.history, marks.marks.length > 0);
   }
+}
+
+/** 1 worker failed by itself, 2 were taken away. */
+function byKind({ failures, disruptions }) {
+  const parts = [];
+  if (failures) parts.push(`${counted(failures, "worker")} failed by ${failures === 1 ? "itself" : "themselves"}`);
+  if (disruptions) parts.push(`${failures ? count(disruptions) : counted(disruptions, "worker")} ${disruptions === 1 ? "was" : "were"} taken away`);
+  return parts.join(", ") || "None failed by itself, none was taken away";
 }
 
 export class Output {

@@ -80,9 +80,12 @@ function histogram({ bins, median, largest }) {
     const [a, b] = [x(low), x(high)];
     parts.push(svg("rect", { x: a + 0.5, width: Math.max(1, b - a - 1), y: y(files), height: HIGH - BELOW - y(files), rx: 1.5, class: "bar" }, svg("title", {}, `${bytes(low)} to ${bytes(high)}: ${counted(files, "file")}`)));
   }
-  for (let power = Math.ceil(from); power <= to; power += Math.max(1, Math.ceil((to - from) / 5))) {
-    const anchor = x(2 ** power) > WIDE - 24 ? "end" : "middle";
-    parts.push(svg("text", { x: x(2 ** power), y: HIGH - 6, "text-anchor": anchor }, bytes(2 ** power).replace(".0", "")));
+  const powers = Array.from({ length: Math.max(0, Math.floor(to) - Math.ceil(from) + 1) }, (_, n) => 2 ** (Math.ceil(from) + n));
+  const each = Math.ceil(powers.length / 6);
+  const labels = powers.length > 2 ? powers.filter((_, n) => n % each === 0) : [bins[0][0], bins[bins.length - 1][1]];
+  for (const size of labels) {
+    const anchor = x(size) > WIDE - 30 ? "end" : "middle";
+    parts.push(svg("text", { x: x(size), y: HIGH - 6, "text-anchor": anchor }, bytes(size).replace(".0", "")));
   }
   if (median > 0) parts.push(marker(x(median), "median"));
   if (largest > 1.5 * median) parts.push(marker(x(largest), "largest"));

@@ -1,7 +1,8 @@
 // Bytes a second, read, sent, spilled and written; and how far the job was at each moment.
 
-import { ends, throughput } from "../document.js";
-import { bytes, clock, percent, rate } from "../format.js";
+import { ends, smoothed, throughput } from "../document.js";
+import { el, say } from "../dom.js";
+import { bytes, clock, duration, percent, rate } from "../format.js";
 import { BYTE_STEPS, Plot } from "../plots.js";
 import { Table, behind } from "../table.js";
 import { card } from "./card.js";
@@ -29,13 +30,16 @@ export class Throughput {
       { title: "Rows read", number: true, value: (row) => row.rows_read.toLocaleString("en-US") },
       { title: "Read in all", number: true, value: (row) => bytes(row.read) },
     ]);
-    this.node = card("throughput", "Throughput", "All workers together", this.plot.node, behind(this.table));
+    this.lead = el("p");
+    this.node = card("throughput", "Throughput", this.lead, this.plot.node, behind(this.table));
   }
 
   update(job) {
     const times = ends(job);
     const rates = SERIES.map(([counter]) => throughput(job, counter));
-    this.plot.set([times, ...rates]);
+    const span = Math.max(2, Math.round(times.length / 16));
+    say(this.lead, `All workers together, averaged over ${duration(span * job.timeline.width)}`);
+    this.plot.set([times, ...SERIES.map(([counter]) => smoothed(job, counter, span))]);
     this.table.set(
       job.timeline.samples.map((sample, n) => ({
         end: times[n],
