@@ -1,6 +1,6 @@
 """The HTTP clients, by aiohttp: frames to other workers, control messages to the coordinator.
 
-    HttpPeers    PeerTransport      one POST a frame, with Content-Length, in pieces of 64 KiB to 1 MiB
+    HttpPeers    PeerTransport      one POST a frame, with Content-Length, in pieces of 128 KiB to 1 MiB
     HttpControl  ControlTransport   register and sync
 
 `http_server.py` is the other side of the first. A client with a `Tls` uses TLS, and never falls back.
@@ -40,10 +40,11 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SMALL = 64 << 10
-"""Smaller buffers are not worth a call of the socket each."""
+SMALL = 128 << 10
+"""Smaller buffers are not worth a call of the socket each: shards of 72 KiB that are copied together cost a sixth less
+on both sides."""
 
-JOINED = 256 << 10
+JOINED = 512 << 10
 """Small buffers are copied together up to this size. A larger one would leave the processor's cache."""
 
 PIECE = 1 << 20
