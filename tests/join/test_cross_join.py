@@ -79,6 +79,16 @@ def test_what_explain_says(tmp_path: Path) -> None:
     assert rows is not None and 500 < rows < 1300  # 810 of 22,500 pairs, by a sample of both sides
 
 
+def test_the_pairs_are_shared_out(tmp_path: Path) -> None:
+    """A small file of many row groups is one split where it is only read."""
+    written(tmp_path / "left", pa.table({"a": np.arange(40_000)}), row_group_size=2000)
+    written(tmp_path / "right", pa.table({"b": np.arange(20_000)}))
+    pairs = planned(job_of(tmp_path, cross(where="l.a = r.b")))
+    assert len(pairs.splits) == 20  # of 40 million pairs each: a row group
+    alone = planned(job_of(tmp_path, Join("Inner", 0, 1, ["a"], ["b"]), partitions=1))
+    assert len([split for split in alone.splits if split.input == 0]) == 1
+
+
 def test_a_side_that_does_not_fit_is_refused_with_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = sides()
     written(tmp_path / "left", left)

@@ -198,13 +198,13 @@ def kept_groups(files: Sequence[FoundFile]) -> list[RowGroupRef]:
     return out
 
 
-def make_splits(inputs: Sequence[PlannedInput]) -> list[Split]:
-    """The splits of all inputs, those of the first one first."""
-    target = sizing.split_target(sum(one.rows * one.look.read_bytes for one in inputs))
+def make_splits(inputs: Sequence[PlannedInput], weights: Sequence[float]) -> list[Split]:
+    """The splits of all inputs, those of the first one first. weights: of a row of each, in Arrow bytes."""
+    target = sizing.split_target(sum(one.rows * weight for one, weight in zip(inputs, weights, strict=True)))
     splits: list[Split] = []
     before = 0
-    for one in inputs:
-        splits += splits_of(one.files, one.row_groups, one.look.read_bytes, target, one.number, before)
+    for one, weight in zip(inputs, weights, strict=True):
+        splits += splits_of(one.files, one.row_groups, weight, target, one.number, before)
         before += len(one.files)
     return splits
 

@@ -120,7 +120,7 @@ def _planned(
     crowded = check_values(job, inputs, partitions)
     held = arrow_bytes * operation.weight(sizes)
     layout = sizing.layout_for(partitions, held, in_ranges=operation.in_ranges, working=budgets.working)
-    every_split = make_splits(inputs)
+    every_split = make_splits(inputs, [operation.row_weight(one) for one in inputs])
     splits = [split for split in every_split if split.input not in operation.broadcast and not operation.aligned]
     skewed = operation.skewed(inputs, partitions)
     row_group_rows = sizing.row_group_rows(size.row_bytes * max(_share(result, schema), 1.0))

@@ -106,6 +106,10 @@ class Planning:
         """What `explain` says of what is done with the rows."""
         return []
 
+    def row_weight(self, one: PlannedInput) -> float:
+        """The work for a row of an input when it is read, in Arrow bytes: splits are cut by it."""
+        return one.look.read_bytes
+
     def boundaries(self, one: PlannedInput, layout: Layout, working: int) -> bytes | None:
         """Between the layout's cells, from a sample, for operations that partition rows by ranges; these have one
         input. working: bytes of memory for one lease."""

@@ -52,6 +52,8 @@ class JoinPlanning(Planning):
         self._alike = ""
         self._skewed = SkewedKeys([], [])
         self._as_of = operation.as_of
+        self._pairs = 0.0
+        """Of a cross join, for each row of the larger side."""
         self._passing = 1.0
         """The share of all pairs that pass the condition, of a cross join."""
 
@@ -82,6 +84,7 @@ class JoinPlanning(Planning):
             *self._sides([one.schema for one in inputs]),
             names_of(self._asked, self.job.inputs),
         )
+        self._pairs = sum(inputs[number].size.rows for number in self.broadcast)
         self._passing = passing_share(shape, *(inputs[at] for at in (self._join.left, self._join.right)))
 
     def _sides(self, inputs: Sequence[pa.Schema]) -> tuple[pa.Schema, pa.Schema]:
@@ -99,6 +102,10 @@ class JoinPlanning(Planning):
         """Whether a key is hashed as another type than its column's."""
         pairs = pairings(self._join, *self._sides(inputs))
         return any(pair.hashed != (None, None) for pair in pairs)
+
+    def row_weight(self, one: PlannedInput) -> float:
+        """Of a cross join a byte for each pair that is judged, so that workers share these."""
+        return max(super().row_weight(one), 0.0 if one.number in self.broadcast else self._pairs)
 
     def skewed(self, inputs: Sequence[PlannedInput], partitions: int) -> list[SkewedKey]:
         if not (self.broadcast or self.aligned):
