@@ -70,7 +70,7 @@ def measure_union(
         columns=len(columns.found),
         format=parts[0].format,
         strict=all(part.strict for part in parts),
-        notes=_notes(found, columns.kept),
+        notes=_notes(found, schema),
     )
     look = looked(merged, operation)
     parts = [part._replace(look=_look_of(part, look, operation)) for part in parts]
@@ -108,10 +108,10 @@ def _check_absent(one: FoundTable, kept: pa.Schema) -> None:
             )
 
 
-def _notes(found: Sequence[FoundTable], kept: pa.Schema) -> list[str]:
+def _notes(found: Sequence[FoundTable], sent_columns: pa.Schema) -> list[str]:
     notes = [note for one in found for note in one.found.notes]
     for one in found:
-        lacking = [name for name in kept.names if one.kept.get_field_index(name) < 0]
+        lacking = [name for name in sent_columns.names if one.kept.get_field_index(name) < 0]
         if lacking:
             name = one.source.name or f"inputs[{one.number}]"
             notes.append(f"{name} does not give {', '.join(map(repr, lacking[:5]))}: null in its rows")
