@@ -249,6 +249,8 @@ class Done(Struct, frozen=True):
     """Of a write: how many files there are of each size: (number of the size, files); see `sizes.py`."""
     largest_file: str = ""
     """Of a write: its name."""
+    only_key: str = ""
+    """Of a write in ranges of keys: the one key that all rows of its largest file have; "" where there are several."""
 
     @property
     def written_group(self) -> WrittenGroup:

@@ -11,6 +11,9 @@ from shuffle_protocol.messages import Done
 from shuffle_protocol.sizes import bounds, median, size_class
 
 SAMPLE = "a sample of the input"
+ONE_FILE = "a file has rows of no other key"
+HOT = 2
+"""Times the median file from which a key that fills a file alone is hot."""
 
 
 @dataclass(slots=True)
@@ -21,6 +24,8 @@ class OutputSizes:
     files: int = 0
     largest: int = 0
     biggest: Largest[NamedFile] = field(default_factory=lambda: Largest(BIGGEST))
+    single: Largest[HotKey] = field(default_factory=lambda: Largest(BIGGEST))
+    """Keys that fill a file alone."""
 
     def wrote(self, done: Done) -> None:
         """A group was written."""
@@ -32,6 +37,8 @@ class OutputSizes:
         self.largest = max(self.largest, done.largest)
         if done.files:
             rows = done.rows_written if done.files == 1 else -1
+            if done.only_key:
+                self.single.add(done.largest, HotKey(done.only_key[:200], done.largest, rows, -1.0, ONE_FILE))
             self.biggest.add(done.largest, NamedFile(done.id.item, done.largest_file, done.largest, rows))
 
     def skew(self, keys: list[FrequentKey], exact: dict[str, str | int | float]) -> Skew:
@@ -45,5 +52,8 @@ class OutputSizes:
             ratio=round(largest / middle, 2) if middle else -1.0,
             bins=[Bin(*bounds(number), files=self.classes[number]) for number in sorted(self.classes)],
             biggest=list(self.biggest),
-            hot_keys=[HotKey(key.key[:200], key.bytes, -1, round(key.share, 4), SAMPLE) for key in keys[:BIGGEST]],
+            hot_keys=[
+                *(HotKey(key.key[:200], key.bytes, -1, round(key.share, 4), SAMPLE) for key in keys[:BIGGEST]),
+                *(key for key in self.single if middle and key.bytes >= HOT * middle),
+            ][:BIGGEST],
         )

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec, OutOfMemory, OutputExists
 from shuffle_protocol.jobs import TARGET_BYTES, Job
+from shuffle_protocol.measures import FrequentKey
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
@@ -36,7 +37,7 @@ from shuffle_worker.output.storable import storable
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.persist import with_fingerprint
-from shuffle_worker.plan.record import Plan
+from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.plan.seconds import expected_seconds
 from shuffle_worker.planning.foldering import check_values
 from shuffle_worker.planning.tree import Decided, tree_of
@@ -168,6 +169,7 @@ def _planned(
             write_share=round(seconds.write_share, 3),
             keeps_rows=operation.keeps_rows,
             leaves_out=bool(job.output.filter),
+            frequent_keys=_frequent(skewed, inputs),
             notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + said + crowded,
         ),
         row_bytes=size.row_bytes,
@@ -183,6 +185,19 @@ def _planned(
         key_column=free_name(schema.names) if operation.key_bytes else "",
     )
     return with_fingerprint(plan)
+
+
+MOST_FREQUENT = 20
+"""Frequent keys that the summary names."""
+
+
+def _frequent(skewed: Sequence[SkewedKey], inputs: Sequence[PlannedInput]) -> list[FrequentKey]:
+    """The skewed keys as people see them, the most frequent first."""
+    found = []
+    for one in sorted(skewed, key=lambda key: (-key.bytes, key.key))[:MOST_FREQUENT]:
+        size = inputs[one.input].size
+        found.append(FrequentKey(one.key[:200], one.bytes, round(one.bytes / max(size.rows * size.row_bytes, 1.0), 4)))
+    return found
 
 
 def _described(

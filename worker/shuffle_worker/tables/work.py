@@ -15,7 +15,7 @@ from shuffle_protocol.sizes import classes
 from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
-from shuffle_worker.output.manifest import GroupRecord, Partitioning
+from shuffle_worker.output.manifest import GroupRecord, Partitioning, only_key
 from shuffle_worker.output.names import part_name, report_path, staging
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.record import Plan
@@ -139,6 +139,7 @@ class Tasks:
         received = rows_received(source, self.buckets_of(group))
         record_group(self.loaded, group, partitions, received, self._output)
         results = [file for partition in partitions for file in partition.files]
+        largest = max(results, key=lambda r: r.bytes, default=None)
         return Written(
             files=len(results),
             rows=sum(r.rows for r in results),
@@ -146,7 +147,8 @@ class Tasks:
             largest=max((r.bytes for r in results), default=0),
             received=received,
             sizes=classes(r.bytes for r in results),
-            largest_file=max(results, key=lambda r: r.bytes).name[:200] if results else "",
+            largest_file=largest.name[:200] if largest is not None else "",
+            only_key=only_key(largest.keys) if largest is not None else "",
         )
 
     def commit(self, rows: int) -> Committed:

@@ -185,6 +185,7 @@ class LeaseWork:
             spent=added(None, seconds),
             sizes=list(written.sizes),
             largest_file=written.largest_file,
+            only_key=written.only_key,
         )
 
     def _write_or_make_room(self, group: int, source: StoredShardSource) -> Written:
