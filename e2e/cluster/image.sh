@@ -41,7 +41,7 @@ pause_image() {
 }
 
 base_layer() {  # sets $base (directory) and $base_tar
-    local key; key=$(echo "bookworm $packages $app_uid 2" | sha256sum | cut -c1-12)
+    local key; key=$(echo "bookworm $packages $app_uid 3" | sha256sum | cut -c1-12)
     base=$store/base-$key; base_tar=$base.tar
     [ -s "$base_tar" ] && return
     command -v debootstrap >/dev/null || install_packages debootstrap
@@ -54,7 +54,7 @@ base_layer() {  # sets $base (directory) and $base_tar
         >"$store/debootstrap.log" 2>&1 \
         || { tail -5 "$store/debootstrap.log" >&2; die "debootstrap failed"; }
     # What a running container has no use for; licences stay.
-    find "$base.new/usr/share/doc" ! -type d ! -name copyright -delete
+    find "$base.new/usr/share/doc" -type f ! -name copyright -delete
     find "$base.new/usr/share/doc" -type d -empty -delete
     rm -rf "$base.new"/var/cache/apt/* "$base.new"/var/lib/apt/lists/* \
         "$base.new"/usr/share/{man,locale,info,lintian} "$base.new"/var/log/* \

@@ -17,7 +17,7 @@ from tests.project import PROJECT
 SECTION = (PROJECT / "docs" / "orchestrators.md").read_text(encoding="utf-8").partition("\n## Airflow\n")[2]
 
 
-@pytest.mark.timeout(400)  # four starts of Airflow, of some seconds each
+@pytest.mark.timeout(900)  # four starts of Airflow, of some seconds each where nothing else runs
 def test_the_dag_waits_in_the_triggerer_and_hands_its_result_on(server: ApiServer, tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", SECTION.partition("\n## ")[0], re.DOTALL)
     assert code.endswith("\nevents_by_user()\n")
