@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -19,8 +20,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from benchmarks import dataset, environments
 from benchmarks.engines.base import Task
@@ -101,7 +100,7 @@ def job_file(folder: Path, workload: str, made: dataset.Dataset, workers: int, m
     task = Task(
         workload=workload,
         input=str(made.folder),
-        side=str(made.side),
+        side=str(made.quotes if workload == "asOf" else made.side),
         output=str(folder / "output"),
         scratch=str(folder / "scratch"),
         rows=made.rows,
@@ -112,7 +111,7 @@ def job_file(folder: Path, workload: str, made: dataset.Dataset, workers: int, m
     file = folder / "job.yaml"
     described = job(task)
     described["spec"]["output"]["onExisting"] = "Overwrite"
-    file.write_text(yaml.safe_dump(described))
+    file.write_text(json.dumps(described))  # a bare `y` would be a boolean in YAML
     return file
 
 

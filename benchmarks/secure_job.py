@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import secrets
 import shutil
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from benchmarks import dataset
 from benchmarks.engines.base import Task
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
             cores=given.workers,
         )
         file = folder / "job.yaml"
-        file.write_text(yaml.safe_dump(job(task)))
+        file.write_text(json.dumps(job(task)))  # a bare `y` would be a boolean in YAML
         timed(file, given, tls=False)  # files are in the cache
         runs = [(timed(file, given, tls=False), timed(file, given, tls=True)) for _ in range(given.repetitions)]
     plain, secure = (statistics.median(cpu for cpu, _ in each) for each in zip(*runs, strict=True))

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from benchmarks.cores import row
-from benchmarks.flame import held, table
+from benchmarks.dataset import Dataset
+from benchmarks.flame import held, job_file, table
+from benchmarks.run import WORKLOADS
+
+from shuffle_local.cli.local_job import local_job
 
 RAW = """\
 process 7:"python -m worker";loop (asyncio.py:10);send (http.py:3) 30
@@ -30,3 +37,12 @@ def test_shares_are_of_the_time_the_run_took() -> None:
 def test_a_number_of_slots_beside_its_aim() -> None:
     assert row(4, 3.0, 11.0, 0.5) == "| 4 | 3.0 | 3.67 | <= 3.6 | 50% |"
     assert row(8, 3.0, 11.0, 0.9) == "| 8 | 3.0 | 3.67 | > 7.2 | 90% |"
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_every_workload_has_a_job(tmp_path: Path, workload: str) -> None:
+    folders = (tmp_path / name for name in ("rows", "side", "quotes"))
+    made = Dataset("rows", *folders, rows=1000, files=8, arrow_bytes=72_000, disk_bytes=36_000)
+    job = local_job(job_file(tmp_path, workload, made, workers=2, memory=256 << 20), 2, 256 << 20)
+    assert job.output.partitions == 64
+    assert job.workers == 2
