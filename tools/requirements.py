@@ -2,7 +2,7 @@
 
 `make lock` compiles constraints.txt from them, without the extras `flyte` and `airflow`, which most people do not want
 and which bring a hundred packages, and without `gcs` and `azure`, which bring some thirty packages for a few tests.
-With `--image`: those of the container image, which has the program and its extras for Kubernetes and Zarr.
+With `--image`: those of the container image, which has the program and its extras for Kubernetes, Zarr and functions.
 With `--upstream`: everything, with pre-releases of the packages in `UPSTREAM` let in (make upstream).
 With `--release`: the programs that a release is made with (make dist), and the build's.
 With `--clouds`: the extras `gcs` and `azure` and what else their tests need, for constraints-clouds.txt.
@@ -33,7 +33,7 @@ def requirements(pyproject: Path, of: str = "") -> list[str]:
     parts = {
         "": [project["dependencies"], *usual, groups["dev"], build],
         "upstream": [project["dependencies"], *usual, groups["dev"], build],
-        "image": [project["dependencies"], extras["kubernetes"], extras["zarr"]],
+        "image": [project["dependencies"], extras["kubernetes"], extras["zarr"], extras["functions"]],
         "release": [groups["release"], build],
         "clouds": [extras["gcs"], extras["azure"], groups["clouds"]],
         "flyte": [project["dependencies"], extras["flyte"], groups["flyte"], build],

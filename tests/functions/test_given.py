@@ -11,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.functions.given import MOST_PATTERNS, GivenFrames, NotGiven, groups_of, shaped
+from shuffle_worker.functions.forms import NotGiven, form_of
+from shuffle_worker.functions.given import MOST_PATTERNS, GivenParts, groups_of, shaped
 from shuffle_worker.functions.shapes import Shape
 
+PANDAS = form_of(Shape.FRAME, gpu=False)
 DAY = datetime.date(2026, 1, 1)
 NOON = datetime.datetime(2026, 1, 1, 12)  # noqa: DTZ001
 FAR = datetime.datetime(9999, 12, 31)  # noqa: DTZ001
@@ -46,12 +48,12 @@ BEGINS = [0, 2, 3]
 
 
 def together(batch: pa.RecordBatch) -> list[Any]:
-    return list(groups_of(Shape.FRAME, batch.schema, [batch], BEGINS, ENDS))
+    return list(groups_of(Shape.FRAME, PANDAS, batch.schema, [batch], BEGINS, ENDS))
 
 
 def alone(batch: pa.RecordBatch, begin: int, end: int) -> Any:
     own = pa.RecordBatch.from_pylist(batch.slice(begin, end - begin).to_pylist(), schema=batch.schema)
-    return shaped(Shape.FRAME, batch.schema, [own])
+    return shaped(Shape.FRAME, PANDAS, batch.schema, [own])
 
 
 def nulled(values: list[Any], places: tuple[int, ...]) -> list[Any]:
@@ -89,10 +91,10 @@ def test_patterns_of_nulls_beyond_the_bound_are_converted_alone() -> None:
     }
     batch = pa.RecordBatch.from_pydict(columns)
     begins = list(range(count))
-    frames = GivenFrames(batch, begins)
+    frames = GivenParts(PANDAS, batch, begins)
     made = [frames.of(at, at, at + 1) for at in begins]
     assert [one is None for one in made] == [False] * MOST_PATTERNS + [True] * 3
-    every = list(groups_of(Shape.FRAME, batch.schema, [batch], begins, [at + 1 for at in begins]))
+    every = list(groups_of(Shape.FRAME, PANDAS, batch.schema, [batch], begins, [at + 1 for at in begins]))
     for at, frame in enumerate(every):
         pd.testing.assert_frame_equal(frame, alone(batch, at, at + 1), check_exact=True)
 
@@ -102,7 +104,7 @@ def test_what_is_done_to_a_frame_harms_no_other() -> None:
         {"n": [1, 2, 3, 4, 5, 6], "x": [0.5] * 6, "t": list("abcdef"), "l": [[at] for at in range(6)]}
     )
     seen = []
-    for frame in groups_of(Shape.FRAME, batch.schema, [batch], BEGINS, ENDS):
+    for frame in groups_of(Shape.FRAME, PANDAS, batch.schema, [batch], BEGINS, ENDS):
         seen.append(frame.to_dict("list"))
         frame.loc[:, "n"] = 99
         frame["x"] *= 2
@@ -124,7 +126,7 @@ def test_pandas_own_notes_in_a_file_change_nothing() -> None:
 
 def test_a_group_that_pandas_cannot_hold_is_no_matter_of_those_before_it() -> None:
     times = pa.array([0, 1000, 0, 7, 0, 0], pa.int64()).cast(pa.time64("ns"))
-    groups = groups_of(Shape.FRAME, pa.schema({"t": times.type}), [pa.record_batch({"t": times})], BEGINS, ENDS)
+    groups = groups_of(Shape.FRAME, PANDAS, pa.schema({"t": times.type}), [pa.record_batch({"t": times})], BEGINS, ENDS)
     assert [len(next(groups)), len(next(groups))] == [2, 1]
     with pytest.raises(NotGiven, match=r"pandas cannot hold its rows: .*non-zero nanoseconds"):
         next(groups)

@@ -48,7 +48,7 @@ CASES: list[tuple[Any, str, str]] = [
     (pa.array([1]), "pyarrow's Int64Array", 'return pa.table({"name": array})'),
     (pa.chunked_array([[1]]), "pyarrow's ChunkedArray", 'return pa.table({"name": array})'),
     (ds.dataset(pa.table({"x": [1]})), "pyarrow's InMemoryDataset", "return dataset.to_table()"),
-    (foreign("LazyFrame", "polars"), "polars's LazyFrame", "return frame.collect()"),
+    ({"x": np.array([1]), "y": 2}, "a dict", "return an array for every column: np.array([value]) for a single value"),
     (foreign("Series", "polars"), "polars's Series", "return series.to_frame()"),
     (object(), "an object", "return pa.table("),
 ]
@@ -62,7 +62,7 @@ def test_what_it_was_and_what_to_do(result: object, what: str, advice: str) -> N
         held_to(piece, pa.schema({"x": pa.int64()}), verb)
     message = str(caught.value)
     assert message.startswith(f"it returned {what}")
-    assert ", expected a pa.Table, a pa.RecordBatch or a pd.DataFrame; " in message
+    assert ", expected a pa.Table, a pa.RecordBatch, a data frame or a dict of arrays; " in message
     assert advice in message
 
 

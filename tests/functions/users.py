@@ -34,10 +34,10 @@ def calling(
     rows: pa.Schema = ROWS.schema,
     memory: int = 300 * MIB,
     seconds: float = 0,
+    gpu: bool = False,
 ) -> Iterator[Host]:
-    host = Host(
-        Setup(function, [ImportPath(str(folder), "the test's folder", last=True)], rows, wanted, memory, seconds)
-    )
+    place = ImportPath(str(folder), "the test's folder", last=True)
+    host = Host(Setup(function, [place], rows, wanted, memory, seconds, gpu=gpu))
     try:
         yield host
     finally:

@@ -54,7 +54,7 @@ def test_the_image_has_what_its_extras_ask_for_and_no_tool_of_ours() -> None:
     image = pinned("requirements-image.txt").keys()
     asked = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["kubernetes"]]
     assert {re.split(r"[<>=\[]", text)[0] for text in asked} <= image
-    assert not {"pytest", "mypy", "ruff", "hatchling", "pandas", "moto"} & image
+    assert not {"pytest", "mypy", "ruff", "hatchling", "moto"} & image
 
 
 def test_the_base_image_is_pinned_by_its_digest() -> None:

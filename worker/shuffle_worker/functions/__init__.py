@@ -17,6 +17,7 @@ host.py         the worker's side: feeds the process, watches its memory and tim
 process.py      starts the process, ends it, and knows what it has used
 failures.py     messages about calls that failed
 pool.py         one process for each lease at work, kept for the next lease
+mapping.py      the calls of an input's `map`
 
 User code never runs in the worker's own process. It may block, crash, exit or take all memory, and the worker survives
 to report it. Only `child.py` imports user code, and pandas only if the function takes data frames.

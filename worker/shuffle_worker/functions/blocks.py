@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shuffle_worker.functions.conform import Differs
+from shuffle_worker.functions.differs import Differs
 
 INFO = "block_info"
 """The parameter that gets to know where the block lies."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import importlib
 import os
 import signal
 import sys
@@ -30,12 +29,14 @@ import pyarrow as pa
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.functions import blocks
 from shuffle_worker.functions.channel import Channel, Gone
-from shuffle_worker.functions.conform import Differs
-from shuffle_worker.functions.given import NotGiven, groups_of
+from shuffle_worker.functions.differs import Differs
+from shuffle_worker.functions.forms import GivenForm, NotGiven, form_of
+from shuffle_worker.functions.given import groups_of
+from shuffle_worker.functions.gpu import need_gpu
 from shuffle_worker.functions.limits import OUT_OF_MEMORY, Progress, end_with, last_to_live, limit_memory
-from shuffle_worker.functions.load import find_in, load_function, no_pandas
+from shuffle_worker.functions.load import find_in, load_function, no_library
 from shuffle_worker.functions.results import ResultSender
-from shuffle_worker.functions.shapes import Shape, shape_of, takes_block
+from shuffle_worker.functions.shapes import LIBRARY, ON_GPU, Shape, shape_of, takes_block
 from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.functions.tracebacks import told
 from shuffle_worker.functions.wire import Message, MessageKind, pieces, rows_in, schema_in
@@ -60,6 +61,7 @@ class Child:
         self._function: Callable[..., Any] = lambda rows: rows
         self._shape = Shape.TABLE
         self._informed = False  # the function is told where its block lies
+        self._form: GivenForm | None = None
         self._schema = pa.schema([])  # of the incoming rows
         self._rows: list[pa.RecordBatch] = []
         self._results = ResultSender(line.send, None)
@@ -107,34 +109,54 @@ class Child:
             self._function = load_function(name, self._places)
             if head["blocks"]:
                 self._informed = takes_block(self._function, name, blocks.INFO)
-            elif not head["reader"]:
-                self._shape = shape_of(self._function, name)
+                if head["gpu"]:
+                    need_gpu(f"{name}: backend is Gpu")
+            else:
+                self._take_shape(name, reader=bool(head["reader"]), gpu=bool(head["gpu"]))
         except InvalidSpec as error:
             raise Failed("load", error.message) from error
-        if self._shape is Shape.FRAME:
-            try:
-                importlib.import_module("pandas")  # now, so that its memory does not count as the function's
-            except ImportError as error:
-                raise Failed("load", f"{name}: is given pd.DataFrame, and {no_pandas(error)}") from error
         if head["wanted"]:
             self._results = ResultSender(self._line.send, schema_in(self._line.receive()))
         keep_freed_memory()
         gc.freeze()  # objects of the imports live as long as the process
-        free = limit_memory(int(head["limit"]))
+        on_gpu = head["gpu"] or self._shape in ON_GPU  # CUDA reserves far more addresses than it uses memory
+        free = limit_memory(int(head["limit"]), hard=not on_gpu)
         self._line.send(pieces(MessageKind.LOADED, {"shape": self._shape.value, "free": free}))
+
+    def _take_shape(self, name: str, *, reader: bool, gpu: bool) -> None:
+        """Find out what the function takes, and import what that needs now, so that its memory does not count as the
+        function's. Raises InvalidSpec."""
+        if not reader:
+            self._shape = shape_of(self._function, name, Shape.CUDF if gpu else Shape.TABLE)
+        if gpu or self._shape in ON_GPU:
+            need_gpu(f"{name}: is given {self._shape}" if self._shape in ON_GPU else f"{name}: backend is Gpu")
+        try:
+            self._form = form_of(self._shape, gpu)
+            if self._form is not None:
+                self._form.whole(pa.table({"a": pa.array([1])}))  # a GPU is set up by its first use
+        except ImportError as error:
+            library = LIBRARY.get(self._shape, "numpy")
+            raise InvalidSpec(f"{name}: is given {self._shape}, and {no_library(library, error)}") from error
+        except NotGiven as error:
+            raise InvalidSpec(f"{name}: is given {self._shape}, and even a number becomes none: {error}") from error
 
     # -- calling -----------------------------------------------------------------------------------------------------
 
     def _call(self, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
         """Call the function for each group. The rows that came are groups, one behind the other."""
         begins = [0, *ends[:-1].tolist()]
-        groups = groups_of(self._shape, self._schema, self._rows, begins, ends.tolist())
-        for group in range(len(ends)):
-            self._progress.begin(group)  # before its rows are converted, which may fail too
-            with self._failures():
+        groups = groups_of(self._shape, self._form, self._schema, self._rows, begins, ends.tolist())
+        function, begin, end_forked, add = (
+            self._function, self._progress.begin, self._line.end_forked, self._results.add,
+        )  # fmt: skip
+        with self._failures():  # of the group that `progress` says
+            for group in range(len(ends)):
+                begin(group)  # before its rows are converted, which may fail too
                 rows = next(groups)
-            self._run(self._function, rows, group=group)
-            del rows
+                result = function(rows)
+                end_forked()
+                add(result, group)
+                del rows, result
         self._finish()
 
     def _stream(self) -> None:

@@ -18,8 +18,10 @@ import pyarrow as pa
 from shuffle_protocol.units import some
 from shuffle_worker.columns.arrow import call, children, parts
 from shuffle_worker.columns.schema import convert, to_transport
+from shuffle_worker.functions.array_results import of_arrays
+from shuffle_worker.functions.differs import Differs
 from shuffle_worker.functions.objects import NotThese, array_of, first_not
-from shuffle_worker.functions.returned import index_advice, is_frame, no_table
+from shuffle_worker.functions.returned import ResultKind, index_advice, kind_of, no_table
 
 MOST_TOLD = 5
 
@@ -27,10 +29,6 @@ if TYPE_CHECKING:  # the stubs have type parameters, the class has none
     Chunked = pa.ChunkedArray[Any]
 else:
     Chunked = pa.ChunkedArray
-
-
-class Differs(Exception):
-    """A result is not what was declared; the message says how."""
 
 
 def pieces_of(result: object) -> Iterator[tuple[object, str]]:
@@ -50,7 +48,7 @@ def held_to(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
     try:
         return conformed(table, wanted)
     except Differs as error:
-        advice = index_advice(result, wanted.names) if is_frame(result) else ""
+        advice = index_advice(result, wanted.names) if kind_of(result) is ResultKind.PANDAS else ""
         raise Differs(f"{error}{advice}") from error
 
 
@@ -187,8 +185,14 @@ def table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
         return result
     if isinstance(result, pa.RecordBatch):
         return pa.Table.from_batches([result])
-    if is_frame(result):
+    kind = kind_of(result)
+    if kind is ResultKind.PANDAS:
         return _of_frame(result, wanted)
+    if kind is ResultKind.ARRAYS:
+        arrays: Any = result
+        return of_arrays(arrays, wanted)
+    if kind in (ResultKind.LAZY, ResultKind.CUDF):
+        return _of_library(result, kind)
     if hasattr(result, "__arrow_c_stream__") and not (isinstance(result, type) or hasattr(result, "to_frame")):
         try:
             made: pa.Table = pa.table(result)
@@ -196,6 +200,16 @@ def table_of(result: object, wanted: pa.Schema | None, verb: str) -> pa.Table:
             raise Differs(no_table(result, verb)) from error
         return made
     raise Differs(no_table(result, verb))
+
+
+def _of_library(result: Any, kind: ResultKind) -> pa.Table:
+    """A frame of a library that gives Arrow only when it is asked to."""
+    try:
+        made: Any = result.collect() if kind is ResultKind.LAZY else result.to_arrow(preserve_index=False)
+        table: pa.Table = pa.table(made)
+    except pa.ArrowException as error:
+        raise Differs(f"{kind.value} that Arrow cannot hold: {str(error).splitlines()[0][:200]}") from error
+    return table
 
 
 def _of_frame(frame: Any, wanted: pa.Schema | None) -> pa.Table:
@@ -225,6 +239,8 @@ def _of_series(series: Any, kind: pa.DataType | None) -> Any:
             raise NotThese(first_not(series, kind))
         return objects
     made: Any = pa.array(series, from_pandas=True)
+    if isinstance(made, pa.ChunkedArray) and made.num_chunks > 1:  # of many small frames: each would be cast by itself
+        made = made.combine_chunks()
     if isinstance(made, pa.DictionaryArray) and series.cat.categories.dtype == object:
         values = parts(kind).value_type if kind is not None and pa.types.is_dictionary(kind) else kind
         categories = array_of(series.cat.categories, values)

@@ -13,16 +13,46 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from shuffle_protocol.errors import Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
-from shuffle_protocol.jobs import Apply
+from shuffle_protocol.jobs import Apply, Job
 from shuffle_protocol.units import readable
 from shuffle_worker.functions.host import Host, Trouble
 
 FIELD = "operation.groupBy.apply"
 MOST_VALUE = 60
-MORE_MEMORY = (
-    "give functions more (spec.functions.memory, out of workers.resources.limits.memory), or take the group in "
-    "pieces: annotate the parameter as Iterator[pa.RecordBatch]"
-)
+MORE_MEMORY = "give functions more (spec.functions.memory, out of workers.resources.limits.memory)"
+IN_PIECES = f"{MORE_MEMORY}, or take the group in pieces: annotate the parameter as Iterator[pa.RecordBatch]"
+
+
+class CalledFunction(NamedTuple):
+    """A function of the user's, as messages name it and the fields of the job that are about it."""
+
+    field: str
+    function: str
+    schema_field: str
+    """Where its columns are declared."""
+    declared: bool
+    """They are."""
+    seconds_field: str
+    """What limits its time."""
+    cure: str
+    """Where its memory does not suffice."""
+    parts: str = "groups"
+    """What it is called for."""
+
+
+def called_by_apply(apply: Apply) -> CalledFunction:
+    where = "operation.groupBy"
+    declared = apply.schema is not None
+    return CalledFunction(FIELD, apply.function, f"{where}.schema", declared, f"{where}.timeoutSeconds", IN_PIECES)
+
+
+def called_by_map(job: Job, number: int) -> CalledFunction:
+    """number: of the input."""
+    one, where = job.inputs[number], f"inputs[{number}]"
+    declared = one.map_schema is not None
+    return CalledFunction(
+        f"{where}.map", one.map, f"{where}.mapSchema", declared, "spec.functions.timeoutSeconds", MORE_MEMORY, "batches"
+    )
 
 
 class Named(NamedTuple):
@@ -48,6 +78,10 @@ class Named(NamedTuple):
         where = "in a sample, while planning" if self.sample else f"partition {self.partition}"
         return ", ".join([*parts, where])
 
+    def of(self, group: int) -> str:
+        """As `told_to_people` wants it."""
+        return str(self if group >= 0 else self._replace(keys=[], rows=None))
+
 
 class Killed(UserFunctionFailed):
     """The process was killed from outside; the next one may live."""
@@ -55,23 +89,22 @@ class Killed(UserFunctionFailed):
     retry = True
 
 
-def told_to_people(trouble: Trouble, name: Callable[[int], Named], apply: Apply, memory: int) -> JobError:
-    """The error for people. name: returns a group of the call by its number."""
+def told_to_people(trouble: Trouble, name: Callable[[int], str], called: CalledFunction, memory: int) -> JobError:
+    """The error for people. name: the rows of a group of the call, by its number; -1 for those of all."""
     first, _, frames = trouble.message.partition("\n")
     frames = f"\n{frames}" if frames else ""
     if trouble.kind == "load":
-        return InvalidSpec(f"{FIELD}: {first}{frames}")
-    whole = trouble.group < 0
-    group = str(name(-1)._replace(keys=[], rows=None) if whole else name(trouble.group))
-    function = f"{FIELD}: {apply.function}"
+        return InvalidSpec(f"{called.field}: {first}{frames}")
+    group = name(trouble.group)
+    function = f"{called.field}: {called.function}"
     if trouble.kind == "raised":
         return UserFunctionFailed(f"{function} raised {first}\n{group}{frames}")
     if trouble.kind == "differs":
-        against = "was declared" if apply.schema is not None else "it returned for a sample"
+        against = "was declared" if called.declared else "it returned for a sample"
         advice = (
-            "return these columns, or change operation.groupBy.schema"
-            if apply.schema is not None
-            else "declare its columns in operation.groupBy.schema"
+            f"return these columns, or change {called.schema_field}"
+            if called.declared
+            else f"declare its columns in {called.schema_field}"
         )
         return UserFunctionFailed(f"{function} returned another table than {against}: {first}\n{group}; {advice}")
     if trouble.kind == "given":
@@ -79,11 +112,11 @@ def told_to_people(trouble: Trouble, name: Callable[[int], Named], apply: Apply,
     if trouble.kind == "memory":
         return OutOfMemory(
             f"{function} needs more memory than the {readable(memory)} that its process has: {first}\n"
-            f"{group}; {MORE_MEMORY}{frames}"
+            f"{group}; {called.cure}{frames}"
         )
     if trouble.kind == "time":
         return UserFunctionFailed(
-            f"{function} did not end: {first}\n{group}; operation.groupBy.timeoutSeconds allows more{frames}"
+            f"{function} did not end: {first}\n{group}; {called.seconds_field} allows more{frames}"
         )
     if trouble.kind == "killed":
         return Killed(f"{function}: {first}\n{group}")
@@ -96,7 +129,7 @@ def too_large(named: Named, apply: Apply, size: int, host: Host) -> JobError:
     """The error for a group that the function's process cannot hold."""
     return OutOfMemory(
         f"{FIELD}: a group is too large for {apply.function}, which is given it whole as {host.shape}: more than "
-        f"{readable(size)} of rows, and its process has {readable(host.free)} for them\n{named}; {MORE_MEMORY}"
+        f"{readable(size)} of rows, and its process has {readable(host.free)} for them\n{named}; {IN_PIECES}"
     )
 
 

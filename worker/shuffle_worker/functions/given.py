@@ -1,19 +1,19 @@
 """A function's arguments: groups out of record batches, in the shape that the function asks for.
 
-Data frames are the hard part. pandas takes most of a millisecond to convert a table, however small. So the groups of a
-batch are converted together, and each gets a slice of the whole. The slice must be what the group alone would become:
+Data frames and arrays are the hard part. pandas takes most of a millisecond to convert a table, however small. So the
+groups of a batch are converted together (`forms.py`), and each gets a slice of the whole. The slice must be what the
+group alone would become:
 
-    ints, booleans    become floats or objects if there is a null. So the batch is converted once for each pattern of
-                      nulls among its groups, with the nulls of other groups filled
+    ints, booleans    become floats or objects if there is a null (in pandas and NumPy). So the batch is converted once
+                      for each pattern of nulls among its groups, with the nulls of other groups filled
     lists, structs    the same holds for the values inside, so with nulls there each group is converted by itself
     anything else     is converted value by value
 
-A function may change its frame, because slices do not overlap. Memory: `MOST_PATTERNS` conversions of a load.
+A function may change what it gets, because slices do not overlap. Memory: `MOST_PATTERNS` conversions of a load.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import concat
+from shuffle_worker.functions.forms import GivenForm, NotGiven
 from shuffle_worker.functions.shapes import Shape
 
 MOST_PATTERNS = 4
@@ -40,26 +41,27 @@ _ALIKE = (
 _pc: Any = pc
 
 
-class NotGiven(Exception):
-    """The rows cannot have the shape that the function asks for."""
-
-
 def groups_of(
-    shape: Shape, schema: pa.Schema, batches: Sequence[pa.RecordBatch], begins: list[int], ends: list[int]
+    shape: Shape,
+    form: GivenForm | None,
+    schema: pa.Schema,
+    batches: Sequence[pa.RecordBatch],
+    begins: list[int],
+    ends: list[int],
 ) -> Iterator[Any]:
     """Each group in the shape that the function asks for. Several groups lie in one batch; a single one may lie in
     many."""
     if len(ends) == 1 and len(batches) != 1:
-        yield shaped(shape, schema, batches)
+        yield shaped(shape, form, schema, batches)
         return
     (batch,) = batches
-    frames = GivenFrames(batch, begins) if shape is Shape.FRAME else None
+    given = GivenParts(form, batch, begins) if form is not None else None
     for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
-        frame = frames.of(number, begin, end) if frames is not None else None
-        yield shaped(shape, schema, [batch.slice(begin, end - begin)]) if frame is None else frame
+        part = given.of(number, begin, end) if given is not None else None
+        yield shaped(shape, form, schema, [batch.slice(begin, end - begin)]) if part is None else part
 
 
-def shaped(shape: Shape, schema: pa.Schema, batches: Sequence[pa.RecordBatch]) -> Any:
+def shaped(shape: Shape, form: GivenForm | None, schema: pa.Schema, batches: Sequence[pa.RecordBatch]) -> Any:
     """One group by itself."""
     if shape is Shape.BATCH:
         return batches[0] if len(batches) == 1 else concat(batches)
@@ -68,25 +70,20 @@ def shaped(shape: Shape, schema: pa.Schema, batches: Sequence[pa.RecordBatch]) -
     if shape is Shape.READER:
         return pa.RecordBatchReader.from_batches(schema, batches)
     table = pa.Table.from_batches(batches, schema=schema)
-    return _frame_of(table) if shape is Shape.FRAME else table
+    if form is None:
+        return table
+    return form.part(form.whole(table), 0, table.num_rows)
 
 
-def _frame_of(table: pa.Table) -> Any:
-    try:
-        return table.to_pandas(ignore_metadata=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise NotGiven(f"pandas cannot hold its rows: {str(error).splitlines()[0]}; annotate it as pa.Table") from error
+class GivenParts:
+    """The groups of a batch in a form, converted together. begins: the first row of each group."""
 
-
-class GivenFrames:
-    """The groups of a batch as data frames that are converted together. begins: the first row of each group."""
-
-    def __init__(self, batch: pa.RecordBatch, begins: Sequence[int]) -> None:
-        self._pandas: Any = importlib.import_module("pandas")
-        self._copies = int(self._pandas.__version__.partition(".")[0]) < 3  # pandas 3 copies slices on write
+    def __init__(self, form: GivenForm, batch: pa.RecordBatch, begins: Sequence[int]) -> None:
+        self._form = form
         self._batch = batch
-        self._changing = [at for at, column in enumerate(batch.columns) if column.null_count and _changes(column.type)]
-        self._together = all(_together(column) for column in batch.columns)
+        changing = [at for at, column in enumerate(batch.columns) if column.null_count and _changes(column.type)]
+        self._changing = changing if form.nulls_change else []
+        self._together = not form.nulls_change or all(_together(column) for column in batch.columns)
         self._patterns = self._patterns_of(begins) if self._together and self._changing else None
         self._made: dict[bytes, Any] = {}
 
@@ -105,11 +102,7 @@ class GivenFrames:
                 self._together = False
                 self._made.clear()
                 return None
-        frame = whole.iloc[begin:end]
-        if self._copies:
-            frame = frame.copy()
-        frame.index = self._pandas.RangeIndex(end - begin)
-        return frame
+        return self._form.part(whole, begin, end)
 
     def _patterns_of(self, begins: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
         """For each group, which of the changing columns have a null."""
@@ -123,7 +116,7 @@ class GivenFrames:
             if not has_null:
                 columns[at] = _pc.fill_null(columns[at], pa.scalar(0).cast(columns[at].type))
         batch = pa.RecordBatch.from_arrays(columns, schema=_nullable(self._batch.schema))
-        return _frame_of(pa.Table.from_batches([batch]))
+        return self._form.whole(pa.Table.from_batches([batch]))
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:
@@ -131,7 +124,7 @@ def _nullable(schema: pa.Schema) -> pa.Schema:
 
 
 def _changes(kind: pa.DataType) -> bool:
-    """Whether a null changes how pandas converts the other values of a column."""
+    """Whether a null changes how pandas and NumPy convert the other values of a column."""
     return pa.types.is_integer(kind) or pa.types.is_boolean(kind)
 
 

@@ -85,6 +85,8 @@ class Setup(NamedTuple):
     reader: bool = False
     blocks: bool = False
     """It takes blocks of arrays."""
+    gpu: bool = False
+    """The function is given what is on the GPU, where its annotation leaves that open; there must be one."""
 
 
 class Host:
@@ -127,6 +129,7 @@ class Host:
             "wanted": setup.wanted is not None,
             "reader": setup.reader,
             "blocks": setup.blocks,
+            "gpu": setup.gpu,
         }
         self._send(pieces(MessageKind.LOAD, head))
         if setup.wanted is not None:

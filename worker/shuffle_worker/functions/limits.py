@@ -49,8 +49,9 @@ class Progress:
         PROGRESS.pack_into(self._page, 0, 0, -1)
 
 
-def limit_memory(limit: int) -> int:
+def limit_memory(limit: int, hard: bool = True) -> int:
     """Make allocations fail beyond `limit` bytes of this process's own memory; 0: no limit. Returns the bytes left.
+    Not hard: only the worker sees to it.
 
     Memory that the interpreter and the libraries have used so far counts; memory that they only reserved does not."""
     pa.default_memory_pool().release_unused()
@@ -58,7 +59,8 @@ def limit_memory(limit: int) -> int:
         return 1 << 62
     used, reserved = memory_of("self")
     free = max(limit - used, 0)
-    resource.setrlimit(resource.RLIMIT_DATA, (reserved + free, resource.RLIM_INFINITY))
+    if hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (reserved + free, resource.RLIM_INFINITY))
     return free
 
 

@@ -28,10 +28,10 @@ MOST_NAMES = 12
 IMAGE = "; install it here, or in the image that the job names in workers.image"
 
 
-def no_pandas(error: ImportError) -> str:
-    """The message that a function over data frames needs pandas."""
+def no_library(library: str, error: Exception) -> str:
+    """The message that a function needs a library for what it is given."""
     said = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({error})"
-    return f"pandas {said}{IMAGE}; or annotate the parameter as pa.Table, which needs no pandas"
+    return f"{library} {said}{IMAGE}; or annotate the parameter as pa.Table, which needs no {library}"
 
 
 def find_in(places: Sequence[ImportPath]) -> None:

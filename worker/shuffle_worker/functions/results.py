@@ -4,8 +4,8 @@ A call for a small group takes some ten microseconds, and sending its result alo
 results are gathered and sent together. Each is copied, because a function may return the same array again with other
 values.
 
-Data frames with the same columns and types are gathered as they are and converted together, in a hundredth of the time.
-If that fails they are converted one by one, so that the error names its group.
+Data frames and dicts of arrays with the same columns and types are kept as they are (`gathered.py`) and converted
+together, in a hundredth of the time. If that fails they are converted one by one, so that the error names its group.
 
 Memory: `SEND_BYTES` of results and one result more, in at most `MOST_HELD` results, because a table or data frame takes
 some 3 KB beside its rows. There are two copies while they are joined and sent.
@@ -13,17 +13,15 @@ some 3 KB beside its rows. There are two copies while they are joined and sent.
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.columns.schema import convert, transport_schema
 from shuffle_worker.functions.conform import held_to, pieces_of
-from shuffle_worker.functions.returned import is_frame
+from shuffle_worker.functions.gathered import Joining, KeptPart, joining_of, same_layout
+from shuffle_worker.functions.returned import ResultKind, kind_of
 from shuffle_worker.functions.wire import rows_pieces, schema_pieces
 from shuffle_worker.partitioning.cutter import copied
 
@@ -31,12 +29,10 @@ SEND_BYTES = 2 << 20
 """Bytes up to which results are gathered, and to which larger ones are cut."""
 
 FEW_ROWS = 64
-"""Data frames of fewer rows are gathered as they are."""
+"""Results of fewer rows are gathered as they are."""
 
 MOST_HELD = 1024
-"""The most results that wait, tables or data frames."""
-
-_OBJECT = np.dtype(object)
+"""The most results that wait, tables or others."""
 
 Send = Callable[[list[memoryview]], None]
 
@@ -50,25 +46,36 @@ class ResultSender:
         self._sent: pa.Schema | None = None
         self._held: list[pa.Table] = []
         self._held_bytes = 0
-        self._frames = ResultFrames(wanted) if wanted is not None else None
+        self._small = SmallResults(wanted) if wanted is not None else None
 
     @property
     def group(self) -> int | None:
         """The group whose result failed, if that is not the one that was added last."""
-        return self._frames.group if self._frames is not None else None
+        return self._small.group if self._small is not None else None
 
     def add(self, result: object, group: int) -> None:
         """Add the result of the call for a group. Raises Differs, and the errors of the function's own iterator."""
         for piece, verb in pieces_of(result):
-            if self._frames is not None and is_small_frame(piece):
-                if not self._frames.take(piece, group):
-                    self._settle()
-                    self._frames.take(piece, group)
-                if self._frames.full:
-                    self._settle()
+            if self._small is not None and self._keep(self._small, piece, group):
                 continue
             self._settle()
             self._give(held_to(piece, self._wanted, verb))
+
+    def _keep(self, small: SmallResults, piece: object, group: int) -> bool:
+        """Keep a small result to be converted with others. False where it must be converted by itself."""
+        kind = kind_of(piece)
+        joining = small.joining(kind)
+        if joining is None or rows_of(kind, piece) >= FEW_ROWS:
+            return False
+        part = joining.kept(piece)
+        if part is None:
+            return False
+        if not small.alike(kind, part):
+            self._settle()
+        small.take(kind, part, group)
+        if small.full:
+            self._settle()
+        return True
 
     def flush(self) -> None:
         """Send everything that waits."""
@@ -79,12 +86,12 @@ class ResultSender:
         """Drop everything that waits: the call failed."""
         self._held.clear()
         self._held_bytes = 0
-        if self._frames is not None:
-            self._frames.drop()
+        if self._small is not None:
+            self._small.drop()
 
     def _settle(self) -> None:
-        if self._frames is not None and self._frames.held:
-            for table in self._frames.converted():
+        if self._small is not None and self._small.held:
+            for table in self._small.converted():
                 self._give(table)
 
     def _give(self, table: pa.Table) -> None:
@@ -125,33 +132,33 @@ class ResultSender:
                     self._send(rows_pieces(piece))
 
 
-class ResultFrames:
-    """Small data frames of the same columns and types, in the order in which they came."""
+class SmallResults:
+    """Small results of one kind, with the same columns and types, in the order in which they came."""
 
     def __init__(self, wanted: pa.Schema) -> None:
         self._wanted = wanted
-        self.held: list[Any] = []
-        self.group: int | None = None  # whose frame is converted by itself
+        self.held: list[KeptPart] = []
+        self.group: int | None = None  # whose result is converted by itself
         self._groups: list[int] = []
-        self._types: tuple[Any, ...] = ()
-        self._row_bytes = 0  # of the columns of one width
-        self._measured: list[Any] = []  # the columns whose values differ in width
+        self._kind = ResultKind.OTHER
         self._bytes = 0
+        self._known: dict[ResultKind, Joining | None] = {}
 
-    def take(self, frame: Any, group: int) -> bool:
-        """Take a frame. Returns False if its columns or types differ from those that wait."""
-        types = tuple(frame.dtypes.array)
-        if self.held and not (types == self._types and frame.columns.equals(self.held[0].columns)):
-            return False
-        if not self.held:
-            self._types = types
-            widths = [_width(kind) for kind in types]
-            self._row_bytes = sum(width or 0 for width in widths)
-            self._measured = [name for name, width in zip(frame.columns, widths, strict=True) if width is None]
-        self.held.append(frame.copy())
+    def joining(self, kind: ResultKind) -> Joining | None:
+        """How results of a kind are joined; None where they are not."""
+        if kind not in self._known:
+            self._known[kind] = joining_of(kind)
+        return self._known[kind]
+
+    def alike(self, kind: ResultKind, part: KeptPart) -> bool:
+        """Whether it can be joined to those that wait."""
+        return not self.held or (kind is self._kind and same_layout(part.layout, self.held[0].layout))
+
+    def take(self, kind: ResultKind, part: KeptPart, group: int) -> None:
+        self._kind = kind
+        self.held.append(part)
         self._groups.append(group)
-        self._bytes += len(frame) * self._row_bytes + sum(_bytes_of(frame[name]) for name in self._measured)
-        return True
+        self._bytes += part.bytes
 
     @property
     def full(self) -> bool:
@@ -161,37 +168,40 @@ class ResultFrames:
         self.held, self._groups, self._bytes, self.group = [], [], 0, None
 
     def converted(self) -> list[pa.Table]:
-        """The frames as tables of the wanted columns. Raises Differs; then `group` is the group whose frame failed."""
-        frames, groups = self.held, self._groups
+        """The results as tables of the wanted columns. Raises Differs; then `group` is the group whose result
+        failed."""
+        parts, groups = self.held, self._groups
+        joining = self.joining(self._kind)
+        assert joining is not None
         self.drop()
-        if len(frames) > 1:
+        if len(parts) > 1:
             try:
-                return [self._table(importlib.import_module("pandas").concat(frames, ignore_index=True))]
+                return [self._table(joining.joined(parts))]
             except MemoryError:
                 raise
             except Exception:  # noqa: S110 - the loop below reports it with its group
                 pass
-        return [self._of_group(frame, group) for frame, group in zip(frames, groups, strict=True)]
+        return [self._of_group(joining.joined([part]), group) for part, group in zip(parts, groups, strict=True)]
 
-    def _of_group(self, frame: Any, group: int) -> pa.Table:
-        """Convert one frame, so that an error belongs to this group."""
+    def _of_group(self, result: Any, group: int) -> pa.Table:
+        """Convert one result, so that an error belongs to this group."""
         self.group = group
-        table = self._table(frame)
+        table = self._table(result)
         self.group = None
         return table
 
-    def _table(self, frame: Any) -> pa.Table:
-        return held_to(frame, self._wanted, "returned")
+    def _table(self, result: Any) -> pa.Table:
+        return held_to(result, self._wanted, "returned")
+
+
+def rows_of(kind: ResultKind, result: Any) -> int:
+    """Rows of a data frame, or of a dict of arrays."""
+    return len(next(iter(result.values()))) if kind is ResultKind.ARRAYS else len(result)
 
 
 def _own(table: pa.Table) -> pa.Table:
     """A copy of the rows in memory of their own."""
     return pa.Table.from_batches([copied(table.to_batches())], schema=table.schema)
-
-
-def is_small_frame(result: Any) -> bool:
-    """Whether it is a data frame of few rows, and no two columns have the same name."""
-    return is_frame(result) and len(result) < FEW_ROWS and result.columns.is_unique
 
 
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -202,21 +212,3 @@ def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield from _cut(batch.slice(half))
     else:
         yield batch
-
-
-def _width(kind: Any) -> int | None:
-    """Bytes of each value of a pandas or NumPy type; None if values differ in size."""
-    return int(kind.itemsize) if isinstance(kind, np.dtype) and kind != _OBJECT else None
-
-
-def _bytes_of(values: Any) -> int:
-    """About how many bytes a column or an object holds."""
-    kind = getattr(values, "dtype", None)
-    if kind is not None and kind != _OBJECT:
-        return int(values.nbytes)
-    if isinstance(values, Mapping):
-        return sys.getsizeof(values) + sum(map(_bytes_of, values.keys())) + sum(map(_bytes_of, values.values()))
-    if kind is not None or isinstance(values, list | tuple | set | frozenset):
-        inside = values.ravel() if isinstance(values, np.ndarray) else values
-        return 8 * len(inside) + sum(map(_bytes_of, inside))
-    return sys.getsizeof(values)

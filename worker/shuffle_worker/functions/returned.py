@@ -6,26 +6,59 @@ Imports none of the libraries: it recognises a type by its name and module.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
-EXPECTED = "expected a pa.Table, a pa.RecordBatch or a pd.DataFrame"
+EXPECTED = "expected a pa.Table, a pa.RecordBatch, a data frame or a dict of arrays"
 MOST_VALUE = 40
 MOST_TYPES = 256
-_FRAMES: dict[type, bool] = {}
-"""Cache of `is_frame` for up to `MOST_TYPES` types, because it is called for every result."""
+
+
+class ResultKind(Enum):
+    """What a result is, as far as it makes a difference."""
+
+    PANDAS = "a DataFrame of pandas, or of a class that derives from it"
+    POLARS = "a DataFrame of Polars"
+    LAZY = "a LazyFrame of Polars"
+    CUDF = "a DataFrame of cuDF"
+    ARRAYS = "a dict of arrays: NumPy's, PyTorch's, CuPy's or Arrow's"
+    OTHER = "anything else"
+
+
+_CLASSES = {
+    ("pandas", "DataFrame"): ResultKind.PANDAS,
+    ("polars", "DataFrame"): ResultKind.POLARS,
+    ("polars", "LazyFrame"): ResultKind.LAZY,
+    ("cudf", "DataFrame"): ResultKind.CUDF,
+}
+_ARRAYS = (("numpy", "ndarray"), ("torch", "Tensor"), ("cupy", "ndarray"), ("pyarrow", "Array"))
+_KINDS: dict[type, ResultKind] = {}
+"""Cache of `kind_of` for up to `MOST_TYPES` types, because it is called for every result."""
 
 _SCALARS = ("bool", "int", "float", "complex", "Decimal", "date", "datetime", "timedelta", "Timestamp", "Timedelta")
 
 
+def kind_of(result: object) -> ResultKind:
+    """Goes by the names of classes and their packages: no library is imported."""
+    if type(result) is dict:
+        return ResultKind.ARRAYS if result and all(map(is_array, result.values())) else ResultKind.OTHER
+    kind = type(result)
+    known = _KINDS.get(kind)
+    if known is None:
+        names = [(_package(one), one.__name__) for one in kind.__mro__]
+        known = next((_CLASSES[name] for name in names if name in _CLASSES), ResultKind.OTHER)
+        if len(_KINDS) < MOST_TYPES:
+            _KINDS[kind] = known
+    return known
+
+
 def is_frame(result: object) -> bool:
     """Whether it is a pandas DataFrame, or of a subclass."""
-    kind = type(result)
-    known = _FRAMES.get(kind)
-    if known is None:
-        known = any(one.__name__ == "DataFrame" and _package(one) == "pandas" for one in kind.__mro__)
-        if len(_FRAMES) < MOST_TYPES:
-            _FRAMES[kind] = known
-    return known
+    return kind_of(result) is ResultKind.PANDAS
+
+
+def is_array(value: object) -> bool:
+    return any((_package(one), one.__name__) in _ARRAYS for one in type(value).__mro__)
 
 
 def no_table(result: object, verb: str) -> str:
@@ -98,11 +131,12 @@ _ADVICE: list[tuple[Test, str]] = [
     (lambda r, _, p: p == "pandas" and hasattr(r, "to_frame"), "{word} series.to_frame(), with reset_index() before it "
      "where the index is a column too, or for one row pd.DataFrame([series])"),
     (lambda _, n, p: p == "pandas" and "GroupBy" in n, "aggregate it first, as with .agg(...).reset_index()"),
-    (lambda _, n, p: p == "polars" and n == "LazyFrame", "{word} frame.collect()"),
     (lambda _, n, p: p == "polars" and n == "Series", "{word} series.to_frame()"),
     (lambda _, n, p: p == "pyarrow" and n in ("FileSystemDataset", "InMemoryDataset", "UnionDataset", "Scanner"),
      "{word} dataset.to_table()"),
     (lambda _, n, p: p == "pyarrow" and n.endswith("Array"), '{word} pa.table({{"name": array}})'),
+    (lambda r, _, __: isinstance(r, Mapping) and any(map(is_array, r.values())), "{word} an array for every column: "
+     "np.array([value]) for a single value"),
     (lambda r, _, __: isinstance(r, Mapping), "{word} pa.table(columns) where it holds a list for each column, or "
      "pa.Table.from_pylist([row]) where it is a row"),
     (lambda r, _, __: _is_rows(r), "{word} pa.Table.from_pylist(rows)"),

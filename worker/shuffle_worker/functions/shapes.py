@@ -1,10 +1,13 @@
 """What a function takes, by the annotation of its first parameter.
 
     pa.Table, or none      the group as an Arrow table
-    pd.DataFrame           the same as pandas converts it by default; the index is 0, 1, 2, ...
     pa.RecordBatch         the same in one record batch
     Iterator[pa.RecordBatch], Iterable[...], pa.RecordBatchReader
                            the group batch by batch: for groups that memory does not hold
+    pd.DataFrame           as pandas converts it by default; the index is 0, 1, 2, ...
+    pl.DataFrame, pl.LazyFrame, cudf.DataFrame
+    dict[str, np.ndarray], dict[str, torch.Tensor], dict[str, cupy.ndarray]
+                           an array for each column, by its name
 
 Annotations may be text (`from __future__ import annotations`) whose names exist only for type checkers; then the text
 itself decides. Results are checked when the function returns them: see `conform.py`.
@@ -31,28 +34,75 @@ class Shape(StrEnum):
     BATCH = "pa.RecordBatch"
     BATCHES = "Iterator[pa.RecordBatch]"
     READER = "pa.RecordBatchReader"
+    POLARS = "pl.DataFrame"
+    LAZY = "pl.LazyFrame"
+    ARRAYS = "dict[str, np.ndarray]"
+    CUDF = "cudf.DataFrame"
+    TENSORS = "dict[str, torch.Tensor]"
+    CUPY = "dict[str, cupy.ndarray]"
 
 
 STREAMED = (Shape.BATCHES, Shape.READER)
 """Shapes that the function gets batch by batch, so that a group need not fit in memory."""
 
+ON_GPU = (Shape.CUDF, Shape.CUPY)
+"""Shapes that need a GPU, whatever the job says."""
+
+LIBRARY = {
+    Shape.FRAME: "pandas",
+    Shape.POLARS: "polars",
+    Shape.LAZY: "polars",
+    Shape.CUDF: "cudf",
+    Shape.TENSORS: "torch",
+    Shape.CUPY: "cupy",
+}
+"""What must be installed, beside Arrow and NumPy."""
+
 _ITERABLES = ("Iterator", "Iterable", "Generator")
+_DICTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_CLASSES = {
+    ("pandas", "DataFrame"): Shape.FRAME,
+    ("polars", "DataFrame"): Shape.POLARS,
+    ("polars", "LazyFrame"): Shape.LAZY,
+    ("cudf", "DataFrame"): Shape.CUDF,
+}
+_ARRAYS = {("numpy", "ndarray"): Shape.ARRAYS, ("torch", "Tensor"): Shape.TENSORS, ("cupy", "ndarray"): Shape.CUPY}
+_TEXTS = {
+    "Table": Shape.TABLE, "RecordBatch": Shape.BATCH, "RecordBatchReader": Shape.READER,
+    "DataFrame": Shape.FRAME, "pd.DataFrame": Shape.FRAME, "pandas.DataFrame": Shape.FRAME,
+    "pl.DataFrame": Shape.POLARS, "polars.DataFrame": Shape.POLARS,
+    "LazyFrame": Shape.LAZY, "pl.LazyFrame": Shape.LAZY, "polars.LazyFrame": Shape.LAZY,
+    "cudf.DataFrame": Shape.CUDF,
+}  # fmt: skip
+_ARRAY_TEXTS = {
+    "ndarray": Shape.ARRAYS, "np.ndarray": Shape.ARRAYS, "numpy.ndarray": Shape.ARRAYS, "NDArray": Shape.ARRAYS,
+    "npt.NDArray": Shape.ARRAYS, "numpy.typing.NDArray": Shape.ARRAYS,
+    "Tensor": Shape.TENSORS, "torch.Tensor": Shape.TENSORS,
+    "cp.ndarray": Shape.CUPY, "cupy.ndarray": Shape.CUPY,
+}  # fmt: skip
 
 
-def shape_of(function: Callable[..., Any], name: str) -> Shape:
-    """Raises InvalidSpec if the function cannot be called with one table, or is annotated with something else."""
+def shape_of(function: Callable[..., Any], name: str, default: Shape = Shape.TABLE) -> Shape:
+    """default: where there is no annotation. Raises InvalidSpec if the function cannot be called with one table, or is
+    annotated with something else."""
     parameter = _only_parameter(function, name)
     if parameter is None or parameter.annotation is inspect.Parameter.empty:
-        return Shape.TABLE
+        return default
     annotation = _resolved(function, parameter)
+    if annotation in (Any, object):
+        return default
     shape = _of_text(annotation) if isinstance(annotation, str) else _of_type(annotation)
     if shape is None:
-        shown = annotation if isinstance(annotation, str) else getattr(annotation, "__qualname__", str(annotation))
+        shown = annotation if isinstance(annotation, str) else _shown(annotation)
         raise InvalidSpec(
             f"{name}: its parameter {parameter.name!r} is annotated as {shown}; a group is given as one of "
             f"{', '.join(Shape)}"
         )
     return shape
+
+
+def _shown(annotation: Any) -> str:
+    return str(annotation) if typing.get_origin(annotation) else getattr(annotation, "__qualname__", str(annotation))
 
 
 def takes_block(function: Callable[..., Any], name: str, info: str) -> bool:
@@ -109,10 +159,17 @@ def _of_type(annotation: Any) -> Shape | None:
         return _of_type(typing.get_args(annotation)[0])
     if origin in (collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator):
         return Shape.BATCHES if _of_type(typing.get_args(annotation)[0]) is Shape.BATCH else None
+    if origin in _DICTS:
+        key, value = typing.get_args(annotation)
+        return _known(typing.get_origin(value) or value, _ARRAYS) if key is str else None
     if annotation in (Any, object):
         return Shape.TABLE
     if isinstance(annotation, str):
         return _of_text(annotation)
+    return _of_class(annotation)
+
+
+def _of_class(annotation: Any) -> Shape | None:
     if not isinstance(annotation, type):
         return None
     if issubclass(annotation, pa.Table):
@@ -121,22 +178,29 @@ def _of_type(annotation: Any) -> Shape | None:
         return Shape.BATCH
     if issubclass(annotation, pa.RecordBatchReader):
         return Shape.READER
-    is_pandas = any(
-        one.__name__ == "DataFrame" and one.__module__.split(".")[0] == "pandas" for one in annotation.__mro__
-    )
-    return Shape.FRAME if is_pandas else None
+    return _known(annotation, _CLASSES)
+
+
+def _known(annotation: Any, classes: dict[tuple[str, str], Shape]) -> Shape | None:
+    """By the package and the name of a class or of one that it derives from: no library is imported here."""
+    for one in getattr(annotation, "__mro__", ()):
+        found = classes.get((one.__module__.partition(".")[0], one.__name__))
+        if found is not None:
+            return found
+    return None
 
 
 def _of_text(text: str) -> Shape | None:
     match = re.fullmatch(r"([\w.]+)(?:\[(.*)\])?", text.strip().strip("\"'").strip(), re.DOTALL)
     if match is None:
         return None
-    name, inner = match.group(1).rpartition(".")[2], match.group(2)
-    if name in _ITERABLES and inner is not None:
+    whole, inner = match.group(1), match.group(2)
+    name = whole.rpartition(".")[2]
+    if inner is None:
+        return _TEXTS.get(whole) or (_TEXTS.get(name) if name not in ("DataFrame", "LazyFrame") else None)
+    if name in _ITERABLES:
         return Shape.BATCHES if _of_text(inner.split(",")[0]) is Shape.BATCH else None
-    if inner is not None:
-        return None
-    plain = {"Table": Shape.TABLE, "RecordBatch": Shape.BATCH, "RecordBatchReader": Shape.READER}
-    if name == "DataFrame" and match.group(1) in ("DataFrame", "pd.DataFrame", "pandas.DataFrame"):
-        return Shape.FRAME
-    return plain.get(name)
+    if name.lower() in ("dict", "mapping", "mutablemapping"):
+        key, _, value = inner.partition(",")
+        return _ARRAY_TEXTS.get(value.partition("[")[0].strip().strip("\"'")) if key.strip() == "str" else None
+    return None

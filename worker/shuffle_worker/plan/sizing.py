@@ -49,14 +49,25 @@ MOST_PARTITIONS = 200_000
 BUSY_FILES = 32
 FEW_KEYS = 4
 
+CALL_BYTES = 2 * MIB
+MOST_CALL_ROWS = 1 << 16
+"""Of what travels to a function of the user's at once: of a batch of `map`, and of whole groups for `apply`."""
+
 MOVED_BYTES = 96 * MIB
 LEAST_FILE_BYTES = 16 * MIB
 
 
-def split_target(total: float) -> float:
-    """Arrow bytes of one split of an input of `total` Arrow bytes."""
-    wanted = min(SPLIT_BYTES, max(LEAST_SPLIT_BYTES, total / WANTED_SPLITS))
+def split_target(total: float, called: bool = False) -> float:
+    """Arrow bytes of one split of an input of `total` Arrow bytes. called: its rows go through a function, which takes
+    longer than all else, so even few rows are worth sharing out."""
+    least = CALL_BYTES if called else LEAST_SPLIT_BYTES
+    wanted = min(SPLIT_BYTES, max(least, total / WANTED_SPLITS))
     return max(wanted, total / MOST_SPLITS)
+
+
+def call_rows(row_bytes: float) -> int:
+    """Rows that travel to a function at once. By the plan's mean, which depends on the data alone."""
+    return int(min(max(CALL_BYTES / max(row_bytes, 1.0), 1), MOST_CALL_ROWS))
 
 
 def partition_count(asked: int, target_bytes: int, output_bytes: float) -> int:

@@ -19,14 +19,12 @@ import pyarrow as pa
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Apply, Job
 from shuffle_protocol.memory import MIB, Budgets
-from shuffle_protocol.names import first_twice
-from shuffle_protocol.units import some
 from shuffle_worker.columns.arrays import I64, take
-from shuffle_worker.columns.arrow import parts
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.columns.type_names import schema_of_names
-from shuffle_worker.functions.failures import FIELD, Named, told_to_people
+from shuffle_worker.functions.failures import FIELD, Named, called_by_apply, told_to_people
 from shuffle_worker.functions.host import Host, Setup, Trouble
+from shuffle_worker.functions.inferred import common_schema, unknown
 from shuffle_worker.functions.shapes import Shape
 from shuffle_worker.functions.sources import ImportPath, prepare
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
     from shuffle_worker.inputs.planned import PlannedInput
 
 SAMPLE_GROUPS = 8
-DIFFERING = 5
-"""Columns that an error lists."""
-
 MOST_GROUPS = 20_000
 """Calls for one file: half a minute of pandas."""
 
@@ -64,6 +59,7 @@ class ApplyPlanning(Planning):
     def __init__(self, job: Job, operation: Apply) -> None:
         super().__init__(job)
         self._apply = operation
+        self._called = called_by_apply(operation)
         self._schema: pa.Schema | None = None
         self._result: pa.Table | None = None  # of the sample
         self._rows = 0  # of the sample, that it was made from
@@ -91,7 +87,8 @@ class ApplyPlanning(Planning):
         """Import the function in its process, and call it where no schema is declared."""
         rows = transport_schema(one.schema)
         wanted = None if self._schema is None else transport_schema(self._schema)
-        host = Host(Setup(self._apply.function, places, rows, wanted, memory, self._apply.seconds))
+        apply, gpu = self._apply, self.job.gpu
+        host = Host(Setup(apply.function, places, rows, wanted, memory, apply.seconds, gpu=gpu))
         try:
             host.start()
             self._shape = host.shape
@@ -100,7 +97,7 @@ class ApplyPlanning(Planning):
                 self._declare(self._inferred(host, found, memory))
         except Trouble as trouble:
             nothing = pa.RecordBatch.from_pylist([], schema=rows)
-            raise told_to_people(trouble, _of_sample([], nothing), self._apply, memory) from trouble
+            raise told_to_people(trouble, _of_sample([], nothing), self._called, memory) from trouble
         finally:
             host.close()
 
@@ -119,28 +116,18 @@ class ApplyPlanning(Planning):
                     batches = list(host.call(iter([group]), [end - begin], _always))
             except Trouble as trouble:
                 if not rows.num_rows:
-                    raise self._unknown(f"there are no rows to call it with, and without any {trouble}") from trouble
-                raise told_to_people(trouble, _of_sample(keys, group), self._apply, memory) from trouble
+                    why = f"there are no rows to call it with, and without any {trouble}"
+                    raise unknown(self._called, why) from trouble
+                raise told_to_people(trouble, _of_sample(keys, group), self._called, memory) from trouble
             if host.schema is not None:
                 schemas.append(host.schema.remove_metadata())
                 tables.append(
                     pa.Table.from_batches(batches, schema=transport_schema(host.schema)).replace_schema_metadata()
                 )
-        if not schemas:
-            raise self._unknown("it returned nothing for the sample")
-        schema = _common(schemas, self._apply.function)
-        nothing = [field.name for field in schema if pa.types.is_null(field.type)]
-        if nothing:
-            raise self._unknown(f"the column {nothing[0]!r} holds nothing but nulls in what it returned for a sample")
+        schema = common_schema(schemas, self._called)
         self._result = pa.concat_tables(tables, promote_options="permissive")
         self._rows, self._groups = rows.num_rows, len(schemas)
         return schema
-
-    def _unknown(self, why: str) -> InvalidSpec:
-        return InvalidSpec(
-            f"{SCHEMA_FIELD}: is not given, and cannot be found out by calling {self._apply.function}: {why}; declare "
-            "the columns that it returns"
-        )
 
     def _declare(self, schema: pa.Schema) -> None:
         if not schema.names:
@@ -211,9 +198,9 @@ class ApplyPlanning(Planning):
         return notes
 
 
-def _of_sample(keys: Sequence[str], group: pa.RecordBatch) -> Callable[[int], Named]:
+def _of_sample(keys: Sequence[str], group: pa.RecordBatch) -> Callable[[int], str]:
     """Names a group of a sample."""
-    return lambda _: Named(keys, group, 0, group.num_rows, sample=True)
+    return Named(keys, group, 0, group.num_rows, sample=True).of
 
 
 def _always() -> None:
@@ -230,31 +217,3 @@ def _largest(rows: pa.RecordBatch, keys: Sequence[str]) -> tuple[pa.RecordBatch,
     chosen = np.argsort(-sizes, kind="stable")[:SAMPLE_GROUPS]
     places = np.concatenate([np.arange(starts[one], starts[one] + sizes[one]) for one in chosen.tolist()])
     return take(rows, places), np.cumsum(sizes[chosen])
-
-
-def _common(schemas: Sequence[pa.Schema], function: str) -> pa.Schema:
-    """The columns of all results, in the order of the first. A column of nulls gets the type that it has elsewhere, and
-    numbers the wider of their types."""
-    first = schemas[0]
-    twice = first_twice(first.names)
-    if twice is not None:
-        raise InvalidSpec(f"{FIELD}: {function} returned a table in which {twice!r} is there more than once")
-    for other in schemas[1:]:
-        if set(other.names) != set(first.names):
-            differing = sorted(set(other.names) ^ set(first.names))
-            raise InvalidSpec(
-                f"{FIELD}: {function} returned tables of different columns for two groups of a sample: "
-                f"{some([repr(name) for name in differing], DIFFERING)} is in one of them only"
-            )
-    fields = []
-    for name in first.names:
-        found = [pa.schema([schema.field(name)]) for schema in schemas]
-        try:
-            fields.append(parts(pa).unify_schemas(found, promote_options="permissive").field(0).with_nullable(True))
-        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-            kinds = ", ".join(dict.fromkeys(str(one.field(0).type) for one in found))
-            raise InvalidSpec(
-                f"{FIELD}: {function} returned {name!r} with different types for groups of a sample: {kinds}; declare "
-                f"its columns in {SCHEMA_FIELD}"
-            ) from error
-    return pa.schema(fields)

@@ -4,7 +4,7 @@ Map side: whole rows to the hash of their keys. Reduce side: the rows of a bucke
 groups stand together; then load by load to a process that has imported the function (`functions/host.py`), and what it
 returns to the file. Where a partition is cut into buckets does not show, because a bucket is a range of hashes.
 
-Memory, of the `memory` given to `write`: what `Reduce` takes, a load (`LOAD_BYTES`) and what the process sends at a
+Memory, of the `memory` given to `write`: what `Reduce` takes, a load (`CALL_BYTES`) and what the process sends at a
 time. With `sortWithin` the results are sorted in half of it. A group need not fit in this process, but in that of the
 function, unless it takes batches.
 """
@@ -22,7 +22,7 @@ from shuffle_protocol.jobs import Apply
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import I64
 from shuffle_worker.columns.schema import transport_schema
-from shuffle_worker.functions.failures import Named, told_to_people, too_large
+from shuffle_worker.functions.failures import Named, called_by_apply, told_to_people, too_large
 from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.shapes import STREAMED, Shape
@@ -30,6 +30,7 @@ from shuffle_worker.functions.sources import prepare
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.equal_keys import without_nulls
 from shuffle_worker.partitioning.order import hash_order
+from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.assign import HashAssign
@@ -41,14 +42,6 @@ from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import Sorter, sorter_within
 from shuffle_worker.steps.splitter import BatchSplitter
 from shuffle_worker.store.store import ShardSource
-
-LOAD_BYTES = 2 << 20
-MOST_LOAD_ROWS = 1 << 16
-
-
-def load_rows(row_bytes: float) -> int:
-    """Rows of a load, and of the batches of a larger group. By the plan's mean, which depends on the data alone."""
-    return int(min(max(LOAD_BYTES / max(row_bytes, 1.0), 1), MOST_LOAD_ROWS))
 
 
 class ApplyOperation:
@@ -102,6 +95,7 @@ class ApplyOperation:
                     wanted=transport_schema(plan.arrow_schema()).remove_metadata(),
                     memory=self._function_memory,
                     seconds=self._apply.seconds,
+                    gpu=plan.job.gpu,
                 )
                 self._hosts = Hosts(setup)
             return self._hosts
@@ -158,7 +152,7 @@ class Applied:
         assert isinstance(operation, Apply)
         self._apply = operation
         self._keys = operation.by if operation.per == "Group" else []
-        self._rows = load_rows(plan.inputs[0].row_bytes)
+        self._rows = sizing.call_rows(plan.inputs[0].row_bytes)
         self._files = files
         self._host = host
         self._course = course
@@ -190,7 +184,8 @@ class Applied:
                     yield from host.call(self._held(load, name), None, course)
                     course.add(self._given)
             except Trouble as trouble:
-                raise told_to_people(trouble, name, self._apply, host.setup.memory) from trouble
+                words = _words(name)
+                raise told_to_people(trouble, words, called_by_apply(self._apply), host.setup.memory) from trouble
 
     def _taken(self, load: Large) -> Iterator[pa.RecordBatch]:
         """The batches of a group that the function takes one by one."""
@@ -226,3 +221,7 @@ class Applied:
             return Named(self._keys, load.rows.slice(begin, 1), partition, int(load.ends[group]) - begin)
 
         return name
+
+
+def _words(name: Callable[[int], Named]) -> Callable[[int], str]:
+    return lambda group: name(group).of(group)

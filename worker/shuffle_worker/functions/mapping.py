@@ -1,0 +1,113 @@
+"""The calls of an input's `map`: batches of its rows through a function of the user's, in processes of its own.
+
+    readers/mapped.py   calls it for all rows, while they are read
+    inputs/mapped.py    calls it for samples, while the job is planned
+
+Memory: what the process sends at a time (`results.SEND_BYTES`); the process has its share of what the job gives to
+functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from shuffle_protocol.jobs import Job
+from shuffle_worker.functions.failures import called_by_map, told_to_people
+from shuffle_worker.functions.host import Host, Setup, Trouble
+from shuffle_worker.functions.pool import Hosts
+from shuffle_worker.functions.sources import prepare
+
+MOST_LEFT = 8
+"""Results of a call that are taken where nobody wants them any more, so that its process can be used again."""
+
+
+class MapProcesses:
+    """The processes of one input's function; they are started when they are wanted. Safe for several threads.
+
+    given: the schema of its rows (a transport schema). wanted: of its results (a transport schema), None for any.
+    expected: the digests of the job's code by the plan, none while it is being made."""
+
+    def __init__(
+        self,
+        job: Job,
+        number: int,
+        given: pa.Schema,
+        wanted: pa.Schema | None,
+        memory: int,
+        scratch: Path,
+        expected: Sequence[str] = (),
+    ) -> None:
+        self._job = job
+        self._called = called_by_map(job, number)
+        self._given = given
+        self._wanted = wanted
+        self._memory = memory
+        self._scratch = scratch
+        self._expected = expected
+        self._hosts: Hosts | None = None
+        self._lock = threading.Lock()
+        self.code: list[str] = []
+        """The digests of the code that it was imported from."""
+
+    @contextmanager
+    def host(self) -> Iterator[Host]:
+        """A process that has imported the function, for this thread alone."""
+        with self._opened().host() as host:
+            with self._told(lambda: ""):
+                host.start()
+            yield host
+
+    def of(self, host: Host, batch: pa.RecordBatch, where: Callable[[], str]) -> Iterator[pa.RecordBatch]:
+        """What the function returns for a batch, in pieces. where: its rows, for people. Raises the JobErrors of
+        functions."""
+        yield from self._whole(host.call(iter([batch]), [batch.num_rows], _always), where)
+
+    def stream(
+        self, host: Host, batches: Iterator[pa.RecordBatch], where: Callable[[], str]
+    ) -> Iterator[pa.RecordBatch]:
+        """The same of a function that takes the batches one by one."""
+        yield from self._whole(host.stream(batches, _always), where)
+
+    def close(self) -> None:
+        if self._hosts is not None:
+            self._hosts.close()
+
+    def _whole(self, results: Iterator[pa.RecordBatch], where: Callable[[], str]) -> Iterator[pa.RecordBatch]:
+        """The results, or the error for people. A process whose results nobody takes is ended; a few more are taken
+        here, because the next process would have to import everything again."""
+        with self._told(where):
+            try:
+                yield from results
+            except GeneratorExit:
+                with contextlib.suppress(Trouble, StopIteration):
+                    for _ in range(MOST_LEFT):
+                        next(results)
+                raise
+
+    @contextmanager
+    def _told(self, where: Callable[[], str]) -> Iterator[None]:
+        try:
+            yield
+        except Trouble as trouble:
+            raise told_to_people(trouble, lambda _: where(), self._called, self._memory) from trouble
+
+    def _opened(self) -> Hosts:
+        with self._lock:
+            if self._hosts is None:
+                places = prepare(self._job.functions.sources, self._scratch / "functions", self._expected)
+                self.code = [place.sha256 for place in places]
+                name, seconds = self._called.function, self._job.functions.seconds
+                gpu = self._job.gpu
+                setup = Setup(name, places, self._given, self._wanted, self._memory, seconds, gpu=gpu)
+                self._hosts = Hosts(setup)
+            return self._hosts
+
+
+def _always() -> None:
+    """A `Check` that never raises: a worker that leaves ends the processes of its functions (`process.end_all`)."""
