@@ -255,3 +255,18 @@ def test_a_secret_for_the_code_gives_its_variables() -> None:
     sources = [{"path": "s3://bucket/code.zip", "storage": {"secretRef": {"name": "code-store"}}}]
     made = apply_pod(functions={"sources": sources})
     assert container(made)["envFrom"] == [{"secretRef": {"name": "code-store"}}]
+
+
+def test_a_gpu_is_asked_for_where_the_backend_is_one() -> None:
+    body = sort_job(Path("/in"), Path("/out"), workers={"resources": {"limits": {"cpu": 4}}})
+    body["spec"]["inputs"][0]["map"] = "mine:clean"
+    plain = worker_pod(check_job(body), "uid-1", 1, 3, 4 * GIB, Trust("ab" * 32), SETTINGS)
+    assert "nvidia.com/gpu" not in container(plain)["resources"]["limits"]
+    assert env(plain)["SHUFFLE_SLOTS"] == "4"
+    assert "tolerations" not in plain["spec"]
+    body["spec"]["backend"] = "Gpu"
+    made = worker_pod(check_job(body), "uid-1", 1, 3, 4 * GIB, Trust("ab" * 32), SETTINGS)
+    resources = container(made)["resources"]
+    assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == "1"
+    assert env(made)["SHUFFLE_SLOTS"] == "1"  # one function at a time has the GPU
+    assert made["spec"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]

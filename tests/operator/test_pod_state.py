@@ -135,6 +135,21 @@ def test_how_it_ended(body: dict[str, Any], reason: str, fault: bool, said: str)
             ),
             "Unschedulable: 0/2 nodes are available",
         ),
+        (
+            pod(
+                {
+                    "conditions": [
+                        {
+                            "type": "PodScheduled",
+                            "status": "False",
+                            "reason": "Unschedulable",
+                            "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+                        }
+                    ],
+                }
+            ),
+            "3 Insufficient nvidia.com/gpu.; backend: Gpu asks for nvidia.com/gpu for each worker: no node has one",
+        ),
     ],
 )
 def test_what_keeps_it_from_starting(body: dict[str, Any], said: str) -> None:

@@ -14,11 +14,18 @@ from typing import Any, NamedTuple
 from shuffle_operator.api.data import Storage
 from shuffle_operator.api.functions import MOUNT, FunctionSource
 from shuffle_operator.api.problems import InvalidJob, Problem
-from shuffle_operator.api.resolve import functions_memory
+from shuffle_operator.api.resolve import functions_called, functions_memory
 from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
 from shuffle_operator.api.workers import Workers
 from shuffle_operator.launchers.overlay import danger_problems, merge, scratch_problems, shape_problems
-from shuffle_operator.launchers.resources import plain, resources_of, scratch_bytes, scratch_volume, slots_of
+from shuffle_operator.launchers.resources import (
+    GPU_TOLERATION,
+    plain,
+    resources_of,
+    scratch_bytes,
+    scratch_volume,
+    slots_of,
+)
 from shuffle_protocol.memory import MINIMUM
 
 Object = dict[str, Any]
@@ -220,7 +227,7 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, set
         ("nodeSelector", workers.node_selector),
         ("affinity", workers.affinity),
         ("priorityClassName", workers.priority_class_name),
-        ("tolerations", plain(workers.tolerations)),
+        ("tolerations", plain(workers.tolerations) + ([GPU_TOLERATION] if job.spec.backend == "Gpu" else [])),
         ("imagePullSecrets", plain(workers.image_pull_secrets)),
     ):
         if value:
@@ -241,6 +248,8 @@ def _container(
     in_memory = workers.scratch is not None and workers.scratch.medium == "Memory"
     budget = max(memory - scratch, MINIMUM) if in_memory else memory
     functions = functions_memory(job.spec, budget)
+    gpu = job.spec.backend == "Gpu"  # a lease at a time, whose functions have all of its memory
+    slots = 1 if gpu else slots_of(workers, budget, functions, functions_called(job.spec))
     env: list[Object] = [
         {"name": "SHUFFLE_COORDINATOR", "value": settings.secure if trust.authority else settings.coordinator},
         {"name": "SHUFFLE_JOB", "value": uid},
@@ -249,7 +258,7 @@ def _container(
         {"name": "SHUFFLE_ADVERTISE", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "SHUFFLE_PORT", "value": str(PORT)},
         {"name": "SHUFFLE_MEMORY", "value": str(budget)},
-        {"name": "SHUFFLE_SLOTS", "value": str(slots_of(workers, budget, functions))},
+        {"name": "SHUFFLE_SLOTS", "value": str(slots)},
         {"name": "SHUFFLE_SCRATCH", "value": SCRATCH},
         {"name": "SHUFFLE_SCRATCH_LIMIT", "value": str(scratch)},
         {"name": "SHUFFLE_TOKEN_FILE", "value": f"{TOKEN}/token"},
@@ -270,7 +279,7 @@ def _container(
         "command": ["python", "-m", "shuffle_worker"],
         "env": env,
         "ports": [{"name": "shards", "containerPort": PORT}],
-        "resources": resources_of(workers, memory, scratch),
+        "resources": resources_of(workers, memory, scratch, gpu=gpu),
         "volumeMounts": [
             {"name": "scratch", "mountPath": SCRATCH},
             {"name": "tmp", "mountPath": TMP},

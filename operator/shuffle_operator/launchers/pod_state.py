@@ -12,6 +12,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+from shuffle_operator.launchers.resources import GPU
 from shuffle_protocol import trail
 from shuffle_protocol.crashes import CRASHES, crash
 
@@ -114,8 +115,19 @@ def waiting_reason(pod: Object) -> str:
         return f"{reason}: {message[:QUOTED]}"
     for condition in pod.get("status", {}).get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"{condition.get('reason', 'Unschedulable')}: {str(condition.get('message', ''))[:QUOTED]}"
+            message = str(condition.get("message", ""))
+            return f"{condition.get('reason', 'Unschedulable')}: {message[:QUOTED]}{_lacking_gpu(message)}"
     return ""
+
+
+def _lacking_gpu(message: str) -> str:
+    """What to do where it is a GPU that no node has free."""
+    if f"Insufficient {GPU}" not in message:
+        return ""
+    return (
+        f"; backend: Gpu asks for {GPU} for each worker: no node has one free, or none runs the device plugin that "
+        "offers them; lower workers.replicas, or leave backend out"
+    )
 
 
 def stage(pod: Object) -> str:

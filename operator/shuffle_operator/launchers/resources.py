@@ -20,7 +20,12 @@ LEAST_CPU = "250m"
 MOST_SLOTS = 16
 
 
-def resources_of(workers: Workers, memory: int, scratch: int) -> Object:
+GPU = "nvidia.com/gpu"
+GPU_TOLERATION: Object = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
+"""Of the taint that nodes with GPUs have in most clusters."""
+
+
+def resources_of(workers: Workers, memory: int, scratch: int, gpu: bool = False) -> Object:
     """What the job asks for; memory is always limited, because the worker keeps within the limit."""
     given = workers.resources
     requests = plain(given.requests) if given and given.requests else {}
@@ -40,6 +45,8 @@ def resources_of(workers: Workers, memory: int, scratch: int) -> Object:
         )
     else:
         requests["ephemeral-storage"] = format_bytes(wanted if stated and on_node else UNLIMITED_REQUEST)
+    if gpu:
+        requests[GPU] = limits[GPU] = "1"
     return {"requests": requests, "limits": limits}
 
 
@@ -67,9 +74,9 @@ def scratch_volume(workers: Workers, size: int) -> Object:
     return {"emptyDir": volume}
 
 
-def slots_of(workers: Workers, memory: int, functions: int) -> int:
+def slots_of(workers: Workers, memory: int, functions: int, called: int) -> int:
     """Leases computed at once: one for each whole processor, as many as leave each the least memory it needs.
-    functions: how much of the memory is for functions, which have a process in each."""
+    functions: how much of the memory is for functions; called: how many these are, with a process each in a lease."""
     cpu = 1.0
     resources = workers.resources
     for amounts in (resources.limits, resources.requests) if resources is not None else ():
@@ -77,7 +84,7 @@ def slots_of(workers: Workers, memory: int, functions: int) -> int:
             cpu = parse_cpu(amounts.cpu)
             break
     most = min(MOST_SLOTS, (memory - functions) // MINIMUM)
-    return max(1, min(int(cpu), most, functions // LEAST_MEMORY if functions else most))
+    return max(1, min(int(cpu), most, functions // (called * LEAST_MEMORY) if called else most))
 
 
 def plain(value: Any) -> Any:
