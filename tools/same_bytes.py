@@ -47,7 +47,11 @@ def job(name: str, operation: Mapping[str, Any], output: Mapping[str, Any]) -> d
 
 def jobs(folder: Path) -> Iterator[Path]:
     """Every job, as a file below `folder`, which has a copy of examples/."""
-    examples = [path for part in ("examples", "examples/apply") for path in sorted((folder / part).glob("*.yaml"))]
+    examples = [
+        path
+        for part in ("examples", "examples/apply", "examples/map")
+        for path in sorted((folder / part).glob("*.yaml"))
+    ]
     for path in sorted(examples, key=lambda path: path.stem == "csv-to-folders"):  # which reads what another writes
         if "s3://" not in path.read_text(encoding="utf-8"):
             yield path

@@ -68,6 +68,10 @@ class Input(Struct, frozen=True):
     """Columns that are computed of others, by their names."""
     name_as: str = ""
     """A column that holds the input's name."""
+    map: str = ""
+    """A function of the user's that the rows go through, `package.module:function`."""
+    map_schema: list[ResultColumn] | None = None
+    """The columns that it returns; None: they are found out."""
 
 
 TARGET_BYTES = 256 << 20
@@ -285,6 +289,8 @@ class Functions(Struct, frozen=True):
     sources: list[CodeSource] = field(default_factory=list)
     memory: int = 0
     """Bytes, out of the worker's, for the processes that they run in; 0 where the job has none."""
+    seconds: float = 3600.0
+    """Seconds for one call of a `map`."""
 
 
 class Job(Struct, frozen=True):
@@ -302,10 +308,11 @@ class Job(Struct, frozen=True):
     functions: Functions = field(default_factory=Functions)
     retain_shards: bool = False  # workers keep what they sent, so that a repair need not read
     most_workers: int = 0  # grow up to so many when the plan is there; 0: `workers` it is
+    gpu: bool = False  # every worker has a GPU, for the functions
 
     @property
-    def calls_functions(self) -> bool:
-        """Whether it calls functions of the user's."""
+    def functions_called(self) -> int:
+        """How many functions of the user's it calls. Each has a process of its own beside each lease."""
         operation = self.operation
         called = isinstance(operation, Apply) or (isinstance(operation, Rechunk) and bool(operation.function))
-        return called or any(source.reader for source in self.inputs)
+        return called + sum(bool(one.reader) + bool(one.map) for one in self.inputs)

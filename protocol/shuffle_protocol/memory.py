@@ -15,7 +15,7 @@ that room (`HEADROOM`). Each buffer may overshoot its budget by one item, then b
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 MIB = 1 << 20
 LEAST_STREAM = 64 << 10
@@ -43,7 +43,11 @@ class Budgets(Struct, frozen=True):
     send: int
     receive: int
     functions: int = 0
-    """Besides, for each process that a function of the user's runs in."""
+    """Besides, for the processes of a lease that functions of the user's run in."""
+
+    def shared_by(self, called: int) -> Budgets:
+        """With what each has of so many functions: `functions` is for one process then."""
+        return structs.replace(self, functions=self.functions // max(called, 1))
 
     @classmethod
     def for_limit(cls, limit: int, baseline: int = 130 * MIB, slots: int = 1, functions: int = 0) -> Budgets:

@@ -32,7 +32,15 @@ FULL: dict[str, Any] = {
                 "overlap": {"depth": {"x": 1}, "boundary": 0, "boundaries": {"x": "Reflect"}, "trim": True},
             },
         },
-        "inputs": [{"name": "x", "path": "in/*.parquet", "columns": ["a"], "storage": {"secretRef": {"name": "s"}}}],
+        "inputs": [
+            {
+                "name": "x",
+                "path": "in/*.parquet",
+                "columns": ["a"],
+                "map": "m:f",
+                "storage": {"secretRef": {"name": "s"}},
+            }
+        ],
         "output": {"path": "out", "partitions": 3, "targetPartitionSize": "1Gi", "sortWithin": ["a"]},
         "workers": {
             "replicas": 3,

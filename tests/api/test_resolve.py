@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shuffle_operator.api.problems import InvalidJob, path_text
-from shuffle_operator.api.resolve import NOT_YET, declared_memory, declared_workers, resolve, unsupported
+from shuffle_operator.api.problems import InvalidJob
+from shuffle_operator.api.resolve import declared_memory, declared_workers, resolve, unsupported
 from shuffle_operator.api.validation import check_job
 from shuffle_protocol import jobs
 
@@ -83,7 +83,6 @@ def test_a_join_names_its_inputs_by_number(job: Any) -> None:
 
 
 GAPS: list[tuple[dict[str, Any], str, str]] = [
-    ({"backend": "Gpu"}, "spec.backend", "backend: Gpu"),
     ({"inputs": [{"path": "/a", "format": "Zarr"}]}, "spec.inputs[0].format", "Zarr input"),
     ({"inputs": [{"paths": ["/a", "/b.zarr/"]}]}, "spec.inputs[0].paths", '"/b.zarr/" is Zarr by its suffix'),
     ({"output": {"path": "/o", "format": "Zarr"}}, "spec.output.format", "Zarr output"),
@@ -100,8 +99,18 @@ def test_what_is_not_built_yet_is_refused(job: Any, spec: dict[str, Any], path: 
     assert "is not supported by this version yet" in caught.value.message
 
 
-def test_every_gap_in_the_table_has_its_case_above() -> None:
-    assert {path_text(gap.path) for gap in NOT_YET} <= {path for _, path, _ in GAPS}
+def test_a_map_of_one_of_several_inputs_of_a_table_is_refused(job: Any) -> None:
+    inputs = [{"path": "/a", "name": "a", "map": "m:f"}, {"path": "/b", "name": "b"}]
+    with pytest.raises(InvalidJob, match=r"spec\.inputs\[0\]\.map: rows of several inputs that are one table"):
+        told(job(inputs=inputs))
+    on = {"left": "a", "right": "b", "on": ["k"]}
+    assert told(job(operation={"join": on}, inputs=inputs)).inputs[0].map == "m:f"
+
+
+def test_a_gpu_is_for_functions(job: Any) -> None:
+    mapped = {"inputs": [{"path": "/a", "map": "m:f"}], "backend": "Gpu"}
+    assert told(job(**mapped)).gpu
+    assert not told(job(inputs=mapped["inputs"])).gpu
 
 
 ARRAYS = {"path": "/a.zarr"}

@@ -85,14 +85,15 @@ def test_an_invalid_job_is_told_to_programs(shuffle: Any) -> None:
     }
 
 
-def test_what_this_version_does_not_do_yet_is_told_with_its_line(shuffle: Any) -> None:
+def test_a_gpu_without_a_function_is_told_with_its_line(shuffle: Any) -> None:
     text = job()
     Path("job.yaml").write_text(text.rstrip("\n") + "\n  backend: Gpu\n")
     outcome = shuffle("validate", "job.yaml")
     assert outcome.code == 2
     line = text.rstrip("\n").count("\n") + 2
     assert outcome.err == (
-        f"InvalidSpec: job.yaml: line {line}: spec.backend: backend: Gpu is not supported by this version yet\n"
+        f"InvalidSpec: job.yaml: line {line}: spec.backend: Gpu is for functions of your own (map, apply, reader), and "
+        "this job has none; leave it out\n"
     )
 
 

@@ -311,6 +311,22 @@ def test_rechunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is there already" in again.stderr
 
 
+def test_visits_by_referrer(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = run(demo, monkeypatch, "map/visits-by-referrer")
+    assert_apart(parts, "referrer")
+    for part in parts:
+        assert part["ts"].to_pylist() == sorted(part["ts"].to_pylist())
+    found = pa.concat_tables(parts)
+    assert found.column_names == ["event_id", "ts", "path", "referrer"]
+    views = events.filter(pc.and_(pc.equal(events["kind"], "view"), pc.is_valid(events["page"])))
+    expected = {}
+    for event, page in zip(views["event_id"].to_pylist(), views["page"].to_pylist(), strict=True):
+        path, _, query = page.partition("?")
+        expected[event] = (path, query.removeprefix("ref=") or "nobody")
+    columns = (found[name].to_pylist() for name in ("event_id", "path", "referrer"))
+    assert {event: (path, referrer) for event, path, referrer in zip(*columns, strict=True)} == expected
+
+
 def test_sessions_of_users(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = run(demo, monkeypatch, "apply/sessions-of-users")
     found = pa.concat_tables(parts)

@@ -21,6 +21,8 @@ from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import make_plan
 from shuffle_worker.readers import readers_for
+from shuffle_worker.readers.mapped import MappedReader
+from shuffle_worker.readers.reader import Reader
 from shuffle_worker.steps.operation import Given
 from shuffle_worker.storage import storage_for
 
@@ -66,21 +68,26 @@ def carried_out(
     cut: Cut = Cut(),  # noqa: B008
     scratch: Path | None = None,
     groups: Sequence[int] | None = None,
+    reader: Reader | None = None,
 ) -> MemoryFiles:
-    """groups: those that are written; None for all."""
+    """groups: those that are written; None for all. reader: of the plan's input, where it is made already."""
     if cut.buckets is not None:
         plan = msgspec.structs.replace(plan, layout=Layout(plan.layout.partitions, cut.buckets))
     files = MemoryFiles()
     operation = operation_for(Given(plan, files, scratch, cut.batch_bytes))
     source = MemorySource()
     storages = [storage_for(one.paths[0], one.storage) for one in plan.job.inputs]
-    (reader,) = readers_for(plan, storages)
+    (own,) = readers_for(plan, storages) if reader is None else (reader,)
     splits = list(enumerate(plan.splits))
-    for number, split in reversed(splits) if cut.backwards else splits:
-        splitter = operation.splitter(None)
-        for rows in reader.read(split, cut.batch_rows):
-            source.put(number, splitter.add(rows))
-        source.put(number, splitter.flush())
+    try:
+        for number, split in reversed(splits) if cut.backwards else splits:
+            splitter = operation.splitter(None)
+            for rows in own.read(split, cut.batch_rows):
+                source.put(number, splitter.add(rows))
+            source.put(number, splitter.flush())
+    finally:
+        if reader is None and isinstance(own, MappedReader):
+            own.close()
     wanted = range(plan.layout.groups) if groups is None else groups
     results = [result for group in wanted for result in operation.write(group, source, cut.memory)]
     written = [partition for group in wanted for partition in plan.layout.group_partitions(group)]

@@ -25,7 +25,7 @@ def job(folder: Path | str, operation: Repartition | Sort | None = None, **chang
     fields = {
         "input": {
             name: changes.pop(name)
-            for name in ("columns", "filter", "format", "schema", "csv", "reader", "base_path")
+            for name in ("columns", "filter", "format", "schema", "csv", "reader", "base_path", "map", "map_schema")
             if name in changes
         },
         "output": {

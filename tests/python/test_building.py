@@ -315,7 +315,7 @@ WRONG_KNOBS: list[tuple[Callable[[], object], str]] = [
     (lambda: JOB.run(workers=True), "run(workers=...): found True"),
     (lambda: JOB.explain(memory="1Ki"), "explain(memory=...): found '1Ki'; expected 256Mi to 64Ti"),
     (lambda: JOB.explain(memory=[1]), "explain(memory=...): found [1]"),  # type: ignore[arg-type]
-    (lambda: JOB.configure(backend="Gpu").run(), "configure(backend=...): backend: Gpu is not supported"),
+    (lambda: JOB.configure(backend="Gpu").run(), "configure(backend=...): Gpu is for functions of your own"),
     (
         lambda: read_csv("in", storage=storage("lake")).distinct().write_parquet("out").run(),
         "read_csv(storage.secretRef=...): a run on this machine reads no Kubernetes Secret",

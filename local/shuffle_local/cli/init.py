@@ -37,6 +37,7 @@ spec:
       # columns: [user_id, ts, amount]      reads and writes only these
       # compute: {{day: "date_trunc('day', ts)"}}     columns to compute, for keys, filter and the output
       # filter: "amount > 0 AND ts >= TIMESTAMP '2026-01-01'"
+      # map: "mine:clean"                   a function of your own: rows in, rows out (docs/map.md)
       # storage: {{endpoint: "https://minio.example.com:9000"}}
 {others}
   output:

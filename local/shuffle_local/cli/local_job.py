@@ -38,7 +38,7 @@ def with_local_paths(job: Job, folder: Path | None = None) -> Job:
 
 
 def _local_functions(job: Job, folder: Path | None) -> Functions:
-    if not job.calls_functions:
+    if not job.functions_called:
         return job.functions
     sources = [msgspec.structs.replace(item, path=absolute(item.path)) for item in job.functions.sources]
     beside = str((folder or Path()).absolute())

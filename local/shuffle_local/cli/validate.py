@@ -68,6 +68,9 @@ def describe(job: ShuffleJob) -> str:
     source = some(paths, 1)
     if len(spec.inputs) > 1 and operation.join is None:
         source = f"the rows of {len(spec.inputs)} inputs together ({source})"
+    maps = [item.map for item in spec.inputs if item.map]
+    if maps:
+        source += f" through {' and '.join(maps)}"
     output = spec.output
     if operation.rechunk is not None:
         return f"{what}, from {source} to a Zarr store in {output.path}"

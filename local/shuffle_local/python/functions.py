@@ -78,7 +78,7 @@ def _script(name: str, call: str, argument: str) -> str:
 
 def with_import_path(job: Job) -> Job:
     """A job on this machine whose workers find modules where this process does, after all other places."""
-    if not job.calls_functions:
+    if not job.functions_called:
         return job
     there = {source.path for source in job.functions.sources}
     more = [CodeSource(path, name=f"{path} of sys.path", last=True) for path in _import_path() if path not in there]

@@ -2,9 +2,10 @@
 
 path: a file, a folder, a glob or an fsspec URL, or several of them. columns: those that are read; all where not given.
 compute: SQL expressions by the columns that they give (docs/expressions.md). filter: an SQL condition
-(docs/filters.md). schema: types of columns that the files do not say. base_path: the folder below which folders are
-columns. name: what a join calls the input. name_as: a column that holds it, for unions. storage: how its store is
-reached.
+(docs/filters.md). map: a function of your own that the rows go through, `package.module:function` or the function
+itself; map_schema: the columns that it returns (docs/map.md). schema: types of columns that the files do not say.
+base_path: the folder below which folders are columns. name: what a join calls the input. name_as: a column that holds
+it, for unions. storage: how its store is reached.
 
 Every argument is a field of `spec.inputs` (docs/reference/shufflejob.md). What is wrong with one raises InvalidJob.
 """
@@ -35,6 +36,8 @@ def read_parquet(  # noqa: PLR0913 - fields of an input
     columns: Columns | None = None,
     compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
+    map: AnyFunction | None = None,  # noqa: A002 - the resource's word
+    map_schema: Schema | pa.Schema | None = None,
     base_path: OnePath | None = None,
     name: str | None = None,
     name_as: str | None = None,
@@ -50,6 +53,8 @@ def read_orc(  # noqa: PLR0913 - fields of an input
     columns: Columns | None = None,
     compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
+    map: AnyFunction | None = None,  # noqa: A002 - the resource's word
+    map_schema: Schema | pa.Schema | None = None,
     base_path: OnePath | None = None,
     name: str | None = None,
     name_as: str | None = None,
@@ -65,6 +70,8 @@ def read_feather(  # noqa: PLR0913 - fields of an input
     columns: Columns | None = None,
     compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
+    map: AnyFunction | None = None,  # noqa: A002 - the resource's word
+    map_schema: Schema | pa.Schema | None = None,
     base_path: OnePath | None = None,
     name: str | None = None,
     name_as: str | None = None,
@@ -80,6 +87,8 @@ def read_json(  # noqa: PLR0913 - fields of an input
     columns: Columns | None = None,
     compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
+    map: AnyFunction | None = None,  # noqa: A002 - the resource's word
+    map_schema: Schema | pa.Schema | None = None,
     schema: Schema | pa.Schema | None = None,
     base_path: OnePath | None = None,
     name: str | None = None,
@@ -96,6 +105,8 @@ def read_csv(  # noqa: PLR0913 - a CSV file has many properties, each a field of
     columns: Columns | None = None,
     compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
+    map: AnyFunction | None = None,  # noqa: A002 - the resource's word
+    map_schema: Schema | pa.Schema | None = None,
     schema: Schema | pa.Schema | None = None,
     delimiter: str | None = None,
     quote: str | None = None,
@@ -123,6 +134,8 @@ def read_files(  # noqa: PLR0913 - all fields of an input
     columns: Columns | None = None,
     compute: Mapping[str, str] | None = None,
     filter: str | None = None,  # noqa: A002 - the resource's word
+    map: AnyFunction | None = None,  # noqa: A002 - the resource's word
+    map_schema: Schema | pa.Schema | None = None,
     schema: Schema | pa.Schema | None = None,
     csv: CsvFields | None = None,
     base_path: OnePath | None = None,
@@ -152,5 +165,7 @@ def _read(call: str, arguments: Mapping[str, Any], format_name: str | None) -> R
         "format": format_name,
         "columns": listed(arguments["columns"]),
         "schema_": declared(arguments.get("schema")),
+        "map": None if arguments["map"] is None else function_name(arguments["map"], call, "map"),
+        "map_schema": declared(arguments["map_schema"]),
     }
     return ReadTable(body_of(Input, fields, ("spec", "inputs", 0), {("spec", "inputs", 0): call}), call)

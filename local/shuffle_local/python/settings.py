@@ -100,11 +100,17 @@ class JobSettings(spec.ShuffleJob):
         return self._with("workers", found)
 
     def with_functions(
-        self, sources: Sequence[FunctionSourceFields] | None = None, *, memory: Quantity | None = None
+        self,
+        sources: Sequence[FunctionSourceFields] | None = None,
+        *,
+        memory: Quantity | None = None,
+        timeout_seconds: int | None = None,
     ) -> Self:
-        """Where functions of your own are found in a cluster (docs/apply.md), and how much of each worker's memory is
-        theirs. A run on this machine also looks where this process imports from."""
-        return self._with("functions", given(Functions, {"sources": sources, "memory": memory}))
+        """Where functions of your own are found in a cluster (docs/apply.md), how much of each worker's memory is
+        theirs, and how long one call of a map may take. A run on this machine also looks where this process imports
+        from."""
+        fields = {"sources": sources, "memory": memory, "timeout_seconds": timeout_seconds}
+        return self._with("functions", given(Functions, fields))
 
     def configure(  # noqa: PLR0913 - fields of the spec
         self,

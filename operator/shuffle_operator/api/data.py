@@ -139,6 +139,20 @@ class Input(ApiModel):
         description="A function of your own instead of a format: (path, columns) -> Arrow table or tables, as "
         "package.module:function.",
     )
+    map: FunctionName | None = Field(
+        default=None,
+        description="A function (table) -> table of your own, as package.module:function, that all rows go through, "
+        "some thousand at a time, after compute and filter. It may return other columns, and more or fewer rows; the "
+        "operation sees what it returns. Its parameter's annotation says what it is given, as with apply. See "
+        "spec.functions for where it is found.",
+    )
+    map_schema: DeclaredColumns | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="The columns that map returns. Without it the function is called for a sample before the job "
+        "starts, and what it returns then counts.",
+    )
     storage: Storage | None = Field(default=None, description="How the input's store is reached.")
 
 

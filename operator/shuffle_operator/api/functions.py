@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shuffle_operator.api.data import Storage
-from shuffle_operator.api.types import TIB, ApiModel, ResourceName, StoragePath, byte_quantity
+from shuffle_operator.api.types import INT32_MAX, TIB, ApiModel, ResourceName, StoragePath, byte_quantity
 from shuffle_protocol import memory
 
 MOUNT = "/var/run/shuffle-functions"
@@ -57,4 +57,7 @@ class Functions(ApiModel):
     memory: byte_quantity(LEAST_MEMORY, 64 * TIB) | None = Field(  # type: ignore[valid-type]
         default=None,
         description="How much of each worker's memory the processes of functions share; by default two fifths.",
+    )
+    timeout_seconds: int = Field(
+        default=3600, ge=1, le=INT32_MAX, description="The longest that one call of map may take."
     )

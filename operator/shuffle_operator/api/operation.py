@@ -253,8 +253,8 @@ class GroupBy(ApiModel):
         default=None,
         description="A function (table) -> table of your own, as package.module:function, that is called with the rows "
         "of a group and returns the rows of the result. It is given a pyarrow Table, or what its parameter is "
-        "annotated with: pd.DataFrame, pa.RecordBatch, or Iterator[pa.RecordBatch] for groups that do not fit in "
-        "memory. See spec.functions for where it is found.",
+        "annotated with: a data frame of pandas, Polars or cuDF, a dict of arrays, or Iterator[pa.RecordBatch] for "
+        "groups that do not fit in memory. See spec.functions for where it is found.",
     )
     per: Literal["Group", "Partition"] = Field(
         default="Group",

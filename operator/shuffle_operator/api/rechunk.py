@@ -50,6 +50,8 @@ def _input_problems(item: Input, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "compute"), "goes with tables, whose rows have columns; an array keeps its values")
     if item.reader is not None:
         yield Problem((*path, "reader"), "rechunk reads Zarr stores only")
+    if item.map is not None:
+        yield Problem((*path, "map"), "goes with tables, whose rows it is given; leave it out")
 
 
 def _output_problems(output: Output, path: Path) -> Iterator[Problem]:

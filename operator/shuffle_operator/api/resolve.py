@@ -1,13 +1,12 @@
 """From a checked ShuffleJob to the worker's `Job`: defaults filled in, quantities as numbers, local or in a cluster.
 
 The API describes more than this version carries out, so that job files and the resource's schema need not change when
-it does. What it cannot do yet is listed here, in one table, and refused before anything starts.
+it does. What it cannot do yet (some formats) is refused here, before anything starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 from shuffle_operator.api.data import Input, Output, Storage
 from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, SHARE
@@ -25,18 +24,6 @@ DEFAULT_TARGET_BYTES = jobs.TARGET_BYTES
 
 FORMATS = frozenset(formats.READABLE)
 """What this version reads and writes."""
-
-
-class Missing(NamedTuple):
-    """Something that the API describes and this version does not do: where, what, and whether a job asks for it."""
-
-    path: Path
-    what: str
-    asked: Callable[[Spec], object]
-
-
-NOT_YET: tuple[Missing, ...] = (Missing(("spec", "backend"), "backend: Gpu", lambda spec: spec.backend == "Gpu"),)
-"""Shrinks with every version; formats and readers are in `_input_problems` and `_output_problems`."""
 
 
 def resolve(
@@ -66,6 +53,7 @@ def resolve(
         functions=_functions(job.spec, memory, local),
         retain_shards=job.spec.recovery is not None and job.spec.recovery.retain_shards,
         most_workers=0 if local else most_workers(job),
+        gpu=job.spec.backend == "Gpu",
     )
 
 
@@ -96,15 +84,20 @@ def declared_memory(job: ShuffleJob, default: int) -> int:
 
 def functions_memory(spec: Spec, memory: int) -> int:
     """How much of a worker's memory is for processes of functions; nothing where the job has none."""
-    group = spec.operation.group_by
-    applied = group is not None and group.apply is not None
-    blocks = spec.operation.rechunk
-    applied = applied or (blocks is not None and blocks.apply is not None)
-    if not applied and all(item.reader is None for item in spec.inputs):
+    called = functions_called(spec)
+    if not called:
         return 0
     if spec.functions is not None and spec.functions.memory is not None:
         return parse_bytes(spec.functions.memory)
-    return max(LEAST_MEMORY, min(int(memory * SHARE), memory - MINIMUM))
+    return max(LEAST_MEMORY * called, min(int(memory * SHARE), memory - MINIMUM))
+
+
+def functions_called(spec: Spec) -> int:
+    """How many functions of the user's the job calls: each has a process of its own."""
+    group = spec.operation.group_by
+    blocks = spec.operation.rechunk
+    applied = (group is not None and group.apply is not None) or (blocks is not None and blocks.apply is not None)
+    return applied + sum((item.reader is not None) + (item.map is not None) for item in spec.inputs)
 
 
 def _memory_problems(spec: Spec, memory: int) -> Iterator[Problem]:
@@ -131,7 +124,8 @@ def _functions(spec: Spec, memory: int, local: bool) -> jobs.Functions:
             sources.append(jobs.CodeSource(source.path, storage=storage, sha256=source.sha256 or ""))
         elif not local:
             sources.append(jobs.CodeSource(f"{MOUNT}/{at}", name=f"the ConfigMap {source.config_map_ref.name}"))
-    return jobs.Functions(sources, functions_memory(spec, memory))
+    seconds = float(spec.functions.timeout_seconds) if spec.functions is not None else 3600.0
+    return jobs.Functions(sources, functions_memory(spec, memory), seconds)
 
 
 def unsupported(job: ShuffleJob, *, local: bool) -> list[Problem]:
@@ -140,9 +134,6 @@ def unsupported(job: ShuffleJob, *, local: bool) -> list[Problem]:
 
 
 def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
-    for missing in NOT_YET:
-        if missing.asked(spec):
-            yield Problem(missing.path, f"{missing.what} is not supported by this version yet")
     if spec.operation.rechunk is not None:
         yield from rechunk_problems(spec)
         for index, item in enumerate(spec.inputs):
@@ -152,6 +143,8 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
         return
     for index, item in enumerate(spec.inputs):
         yield from _input_problems(item, ("spec", "inputs", index), local)
+        if item.map is not None and len(spec.inputs) > 1 and spec.operation.join is None:
+            yield Problem(("spec", "inputs", index, "map"), _NO_MAP)
     yield from _output_problems(spec.output, ("spec", "output"), local)
     yield from _code_problems(spec, local)
 
@@ -159,6 +152,12 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
 def _code_problems(spec: Spec, local: bool) -> Iterator[Problem]:
     for index, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
         yield from _storage_problems(source.storage, ("spec", "functions", "sources", index), local)
+
+
+_NO_MAP = (
+    "rows of several inputs that are one table go through no function in this version yet; give them as the paths of "
+    "one input, or send each input through a job of its own"
+)
 
 
 def _input_problems(item: Input, path: Path, local: bool) -> Iterator[Problem]:
@@ -327,6 +326,10 @@ def _input(item: Input, patience: float) -> jobs.Input:
         schema=None if item.schema_ is None else [jobs.ResultColumn(one.name, one.type) for one in item.schema_],
         csv=None if item.csv is None else jobs.Csv(**item.csv.model_dump()),
         reader=item.reader or "",
+        map=item.map or "",
+        map_schema=None
+        if item.map_schema is None
+        else [jobs.ResultColumn(one.name, one.type) for one in item.map_schema],
         base_path=item.base_path or "",
     )
 

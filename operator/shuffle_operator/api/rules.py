@@ -25,7 +25,7 @@ from shuffle_operator.api.join_rules import (
     join_keys,
     names_once,
 )
-from shuffle_operator.api.plain import Object, given, mapping
+from shuffle_operator.api.plain import Object, given, mapping, objects
 from shuffle_operator.api.spec import MAX_NAME, NAME_PATTERN
 
 OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "cluster", "rechunk")
@@ -57,6 +57,12 @@ def _sort_within(spec: Object) -> bool:
     operation = mapping(spec.get("operation"))
     ordered = given(operation, "sort", "cluster") or "random" in mapping(operation.get("repartition"))
     return not ordered or "sortWithin" not in mapping(spec.get("output"))
+
+
+def _calls_functions(spec: Object) -> bool:
+    operation = mapping(spec.get("operation"))
+    applied = "apply" in mapping(operation.get("groupBy")) or "apply" in mapping(operation.get("rechunk"))
+    return applied or any(given(item, "map", "reader") for item in objects(spec.get("inputs")))
 
 
 _COUNTED = " + ".join(f"(has(self.operation.{name}) ? 1 : 0)" for name in OPERATIONS)
@@ -232,6 +238,22 @@ RULES: tuple[Rule, ...] = (
         "reader and format exclude each other: the function reads the files itself",
         "!(has(self.reader) && has(self.format))",
         lambda node: given(node, "reader", "format") < 2,
+    ),
+    Rule(
+        "spec",
+        "backend",
+        "Gpu is for functions of your own (map, apply, reader), and this job has none; leave it out",
+        "!has(self.backend) || self.backend != 'Gpu' || !self.inputs.all(i, !has(i.map) && !has(i.reader)) || "
+        "(has(self.operation.groupBy) && has(self.operation.groupBy.apply)) || "
+        "(has(self.operation.rechunk) && has(self.operation.rechunk.apply))",
+        lambda spec: spec.get("backend") != "Gpu" or _calls_functions(spec),
+    ),
+    Rule(
+        "spec.inputs[]",
+        "mapSchema",
+        "goes with map: it names the columns that the function returns",
+        "!has(self.mapSchema) || has(self.map)",
+        lambda node: "map" in node or "mapSchema" not in node,
     ),
     Rule(
         "spec.output",

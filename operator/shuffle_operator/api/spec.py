@@ -62,7 +62,12 @@ class Spec(ApiModel):
         description="How rows travel: straight from worker to worker, or through object storage. Auto decides from "
         "size, workers and where the input is.",
     )
-    backend: Backend = Field(default="Cpu", description="What computes.")
+    backend: Backend = Field(
+        default="Cpu",
+        description="Gpu: each worker asks for a GPU (nvidia.com/gpu) for functions of your own, which are given "
+        "frames of cuDF and tensors on the GPU where their annotations leave that open. Rows are read, moved and "
+        "written by the processors either way.",
+    )
     recovery: Recovery | None = Field(default=None, description="What workers keep so that losing one costs less.")
     suspend: bool = Field(
         default=False,

@@ -248,14 +248,25 @@ def _base_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 def _column_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     """Keys that the projection leaves out; with one input only, because a join names columns of both."""
     inputs = objects(spec.get("inputs"))
-    if len(inputs) != 1 or not isinstance(inputs[0].get("columns"), list):
+    known = _known_columns(inputs[0]) if len(inputs) == 1 else None
+    if known is None:
         return
-    columns = texts(inputs[0]["columns"])
+    columns, whose, where = known
     for path, name in _key_columns(spec):
         if name not in columns:
             close = nearest(name, columns)
-            hint = f'did you mean "{shorten(close)}"?' if close else "add it to columns"
-            yield Problem(path, f'"{shorten(name)}" is not among the columns that spec.inputs[0].columns reads; {hint}')
+            hint = f'did you mean "{shorten(close)}"?' if close else f"add it to {where}"
+            yield Problem(path, f'"{shorten(name)}" is not among the columns that {whose}; {hint}')
+
+
+def _known_columns(item: Mapping[str, Any]) -> tuple[list[str], str, str] | None:
+    """The columns that an operation gets of an input, whose they are, and where; None where the job does not say."""
+    if "map" in item:
+        names = texts([one.get("name") for one in objects(item.get("mapSchema"))])
+        return (names, "spec.inputs[0].map returns by its mapSchema", "mapSchema") if names else None
+    if not isinstance(item.get("columns"), list):
+        return None
+    return texts(item["columns"]), "spec.inputs[0].columns reads", "columns"
 
 
 def _key_columns(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

@@ -80,9 +80,9 @@ def call_of(array: ArrayPlan, chunk: Box) -> ChunkCall:
     )
 
 
-def setup_of(asked: Rechunk, places: Sequence[ImportPath], memory: int) -> Setup:
+def setup_of(asked: Rechunk, places: Sequence[ImportPath], memory: int, gpu: bool) -> Setup:
     nothing = pa.schema([])
-    return Setup(asked.function, places, nothing, None, memory, asked.seconds, blocks=True)
+    return Setup(asked.function, places, nothing, None, memory, asked.seconds, blocks=True, gpu=gpu)
 
 
 def call(host: Host, asked: Rechunk, one: ChunkCall, block: Array, check: Callable[[], None]) -> Array:
@@ -115,7 +115,7 @@ class BlockCalls:
         with self._opening:
             if self._hosts is None:
                 places = prepare(self._plan.job.functions.sources, self._scratch / "functions", self._plan.code)
-                self._hosts = Hosts(setup_of(self.asked, places, self._memory))
+                self._hosts = Hosts(setup_of(self.asked, places, self._memory, self._plan.job.gpu))
         with self._hosts.host() as host:
             yield host
 

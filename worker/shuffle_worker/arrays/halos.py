@@ -86,7 +86,7 @@ def function_plan(
     halos = {one.path: _halos(overlap, one, lengths[one.path]) for one in chosen}
     with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
         places = prepare(job.functions.sources, Path(folder))
-        host = Host(setup_of(asked, places, budgets.functions))
+        host = Host(setup_of(asked, places, budgets.functions, job.gpu))
         try:
             host.start()
             calls = {one.path: _call(host, asked, overlap, one, lengths[one.path], halos[one.path]) for one in chosen}

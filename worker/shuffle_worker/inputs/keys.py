@@ -22,9 +22,9 @@ class Key(NamedTuple):
     where: str
 
 
-def check_key(key: Key, found: pa.Schema, kept: pa.Schema) -> None:
-    """found: every column of the key's input; kept: those selected. Raises InvalidSpec."""
-    check_column(key.column, found.names, key.where)
+def check_key(key: Key, found: pa.Schema, kept: pa.Schema, what: str = "the input") -> None:
+    """found: every column of the key's input; kept: those selected; what: has them, for people. Raises InvalidSpec."""
+    check_column(key.column, found.names, key.where, what)
     if kept.get_field_index(key.column) < 0:
         raise InvalidSpec(
             f"{key.where}: {key.column!r} is a key but not among inputs[{key.input}].columns; add it there"

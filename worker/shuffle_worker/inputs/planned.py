@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -19,6 +19,9 @@ from shuffle_worker.inputs.reading import FoundFile, InputFiles
 from shuffle_worker.plan.record import File, Table
 from shuffle_worker.storage.storage import Storage
 
+if TYPE_CHECKING:
+    from shuffle_worker.inputs.mapped import MappedTable
+
 
 class Columns(NamedTuple):
     """An input's schemas."""
@@ -27,6 +30,8 @@ class Columns(NamedTuple):
     """Every column that it has."""
     kept: pa.Schema
     """Those that the user selected, in that order."""
+    what: str = "the input"
+    """What has them, for people."""
 
 
 class Size(NamedTuple):
@@ -74,9 +79,15 @@ class FoundTable(NamedTuple):
     filtered: list[str]
     """Those that the filter names."""
     computed: Computed | None = None
+    mapped: MappedTable | None = None
+    """What its function makes of the rows, once that is known."""
 
     @property
     def columns(self) -> Columns:
+        """As the operation sees them."""
+        if self.mapped is not None:
+            what = f"what {self.source.map} returns (inputs[{self.number}].map)"
+            return Columns(self.mapped.result, self.mapped.result, what)
         return Columns(self.schema, self.kept)
 
 
@@ -91,7 +102,7 @@ class PlannedInput(NamedTuple):
     extra: pa.Schema
     """The schema of the columns that only the filter reads."""
     target: pa.Schema
-    """The transport schema of both."""
+    """The transport schema of all that is read and kept, and of `extra`."""
     sources: pa.Schema | None
     """The schema of the columns that computed ones of these are made of, None where none is computed."""
     where: Filter | None
@@ -109,6 +120,35 @@ class PlannedInput(NamedTuple):
     strict: bool
     notes: list[str]
     """What a person may want to know of the files."""
+    mapped: MappedTable | None = None
+    """What a function makes of the rows, where they go through one."""
+
+    @property
+    def growth(self) -> float:
+        """Rows that come to the operation for each that passes the filter."""
+        return 1.0 if self.mapped is None else self.mapped.growth
+
+    @property
+    def passing(self) -> float:
+        """Rows that pass the filter."""
+        return self.rows * self.look.selectivity
+
+    @property
+    def kept(self) -> pa.Schema:
+        """The columns that are read and kept: those that the function is given, or that are sent."""
+        return self.schema if self.mapped is None else self.mapped.given
+
+    @property
+    def sent(self) -> pa.Schema:
+        """The transport schema of what comes to the operation."""
+        return self.target if self.mapped is None else self.mapped.sent
+
+    @property
+    def _widening(self) -> float:
+        """How large the rows that come to the operation are beside those that pass the filter."""
+        if self.mapped is None:
+            return 1.0
+        return self.growth * self.look.row_bytes / max(self.look.kept_bytes, 1.0)
 
     @property
     def computed(self) -> list[str]:
@@ -140,9 +180,9 @@ class PlannedInput(NamedTuple):
     @property
     def size(self) -> Size:
         return Size(
-            self.rows * self.look.selectivity,
+            self.passing * self.growth,
             self.look.row_bytes,
-            self.stored * self.look.selectivity,
+            self.stored * self.look.selectivity * self._widening,
             [name for name in self.schema.names if name in self.look.few],
             self.look.keyed,
         )
@@ -153,12 +193,15 @@ class PlannedInput(NamedTuple):
             name=self.source.name,
             schema=self.schema.serialize().to_pybytes(),
             row_bytes=self.look.row_bytes,
-            rows=int(self.rows * self.look.selectivity),
+            rows=int(self.passing * self.growth),
             filter_columns=self.extra.serialize().to_pybytes() if self.extra.names else None,
             sources=self.sources.serialize().to_pybytes() if self.sources is not None else None,
             read_bytes=self.look.read_bytes,
             format=self.format,
             strict=self.strict,
+            given=None if self.mapped is None else self.mapped.given.serialize().to_pybytes(),
+            result=None if self.mapped is None else self.mapped.result.serialize().to_pybytes(),
+            call_rows=0 if self.mapped is None else self.mapped.rows,
             absent=sorted(self.absent),
             rows_read=self.rows,
             bytes_read=sum(self.files[one.file].row_groups[one.group].bytes for one in self.row_groups),

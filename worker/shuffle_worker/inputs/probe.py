@@ -16,10 +16,13 @@ import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.inputs.keyed import Keyed, seen_keys
-from shuffle_worker.inputs.reading import FETCHED, FileLook, FoundFile
+from shuffle_worker.inputs.reading import FETCHED, FoundFile
 from shuffle_worker.readers.formats import FUNCTION
 
 ROWS = 16_384
+MAPPED_ROWS = 4_096
+"""The same where they go through a function, which may be slow."""
+
 GROUPS = 3
 FIRST_ROWS = 16
 MOST_BYTES = 16 << 20
@@ -44,6 +47,8 @@ class Probe(NamedTuple):
     """Columns of few distinct values."""
     keyed: Keyed | None = None
     """See `probe`."""
+    kept_bytes: float = 0.0
+    """Mean Arrow bytes of a row that passes the filter, before it goes through a function; 0 where there is none."""
 
 
 UNSEEN = Probe(1.0, 1.0, 1.0, [])
@@ -85,6 +90,18 @@ def probe(
     share = max(kept / total, 0.01)
     keyed = seen_keys([pa.concat_arrays(written.column(name).chunks) for name in grouped_by]) if grouped_by else None
     return Probe(max(written.nbytes / total, 1.0), max(read / total, 1.0), share, few, keyed)
+
+
+def probe_mapped(look: Probe, rows: pa.Table, schema: pa.Schema, grouped_by: Sequence[str]) -> Probe:
+    """The same for rows that go through a function. look: at the rows before. rows: what it made of a sample. schema:
+    of the columns that are sent."""
+    sent = rows.select(schema.names)
+    if not sent.num_rows:
+        return look._replace(row_bytes=guessed_bytes(schema), few=[], keyed=None, kept_bytes=look.row_bytes)
+    few = [field.name for field in schema if few_values(sent.column(field.name), field.type)]
+    keyed = seen_keys([rows.column(name).combine_chunks() for name in grouped_by]) if grouped_by else None
+    each = max(sent.nbytes / sent.num_rows, 1.0)
+    return look._replace(row_bytes=each, few=few, keyed=keyed, kept_bytes=look.row_bytes)
 
 
 def read_through(files: Sequence[FoundFile], groups: Sequence[RowGroupRef]) -> None:
@@ -137,29 +154,23 @@ def first_batches(
             return
 
 
-def needed(look: FileLook, names: Sequence[str]) -> pa.Schema:
-    """What is read for some columns of the rows that pass the filter."""
-    filtered = look.where.columns if look.where is not None else []
-    return pa.schema([look.target.field(name) for name in dict.fromkeys([*names, *filtered])])
-
-
 def first_kept(file: FoundFile, group: int, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-    """Some columns of those of the first rows of a row group that pass the filter; no other column is read."""
+    """Some columns of what comes to the operation of the first rows of a row group; no column is read in vain."""
     look = file.look
-    read = needed(look, names)
+    read = look.needed(names)
     some = len(read) < len(look.target)
     for batch in first_batches(file, group, read, rows, some=some):
-        kept = batch if look.where is None else batch.filter(look.where.mask(batch, file.info.path))
-        yield kept.select(list(names))
+        yield look.kept(batch, file.info.path, names)
 
 
 def sample_rows(files: Sequence[FoundFile], groups: Sequence[RowGroupRef], names: Sequence[str]) -> pa.RecordBatch:
-    """Some columns of the rows of such a look that pass the filter, in input order."""
-    target = files[0].look.target
+    """Some columns of what comes to the operation of the rows of such a look, in input order."""
+    look = files[0].look
     chosen = spread(groups, GROUPS)
-    seen = [pa.RecordBatch.from_pylist([], schema=pa.schema([target.field(name) for name in names]))]
+    seen = [pa.RecordBatch.from_pylist([], schema=pa.schema([look.sent.field(name) for name in names]))]
+    rows = ROWS if look.mapping is None else MAPPED_ROWS
     for one in chosen:
-        seen += first_kept(files[one.file], one.group, names, ROWS // len(chosen))
+        seen += first_kept(files[one.file], one.group, names, rows // len(chosen))
     return concat(seen)
 
 

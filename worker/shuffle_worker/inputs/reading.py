@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -86,6 +86,46 @@ class FileLook(NamedTuple):
     where: Filter | None
     absent: frozenset[str]
     """Columns that files may have, and that are null all the same: other inputs of a union have them."""
+    mapping: Mapping | None = None
+    """The function that the rows go through."""
+
+    @property
+    def sent(self) -> pa.Schema:
+        """The transport schema of what comes to the operation."""
+        return self.target if self.mapping is None else self.mapping.sent
+
+    def needed(self, names: Sequence[str]) -> pa.Schema:
+        """What is read for some columns of the rows that come to the operation."""
+        if self.mapping is not None:
+            return self.target
+        filtered = self.where.columns if self.where is not None else []
+        return pa.schema([self.target.field(name) for name in dict.fromkeys([*names, *filtered])])
+
+    def kept(self, batch: pa.RecordBatch, path: str, names: Sequence[str]) -> pa.RecordBatch:
+        """Some columns of what comes to the operation of a batch that is read."""
+        if self.where is not None:
+            batch = batch.filter(self.where.mask(batch, path))
+        if self.mapping is not None:
+            batch = self.mapping.of(batch.select(self.mapping.given_names), path)
+        return batch.select(list(names))
+
+
+class Mapping(Protocol):
+    """The function that an input's rows go through (`mapped.py`), while the job is planned."""
+
+    rows: int
+    """Of each of its calls."""
+    sent: pa.Schema
+    """The transport schema of what it returns."""
+
+    @property
+    def given_names(self) -> list[str]:
+        """The columns that it is given."""
+        ...
+
+    def of(self, batch: pa.RecordBatch, path: str) -> pa.RecordBatch:
+        """What it returns for some rows."""
+        ...
 
 
 class FoundFile(NamedTuple):

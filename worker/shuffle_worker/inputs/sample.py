@@ -30,8 +30,8 @@ from shuffle_worker.columns.arrays import plain
 from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array, nulls, scalar, true_rows
 from shuffle_worker.expressions.typed.statistics import comparable
 from shuffle_worker.inputs.planned import PlannedInput
-from shuffle_worker.inputs.probe import RowGroupRef, needed
-from shuffle_worker.inputs.reading import FETCHED, FoundFile, RowGroup
+from shuffle_worker.inputs.probe import RowGroupRef
+from shuffle_worker.inputs.reading import FETCHED, FoundFile, Mapping, RowGroup
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.readers.shape import Shaper
@@ -39,6 +39,9 @@ from shuffle_worker.readers.shape import Shaper
 LEAST_ROWS = 200_000
 ROWS_PER_FILE = 200
 MOST_ROWS = 4_000_000
+MAPPED_ROWS = 32_768
+"""The same where they go through a function, which may be slow."""
+
 MOST_BYTES = 64 << 20
 MOST_STORED = 256 << 20
 LEAST_KEPT = 1000
@@ -69,10 +72,10 @@ def boundaries(one: PlannedInput, keys: Sequence[SortKey], layout: Layout, *, se
 
     separate: equal keys may be separated (a sort). working: bytes of memory for one lease; they bound how much is read
     at once, not what is sampled."""
-    schema = pa.schema([one.target.field(key.column) for key in keys])
+    schema = pa.schema([one.sent.field(key.column) for key in keys])
     if layout.cells == 1:
         return encoded(schema.empty_table(), np.zeros(0, np.int64), separate)
-    found = take_sample(one, schema, rows_wanted(layout), working)
+    found = take_sample(one, schema, rows_wanted(layout, one), working)
     if not found.rows.num_rows:  # no rows: any boundaries will do
         nothing = pa.table([nulls(layout.cells - 1, field.type) for field in schema], schema=_nullable(schema))
         return encoded(nothing, np.zeros(layout.cells - 1, np.int64), separate)
@@ -85,8 +88,10 @@ def boundaries(one: PlannedInput, keys: Sequence[SortKey], layout: Layout, *, se
     return encoded(taken(found.rows, chosen), found.positions[chosen], separate)
 
 
-def rows_wanted(layout: Layout) -> int:
+def rows_wanted(layout: Layout, one: PlannedInput) -> int:
     """Rows of a sample that boundaries are chosen from."""
+    if one.mapped is not None:
+        return MAPPED_ROWS
     return min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
 
 
@@ -98,11 +103,12 @@ def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int, a
     files = one.files
     chosen = _affordable(files, one.row_groups)
     rows = sum(files[each.file].row_groups[each.group].rows for each in chosen)
-    stride = max(int(rows * one.look.selectivity / wanted), 1)
+    share = one.look.selectivity * one.growth
+    stride = max(int(rows * share / wanted), 1)
 
     def of_file(some: list[RowGroupRef]) -> Thinning:
         mine = Thinning(wanted // 4, MOST_BYTES // AHEAD)
-        asked = Asked(keys, stride, alike or keys.names[:1])
+        asked = Asked(keys, stride, alike or keys.names[:1], share)
         for part in _of_file(files[some[0].file], some, asked):
             mine.add(part)
         return mine
@@ -272,29 +278,45 @@ class Asked(NamedTuple):
     stride: int
     alike: Sequence[str]
     """See `take_sample`."""
+    share: float
+    """The rows that come to the operation for each that is read."""
 
 
 def _of_file(file: FoundFile, groups: Sequence[RowGroupRef], asked: Asked) -> Iterator[SamplePart]:
-    keys, stride, alike = asked
-    where = file.look.where
-    read = needed(file.look, keys.names)
-    with file.open(file.look.storage, read, some=True) as source:
+    keys, stride, alike, share = asked
+    look = file.look
+    where = look.where
+    read = look.needed(keys.names)
+    with file.open(look.storage, read, some=True) as source:
         shaper = file.shaper(source, read)
         for one in groups:
             first, group = one.first, file.row_groups[one.group]
             for batch in source.batches([one.group], shaper.wanted, PREFIX):
-                enough = first == one.first and where is None and _speaks_for(shaper.shape(batch), group, alike)
+                plain = where is None and look.mapping is None
+                enough = first == one.first and plain and _speaks_for(shaper.shape(batch), group, alike)
                 part = _picked(
                     batch, first, max(stride * batch.num_rows // group.rows, 1) if enough else stride, shaper
                 )
                 if where is not None:
                     kept = true_rows(where.mask(part.rows, file.info.path))
                     part = SamplePart(part.rows.take(int64_array(kept)), part.positions[kept], part.stride)
+                if look.mapping is not None:
+                    part = _mapped(part, look.mapping, file.info.path, one.first, share)
                 if len(part.positions):
                     yield SamplePart(part.rows.select(keys.names), part.positions, part.stride)
                 if enough:
                     break
                 first += batch.num_rows
+
+
+def _mapped(part: SamplePart, mapping: Mapping, path: str, first: int, share: float) -> SamplePart:
+    """What a function returns for the rows, about where it will stand among all its results for a row group: these have
+    the positions from `first` on. share: rows that come to the operation for each that is read."""
+    given = len(part.positions)
+    rows = mapping.of(part.rows.select(mapping.given_names), path)
+    origin = np.arange(rows.num_rows, dtype=np.int64) * given // max(rows.num_rows, 1)
+    places = first + ((part.positions[origin] - first) * share).astype(np.int64)
+    return SamplePart(rows, places, part.stride)
 
 
 def _picked(batch: pa.RecordBatch, first: int, stride: int, shaper: Shaper) -> SamplePart:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Input, Job
+from shuffle_protocol.jobs import Input, Job, SortKey
 from shuffle_protocol.units import some
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.columns.schema import transport_schema
@@ -21,7 +21,7 @@ from shuffle_worker.expressions.filter import Filter, columns_of, compile_filter
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
 from shuffle_worker.inputs.planned import FoundTable, Needs, PlannedInput
-from shuffle_worker.inputs.probe import UNSEEN, Probe, RowGroupRef, probe, read_through
+from shuffle_worker.inputs.probe import UNSEEN, Probe, RowGroupRef, probe, probe_mapped, read_through
 from shuffle_worker.inputs.reading import (
     FileLook,
     FoundFile,
@@ -34,9 +34,11 @@ from shuffle_worker.inputs.reading import (
 )
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import FilePiece, Split
+from shuffle_worker.readers.source import MAPPED_SPAN
 from shuffle_worker.storage.storage import Storage
 
 if TYPE_CHECKING:
+    from shuffle_worker.inputs.mapped import MappedTable, PlannedMap
     from shuffle_worker.readers.function import ReaderProcesses
 
 NAMES_SHOWN = 5
@@ -46,15 +48,16 @@ def find(job: Job, index: int, operation: Needs, storage: Storage, calls: Reader
     """calls: of the input's reader function. Raises the JobErrors of bad input."""
     source = job.inputs[index]
     filtered = columns_of(source.filter, index) if source.filter else []
-    needed = operation.needed(index)
-    keys = [key.column for key in operation.range_keys()]
-    ranged = [*filtered, *keys, *operation.bounded(index)]
+    asked = operation if not source.map else EVERYTHING  # what it asks for is what the function returns
+    needed = asked.needed(index)
+    keys = [key.column for key in asked.range_keys()]
+    ranged = [*filtered, *keys, *asked.bounded(index)]
     sent = source.columns if needed is None else needed
     where = f"inputs[{index}].compute"
     uses = Uses(
         filtered=needs(source.compute, filtered, where),
         keys=needs(source.compute, keys, where),
-        bounded=needs(source.compute, operation.bounded(index), where),
+        bounded=needs(source.compute, asked.bounded(index), where),
         sent=None if sent is None else needs(source.compute, sent, where),
     )
     found = read_inputs(source, storage, uses, index=index, strict=uses.sent is None, calls=calls)
@@ -119,9 +122,58 @@ def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
 
 def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedInput:
     """An input that the operation sees by itself."""
+    if one.mapped is not None:
+        return _measure_mapped(one, one.mapped, operation, where)
     schema = settled(sent(one.kept, operation, one.number), [(one.found.files, one.storage)])
     opened = to_be_read(one, schema, where)
     return opened._replace(look=looked(opened, operation))
+
+
+class _Everything:
+    """`Needs` of all columns, and nothing else."""
+
+    def needed(self, index: int) -> Sequence[str] | None:  # noqa: ARG002
+        return None
+
+    def range_keys(self) -> list[SortKey]:
+        return []
+
+    def bounded(self, index: int) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
+    def grouped_by(self, names: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
+
+EVERYTHING = _Everything()
+
+
+def mapped(one: FoundTable, function: PlannedMap | None, where: Filter | None) -> FoundTable:
+    """With what the input's function makes of its rows, where it has one: nothing is known of these from footers."""
+    if function is None:
+        return one
+    files = [
+        file._replace(row_groups=[group._replace(span=MAPPED_SPAN, key_bytes=group.bytes) for group in file.row_groups])
+        for file in one.found.files
+    ]
+    given = schema_of([field.remove_metadata() for field in one.kept], None)
+    one = one._replace(found=one.found._replace(files=files), kept=given)
+    opened = to_be_read(one, given, where)
+    return one._replace(mapped=function.table(opened.files, opened.row_groups, given))
+
+
+def _measure_mapped(one: FoundTable, made: MappedTable, operation: Needs, where: Filter | None) -> PlannedInput:
+    opened = to_be_read(one, one.kept, where)
+    schema = sent(made.result, operation, one.number)
+    by = operation.grouped_by(schema.names)
+    look = probe_mapped(looked(opened, EVERYTHING), made.sample.rows, transport_schema(schema), by)
+    files = [
+        file._replace(
+            asked=file.look._replace(mapping=made), row_groups=[group._replace(ranges={}) for group in file.row_groups]
+        )
+        for file in opened.files
+    ]
+    return opened._replace(files=files, schema=schema, look=look, mapped=made)
 
 
 def sent(schema: pa.Schema, operation: Needs, index: int) -> pa.Schema:
@@ -200,10 +252,11 @@ def kept_groups(files: Sequence[FoundFile]) -> list[RowGroupRef]:
 
 def make_splits(inputs: Sequence[PlannedInput], weights: Sequence[float]) -> list[Split]:
     """The splits of all inputs, those of the first one first. weights: of a row of each, in Arrow bytes."""
-    target = sizing.split_target(sum(one.rows * weight for one, weight in zip(inputs, weights, strict=True)))
+    total = sum(one.rows * weight for one, weight in zip(inputs, weights, strict=True))
     splits: list[Split] = []
     before = 0
     for one, weight in zip(inputs, weights, strict=True):
+        target = sizing.split_target(total, one.mapped is not None)
         splits += splits_of(one.files, one.row_groups, weight, target, one.number, before)
         before += len(one.files)
     return splits

@@ -78,6 +78,23 @@ class Table(Struct, frozen=True):
     rows_read: int = 0
     bytes_read: int = 0
     """`rows_read`, `bytes_read`: of the row groups that are read."""
+    given: bytes | None = None
+    """The schema of the columns that `map` is given, as they are declared; None where there is no such function."""
+    result: bytes | None = None
+    """The schema of what it returns, of which `schema` is a part."""
+    call_rows: int = 0
+    """Rows of each of its calls."""
+
+    def given_schema(self) -> pa.Schema | None:
+        return None if self.given is None else pa.ipc.read_schema(pa.py_buffer(self.given))
+
+    def result_schema(self) -> pa.Schema | None:
+        return None if self.result is None else pa.ipc.read_schema(pa.py_buffer(self.result))
+
+    def kept_schema(self) -> pa.Schema:
+        """Of the columns that are read and kept: those that `map` is given, or that are sent."""
+        given = self.given_schema()
+        return self.arrow_schema() if given is None else given
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))

@@ -22,7 +22,7 @@ class Seconds(NamedTuple):
     starting: float
     """Until all workers are there, and the commit."""
     reading: float
-    """Reading and sending."""
+    """Reading, with functions that rows go through, and sending."""
     writing: float
     """Writing, with what is done before it, but for `calling` functions of the user's."""
     calling: float
@@ -42,11 +42,13 @@ class Seconds(NamedTuple):
         return self.after / (self.reading + self.after) if self.after else 1 - READ_SHARE
 
 
-def expected_seconds(moved: float, called: float, *, workers: int, groups: int, in_order: bool) -> Seconds:
+def expected_seconds(
+    moved: float, called: float, *, mapped: float = 0.0, workers: int, groups: int, in_order: bool
+) -> Seconds:
     """On cores and disks like those it was measured on; the store's speed is not in it. moved: Arrow bytes. called:
-    processor time of functions. groups: what is written at once, each by one worker."""
+    processor time of functions that are called where rows are written. mapped: of those that rows go through where they
+    are read. groups: what is written at once, each by one worker."""
     each = moved / (SORTED_RATE if in_order else KEPT_ROWS_RATE)
     writers = max(min(workers, groups), 1)
-    return Seconds(
-        START_SECONDS, READ_SHARE * each / max(workers, 1), (1 - READ_SHARE) * each / writers, called / writers
-    )
+    reading = (READ_SHARE * each + mapped) / max(workers, 1)
+    return Seconds(START_SECONDS, reading, (1 - READ_SHARE) * each / writers, called / writers)

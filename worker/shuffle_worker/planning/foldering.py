@@ -21,7 +21,7 @@ from shuffle_worker.columns.kinds import is_uuid, values_of
 from shuffle_worker.columns.uuids import uuid_texts
 from shuffle_worker.inputs.keyed import seen_keys
 from shuffle_worker.inputs.planned import PlannedInput
-from shuffle_worker.inputs.probe import needed, sample_rows
+from shuffle_worker.inputs.probe import sample_rows
 from shuffle_worker.output.folders import MOST_FOLDERS, check_name, folder_of, too_many
 from shuffle_worker.partitioning.codes import dense
 
@@ -96,13 +96,12 @@ def _firsts(columns: Sequence[Array]) -> list[int]:
 
 
 def _batches(one: PlannedInput, by: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """These columns of the rows that pass the filter, of all groups that may have some; and what the filter needs."""
+    """These columns of all rows that come to the operation."""
     for group in one.row_groups:
         file = one.files[group.file]
         look = file.look
-        read = needed(look, by)
+        read = look.needed(by)
         with file.open(look.storage, read, some=len(read) < len(look.target)) as source:
             shaper = file.shaper(source, read)
             for batch in source.batches([group.group], shaper.wanted, BATCH):
-                shaped = shaper.shape(batch)
-                yield shaped if look.where is None else shaped.filter(look.where.mask(shaped, file.info.path))
+                yield look.kept(shaper.shape(batch), file.info.path, by)

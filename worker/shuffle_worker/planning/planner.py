@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ from shuffle_protocol.units import readable, some
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.planned import PlannedInput, Size
 from shuffle_worker.inputs.probe import guessed_bytes
-from shuffle_worker.inputs.table import compiled, find, make_splits, measure
+from shuffle_worker.inputs.table import compiled, find, make_splits, mapped, measure
 from shuffle_worker.inputs.union import columns_of_union, measure_union
 from shuffle_worker.operations.join.aligned import splits_by_file
 from shuffle_worker.operations.registry import planning_for
@@ -47,6 +47,7 @@ from shuffle_worker.steps.result import ResultShape, shape_of
 from shuffle_worker.storage.storage import Storage
 
 if TYPE_CHECKING:
+    from shuffle_worker.inputs.mapped import PlannedMap
     from shuffle_worker.readers.function import ReaderProcesses
 
 TYPES_SHOWN = 5
@@ -64,12 +65,27 @@ def make_plan(
     """budgets: of each worker. storages: of each input. scratch: a folder for what is only needed here. timed:
     estimates may use times measured now, so that no two plans are the same; for a plan that is only shown. Raises
     JobError where the job cannot be carried out as written."""
-    if not any(source.reader for source in job.inputs):
-        return _planned(job, budgets, storages, storage_out, scratch, [None] * len(job.inputs), timed)
+    budgets = budgets.shared_by(job.functions_called)
+    if not any(source.reader or source.map for source in job.inputs):
+        nothing = FunctionsOfInputs([None] * len(job.inputs), [None] * len(job.inputs))
+        return _planned(job, budgets, storages, storage_out, scratch, nothing, timed)
+    from shuffle_worker.inputs.mapped import maps_of
     from shuffle_worker.readers.function import calls_of
 
-    with calls_of(job, budgets.functions, scratch) as calls:
-        return _planned(job, budgets, storages, storage_out, scratch, calls, timed)
+    with calls_of(job, budgets.functions, scratch) as calls, maps_of(job, budgets.functions, scratch) as maps:
+        return _planned(job, budgets, storages, storage_out, scratch, FunctionsOfInputs(calls, maps), timed)
+
+
+class FunctionsOfInputs(NamedTuple):
+    """For each input its functions; None where it has none."""
+
+    readers: Sequence[ReaderProcesses | None]
+    maps: Sequence[PlannedMap | None]
+
+    @property
+    def code(self) -> list[str]:
+        """As `Plan.code`."""
+        return next((one.code for one in (*self.readers, *self.maps) if one is not None), [])
 
 
 def _planned(
@@ -78,17 +94,22 @@ def _planned(
     storages: Sequence[Storage],
     storage_out: Storage,
     scratch: Path | None,
-    calls: Sequence[ReaderProcesses | None],
+    calls: FunctionsOfInputs,
     timed: bool,
 ) -> Plan:
     operation = planning_for(job)
     operation.timed = timed
     if operation.inputs > 1 and len(job.inputs) != operation.inputs:
         raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
-    found = [find(job, index, operation, storage, calls[index]) for index, storage in enumerate(storages)]
+    found = [find(job, index, operation, storage, calls.readers[index]) for index, storage in enumerate(storages)]
     together = columns_of_union(found) if operation.inputs == 1 and len(found) > 1 else None
-    operation.check([one.columns for one in found] if together is None else [together])
+    if not any(calls.maps):
+        operation.check([one.columns for one in found] if together is None else [together])
     filters = [compiled(one, found) for one in found]
+    if any(calls.maps):
+        assert together is None, "the resource's checks refuse a map of one of several inputs of a table"
+        found = [mapped(one, made, where) for one, made, where in zip(found, calls.maps, filters, strict=True)]
+        operation.check([one.columns for one in found])
     others = check_output(job, storage_out)
     if together is None:
         parts = inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
@@ -131,6 +152,7 @@ def _planned(
     seconds = expected_seconds(
         arrow_bytes,
         operation.called_seconds(sizes, partitions),
+        mapped=sum(one.mapped.seconds(one.passing, timed) for one in inputs if one.mapped is not None),
         workers=job.workers,
         groups=layout.groups,
         in_order=operation.in_ranges,
@@ -176,7 +198,7 @@ def _planned(
         row_group_rows=row_group_rows,
         dictionary=dictionary,
         boundaries=boundaries,
-        code=operation.code or next((one.code for one in calls if one is not None), []),
+        code=operation.code or calls.code,
         broadcast=list(operation.broadcast),
         small=[split for split in every_split if split.input in operation.broadcast],
         skewed=skewed,

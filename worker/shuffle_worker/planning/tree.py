@@ -47,7 +47,7 @@ def tree_of(
     """parts: the job's inputs. inputs: what the operation sees of them."""
     output, schema, size, layout = job.output, decided.schema, decided.size, decided.layout
     method, dictionary = decided.method, decided.dictionary
-    sources = [_source(one, len(parts) > 1) for one in parts]
+    sources = [_mapped(one, _source(one, len(parts) > 1)) for one in parts]
     if len(parts) > len(inputs):
         names = some([one.source.name or f"inputs[{one.number}]" for one in parts], COLUMNS_SHOWN)
         rows = round(inputs[0].size.rows)
@@ -111,7 +111,7 @@ def _source(one: PlannedInput, named: bool) -> PlanNode:
     source = one.source
     kept = {group.file for group in one.row_groups}
     every = sum(len(file.row_groups) for file in one.files)
-    plain = [name for name in one.schema.names if name not in source.compute]
+    plain = [name for name in one.kept.names if name not in source.compute]
     columns = f"{len(plain)} of {one.columns} columns: " if one.columns > len(plain) else "columns: "
     extra = [name for name in one.extra.names if name not in source.compute]
     also = f"; for the filter also {some(extra, COLUMNS_SHOWN)}" if extra else ""
@@ -142,7 +142,23 @@ def _source(one: PlannedInput, named: bool) -> PlanNode:
         found += f", and {len(one.files) - len(kept):,} of {counted(len(one.files), 'file')} as a whole"
     share = f"{one.look.selectivity:.0%} of the rows in the others pass, as far as a sample shows" if one.rows else ""
     why = [line for line in (found, share) if line]
-    return PlanNode("Filter", source.filter, why, Figures(rows=round(one.size.rows)), [read])
+    return PlanNode("Filter", source.filter, why, Figures(rows=round(one.passing)), [read])
+
+
+def _mapped(one: PlannedInput, before: PlanNode) -> PlanNode:
+    """The function that the rows go through, where there is one, above what it is given."""
+    made = one.mapped
+    if made is None:
+        return before
+    unused = len(made.result) - len(one.schema)
+    why = [
+        f"is given {made.shape}, up to {counted(made.rows, 'row')} of a file at a time, in a process of its own",
+        f"columns: {some(one.schema.names, COLUMNS_SHOWN)}{f'; {unused:,} more are not needed' if unused else ''}",
+    ]
+    if made.sample.given:
+        became = f"{made.sample.given:,} rows of a sample became {made.sample.rows.num_rows:,}"
+        why.append(became if one.source.map_schema is not None else f"{became}, with these columns")
+    return PlanNode("Map", one.source.map, why, Figures(rows=round(one.size.rows)), [before])
 
 
 def _kind(one: PlannedInput) -> str:

@@ -2,6 +2,7 @@
 
 source.py     what a format is           formats.py      which one a file is of, and opening it
 files.py      the reader over all of them                 shape.py     a file's columns to the plan's
+mapped.py     whose rows go through a function
 parquet_file.py, feather.py, orc.py, function.py
 text.py       CSV and JSON: cutting and streaming         records.py   where records end
               csv_text.py, json_text.py: each of them     codecs.py    files compressed as a whole
@@ -41,4 +42,15 @@ def readers_for(
     readers = [
         reader_for(plan, storage, index, functions=functions, scratch=scratch) for index, storage in enumerate(storages)
     ]
-    return [UnionReader(plan, readers)] if plan.united else [*readers]
+    if plan.united:
+        return [UnionReader(plan, readers)]
+    return [_through(plan, one, index, functions, scratch) for index, one in enumerate(readers)]
+
+
+def _through(plan: Plan, reader: Reader, index: int, functions: int, scratch: Path | None) -> Reader:
+    """The reader, or one of what the input's function makes of its rows."""
+    if not plan.job.inputs[index].map:
+        return reader
+    from shuffle_worker.readers.mapped import MappedReader
+
+    return MappedReader(reader, plan, index, functions, scratch)

@@ -58,7 +58,8 @@ class FileReader:
         self._budget = budget if budget is not None else Budgets.for_limit(plan.job.memory).working // 3
         table = plan.tables[index]
         self._absent = frozenset(table.absent)
-        self._output = transport_schema(table.arrow_schema())
+        kept = table.kept_schema()
+        self._output = transport_schema(kept)
         self._target = self._output
         self._filter: Filter | None = None
         source = plan.job.inputs[index]
@@ -73,7 +74,7 @@ class FileReader:
             )
 
             made = self._computed.names if self._computed is not None else ()
-            self._filter = compile_filter(source.filter, pa.schema([*table.arrow_schema(), *extra]), index, made)
+            self._filter = compile_filter(source.filter, pa.schema([*kept, *extra]), index, made)
         self._read = self._target if self._computed is None else self._computed.read_schema(self._target)
         self._opening = opening_of_plan(plan, index, functions, scratch)
         self._footers: OrderedDict[int, object] = OrderedDict()

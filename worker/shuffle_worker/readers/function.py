@@ -85,7 +85,10 @@ class ReaderProcesses:
             if self._hosts is None:
                 places = prepare(self._job.functions.sources, self._scratch / "functions", self._expected)
                 self.code = [place.sha256 for place in places]
-                self._hosts = Hosts(Setup(self.name, places, pa.schema([]), None, self._memory, 0, reader=True))
+                gpu = self._job.gpu
+                self._hosts = Hosts(
+                    Setup(self.name, places, pa.schema([]), None, self._memory, 0, reader=True, gpu=gpu)
+                )
             return self._hosts
 
     def _told(self, trouble: Trouble, path: str) -> JobError:

@@ -35,6 +35,9 @@ STREAM_SPAN = 1 << 40
 """Positions of a group whose rows and bytes are both unknown: more rows than any file holds, and room for millions of
 such files in the 63 bits of a position."""
 
+MAPPED_SPAN = STREAM_SPAN
+"""Positions of a group whose rows go through a function of the user's, which may make any number of them."""
+
 
 class Source(Protocol):
     """An open file of some format. Close it, or use it in a `with`. Not for several threads at once."""

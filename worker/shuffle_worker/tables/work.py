@@ -90,11 +90,10 @@ class Tasks:
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = self._storages.of(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
-        self._readers = readers_for(plan, self._inputs(job), functions=self._budgets.functions, scratch=self._scratch)
+        memory = self._budgets.shared_by(job.functions_called).functions
+        self._readers = readers_for(plan, self._inputs(job), functions=memory, scratch=self._scratch)
         files = OutputFiles(plan, self._output, self._scratch)
-        self._operation = operation_for(
-            Given(plan, files, self._scratch, self._batch_bytes, self._budgets.functions, self._readers)
-        )
+        self._operation = operation_for(Given(plan, files, self._scratch, self._batch_bytes, memory, self._readers))
         self._plan = plan
         return plan.summary
 

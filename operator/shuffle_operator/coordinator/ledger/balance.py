@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shuffle_operator.coordinator.ledger.totals import Inconsistent
+from shuffle_operator.coordinator.ledger.totals import CHANGED, Inconsistent
 from shuffle_protocol.messages import Transferred
 from shuffle_protocol.tally import MASK, tally
 
@@ -43,8 +43,7 @@ class Balance:
         before, self.sent[split] = self.sent[split], found.tally & MASK
         if before not in (UNKNOWN, self.sent[split]):
             raise Inconsistent(
-                f"split {split} sent other rows when it was read again than when it was read first: the input changed "
-                "while the job ran"
+                f"split {split} sent other rows when it was read again than when it was read first: the {CHANGED}"
             )
 
     def _groups_of(self, split: int) -> int:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from shuffle_protocol.messages import Done
 
 UNKNOWN = -1
+CHANGED = (
+    "input changed while the job ran, or a function of the job's (map, reader) does not return the same for the same "
+    "rows each time"
+)
 
 
 class Inconsistent(Exception):
@@ -74,6 +78,6 @@ class SplitRows:
         if before != rows:
             raise Inconsistent(
                 f"split {split} gave {before} rows when it was read first and {rows} when it was read again: the "
-                "input changed while the job ran"
+                f"{CHANGED}"
             )
         return 0

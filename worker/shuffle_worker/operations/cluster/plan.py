@@ -62,8 +62,8 @@ class ClusterPlanning(Planning):
             raise InvalidSpec("output.sortWithin: a cluster already orders the rows in each file; leave it out")
 
     def boundaries(self, one: PlannedInput, layout: Layout, working: int) -> bytes | None:
-        schema = pa.schema([one.target.field(name) for name in self._by])
-        found = take_sample(one, schema, rows_wanted(layout), working, alike=self._by)
+        schema = pa.schema([one.sent.field(name) for name in self._by])
+        found = take_sample(one, schema, rows_wanted(layout, one), working, alike=self._by)
         self.cuts = [_cuts(found.rows.select([name]), 1 << bits_of(len(self._by))) for name in self._by]
         grid = Grid(self._asked, self.cuts)
         self._ranges = grid.ranges

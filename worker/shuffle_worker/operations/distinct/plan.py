@@ -43,10 +43,10 @@ class DistinctPlanning(Planning):
         super().check(inputs)
         refuse_twice(self._by, "operation.distinct.by")
         refuse_twice([key.column for key in self._order_by], "operation.distinct.orderBy")
-        found, kept = inputs[0]
+        found, kept, what = inputs[0]
         for name in [] if self._by else kept.names:
             try:
-                check_key(Key(0, name, "operation.distinct"), found, kept)
+                check_key(Key(0, name, "operation.distinct"), found, kept, what)
             except InvalidSpec as error:
                 message = f"{error.message}, or name the columns to compare with `by`"
                 raise InvalidSpec(message) from error

@@ -47,13 +47,13 @@ class GroupByPlanning(Planning):
             raise InvalidSpec(f"{_WHERE}.by: is empty; name the columns to group by")
         super().check(inputs)
         refuse_twice(self._by, f"{_WHERE}.by")
-        found, kept = inputs[0]
+        found, kept, what = inputs[0]
         for at, one in enumerate(self._aggregations):
             for name, field in ((one.column, "column"), (one.other, "with")):
                 if name is None:
                     continue
                 where = f"{_WHERE}.aggregations[{at}].{field}"
-                check_column(name, found.names, where)
+                check_column(name, found.names, where, what)
                 if kept.get_field_index(name) < 0:
                     raise InvalidSpec(f"{where}: {name!r} is not among inputs[0].columns; add it there")
         check_sort_within(self.job, self.output([kept]))

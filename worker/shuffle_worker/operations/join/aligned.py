@@ -40,7 +40,7 @@ def aligned(inputs: Sequence[PlannedInput], keys: Sequence[Sequence[str]], asked
     for one, manifest, names in zip(inputs, manifests, keys, strict=True):
         assert manifest is not None
         parted = manifest.partitioning
-        if any(name in one.source.compute for name in names):
+        if one.source.map or any(name in one.source.compute for name in names):
             return Aligned(0, "")  # the files are by another column of that name
         if parted.method != "hash" or parted.hash != HASH_NAME or parted.keys != list(names):
             return Aligned(0, "")

@@ -31,7 +31,7 @@ def passing_share(shape: JoinShape, left: PlannedInput, right: PlannedInput) -> 
 
 def _some(one: PlannedInput, names: list[str]) -> pa.RecordBatch:
     """Evenly spread rows of a sample."""
-    names = names or one.target.names[:1]
+    names = names or one.sent.names[:1]
     found = sample_rows(one.files, one.row_groups, names)
     step = max(found.num_rows // ROWS, 1)
     return take(found, np.arange(0, found.num_rows, step, dtype=np.int64)[:ROWS])

@@ -80,7 +80,7 @@ def broadcast(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
     able = [at for at, hows in ((join.right, _SPREAD_LEFT), (join.left, _SPREAD_RIGHT)) if join.how in hows]
     if not able:
         return Broadcast(None, "shuffled: a full join keeps the rows of both sides, so neither can be broadcast")
-    sizes = [one.rows * one.look.row_bytes for one in inputs]
+    sizes = [one.rows * one.growth * one.look.row_bytes for one in inputs]
     small = min(able, key=lambda at: (sizes[at], at != join.right))
     name, size, other = _name(inputs[small]), readable(sizes[small]), sizes[1 - small]
     if any(one.rows < 0 for one in inputs):
