@@ -72,7 +72,7 @@ async def test_a_job_that_failed(show_report: ShowReport) -> None:
         "OutOfDisk: no space is left on scratch: worker 1 has 40.0 GiB, and all of it is taken"
     )
     assert await page.locator(".top .phase").inner_text() == "✕ Failed"
-    assert await page.locator("#skew .none").first.inner_text() == "No file is written yet."
+    assert await page.locator("#skew .none").first.inner_text() == "No file was written."
 
 
 async def test_a_job_that_lost_a_worker(show_report: ShowReport) -> None:

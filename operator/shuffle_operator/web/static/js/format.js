@@ -52,6 +52,11 @@ export function clock(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+/** A moment of a job whose columns are `width` seconds: 0.25 s, 12:03. */
+export function moment(seconds, width) {
+  return width < 1 ? `${seconds.toFixed(width < 0.1 ? 3 : 2)} s` : clock(seconds);
+}
+
 /** A place on an axis whose ticks are `step` seconds apart. */
 export function tick(seconds, step) {
   if (step >= 1) return clock(seconds);

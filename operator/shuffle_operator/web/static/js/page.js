@@ -7,7 +7,7 @@ import { themeSwitch } from "./theme.js";
 import { Ledger } from "./views/ledger.js";
 import { Losses, Output } from "./views/losses.js";
 import { Memory } from "./views/memory.js";
-import { Now, moment, phase } from "./views/now.js";
+import { Now, calendar, phase } from "./views/now.js";
 import { Plan } from "./views/plan.js";
 import { Skew } from "./views/skew.js";
 import { Throughput } from "./views/throughput.js";
@@ -78,7 +78,7 @@ export class Page {
     mark(this.link, "data-state", state);
     say(this.link, SAID[state] ?? state);
     if (this.newer) return;
-    const since = this.job ? ` What you see is of ${moment(this.job.recorded)}.` : "";
+    const since = this.job ? ` What you see is of ${calendar(this.job.recorded)}.` : "";
     const texts = {
       stale: `Nothing has come for ${duration(silence)}, although the connection stands.${since}`,
       lost: `There is no connection; trying again.${this.job?.progress.over ? " The job was over." : ""}${since}`,

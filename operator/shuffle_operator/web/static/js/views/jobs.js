@@ -5,7 +5,7 @@ import { bytes, clean, count, counted, duration, percent } from "../format.js";
 import { Table } from "../table.js";
 import { themeSwitch } from "../theme.js";
 import { none } from "./card.js";
-import { moment, phase } from "./now.js";
+import { calendar, phase } from "./now.js";
 
 const PAUSE = 2_000;
 
@@ -22,7 +22,7 @@ export class Jobs {
       { title: "Namespace", value: (job) => clean(job.namespace, 80) || "–" },
       { title: "Phase", value: (job) => badge(job.phase) },
       { title: "Done", number: true, value: (job) => bar(job) },
-      { title: "Began", value: (job) => moment(job.started) },
+      { title: "Began", value: (job) => calendar(job.started) },
       { title: "Time", number: true, value: (job) => duration(job.seconds) },
       { title: "Workers", number: true, value: (job) => count(job.workers) },
       { title: "Rows read", number: true, value: (job) => count(job.rows_read) },

@@ -70,7 +70,7 @@ function figures(job) {
   const { progress, rows, workers } = job;
   const spilled = rows.spilled;
   const memory = workers.reduce((most, one) => Math.max(most, one.memory_budget ? one.memory_peak / one.memory_budget : 0), 0);
-  const found = [["Time", duration(progress.seconds), `began ${moment(job.job.started)}`]];
+  const found = [["Time", duration(progress.seconds), `began ${calendar(job.job.started)}`]];
   if (!progress.over) found.push(["Left", known(progress.left) ? `about ${duration(Math.max(1, progress.left))}` : "–", known(progress.left) ? range(progress) : "too early to say"]);
   found.push(
     ["Done", percent(progress.percent / 100), done(progress)],
@@ -97,7 +97,7 @@ function losses(job) {
 }
 
 /** 2026-05-28 18:26, in the reader's own time. */
-export function moment(seconds) {
+export function calendar(seconds) {
   const at = new Date(seconds * 1000);
   const two = (n) => String(n).padStart(2, "0");
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;

@@ -25,7 +25,7 @@ export class Plan {
     if (text === this._drawn) return;
     this._drawn = text;
     if (job.plan) fill(this.tree, step(job.plan, job.progress.phase === "Complete", 0));
-    else fill(this.tree, none("The job is being planned, or waits for its first worker."));
+    else fill(this.tree, none(job.progress.over ? "The job ended before it had a plan." : "The job is being planned, or waits for its first worker."));
     fill(this.notes, (job.notes ?? []).map((note) => el("li", { class: "data" }, `Note: ${clean(note, 1000)}`)));
   }
 }

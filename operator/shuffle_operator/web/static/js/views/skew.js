@@ -40,11 +40,11 @@ export class Skew {
 
   update(job) {
     const { skew } = job;
-    const text = JSON.stringify(skew);
+    const text = JSON.stringify([skew, job.progress.over]);
     if (text === this._drawn) return;
     this._drawn = text;
     fill(this.figures, figures(skew).map(([label, value, below]) => el("div", {}, el("dt", {}, label), el("dd", {}, value, el("small", {}, below)))));
-    fill(this.plot, skew.bins.length ? histogram(skew) : none("No file is written yet."));
+    fill(this.plot, skew.bins.length ? histogram(skew) : none(job.progress.over ? "No file was written." : "No file is written yet."));
     this.folded.hidden = !skew.bins.length;
     this.table.set(skew.bins);
     this.biggest.set(skew.biggest);

@@ -2,7 +2,7 @@
 
 import { ends, smoothed, throughput } from "../document.js";
 import { el, say } from "../dom.js";
-import { bytes, clock, duration, percent, rate } from "../format.js";
+import { bytes, duration, moment, percent, rate } from "../format.js";
 import { BYTE_STEPS, Plot } from "../plots.js";
 import { Table, behind } from "../table.js";
 import { card } from "./card.js";
@@ -24,7 +24,7 @@ export class Throughput {
       least: 1024,
     });
     this.table = new Table("Throughput over time", [
-      { title: "Until", value: (row) => clock(row.end) },
+      { title: "Until", value: (row) => moment(row.end, row.width) },
       ...SERIES.map(([counter, label]) => ({ title: label, number: true, value: (row) => (row[counter] === null ? "–" : rate(row[counter])) })),
       { title: "Done", number: true, value: (row) => percent(row.percent / 100) },
       { title: "Rows read", number: true, value: (row) => row.rows_read.toLocaleString("en-US") },
@@ -43,6 +43,7 @@ export class Throughput {
     this.table.set(
       job.timeline.samples.map((sample, n) => ({
         end: times[n],
+        width: job.timeline.width,
         percent: sample.percent,
         rows_read: sample.rows_read,
         read: sample.bytes_read,

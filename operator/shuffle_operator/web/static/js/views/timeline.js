@@ -4,7 +4,7 @@
 import { Drawing } from "../canvas.js";
 import { DOING, doing, memoryShare } from "../doing.js";
 import { el, mark, say, show } from "../dom.js";
-import { clean, clock, counted, duration, percent } from "../format.js";
+import { clean, clock, counted, duration, moment, percent } from "../format.js";
 import { Table, behind } from "../table.js";
 import { still } from "../theme.js";
 import { Tip } from "../tip.js";
@@ -238,7 +238,7 @@ export class Timeline {
     if (!columns[column]) return "";
     const found = doing(columns[column][worker] ?? "-");
     const part = memoryShare(memory[column]?.[worker] ?? "-");
-    const lines = [`worker ${worker}, ${width < 1 ? `${(column * width).toFixed(width < 0.1 ? 3 : 2)} s` : clock(column * width)}`];
+    const lines = [`worker ${worker}, ${moment(column * width, width)}`];
     lines.push(found ? `${found.says}${found.again ? " – work that is done again" : ""}` : "no worker in this slot");
     if (part !== null) lines.push(`memory about ${percent(part)} of its budget`);
     return [...lines, ...this._near(second, worker)].join("\n");

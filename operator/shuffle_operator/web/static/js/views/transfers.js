@@ -41,7 +41,7 @@ export class Transfers {
 
   update(job) {
     const { matrix } = job;
-    const text = JSON.stringify(matrix);
+    const text = JSON.stringify([matrix, job.progress.over]);
     if (text === this._drawn) return;
     this._drawn = text;
     this.matrix = matrix;
@@ -51,7 +51,7 @@ export class Transfers {
     show(this.body, some);
     show(this.folded, some);
     if (!some) {
-      say(this.none, job.job.method === "ObjectStore" ? "This job's shards travel by object storage, not from worker to worker." : "Nothing was sent from worker to worker yet.");
+      say(this.none, job.job.method === "ObjectStore" ? "This job's shards travel by object storage, not from worker to worker." : `Nothing was sent from worker to worker${job.progress.over ? "" : " yet"}.`);
       return;
     }
     this.most = Math.max(1, ...matrix.bytes.flat());
