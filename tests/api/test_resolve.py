@@ -130,6 +130,7 @@ def test_a_rechunk_is_told_with_its_defaults(job: Any) -> None:
         ({"path": "/a", "columns": ["x"]}, {}, "spec.inputs[0].columns", "variables"),
         ({"path": "/a", "filter": "x > 1"}, {}, "spec.inputs[0].filter", "select"),
         ({"path": "/a", "compute": {"x": "y + 1"}}, {}, "spec.inputs[0].compute", "an array keeps its values"),
+        ({"path": "/a", "name": "x", "nameAs": "y"}, {}, "spec.inputs[0].nameAs", "whose rows have columns"),
         ({"path": "/a", "reader": "m:f"}, {}, "spec.inputs[0].reader", "Zarr stores only"),
         (ARRAYS, {"format": "Parquet"}, "spec.output.format", "writes Zarr, not Parquet"),
         (ARRAYS, {"partitions": 3}, "spec.output.partitions", "chunks"),
@@ -148,6 +149,20 @@ def test_what_goes_with_tables_does_not_go_with_arrays(
         told(job(operation={"rechunk": {"chunks": {"x": 1}}}, inputs=[source], output={"path": "/out", **output}))
     assert [str(problem).partition(": ")[0] for problem in caught.value.problems] == [path]
     assert what in caught.value.message
+
+
+def test_further_joins_and_unions_are_told(job: Any) -> None:
+    inputs = [{"name": name, "path": f"/{name}"} for name in "abc"]
+    sides = [{"right": "c", "on": ["k"], "where": "l.x < r.x"}, {"right": "b", "type": "Cross", "nullsEqual": True}]
+    star = told(job(operation={"join": {"left": "a", "sides": sides}}, inputs=inputs)).operation
+    assert star == jobs.StarJoin(
+        [
+            jobs.Join("Inner", 0, 2, ["k"], ["k"], where="l.x < r.x", field="operation.join.sides[0]"),
+            jobs.Join("Cross", 0, 1, [], [], nulls_equal=True, field="operation.join.sides[1]"),
+        ]
+    )
+    named = [{**one, "nameAs": "origin"} for one in inputs]
+    assert [(one.name, one.name_as) for one in told(job(inputs=named)).inputs] == [(name, "origin") for name in "abc"]
 
 
 def test_what_is_said_of_formats_is_told(job: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +252,38 @@ def test_pieces_of_any_size_give_the_same() -> None:
                 tuple((a, b) for rows, others in pairs for a, b in zip(rows.tolist(), others.tolist(), strict=True))
             )
         assert len(answers) == 1
+
+
+TYPES = {
+    "int8": pa.int8(), "uint64": pa.uint64(), "float": pa.float32(), "decimal": pa.decimal128(12, 3),
+    "text": pa.string(), "dictionary": pa.dictionary(pa.int8(), pa.string()),
+    "large": pa.large_string(), "day": pa.date32(),
+    "instant": pa.timestamp("ms", "UTC"), "second": pa.timestamp("s"), "truth": pa.bool_(),
+}  # fmt: skip
+
+
+def of_type(kind: pa.DataType, numbers: list[int | None]) -> pa.Array:
+    if pa.types.is_dictionary(kind):
+        return of_type(pa.string(), numbers).cast(kind)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pa.array([None if n is None else f"{n:03}" for n in numbers], kind)
+    if pa.types.is_boolean(kind):
+        return pa.array([None if n is None else n % 2 == 1 for n in numbers])
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return pa.array(numbers, pa.int32() if pa.types.is_date(kind) else pa.int64()).cast(kind)
+    if pa.types.is_decimal(kind):
+        return pa.array([None if n is None else Decimal(n) for n in numbers], kind)
+    return pa.array(numbers, pa.int64()).cast(kind)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_columns_of_every_type_are_compared(tmp_path: Path, name: str) -> None:
+    random = np.random.default_rng(3)
+    tables = []
+    for key, count in (("k", 60), ("k2", 40)):
+        numbers = [None if random.random() < 0.1 else int(random.integers(0, 9)) for _ in range(count)]
+        tables.append(pa.table({key: np.arange(count) % 6, "c": of_type(TYPES[name], numbers), "n": np.arange(count)}))
+    for where in ("l.c = r.c", "l.c is distinct from r.c", "coalesce(l.c >= r.c, l.n > r.n)"):
+        found = joined(tmp_path / str(len(where)), *tables, of_two_keys("Full", where=where))
+        expected = in_duckdb(*tables, query("Full", where, "l.k = r.k2"))
+        assert rows_of(found.table) == rows_of(expected), where

@@ -48,6 +48,8 @@ def _input_problems(item: Input, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "filter"), "positions are chosen by operation.rechunk.select")
     if item.compute is not None:
         yield Problem((*path, "compute"), "goes with tables, whose rows have columns; an array keeps its values")
+    if item.name_as is not None:
+        yield Problem((*path, "nameAs"), "goes with tables, whose rows have columns; leave it out")
     if item.reader is not None:
         yield Problem((*path, "reader"), "rechunk reads Zarr stores only")
     if item.map is not None:
