@@ -22,10 +22,10 @@ from tests.join.test_join_aligned import FILES, parted
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import AsOf, Join
 from shuffle_worker.operations.join import strategy
-from shuffle_worker.operations.join.as_of import AsOfStep
-from shuffle_worker.operations.join.grace_partitioning import PlaceRange
+from shuffle_worker.operations.join.by_time import ByTime, TimeRange
 from shuffle_worker.partitioning.join_keys import JoinKeys
-from shuffle_worker.partitioning.nearest import NEAREST_ROW, NearestRows, Rule, Scale, times_of
+from shuffle_worker.partitioning.matching import Side
+from shuffle_worker.partitioning.nearest import NEAREST_ROW, NearestRows, Rule, Scale, Times, times_of
 from shuffle_worker.partitioning.pairing import pairing
 
 DIRECTIONS = ["Backward", "Forward", "Nearest"]
@@ -234,20 +234,49 @@ def test_the_same_bytes_and_rows_in_little_memory(
     plan = planned(job_of(tmp_path, asked, partitions=4))
     expected = carried_out(plan)
     assert found_pairs(expected.table) == by_pandas(left, right, asked, 20)
-    portions: list[int] = []
-    one_place = AsOfStep.one_place
+    ranges: list[int] = []
+    of_time = ByTime._ranges
 
-    def watched(step: AsOfStep, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
-        for rows in one_place(step, part, budget):
-            portions.append(rows.num_rows)
-            yield rows
+    def watched(rows: ByTime) -> Iterator[TimeRange]:
+        for found in of_time(rows):
+            ranges.append(found.right.num_rows)
+            yield found
 
-    monkeypatch.setattr(AsOfStep, "one_place", watched)
+    monkeypatch.setattr(ByTime, "_ranges", watched)
     for buckets, memory in ((4, 400_000), (2, 100_000), (1, 1 << 20), (16, 150_000)):
         found = carried_out(plan, buckets, memory, tmp_path / "scratch", batch_rows=333, batch_bytes=10_000)
         assert found.files.files == expected.files.files, (buckets, memory)
     assert list((tmp_path / "scratch").iterdir()) == []
-    assert (len(portions) > 20) == (keys < 400)  # one key in many portions
+    assert (len(ranges) > 20) == (keys < 400)  # one key in many ranges of time
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("times", [1, 40_000])  # all at one time, and most at one of their own
+def test_one_key_with_too_much_on_both_sides_is_read_a_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str, times: int
+) -> None:
+    """However many portions the left rows make: each right row is looked at once, and those that reach over."""
+    random = np.random.default_rng(times)
+    left = pa.table({"k": ["one"] * 8_000, "t": random.integers(0, times, 8_000), "a": range(8_000)})
+    right = pa.table({"k": ["one"] * 9_000, "u": random.integers(0, times, 9_000), "b": range(9_000)})
+    written(tmp_path / "left", left, 2, 1_000)
+    written(tmp_path / "right", right, 2, 1_000)
+    asked = as_of(direction, "20")
+    plan = planned(job_of(tmp_path, asked, partitions=1))
+    expected = carried_out(plan)
+    assert found_pairs(expected.table) == by_pandas(left, right, asked, 20)
+    looked: list[int] = []
+    look = NearestRows.look
+
+    def watched(rows: NearestRows, right: Side, times: Times, first: int = 0) -> None:
+        looked.append(len(times.words))
+        look(rows, right, times, first)
+
+    monkeypatch.setattr(NearestRows, "look", watched)
+    found = carried_out(plan, 1, 300_000, tmp_path / "scratch", batch_rows=500, batch_bytes=20_000)
+    assert found.files.files == expected.files.files
+    assert len(looked) > 4
+    assert sum(looked) <= 9_000 + 4 * len(looked)
 
 
 def test_a_skewed_key_is_spread_over_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
