@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +23,25 @@ from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import U64, buffer_of, concat, take
 from shuffle_worker.operations.join.blocks import first_of_each, portions
 from shuffle_worker.operations.join.grace_partitioning import PlaceRange, partitioned
+from shuffle_worker.operations.join.shape import JoinShape
+from shuffle_worker.partitioning.nearest import Rule, Times
 from shuffle_worker.steps.cells import Stream
 from shuffle_worker.steps.sorting import Sorter
 
-if TYPE_CHECKING:
-    from shuffle_worker.operations.join.as_of import AsOfStep
-
 NUMBER = "\0number"
 """The column of left rows' numbers, here alone; no file has a column of this name."""
+
+
+class NearestStep(Protocol):
+    """What of an as-of join's step is used here."""
+
+    shape: JoinShape
+    rule: Rule
+    row: int
+
+    def times(self, side: int, rows: pa.RecordBatch) -> Times: ...
+
+    def beside_nearest(self, left: pa.RecordBatch, right: pa.RecordBatch, budget: int) -> Iterator[pa.RecordBatch]: ...
 
 
 class TimeRange(NamedTuple):
@@ -44,7 +55,7 @@ class TimeRange(NamedTuple):
 class ByTime:
     """part: of one place. budget: bytes."""
 
-    def __init__(self, step: AsOfStep, part: PlaceRange, budget: int, scratch: Path | None) -> None:
+    def __init__(self, step: NearestStep, part: PlaceRange, budget: int, scratch: Path | None) -> None:
         self._step = step
         self._part = part
         self._budget = budget
