@@ -27,10 +27,10 @@ class DecimalSum:
 
     def update(self, piece: GroupedBatch) -> None:
         column = piece.column(self._column)
-        self._add(piece.groups, column.codes, _limbs_of(column.valued))
+        self._add(piece.groups, column.codes, limbs_of(column.valued))
 
     def merge(self, piece: GroupedBatch, columns: list[Array]) -> None:
-        self._add(piece.groups, piece.codes, _limbs_of(columns[0]))
+        self._add(piece.groups, piece.codes, limbs_of(columns[0]))
 
     def give(self) -> list[Array]:
         words = _words(self._limbs)
@@ -85,7 +85,9 @@ def _at_least(words: npt.NDArray[np.uint64], limit: int) -> Bools:
     return found
 
 
-def _limbs_of(array: Array) -> list[I64]:
+def limbs_of(array: Array) -> list[I64]:
+    """Decimals as 32-bit words of their unscaled values, the least significant first, the last one signed. Those of a
+    null are arbitrary."""
     count = len(array)
     words = array.type.bit_width // 32
     flat = view(array.buffers()[1], np.uint32, count * words, array.offset * words).reshape(count, words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, cast
 
-from sqlglot import exp, parser, tokens
+from sqlglot import TokenType, exp, parser, tokens
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, SqlglotError
 
@@ -16,6 +16,9 @@ from shuffle_protocol.errors import InvalidSpec
 
 _WITH_WORDS = ("CAST", "EXTRACT", "POSITION", "SUBSTRING", "TRIM", "TRY_CAST")
 """Functions whose arguments have words between them: `CAST(x AS INT)`."""
+
+FRAMES = ("ROWS", "RANGE", "GROUPS")
+"""How a frame's ends are counted."""
 
 _Parsers = dict[str, Callable[[parser.Parser], exp.Expression | None]]
 
@@ -25,12 +28,39 @@ class _Language(Dialect):
 
     class Tokenizer(tokens.Tokenizer):
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ['"', "`"]
+        KEYWORDS: ClassVar[dict[str, TokenType]] = {
+            word: kind for word, kind in tokens.Tokenizer.KEYWORDS.items() if word != "SESSION"
+        }
 
     class Parser(parser.Parser):
         FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
         FUNCTION_PARSERS: ClassVar[_Parsers] = {
             name: read for name, read in parser.Parser.FUNCTION_PARSERS.items() if name in _WITH_WORDS
         }
+
+        def _parse_window(self, this: exp.Expr | None, alias: bool = False) -> exp.Expr | None:
+            """A frame may follow OVER without parentheses, for the rows of a window and their order are said elsewhere:
+            `sum(x) OVER ROWS BETWEEN 2 PRECEDING AND CURRENT ROW`."""
+            this = self._parse_respect_or_ignore_nulls(this)
+            if self._curr.token_type != TokenType.OVER or not self._at_frame():
+                return super()._parse_window(this, alias)
+            self._advance()
+            kind = self._curr.text.upper()
+            self._advance()
+            self._match(TokenType.BETWEEN)
+            start = self._parse_window_spec()
+            end = self._parse_window_spec() if self._match(TokenType.AND) else {}
+            spec = exp.WindowSpec(
+                kind=kind,
+                start=start["value"],
+                start_side=start["side"],
+                end=end.get("value"),
+                end_side=end.get("side"),
+            )
+            return self.expression(exp.Window(this=this, spec=spec, over="OVER"))
+
+        def _at_frame(self) -> bool:
+            return self._next is not None and self._next.text.upper() in FRAMES
 
 
 class Field(NamedTuple):

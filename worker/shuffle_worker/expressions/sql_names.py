@@ -13,7 +13,9 @@ from shuffle_worker.expressions.typed.literals import NotThatType
 SUPPORTED = "= != < <= > >= AND OR NOT IN BETWEEN IS NULL LIKE ILIKE + - * / % || CASE IF CAST INTERVAL, and functions"
 """For messages; docs/expressions.md says what they do."""
 
-_IN_A_GROUP = ("sum", "count", "avg", "mean", "min", "max", "median", "any_value", "first", "last", "row_number")
+_IN_A_GROUP = ("sum", "count", "avg", "mean", "min", "max", "median", "any_value", "first", "last")
+_IN_A_WINDOW = ("row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "session")
+_OF_A_FRAME = ("first_value", "last_value", "nth_value")
 _CHANGING = ("now", "random", "current_timestamp", "today", "uuid", "gen_random_uuid")
 
 CASTS: dict[str, pa.DataType] = {
@@ -41,6 +43,8 @@ def near_function(name: str) -> str:
     if name in _IN_A_GROUP:
         hint = {"min": "; for the smallest of several values use LEAST", "max": "; for the largest use GREATEST"}
         return f"an expression sees one row; aggregate with operation.groupBy{hint.get(name, '')}"
+    if name in _IN_A_WINDOW or name in _OF_A_FRAME:
+        return "an expression sees one row; operation.window computes columns of the rows around it"
     if name in _CHANGING:
         return "it gives another value each time, and a job gives the same output each time"
     near = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.7)

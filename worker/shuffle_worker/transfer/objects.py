@@ -75,7 +75,7 @@ class ShardFiles:
         self._folder = folder
         self._hold = hold
         self._budget = index
-        self._window: Window | None = None
+        self._near: Neighbours | None = None
 
     def writer(self, attempt: Attempt) -> ShardWriter:
         return ShardWriter(self.storage, self.path(attempt.split, attempt.attempt), self.buckets, self._hold)
@@ -92,19 +92,19 @@ class ShardFiles:
 
     def entries(self, attempts: Sequence[int], bucket: int) -> list[tuple[int, Entries]]:
         """(split, its entries for the bucket) for every split that has any."""
-        window = self._window
-        if window is None or bucket not in window.buckets or window.attempts != tuple(attempts):
-            window = self._window = self._look(attempts, bucket)
-        found = ((split, window.of(split, bucket)) for split in range(self.splits))
+        near = self._near
+        if near is None or bucket not in near.buckets or near.attempts != tuple(attempts):
+            near = self._near = self._look(attempts, bucket)
+        found = ((split, near.of(split, bucket)) for split in range(self.splits))
         return [(split, entries) for split, entries in found if len(entries)]
 
-    def _look(self, attempts: Sequence[int], bucket: int) -> Window:
+    def _look(self, attempts: Sequence[int], bucket: int) -> Neighbours:
         """Read the index entries of this bucket, and of as many of its neighbours as fit."""
         at_once = max(1, self._budget // 4 // START.itemsize // max(self.splits, 1))
-        window = self._read_window(attempts, bucket - bucket % at_once, at_once)
-        return window if bucket in window.buckets else self._read_window(attempts, bucket, at_once)
+        near = self._read_near(attempts, bucket - bucket % at_once, at_once)
+        return near if bucket in near.buckets else self._read_near(attempts, bucket, at_once)
 
-    def _read_window(self, attempts: Sequence[int], bucket: int, at_once: int) -> Window:
+    def _read_near(self, attempts: Sequence[int], bucket: int, at_once: int) -> Neighbours:
         """From a bucket on, `at_once` buckets or as many as have room for their entries, but at least one."""
         most = min(self.buckets - bucket, at_once)
         names = [self.path(split, attempt) + ".index" for split, attempt in enumerate(attempts)]
@@ -122,7 +122,7 @@ class ShardFiles:
             for name, row in zip(names, starts, strict=True)
         ]
         held = [np.frombuffer(data, ENTRY) for data in self.fetch(ranges)]
-        return Window(tuple(attempts), range(bucket, bucket + fitting), starts[:, : fitting + 1], held)
+        return Neighbours(tuple(attempts), range(bucket, bucket + fitting), starts[:, : fitting + 1], held)
 
     def fetch(self, ranges: Iterator[Range] | Sequence[Range]) -> Iterator[bytes]:
         """The bytes of each range in turn; requests many at a time."""
@@ -147,7 +147,7 @@ class ShardFiles:
             yield next(found) if one.length else b""
 
 
-class Window(NamedTuple):
+class Neighbours(NamedTuple):
     """The index entries of all splits for some neighbouring buckets."""
 
     attempts: tuple[int, ...]
