@@ -239,6 +239,17 @@ class Overlap(Struct, frozen=True):
     """The function returns the halo too."""
 
 
+class Window(Struct, frozen=True, tag="window"):
+    """Columns computed of the rows around each row."""
+
+    by: list[str]
+    """Rows that agree in these columns are one window."""
+    order_by: list[SortKey] = field(default_factory=list)
+    """The order of a window's rows; ties, and all rows where there is none, in the order of the input."""
+    compute: dict[str, str] = field(default_factory=dict)
+    """Expressions, by the columns that they give."""
+
+
 class Rechunk(Struct, frozen=True, tag="rechunk"):
     """Arrays in chunks of another shape."""
 
@@ -266,7 +277,9 @@ class Rechunk(Struct, frozen=True, tag="rechunk"):
     """Seconds for one call."""
 
 
-AnyOperation = Repartition | RandomOrder | Sort | Join | StarJoin | GroupBy | Apply | Distinct | Cluster | Rechunk
+AnyOperation = (
+    Repartition | RandomOrder | Sort | Join | StarJoin | GroupBy | Apply | Distinct | Cluster | Window | Rechunk
+)
 
 
 class CodeSource(Struct, frozen=True):

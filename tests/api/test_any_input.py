@@ -26,6 +26,7 @@ FULL: dict[str, Any] = {
             "groupBy": {"by": ["a"], "aggregations": [{"function": "sum", "column": "b", "as": "c"}]},
             "distinct": {"by": ["a"], "orderBy": [{"column": "b", "nulls": "First"}], "rows": 2},
             "cluster": {"by": ["a", "b"], "curve": "ZOrder"},
+            "window": {"by": ["a"], "orderBy": [{"column": "b"}], "compute": {"c": "row_number()"}},
             "rechunk": {
                 "chunks": {"time": 1},
                 "apply": "a:b",

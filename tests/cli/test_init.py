@@ -73,7 +73,7 @@ def test_every_commented_line_is_valid_once_it_is_used(shuffle: Any, inputs: lis
     for line in commented:
         indent, entry = re.match(r"( *)# +(.*)", line).groups()  # type: ignore[union-attr]
         entry = re.sub(r"  +.*", "", entry)
-        if entry.startswith(("repartition", "sort: ", "distinct", "groupBy", "cluster", "join")):
+        if entry.startswith(("repartition", "sort: ", "distinct", "groupBy", "window", "cluster", "join")):
             used = text.replace("    repartition: {}\n", f"{indent}{entry}\n")
         elif entry.startswith(("replicas", "resources")):
             used = text + f"  workers:\n    {entry}\n"

@@ -129,6 +129,13 @@ def newest(found: list[pd.DataFrame], events: pd.DataFrame) -> None:
     assert sorted(pd.concat(found)["ts"]) == sorted(wanted["ts"])
 
 
+def spent(found: list[pd.DataFrame], events: pd.DataFrame) -> None:
+    files = pd.concat(found)
+    same_rows(files[events.columns], events)
+    one = files[files["user_id"] == files["user_id"].iloc[0]].sort_values("ts", kind="stable")
+    assert one["spent"].fillna(0).tolist() == one["amount"].fillna(0).cumsum().tolist()
+
+
 def shuffled(found: list[pd.DataFrame], events: pd.DataFrame) -> None:
     assert len(found) == 8
     places = pd.concat(found)["ts"].rank().reset_index(drop=True)
@@ -153,6 +160,7 @@ CHECKS: dict[str, Callable[[list[pd.DataFrame], pd.DataFrame], None]] = {
     "by-amount/": by_amount,
     "strangers/": strangers,
     "newest/": newest,
+    "spent/": spent,
     "shuffled/": shuffled,
     "newest-first/": newest_first,
 }

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -195,6 +196,24 @@ def test_newest_row(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatc
     expected = duckdb.sql(f"select event_id from ({query}) order by event_id").to_arrow_table()["event_id"].to_pylist()
     assert by_event(found)["event_id"].to_pylist() == expected
     assert by_event(found).equals(by_event(events.filter(pc.is_in(events["event_id"], pa.array(expected)))))
+
+
+def test_visits(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "visits"))
+    assert by_event(found.select(events.column_names)).equals(by_event(events))
+    users: dict[int, list[dict[str, object]]] = {}
+    for row in events.sort_by([("ts", "ascending"), ("event_id", "ascending")]).to_pylist():
+        users.setdefault(row["user_id"], []).append(row)
+    made = {row["event_id"]: row for row in found.select(["event_id", "nr", "visit", "since", "spent"]).to_pylist()}
+    for rows in users.values():
+        visit, spent, before = 0, Decimal(0), None
+        for number, row in enumerate(rows, 1):
+            visit += before is None or row["ts"] - before > timedelta(minutes=30)
+            since = None if before is None else int(row["ts"].timestamp()) - int(before.timestamp())
+            spent, before = spent + (row["amount"] or 0), row["ts"]
+            one = made[row["event_id"]]
+            assert (one["nr"], one["visit"], one["since"]) == (number, visit, since)
+            assert (one["spent"] or 0) == spent
 
 
 def test_join(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:

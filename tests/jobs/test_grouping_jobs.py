@@ -34,7 +34,20 @@ DISTINCT: dict[str, Any] = {"distinct": {"by": ["name"], "keep": "Last"}}
 NEWEST: dict[str, Any] = {
     "distinct": {"by": ["user"], "orderBy": [{"column": "score", "order": "Descending"}], "rows": 2}
 }
-OPERATIONS = {"groupBy": GROUPED, "distinct": DISTINCT, "newest": NEWEST}
+WINDOW: dict[str, Any] = {
+    "window": {
+        "by": ["name"],
+        "orderBy": [{"column": "user"}],
+        "compute": {
+            "nr": "row_number()",
+            "total": "sum(score) OVER ROWS BETWEEN 9 PRECEDING AND CURRENT ROW",
+            "peers": "sum(score)",
+            "before": "lag(score, 2)",
+            "best": "max(score) OVER ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+        },
+    }
+}
+OPERATIONS = {"groupBy": GROUPED, "distinct": DISTINCT, "newest": NEWEST, "window": WINDOW}
 ROWS = 200_000
 OUTPUT = {"partitions": 6}
 Calm = Callable[[str], Path]
@@ -97,6 +110,20 @@ def test_the_rows_of_row_number(scores: Path, calm: Calm) -> None:
     assert found.sort_by([("user", "ascending"), ("score", "descending")]).equals(expected.cast(found.schema))
 
 
+def test_windows_of_a_whole_job(scores: Path, calm: Calm) -> None:
+    found = pa.concat_tables(tables(calm("window"))).drop_columns(["padding"])
+    assert found.num_rows == ROWS
+    window = "partition by name order by user"
+    expected = duckdb.sql(
+        f"select nr, rank() over ({window}) as place, sum(score) over ({window}) as peers, max(score) over "
+        f"(partition by name) as best from found order by name, nr"
+    ).fetchnumpy()
+    mine = found.sort_by([("name", "ascending"), ("nr", "ascending")])
+    assert (mine["nr"].to_numpy() >= expected["place"]).all()
+    np.testing.assert_allclose(mine["peers"].to_numpy(), expected["peers"], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(mine["best"].to_numpy(), expected["best"])
+
+
 def test_rows_of_a_whole_job(scores: Path, calm: Calm) -> None:
     source = f"read_parquet('{scores}/*.parquet')"
     expected = duckdb.sql(
@@ -115,7 +142,12 @@ def test_rows_of_a_whole_job(scores: Path, calm: Calm) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("groupBy", LeaseKind.TRANSFER), ("groupBy", LeaseKind.WRITE), ("newest", LeaseKind.WRITE)],
+    [
+        ("groupBy", LeaseKind.TRANSFER),
+        ("groupBy", LeaseKind.WRITE),
+        ("newest", LeaseKind.WRITE),
+        ("window", LeaseKind.WRITE),
+    ],
 )
 async def test_a_killed_worker_changes_nothing(
     bench: Bench, scores: Path, calm: Calm, name: str, kind: LeaseKind

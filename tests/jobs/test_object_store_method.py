@@ -40,13 +40,19 @@ def test_many_small_partitions(bench: Bench, events: Path) -> None:
     assert len(parts(bench.out)) == 1_000
 
 
+WINDOW: dict[str, Any] = {
+    "window": {"by": ["user"], "orderBy": [{"column": "at"}], "compute": {"nr": "row_number()", "sum": "sum(score)"}}
+}
+
+
 @pytest.mark.parametrize(
     ("operation", "more"),
     [
         ({"repartition": {"random": {"seed": 1}}}, {}),
         ({"repartition": {"by": ["shout"]}}, {"compute": {"shout": "lower(name) || '!'"}}),
+        (WINDOW, {}),
     ],
-    ids=["random", "computed"],
+    ids=["random", "computed", "window"],
 )
 def test_keys_that_are_in_no_file(bench: Bench, events: Path, operation: dict[str, Any], more: dict[str, Any]) -> None:
     found = []

@@ -151,6 +151,12 @@ SPECS: list[tuple[str, Callable[[], ShuffleJob], str]] = [
         " output: {path: out, format: Parquet}}",
     ),
     (
+        "window",
+        lambda: EVENTS.window("a", order_by="b", compute={"c": "row_number()"}).write_parquet("out"),
+        "{operation: {window: {by: [a], orderBy: [{column: b}], compute: {c: row_number()}}},"
+        " inputs: [{path: in/, format: Parquet}], output: {path: out, format: Parquet}}",
+    ),
+    (
         "random order",
         lambda: EVENTS.repartition(random=0).write_parquet("out"),
         "{operation: {repartition: {random: {seed: 0}}}, inputs: [{path: in/, format: Parquet}],"

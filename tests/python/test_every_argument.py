@@ -52,6 +52,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "group_by": ReadTable.group_by,
     "distinct": ReadTable.distinct,
     "cluster": ReadTable.cluster,
+    "window": ReadTable.window,
     "agg": GroupedTable.agg,
     "apply": GroupedTable.apply,
     "rechunk": ZarrStore.rechunk,

@@ -27,6 +27,7 @@ spec:
     # sort: {{by: [{{column: ts, order: Descending, nulls: First}}, {{column: id}}]}}     global and stable
     # distinct: {{by: [user_id], orderBy: [{{column: ts, order: Descending}}]}}          the newest row of each user
     # groupBy: {{by: [user_id], aggregations: [{{function: sum, column: amount}}]}}      one row for each user
+    # window: {{by: [user_id], orderBy: [{{column: ts}}], compute: {{nr: "row_number()", before: "lag(amount)"}}}}
     # cluster: {{by: [user_id, ts]}}          rows near each other in both: filters on either skip most files
     # docs/which-operation.md says what each operation is for.
 {joins}

@@ -13,7 +13,7 @@ from shuffle_protocol.units import counted, some
 
 if TYPE_CHECKING:
     from shuffle_operator.api.arrays import Rechunk
-    from shuffle_operator.api.operation import Distinct, Join, Repartition
+    from shuffle_operator.api.operation import Distinct, Join, Operation, Repartition, Window
     from shuffle_operator.api.problems import Problem
     from shuffle_operator.api.spec import ShuffleJob
 
@@ -50,20 +50,7 @@ def describe(job: ShuffleJob) -> str:
     """The job as a sentence."""
     spec = job.spec
     operation = spec.operation
-    if operation.sort is not None:
-        what = f"sort by {', '.join(key.column for key in operation.sort.by)}"
-    elif operation.repartition is not None:
-        what = _repartition(operation.repartition)
-    elif operation.join is not None:
-        what = _join(operation.join)
-    elif operation.group_by is not None:
-        what = f"group by {', '.join(operation.group_by.by)}"
-    elif operation.distinct is not None:
-        what = _distinct(operation.distinct)
-    elif operation.cluster is not None:
-        what = f"cluster by {', '.join(operation.cluster.by)}"
-    else:
-        what = _rechunk(operation.rechunk)
+    what = _done(operation)
     paths = [path for item in spec.inputs for path in ([item.path] if item.path else item.paths or [])]
     source = some(paths, 1)
     if len(spec.inputs) > 1 and operation.join is None:
@@ -80,6 +67,25 @@ def describe(job: ShuffleJob) -> str:
         else f"files of {output.target_partition_size or '256Mi'}"
     )
     return f"{what}, from {source} to {files} in {output.path}"
+
+
+def _done(operation: Operation) -> str:
+    """What is done with the rows."""
+    if operation.sort is not None:
+        return f"sort by {', '.join(key.column for key in operation.sort.by)}"
+    if operation.repartition is not None:
+        return _repartition(operation.repartition)
+    if operation.join is not None:
+        return _join(operation.join)
+    if operation.group_by is not None:
+        return f"group by {', '.join(operation.group_by.by)}"
+    if operation.distinct is not None:
+        return _distinct(operation.distinct)
+    if operation.cluster is not None:
+        return f"cluster by {', '.join(operation.cluster.by)}"
+    if operation.window is not None:
+        return _window(operation.window)
+    return _rechunk(operation.rechunk)
 
 
 def _join(join: Join) -> str:
@@ -114,6 +120,11 @@ def _distinct(distinct: Distinct) -> str:
     order = f" by {', '.join(key.column for key in distinct.order_by)}" if distinct.order_by else ""
     kept = "row" if distinct.rows == 1 else f"{distinct.rows:,} rows"
     return f"{what} (the {distinct.keep.lower()} {kept} of each{order})"
+
+
+def _window(window: Window) -> str:
+    order = f" in the order of {', '.join(key.column for key in window.order_by)}" if window.order_by else ""
+    return f"window by {', '.join(window.by or [])}{order}, for {', '.join(window.compute)}"
 
 
 def _plain(problem: Problem) -> dict[str, object]:

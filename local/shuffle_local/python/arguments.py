@@ -26,6 +26,7 @@ DEFAULT_CALLS: Calls = {
     ("spec", "operation", "groupBy"): "group_by",
     ("spec", "operation", "distinct"): "distinct",
     ("spec", "operation", "cluster"): "cluster",
+    ("spec", "operation", "window"): "window",
     ("spec", "operation", "rechunk"): "rechunk",
     ("spec", "output"): "write_parquet",
     ("spec", "workers"): "with_workers",

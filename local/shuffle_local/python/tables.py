@@ -28,6 +28,7 @@ from shuffle_operator.api.operation import (
     Repartition,
     Sort,
     SortKey,
+    Window,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +103,19 @@ class ReadTable:
         ordered = _sort_keys(order_by) if order_by is not None else None
         arguments = {"by": together(by), "keep": keep, "order_by": ordered, "rows": rows}
         return self._shuffled("distinct", Distinct, arguments)
+
+    def window(
+        self,
+        *by: Columns,
+        order_by: str | SortKey | list[str | SortKey] | None = None,
+        compute: Mapping[str, str],
+    ) -> ShuffledTable:
+        """Add columns computed of the rows around each row (docs/window.md): SQL expressions with window functions, by
+        their names, as compute={"n": "row_number()"}. Rows that agree in `by` are one window, in the order of
+        `order_by`, or of the input where not given."""
+        ordered = _sort_keys(order_by) if order_by is not None else None
+        arguments = {"by": together(by), "order_by": ordered, "compute": dict(compute)}
+        return self._shuffled("window", Window, arguments)
 
     def group_by(self, *by: Columns, nulls: Literal["Keep", "Drop"] | None = None) -> GroupedTable:
         """Groups of rows with equal keys. nulls: what becomes of rows with a null in a key; they are kept where not
@@ -322,6 +336,7 @@ _OPERATIONS = (
     "repartition",
     "sort",
     "cluster",
+    "window",
     "distinct",
     "group_by",
     "join",

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from shuffle_operator.api.arrays import Rechunk
 from shuffle_operator.api.columns import DeclaredColumns
+from shuffle_operator.api.data import Expressions
 from shuffle_operator.api.types import INT32_MAX, ApiModel, Column, FunctionName, UniqueColumns
 from shuffle_protocol.names import first_twice
 from shuffle_protocol.spans import PATTERN
@@ -319,6 +320,29 @@ class Cluster(ApiModel):
     )
 
 
+class Window(ApiModel):
+    """Computes columns of the rows around each row: numbers, ranks, neighbours, running and moving totals, sessions.
+    Every row is kept."""
+
+    by: Keys | None = Field(default=None, description="Rows that agree in these columns are one window. Needed.")
+    order_by: SortKeys | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="The order of a window's rows, the most significant key first. Rows that are equal in it, and all "
+        "rows where it is absent, keep the order of the input.",
+        json_schema_extra=KEYED_BY_COLUMN,
+    )
+    compute: Expressions = Field(
+        min_length=1,
+        max_length=1_000,
+        description="Columns to compute: an SQL expression with window functions by each name, for example "
+        "nr: row_number(), prev: lag(amount, 1), or total: sum(amount) OVER ROWS BETWEEN UNBOUNDED PRECEDING AND "
+        "CURRENT ROW. OVER says the frame alone. Without it the frame is that of SQL: from the window's first row to "
+        "the last that is equal in orderBy, and the whole window without orderBy.",
+    )
+
+
 class Operation(ApiModel):
     """What is done: exactly one of these."""
 
@@ -333,5 +357,8 @@ class Operation(ApiModel):
     distinct: Distinct | None = Field(default=None, description="Keeps one row, or a few, of those that agree.")
     cluster: Cluster | None = Field(
         default=None, description="Rows in the order of a curve through several columns, for filters on any of them."
+    )
+    window: Window | None = Field(
+        default=None, description="Adds columns computed of the rows around each row, as window functions do in SQL."
     )
     rechunk: Rechunk | None = Field(default=None, description="Stores arrays in chunks of another shape.")

@@ -232,6 +232,9 @@ def _operation(spec: Spec) -> jobs.AnyOperation:
         )
     if operation.cluster is not None:
         return jobs.Cluster(list(operation.cluster.by), operation.cluster.curve)
+    if operation.window is not None:
+        window = operation.window
+        return jobs.Window(list(window.by or []), _sort_keys(window.order_by or []), dict(window.compute))
     if operation.rechunk is not None:
         return rechunk(operation.rechunk)
     assert operation.repartition is not None

@@ -28,7 +28,7 @@ from shuffle_operator.api.join_rules import (
 from shuffle_operator.api.plain import Object, given, mapping, objects
 from shuffle_operator.api.spec import MAX_NAME, NAME_PATTERN
 
-OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "cluster", "rechunk")
+OPERATIONS = ("repartition", "sort", "join", "groupBy", "distinct", "cluster", "window", "rechunk")
 
 
 class Rule(NamedTuple):
@@ -168,6 +168,15 @@ RULES: tuple[Rule, ...] = (
         "orderBy needs by: rows that agree in all columns have no order",
         "has(self.by) || !has(self.orderBy)",
         lambda node: "by" in node or "orderBy" not in node,
+    ),
+    Rule(
+        "spec.operation.window",
+        "by",
+        "by is needed: rows that agree in these columns are one window. For one window of all rows, which one worker "
+        'works on and writes to one file, give them a column that is the same for all: inputs[0].compute: {all: "1"} '
+        "and by: [all]",
+        "has(self.by)",
+        lambda node: "by" in node,
     ),
     Rule(
         "spec.operation.groupBy",

@@ -279,6 +279,7 @@ def _key_columns(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             ("groupBy", "by"),
             ("distinct", "by"),
             ("cluster", "by"),
+            ("window", "by"),
         )
     ]
     lists.append((("spec", "output", "sortWithin"), mapping(spec.get("output")).get("sortWithin")))
@@ -288,7 +289,7 @@ def _key_columns(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         for index, name in enumerate(names if isinstance(names, list) else []):
             if isinstance(name, str):
                 yield (*path, index), name
-    for kind, field in (("sort", "by"), ("distinct", "orderBy"), ("groupBy", "aggregations")):
+    for kind, field in (("sort", "by"), ("distinct", "orderBy"), ("window", "orderBy"), ("groupBy", "aggregations")):
         keys = mapping(operation.get(kind)).get(field)
         for index, key in enumerate(keys if isinstance(keys, list) else []):
             if isinstance(key, Mapping) and isinstance(key.get("column"), str):

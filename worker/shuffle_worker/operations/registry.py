@@ -6,8 +6,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Apply, Cluster, Distinct, GroupBy, Job, Join, RandomOrder, Repartition, Sort, StarJoin
-from shuffle_worker.operations import apply, cluster, distinct, group_by, join, random_order, repartition, sort
+from shuffle_protocol.jobs import (
+    Apply,
+    Cluster,
+    Distinct,
+    GroupBy,
+    Job,
+    Join,
+    RandomOrder,
+    Repartition,
+    Sort,
+    StarJoin,
+    Window,
+)
+from shuffle_worker.operations import apply, cluster, distinct, group_by, join, random_order, repartition, sort, window
 from shuffle_worker.runtime.heap import keep_freed_memory
 from shuffle_worker.steps.operation import Given, Operation
 from shuffle_worker.steps.planning import Planning
@@ -30,6 +42,7 @@ OPERATIONS: dict[type, RegisteredOperation] = {
     Repartition: RegisteredOperation(repartition.planning, repartition.operation),
     Sort: RegisteredOperation(sort.planning, sort.operation),
     StarJoin: RegisteredOperation(join.star_planning, join.star_operation),
+    Window: RegisteredOperation(window.planning, window.operation),
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import Cluster, Distinct, GroupBy, Job, RandomOrder, Repartition, Sort
+from shuffle_protocol.jobs import Cluster, Distinct, GroupBy, Job, RandomOrder, Repartition, Sort, Window
 from shuffle_worker.columns.arrays import Array
 from shuffle_worker.columns.kinds import is_uuid, values_of
 from shuffle_worker.columns.uuids import uuid_texts
@@ -60,7 +60,7 @@ def _are_the_inputs(job: Job, by: Sequence[str], one: PlannedInput) -> bool:
         return False
     if isinstance(job.operation, GroupBy):
         return all(name in job.operation.by for name in by)
-    return isinstance(job.operation, Repartition | RandomOrder | Sort | Distinct | Cluster)
+    return isinstance(job.operation, Repartition | RandomOrder | Sort | Distinct | Cluster | Window)
 
 
 def _columns(one: PlannedInput, rows: pa.RecordBatch, by: Sequence[str]) -> list[Array]:

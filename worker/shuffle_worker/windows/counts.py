@@ -13,7 +13,7 @@ from shuffle_worker.windows.blocks import Block
 from shuffle_worker.windows.stores import Space
 
 
-class Marks:
+class MarkedRows:
     """Counts marked rows. Rows that all are, or none is, take no room until one is not."""
 
     def __init__(self, space: Space) -> None:
@@ -48,12 +48,12 @@ class Present:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._rows = 0
-        self._marks: Marks | None = None  # made when there is a null
+        self._marks: MarkedRows | None = None  # made when there is a null
 
     def add(self, there: Bools | None, rows: int) -> None:
         """there: which rows have a value, None for all."""
         if there is not None and self._marks is None:
-            self._marks = Marks(self._space)
+            self._marks = MarkedRows(self._space)
             self._fill(self._rows)
         if self._marks is not None:
             self._marks.add(np.ones(rows, np.bool_) if there is None else there)

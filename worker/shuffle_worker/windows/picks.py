@@ -14,7 +14,7 @@ import pyarrow as pa
 from shuffle_worker.columns.arrays import I64, Array, Bools, valid
 from shuffle_worker.columns.arrow import call
 from shuffle_worker.windows.blocks import Block
-from shuffle_worker.windows.counts import Marks
+from shuffle_worker.windows.counts import MarkedRows
 from shuffle_worker.windows.stores import NONE, Space
 
 Chosen = Callable[["CountedRows", Block, I64, I64], I64]
@@ -25,7 +25,7 @@ class CountedRows:
     """The rows that count: all, or those that have a value, which are numbered."""
 
     def __init__(self, space: Space) -> None:
-        self._marks = Marks(space)
+        self._marks = MarkedRows(space)
         self._rows = space.numbers(np.int64)
         self._count = 0
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from shuffle_worker.aggregation.batches import array_of
 from shuffle_worker.columns.arrays import I64, U64, Array, Bools, valid
 from shuffle_worker.windows.blocks import Block
-from shuffle_worker.windows.counts import Marks, Present
+from shuffle_worker.windows.counts import MarkedRows, Present
 from shuffle_worker.windows.distances import Distance, moved, words_of
 from shuffle_worker.windows.stores import Space
 
@@ -21,7 +21,7 @@ class Session:
     def __init__(self, space: Space, gap: Distance, descending: bool) -> None:
         self._gap = gap
         self._descending = descending
-        self._starts = Marks(space)
+        self._starts = MarkedRows(space)
         self._present = Present(space)
         self._last: U64 = np.zeros(1, np.uint64)
         self._last_there = False

@@ -27,7 +27,7 @@ MOST = 1 << 53
 """Rows that a function may count."""
 
 
-class Taken(Protocol):
+class CallArguments(Protocol):
     """The arguments of a call, as its builder asks for them. Raises NotThatType."""
 
     ignore_nulls: bool
@@ -70,7 +70,7 @@ class WindowFunction(NamedTuple):
     """Arguments."""
     most: int
     says: str
-    build: Callable[[Taken], Built]
+    build: Callable[[CallArguments], Built]
     framed: bool = False
     ordered: bool = False
     """It needs orderBy."""
@@ -80,17 +80,17 @@ class WindowFunction(NamedTuple):
     """IGNORE NULLS may be said."""
 
 
-def _numbering(numbers: Callable[[Block], pa.Array], kind: pa.DataType) -> Callable[[Taken], Built]:  # type: ignore[type-arg]
+def _numbering(numbers: Callable[[Block], pa.Array], kind: pa.DataType) -> Callable[[CallArguments], Built]:  # type: ignore[type-arg]
     return lambda _: Built(kind, lambda _space: Numbering(numbers), 0)
 
 
-def _ntile(taken: Taken) -> Built:
+def _ntile(taken: CallArguments) -> Built:
     parts = taken.number(0, "the number of parts", 1)
     return Built(pa.int64(), lambda _: Numbering(numbering.ntile(parts)), 0)
 
 
-def _neighbour(chosen: Callable[[int], picks.Chosen]) -> Callable[[Taken], Built]:
-    def build(taken: Taken) -> Built:
+def _neighbour(chosen: Callable[[int], picks.Chosen]) -> Callable[[CallArguments], Built]:
+    def build(taken: CallArguments) -> Built:
         kind = taken.declared(0)
         offset = taken.number(1, "the number of rows", 0) if taken.count > 1 else 1
         default = taken.count > 2
@@ -101,15 +101,15 @@ def _neighbour(chosen: Callable[[int], picks.Chosen]) -> Callable[[Taken], Built
     return build
 
 
-def _end(chosen: picks.Chosen) -> Callable[[Taken], Built]:
+def _end(chosen: picks.Chosen) -> Callable[[CallArguments], Built]:
     return lambda taken: _pick(taken, taken.declared(0), chosen)
 
 
-def _nth(taken: Taken) -> Built:
+def _nth(taken: CallArguments) -> Built:
     return _pick(taken, taken.declared(0), picks.nth(taken.number(1, "the number of the row", 1)))
 
 
-def _pick(taken: Taken, kind: pa.DataType, chosen: picks.Chosen, *, default: bool = False) -> Built:
+def _pick(taken: CallArguments, kind: pa.DataType, chosen: picks.Chosen, *, default: bool = False) -> Built:
     travels, ignore = transport_type(kind), taken.ignore_nulls
     return Built(
         kind,
@@ -118,14 +118,14 @@ def _pick(taken: Taken, kind: pa.DataType, chosen: picks.Chosen, *, default: boo
     )
 
 
-def _count(taken: Taken) -> Built:
+def _count(taken: CallArguments) -> Built:
     if taken.count:
         taken.declared(0)
     return Built(pa.int64(), Count, taken.count)
 
 
-def _total(name: str, *, mean: bool) -> Callable[[Taken], Built]:
-    def build(taken: Taken) -> Built:
+def _total(name: str, *, mean: bool) -> Callable[[CallArguments], Built]:
+    def build(taken: CallArguments) -> Built:
         declared = taken.declared(0)
         kind = transport_type(declared)
         fits = is_number(kind) or pa.types.is_boolean(kind) or (pa.types.is_duration(kind) and not mean)
@@ -137,8 +137,8 @@ def _total(name: str, *, mean: bool) -> Callable[[Taken], Built]:
     return build
 
 
-def _extreme(name: str, *, largest: bool) -> Callable[[Taken], Built]:
-    def build(taken: Taken) -> Built:
+def _extreme(name: str, *, largest: bool) -> Callable[[CallArguments], Built]:
+    def build(taken: CallArguments) -> Built:
         declared = taken.declared(0)
         if not can_order(declared):
             raise NotThatType(f"{name} takes numbers, text, bytes, times and booleans, {taken.said(0)} is {declared}")
@@ -148,7 +148,7 @@ def _extreme(name: str, *, largest: bool) -> Callable[[Taken], Built]:
     return build
 
 
-def _session(taken: Taken) -> Built:
+def _session(taken: CallArguments) -> Built:
     gap, descending = taken.gap(1)
     return Built(pa.int64(), lambda space: Session(space, gap, descending))
 

@@ -174,7 +174,7 @@ class _WindowTyper(Typer):
         function = WINDOW_FUNCTIONS[inner.name.lower()]
         arguments, ignore = self._arguments(inner, ignore)
         self._check(function, inner, arguments, ignore)
-        taken = _Taken(self, arguments, ignore)
+        taken = _CallArguments(self, arguments, ignore)
         with self._at(inner):
             kind, make, varying = function.build(taken)
             values = taken.values(varying)
@@ -285,8 +285,8 @@ class _WindowTyper(Typer):
         return Value(self._field.name, node.sql(), one, read)
 
 
-class _Taken:
-    """A `Taken`."""
+class _CallArguments:
+    """A `CallArguments`."""
 
     def __init__(self, typer: _WindowTyper, nodes: Sequence[exp.Expression], ignore_nulls: bool) -> None:
         self._typer = typer
