@@ -81,17 +81,16 @@ class ShuffleJobOperator(BaseOperator):  # type: ignore[misc]
         if made.finished:
             return self._end(made, outcome_of(made))
         if self.deferrable:
-            self.defer(trigger=trigger, method_name="execute_complete", kwargs={"made": made.body["metadata"]})
+            self.defer(trigger=trigger, method_name="execute_complete")
         return self._end(made, asyncio.run(trigger.outcome()))
 
     def execute_complete(
         self,
         context: Mapping[str, Any],  # noqa: ARG002 - Airflow gives it
         event: Mapping[str, Any],
-        made: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Called when the trigger has fired."""
-        return self._end(SubmittedJob({"metadata": dict(made)}), event)
+        return self._end(SubmittedJob({"metadata": event["job"]}), event)
 
     def on_kill(self) -> None:
         """The task was ended while it held a slot; one that waits in the triggerer is the trigger's to end."""

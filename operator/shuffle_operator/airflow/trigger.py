@@ -34,7 +34,8 @@ class ShuffleJobTrigger(BaseTrigger):  # type: ignore[misc]
         return f"{__name__}.{type(self).__name__}", {field: getattr(self, field) for field in fields}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        yield TriggerEvent(await self.outcome())
+        which = {"namespace": self.namespace, "name": self.name, "uid": self.uid}
+        yield TriggerEvent({**await self.outcome(), "job": which})
 
     async def outcome(self) -> dict[str, Any]:
         """What became of the job, as `outcome.py` has it."""
