@@ -23,6 +23,7 @@ import typer
 import yaml
 
 from shuffle_local.cli.main import execute
+from shuffle_local.cli.optional import with_values
 from shuffle_local.cli.program import COMMANDS, program_of
 from shuffle_operator.api.resolve import unsupported
 from shuffle_operator.api.validation import load_job
@@ -33,6 +34,8 @@ PAGES = sorted(
     for page in [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"), *PROJECT.glob("*/README.md")]
     if "reference" not in page.parts
 )
+MODULES = re.compile(r"```python\n# (\w+\.py), beside the job file\n(.*?)```", re.DOTALL)
+"""Functions of a page's job."""
 WITH_TESTS_OF_THEIR_OWN = {"apply.md", "map-overlap.md", "recipes.md"}
 
 
@@ -80,17 +83,23 @@ def lake(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a folder for each bucket that the pages name, and what they have in them."""
     folder = tmp_path_factory.mktemp("lake")
     (folder / "demo").symlink_to(demo / "demo", target_is_directory=True)
+    (folder / "events").symlink_to(demo / "demo/events", target_is_directory=True)
     for name in ("bucket/events", "bucket/events/2026-01"):
         shutil.copytree(demo / "demo/events", folder / name)
     for name, table in (
         ("bucket/users/all.parquet", pa.table({"id": list(range(50)), "country": ["DE", "AT"] * 25})),
         ("lake/events/dt=2026-01-01/all.parquet", pa.table({"user": [1, 2, 3, 1]})),
+        ("bucket/web/all.parquet", pa.table({"user": [1, 2], "page": ["/", "/a"], "is_bot": [False, True]})),
     ):
         (folder / name).parent.mkdir(parents=True)
         pq.write_table(table, folder / name)
-    (folder / "bucket/raw").mkdir()
-    with gzip.open(folder / "bucket/raw/one.csv.gz", "wt") as file:
-        file.write("zip;at;country\n04109;2026-01-01T00:00:00Z;DE\n1010;NA;AT\n")
+    for name, text in (
+        ("bucket/raw/one.csv.gz", "zip;at;country\n04109;2026-01-01T00:00:00Z;DE\n1010;NA;AT\n"),
+        ("bucket/app/one.csv.gz", "uid,ts,screen\n1,2026-01-01T00:00:00Z,home\n"),
+    ):
+        (folder / name).parent.mkdir()
+        with gzip.open(folder / name, "wt") as file:
+            file.write(text)
     make = [sys.executable, str(PROJECT / "examples/demo/make_weather.py"), str(folder / "bucket/era5.zarr")]
     subprocess.run(make, capture_output=True, check=True)
     return folder
@@ -114,6 +123,8 @@ def test_a_job_runs(block: Block, lake: Path, tmp_path: Path, monkeypatch: pytes
     job["spec"]["output"]["path"] = str(output)
     file = tmp_path / "job.yaml"
     file.write_text(yaml.safe_dump(job, sort_keys=False))
+    for module, text in MODULES.findall(block.page.read_text(encoding="utf-8")):
+        (tmp_path / module).write_text(text)
     assert execute(["run", str(file), "--quiet", "--workers", "1", "--memory", "512Mi"]) == 0
     assert (output / "_SUCCESS").exists()
 
@@ -129,8 +140,8 @@ spec:
   inputs: [{path: events/}]
   output: {path: out/}
 """
-OTHER_PROGRAMS = ("plugins:", "apiVersion: argoproj.io/")
-"""What the settings of Flyte, and a workflow of Argo begin with."""
+OTHER_PROGRAMS = ("plugins:", "apiVersion: argoproj.io/", "apiVersion: networking.k8s.io/")
+"""What the settings of Flyte, a workflow of Argo and an Ingress begin with."""
 
 
 def completed(block: Block) -> dict[str, Any]:
@@ -141,10 +152,12 @@ def completed(block: Block) -> dict[str, Any]:
     if "schema" in part:
         part = {"operation": {"groupBy": {"by": ["user_id"], "apply": "a:b", **part}}}
     spec = part.get("spec", part)
-    if set(spec) == {"functions"}:
+    if set(spec) in ({"functions"}, {"backend"}):
         spec = {**spec, "operation": {"groupBy": {"by": ["user_id"], "apply": "a:b"}}}
     names = [spec.get("operation", {}).get("join", {}).get(side) for side in ("left", "right")]
-    if all(names):
+    names += [side["right"] for side in spec.get("operation", {}).get("join", {}).get("sides", [])]
+    names = [name for name in names if name]
+    if names:
         spec = {**spec, "inputs": [{"name": name, "path": f"{name}/"} for name in names]}
     job["spec"] |= spec
     return job
@@ -195,7 +208,8 @@ def shuffle(words: list[str]) -> None:
         return
     assert words[0] in COMMANDS, words
     program: Any = typer.main.get_command(program_of(words))
-    with program.commands[words[0]].make_context(words[0], words[1:]) as context:
+    given = with_values(words)[1:]
+    with program.commands[words[0]].make_context(words[0], given) as context:
         assert context.command.name == words[0]
 
 
