@@ -161,7 +161,6 @@ def test_an_api_server_that_is_away_is_waited_for_and_then_said(
     made = task()
     signal = deferred(made)
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
-    monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
     monkeypatch.setattr(trigger, "PATIENCE", 0.1)
     event = fired(signal)
     assert event["kind"] == "unreachable"

@@ -158,6 +158,53 @@ def test_no_cluster(shuffle: Any, monkeypatch: pytest.MonkeyPatch, arguments: li
     is_a_sentence(outcome)
 
 
+CONTEXT = "{cluster: c, user: u}"
+CLUSTER = "{server: 'https://127.0.0.1:1'}"
+
+
+def kubeconfig(cluster: str = CLUSTER, context: str = CONTEXT, user: str = "{token: t}") -> str:
+    return (
+        f"apiVersion: v1\ncurrent-context: x\nclusters: [{{name: c, cluster: {cluster}}}]\n"
+        f"contexts: [{{name: x, context: {context}}}]\nusers: [{{name: u, user: {user}}}]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word", "42", "{", "a:\n\t- b\n", "!!python/object/apply:os.system ['touch pwned']",
+        "clusters: word", "clusters: [a]\ncontexts: [b]\nusers: [c]", "current-context: [x]\nclusters: {}\n",
+        kubeconfig(context="word"), kubeconfig(context="{cluster: c, user: u, namespace: 5}"),
+        kubeconfig(context="{cluster: c, user: u, namespace: [a]}"), kubeconfig(context="{cluster: [], user: {}}"),
+        kubeconfig("word"), kubeconfig("{}"), kubeconfig("{server: 5}"), kubeconfig("{server: [a]}"),
+        kubeconfig("{server: 'https://127.0.0.1:1', proxy-url: [a]}"),
+        kubeconfig("{server: 'https://127.0.0.1:1', tls-server-name: [a]}"),
+        kubeconfig("{server: 'https://127.0.0.1:1', certificate-authority: 5}"),
+        kubeconfig("{server: 'https://127.0.0.1:1', certificate-authority-data: aGVsbG8=}"),
+        kubeconfig("{server: 'https://127.0.0.1:1', certificate-authority-data: 5}"),
+        kubeconfig(user="{client-certificate-data: aGVsbG8=, client-key-data: aGVsbG8=}"),
+        kubeconfig(user="{auth-provider: {name: oidc, config: {id-token: a.b.c}}}"),
+    ],
+)  # fmt: skip
+def test_a_kubeconfig_of_another_shape(shuffle: Any, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    Path("config").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(Path("config").absolute()))
+    outcome = shuffle("status", "x")
+    assert outcome.code == 1, outcome.err
+    assert "NoCluster: no cluster is configured" in outcome.err
+    is_a_sentence(outcome)
+
+
+@pytest.mark.parametrize("user", ["word", "{token: [a]}", '{token: "a\\nb"}', "{exec: word}", "{auth-provider: word}"])
+def test_a_login_of_another_shape(shuffle: Any, monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    Path("config").write_text(kubeconfig(user=user))
+    monkeypatch.setenv("KUBECONFIG", str(Path("config").absolute()))
+    outcome = shuffle("status", "x")
+    assert outcome.code == 1, outcome.err
+    assert "Internal" not in outcome.err
+    assert "Traceback" not in outcome.err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_short_help(shuffle: Any, command: str) -> None:
     outcome = shuffle(command, "-h")

@@ -129,10 +129,7 @@ async def serving(kube: FakeKube, folder: Path) -> AsyncIterator[tuple[ApiServer
 async def reached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
     """A server that clients find by themselves, as they find the cluster of a user."""
     async with serving(FakeKube(), folder) as (made, kubeconfig):
-        import kubernetes.aio.config.kube_config as module
-
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
         yield made
 
 

@@ -8,14 +8,13 @@ reconcile queue and the command line know better when to try again. Tests bring 
 from __future__ import annotations
 
 import json
-import os
-import warnings
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
+
+from shuffle_operator.kube.login import NoLogin, log_in
 
 Object = dict[str, Any]
 
@@ -24,8 +23,6 @@ TIMEOUT = 30.0
 
 LONGEST_LINE = 1 << 20
 """Bytes of a log's line that are held."""
-
-SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 class Resource(NamedTuple):
@@ -131,29 +128,11 @@ class ApiKube:
     @classmethod
     async def connect(cls, context: str | None = None) -> ApiKube:
         """With the service account inside of a cluster, with the kubeconfig outside. Raises KubeError."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                from kubernetes.aio.client import ApiClient, Configuration
-                from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
-            except ImportError as error:
-                text = "the package kubernetes is not installed: pip install 'shuffle-operator[kubernetes]'"
-                raise KubeError(0, "NoClient", text) from error
-        configuration = Configuration()
-        namespace = "default"
         try:
-            account = Path(SERVICE_ACCOUNT)
-            if context is None and "KUBECONFIG" not in os.environ and (account / "token").exists():
-                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-                namespace = (account / "namespace").read_text().strip() or namespace
-            else:
-                loader = await load_kube_config(  # type: ignore[no-untyped-call]
-                    context=context, client_configuration=configuration
-                )
-                namespace = (loader.current_context.get("context") or {}).get("namespace") or namespace
-        except (ConfigException, OSError) as error:
-            raise KubeError(0, "NoCluster", f"no cluster is configured: {error}") from error
-        return cls(ApiClient(configuration), namespace)
+            client, namespace = await log_in(context)
+        except NoLogin as error:
+            raise KubeError(0, error.reason, str(error)) from error
+        return cls(client, namespace)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         try:
