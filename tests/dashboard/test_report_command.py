@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,72 @@ def test_of_the_operators_pages(capsys: pytest.CaptureFixture[str]) -> None:
         assert TOKEN not in said(capsys, "one", "--url", f"{address}/nothing", "--token", TOKEN)
 
 
-@pytest.mark.parametrize(("url", "about"), [("http://127.0.0.1:9", "does not answer"), ("ftp://a", "is no address")])
+@contextmanager
+def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that gives each caller these bytes; its address, and what it was sent."""
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    caller, _ = server.accept()
+                    with caller:
+                        seen.append(caller.recv(65536))
+                        caller.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", seen
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_the_token_goes_nowhere_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (other, seen):
+        text = f"HTTP/1.1 302 Found\r\nLocation: {other}/login\r\nContent-Length: 0\r\n\r\n"
+        with answering(text.encode()) as (url, _):
+            assert f"sends its callers to {other}/login" in said(capsys, "one", "--url", url, "--token", TOKEN)
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+        b"HTTP/1.1 204 N\r\n\r\n",
+    ],
+)
+def test_what_answers_is_no_operator(answer: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(answer) as (url, _):
+        text = said(capsys, "one", "--url", url)
+        assert "does not answer" in text or "is not the address of an operator's pages" in text
+
+
+@pytest.mark.parametrize("name", ["../../one", "/etc/one", "a/b", "..", "\n"])
+def test_a_report_names_no_place_for_itself(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write(tmp_path / "out", render(plausible(name=name)))
+    assert "the report of" in said(capsys, str(tmp_path / "out"), code=0)
+    assert len(list(tmp_path.glob("*-report.html"))) == 1
+
+
+def test_a_name_that_is_too_long(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "NoCluster" in said(capsys, "x" * 300, code=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "about"),
+    [
+        ("http://127.0.0.1:9", "does not answer"),
+        ("http://127.0.0.1:x", "does not answer"),
+        ("http://a b", "does not answer"),
+        ("http://[", "is no address"),
+        ("ftp://a", "is no address"),
+    ],
+)
 def test_no_pages(url: str, about: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert about in said(capsys, "one", "--url", url)
 

@@ -154,6 +154,7 @@ async def test_a_token_is_asked_for(path: str) -> None:
             TOKEN,
             "Basic !!",
             "Basic /////w==",
+            "Basic \u00e9",
             "Digest a",
         ]
         for value in wrong:

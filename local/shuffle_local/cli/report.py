@@ -6,6 +6,8 @@ the name of a job in a cluster, whose report the operator's pages have.
 
 from __future__ import annotations
 
+import http.client
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -46,14 +48,16 @@ def report(
     """Write the report of a job that is over to a file (HTML)."""
     if output is not None:
         ReportFile.planned(output, "--output")
-    if "/" in job or Path(job).exists():
+    if "/" in job or os.path.exists(job):  # noqa: PTH110 - pathlib's raises for a name that is too long
         text = _beside_output(job)
     elif url:
         text = _of_pages(job, namespace, url, token)
     else:
         text = _of_cluster(job, namespace, context)
+    from shuffle_operator.web.report import file_name
+
     history = _checked(text, job)
-    target = ReportFile.planned(output or Path(f"{history.job.name}-report.html"))
+    target = ReportFile.planned(output or Path(file_name(history.job.name)))
     try:
         target.put(text)
     except OSError as error:
@@ -98,7 +102,10 @@ def _beside_output(path: str) -> str:
         except InputNotFound:
             why = f"there is no output of a job in {folder}"
         else:
-            why = f"the job that wrote {folder} was not asked for a report; `output: {{report: true}}` asks for one"
+            why = (
+                f"the job that wrote {folder} was not asked for a report (`output: {{report: true}}` asks for one), or "
+                "could not write it, which the log of its workers says"
+            )
         raise _refused(InputNotFound, f"{file} is not there: {why}") from None
 
 
@@ -127,7 +134,11 @@ def _of_cluster(name: str, namespace: str | None, context: str | None) -> str:
 
 
 def _of_pages(name: str, namespace: str | None, url: str, token: str) -> str:
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    try:
+        scheme = urllib.parse.urlsplit(url).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in ("http", "https"):
         raise typer.BadParameter(f"{url!r} is no address; write http://127.0.0.1:8090", param_hint="--url")
     base = url.rstrip("/")
     jobs = _listed(_got(f"{base}/api/jobs", token), base)
@@ -150,10 +161,20 @@ def _listed(text: str, url: str) -> list[JobLine]:
         raise _refused(StorageUnavailable, f"{url} is not the address of an operator's pages") from None
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The token goes to the address that was named, and to no other."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 def _got(url: str, token: str) -> str:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=WITHIN) as answer:  # noqa: S310 - http or https, checked above
+        with _OPENER.open(request, timeout=WITHIN) as answer:
             return bytes(answer.read(MOST)).decode(errors="replace")
     except urllib.error.HTTPError as error:
         if error.code == 401:
@@ -162,6 +183,11 @@ def _got(url: str, token: str) -> str:
             raise _refused(
                 InputNotFound, "the operator knows nothing of this job any more: it ended before this operator began"
             ) from None
+        if place := error.headers.get("Location"):
+            why = (
+                f"{url} sends its callers to {place[:200]}, which is not given the token; name that address with --url"
+            )
+            raise _refused(StorageUnavailable, why) from None
         raise _refused(StorageUnavailable, f"{url} answered {error.code}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise _refused(StorageUnavailable, f"{url} does not answer: {error}") from None

@@ -8,7 +8,6 @@ pass for this machine (DNS rebinding).
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def _given(request: web.Request) -> str:
     if scheme.lower() == "basic":
         try:
             login = base64.b64decode(value, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # neither base64 nor UTF-8
             return ""
         return login.partition(":")[2]
     return ""

@@ -69,6 +69,12 @@ def render(history: JobHistory) -> str:
     )
 
 
+def file_name(job: str) -> str:
+    """Of a job's report: in the folder that it is put in, whatever the job is called."""
+    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "-" for letter in job)
+    return f"{plain[:100] or 'job'}-report.html"
+
+
 def history_in(report: str) -> JobHistory:
     """The history that a report shows. Raises ValueError where the report is not whole, or is none."""
     found = HISTORY.search(report)

@@ -26,7 +26,7 @@ from shuffle_operator.history.document import JobHistory, JobList
 from shuffle_operator.web import assets
 from shuffle_operator.web.access import Access
 from shuffle_operator.web.feed import PERIOD, Feed
-from shuffle_operator.web.report import render
+from shuffle_operator.web.report import file_name, render
 from shuffle_protocol.connections import ConnectionGate
 
 MOST_LISTENERS = 64
@@ -147,7 +147,7 @@ class DashboardServer:
     async def _report(self, request: web.Request) -> web.Response:
         history = self._history(request)
         answer = web.Response(text=render(history), content_type="text/html", headers={hdrs.CACHE_CONTROL: "no-store"})
-        answer.headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{_file_name(history.job.name)}"'
+        answer.headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{file_name(history.job.name)}"'
         return answer
 
     def _history(self, request: web.Request) -> JobHistory:
@@ -236,8 +236,3 @@ def _served(request: web.Request, asset: assets.Asset) -> web.Response:
     if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
         return web.Response(body=asset.packed, headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
     return web.Response(body=asset.body, headers=headers)
-
-
-def _file_name(job: str) -> str:
-    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "-" for letter in job)
-    return f"{plain[:100] or 'job'}-report.html"
