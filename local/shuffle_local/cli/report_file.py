@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
     from shuffle_operator.history.document import JobHistory
-
-
-class Warns(Protocol):
-    """Who is told that it could not be written."""
-
-    def warn(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +34,14 @@ class ReportFile:
             raise typer.BadParameter(f"{path} cannot be written: {why}", param_hint=option)
         return cls(path)
 
-    def write(self, history: JobHistory, display: Warns) -> None:
-        """A job that is complete stays so where its report cannot be written: that is a warning."""
+    def write(self, history: Callable[[], JobHistory], warn: Callable[[str], None]) -> None:
+        """A job that is complete stays so whatever becomes of its report: that is a warning."""
         try:
-            self.put(rendered(history))
+            self.put(rendered(history()))
         except OSError as error:
-            display.warn(f"{self.path} could not be written: {error.strerror or error}")
+            warn(f"{self.path} could not be written: {error.strerror or error}")
+        except Exception as error:
+            warn(f"{self.path} could not be written because of a defect: {type(error).__name__}: {error}")
 
     def put(self, text: str) -> None:
         """Raises OSError."""

@@ -135,7 +135,7 @@ async def _run(job: Job, scratch: Path | None, log: Path | None, quiet: bool, lo
                     await page.close()
         display.summary(end)
         if looks.report is not None:
-            looks.report.write(local.history(), display)
+            looks.report.write(local.history, display.warn)
         return end
     finally:
         if stream is not None:

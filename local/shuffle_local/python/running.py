@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from shuffle_local.cli.machine import warnings
-from shuffle_local.cli.report_file import ReportFile, rendered
+from shuffle_local.cli.report_file import ReportFile
 from shuffle_local.python.background import Background, Show, Showing, in_foreground, in_loop
 from shuffle_local.python.display import Progress, showing
 from shuffle_local.python.result import JobResult, result_of
 from shuffle_local.run import LocalOptions, LocalRun, error_of, run_shown
+from shuffle_operator.coordinator.actions import Note
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_protocol.jobs import Job, Rechunk
 from shuffle_protocol.messages import Phase
@@ -61,7 +62,7 @@ def _background(job: Job, files: RunFiles, log: TextIO | None, shown: Showing) -
         end = await run_shown(local, show)
         show(end)
         if report is not None:
-            report.put(rendered(local.history()))
+            report.write(local.history, lambda text: shown.note(Note("NoReport", text, warning=True)))
         return end
 
     return Background(work, local.cancel, local.give_up)

@@ -3,6 +3,7 @@ alone, those of which nothing is left but the resource."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from shuffle_operator.handlers import policies
@@ -14,6 +15,8 @@ from shuffle_operator.history.document import JobHistory, JobLine, JobList
 from shuffle_operator.history.telling import line_of
 from shuffle_operator.kube.api import Object
 from shuffle_protocol.messages import Phase
+
+log = logging.getLogger("shuffle.pages")
 
 MOST = 500
 """Jobs in the list."""
@@ -45,9 +48,13 @@ class JobPages:
         return self.archive.history(uid) if active is None else active.told()
 
     def ended(self, active: ActiveJob) -> None:
-        """A job does no more under this operator."""
-        if active.state.over:
+        """A job does no more under this operator. That its history cannot be kept is no reason not to let it go."""
+        if not active.state.over:
+            return
+        try:
             self.archive.keep(active.told(), self._line(active))
+        except Exception as error:
+            log.error("%s/%s: its history cannot be kept", active.namespace, active.name, exc_info=error)
 
     def _line(self, active: ActiveJob) -> JobLine:
         world = active.world

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from shuffle_operator.history.document import JobHistory
 from shuffle_operator.history.updates import LiveDocument, NumberedUpdate
+
+log = logging.getLogger("shuffle.web")
 
 PERIOD = 1.0
 """Seconds between two looks at the job."""
@@ -26,15 +29,17 @@ class Feed:
     """Nothing new will come."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _looking: asyncio.Task[None] | None = None
+    _broken: bool = False
+    """The last look raised, which the log says once."""
 
     async def listen(self, seen: str, heartbeat: float) -> AsyncGenerator[NumberedUpdate | None]:
         """What a page lacks that has seen up to an id, then what is new; None where there was nothing for `heartbeat`
         seconds. Ends when the job is over and all was given."""
         self.listeners += 1
-        if self._looking is None:
-            self.look()
-            self._looking = asyncio.create_task(self._watch())
         try:
+            if self._looking is None:
+                self.look()
+                self._looking = asyncio.create_task(self._watch())
             while True:
                 changed, over, number = self._changed, self.over, self.live.number
                 for update in self.live.since(seen):
@@ -66,9 +71,16 @@ class Feed:
                 self.look()
 
     def look(self) -> None:
-        """At the job as it is now."""
-        history = self.history()
-        changed = history is not None and self.live.show(history)
+        """At the job as it is now. Pages say by themselves that nothing new comes."""
+        try:
+            history = self.history()
+            changed = history is not None and self.live.show(history)
+        except Exception as error:
+            if not self._broken:
+                log.error("a job cannot be shown", exc_info=error)
+            self._broken = True
+            return
+        self._broken = False
         self.over = history is None or history.progress.over
         if changed or self.over:
             self._changed.set()

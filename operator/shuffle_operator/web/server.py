@@ -36,8 +36,9 @@ PATIENCE = 15.0
 """Seconds that a page may take for an update of at most 64 KiB."""
 RETRY = 2000
 """Milliseconds after which a browser connects again."""
-FEEDS = 256
-"""Jobs whose live document is kept, so that pages that connect again need not begin anew."""
+IDLE_FEEDS = 16
+"""Jobs that nobody watches whose live document is kept all the same, so that pages that connect again need not begin
+anew. One is some 1 MiB with 500 workers."""
 
 
 class Jobs(Protocol):
@@ -210,7 +211,7 @@ class DashboardServer:
         if found is None:
             found = Feed(lambda: self._jobs.history(uid), self._period)
             idle = [name for name, feed in self._feeds.items() if not feed.listeners]
-            for name in idle[: max(0, len(self._feeds) - FEEDS + 1)]:
+            for name in idle[: max(0, len(idle) - IDLE_FEEDS)]:
                 del self._feeds[name]
         self._feeds[uid] = found  # the newest last
         return found

@@ -213,13 +213,15 @@ class LeaseWork:
         return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
 
     async def _report(self) -> None:
-        """The output is whole: nothing that happens to its report changes that."""
+        """The output is whole: nothing that happens to its report changes that, not even a defect."""
         try:
             data = await self.report()
             if data:
                 await to_its_end(self.compute(_job_work, lambda: self.loaded.work.report(data)))
         except (JobError, OSError, Unreachable) as error:
             log.warning("the job's report was not written: %s", error)
+        except Exception as error:
+            log.error("the job's report was not written", exc_info=error)
 
     async def _abort(self, lease: Lease) -> Done:
         spec = self.spec
