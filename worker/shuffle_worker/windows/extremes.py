@@ -59,8 +59,11 @@ class FrameExtreme:
             found = least(self._words, low, high, there)
             return _from_words(found, self._kind, self._largest, there)
         assert self._chunks is not None
-        rows = self._chunks.best(low, high, there)
-        return self._chunks.values.at(rows)
+        best = self._chunks.values.at(self._chunks.best(low, high, there))
+        if not _has_word(self._kind):
+            return best
+        # zeros of both signs are equal, and so are NaNs: as above one of them stands for all
+        return _from_words(_word(best, self._largest), self._kind, self._largest, there)
 
 
 class _Chunks:
