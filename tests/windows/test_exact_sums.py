@@ -108,6 +108,17 @@ def test_whole_numbers_and_decimals_fit_or_fail(
         assert found.to_pylist() == sums
 
 
-def test_means_of_sums_that_do_not_fit(tmp_path: Path) -> None:
-    found = summed(tmp_path, pa.array([MOST, MOST, MOST]), "avg(x) OVER ROWS UNBOUNDED PRECEDING")
-    assert found.column("sum").to_pylist() == [float(MOST)] * 3
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        (pa.int64(), MOST),
+        (pa.uint64(), 2**64 - 1),
+        (pa.decimal128(38, 0), D(9 * 10**37)),
+        (pa.decimal128(38, 2), D(-9 * 10**35)),
+        (pa.decimal256(76, 0), D(9 * 10**75)),
+        (pa.decimal256(76, 10), D(-9 * 10**65)),
+    ],
+)
+def test_means_of_sums_that_do_not_fit(tmp_path: Path, kind: pa.DataType, number: D) -> None:
+    found = summed(tmp_path, pa.array([number] * 20, kind), "avg(x) OVER ROWS UNBOUNDED PRECEDING")
+    assert found.column("sum").to_pylist() == pytest.approx([float(number)] * 20, rel=1e-15)

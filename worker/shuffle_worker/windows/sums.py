@@ -121,6 +121,11 @@ def floats_of(words: dict[int, I64], rows: int) -> F64:
     return _rounded(found, first, negative)
 
 
+def floats_of_wholes(words: dict[int, I64], rows: int) -> F64:
+    """The same of whole numbers, whose word 0 has the bit of value 1."""
+    return floats_of({at + _AT // 32: word for at, word in words.items()}, rows)
+
+
 def _rounded(words: list[I64], first: int, negative: Bools) -> F64:
     """The first word that is not zero says how large a number is. The 64 bits from its first bit on are enough to
     round, if the last of them also says whether anything follows."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.aggregation.batches import array_of, decimal_floats
+from shuffle_worker.aggregation.batches import array_of
 from shuffle_worker.aggregation.decimals import decimals, limbs_of
 from shuffle_worker.aggregation.results import sum_type
 from shuffle_worker.columns.arrays import I64, Array, Bools, bits, plain, valid, values
@@ -21,7 +21,7 @@ from shuffle_worker.windows.blocks import Block
 from shuffle_worker.windows.counts import Present
 from shuffle_worker.windows.functions import DoesNotFit, Evaluator
 from shuffle_worker.windows.stores import Space
-from shuffle_worker.windows.sums import F64, RunningSums, carried, floats_of, words_of_floats
+from shuffle_worker.windows.sums import F64, RunningSums, carried, floats_of, floats_of_wholes, words_of_floats
 
 _LOW = np.int64((1 << 32) - 1)
 _32 = np.int64(32)
@@ -118,10 +118,12 @@ class Decimals:
     def result(self, block: Block, low: I64, high: I64) -> Array:
         counts = self._present.between(low, high)
         rows = len(block)
-        words, above, _ = carried({0: np.zeros(rows, np.int64), **self._sums.between(low, high)}, rows)
+        sums = self._sums.between(low, high)
+        if self._mean:  # of any sum, also of one that no decimal holds
+            unscaled, scale = floats_of_wholes(sums, rows), parts(self._kind).scale
+            return _divided(unscaled / 10.0**scale if scale >= 0 else unscaled * 10.0**-scale, counts)
+        words, above, _ = carried({0: np.zeros(rows, np.int64), **sums}, rows)
         found, past = _decimals(words, above, self._kind)
-        if self._mean:
-            return _divided(decimal_floats(found), counts)
         if past.any():
             raise DoesNotFit(int(np.flatnonzero(past)[0]))
         return _present_decimals(found, counts > 0)
