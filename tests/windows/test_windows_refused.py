@@ -81,7 +81,8 @@ def said(tmp_path: Path, window: Window) -> str:
         ("sum(n) OVER RANGE '1 nanosecond' PRECEDING", "ts is timestamp[us], which does not tell so short a time", 0),
         ("session(n, 1)", "session goes by the column that rows are ordered by, which is 'ts'", 0),
         ("session(ts, n)", "the gap of a session is a constant", 0),
-        ("session(ts, 5)", "ts is timestamp[us], so an offset is an interval", 0),
+        ("session(ts, 5)", "ts is timestamp[us], so a gap is an interval", 0),
+        ("session(ts, INTERVAL '-1 day')", "a gap is not negative", 0),
         ("session(ts)", "SESSION is written session(ts, gap), and is given 1 argument", 0),
     ],
 )

@@ -327,7 +327,7 @@ class _CallArguments:
         one = self._typer.plain(self._nodes[at])
         if not isinstance(one, Constant):
             raise NotThatType("the gap of a session is a constant, as in session(ts, '30 minutes')")
-        return distance_of(one, self._typer.order_kind, key.column), key.descending
+        return distance_of(one, self._typer.order_kind, key.column, "a gap"), key.descending
 
     def values(self, count: int) -> list[Value]:
         """The arguments that vary: the first, and the default where there are two."""
