@@ -46,6 +46,7 @@ def test_a_port_a_service_and_a_token(render: Render) -> None:
         {"enabled": True, "tokenSecret": {"name": "pages"}, "port": 8080},
         {"enabled": True, "tokenSecret": {"name": "pages"}, "port": 80},
         {"enabled": "yes"},
+        {"from": "everybody"},
         {"token": "in the values"},
     ],
 )

@@ -58,7 +58,7 @@ def may(objects: Objects, source: Object, target: Object, port: int) -> bool:
     assert all(policy["spec"]["policyTypes"] == ["Ingress"] for policy in policies)
     return not policies or any(
         port in {each["port"] for each in rule["ports"] if each["protocol"] == "TCP"}
-        and any(is_peer(peer, policy, source) for peer in rule["from"])
+        and ("from" not in rule or any(is_peer(peer, policy, source) for peer in rule["from"]))
         for policy, rule in rules
     )
 
@@ -117,3 +117,20 @@ def test_a_job_cannot_take_its_pods_out_of_the_policies(objects: Objects) -> Non
     for mine in (worker(labels=labels), worker(podTemplate={"metadata": {"labels": labels}})):
         assert not may(objects, pod("a", {}), mine, PORT)
         assert may(objects, mine, operator(objects), 8443)
+
+
+PAGES = {"enabled": True, "port": 8091, "tokenSecret": {"name": "pages"}}
+PROXY = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "proxy"}}}
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "proxys", "others"),
+    [({}, False, False), (PAGES, True, True), ({**PAGES, "from": [PROXY]}, True, False)],
+)
+def test_who_reaches_the_jobs_pages(render: Render, dashboard: Object, proxys: bool, others: bool) -> None:
+    objects = render({"networkPolicy": {"enabled": True}, "dashboard": dashboard})
+    target = operator(objects)
+    assert may(objects, pod("web", {"app": "proxy"}), target, 8091) is proxys
+    assert may(objects, pod("web", {}), target, 8091) is others
+    for port in (8080, 8443):
+        assert not may(objects, pod("web", {"app": "proxy"}), target, port)
