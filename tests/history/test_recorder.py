@@ -125,6 +125,9 @@ def test_a_lost_worker_and_what_it_cost() -> None:
     assert "joined" in kinds
     assert history.rows.written.rows == history.rows.read.rows == 40
     assert history.rows.splits_again > 0
+    again = recorder.sums.sent_again
+    assert history.rows.sent.rows == 40 + again > 40
+    assert f"{again} rows of them because others were lost" in history.rows.checks[0].text
     lanes = "".join(column[1] for column in history.timeline.columns)
     assert "-" in lanes.lstrip("-")
     assert "R" in "".join(history.timeline.columns)
@@ -188,6 +191,7 @@ def test_a_failed_job() -> None:
     assert (history.progress.reason, history.progress.cause) == ("Cancelled", "the user wished so")
     assert history.progress.over
     assert history.progress.left is None
+    assert "too early" not in history.verdict.sentence
     line = line_of(p.state, now=p.now, wall=1e9, namespace="default")
     assert (line.phase, line.over) == (Phase.FAILED, True)
 

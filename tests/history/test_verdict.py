@@ -97,6 +97,19 @@ def test_the_line_is_one_of_a_job_file(line: str) -> None:
     check_job(body)
 
 
+@pytest.mark.parametrize("activity", [Activity(), Activity(read=1.0), Activity(job=30.0)])
+def test_a_job_that_is_over_was_too_short(activity: Activity) -> None:
+    assert verdict_on(like(activity=activity)).sentence == "It is too early to say what bounds this job."
+    over = verdict_on(like(activity=activity, over=True))
+    assert (over.bound_by, over.sentence) == ("nothing", "This job was too short to say what bounds it.")
+
+
+def test_workers_that_were_there() -> None:
+    assert "(2 of 4 workers are now)" in verdict_on(like(missing=60.0, ready=2)).sentence
+    assert "(0 of 4 workers are now)" in verdict_on(like(missing=60.0, ready=0)).sentence
+    assert "(2 of 4 workers were at the most)" in verdict_on(like(missing=60.0, ready=2, over=True)).sentence
+
+
 def test_a_hot_key_is_named() -> None:
     verdict = verdict_on(
         like(activity=Activity(write=50, idle=50), largest=400 * MIB, hot_key="customer = 7", hot_share=0.3)

@@ -108,8 +108,8 @@ class Verdict(Struct, frozen=True):
     """What bounds the job, and what would change it."""
 
     bound_by: str
-    """nothing (too early to say, or nothing stands out), reading, computing, sending, receivers, disk, writing, skew,
-    workers, store, losses"""
+    """nothing (too early or too short to say, or nothing stands out), reading, computing, sending, receivers, disk,
+    writing, skew, workers, store, losses"""
     sentence: str
     yaml: str
     """The line of the job file that would change it, such as `  workers: {memory: 8Gi}`; "" where none would."""

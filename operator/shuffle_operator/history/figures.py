@@ -151,7 +151,8 @@ class RowsAndBytes(Struct, frozen=True):
     read: Amount
     """From the input, after the filter; bytes as they are stored there."""
     sent: Amount
-    """Accepted by their owners, those on the same worker too. bytes: that went to other workers."""
+    """Accepted by their owners, those on the same worker too, and those that were sent again: after a loss more rows
+    are sent than read. bytes: that went to other workers."""
     stored: Amount
     """Received by the groups that are written."""
     written: Amount

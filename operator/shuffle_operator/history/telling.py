@@ -209,12 +209,14 @@ def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, loca
     slots = max([slot.slots for slot in recorder.slots.values()], default=1)
     wanted = max(0.0, told.seconds - recorder.taken_over) * told.workers_desired * slots
     keys = state.summary.frequent_keys if state.summary is not None else []
+    over = state.over or told.phase is Phase.COMMITTING
+    most = max([one.workers for one in recorder.samples.samples], default=0)
     return verdict_on(
         Situation(
             activity=parts,
             missing=max(0.0, wanted - sum(together)),
             workers=told.workers_desired,
-            ready=told.workers_ready,
+            ready=max(most, told.workers_ready) if over else told.workers_ready,
             memory=state.job.memory,
             spilled=told.bytes_spilled,
             largest=told.largest,
@@ -229,6 +231,7 @@ def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, loca
             compression=state.job.output.compression,
             hot_key=keys[0].key[:200] if keys else "",
             hot_share=keys[0].share if keys else 0.0,
+            over=over,
         )
     )
 

@@ -37,6 +37,7 @@ class Situation:
     """Seconds, of all workers that the job wants, in which they were not there."""
     workers: int
     ready: int
+    """Workers that are there; the most that were, of a job that is over."""
     memory: int
     """Of each worker."""
     spilled: int
@@ -56,6 +57,8 @@ class Situation:
     hot_key: str = ""
     """The most frequent key, where one is known."""
     hot_share: float = 0.0
+    over: bool = False
+    """It works no more."""
 
     @property
     def worked(self) -> float:
@@ -71,7 +74,7 @@ class Situation:
 def verdict_on(found: Situation) -> Verdict:
     """What bounds a job that is like this."""
     if found.there + found.missing < LEAST_SECONDS:
-        return _nothing("It is too early to say what bounds this job.")
+        return _nothing(_unknown(found))
     for rule in (_store, _missing, _losses, _skew, _idle):
         verdict = rule(found)
         if verdict is not None:
@@ -81,6 +84,12 @@ def verdict_on(found: Situation) -> Verdict:
 
 def _nothing(sentence: str) -> Verdict:
     return Verdict("nothing", sentence, "", "", [])
+
+
+def _unknown(found: Situation) -> str:
+    if found.over:
+        return "This job was too short to say what bounds it."
+    return "It is too early to say what bounds this job."
 
 
 def _share(part: float, whole: float) -> float:
@@ -116,12 +125,16 @@ def _missing(found: Situation) -> Verdict | None:
     return Verdict(
         "workers",
         f"Waiting for workers bounds this job: for {_percent(share)} of the time they were not there"
-        f" ({ready} of {counted(found.workers, 'worker')} are now).",
+        f" ({found.ready} of {counted(found.workers, 'worker')} {'were at the most' if found.over else 'are now'}).",
         f"  workers: {{replicas: {ready}}}" if fewer else "",
         "It asks for no more workers than there is room for; smaller requests may find room for more." if fewer else "",
         [
             Evidence("Not there, of the time of all workers that are wanted", share, "share"),
-            Evidence("Workers that are there", found.ready, "workers"),
+            Evidence(
+                "Workers that were there, at the most" if found.over else "Workers that are there",
+                found.ready,
+                "workers",
+            ),
             Evidence("Workers that are wanted", found.workers, "workers"),
         ],
     )
@@ -200,7 +213,7 @@ def _work(found: Situation) -> Verdict:
     kind, (seconds, sentence) = max(kinds.items(), key=lambda item: item[1][0])
     share = _share(seconds, found.worked)
     if seconds <= 0:
-        return _nothing("It is too early to say what bounds this job.")
+        return _nothing(_unknown(found))
     yaml, why = _REMEDIES[kind](found)
     second, (after, _) = sorted(kinds.items(), key=lambda item: item[1][0])[-2]
     evidence = [
