@@ -12,6 +12,7 @@ from shuffle_operator.handlers.cache import Cache
 from shuffle_operator.handlers.reconcile import Reconciler
 from shuffle_operator.history.archive import Archive
 from shuffle_operator.history.document import JobHistory, JobLine, JobList
+from shuffle_operator.history.redact import said
 from shuffle_operator.history.telling import line_of
 from shuffle_operator.kube.api import Object
 from shuffle_protocol.messages import Phase
@@ -77,7 +78,7 @@ def line_by_status(body: Object) -> JobLine:
         namespace=str(metadata.get("namespace", "")),
         phase=phase,
         percent=_number(status.get("progress")),
-        message=str(status.get("message") or "")[:500],
+        message=said(str(status.get("message") or ""))[:500],
         seconds=(end - begin).total_seconds() if begin is not None and end is not None else 0.0,
         started=begin.timestamp() if begin is not None else 0.0,
         workers=0,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from shuffle_operator.coordinator.ledger.facts import Facts
 from shuffle_operator.history.bounded import FirstAndNewest
 from shuffle_operator.history.figures import LOSSES, LossHistory, LostWorker
+from shuffle_operator.history.redact import said
 from shuffle_protocol.messages import Done
 
 MOST_OPEN = 1000
@@ -41,7 +42,7 @@ class LossRecord:
         return LostWorker(
             at=round(self.at, 2),
             worker=self.worker,
-            why=self.why[:1000],
+            why=said(self.why)[:1000],
             fault=self.fault,
             groups=self.groups,
             leases=self.leases,

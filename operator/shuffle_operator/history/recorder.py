@@ -27,6 +27,7 @@ from shuffle_operator.history.figures import BIGGEST, LANES, MARKS, JobMark, Slo
 from shuffle_operator.history.lanes import Lanes, memory_letter
 from shuffle_operator.history.loss_costs import LossCosts, LossRecord
 from shuffle_operator.history.output_sizes import OutputSizes
+from shuffle_operator.history.redact import said
 from shuffle_operator.history.samples import Samples
 from shuffle_operator.history.transfers import Transfers
 from shuffle_operator.history.workers import Slot, activity, spent_between
@@ -233,7 +234,7 @@ class HistoryRecorder:
         notes = [one for one in actions if isinstance(one, Note) and one.message.startswith(f"worker {slot.worker} ")]
         left = any(note.reason == "WorkerLeft" for note in notes) or state.over
         text = notes[0].message if notes else f"worker {slot.worker} left"
-        self.marks.add(JobMark(round(at, 2), "left" if left else "loss", slot.worker, text[:1000]))
+        self.marks.add(JobMark(round(at, 2), "left" if left else "loss", slot.worker, said(text)[:1000]))
         if not left:
             self._lost = state.losses.failures + state.losses.disruptions
             cause = state.last_failure
@@ -253,7 +254,7 @@ class HistoryRecorder:
         cause = state.last_failure or Cause("WorkerLost", "")
         notes = [one.message for one in actions if isinstance(one, Note) and one.reason == "WorkerLost"]
         text = notes[0] if notes else f"worker {cause.worker} was lost before it had begun: {cause.message}"
-        self.marks.add(JobMark(round(at, 2), "loss", cause.worker, text[:1000]))
+        self.marks.add(JobMark(round(at, 2), "loss", cause.worker, said(text)[:1000]))
         fault = cause.reason == "WorkerFailed"
         self.costs.lost(LossRecord(at, cause.worker, cause.message, fault, leases=0, seconds_lost=0.0), {})
 
@@ -265,7 +266,7 @@ class HistoryRecorder:
         self._phase = state.phase
         self.spans.add((state.phase, round(at, 2)))
         if state.phase is Phase.FAILED and state.cause is not None:
-            text = f"{state.cause.reason}: {state.cause.message}"[:1000]
+            text = f"{state.cause.reason}: {said(state.cause.message)}"[:1000]
             self.marks.add(JobMark(round(at, 2), "failed", -1, text))
         elif len(list(self.spans)) > 1:
             self.marks.add(JobMark(round(at, 2), "phase", -1, str(state.phase)))

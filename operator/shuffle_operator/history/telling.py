@@ -17,9 +17,18 @@ from shuffle_operator.history.document import (
     PlanStep,
     Verdict,
 )
-from shuffle_operator.history.figures import BIGGEST, COLUMNS, LANES, Activity, Doing, Marks, Timeline, WorkerState
+from shuffle_operator.history.figures import (
+    BIGGEST,
+    COLUMNS,
+    LANES,
+    Activity,
+    Doing,
+    Marks,
+    Timeline,
+    WorkerState,
+)
 from shuffle_operator.history.recorder import HistoryRecorder
-from shuffle_operator.history.redact import shown
+from shuffle_operator.history.redact import said, shown
 from shuffle_operator.history.row_counts import rows_and_bytes
 from shuffle_operator.history.samples import sample
 from shuffle_operator.history.verdict import Situation, verdict_on
@@ -48,7 +57,7 @@ def history_of(
         verdict=_verdict(state, recorder, told, local=not namespace),
         progress=_progress(state, recorder, told, now),
         plan=_step(told.tree, told) if told.tree is not None else None,
-        notes=[note[:1000] for note in told.notes[:BIGGEST]],
+        notes=[said(note)[:1000] for note in told.notes[:BIGGEST]],
         timeline=timeline,
         marks=Marks(list(recorder.marks), recorder.marks.left_out, recorder.epochs),
         rows=rows_and_bytes(state, recorder.sums, told),
@@ -96,7 +105,7 @@ def line_of(state: JobState, *, now: float, wall: float, namespace: str = "") ->
         namespace=namespace,
         phase=told.phase,
         percent=round(told.progress, 1),
-        message=told.message[:500],
+        message=said(told.message)[:500],
         seconds=round(told.seconds, 1),
         started=round(wall - _ago(state, now), 1),
         workers=told.workers_ready,
@@ -148,11 +157,11 @@ def _progress(state: JobState, recorder: HistoryRecorder, told: Snapshot, now: f
     return JobProgress(
         phase=told.phase,
         percent=round(told.progress, 1),
-        message=told.message[:2000],
+        message=said(told.message)[:2000],
         seconds=round(told.seconds, 2),
         over=state.over,
         reason=told.reason,
-        cause=told.cause[:4000],
+        cause=said(told.cause)[:4000],
         left=None if left is None else round(left, 1),
         left_low=low,
         left_high=high,
@@ -243,8 +252,8 @@ def _step(node: PlanNode, told: Snapshot) -> PlanStep:
 def _steps(node: PlanNode, actual: dict[str, Figures]) -> PlanStep:
     return PlanStep(
         step=node.step,
-        what=node.what[:2000],
-        why=[why[:2000] for why in node.why[:BIGGEST]],
+        what=said(node.what)[:2000],
+        why=[said(why)[:2000] for why in node.why[:BIGGEST]],
         estimated=node.estimated,
         actual=actual.get(node.step, Figures()),
         inputs=[_steps(one, actual) for one in node.inputs[:BIGGEST]],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from shuffle_operator.history.figures import Activity, WorkerState
 from shuffle_operator.history.lanes import LETTERS
+from shuffle_operator.history.redact import said
 from shuffle_protocol.measures import Spent
 from shuffle_protocol.messages import Counters, LeaseId
 
@@ -100,7 +101,7 @@ class Slot:
             bytes_written=self.bytes_written,
             leases=self.leases,
             activity=activity(self.seconds),
-            waiting=self.waiting,
+            waiting=said(self.waiting),
         )
 
 
