@@ -285,17 +285,6 @@ def test_small_results_of_every_library_travel_together_in_order() -> None:
         assert sent.table(wanted).to_pylist() == [{"x": x, "y": str(x)} for x in expected]
 
 
-def test_an_array_may_be_returned_again_with_other_values() -> None:
-    wanted = pa.schema({"x": pa.int64()})
-    mine, sent = np.zeros(1, np.int64), Sent()
-    held = ResultSender(sent, wanted)
-    for at in range(5):
-        mine[0] = at
-        held.add({"x": mine}, at)
-    held.flush()
-    assert sent.table(wanted)["x"].to_pylist() == [0, 1, 2, 3, 4]
-
-
 BAD_ARRAYS: list[tuple[dict[str, Any], str]] = [
     ({"x": np.array([1]), "y": np.array([1, 2])}, "its arrays differ in length: 'x' has 1, 'y' has 2"),
     ({"x": np.array(1)}, "'x' is a single value; return an array for it: np.array([value])"),

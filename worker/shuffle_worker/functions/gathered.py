@@ -6,14 +6,19 @@ once.
 
 pandas     the arrays that a frame keeps its columns in (blocks of one type each). That is how pandas itself is made,
            and no promise of it: where a frame is made otherwise, whole frames are kept and joined by pandas
-Polars     a frame shares its columns with its copies, until one is changed
+Polars     rows that are taken out of a frame: its own copies share its memory, which may be an array of NumPy
 arrays     dicts of NumPy's arrays, and of those that NumPy can make of a tensor
+
+Python objects, which the next call may change as well, are copied with all that they hold.
 
 Memory: the copies, whose bytes the parts say.
 """
 
 from __future__ import annotations
 
+import copy
+import datetime
+import decimal
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +29,11 @@ import numpy as np
 from shuffle_worker.functions.returned import ResultKind
 
 _OBJECT = np.dtype(object)
+_FIXED = frozenset({
+    str, bytes, int, float, bool, type(None), decimal.Decimal,
+    datetime.date, datetime.datetime, datetime.time, datetime.timedelta,
+})  # fmt: skip
+"""Types of objects that nobody can change. Others are copied."""
 
 
 class KeptPart(NamedTuple):
@@ -59,9 +69,11 @@ class PandasBlocks:
             return None
         try:
             blocks = result._mgr.blocks
-            values = [block.values.copy() for block in blocks]
+            values = [_owned(block.values) for block in blocks]
             layout = [(type(one), one.dtype, block.mgr_locs.as_array.tobytes())
                       for one, block in zip(values, blocks, strict=True)]  # fmt: skip
+        except _NotCopied:
+            return None
         except AttributeError:
             return _kept_whole(result)
         return KeptPart((result.columns, layout), (values, result.index.names), sum(map(bytes_of, values)))
@@ -69,7 +81,7 @@ class PandasBlocks:
     def joined(self, parts: Sequence[KeptPart]) -> Any:
         pandas: Any = importlib.import_module("pandas")
         names, layout = parts[0].layout
-        if layout is None:
+        if isinstance(layout, tuple):
             return pandas.concat([part.values for part in parts], ignore_index=len(parts) > 1)
         columns: list[Any] = [None] * len(names)
         for at, (kind, _, places) in enumerate(layout):
@@ -94,16 +106,25 @@ def _concatenated(kind: type, values: list[Any]) -> Any:
     return kind._concat_same_type(values)  # type: ignore[attr-defined]
 
 
-def _kept_whole(result: Any) -> KeptPart:
-    """A frame that is joined to others by pandas."""
+def _kept_whole(result: Any) -> KeptPart | None:
+    """A frame that is joined by pandas to others of its types. None if it has objects, which pandas would share."""
     types = tuple(result.dtypes)
+    if _OBJECT in types:
+        return None
     size = sum(bytes_of(result.iloc[:, at]) for at in range(len(types)))
-    return KeptPart((result.columns, None), result.copy(), size)
+    return KeptPart((result.columns, types), result.copy(), size)
 
 
 class PolarsFrames:
+    def __init__(self) -> None:
+        self._places: dict[int, Any] = {}  # 0, 1, 2, ... for each number of rows
+
     def kept(self, result: Any) -> KeptPart | None:
-        return KeptPart(None, result.clone(), int(result.estimated_size()))
+        places = self._places.get(len(result))
+        if places is None:
+            polars: Any = importlib.import_module("polars")
+            places = self._places[len(result)] = polars.Series(range(len(result)), dtype=polars.UInt32)
+        return KeptPart(None, result[places], int(result.estimated_size()))
 
     def joined(self, parts: Sequence[KeptPart]) -> Any:
         """Polars itself refuses frames of other columns or types."""
@@ -122,7 +143,10 @@ class ArrayDicts:
         if any(len(one) != rows for one in arrays):
             return None
         layout = [(name, one.dtype, one.shape[1:]) for name, one in result.items()]
-        return KeptPart(layout, [one.copy() for one in arrays], sum(map(bytes_of, arrays)))
+        try:
+            return KeptPart(layout, [_owned(one) for one in arrays], sum(map(bytes_of, arrays)))
+        except _NotCopied:
+            return None
 
     def joined(self, parts: Sequence[KeptPart]) -> Any:
         names = [name for name, _, _ in parts[0].layout]
@@ -134,6 +158,26 @@ _JOINING: Mapping[ResultKind, Any] = {
     ResultKind.POLARS: PolarsFrames,
     ResultKind.ARRAYS: ArrayDicts,
 }
+
+
+class _NotCopied(Exception):
+    """An object that cannot be copied."""
+
+
+def _owned(values: Any) -> Any:
+    """A copy of an array that changes with nothing else. Raises _NotCopied."""
+    if type(values).__name__ == "ArrowExtensionArray":  # its own copies share its memory, which may be NumPy's
+        return values.take(np.arange(len(values)))
+    made = values.copy()
+    if type(made) is np.ndarray and made.dtype == _OBJECT:
+        flat = made.reshape(-1)
+        for at, value in enumerate(flat):
+            if type(value) not in _FIXED:
+                try:
+                    flat[at] = copy.deepcopy(value)
+                except Exception as error:  # objects' own code
+                    raise _NotCopied from error
+    return made
 
 
 def same_layout(one: Any, other: Any) -> bool:

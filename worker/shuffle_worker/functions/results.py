@@ -195,8 +195,11 @@ class SmallResults:
 
 
 def rows_of(kind: ResultKind, result: Any) -> int:
-    """Rows of a data frame, or of a dict of arrays."""
-    return len(next(iter(result.values()))) if kind is ResultKind.ARRAYS else len(result)
+    """Rows of a data frame, or of a dict of arrays; 0 where that holds a single value, which is no column."""
+    if kind is not ResultKind.ARRAYS:
+        return len(result)
+    first = next(iter(result.values()))
+    return len(first) if getattr(first, "ndim", 1) else 0
 
 
 def _own(table: pa.Table) -> pa.Table:
