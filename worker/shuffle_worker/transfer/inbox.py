@@ -5,7 +5,7 @@ view, and none of the groups is being written. Receiving is idempotent: (attempt
 acknowledges a frame when the store holds it, so acknowledged shards are lost only with this worker. Shards of groups
 that are written already are acknowledged and dropped.
 
-Memory: bodies in flight take from `budget`. Each lies in one reused buffer until the store has copied it.
+Memory: bodies in flight take from `budget`. Each lies in a reused buffer (`buffers.py`) until the store has copied it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.failures import memory_failure, scratch_failure
 from shuffle_worker.store.store import Store
 from shuffle_worker.transfer.budget import ByteBudget
+from shuffle_worker.transfer.buffers import FrameBuffers
 from shuffle_worker.transfer.exchange import GroupMap
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.source import StoredShardSource
@@ -54,7 +55,7 @@ class Inbox:
         self._make_room: Callable[[], int] = lambda: 0
         self._run = run
         self._budget = ByteBudget(budget)
-        self._buffers: list[bytearray] = []
+        self._buffers = FrameBuffers(budget)
         self._taken: dict[Attempt, int] = {}  # a bit for each frame number that was taken
         self._taking: set[tuple[Attempt, int]] = set()
         self._sealed: set[int] = set()  # groups that are being written
@@ -110,7 +111,7 @@ class Inbox:
             self._taking.discard(key)
 
     async def _take(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
-        buffer = self._buffer(header.payload)
+        buffer = self._buffers.take(header.payload)
         view = memoryview(buffer)
         try:
             at = 0
@@ -131,17 +132,7 @@ class Inbox:
             return ack
         finally:
             view.release()
-            self._buffers.append(buffer)
-
-    def _buffer(self, size: int) -> bytearray:
-        """A buffer of at least `size` bytes. Reused, so that its pages are not faulted in anew for every frame; an
-        eighth larger than it must be, because frames differ by a little."""
-        for i, buffer in enumerate(self._buffers):
-            if len(buffer) >= size:
-                return self._buffers.pop(i)
-        if self._buffers:
-            self._buffers.pop()
-        return bytearray(size + size // 8)
+            self._buffers.give(buffer)
 
     def _judge(self, header: FrameHeader, again: bool = False) -> Ack | None:
         """Why a frame is not taken; None if it is. again: its body has come, and it is judged a second time."""
