@@ -20,7 +20,8 @@ from shuffle_worker.operations.registry import operation_for
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import make_plan
-from shuffle_worker.readers import reader_for
+from shuffle_worker.readers import readers_for
+from shuffle_worker.readers.mapped import MappedReader
 from shuffle_worker.steps.operation import Given, in_pieces
 from shuffle_worker.storage import LocalStorage
 
@@ -101,7 +102,7 @@ def carried_out(
     if buckets:
         plan = msgspec.structs.replace(plan, layout=Layout(plan.layout.partitions, buckets))
     files, source = MemoryFiles(), MemorySource()
-    readers = [reader_for(plan, LOCAL, index) for index in range(len(plan.inputs))]
+    readers = readers_for(plan, [LOCAL] * len(plan.inputs))
     operation = operation_for(Given(plan, files, scratch, batch_bytes, readers=readers))
     for number, split in enumerate(plan.splits):
         splitter = operation.splitter(None, split.input)
@@ -112,6 +113,9 @@ def carried_out(
     for group in range(plan.layout.groups):
         for result in operation.write(group, source, memory):
             assert result.bytes == len(files.files[result.name])
+    for one in readers:
+        if isinstance(one, MappedReader):
+            one.close()
     return Joined(plan, files, source)
 
 
