@@ -33,6 +33,11 @@ def picky(rows: pa.Table) -> pa.Table:
     if pc.any(pc.equal(rows["k"], 59_999)).as_py():
         raise ValueError("not this one")
     return rows
+
+def fewer_each_time(rows: pa.Table) -> pa.Table:
+    with open(__file__ + ".calls", "ab") as calls:
+        calls.write(b".")
+        return rows.slice(calls.tell())
 """
 SORT: dict[str, Any] = {"sort": {"by": [{"column": "mean"}, {"column": "k"}]}}
 OUTPUT = {"partitions": 5}
@@ -94,6 +99,19 @@ async def test_the_same_bytes_where_a_worker_is_killed(bench: Bench, source: Pat
     assert end.workers_lost + end.workers_replaced >= 1
     assert end.rows_read == end.rows_written == ROWS
     assert sums(bench.out) == calm
+
+
+async def test_a_function_that_gives_other_rows_when_a_split_is_read_again(bench: Bench, source: Path) -> None:
+    async def kill(run: Watched) -> None:
+        await run.until(lambda: run.now.splits_done >= 1 and run.pids(), "a split, and workers")
+        run.kill(*run.pids())
+
+    job = bench.loaded(map_job(bench, source, "fewer_each_time", operation={"repartition": {}}), memory=500 << 20)
+    end, _ = await run_watched(bench, job, kill)
+    assert end.phase == "Failed"
+    assert "rows when it was read first and " in end.cause
+    assert "a function of the job's (map, reader) does not return the same for the same rows each time" in end.cause
+    assert not list(bench.out.glob("part-*"))
 
 
 def test_a_function_that_fails_names_file_part_and_rows(bench: Bench, source: Path) -> None:
