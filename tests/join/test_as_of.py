@@ -268,9 +268,9 @@ def test_one_key_with_too_much_on_both_sides_is_read_a_few_times(
     looked: list[int] = []
     look = NearestRows.look
 
-    def watched(rows: NearestRows, right: Side, times: Times, first: int = 0) -> None:
+    def watched(rows: NearestRows, right: Side, times: Times) -> None:
         looked.append(len(times.words))
-        look(rows, right, times, first)
+        look(rows, right, times)
 
     monkeypatch.setattr(NearestRows, "look", watched)
     found = carried_out(plan, 1, 300_000, tmp_path / "scratch", batch_rows=500, batch_bytes=20_000)

@@ -1,8 +1,7 @@
 """Which right row is nearest in time to each left row, among those with its keys: the core of an as-of join.
 
 Times are words of 64 bits that compare as the times do. Both sides are put in one order, by key, time and side; then
-the right row before a left one is the last that came by, and the one after it the first that comes. The right rows may
-be looked at in portions; what was found in one is compared with what others have.
+the right row before a left one is the last that came by, and the one after it the first that comes.
 
 Ties follow from the positions alone: of right rows at one time the last one is before, and the first one after; of two
 that are equally near the one before is nearest.
@@ -106,40 +105,39 @@ def times_of(column: Array, scale: Scale) -> Times:
 
 
 class NearestRows:
-    """For the left rows of one side: `look` at all right rows in their order, in any portions, then ask for `found`."""
+    """For the left rows of one side: `look` at the right rows, all at once, then ask for `found`."""
 
     def __init__(self, left: Side, times: Times, rule: Rule) -> None:
         self._left = left
         self._times = times
         self._rule = rule
-        self._before = _Best(len(times.words)) if rule.backward else None
-        self._after = _Best(len(times.words)) if rule.forward else None
+        self._before = _Nearest(len(times.words)) if rule.backward else None
+        self._after = _Nearest(len(times.words)) if rule.forward else None
 
-    def look(self, right: Side, times: Times, first: int = 0) -> None:
-        """Right rows that are numbered from `first` on."""
+    def look(self, right: Side, times: Times) -> None:
         left_words, right_words = words_of(self._left, right)
         left = _Rows.of(left_words, self._left, self._times)
         others = _Rows.of(right_words, right, times)
         del left_words, right_words
         if not len(left.keys) or not len(others.keys):
             return
-        for best, after in ((self._before, False), (self._after, True)):
-            if best is None:
+        for near, after in ((self._before, False), (self._after, True)):
+            if near is None:
                 continue
             chosen = _beside(left, others, after=after, exact=self._rule.exact)
             hit = np.flatnonzero(chosen != NONE)
-            best.offer(left.numbers(hit), others.numbers(chosen[hit]), times.words, first, after=after)
+            near.note(left.numbers(hit), others.numbers(chosen[hit]), times.words)
 
     def found(self) -> I64:
         """The right row of each left one, NONE where there is none."""
-        sides = [best for best in (self._before, self._after) if best is not None]
-        near = [self._distances(best.words) for best in sides]
+        sides = [side for side in (self._before, self._after) if side is not None]
+        near = [self._distances(side.words) for side in sides]
         if self._rule.limit is not None:
-            for best, distances in zip(sides, near, strict=True):
-                best.rows[distances > self._rule.limit] = NONE
+            for side, distances in zip(sides, near, strict=True):
+                side.rows[distances > self._rule.limit] = NONE
         if len(sides) == 1:
             return sides[0].rows
-        before, after = (best.rows for best in sides)
+        before, after = (side.rows for side in sides)
         use_after = (after != NONE) & ((before == NONE) | (near[1] < near[0]))
         return np.where(use_after, after, before)
 
@@ -154,22 +152,17 @@ class NearestRows:
         return distances
 
 
-class _Best:
-    """The right row that is nearest so far on one side of each left row, and its time."""
+class _Nearest:
+    """The right row that is nearest on one side of each left row, and its time."""
 
     def __init__(self, count: int) -> None:
         self.rows = np.full(count, NONE, np.int64)
         self.words = np.zeros(count, np.uint64)
 
-    def offer(self, rows: I64, others: I64, words: U64, first: int, *, after: bool) -> None:
-        """rows: left rows; others: for each a right row, all later in the input than those offered before; words: the
-        times of the right rows; first: the number of the first of these."""
-        held, new = self.words[rows], words[others]
-        better = new < held if after else new >= held
-        better |= self.rows[rows] == NONE
-        chosen = rows[better]
-        self.rows[chosen] = others[better] + first
-        self.words[chosen] = new[better]
+    def note(self, rows: I64, others: I64, words: U64) -> None:
+        """rows: left rows; others: for each a right row; words: the times of the right rows."""
+        self.rows[rows] = others
+        self.words[rows] = words[others]
 
 
 class _Rows(NamedTuple):
