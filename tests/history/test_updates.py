@@ -27,18 +27,21 @@ class Page:
     def take(self, live: LiveDocument, most: int | None = None) -> list[NumberedUpdate]:
         sent = list(live.since(self.seen))[:most]
         for one in sent:
-            assert len(one.data) < LIMIT
-            update = msgspec.json.decode(one.data)
-            if update.get("reset"):
-                self.document = {}
-            for path, size in update.get("length", {}).items():
-                found = self.at(path)
-                if found is not None:
-                    del found[size:]
-            for path, value in update.get("set", {}).items():
-                self.put(path, value)
-            self.seen, self.whole = one.id, not update.get("more", False)
+            self.apply(one)
         return sent
+
+    def apply(self, one: NumberedUpdate) -> None:
+        assert len(one.data) < LIMIT
+        update = msgspec.json.decode(one.data)
+        if update.get("reset"):
+            self.document = {}
+        for path, size in update.get("length", {}).items():
+            found = self.at(path)
+            if found is not None:
+                del found[size:]
+        for path, value in update.get("set", {}).items():
+            self.put(path, value)
+        self.seen, self.whole = one.id, not update.get("more", False)
 
     def at(self, path: str) -> Any:
         found: Any = self.document
@@ -75,6 +78,24 @@ def test_a_new_page_gets_all_of_it(history: JobHistory) -> None:
     assert page.is_like(history)
     assert page.take(live) == []
     assert page.seen == live.newest
+
+
+def test_a_job_that_goes_on_while_its_page_is_sent() -> None:
+    """Updates are made one after the other, as a slow page takes them."""
+    history = largest()
+    live, page = LiveDocument(), Page()
+    live.show(history)
+    updates = live.since("")
+    for step in range(6):
+        page.apply(next(updates))
+        columns = [column[1:] + column[:1] for column in history.timeline.columns]
+        timeline = structs.replace(history.timeline, columns=columns)
+        history = structs.replace(history, timeline=timeline, refused=step)
+        live.show(history)
+    for update in updates:
+        page.apply(update)
+    assert page.whole
+    assert page.is_like(history)
 
 
 def test_later_updates_have_what_is_new_alone() -> None:

@@ -147,15 +147,17 @@ class LiveDocument:
         another stream: it has nothing."""
         stream, _, text = seen.partition(".")
         number = int(text) if stream == self.stream and text.isdecimal() and len(text) < 20 else 0
-        at = bisect.bisect_right(self._order, number, key=lambda place: place.number)
         reset = not number
-        while at < len(self._order):
-            update, at = self._first(at, reset=reset)
+        while True:
+            at = bisect.bisect_right(self._order, number, key=lambda place: place.number)
+            if at == len(self._order):
+                return
+            update, number = self._first(at, reset=reset)
             reset = False
-            yield update
+            yield update  # while it is sent, `show` may put parts into another order
 
     def _first(self, at: int, *, reset: bool) -> tuple[NumberedUpdate, int]:
-        """As many of the parts from a place on as fit, at least one; and where the next update begins."""
+        """As many of the parts from a place on as fit, at least one; and the number of the last one."""
         values: dict[str, msgspec.Raw] = {}
         lengths: dict[str, int] = {}
         size, end = 0, at
@@ -170,7 +172,8 @@ class LiveDocument:
             else:
                 values[place.path] = msgspec.Raw(data)
         whole = msgspec.json.encode(Update(reset, lengths, values, end < len(self._order)))
-        return NumberedUpdate(f"{self.stream}.{self._order[end - 1].number}", whole), end
+        last = self._order[end - 1].number
+        return NumberedUpdate(f"{self.stream}.{last}", whole), last
 
 
 def _beyond(key: tuple[str, bool], lengths: dict[str, int]) -> bool:
