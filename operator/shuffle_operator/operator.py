@@ -143,7 +143,8 @@ class Operator:
 
     def _let_go(self, active: ActiveJob) -> None:
         self.metrics.let_go(work_of([active]), began(active))
-        self.pages.ended(active)
+        if self.settings.dashboard_port:
+            self.pages.ended(active)
 
     async def _serve_pages(self) -> DashboardServer | None:
         """The jobs' pages, on a port of their own, behind their token."""

@@ -41,7 +41,10 @@ async def at_once(call: Callable[..., T], *arguments: object) -> T:
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away"), OSError("full"), Unreachable("gone"), Defect(), None])
 @pytest.mark.parametrize("where", ["the coordinator", "the store"])
-async def test_a_commit_stands_without_its_report(tmp_path: Path, error: Exception | None, where: str) -> None:
+async def test_a_commit_stands_without_its_report(
+    tmp_path: Path, error: Exception | None, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shuffle_worker.worker.leases.ASKED_AGAIN", (0.0, 0.0))
     steps: list[str] = []
 
     def step(name: str) -> None:
@@ -62,6 +65,20 @@ async def test_a_commit_stands_without_its_report(tmp_path: Path, error: Excepti
     found = await leases.carry_out(Lease(LeaseId(LeaseKind.COMMIT, 0, 0, 0), rows=7), NONE, lambda: None)
     assert found.rows_written == 7
     assert where in steps
+
+
+async def test_a_report_whose_call_is_lost_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shuffle_worker.worker.leases.ASKED_AGAIN", (0.0, 0.0))
+    calls = 0
+
+    async def report() -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise Unreachable("gone")
+        return b"<html>"
+
+    assert await LeaseWork(NONE, at_once, report)._fetched() == b"<html>"
 
 
 def test_a_job_whose_history_cannot_be_kept_is_let_go() -> None:

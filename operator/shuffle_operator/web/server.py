@@ -200,8 +200,9 @@ class DashboardServer:
                     text = b":\n\n" if update is None else _event(update.id, update.data)
                     async with asyncio.timeout(PATIENCE):
                         await answer.write(text)
-            await answer.write(b"event: end\ndata: {}\n\n")
-            await answer.write_eof()
+            async with asyncio.timeout(PATIENCE):
+                await answer.write(b"event: end\ndata: {}\n\n")
+                await answer.write_eof()
         except (ConnectionError, TimeoutError):  # it is gone, or takes nothing
             if request.transport is not None:
                 request.transport.abort()

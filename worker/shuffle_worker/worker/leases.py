@@ -32,6 +32,10 @@ T = TypeVar("T")
 log = logging.getLogger("shuffle.worker")
 
 
+ASKED_AGAIN = (1.0, 4.0, 10.0)
+"""Seconds after which the coordinator is asked for the report again, where it did not answer."""
+
+
 async def no_report() -> bytes:
     return b""
 
@@ -215,13 +219,22 @@ class LeaseWork:
     async def _report(self) -> None:
         """The output is whole: nothing that happens to its report changes that, not even a defect."""
         try:
-            data = await self.report()
+            data = await self._fetched()
             if data:
                 await to_its_end(self.compute(_job_work, lambda: self.loaded.work.report(data)))
         except (JobError, OSError, Unreachable) as error:
             log.warning("the job's report was not written: %s", error)
         except Exception as error:
             log.error("the job's report was not written", exc_info=error)
+
+    async def _fetched(self) -> bytes:
+        for pause in ASKED_AGAIN:
+            try:
+                return await self.report()
+            except Unreachable as error:
+                log.info("the job's report is asked for again: %s", error)
+            await asyncio.sleep(pause)
+        return await self.report()
 
     async def _abort(self, lease: Lease) -> Done:
         spec = self.spec
