@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import aiohttp
 import pytest
 from msgspec import structs
 
 from shuffle_local.cli.report_file import ReportFile
 from shuffle_operator.handlers.job_pages import JobPages
-from shuffle_operator.history.document import JobHistory
+from shuffle_operator.history.document import JobHistory, JobList
+from shuffle_operator.web import assets
 from shuffle_operator.web.access import ByLoopback
 from shuffle_operator.web.feed import Feed
 from shuffle_operator.web.server import IDLE_FEEDS, DashboardServer
@@ -129,3 +131,27 @@ async def test_only_so_many_documents_are_kept_for_nobody() -> None:
     watched = [feed for feed in server._feeds.values() if feed.listeners]
     assert len(watched) == IDLE_FEEDS
     assert len(server._feeds) - len(watched) <= IDLE_FEEDS + 1
+
+
+async def test_a_list_is_made_once_for_all_who_ask() -> None:
+    class Counting(Shown):
+        lists = 0
+
+        def jobs(self) -> JobList:
+            self.lists += 1
+            return super().jobs()
+
+    shown = Counting()
+    server = DashboardServer(shown, ByLoopback(), period=60.0)
+    address = await server.start("127.0.0.1")
+    async with aiohttp.ClientSession() as session:
+        found = [await (await session.get(f"{address}/api/jobs")).json() for _ in range(5)]
+    await server.stop()
+    assert shown.lists == 1
+    assert found[0] == found[4]
+
+
+def test_names_of_files_that_are_not_there_are_not_kept() -> None:
+    assert all(assets.asset(f"no-{number}.js") is None for number in range(9))
+    assert assets.asset("page.js") is assets.asset("page.js") is not None
+    assert not hasattr(assets.asset, "cache_info")

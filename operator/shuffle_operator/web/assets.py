@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -78,16 +79,10 @@ def styles() -> str:
     return read("vendor/uPlot.min.css") + "\n" + read("page.css")
 
 
-@cache
 def asset(name: str) -> Asset | None:
     """What is served as `/static/{name}`; None: there is no such thing."""
-    if name == "page.js":
-        return _asset("text/javascript", script())
-    if name == "uPlot.js":
-        return _asset("text/javascript", library())
-    if name == "page.css":
-        return _asset("text/css", styles())
-    return None
+    made = _ASSETS.get(name)
+    return None if made is None else made()
 
 
 @cache
@@ -96,6 +91,24 @@ def page(kind: PageKind) -> Asset:
     proxy may put it anywhere."""
     root = {"jobs": "./", "job": "../"}[kind]
     return _asset("text/html", read("index.html").replace("{root}", root).replace("{page}", kind))
+
+
+@cache
+def _page_script() -> Asset:
+    return _asset("text/javascript", script())
+
+
+@cache
+def _library() -> Asset:
+    return _asset("text/javascript", library())
+
+
+@cache
+def _page_styles() -> Asset:
+    return _asset("text/css", styles())
+
+
+_ASSETS: dict[str, Callable[[], Asset]] = {"page.js": _page_script, "uPlot.js": _library, "page.css": _page_styles}
 
 
 def _asset(content_type: str, text: str) -> Asset:

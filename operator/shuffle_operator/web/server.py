@@ -61,6 +61,7 @@ class DashboardServer:
         self._period = period
         self._most = most
         self._feeds: dict[str, Feed] = {}
+        self._listed: tuple[float, bytes] | None = None
         self._gate: ConnectionGate | None = None
         self._stopping = asyncio.Event()
         self._alone = asyncio.Event()
@@ -140,10 +141,14 @@ class DashboardServer:
     # -- data --------------------------------------------------------------------------------------------------------
 
     async def _list(self, _request: web.Request) -> web.Response:
-        return _json(self._jobs.jobs())
+        """Made once in a period, however many pages ask for it."""
+        now = asyncio.get_running_loop().time()
+        if self._listed is None or now - self._listed[0] >= self._period:
+            self._listed = now, msgspec.json.encode(self._jobs.jobs())
+        return _json(self._listed[1])
 
     async def _job(self, request: web.Request) -> web.Response:
-        return _json(self._history(request))
+        return _json(msgspec.json.encode(self._history(request)))
 
     async def _report(self, request: web.Request) -> web.Response:
         history = self._history(request)
@@ -223,8 +228,8 @@ def _event(number: str, data: bytes) -> bytes:
     return b"id: %s\nevent: update\ndata: %s\n\n" % (number.encode(), data)
 
 
-def _json(found: object) -> web.Response:
-    answer = web.Response(body=msgspec.json.encode(found), content_type="application/json")
+def _json(data: bytes) -> web.Response:
+    answer = web.Response(body=data, content_type="application/json")
     answer.headers[hdrs.CACHE_CONTROL] = "no-store"
     return answer
 
