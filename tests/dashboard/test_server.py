@@ -129,6 +129,13 @@ async def test_every_answer_has_the_headers(path: str) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+async def test_events_have_no_head() -> None:
+    """Their text would follow it, and be taken for the answer to the next request over that connection."""
+    async with served(Shown()) as (session, _, address):
+        assert (await session.head(f"{address}/api/jobs/one/events")).status == 405
+        assert (await session.head(f"{address}/api/jobs/one")).status == 200
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_nothing_can_be_changed(method: str) -> None:
     async with served(Shown()) as (session, _, address):

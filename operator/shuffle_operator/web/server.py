@@ -74,7 +74,7 @@ class DashboardServer:
                 web.get("/static/{name}", self._static),
                 web.get("/api/jobs", self._list),
                 web.get("/api/jobs/{uid}", self._job),
-                web.get("/api/jobs/{uid}/events", self._events),
+                web.get("/api/jobs/{uid}/events", self._events, allow_head=False),  # its answer has no end
                 web.get("/api/jobs/{uid}/report.html", self._report),
             ]
         )
