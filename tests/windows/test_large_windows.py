@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,20 @@ def test_without_scratch_it_says_what_to_give(tmp_path: Path) -> None:
     plan = planned(job_of(folder, Window(["k"], [SortKey("t")], {"nr": "row_number()"})))
     with pytest.raises(OutOfMemory, match=r"there is no scratch folder .* scratch space or more memory"):
         carried_out(plan, Cut(memory=300_000))
+
+
+def test_many_columns_need_few_open_files(tmp_path: Path, spilled: list[Path]) -> None:
+    """Each of them has a few files on scratch."""
+    folder = write_table(tmp_path / "in", events(3000, 1), 2, 1500)
+    texts = {f"sum_{n}": f"sum(x + {n}) {ROWS} 5 PRECEDING AND CURRENT ROW" for n in range(40)}
+    plan = planned(job_of(folder, Window(["k"], [SortKey("t")], texts)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 40, limits[1]))
+    try:
+        carried_out(plan, Cut(memory=400_000), tmp_path / "scratch")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert spilled
 
 
 @pytest.mark.usefixtures("spilled")

@@ -151,12 +151,11 @@ class ScratchSpace:
         scratch.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="window-", dir=scratch))
         self._chunk = rows
-        self._open: list[_ScratchNumbers | Batches] = []
+        self._open: list[Batches] = []
+        self._files = 0
 
     def numbers(self, dtype: npt.DTypeLike = np.int64) -> Numbers:
-        made = _ScratchNumbers(self._path(), np.dtype(dtype), self._chunk)
-        self._open.append(made)
-        return made
+        return _ScratchNumbers(self._path(), np.dtype(dtype), self._chunk)
 
     def values(self, kind: pa.DataType) -> KeptColumn:
         return _ScratchColumn(self.batches(), kind)
@@ -173,24 +172,25 @@ class ScratchSpace:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self) -> Path:
-        return self.folder / f"{len(self._open):04d}"
+        self._files += 1
+        return self.folder / f"{self._files:04d}"
 
 
 class _ScratchNumbers:
+    """A file that is open only while it is used: there may be hundreds, 67 for a sum of floats of all sizes."""
+
     def __init__(self, path: Path, dtype: np.dtype[Any], chunk: int) -> None:
         self._path = path
         self._dtype = dtype
         self._chunk = chunk
         self._count = 0
-        self._file = path.open("w+b", buffering=0)
 
     def add(self, numbers: Numeric) -> None:
         data = memoryview(np.ascontiguousarray(numbers, self._dtype)).cast("B")  # type: ignore[arg-type]
-        at = self._count * self._dtype.itemsize
         try:
-            while len(data):
-                written = os.pwrite(self._file.fileno(), data, at)
-                data, at = data[written:], at + written
+            with self._path.open("ab", buffering=0) as file:
+                while len(data):
+                    data = data[file.write(data) :]
         except OSError as error:
             raise _full(self._path, error) from error
         self._count += len(numbers)
@@ -198,25 +198,26 @@ class _ScratchNumbers:
     def at(self, places: I64) -> Numeric:
         if not len(places):
             return np.empty(0, self._dtype)
+        with self._path.open("rb", buffering=0) as file:
+            return self._from(file.fileno(), places)
+
+    def _from(self, file: int, places: I64) -> Numeric:
         first, end = int(places.min()), int(places.max()) + 1
         if end - first <= 4 * max(self._chunk, len(places)):
-            return self._read(first, end)[places - first]
+            return self._read(file, first, end)[places - first]
         found = np.empty(len(places), self._dtype)
         for chunk, rows in by_chunk(places // self._chunk):
             first = chunk * self._chunk
-            some = self._read(first, min(first + self._chunk, self._count))
+            some = self._read(file, first, min(first + self._chunk, self._count))
             found[rows] = some[places[rows] - first]
         return found
 
-    def _read(self, first: int, end: int) -> Numeric:
+    def _read(self, file: int, first: int, end: int) -> Numeric:
         size = self._dtype.itemsize
-        return np.frombuffer(os.pread(self._file.fileno(), (end - first) * size, first * size), self._dtype)
+        return np.frombuffer(os.pread(file, (end - first) * size, first * size), self._dtype)
 
     def __len__(self) -> int:
         return self._count
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class Batches:
