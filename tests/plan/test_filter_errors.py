@@ -7,6 +7,7 @@ import pytest
 
 from shuffle_protocol.errors import DataError, InvalidSpec
 from shuffle_worker.expressions.filter import columns_of, compile_filter
+from shuffle_worker.expressions.pairs import compile_pairs
 
 SCHEMA = pa.schema(
     [
@@ -133,3 +134,13 @@ def test_a_value_that_cannot_be_worked_out_is_a_data_error(text: str) -> None:
 def test_a_nested_column_can_be_null() -> None:
     batch = pa.RecordBatch.from_pylist([{"tags": ["x"]}, {"tags": None}], schema=SCHEMA)
     assert compile_filter("tags IS NULL", SCHEMA).mask(batch, "a.parquet").to_pylist() == [False, True]
+
+
+@pytest.mark.parametrize("text", ["nothing", "CASE WHEN n > 1 THEN NULL END", "IF(n > 1, NULL, NULL)", "NULL"])
+def test_what_is_null_whatever_the_row_is_passes_no_row(text: str) -> None:
+    batch = pa.record_batch({"n": [1, 2], "nothing": pa.nulls(2)})
+    assert compile_filter(text, batch.schema).mask(batch, "a.parquet").to_pylist() == [False, False]
+    sides = batch.rename_columns(["m", "nothing"]), batch.select(["n"])
+    condition = compile_pairs(text, (sides[0].schema, sides[1].schema), {"l": 0, "r": 1}, "operation.join.where")
+    given = [side.select(names) for side, names in zip(sides, condition.columns, strict=True)]
+    assert condition.holds(given[0], given[1], 2).tolist() == [False, False]

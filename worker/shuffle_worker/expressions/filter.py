@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_worker.columns.arrow import repeated, scalar
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.expressions.typed.expression import Expression
 from shuffle_worker.expressions.typed.statistics import ColumnRange, constant_range
-from shuffle_worker.expressions.value import failed
+from shuffle_worker.expressions.value import failed, truths
 
 if TYPE_CHECKING:
     from shuffle_worker.expressions.sql import Field
@@ -41,11 +40,9 @@ class Filter:
     def mask(self, batch: pa.RecordBatch, path: str) -> pa.BooleanArray:
         """Which rows pass: true, or not (false and null are the same here). path: of their file, for errors."""
         try:
-            found = self._expression.values(batch)
-        except (pa.ArrowException, ValueError) as error:
+            found = truths(self._expression.values(batch), batch.num_rows)
+        except (pa.ArrowException, ValueError, OverflowError) as error:
             raise failed(path, self._name, self.text, error) from error
-        if isinstance(found, pa.Scalar):
-            found = repeated(scalar(found.as_py() is True, pa.bool_()), batch.num_rows)
         assert isinstance(found, pa.BooleanArray)
         return found
 

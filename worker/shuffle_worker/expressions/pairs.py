@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.columns.arrow import Bools, bools, call, scalar
 from shuffle_worker.expressions.typed.expression import Expression
-from shuffle_worker.expressions.value import failed
+from shuffle_worker.expressions.value import failed, truths
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -44,11 +43,9 @@ class PairCondition:
         left, right: of `columns`. Raises DataError where it has no value."""
         batch = pa.RecordBatch.from_arrays([*left.columns, *right.columns], names=self._names)
         try:
-            found = self._expression.values(batch)
+            found = truths(self._expression.values(batch), count)
         except (pa.ArrowException, ValueError, OverflowError) as error:
             raise failed("rows with equal keys", self._where, self._text, error) from error
-        if isinstance(found, pa.Scalar):
-            return np.full(count, found.as_py() is True)
         return bools(call("fill_null", found, scalar(False, pa.bool_())))
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from shuffle_protocol.errors import DataError, InvalidSpec
-from shuffle_worker.columns.arrow import Array, call, repeated
+from shuffle_worker.columns.arrow import Array, Scalar, call, repeated, scalar
 from shuffle_worker.expressions.typed.expression import Expression
 from shuffle_worker.storage.failures import said
 
@@ -19,6 +19,15 @@ def failed(path: str, field: str, text: str, error: Exception) -> DataError:
     cure = "; write TRY_CAST to have null in its place" if _CASTS.search(text) else ""
     cure = cure or ("; write try_strptime to have null in its place" if "strptime" in text.lower() else "")
     return DataError(f"{path}: {field}: {what}: cannot be worked out for every row: {said(error)}{cure}")
+
+
+def truths(found: Array | Scalar, rows: int) -> Array:
+    """What a condition gives, as booleans for each row: also where it is one value for all, or null whatever the row is
+    and so of no type. Null is the same as false."""
+    if isinstance(found, pa.Scalar) or pa.types.is_null(found.type):
+        true = isinstance(found, pa.Scalar) and found.as_py() is True
+        return repeated(scalar(true, pa.bool_()), rows)
+    return found
 
 
 _CASTS = re.compile(r"(?<!TRY_)\bCAST\b|::", re.IGNORECASE)
