@@ -219,13 +219,14 @@ def test_what_explain_says(tmp_path: Path) -> None:
         ({"columns": ["v"]}, {"columns": ["v"]}, Repartition(["k"]), r"'k' is a key but not among inputs\[0\].columns"),
         ({}, {}, Repartition(["kk"]), r"operation.repartition.by\[0\]: the input has no column 'kk'; did you mean 'k'"),
         ({"compute": {"z": "v"}}, {"filter": "z > 3"}, Sort([SortKey("v")]), r"inputs\[1\].filter: 'z' is .*'web'"),
+        ({"compute": {"z": "v"}, "name": ""}, {"filter": "z > 3"}, Repartition(), r"'z' is .* of inputs\[0\], and"),
         ({}, {"columns": ["k"], "filter": "v > 3"}, Repartition(["k"]), r"inputs\[1\].columns: leaves out 'v', which"),
         ({}, {"columns": ["y"], "compute": {"y": "v + 1"}}, Repartition(), r"leaves out 'v', which its compute uses"),
         ({}, {"columns": ["nope"]}, Repartition(), r"inputs\[1\].columns\[0\]: the input has no column 'nope'"),
     ],
 )  # fmt: skip
 def test_bad_input(tmp_path: Path, left: Any, right: Any, operation: AnyOperation, said: str) -> None:
-    first = Input([write_table(tmp_path / "a", rows(20))], name="web", **left)
+    first = Input([write_table(tmp_path / "a", rows(20))], **{"name": "web"} | left)
     second = Input([write_table(tmp_path / "b", rows(20))], name="app", **right)
     with pytest.raises((InvalidSpec, DataError), match=said):
         planned(job_of(operation, first, second))

@@ -113,9 +113,11 @@ def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
     for name in one.filtered:
         elsewhere = next((other for other in every if name in other.schema.names), None)
         if name not in schema.names and elsewhere is not None:
+            other = f"inputs[{elsewhere.number}]"
+            who = f"the input {elsewhere.source.name!r}" if elsewhere.source.name else other
             raise InvalidSpec(
-                f"inputs[{one.number}].filter: {name!r} is a column of the input {elsewhere.source.name!r}, and a "
-                f"filter sees only the rows of its own input; move the condition to inputs[{elsewhere.number}].filter"
+                f"inputs[{one.number}].filter: {name!r} is a column of {who}, and a filter sees only the rows of its "
+                f"own input; move the condition to {other}.filter"
             )
     return compile_filter(text, schema, one.number, one.computed.names if one.computed is not None else ())
 
