@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from shuffle_protocol.errors import OutOfMemory
 from shuffle_protocol.jobs import SortKey, Window
 from shuffle_protocol.memory import MIB
 from shuffle_worker.windows import rows as windows
-from shuffle_worker.windows.stores import ScratchSpace
+from shuffle_worker.windows.stores import MemorySpace, ScratchSpace
 
 ROWS = "OVER ROWS BETWEEN"
 EVERYTHING = {
@@ -112,12 +111,22 @@ def test_many_columns_need_few_open_files(tmp_path: Path, spilled: list[Path]) -
     texts = {f"sum_{n}": f"sum(x + {n}) {ROWS} 5 PRECEDING AND CURRENT ROW" for n in range(40)}
     plan = planned(job_of(folder, Window(["k"], [SortKey("t")], texts)))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 40, limits[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 40, limits[1]))
     try:
         carried_out(plan, Cut(memory=400_000), tmp_path / "scratch")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert spilled
+
+
+def test_text_of_a_window_in_memory_may_be_more_than_a_column_holds() -> None:
+    """Two pieces of 1.2 GB, of which hardly a page is touched."""
+    offsets = np.arange(1201, dtype=np.int32) * np.int32(1 << 20)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.zeros(1200 << 20, np.uint8))]
+    column = MemorySpace(None).values(pa.string())
+    for _ in range(2):
+        column.add(pa.Array.from_buffers(pa.string(), 1200, buffers))
+    assert column.at(np.array([2399, -1, 0])).is_valid().to_pylist() == [True, False, True]
 
 
 @pytest.mark.usefixtures("spilled")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from shuffle_protocol.errors import OutOfDisk, OutOfMemory
 from shuffle_protocol.units import readable
-from shuffle_worker.columns.arrays import I64, Array, concat, indices
+from shuffle_worker.columns.arrays import I64, Array, indices
 from shuffle_worker.columns.arrow import nulls
 
 Numeric = npt.NDArray[Any]
@@ -108,19 +108,42 @@ class _MemoryNumbers:
 
 
 class _MemoryColumn:
+    """In pieces as they came: in one piece text may have no more than 2 GiB, and putting it together takes as much
+    again."""
+
     def __init__(self, kind: pa.DataType) -> None:
         self._kind = kind
         self._held: list[Array] = []
+        self._starts = [0]
         self.nbytes = 0
 
     def add(self, array: Array) -> None:
         self._held.append(array)
+        self._starts.append(self._starts[-1] + len(array))
         self.nbytes += array.nbytes
 
     def at(self, places: I64) -> Array:
-        if len(self._held) != 1:
-            self._held = [pa.concat_arrays(self._held) if self._held else nulls(0, self._kind)]
-        return _picked(self._held[0], places)
+        if len(self._held) == 1:
+            return _picked(self._held[0], places)
+        return _gathered(self._held.__getitem__, self._starts, places, self._kind)
+
+
+def _gathered(chunk: Callable[[int], Array], starts: list[int], places: I64, kind: pa.DataType) -> Array:
+    """The values of some rows of a column in chunks. starts: the first row of each, and the row after all."""
+    numbers = np.where(places == NONE, NONE, np.searchsorted(np.array(starts, np.int64), places, "right") - 1)
+    taken: list[Array] = []
+    order = np.full(len(places), NONE, np.int64)
+    count = 0
+    for number, rows in by_chunk(numbers):
+        if number == NONE:
+            continue
+        wanted, back = np.unique(places[rows] - starts[number], return_inverse=True)
+        taken.append(pc.take(chunk(number), indices(wanted), boundscheck=False))
+        order[rows] = back + count
+        count += len(wanted)
+    if not taken:
+        return nulls(len(places), kind)
+    return _picked(pa.concat_arrays(taken), order)
 
 
 def _picked(array: Array, places: I64) -> Array:
@@ -275,22 +298,10 @@ class _ScratchColumn:
         self._batches.add(pa.RecordBatch.from_arrays([array], names=["value"]))
 
     def at(self, places: I64) -> Array:
-        starts = np.array(self._batches.starts, np.int64)
-        numbers = np.where(places == NONE, NONE, np.searchsorted(starts, places, "right") - 1)
-        taken: list[pa.RecordBatch] = []
-        order = np.full(len(places), NONE, np.int64)
-        count = 0
-        for number, rows in by_chunk(numbers):
-            if number == NONE:
-                continue
-            wanted, back = np.unique(places[rows] - starts[number], return_inverse=True)
-            batch = self._batches.batch(number)
-            taken.append(pc.take(batch, indices(wanted)))
-            order[rows] = back + count
-            count += len(wanted)
-        if not taken:
-            return nulls(len(places), self._kind)
-        return _picked(concat(taken).column(0), order)
+        return _gathered(self._chunk, self._batches.starts, places, self._kind)
+
+    def _chunk(self, number: int) -> Array:
+        return self._batches.batch(number).column(0)
 
 
 def by_chunk(numbers: I64) -> Iterator[tuple[int, I64]]:
