@@ -177,6 +177,18 @@ def test_what_was_received_from_whom() -> None:
     assert (matrix.step, matrix.bytes, matrix.reported) == (1, [[0, 30], [70, 0]], True)
 
 
+@pytest.mark.parametrize(
+    "received",
+    [Received(0, [1]), Received(1 << 60, [1] * 32), Received(1, [1] * 33), Received(1, [-1]), Received(1, [1 << 62])],
+)
+def test_what_nobody_can_have_received(received: Received) -> None:
+    p, puppets, recorder = recorded()
+    for puppet in puppets:
+        message = Sync(puppet.number, puppet.incarnation, puppet.epoch, [], [], [], Counters(), 0, received=received)
+        p.machine.sync(message, p.now)
+    assert not told(p, recorder).matrix.reported
+
+
 def test_a_failed_job() -> None:
     p, puppets, recorder = recorded()
     p.did(p.machine.handle(Cancelled("Cancelled", "the user wished so"), p.now))
@@ -211,6 +223,26 @@ def test_a_defect_stops_recording_and_not_the_job(
     history = history_of(p.state, recorder, now=p.now, wall=1e9)
     assert "defect" in history.partial
     assert sum("cannot be recorded" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("number", [-1, -(1 << 62), 1 << 62])
+@pytest.mark.parametrize("seconds", [-1.0, -1e308, 1e308, 1e9])
+def test_a_worker_that_says_anything(number: int, seconds: float) -> None:
+    p, puppets, recorder = recorded()
+    spent = Spent(read=seconds, compute=seconds, blocked=seconds, held=seconds)
+    odd = Counters(
+        resident=number, memory_peak=number, spilled=number, cpu=seconds, receiving_blocked=seconds, spent=spent
+    )
+    for _ in range(10):
+        for puppet in puppets:
+            lease = puppet.ask()
+            if lease is not None:
+                p.now += 1.0
+                finish(puppet, lease)
+                puppet.counters = odd
+                puppet.sync([Done(lease, seconds=seconds)])
+        p.later(0.1)
+    told(p, recorder)
 
 
 def test_watching_changes_nothing() -> None:

@@ -74,8 +74,9 @@ class Lane:
 
     def _settle(self, width: float) -> None:
         """The column that was being painted is over."""
-        self.letters.append(self.letter())
-        self.weights.append(min(255, int(255 * max(self.seconds) / width)))
+        letter, weight = self.letter(), min(255, int(255 * max(self.seconds) / width))
+        self.letters.append(letter)
+        self.weights.append(weight)
         self.memory.append(self.most)
         self.seconds = [0.0] * len(LETTERS)
         self.again, self.most = 0.0, NO_MEMORY

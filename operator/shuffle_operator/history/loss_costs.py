@@ -14,6 +14,7 @@ from shuffle_operator.coordinator.ledger.facts import Facts
 from shuffle_operator.history.bounded import FirstAndNewest
 from shuffle_operator.history.figures import LOSSES, LossHistory, LostWorker
 from shuffle_operator.history.redact import said
+from shuffle_operator.history.workers import risen
 from shuffle_protocol.messages import Done
 
 MOST_OPEN = 1000
@@ -92,7 +93,7 @@ class LossCosts:
         """A transfer was finished and counted."""
         if not again:
             return
-        self.seconds_again += done.seconds
+        self.seconds_again += risen(0.0, done.seconds)
         loss = self._of.get(done.id.tranche)
         if loss is None:
             return

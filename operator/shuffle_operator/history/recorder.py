@@ -30,7 +30,7 @@ from shuffle_operator.history.output_sizes import OutputSizes
 from shuffle_operator.history.redact import said
 from shuffle_operator.history.samples import Samples
 from shuffle_operator.history.transfers import Transfers
-from shuffle_operator.history.workers import Slot, activity, spent_between
+from shuffle_operator.history.workers import Slot, activity, risen, spent_between
 from shuffle_protocol.measures import Spent
 from shuffle_protocol.messages import Done, LeaseId, LeaseKind, Phase, Register, Sync
 
@@ -155,7 +155,7 @@ class HistoryRecorder:
     def _count(self, slot: Slot, finished: _Finished, at: float) -> None:
         done = finished.done
         slot.leases += 1
-        lease, took = done.id, done.seconds
+        lease, took = done.id, risen(0.0, done.seconds)
         spent = structs.replace(done.spent or Spent(), held=took)
         parts = activity(spent_between(Spent(), spent, took))
         start = round(max(0.0, at - took), 2)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from shuffle_operator.history.figures import TILES, TransferMatrix
 from shuffle_protocol.measures import Received
 
+MOST_STEP, MOST_BYTES = 1 << 20, 1 << 50
+"""Of a report that is taken: more is no worker's of ours."""
+
 
 @dataclass(slots=True)
 class Transfers:
@@ -20,7 +23,8 @@ class Transfers:
     _before: dict[int, Received] = field(default_factory=dict)  # slot -> what processes that are gone received
 
     def report(self, worker: int, incarnation: str, received: Received) -> None:
-        if received.step < 1 or len(received.bytes) > TILES:
+        sound = 1 <= received.step <= MOST_STEP and len(received.bytes) <= TILES
+        if not sound or not all(0 <= size <= MOST_BYTES for size in received.bytes):
             return  # no report of ours
         earlier = self._of.get(worker)
         if earlier is not None and earlier[0] != incarnation:

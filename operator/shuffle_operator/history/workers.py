@@ -11,6 +11,11 @@ from shuffle_operator.history.redact import said
 from shuffle_protocol.measures import Spent
 from shuffle_protocol.messages import Counters, LeaseId
 
+LONGEST = 1e9
+LARGEST = 1 << 60
+"""`LONGEST`, `LARGEST`: seconds and bytes that a report can be about. A worker runs its user's functions, and may say
+anything."""
+
 STEPS = 64
 """Memory is told in parts of the budget, so that it is not new with every report."""
 
@@ -67,16 +72,16 @@ class Slot:
         spent = spent_between(before.spent, counters.spent, passed)
         for n, each in enumerate(spent):
             self.seconds[n] += each
-        self.spilled += max(0, counters.spilled - before.spilled)
-        self.cpu += max(0.0, counters.cpu - before.cpu)
-        self.blocked += max(0.0, counters.receiving_blocked - before.receiving_blocked)
-        self.peak = max(self.peak, counters.memory_peak)
+        self.spilled = min(LARGEST, self.spilled + max(0, counters.spilled - before.spilled))
+        self.cpu += risen(before.cpu, counters.cpu)
+        self.blocked += risen(before.receiving_blocked, counters.receiving_blocked)
+        self.peak = min(LARGEST, max(self.peak, counters.memory_peak))
         self.counters, self.since = counters, now
         return spent
 
     @property
     def resident(self) -> int:
-        return self.counters.resident if self.counters is not None else 0
+        return min(LARGEST, max(0, self.counters.resident)) if self.counters is not None else 0
 
     @property
     def again(self) -> bool:
@@ -105,16 +110,21 @@ class Slot:
         )
 
 
+def risen(before: float, now: float) -> float:
+    """By how much a counter of seconds has; 0 where it fell."""
+    return min(LONGEST, max(0.0, now - before))
+
+
 def spent_between(before: Spent, now: Spent, passed: float) -> list[float]:
     """Seconds in the order of `LETTERS`. passed: between the two, of all slots together.
 
     A lease that is in hand while nothing is computed for it waits for what it sent."""
-    read, compute = max(0.0, now.read - before.read), max(0.0, now.compute - before.compute)
-    disk, write = max(0.0, now.disk - before.disk), max(0.0, now.write - before.write)
-    store, job = max(0.0, now.store - before.store), max(0.0, now.job - before.job)
-    held = max(0.0, now.held - before.held)
+    read, compute = risen(before.read, now.read), risen(before.compute, now.compute)
+    disk, write = risen(before.disk, now.disk), risen(before.write, now.write)
+    store, job = risen(before.store, now.store), risen(before.job, now.job)
+    held = risen(before.held, now.held)
     waited = max(0.0, held - read - compute - disk - write - store - job)
-    blocked = min(waited, max(0.0, now.blocked - before.blocked))
+    blocked = min(waited, risen(before.blocked, now.blocked))
     return [read, compute, waited - blocked, blocked, disk, write, store, job, max(0.0, passed - held), 0.0]
 
 
