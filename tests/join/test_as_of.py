@@ -377,7 +377,7 @@ TYPES = {
     [
         (AsOf("att", "at"), "asOf.left: the input has no column 'att'; did you mean 'at'?"),
         (AsOf("at", "zoned"), "is timestamp[us] and 'zoned' of the right one is timestamp[us, tz=UTC]: there is no"),
-        (AsOf("n", "wide"), "give columns that are both times"),
+        (AsOf("n", "wide"), "bring both to one type, with inputs[].compute"),
         (AsOf("n", "f"), "there is no distance between them"),
         (AsOf("word", "word"), "'word' of the left input is string"),
         (AsOf("tags", "at"), "asOf.left: 'tags' is list<element: string>, which can be neither"),

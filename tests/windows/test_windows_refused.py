@@ -135,6 +135,18 @@ def test_the_fields(tmp_path: Path, window: Window, expected: str) -> None:
     assert said(tmp_path, window).startswith(expected)
 
 
+def test_columns_that_it_cannot_see(tmp_path: Path) -> None:
+    folder = write_table(tmp_path / "in", TABLE)
+    for texts, expected in (
+        ({"c": "lag(n)"}, "operation.window.compute.c: 'n' is used but not among inputs[0].columns; add it there"),
+        ({"c": "rank()", "d": "lag(c)"}, "operation.window.compute.d: 'c' is computed by the window itself, whose"),
+        ({"d": "lag(m)"}, "operation.window.compute.d: the input has no column 'm'"),
+    ):
+        with pytest.raises(InvalidSpec) as refused:
+            planned(job_of(folder, Window(["k"], TS, texts), columns=["k", "ts"]))
+        assert str(refused.value).startswith(expected)
+
+
 def test_what_explain_says(tmp_path: Path) -> None:
     window = Window(["k"], [SortKey("ts", descending=True)], {"nr": "row_number()", "before": "lag(n)"})
     tree = planned(job_of(write_table(tmp_path / "in", TABLE), window)).summary.tree

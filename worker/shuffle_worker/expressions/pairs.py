@@ -45,7 +45,7 @@ class PairCondition:
         try:
             found = truths(self._expression.values(batch), count)
         except (pa.ArrowException, ValueError, OverflowError) as error:
-            raise failed("rows with equal keys", self._where, self._text, error) from error
+            raise failed("pairs of rows", self._where, self._text, error) from error
         return bools(call("fill_null", found, scalar(False, pa.bool_())))
 
 

@@ -37,8 +37,9 @@ def near(join: Join, asked: AsOf, left: pa.Schema, right: pa.Schema) -> Rule:
     if scale is None:
         raise InvalidSpec(
             f"operation.join.asOf: {asked.left!r} of the left input is {kinds[0]} and {asked.right!r} of the right one "
-            f"is {kinds[1]}: there is no distance between them; give columns that are both times (with a time zone or "
-            "both without), both dates, or both numbers of one kind"
+            f"is {kinds[1]}: there is no distance between them; bring both to one type, with inputs[].compute as in "
+            "t: CAST(t AS DOUBLE): timestamps (both with a time zone or both without), dates, times, durations, whole "
+            "numbers or floats"
         )
     return Rule(
         backward=asked.direction in ("Backward", "Nearest"),

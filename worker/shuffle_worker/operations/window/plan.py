@@ -11,6 +11,7 @@ from shuffle_protocol.jobs import Job, Window
 from shuffle_protocol.units import counted
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.expressions.computed import field_of
+from shuffle_worker.expressions.sql import Field, column_names, parse
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice, told_order
 from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.output.manifest import Partitioning
@@ -48,7 +49,23 @@ class WindowPlanning(Planning):
         for name in sorted(self._asked.compute):
             if inputs[0].found.get_field_index(name) >= 0:
                 raise InvalidSpec(f"{field_of(name, WHERE)}: the input has a column {name!r}; give it another name")
+            self._check_columns(name, inputs[0])
         check_sort_within(self.job, self.output([inputs[0].kept]))
+
+    def _check_columns(self, name: str, columns: Columns) -> None:
+        """Refuse what the input has, or the window computes, and what the expression `name` cannot see."""
+        where = field_of(name, WHERE)
+        text = self._asked.compute[name]
+        for column in column_names(parse(text, Field(where, "value", "row_number()"))):
+            if columns.kept.get_field_index(column) >= 0:
+                continue
+            if columns.found.get_field_index(column) >= 0:
+                raise InvalidSpec(f"{where}: {column!r} is used but not among inputs[0].columns; add it there")
+            if column in self._asked.compute:
+                raise InvalidSpec(
+                    f"{where}: {column!r} is computed by the window itself, whose expressions see the columns of the "
+                    "input; use it in output.compute or output.filter, or write out what it is"
+                )
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         compiled = compile_windows(self._asked.compute, inputs[0], self._asked.order_by)
