@@ -51,10 +51,10 @@ class ByteBudget:
         self._admit()
 
     def _admit(self, without: tuple[int, asyncio.Future[None]] | None = None) -> None:
-        """without: one that waits no more."""
+        """without: one that waits no more, and that may have been passed over already."""
         if not self._waiting:
             return
-        if without is not None:
+        if without is not None and without in self._waiting:
             self._waiting.remove(without)
         self._let_in()
         if not self._waiting:
