@@ -9,7 +9,6 @@ functions.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,9 +21,6 @@ from shuffle_worker.functions.failures import called_by_map, told_to_people
 from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.sources import prepare
-
-MOST_LEFT = 8
-"""Results of a call that are taken where nobody wants them any more, so that its process can be used again."""
 
 
 class MapProcesses:
@@ -65,7 +61,7 @@ class MapProcesses:
 
     def of(self, host: Host, batch: pa.RecordBatch, where: Callable[[], str]) -> Iterator[pa.RecordBatch]:
         """What the function returns for a batch, in pieces. where: its rows, for people. Raises the JobErrors of
-        functions."""
+        functions. A process whose results are not taken to the end is ended."""
         yield from self._whole(host.call(iter([batch]), [batch.num_rows], _always), where)
 
     def stream(
@@ -79,16 +75,9 @@ class MapProcesses:
             self._hosts.close()
 
     def _whole(self, results: Iterator[pa.RecordBatch], where: Callable[[], str]) -> Iterator[pa.RecordBatch]:
-        """The results, or the error for people. A process whose results nobody takes is ended; a few more are taken
-        here, because the next process would have to import everything again."""
+        """The results, or the error for people."""
         with self._told(where):
-            try:
-                yield from results
-            except GeneratorExit:
-                with contextlib.suppress(Trouble, StopIteration):
-                    for _ in range(MOST_LEFT):
-                        next(results)
-                raise
+            yield from results
 
     @contextmanager
     def _told(self, where: Callable[[], str]) -> Iterator[None]:
