@@ -300,6 +300,15 @@ def test_arrays_that_are_no_table(result: dict[str, Any], said: str) -> None:
     assert str(error.value).startswith(said)
 
 
+def test_what_a_mask_covers_is_null_in_one_dimension_and_in_two() -> None:
+    one, two = (
+        np.ma.array([1, 2], mask=[False, True]),
+        np.ma.array([[1, 2], [3, 4]], mask=[[False, True], [True, False]]),
+    )
+    assert of_arrays({"x": one, "y": two}, None).to_pydict() == {"x": [1, None], "y": [[1, None], [None, 4]]}
+    assert of_arrays({"y": two.T}, None).to_pydict() == {"y": [[1, None], [None, 4]]}
+
+
 def test_two_dimensions_are_lists_and_times_are_in_utc() -> None:
     wanted = pa.schema({"e": pa.list_(pa.float64(), 2), "t": pa.timestamp("us", "Europe/Oslo")})
     times = np.array(["2026-01-01T12:00:00"], "datetime64[us]")

@@ -1,7 +1,7 @@
 """A dict of arrays that a function returned, as an Arrow table: NumPy's, PyTorch's and CuPy's arrays, and Arrow's own.
 
-As in a data frame of pandas, NaN and NaT are nulls. Times of NumPy have no zone: they count as UTC where the column has
-one. An array of two dimensions is a column of lists of one length.
+As in a data frame of pandas, NaN and NaT are nulls; so is what a mask covers. Times of NumPy have no zone: they count
+as UTC where the column has one. An array of two dimensions is a column of lists of one length.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _column(array: Any, kind: pa.DataType | None) -> Any:
     if isinstance(array, pa.Array):
         return array
     if array.ndim == 2:
-        inside: Any = pa.array(np.ascontiguousarray(array).reshape(-1), from_pandas=True)
+        whole = array if isinstance(array, np.ma.MaskedArray) else np.ascontiguousarray(array)  # which has no mask
+        inside: Any = pa.array(whole.reshape(-1), from_pandas=True)
         return parts(pa).FixedSizeListArray.from_arrays(inside, array.shape[1])
     if array.ndim > 2:
         raise NotThese(f"it has {array.ndim} dimensions; a column has one, or two for lists of one length")
