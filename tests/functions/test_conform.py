@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shuffle_worker.functions.conform import Differs, conformed
+from shuffle_worker.functions.conform import Differs, conformed, held_to
 
 
 def taken(values: list[object], found: pa.DataType, kind: pa.DataType) -> list[object]:
@@ -134,3 +135,10 @@ def test_fields_are_compared_by_name() -> None:
     found = pa.struct({"x": pa.float64(), "y": pa.float64()})
     kind = pa.struct({"y": pa.float32(), "x": pa.float64()})
     assert taken([{"x": 0.1, "y": 1.5}], found, kind) == [{"y": 1.5, "x": 0.1}]
+
+
+def test_dictionaries_of_arrow_in_a_data_frame() -> None:
+    words = pa.array(["a", "b", None, "a"]).dictionary_encode()
+    frame = pa.table({"x": words}).to_pandas(types_mapper=pd.ArrowDtype)
+    found = held_to(frame, pa.schema({"x": pa.string()}), "returned")
+    assert found.column("x").to_pylist() == ["a", "b", None, "a"]

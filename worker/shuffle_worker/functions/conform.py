@@ -241,8 +241,9 @@ def _of_series(series: Any, kind: pa.DataType | None) -> Any:
     made: Any = pa.array(series, from_pandas=True)
     if isinstance(made, pa.ChunkedArray) and made.num_chunks > 1:  # of many small frames: each would be cast by itself
         made = made.combine_chunks()
-    if isinstance(made, pa.DictionaryArray) and series.cat.categories.dtype == object:
+    known = getattr(series.dtype, "categories", None)  # not of dictionaries of Arrow that pandas holds as they are
+    if isinstance(made, pa.DictionaryArray) and known is not None and known.dtype == object:
         values = parts(kind).value_type if kind is not None and pa.types.is_dictionary(kind) else kind
-        categories = array_of(series.cat.categories, values)
+        categories = array_of(known, values)
         return parts(pa).DictionaryArray.from_arrays(made.indices, categories, ordered=series.cat.ordered)
     return made
