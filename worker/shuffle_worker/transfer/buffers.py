@@ -25,16 +25,17 @@ class FrameBuffers:
                 buffer = self._idle.pop(at)
                 self._used += len(buffer)
                 return buffer
-        self._used += size + size // 8
-        self._trim()
-        return bytearray(size + size // 8)
+        self._trim(size + size // 8)
+        buffer = bytearray(size + size // 8)
+        self._used += len(buffer)
+        return buffer
 
     def give(self, buffer: bytearray) -> None:
         self._used -= len(buffer)
         self._idle.append(buffer)
         self._trim()
 
-    def _trim(self) -> None:
-        """Free the buffers that have waited longest."""
-        while self._idle and self.held > self._most and (self._used or len(self._idle) > 1):
+    def _trim(self, more: int = 0) -> None:
+        """Free the buffers that have waited longest. more: bytes that are wanted besides."""
+        while self._idle and self.held + more > self._most and (self._used + more or len(self._idle) > 1):
             del self._idle[0]
