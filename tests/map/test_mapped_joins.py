@@ -14,7 +14,8 @@ from tests.join import joining
 from tests.join.joining import in_duckdb, join, rows_of, written
 
 from shuffle_protocol.errors import InvalidSpec
-from shuffle_protocol.jobs import CodeSource, Functions, Job, Join
+from shuffle_protocol.jobs import AsOf, CodeSource, Functions, Job, Join
+from shuffle_worker.operations.join import strategy
 from shuffle_worker.plan.record import Plan
 
 FUNCTIONS = """
@@ -29,6 +30,9 @@ def halves(rows: pa.Table) -> pa.Table:
 def twice(rows: pa.Table) -> pa.Table:
     rows = rows.take(np.repeat(np.arange(len(rows)), 2))
     return rows.append_column("copy", pa.array([0, 1] * (len(rows) // 2), pa.int8()))
+
+def mostly_one(rows: pa.Table) -> pa.Table:
+    return rows.set_column(0, "k", pc.if_else(pc.greater(rows["k"], 9), 1, rows["k"]))
 
 def nothing(rows: pa.Table) -> pa.Table:
     return rows.slice(0, 0)
@@ -80,6 +84,12 @@ CASES: dict[str, tuple[Join, str, str, str]] = {
         "twice",
         f"SELECT half, a, k, b, copy FROM {HALVES} x FULL JOIN {TWICE} y ON x.half = y.k",
     ),
+    "nearest": (
+        Join("AsOf", 0, 1, ["k"], ["k"], as_of=AsOf("a", "copy")),
+        "",
+        "twice",
+        f"SELECT l.k, l.a, y.b, y.copy FROM l ASOF LEFT JOIN {TWICE} y ON l.k = y.k AND l.a >= y.copy",
+    ),
     "semi": (join("LeftSemi"), "", "twice", "SELECT k, a FROM l SEMI JOIN r USING (k)"),
     "nothing": (join("LeftAnti"), "", "nothing", "SELECT k, a FROM l"),
     "condition": (
@@ -111,3 +121,15 @@ def test_a_key_that_the_function_does_not_return_is_named(sides: tuple[Path, pa.
     folder, _, _ = sides
     with pytest.raises(InvalidSpec, match=r"what sided:halves returns \(inputs\[0\]\.map\) has no column 'k'"):
         joining.planned(job_of(folder, join(), "halves", ""))
+
+
+def test_one_key_that_a_function_makes_of_most_rows_is_spread(
+    sides: tuple[Path, pa.Table, pa.Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, left, right = sides
+    monkeypatch.setattr(strategy, "SKEWED_BYTES", 100)
+    monkeypatch.setattr(strategy, "SKEWED_PIECE", 100)
+    plan = joining.planned(job_of(folder, join(), "mostly_one", "", partitions=8))
+    assert [skewed.input for skewed in plan.skewed] == [0]
+    query = "SELECT r.k, a, b FROM (SELECT if(k > 9, 1, k) AS k, a FROM l) x JOIN r USING (k)"
+    assert rows_of(joining.carried_out(plan).table) == rows_of(in_duckdb(left, right, query))
