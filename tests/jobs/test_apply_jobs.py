@@ -147,7 +147,7 @@ def test_functions_of_all_kinds_are_found_beside_the_job_file(
     spec["spec"]["output"]["path"] = str(bench.out)
     job.write_text(yaml.safe_dump(spec))
     for command in ("validate", "explain", *(["run"] if where == "another folder" else [])):
-        options = ["--workers", "1", "--memory", MEMORY] if command != "validate" else []
+        options = ["--workers", "1", "--memory", "512Mi"] if command != "validate" else []
         file = os.path.relpath(job, cwd)
         done = subprocess.run(
             [*PROGRAM, command, file, *options],
