@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.errors import Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.errors import JobError, UserFunctionFailed
 from shuffle_protocol.jobs import Rechunk
-from shuffle_protocol.units import readable
 from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.coding import Array
 from shuffle_worker.arrays.grid import Box
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
-from shuffle_worker.functions.failures import Killed
+from shuffle_worker.functions.failures import MORE_MEMORY, failed_call
 from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.sources import ImportPath, prepare
@@ -122,30 +121,11 @@ class BlockCalls:
 
 def told_to_people(trouble: Trouble, where: str, asked: Rechunk, memory: int) -> JobError:
     """The error for people. where: the block, or what it was called for."""
-    first, _, frames = trouble.message.partition("\n")
-    frames = f"\n{frames}" if frames else ""
-    function = f"{FIELD}: {asked.function}"
-    if trouble.kind == "load":
-        return InvalidSpec(f"{FIELD}: {first}{frames}")
-    if trouble.kind == "raised":
-        return UserFunctionFailed(f"{function} raised {first}\n{where}{frames}")
     if trouble.kind == "differs":
-        return UserFunctionFailed(f"{function}: {first}\n{where}")
-    if trouble.kind == "memory":
-        return OutOfMemory(
-            f"{function} needs more memory than the {readable(memory)} that its process has: {first}\n{where}; give "
-            f"functions more (spec.functions.memory, out of workers.resources.limits.memory), or take smaller "
-            f"chunks{frames}"
-        )
-    if trouble.kind == "time":
-        return UserFunctionFailed(
-            f"{function} did not end: {first}\n{where}; operation.rechunk.timeoutSeconds allows more{frames}"
-        )
-    if trouble.kind == "killed":
-        return Killed(f"{function}: {first}\n{where}")
-    if trouble.kind == "crashed":
-        return UserFunctionFailed(f"{function} crashed: {first}\n{where}{frames}")
-    return Internal(f"{function}: {trouble.message}")
+        first, _, _ = trouble.message.partition("\n")
+        return UserFunctionFailed(f"{FIELD}: {asked.function}: {first}\n{where}")
+    cure = f"{MORE_MEMORY}, or take smaller chunks"
+    return failed_call(trouble, FIELD, asked.function, lambda: where, memory, cure, "operation.rechunk.timeoutSeconds")
 
 
 def no_check() -> None:

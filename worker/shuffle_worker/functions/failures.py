@@ -91,14 +91,10 @@ class Killed(UserFunctionFailed):
 
 def told_to_people(trouble: Trouble, name: Callable[[int], str], called: CalledFunction, memory: int) -> JobError:
     """The error for people. name: the rows of a group of the call, by its number; -1 for those of all."""
-    first, _, frames = trouble.message.partition("\n")
-    frames = f"\n{frames}" if frames else ""
-    if trouble.kind == "load":
-        return InvalidSpec(f"{called.field}: {first}{frames}")
-    group = name(trouble.group)
-    function = f"{called.field}: {called.function}"
-    if trouble.kind == "raised":
-        return UserFunctionFailed(f"{function} raised {first}\n{group}{frames}")
+
+    def group() -> str:
+        return name(trouble.group)
+
     if trouble.kind == "differs":
         against = "was declared" if called.declared else "it returned for a sample"
         advice = (
@@ -106,22 +102,44 @@ def told_to_people(trouble: Trouble, name: Callable[[int], str], called: CalledF
             if called.declared
             else f"declare its columns in {called.schema_field}"
         )
-        return UserFunctionFailed(f"{function} returned another table than {against}: {first}\n{group}; {advice}")
+        first, _, _ = trouble.message.partition("\n")
+        returned = f"{called.field}: {called.function} returned another table than {against}"
+        return UserFunctionFailed(f"{returned}: {first}\n{group()}; {advice}")
+    return failed_call(trouble, called.field, called.function, group, memory, called.cure, called.seconds_field)
+
+
+def failed_call(
+    trouble: Trouble,
+    field: str,
+    name: str,
+    where: Callable[[], str],
+    memory: int,
+    cure: str,
+    seconds_field: str = "",
+) -> JobError:
+    """The error for people of a call of any function, but for a result that is not as it should be ("differs"), of
+    which each kind of function has words of its own. where: what it was called for; not asked where it was not called.
+    memory: of its process. cure: where that does not suffice. seconds_field: what limits its time, if anything does."""
+    first, _, frames = trouble.message.partition("\n")
+    frames = f"\n{frames}" if frames else ""
+    if trouble.kind == "load":
+        return InvalidSpec(f"{field}: {first}{frames}")
+    function = f"{field}: {name}"
+    if trouble.kind == "raised":
+        return UserFunctionFailed(f"{function} raised {first}\n{where()}{frames}")
     if trouble.kind == "given":
-        return InvalidSpec(f"{function} cannot be given its rows: {first}\n{group}")
+        return InvalidSpec(f"{function} cannot be given its rows: {first}\n{where()}")
     if trouble.kind == "memory":
         return OutOfMemory(
             f"{function} needs more memory than the {readable(memory)} that its process has: {first}\n"
-            f"{group}; {called.cure}{frames}"
+            f"{where()}; {cure}{frames}"
         )
     if trouble.kind == "time":
-        return UserFunctionFailed(
-            f"{function} did not end: {first}\n{group}; {called.seconds_field} allows more{frames}"
-        )
+        return UserFunctionFailed(f"{function} did not end: {first}\n{where()}; {seconds_field} allows more{frames}")
     if trouble.kind == "killed":
-        return Killed(f"{function}: {first}\n{group}")
+        return Killed(f"{function}: {first}\n{where()}")
     if trouble.kind == "crashed":
-        return UserFunctionFailed(f"{function} crashed: {first}\n{group}{frames}")
+        return UserFunctionFailed(f"{function} crashed: {first}\n{where()}{frames}")
     return Internal(f"{function}: {trouble.message}")
 
 

@@ -21,11 +21,10 @@ from typing import Self
 
 import pyarrow as pa
 
-from shuffle_protocol.errors import DataError, Internal, InvalidSpec, JobError, OutOfMemory, UserFunctionFailed
+from shuffle_protocol.errors import DataError, JobError, UserFunctionFailed
 from shuffle_protocol.jobs import Job
-from shuffle_protocol.units import readable
 from shuffle_worker.expressions.typed.statistics import ColumnRange
-from shuffle_worker.functions.failures import Killed
+from shuffle_worker.functions.failures import failed_call
 from shuffle_worker.functions.host import Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.sources import prepare
@@ -92,25 +91,12 @@ class ReaderProcesses:
             return self._hosts
 
     def _told(self, trouble: Trouble, path: str) -> JobError:
-        first, _, frames = trouble.message.partition("\n")
-        frames = f"\n{frames}" if frames else ""
-        if trouble.kind == "load":
-            return InvalidSpec(f"{self._field}: {first}{frames}")
-        function = f"{self._field}: {self.name}"
-        if trouble.kind == "raised":
-            return UserFunctionFailed(f"{function} raised {first}\nfor {path}{frames}")
+        where = f"for {path}"
         if trouble.kind == "differs":
-            return UserFunctionFailed(f"{function}: {first}, or an iterator of them\nfor {path}")
-        if trouble.kind == "memory":
-            return OutOfMemory(
-                f"{function} needs more memory than the {readable(self._memory)} that its process has: {first}\n"
-                f"for {path}; give functions more (spec.functions.memory), or have it yield record batches{frames}"
-            )
-        if trouble.kind == "killed":
-            return Killed(f"{function}: {first}\nfor {path}")
-        if trouble.kind == "crashed":
-            return UserFunctionFailed(f"{function} crashed: {first}\nfor {path}{frames}")
-        return Internal(f"{function}: {trouble.message}")
+            first, _, _ = trouble.message.partition("\n")
+            return UserFunctionFailed(f"{self._field}: {self.name}: {first}, or an iterator of them\n{where}")
+        cure = "give functions more (spec.functions.memory), or have it yield record batches"
+        return failed_call(trouble, self._field, self.name, lambda: where, self._memory, cure)
 
 
 @contextmanager
