@@ -251,10 +251,15 @@ def _sort_keys(keys: Sequence[SortKey]) -> list[jobs.SortKey]:
 
 def _join(join: Join, names: list[str | None]) -> jobs.Join | jobs.StarJoin:
     left = names.index(join.left)
-    if join.sides is not None:
-        return jobs.StarJoin(
-            [_side(side, left, names, f"operation.join.sides[{at}]") for at, side in enumerate(join.sides)]
-        )
+    if join.sides is None:
+        return _pair(join, left, names, "operation.join")
+    return jobs.StarJoin(
+        [_pair(side, left, names, f"operation.join.sides[{at}]") for at, side in enumerate(join.sides)]
+    )
+
+
+def _pair(join: Join | JoinSide, left: int, names: list[str | None], field: str) -> jobs.Join:
+    """Two inputs that are joined: those of a join, or the left one of a star join and one of its sides."""
     return jobs.Join(
         how=join.type,
         left=left,
@@ -263,21 +268,8 @@ def _join(join: Join, names: list[str | None]) -> jobs.Join | jobs.StarJoin:
         right_on=list(join.on or join.right_on or []),
         suffixes=list(join.suffixes),
         nulls_equal=join.nulls_equal,
-        as_of=None if join.as_of is None else _as_of(join.as_of),
+        as_of=_as_of(join.as_of) if isinstance(join, Join) and join.as_of is not None else None,
         where=join.where or "",
-    )
-
-
-def _side(side: JoinSide, left: int, names: list[str | None], field: str) -> jobs.Join:
-    return jobs.Join(
-        how=side.type,
-        left=left,
-        right=names.index(side.right),
-        left_on=list(side.on or side.left_on or []),
-        right_on=list(side.on or side.right_on or []),
-        suffixes=list(side.suffixes),
-        nulls_equal=side.nulls_equal,
-        where=side.where or "",
         field=field,
     )
 
