@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
@@ -10,17 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart.rendered import CHART, PROJECT, Objects, Refused, Render
+from tests.chart.rendered import CHART, Objects, Refused, Render
+from tests.project import script
 
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """The program; fetched by pip where the cache has none."""
-    spec = importlib.util.spec_from_file_location("helm_programs", PROJECT / "tools" / "helm.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("tools/helm.py")
     folder: Path = module.install(module.cache() / "bin")
     return folder / "helm"
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft7Validator
 from tests.chart.rendered import CHART, PROJECT, Objects, Refused, Render
+from tests.project import script
 
 from shuffle_operator.api.restrictions import Restrictions
 from shuffle_operator.settings import from_environment
@@ -212,21 +211,12 @@ def test_a_packaged_chart_has_the_version_that_it_was_given_and_a_checkouts_none
         return found["version"], found["appVersion"]
 
     assert versions((CHART / "Chart.yaml").read_text(encoding="utf-8")) == ("0.0.0-dev", "dev")
-    packed = tool("chart").package(helm, CHART, "1.2.0rc3", tmp_path)
+    packed = script("tools/release/chart.py").package(helm, CHART, "1.2.0rc3", tmp_path)
     assert packed.name == "shuffle-operator-1.2.0-rc.3.tgz"
     with tarfile.open(packed) as archive:
         stream = archive.extractfile("shuffle-operator/Chart.yaml")
         assert stream is not None
         assert versions(stream.read().decode()) == ("1.2.0-rc.3", "1.2.0rc3")
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PROJECT / "tools" / "release" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_nothing_optional_is_there_unless_asked_for(render: Render) -> None:

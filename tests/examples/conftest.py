@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pyarrow as pa
 import pytest
+from tests.project import script
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ROWS = 3000
@@ -17,12 +17,7 @@ FILES = 3
 @pytest.fixture(scope="session")
 def make_events() -> ModuleType:
     """The demo's generator as a module."""
-    spec = importlib.util.spec_from_file_location("make_events", EXAMPLES / "demo" / "make_events.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("examples/demo/make_events.py")
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
+from tests.project import script
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_worker.expressions.value import compile_value
@@ -32,21 +31,12 @@ DIFFERENCES = [
 ROW = pa.RecordBatch.from_pylist([{}])
 
 
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("function_table", ROOT / "tools/function_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_tables_are_those_of_the_registry() -> None:
-    assert tool().page(PAGE) == PAGE, "run python tools/function_table.py"
+    assert script("tools/function_table.py").page(PAGE) == PAGE, "run python tools/function_table.py"
 
 
 def test_a_table_that_is_not_of_the_registry_is_seen() -> None:
-    assert tool().page(PAGE.replace("In small letters.", "In capitals.")) == PAGE
+    assert script("tools/function_table.py").page(PAGE.replace("In small letters.", "In capitals.")) == PAGE
 
 
 @pytest.mark.parametrize("text", EXAMPLES)

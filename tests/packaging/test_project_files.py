@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.project import PROJECT, script
 
 from shuffle_local.cli import program
-
-PROJECT = Path(__file__).parents[2]
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PROJECT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def pyproject() -> dict[str, Any]:
@@ -43,7 +31,7 @@ def test_every_requirement_is_locked_to_one_version_that_satisfies_it(of: str) -
 
     file = f"constraints-{of}.txt" if of else "constraints.txt"
     versions = {canonicalize_name(name): version for name, version in locked(file).items()}
-    for text in tool("requirements").requirements(PROJECT / "pyproject.toml", of):
+    for text in script("tools/requirements.py").requirements(PROJECT / "pyproject.toml", of):
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), text
 
@@ -56,7 +44,7 @@ def test_what_the_extras_for_clouds_need_is_said_once_and_locked() -> None:
         *project["project"]["optional-dependencies"]["gcs"],
         *project["project"]["optional-dependencies"]["azure"],
     ]
-    found = tool("requirements").requirements(PROJECT / "pyproject.toml", "clouds")
+    found = script("tools/requirements.py").requirements(PROJECT / "pyproject.toml", "clouds")
     assert set(extras) < set(found)
     assert not {Requirement(text).name for text in project["dependency-groups"]["clouds"]} & {
         Requirement(text).name for text in extras
@@ -98,7 +86,7 @@ def test_the_lock_names_no_place(file: Path) -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    links = tool("check_links")
+    links = script("tools/check_links.py")
     pages = links.pages()
     assert PROJECT / "README.md" in pages
     assert [problem for page in pages for problem in links.broken(page)] == []
@@ -107,7 +95,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_every_page_is_in_the_readmes_list_once() -> None:
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"\]\((docs/[^)#]+\.md)\)", text.partition("\n## Documentation\n")[2])
-    pages = [path.relative_to(PROJECT).as_posix() for path in tool("check_links").pages()]
+    pages = [path.relative_to(PROJECT).as_posix() for path in script("tools/check_links.py").pages()]
     assert sorted(listed) == sorted(p for p in pages if p.startswith("docs/") and "/decisions/" not in p)
 
 
@@ -121,7 +109,7 @@ def test_every_variable_of_the_operator_is_on_its_page_and_no_other() -> None:
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    links = tool("check_links")
+    links = script("tools/check_links.py")
     monkeypatch.setattr(links, "ROOT", tmp_path)
     page = tmp_path / "page.md"
     page.write_text("# A `b` c\n[1](page.md#a-b-c) [2](no.md) [3](#nothing) [4](https://example.com) `[5](no.md)`\n")
@@ -134,7 +122,7 @@ def test_every_make_target_that_the_pages_name_exists() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert phony is not None
     assert {name for name in targets if (PROJECT / name).is_dir()} <= set(phony[1].split())  # never "up to date"
-    for page in tool("check_links").pages():
+    for page in script("tools/check_links.py").pages():
         named = set(re.findall(r"(?:^|`|    )make ([a-z0-9-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, page
 

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.project import PROJECT, script
 
-PROJECT = Path(__file__).parents[2]
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PROJECT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SITE, REFERENCES, PICTURES = tool("site"), tool("references"), tool("pictures")
+SITE, REFERENCES, PICTURES = (script(f"tools/{name}.py") for name in ("site", "references", "pictures"))
 
 
 @pytest.mark.parametrize("name", REFERENCES.PAGES)
