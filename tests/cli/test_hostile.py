@@ -159,6 +159,17 @@ def test_no_cluster(shuffle: Any, monkeypatch: pytest.MonkeyPatch, arguments: li
     is_a_sentence(outcome)
 
 
+def test_a_kubeconfig_that_is_not_there_is_named(shuffle: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for named, place in (("/no/a:/no/b", "/no/a:/no/b"), ("", "~/.kube/config")):
+        monkeypatch.setenv("KUBECONFIG", named)
+        outcome = shuffle("status")
+        assert outcome.code == 1
+        assert outcome.err == (
+            f"NoCluster: no cluster is configured: there is no kubeconfig at {place}; KUBECONFIG says where one is\n"
+        )
+
+
 CONTEXT = "{cluster: c, user: u}"
 CLUSTER = "{server: 'https://127.0.0.1:1'}"
 

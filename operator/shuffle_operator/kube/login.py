@@ -58,9 +58,12 @@ async def _of_kubeconfig(context: str | None, configuration: Any) -> str:
     """Returns the context's namespace; "" where it names none."""
     from kubernetes.aio.config import load_kube_config
 
-    # The client itself looks at the variable once, when it is imported.
+    # The client itself looks at the variable once, when it is imported; and of no file it says which key is missing.
+    place = _place()
+    if not _is_there(place):
+        raise FileNotFoundError(f"there is no kubeconfig at {place}; KUBECONFIG says where one is")
     loader = await load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=os.environ.get("KUBECONFIG") or None, context=context, client_configuration=configuration
+        config_file=place, context=context, client_configuration=configuration
     )
     namespace = (loader.current_context.get("context") or {}).get("namespace") or ""
     texts = {
@@ -77,6 +80,11 @@ async def _of_kubeconfig(context: str | None, configuration: Any) -> str:
 
 def _place() -> str:
     return os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
+def _is_there(place: str) -> bool:
+    """place: several files where the variable names several; one that is there will do, as for kubectl."""
+    return any(Path(one).expanduser().exists() for one in place.split(os.pathsep) if one)
 
 
 def _said(error: Exception) -> str:
