@@ -183,12 +183,9 @@ def distinct() -> str:
 def apply() -> str:
     sessions: list[Row] = []
     for user, rows in by_user(ALL).items():
-        start: int | None = None
-        for at, one in itertools.groupby(sorted(map(when, rows)), key=lambda time: time // 4):
-            start = at
-            times = list(one)
+        for _, some in itertools.groupby(sorted(map(when, rows)), key=lambda time: time // 4):
+            times = list(some)
             sessions.append(row(user, f"{times[0]}-{times[-1]}", key=user))
-        assert start is not None
     return table(
         "All rows of a user go to your function; what it returns is written", "your function", INPUT,
         parts(sessions[:4], sessions[4:]),

@@ -147,7 +147,7 @@ def _function(mark: str, name: str, function: Any) -> Iterator[str]:
 
 
 def _signature(name: str, function: Any) -> str:
-    """As it is written, one parameter a line where there are many."""
+    """As it is written, one parameter a line where there are many. Annotations are texts, as they stand in the code."""
     signature = inspect.signature(function)
     shown = [one for at, one in enumerate(signature.parameters.values()) if at or one.name not in ("self", "cls")]
     parts: list[str] = []
@@ -157,17 +157,19 @@ def _signature(name: str, function: Any) -> str:
         if one.kind is one.KEYWORD_ONLY and not starred:
             parts.append("*")
             starred = True
-        text = str(one.replace(annotation=_plain(one.annotation)))
-        parts.append(re.sub(r"'([^']*)'", r"\1", text) if isinstance(one.annotation, str) else text)
-    result = "" if signature.return_annotation is signature.empty else f" -> {_plain(signature.return_annotation)}"
-    line = f"{name}({', '.join(parts)}){result}".replace("'", "")
+        parts.append(_parameter(one))
+    result = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
+    line = f"{name}({', '.join(parts)}){result}"
     if len(line) <= 100:
         return line
-    return f"{name}(\n" + "".join(f"    {part},\n" for part in parts).replace("'", "") + f"){result}".replace("'", "")
+    return f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){result}"
 
 
-def _plain(annotation: Any) -> Any:
-    return annotation.removeprefix("'").removesuffix("'") if isinstance(annotation, str) else annotation
+def _parameter(one: inspect.Parameter) -> str:
+    stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+    kind = "" if one.annotation is one.empty else f": {one.annotation}"
+    default = "" if one.default is one.empty else f" = {one.default!r}" if kind else f"={one.default!r}"
+    return f"{stars}{one.name}{kind}{default}"
 
 
 def _prose(one: Any) -> str:

@@ -70,7 +70,7 @@ def _example(path: str) -> str | None:
 
 def _first(folder: str, places: dict[str, str]) -> str | None:
     """The first page of a folder that a link leads to."""
-    inside = sorted(name for name in places if name.startswith(f"{folder}/docs/".removesuffix("docs/")))
+    inside = sorted(name for name in places if name.startswith(f"{folder}/"))
     return places[inside[0]] if folder.startswith("docs/") and inside else None
 
 
