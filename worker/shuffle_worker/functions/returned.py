@@ -52,11 +52,6 @@ def kind_of(result: object) -> ResultKind:
     return known
 
 
-def is_frame(result: object) -> bool:
-    """Whether it is a pandas DataFrame, or of a subclass."""
-    return kind_of(result) is ResultKind.PANDAS
-
-
 def is_array(value: object) -> bool:
     return any((_package(one), one.__name__) in _ARRAYS for one in type(value).__mro__)
 
