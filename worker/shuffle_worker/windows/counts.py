@@ -14,19 +14,16 @@ from shuffle_worker.windows.stores import Space
 
 
 class MarkedRows:
-    """Counts marked rows. Rows that all are, or none is, take no room until one is not."""
+    """Counts marked rows."""
 
     def __init__(self, space: Space) -> None:
-        self._space = space
         self._before = space.numbers(np.int64)
         self._before.add(np.zeros(1, np.int64))
         self.total = 0
-        self._rows = 0
 
     def add(self, marked: Bools) -> None:
         found = self.total + np.cumsum(marked, dtype=np.int64)
         self._before.add(found)
-        self._rows += len(marked)
         self.total = int(found[-1]) if len(found) else self.total
 
     def before(self, rows: I64) -> I64:
@@ -37,13 +34,9 @@ class MarkedRows:
     def between(self, low: I64, high: I64) -> I64:
         return self.before(high) - self.before(low)
 
-    @property
-    def all(self) -> bool:
-        return self.total == self._rows
-
 
 class Present:
-    """Counts the values of a column."""
+    """Counts the values of a column. Where none is null that takes no room."""
 
     def __init__(self, space: Space) -> None:
         self._space = space

@@ -39,7 +39,6 @@ class FrameExtreme:
         self._kind = kind
         self._largest = largest
         self._present = Present(space)
-        self._rows = 0
         self._words: U64 | None = None  # where all rows came at once
         self._chunks: _Chunks | None = None
 

@@ -16,6 +16,7 @@ import numpy as np
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import I64, U64, Array, Bools, valid
 from shuffle_worker.windows.blocks import Block
+from shuffle_worker.windows.counts import MarkedRows
 from shuffle_worker.windows.distances import Distance, moved, words_of
 from shuffle_worker.windows.stores import Numbers, Space
 
@@ -51,24 +52,19 @@ class OrderKeys:
     def __init__(self, space: Space, key: SortKey) -> None:
         self.key = key
         self._words = space.numbers(np.uint64)
-        self._nulls = space.numbers(np.int64)
-        self._nulls.add(np.zeros(1, np.int64))
-        self._count = 0
+        self._nulls = MarkedRows(space)
 
     def add(self, column: Array) -> None:
         self._words.add(words_of(column, self.key.descending))
         there = valid(column)
-        absent = np.zeros(len(column), np.int64) if there is None else (~there).astype(np.int64)
-        counts = self._count + np.cumsum(absent)
-        self._nulls.add(counts)
-        self._count = int(counts[-1]) if len(counts) else self._count
+        self._nulls.add(np.zeros(len(column), np.bool_) if there is None else ~there)
 
     def bound(self, block: Block, column: Array, end: End, *, first: bool) -> I64:
         """The first row, or the row after the last, that is not further off."""
         assert isinstance(end.by, Distance)
         start, stop = block.start, block.end
-        if self._count:
-            nulls = self._nulls.at(stop) - self._nulls.at(start)
+        if self._nulls.total:
+            nulls = self._nulls.between(start, stop)
             start, stop = (start + nulls, stop) if self.key.nulls_first else (start, stop - nulls)
         targets = moved(column, end.by, self.key.descending, after=end.side > 0)
         found = searched(self._words, targets, start, stop, right=not first)
