@@ -67,16 +67,17 @@ def order_of(keys: Sequence[SortKey]) -> Order:
     return lambda rows: sort_indices(rows, wanted)
 
 
-def hash_order(names: Sequence[str]) -> Order:
+def hash_order(names: Sequence[str], then: Sequence[SortKey] = ()) -> Order:
     """By the hash of some columns, and by these themselves where two hashes are the same, so that rows with equal keys
-    stand together. Where a bucket is a range of hashes, this order does not depend on how many buckets there are."""
-    keys = [SortKey(name) for name in names]
+    stand together. Where a bucket is a range of hashes, this order does not depend on how many buckets there are. then:
+    the order of rows with equal keys; without it they keep the one they have."""
+    keys = [*(SortKey(name) for name in names), *then]
 
     def order(rows: pa.RecordBatch) -> I64:
         columns = key_columns(rows, keys)
         if not rows.num_rows:
             return np.zeros(0, np.int64)
-        return order_by([Ready(hash_rows(columns)), *key_words(columns, keys)], rows.num_rows)
+        return order_by([Ready(hash_rows(columns[: len(names)])), *key_words(columns, keys)], rows.num_rows)
 
     return order
 

@@ -12,16 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from shuffle_protocol.jobs import SortKey, Window
-from shuffle_worker.columns.arrays import I64
+from shuffle_protocol.jobs import Window
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.manifest import FileResult
-from shuffle_worker.partitioning.hash import hash_rows
-from shuffle_worker.partitioning.order import Order, key_columns, order_by
-from shuffle_worker.partitioning.sort_keys import Ready, key_words
+from shuffle_worker.partitioning.order import hash_order
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps.assign import HashAssign
 from shuffle_worker.steps.files import PartitionFiles
@@ -46,7 +42,7 @@ class WindowOperation:
         self._batch_bytes = given.batch_bytes
         self._scratch = scratch
         self._files = PartitionFiles(plan, files)
-        self._sorter = Sorter(window_order(operation.by, operation.order_by), scratch)
+        self._sorter = Sorter(hash_order(operation.by, operation.order_by), scratch)
         self._buffers = Buffers()
         compiled = compile_windows(operation.compute, plan.inputs[0].arrow_schema(), operation.order_by)
         out = transport_schema(plan.arrow_schema())
@@ -95,16 +91,3 @@ class ComputedFiles:
                 yield self._rows.together(load.rows, load.ends)
             else:
                 yield from self._rows.alone(load.batches, self._memory)
-
-
-def window_order(by: Sequence[str], order: Sequence[SortKey]) -> Order:
-    """By the hash of the columns that make a window, by these themselves, and by the order of a window's rows."""
-    keys = [*(SortKey(name) for name in by), *order]
-
-    def found(rows: pa.RecordBatch) -> I64:
-        if not rows.num_rows:
-            return np.zeros(0, np.int64)
-        columns = key_columns(rows, keys)
-        return order_by([Ready(hash_rows(columns[: len(by)])), *key_words(columns, keys)], rows.num_rows)
-
-    return found
