@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.columns.arrays import I64, U64, Array, Bools, buffer_of, indices, plain, valid, values, view
+from shuffle_worker.columns.arrays import I64, U64, Array, Bools, bitmap, buffer_of, indices, plain, valid, values, view
 from shuffle_worker.columns.arrow import parts
 from shuffle_worker.partitioning.codes import integers
 
@@ -115,13 +115,11 @@ def decimal_floats(array: Array) -> npt.NDArray[np.float64]:
 
 def array_of(kind: pa.DataType, numbers: npt.NDArray[Any], present: Bools | None = None) -> Array:
     """Numbers as a column, null where they are not present. They must be as wide as the type."""
-    bitmap = None
-    if present is not None and not present.all():
-        bitmap = buffer_of(np.packbits(present, bitorder="little"))
+    there = bitmap(present) if present is not None and not present.all() else None
     count = len(numbers)
     if pa.types.is_boolean(kind):
-        numbers = np.packbits(numbers.astype(np.bool_), bitorder="little")
-    return pa.Array.from_buffers(kind, count, [bitmap, buffer_of(np.ascontiguousarray(numbers))])
+        return pa.Array.from_buffers(kind, count, [there, bitmap(numbers.astype(np.bool_))])
+    return pa.Array.from_buffers(kind, count, [there, buffer_of(np.ascontiguousarray(numbers))])
 
 
 def grown(state: npt.NDArray[Any], groups: int, fill: Any) -> npt.NDArray[Any]:

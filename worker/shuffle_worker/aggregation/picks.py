@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from shuffle_worker.aggregation.batches import BatchColumn, GroupedBatch
 from shuffle_worker.aggregation.sizes import content_bytes
-from shuffle_worker.columns.arrays import I64, Array, Bools, buffer_of, indices, plain, valid
+from shuffle_worker.columns.arrays import I64, Array, Bools, indices, indices_where, plain, valid
 from shuffle_worker.columns.arrow import nulls
 from shuffle_worker.partitioning.order import order_by
 from shuffle_worker.partitioning.sort_keys import Ready, value_words
@@ -107,6 +107,4 @@ def taken(array: Array, rows: I64, present: Bools) -> Array:
     """A copy of the rows of an array, null where not present."""
     if present.all():
         return array.take(indices(rows))
-    bitmap = buffer_of(np.packbits(present, bitorder="little"))
-    chosen = pa.Array.from_buffers(pa.int64(), len(rows), [bitmap, buffer_of(np.where(present, rows, 0))])
-    return array.take(chosen)
+    return array.take(indices_where(present, rows))

@@ -62,6 +62,11 @@ def bits(buffer: pa.Buffer | None, offset: int, count: int) -> Bools:
     return np.unpackbits(packed, bitorder="little")[shift : shift + count].view(np.bool_)
 
 
+def bitmap(rows: Bools) -> pa.Buffer:
+    """One byte a row as a bitmap."""
+    return buffer_of(np.packbits(rows, bitorder="little"))
+
+
 def valid(array: Array) -> Bools | None:
     """Which rows are not null; None if none is null."""
     if pa.types.is_null(array.type):
@@ -141,6 +146,11 @@ def indices(rows: npt.NDArray[Any]) -> Array:
         return pa.Array.from_buffers(pa.int64(), len(rows), [None, buffer_of(rows)])
     narrow = np.ascontiguousarray(rows, np.int32)
     return pa.Array.from_buffers(pa.int32(), len(narrow), [None, buffer_of(narrow)])
+
+
+def indices_where(there: Bools, rows: I64) -> Array:
+    """The same, null for those that are not there: `take` gives null for them."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [bitmap(there), buffer_of(np.where(there, rows, 0))])
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

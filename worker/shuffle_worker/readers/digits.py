@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 import pyarrow as pa
 
+from shuffle_worker.columns.arrays import bitmap
 from shuffle_worker.columns.arrow import I64, Array, Bools, bools, call, int64_array
 
 SURE = 15
@@ -68,8 +69,7 @@ def same_number(text: str) -> bool:
 
 
 def _mask(rows: Bools) -> Array:
-    packed = pa.py_buffer(np.packbits(rows, bitorder="little").tobytes())
-    mask: Array = pa.Array.from_buffers(pa.bool_(), len(rows), [None, packed])
+    mask: Array = pa.Array.from_buffers(pa.bool_(), len(rows), [None, bitmap(rows)])
     return mask
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from shuffle_worker.aggregation.batches import array_of
 from shuffle_worker.columns.arrays import I64, Array, Bools, valid
 from shuffle_worker.columns.arrow import call
 from shuffle_worker.windows.blocks import Block
@@ -128,8 +129,5 @@ class PickedValue:
 
 
 def _instead(found: Array, absent: Bools, default: Array) -> Array:
-    mask = pa.Array.from_buffers(
-        pa.bool_(), len(absent), [None, pa.py_buffer(np.packbits(absent, bitorder="little").tobytes())]
-    )
-    chosen: Array = call("if_else", mask, default, found)
+    chosen: Array = call("if_else", array_of(pa.bool_(), absent), default, found)
     return chosen

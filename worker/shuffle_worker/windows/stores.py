@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from shuffle_protocol.errors import OutOfDisk, OutOfMemory
 from shuffle_protocol.units import readable
-from shuffle_worker.columns.arrays import I64, Array, indices
+from shuffle_worker.columns.arrays import I64, Array, indices, indices_where
 from shuffle_worker.columns.arrow import nulls
 
 Numeric = npt.NDArray[Any]
@@ -151,11 +151,9 @@ def _picked(array: Array, places: I64) -> Array:
     if not absent.any():
         found: Array = pc.take(array, indices(places), boundscheck=False)
         return found
-    mask = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes())
-    chosen = pa.Array.from_buffers(pa.int64(), len(places), [mask, pa.py_buffer(np.maximum(places, 0).tobytes())])
     if not len(array):
         return nulls(len(places), array.type)
-    taken: Array = pc.take(array, chosen, boundscheck=False)
+    taken: Array = pc.take(array, indices_where(~absent, places), boundscheck=False)
     return taken
 
 

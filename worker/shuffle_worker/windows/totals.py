@@ -15,7 +15,7 @@ import pyarrow as pa
 from shuffle_worker.aggregation.batches import array_of
 from shuffle_worker.aggregation.decimals import decimals, limbs_of
 from shuffle_worker.aggregation.results import sum_type
-from shuffle_worker.columns.arrays import I64, Array, Bools, bits, plain, valid, values
+from shuffle_worker.columns.arrays import I64, Array, Bools, bitmap, bits, plain, valid, values
 from shuffle_worker.columns.arrow import parts
 from shuffle_worker.windows.blocks import Block
 from shuffle_worker.windows.counts import Present
@@ -201,5 +201,4 @@ def _present_decimals(found: Array, there: Bools) -> Array:
     """The same, null where there is none."""
     if there.all():
         return found
-    mask = pa.py_buffer(np.packbits(there, bitorder="little").tobytes())
-    return pa.Array.from_buffers(found.type, len(found), [mask, found.buffers()[1]])
+    return pa.Array.from_buffers(found.type, len(found), [bitmap(there), found.buffers()[1]])

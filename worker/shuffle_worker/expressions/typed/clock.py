@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shuffle_worker.columns.arrays import bits, buffer_of, values
+from shuffle_worker.columns.arrays import bitmap, bits, buffer_of, values
 from shuffle_worker.columns.arrow import I64, NANOS, Array, Bools, call, parts
 
 SUBDAY = ("hour", "minute", "second", "millisecond", "microsecond", "nanosecond")
@@ -48,7 +48,7 @@ def numbers_of(column: Array) -> I64:
 
 def rebuilt(numbers: npt.NDArray[np.int64], like: Array, kind: pa.DataType) -> Array:
     """Numbers as a column of a type, null where another one is."""
-    mask = pa.py_buffer(np.packbits(present(like), bitorder="little").tobytes()) if like.null_count else None
+    mask = bitmap(present(like)) if like.null_count else None
     width = np.int32 if kind.bit_width == 32 else np.int64
     found: Array = pa.Array.from_buffers(kind, len(like), [mask, buffer_of(np.ascontiguousarray(numbers, width))])
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.columns.arrays import view
-from shuffle_worker.columns.arrow import I64, Array, int64_array, parts
+from shuffle_worker.columns.arrays import indices_where, view
+from shuffle_worker.columns.arrow import I64, Array, parts
 from shuffle_worker.expressions.typed.clock import present
 
 
@@ -30,12 +30,4 @@ def element_of(column: Array, at: Array) -> Array:
     asked = np.where(present(at), view(at.cast(pa.int64()).buffers()[1], np.int64, len(at), at.offset), 0)
     place = np.where(asked > 0, asked - 1, lengths + asked)
     there = (asked != 0) & (place >= 0) & (place < lengths)
-    rows = pa.Array.from_buffers(
-        pa.int64(),
-        len(column),
-        [
-            pa.py_buffer(np.packbits(there, bitorder="little").tobytes()),
-            int64_array(np.where(there, starts + place, 0)).buffers()[1],
-        ],
-    )
-    return parts(column).values.take(rows)  # type: ignore[no-any-return]
+    return parts(column).values.take(indices_where(there, starts + place))  # type: ignore[no-any-return]

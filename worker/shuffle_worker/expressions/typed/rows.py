@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.columns.arrays import buffer_of
+from shuffle_worker.columns.arrays import bitmap, buffer_of
 from shuffle_worker.columns.arrow import Array, Values, repeated
 
 
@@ -24,7 +24,7 @@ def texts(values: Sequence[str | None]) -> Array:
         raise pa.ArrowInvalid(f"the text of {len(data):,} rows together is {ends[-1]:,} bytes, and 2 GiB fit")
     mask = None
     if None in values:
-        mask = pa.py_buffer(np.packbits([value is not None for value in values], bitorder="little").tobytes())
+        mask = bitmap(np.array([value is not None for value in values]))
     found: Array = pa.StringArray.from_buffers(
         len(data), buffer_of(np.array(ends, np.int32)), pa.py_buffer(b"".join(data)), mask
     )

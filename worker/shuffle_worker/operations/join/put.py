@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shuffle_worker.columns.arrays import I64, Array, buffer_of, indices, take
+from shuffle_worker.columns.arrays import I64, Array, indices, indices_where, take
 from shuffle_worker.operations.join.columns import OutputColumn
 from shuffle_worker.operations.join.shape import JoinShape
 from shuffle_worker.operations.join.units import merged
@@ -65,11 +65,9 @@ def _taken(batch: pa.RecordBatch, rows: I64) -> pa.RecordBatch:
     if not batch.num_columns or not len(rows) or int(rows.min()) != NONE:
         return take(batch, rows) if batch.num_columns else batch
     there = rows != NONE
-    mask = buffer_of(np.packbits(there, bitorder="little"))
-    found = pa.Array.from_buffers(pa.int64(), len(rows), [mask, buffer_of(np.where(there, rows, 0))])
     if not batch.num_rows:
         batch = _one_null(batch.schema)
-    taken: pa.RecordBatch = pc.take(batch, found, boundscheck=False)
+    taken: pa.RecordBatch = pc.take(batch, indices_where(there, rows), boundscheck=False)
     return taken
 
 
