@@ -76,9 +76,8 @@ class Blocks:
             passed = passing(matches, judge, judge.at_once(self._budget // 8))
             found[open_[matches.left[passed]]] = True
         chosen = np.flatnonzero(found if self._wanted.pairs else ~found)
-        put = Put(self._shape.columns, self._shape.output, left, self._nothing())
-        for rows, others in cut(((chosen, np.full(len(chosen), NONE, np.int64)),), put.rows_at_once(self._budget // 4)):
-            yield put.together(rows, others)
+        pairs = iter([(chosen, np.full(len(chosen), NONE, np.int64))])
+        yield from Put(self._shape, left, self._nothing()).pieces(pairs, self._budget // 4)
 
     def _portion(self, left: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         # without a condition every left row of the key has every right one, which were too many: one at a time
@@ -99,12 +98,11 @@ class Blocks:
     def _one_row(self, left: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         found = False
         for right, hit in self._right():
-            put = Put(self._shape.columns, self._shape.output, left, right)
-            for rows, others in cut(self._pairs(left, right, hit), put.rows_at_once(self._budget // 4)):
+            for piece in Put(self._shape, left, right).pieces(self._pairs(left, right, hit), self._budget // 4):
                 found = True
-                yield put.together(rows, others)
+                yield piece
         if not found and self._wanted.left:
-            put = Put(self._shape.columns, self._shape.output, left, self._nothing())
+            put = Put(self._shape, left, self._nothing())
             yield put.together(np.zeros(1, np.int64), np.full(1, NONE, np.int64))
 
     def _block(self, left: pa.RecordBatch) -> list[pa.RecordBatch] | None:
@@ -113,7 +111,7 @@ class Blocks:
         numbers: list[I64] = []
         size = 0
         for right, hit in self._right():
-            put = Put(self._shape.columns, self._shape.output, left, right)
+            put = Put(self._shape, left, right)
             for rows, others in cut(self._pairs(left, right, hit), put.rows_at_once(self._budget // 8)):
                 held.append(put.together(rows, others))
                 numbers.append(rows)
@@ -122,7 +120,7 @@ class Blocks:
                     return None
         if self._wanted.left:
             lone = np.setdiff1d(np.arange(left.num_rows), np.concatenate([*numbers, np.zeros(0, np.int64)]))
-            put = Put(self._shape.columns, self._shape.output, left, self._nothing())
+            put = Put(self._shape, left, self._nothing())
             held.append(put.together(lone, np.full(len(lone), NONE, np.int64)))
             numbers.append(lone)
         if not held:

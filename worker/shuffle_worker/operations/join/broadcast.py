@@ -63,7 +63,7 @@ class SmallSide:
     def joined(self, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, I64]]:
         """The joined rows of some rows of the other side, in pieces, and which of these each is of."""
         sides = (rows, self._rows) if self._at == 1 else (self._rows, rows)
-        put = Put(self._shape.columns, self._shape.output, *sides)
+        put = Put(self._shape, *sides)
         at_once = put.rows_at_once(self._batch_bytes)
         found = self._found(rows)
         pieces = found.pieces(at_once) if self._shape.condition is None else self._judged(found, sides, at_once)

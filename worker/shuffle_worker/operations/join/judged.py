@@ -26,7 +26,7 @@ def judged(found: Matches, wanted: Wanted, judge: Judge, at_once: int, hit: Bool
     if wanted.once:
         passed = passing(found, judge, at_once)
         chosen = found.left[passed if wanted.pairs else ~passed]
-        yield from cut(((chosen, np.full(len(chosen), NONE, np.int64)),), at_once)
+        yield from cut(iter([(chosen, np.full(len(chosen), NONE, np.int64))]), at_once)
         return
     open_row, open_hit = NONE, True
     for rows, others in found.pieces(at_once):
@@ -97,7 +97,7 @@ def with_right_alone(pairs: Pairs, left_places: U64, right_places: U64, hit: Boo
         yield np.full(len(lone), NONE, np.int64), lone
 
 
-def cut(pairs: Pairs | tuple[tuple[I64, I64], ...], most: int) -> Pairs:
+def cut(pairs: Pairs, most: int) -> Pairs:
     """In pieces of so many at most."""
     for rows, others in pairs:
         for at in range(0, len(rows), most):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import I64, Array, indices, indices_where, take
-from shuffle_worker.operations.join.columns import OutputColumn
+from shuffle_worker.operations.join.judged import Pairs, cut
 from shuffle_worker.operations.join.shape import JoinShape
 from shuffle_worker.operations.join.units import merged
 from shuffle_worker.partitioning.matching import NONE
@@ -21,17 +21,16 @@ MOST_ROWS = 1 << 16
 class Put:
     """Puts the rows of the result together."""
 
-    def __init__(
-        self, columns: Sequence[OutputColumn], output: pa.Schema, left: pa.RecordBatch, right: pa.RecordBatch
-    ) -> None:
-        self._output = output
+    def __init__(self, shape: JoinShape, left: pa.RecordBatch, right: pa.RecordBatch) -> None:
+        columns = shape.columns
+        self._output = shape.output
         self._columns = columns
         self._left = left.select([column.left for column in columns if column.source == "left"])
         self._right = right.select([column.right for column in columns if column.source == "right"])
         self._left_rows = left.num_rows
         self._either = [
             pa.concat_arrays(merged([left.column(column.left), right.column(column.right)], field, "operation.join.on"))
-            for column, field in zip(columns, output, strict=True)
+            for column, field in zip(columns, shape.output, strict=True)
             if column.source == "either"
         ]
 
@@ -49,11 +48,16 @@ class Put:
         arrays = [next(of[column.source]) for column in self._columns]
         return pa.RecordBatch.from_arrays(arrays, schema=self._output)
 
+    def pieces(self, pairs: Pairs, memory: int) -> Iterator[pa.RecordBatch]:
+        """All of these pairs, in pieces of so many bytes at most."""
+        for rows, others in cut(pairs, self.rows_at_once(memory)):
+            yield self.together(rows, others)
+
     @staticmethod
     def right_alone(shape: JoinShape, right: pa.RecordBatch, rows: I64, memory: int) -> Iterator[pa.RecordBatch]:
         """Right rows by themselves, in pieces."""
         left = pa.RecordBatch.from_pylist([], schema=shape.schemas[0])
-        put = Put(shape.columns, shape.output, left, right)
+        put = Put(shape, left, right)
         step = put.rows_at_once(memory)
         for at in range(0, len(rows), step):
             some = rows[at : at + step]

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from shuffle_worker.columns.arrays import I64, U64, Bools, concat, take
+from shuffle_worker.columns.arrays import U64, Bools, concat, take
 from shuffle_worker.operations.join.blocks import Blocks, first_of_each, portions, whole
 from shuffle_worker.operations.join.grace_partitioning import PlaceRange, partitioned
-from shuffle_worker.operations.join.judged import cut, judged, with_right_alone
+from shuffle_worker.operations.join.judged import Pairs, judged, with_right_alone
 from shuffle_worker.operations.join.put import Put
 from shuffle_worker.operations.join.shape import shape_of
 from shuffle_worker.partitioning.matching import Matches, Side, alone, candidates, match
@@ -72,19 +72,16 @@ class JoinStep:
         if self.shape.condition is None:
             yield from self.pieces(match(*sides, self._wanted), left, right, budget)
             return
-        put = Put(self.shape.columns, self.shape.output, left, right)
         hit = np.zeros(right.num_rows, np.bool_) if self._wanted.right else None
-        judge = self.shape.judge(left, right)
-        pairs = judged(match(*sides, candidates(self._wanted)), self._wanted, judge, judge.at_once(budget // 8), hit)
+        pairs = self._passing(left, right, sides, hit, budget)
         if hit is not None:
             pairs = with_right_alone(pairs, sides[0].places, sides[1].places, hit)
-        for rows, others in cut(pairs, put.rows_at_once(budget // 4)):
-            yield put.together(rows, others)
+        yield from Put(self.shape, left, right).pieces(pairs, budget // 4)
 
     def pieces(
         self, found: Matches, left: pa.RecordBatch, right: pa.RecordBatch, budget: int
     ) -> Iterator[pa.RecordBatch]:
-        put = Put(self.shape.columns, self.shape.output, left, right)
+        put = Put(self.shape, left, right)
         for rows, others in found.pieces(put.rows_at_once(budget // 4)):
             yield put.together(rows, others)
 
@@ -104,25 +101,25 @@ class JoinStep:
         among = hit if self._wanted.right else None
         for left in portions(part.streams[0], budget // 4):
             if conditional:
-                yield from self._passing(left, right, side, among, budget)
+                pairs = self._passing(left, right, (self.side(0, left), side), among, budget)
+                yield from Put(self.shape, left, right).pieces(pairs, budget // 4)
             else:
                 yield from self.pieces(match(self.side(0, left), side, self._wanted, among), left, right, budget)
         if self._wanted.right:
-            yield from self._right_alone(right, alone(side, hit), budget)
+            yield from Put.right_alone(self.shape, right, alone(side, hit), budget // 4)
 
     def _passing(
-        self, left: pa.RecordBatch, right: pa.RecordBatch, side: Side, hit: Bools | None, budget: int
-    ) -> Iterator[pa.RecordBatch]:
-        """What passes the condition, without right rows by themselves."""
-        put = Put(self.shape.columns, self.shape.output, left, right)
+        self,
+        left: pa.RecordBatch,
+        right: pa.RecordBatch,
+        sides: tuple[Side, Side],
+        hit: Bools | None,
+        budget: int,
+    ) -> Pairs:
+        """What passes the condition, without right rows by themselves. hit: as in `judged`."""
         judge = self.shape.judge(left, right)
-        found = match(self.side(0, left), side, candidates(self._wanted))
-        pairs = judged(found, self._wanted, judge, judge.at_once(budget // 8), hit)
-        for rows, others in cut(pairs, put.rows_at_once(budget // 4)):
-            yield put.together(rows, others)
-
-    def _right_alone(self, right: pa.RecordBatch, rows: I64, budget: int) -> Iterator[pa.RecordBatch]:
-        yield from Put.right_alone(self.shape, right, rows, budget // 4)
+        found = match(*sides, candidates(self._wanted))
+        return judged(found, self._wanted, judge, judge.at_once(budget // 8), hit)
 
     def _distinct(self, stream: Stream) -> pa.RecordBatch:
         """One row of each key."""
