@@ -6,6 +6,7 @@ there. Other columns that both sides have get the suffixes. Columns of a side th
 
 from __future__ import annotations
 
+import re
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -61,6 +62,21 @@ def key_names(join: Join) -> list[list[str]]:
 def field_of_keys(join: Join, side: int) -> str:
     """How the job names the keys of the left (0) or the right side."""
     return f"{join.field}." + ("on" if join.left_on == join.right_on else ("leftOn", "rightOn")[side])
+
+
+def told_type(join: Join) -> str:
+    """For people: `left semi`."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", " ", join.how).lower()
+
+
+def told_match(join: Join) -> str:
+    """Which rows match, for people: ` on id = user, nulls equal, where l.a < r.a`."""
+    pairs = zip(join.left_on, join.right_on, strict=True)
+    keys = ", ".join(mine if mine == theirs else f"{mine} = {theirs}" for mine, theirs in pairs)
+    on = f" on {keys}" if keys else ""
+    nulls = ", nulls equal" if join.nulls_equal else ""
+    where = f", where {join.where}" if join.where else ""
+    return f"{on}{nulls}{where}"
 
 
 def check_keys(join: Join) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,8 @@ from shuffle_worker.operations.join.columns import (
     keys_of,
     output_columns,
     pairings,
+    told_match,
+    told_type,
 )
 from shuffle_worker.operations.join.condition import check_condition, names_of, needed_of
 from shuffle_worker.operations.join.near import near, told_near
@@ -200,14 +201,7 @@ class JoinPlanning(Planning):
     def describe(self) -> str:
         join = self._asked
         names = [one.name or f"inputs[{at}]" for at, one in enumerate(self.job.inputs)]
-        keys = ", ".join(
-            mine if mine == theirs else f"{mine} = {theirs}"
-            for mine, theirs in zip(join.left_on, join.right_on, strict=True)
-        )
-        kind = re.sub("(?<=[a-z])(?=[A-Z])", " ", join.how).lower()
-        nulls = ", nulls equal" if join.nulls_equal else ""
+        kind, match = told_type(join), told_match(join)
         if self._as_of is not None:
-            kind, nulls = "as-of", f"{nulls}, {told_near(self._as_of)}"
-        where = f", where {join.where}" if join.where else ""
-        on = f" on {keys}" if keys else ""
-        return f"{kind} join of {names[join.left]} with {names[join.right]}{on}{nulls}{where}"
+            kind, match = "as-of", f"{match}, {told_near(self._as_of)}"
+        return f"{kind} join of {names[join.left]} with {names[join.right]}{match}"

@@ -7,7 +7,6 @@ all sides before it. Types, columns and sizes are worked out by going through th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,15 @@ from shuffle_protocol.units import readable
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.inputs.keys import Key, check_key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
-from shuffle_worker.operations.join.columns import SEMI, check_keys, field_of_keys, output_columns, pairings
+from shuffle_worker.operations.join.columns import (
+    SEMI,
+    check_keys,
+    field_of_keys,
+    output_columns,
+    pairings,
+    told_match,
+    told_type,
+)
 from shuffle_worker.operations.join.condition import check_condition, names_of, needed_of
 from shuffle_worker.operations.join.shape import JoinShape
 from shuffle_worker.operations.join.strategy import check_room
@@ -146,12 +153,7 @@ class StarPlanning(Planning):
 
 def told(join: Join, inputs: Sequence[Input]) -> str:
     """A join of a star in words."""
-    pairs = zip(join.left_on, join.right_on, strict=True)
-    keys = ", ".join(mine if mine == theirs else f"{mine} = {theirs}" for mine, theirs in pairs)
-    kind = re.sub("(?<=[a-z])(?=[A-Z])", " ", join.how).lower()
-    where = f", where {join.where}" if join.where else ""
-    nulls = ", nulls equal" if join.nulls_equal else ""
-    return f"{_name(inputs, join.right)} ({kind}{f' on {keys}' if keys else ''}{nulls}{where})"
+    return f"{_name(inputs, join.right)} ({told_type(join)}{told_match(join)})"
 
 
 def _name(inputs: Sequence[Input], number: int) -> str:
