@@ -21,11 +21,13 @@ from tests.join.test_join_aligned import FILES, parted
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import AsOf, Join
+from shuffle_worker.columns.arrays import I64
+from shuffle_worker.operations.join import as_of as as_of_step
 from shuffle_worker.operations.join import strategy
 from shuffle_worker.operations.join.by_time import ByTime, TimeRange
 from shuffle_worker.partitioning.join_keys import JoinKeys
 from shuffle_worker.partitioning.matching import Side
-from shuffle_worker.partitioning.nearest import NEAREST_ROW, NearestRows, Rule, Scale, Times, times_of
+from shuffle_worker.partitioning.nearest import NEAREST_ROW, Rule, Scale, Times, nearest_rows, times_of
 from shuffle_worker.partitioning.pairing import pairing
 
 DIRECTIONS = ["Backward", "Forward", "Nearest"]
@@ -266,13 +268,12 @@ def test_one_key_with_too_much_on_both_sides_is_read_a_few_times(
     expected = carried_out(plan)
     assert found_pairs(expected.table) == by_pandas(left, right, asked, 20)
     looked: list[int] = []
-    look = NearestRows.look
 
-    def watched(rows: NearestRows, right: Side, times: Times) -> None:
-        looked.append(len(times.words))
-        look(rows, right, times)
+    def watched(left: Side, right: Side, times: tuple[Times, Times], rule: Rule) -> I64:
+        looked.append(len(times[1].words))
+        return nearest_rows(left, right, times, rule)
 
-    monkeypatch.setattr(NearestRows, "look", watched)
+    monkeypatch.setattr(as_of_step, "nearest_rows", watched)
     found = carried_out(plan, 1, 300_000, tmp_path / "scratch", batch_rows=500, batch_bytes=20_000)
     assert found.files.files == expected.files.files
     assert len(looked) > 4
@@ -351,9 +352,8 @@ def test_what_is_worked_out_for_a_row_is_counted(kind: str, keys: int) -> None:
     tracemalloc.start()
     try:
         mine, theirs = (JoinKeys(["k"], pairs, at, nulls_equal=False).side(sides[at], 4) for at in range(2))  # type: ignore[arg-type]
-        nearest = NearestRows(mine, times_of(sides[0].column("t"), rule.scale), rule)
-        nearest.look(theirs, times_of(sides[1].column("t"), rule.scale))
-        assert np.count_nonzero(nearest.found() != -1) > rows // 2
+        times = times_of(sides[0].column("t"), rule.scale), times_of(sides[1].column("t"), rule.scale)
+        assert np.count_nonzero(nearest_rows(mine, theirs, times, rule) != -1) > rows // 2
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

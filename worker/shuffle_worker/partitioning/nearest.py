@@ -104,65 +104,60 @@ def times_of(column: Array, scale: Scale) -> Times:
     return Times(found.astype(np.int64).view(np.uint64) ^ _SIGN if signed else found.copy(), there)
 
 
-class NearestRows:
-    """For the left rows of one side: `look` at the right rows, all at once, then ask for `found`."""
+class _Nearest(NamedTuple):
+    """The right row that is nearest on one side of each left row."""
 
-    def __init__(self, left: Side, times: Times, rule: Rule) -> None:
-        self._left = left
-        self._times = times
-        self._rule = rule
-        self._before = _Nearest(len(times.words)) if rule.backward else None
-        self._after = _Nearest(len(times.words)) if rule.forward else None
-
-    def look(self, right: Side, times: Times) -> None:
-        left_words, right_words = words_of(self._left, right)
-        left = _Rows.of(left_words, self._left, self._times)
-        others = _Rows.of(right_words, right, times)
-        del left_words, right_words
-        if not len(left.keys) or not len(others.keys):
-            return
-        for near, after in ((self._before, False), (self._after, True)):
-            if near is None:
-                continue
-            chosen = _beside(left, others, after=after, exact=self._rule.exact)
-            hit = np.flatnonzero(chosen != NONE)
-            near.note(left.numbers(hit), others.numbers(chosen[hit]), times.words)
-
-    def found(self) -> I64:
-        """The right row of each left one, NONE where there is none."""
-        sides = [side for side in (self._before, self._after) if side is not None]
-        near = [self._distances(side.words) for side in sides]
-        if self._rule.limit is not None:
-            for side, distances in zip(sides, near, strict=True):
-                side.rows[distances > self._rule.limit] = NONE
-        if len(sides) == 1:
-            return sides[0].rows
-        before, after = (side.rows for side in sides)
-        use_after = (after != NONE) & ((before == NONE) | (near[1] < near[0]))
-        return np.where(use_after, after, before)
-
-    def _distances(self, theirs: U64) -> np.ndarray[tuple[int], np.dtype[np.uint64] | np.dtype[np.float64]]:
-        """Arbitrary where there is no row."""
-        mine = self._times.words
-        if not self._rule.scale.floats:
-            return np.where(mine > theirs, mine - theirs, theirs - mine)
-        with np.errstate(invalid="ignore"):
-            distances = np.abs(_floats(mine) - _floats(theirs))
-        distances[mine == theirs] = 0.0  # two infinities
-        return distances
+    rows: I64
+    """NONE where there is none."""
+    words: U64
+    """Its time; arbitrary where there is none."""
 
 
-class _Nearest:
-    """The right row that is nearest on one side of each left row, and its time."""
+def nearest_rows(left: Side, right: Side, times: tuple[Times, Times], rule: Rule) -> I64:
+    """The right row of each left one, NONE where there is none. times: of the rows of both sides."""
+    sides = _on_each_side(left, right, times, rule)
+    near = [_distances(times[0].words, side.words, rule.scale) for side in sides]
+    if rule.limit is not None:
+        for side, distances in zip(sides, near, strict=True):
+            side.rows[distances > rule.limit] = NONE
+    if len(sides) == 1:
+        return sides[0].rows
+    before, after = (side.rows for side in sides)
+    use_after = (after != NONE) & ((before == NONE) | (near[1] < near[0]))
+    return np.where(use_after, after, before)
 
-    def __init__(self, count: int) -> None:
-        self.rows = np.full(count, NONE, np.int64)
-        self.words = np.zeros(count, np.uint64)
 
-    def note(self, rows: I64, others: I64, words: U64) -> None:
-        """rows: left rows; others: for each a right row; words: the times of the right rows."""
-        self.rows[rows] = others
-        self.words[rows] = words[others]
+def _on_each_side(left: Side, right: Side, times: tuple[Times, Times], rule: Rule) -> list[_Nearest]:
+    """Before and after, as far as the rule asks for them."""
+    left_words, right_words = words_of(left, right)
+    lefts, rights = _Rows.of(left_words, left, times[0]), _Rows.of(right_words, right, times[1])
+    del left_words, right_words
+    count = len(times[0].words)
+    sides: list[_Nearest] = []
+    for after, wanted in ((False, rule.backward), (True, rule.forward)):
+        if not wanted:
+            continue
+        side = _Nearest(np.full(count, NONE, np.int64), np.zeros(count, np.uint64))
+        sides.append(side)
+        if not len(lefts.keys) or not len(rights.keys):
+            continue
+        chosen = _beside(lefts, rights, after=after, exact=rule.exact)
+        hit = np.flatnonzero(chosen != NONE)
+        mine, theirs = lefts.numbers(hit), rights.numbers(chosen[hit])
+        side.rows[mine] = theirs
+        side.words[mine] = times[1].words[theirs]
+    return sides
+
+
+def _distances(
+    mine: U64, theirs: U64, scale: Scale
+) -> np.ndarray[tuple[int], np.dtype[np.uint64] | np.dtype[np.float64]]:
+    if not scale.floats:
+        return np.where(mine > theirs, mine - theirs, theirs - mine)
+    with np.errstate(invalid="ignore"):
+        distances = np.abs(_floats(mine) - _floats(theirs))
+    distances[mine == theirs] = 0.0  # two infinities
+    return distances
 
 
 class _Rows(NamedTuple):

@@ -22,7 +22,7 @@ from shuffle_worker.operations.join.grace_partitioning import PlaceRange
 from shuffle_worker.operations.join.near import near
 from shuffle_worker.operations.join.step import JoinStep
 from shuffle_worker.partitioning.matching import Matches, order_of
-from shuffle_worker.partitioning.nearest import NEAREST_ROW, NearestRows, Times, times_of
+from shuffle_worker.partitioning.nearest import NEAREST_ROW, Times, nearest_rows, times_of
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.storage.failures import said
 
@@ -44,9 +44,9 @@ class AsOfStep(JoinStep):
 
     def beside_nearest(self, left: pa.RecordBatch, right: pa.RecordBatch, budget: int) -> Iterator[pa.RecordBatch]:
         """Every left row with the nearest of these right rows."""
-        nearest = NearestRows(self.side(0, left), self.times(0, left), self.rule)
-        nearest.look(self.side(1, right), self.times(1, right))
-        yield from self._beside(left, nearest.found(), right, budget)
+        times = self.times(0, left), self.times(1, right)
+        found = nearest_rows(self.side(0, left), self.side(1, right), times, self.rule)
+        yield from self._beside(left, found, right, budget)
 
     def one_place(self, part: PlaceRange, budget: int) -> Iterator[pa.RecordBatch]:
         yield from ByTime(self, part, budget, self._scratch).joined()
