@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from shuffle_operator.api.problems import path_text
 from shuffle_operator.api.restrictions import Restrictions, protocols_of, restriction_problems
+from shuffle_operator.api.schema import structural
+from shuffle_operator.api.spec import Spec
+from shuffle_operator.api.types import FunctionName
 from shuffle_operator.api.validation import check_job, load_job
 from shuffle_protocol.errors import InvalidSpec
 
@@ -113,6 +117,41 @@ def test_functions_can_be_forbidden() -> None:
     said = found(Restrictions(functions=False), **spec)
     assert said.keys() == {"spec.inputs[0].reader", "spec.operation.groupBy.apply", "spec.functions"}
     assert "found m:read; this operator lets no job bring functions" in said["spec.inputs[0].reader"]
+
+
+CALLED: dict[str, dict[str, Any]] = {
+    "spec.inputs[0].reader": {"inputs": [{"path": "s3://bucket/in/", "reader": "m:f"}]},
+    "spec.inputs[0].map": {"inputs": [{"path": "s3://bucket/in/", "map": "m:f"}]},
+    "spec.operation.groupBy.apply": {"operation": {"groupBy": {"by": ["a"], "apply": "m:f"}}},
+    "spec.operation.rechunk.apply": {
+        "operation": {"rechunk": {"apply": "m:f"}},
+        "output": {"path": "s3://bucket/out/", "format": "Zarr"},
+    },
+}
+"""A job for each field that names a function."""
+
+
+@pytest.mark.parametrize("field", CALLED)
+def test_every_function_can_be_forbidden(field: str) -> None:
+    spec = {"operation": {"sort": {"by": [{"column": "a"}]}}} | CALLED[field]
+    assert not found(**spec)
+    assert found(Restrictions(functions=False), **spec).keys() == {field}
+
+
+def test_no_field_that_names_a_function_is_forgotten() -> None:
+    pattern = next(each.pattern for each in get_args(FunctionName)[1].metadata if hasattr(each, "pattern"))
+    assert set(fields_with(pattern, structural(Spec), "spec")) == {field.replace("[0]", "[]") for field in CALLED}
+
+
+def fields_with(pattern: str, schema: Any, path: str) -> Iterator[str]:
+    """Paths of the fields with this pattern."""
+    if schema.get("pattern") == pattern:
+        yield path
+    for name, inner in schema.get("properties", {}).items():
+        yield from fields_with(pattern, inner, f"{path}.{name}")
+    for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
+        if isinstance(schema.get(key), dict):
+            yield from fields_with(pattern, schema[key], path + mark)
 
 
 def test_everything_is_allowed_where_nothing_is_restricted() -> None:

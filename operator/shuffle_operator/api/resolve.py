@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from shuffle_operator.api.called import functions_called
 from shuffle_operator.api.data import Input, Output, Storage
 from shuffle_operator.api.functions import LEAST_MEMORY, MOUNT, SHARE
 from shuffle_operator.api.operation import AsOf, GroupBy, Join, JoinSide, SortKey
@@ -84,20 +85,12 @@ def declared_memory(job: ShuffleJob, default: int) -> int:
 
 def functions_memory(spec: Spec, memory: int) -> int:
     """How much of a worker's memory is for processes of functions; nothing where the job has none."""
-    called = functions_called(spec)
+    called = len(functions_called(spec))
     if not called:
         return 0
     if spec.functions is not None and spec.functions.memory is not None:
         return parse_bytes(spec.functions.memory)
     return max(LEAST_MEMORY * called, min(int(memory * SHARE), memory - MINIMUM))
-
-
-def functions_called(spec: Spec) -> int:
-    """How many functions of the user's the job calls: each has a process of its own."""
-    group = spec.operation.group_by
-    blocks = spec.operation.rechunk
-    applied = (group is not None and group.apply is not None) or (blocks is not None and blocks.apply is not None)
-    return applied + sum((item.reader is not None) + (item.map is not None) for item in spec.inputs)
 
 
 def _memory_problems(spec: Spec, memory: int) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shuffle_operator.api.called import functions_called
 from shuffle_operator.api.data import Input, Storage
 from shuffle_operator.api.problems import Path, Problem, shorten
 from shuffle_operator.api.spec import ShuffleJob
@@ -96,14 +97,6 @@ def _input_paths(item: Input, where: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _functions(job: ShuffleJob) -> Iterator[tuple[Path, str]]:
-    for at, item in enumerate(job.spec.inputs):
-        if item.reader is not None:
-            yield ("spec", "inputs", at, "reader"), item.reader
-    grouping = job.spec.operation.group_by
-    if grouping is not None and grouping.apply is not None:
-        yield ("spec", "operation", "groupBy", "apply"), grouping.apply
-    arrays = job.spec.operation.rechunk
-    if arrays is not None and arrays.apply is not None:
-        yield ("spec", "operation", "rechunk", "apply"), arrays.apply
+    yield from functions_called(job.spec)
     if job.spec.functions is not None:
         yield ("spec", "functions"), "functions"

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from shuffle_operator.api.called import functions_called
 from shuffle_operator.api.data import Storage
 from shuffle_operator.api.functions import MOUNT, FunctionSource
 from shuffle_operator.api.problems import InvalidJob, Problem
-from shuffle_operator.api.resolve import functions_called, functions_memory
+from shuffle_operator.api.resolve import functions_memory
 from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
 from shuffle_operator.api.workers import Workers
 from shuffle_operator.launchers.overlay import danger_problems, merge, scratch_problems, shape_problems
@@ -249,7 +250,7 @@ def _container(
     budget = max(memory - scratch, MINIMUM) if in_memory else memory
     functions = functions_memory(job.spec, budget)
     gpu = job.spec.backend == "Gpu"  # a lease at a time, whose functions have all of its memory
-    slots = 1 if gpu else slots_of(workers, budget, functions, functions_called(job.spec))
+    slots = 1 if gpu else slots_of(workers, budget, functions, len(functions_called(job.spec)))
     env: list[Object] = [
         {"name": "SHUFFLE_COORDINATOR", "value": settings.secure if trust.authority else settings.coordinator},
         {"name": "SHUFFLE_JOB", "value": uid},
