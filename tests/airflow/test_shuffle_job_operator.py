@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskD
 from shuffle_operator.airflow import ShuffleJobOperator, ShuffleJobTrigger, trigger
 from shuffle_operator.airflow.operator import RUN, SEEN
 from shuffle_operator.api.status import REASONS
+from shuffle_operator.client.client import Client
 from shuffle_operator.client.once import TTL
 from shuffle_operator.client.reasons import FINAL, RETRYABLE
 from shuffle_operator.kube.api import JOBS, Object
@@ -179,6 +181,29 @@ def test_ending_the_task_ends_its_job_and_no_other_of_that_name(server: ApiServe
     assert jobs(server) == {}
     deferred(made)
     made.on_kill()
+    assert jobs(server) == {}
+
+
+@pytest.mark.parametrize("during", ["submit", "get"])
+def test_a_signal_to_a_task_that_holds_a_slot_ends_its_job(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    """Airflow calls on_kill in the signal's handler: in the midst of whatever the task does."""
+    made = task(deferrable=False)
+    call = getattr(Client, during)
+
+    async def interrupted(*arguments: Any) -> Any:
+        found = await call(*arguments)
+        signal.raise_signal(signal.SIGTERM)
+        return found
+
+    monkeypatch.setattr(Client, during, interrupted)
+    before = signal.signal(signal.SIGTERM, lambda *_: made.on_kill())
+    try:
+        with pytest.raises(AirflowException, match="task was ended" if during == "submit" else "was deleted"):
+            made.execute(context())
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert jobs(server) == {}
 
 

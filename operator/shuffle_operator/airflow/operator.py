@@ -19,6 +19,7 @@ from shuffle_operator.client.client import Client
 from shuffle_operator.client.job import SubmittedJob
 from shuffle_operator.client.once import name_for, submit_once
 from shuffle_operator.client.reasons import RETRYABLE
+from shuffle_operator.client.sync import Client as SyncClient
 
 try:
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -66,6 +67,7 @@ class ShuffleJobOperator(BaseOperator):  # type: ignore[misc]
         self.deferrable = usual if deferrable is None else deferrable
         self.poll_seconds = poll_seconds
         self._made: SubmittedJob | None = None
+        self._killed = False
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Called for every try of a run: a later one finds the job of the one before, unless that has failed."""
@@ -76,6 +78,9 @@ class ShuffleJobOperator(BaseOperator):  # type: ignore[misc]
             made = self._made = asyncio.run(self._submit(manifest, work))
         except InvalidJob as error:
             raise AirflowFailException(str(error)) from error  # it would be wrong again
+        if self._killed:  # while it was submitted: nobody could end it then
+            self._cancel(made)
+            raise AirflowException(f"the task was ended, and with it ShuffleJob {made.namespace}/{made.name}")
         self.log.info("ShuffleJob %s/%s: %s", made.namespace, made.name, made.message)
         trigger = ShuffleJobTrigger(made.namespace, made.name, made.uid, self.kube_context, self.poll_seconds)
         if made.finished:
@@ -94,8 +99,9 @@ class ShuffleJobOperator(BaseOperator):  # type: ignore[misc]
 
     def on_kill(self) -> None:
         """The task was ended while it held a slot; one that waits in the triggerer is the trigger's to end."""
+        self._killed = True
         if self._made is not None:
-            asyncio.run(self._cancel(self._made))
+            self._cancel(self._made)
 
     def _manifest(self, name: str) -> dict[str, Any]:
         if isinstance(self.job, Mapping):
@@ -109,9 +115,11 @@ class ShuffleJobOperator(BaseOperator):  # type: ignore[misc]
         async with await Client.connect(self.namespace or None, self.kube_context) as client:
             return await submit_once(client, manifest, RUN, work, _is_over)
 
-    async def _cancel(self, job: SubmittedJob) -> None:
-        async with await Client.connect(job.namespace, self.kube_context) as client:
-            await client.cancel(job.name, uid=job.uid)
+    def _cancel(self, job: SubmittedJob) -> None:
+        """By the client with a thread of its own: Airflow calls `on_kill` in a signal's handler, in the midst of the
+        event loop that waits for the job."""
+        with SyncClient(job.namespace, self.kube_context) as client:
+            client.cancel(job.name, uid=job.uid)
 
     async def _mark(self, job: SubmittedJob) -> None:
         async with await Client.connect(job.namespace, self.kube_context) as client:
