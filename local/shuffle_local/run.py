@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from shuffle_local.processes import LocalLauncher
 from shuffle_local.warm import WarmStart
@@ -23,15 +23,15 @@ from shuffle_operator.coordinator.events import Cancelled, Started, Tick, Worker
 from shuffle_operator.coordinator.machine import Coordinator
 from shuffle_operator.coordinator.settings import Settings
 from shuffle_operator.coordinator.status import Snapshot, snapshot
-from shuffle_operator.history.document import JobHistory
 from shuffle_operator.history.recorder import HistoryRecorder
-from shuffle_operator.history.telling import history_of, when_committed
-from shuffle_operator.history.version import version
 from shuffle_operator.server.http import CoordinatorServer
 from shuffle_protocol.errors import REASONS, JobError, OutOfDisk
 from shuffle_protocol.jobs import Job
 from shuffle_worker.runtime.owner import hold, this_process
 from shuffle_worker.runtime.settings import WorkerConfig
+
+if TYPE_CHECKING:
+    from shuffle_operator.history.document import JobHistory
 
 TICK = 0.25
 
@@ -76,7 +76,10 @@ class LocalRun:
         return snapshot(self.machine.state, time.monotonic())
 
     def history(self) -> JobHistory:
-        """What the job's page and its report show, as of now."""
+        """What the job's page and its report show, as of now. What makes it is loaded where somebody asks for it."""
+        from shuffle_operator.history.telling import history_of
+        from shuffle_protocol.release import version
+
         now, wall = time.monotonic(), time.time()
         return history_of(self.machine.state, self.recorder, now=now, wall=wall, version=version())
 
@@ -144,7 +147,8 @@ class LocalRun:
                 held.close()
 
     def _report(self) -> bytes:
-        """For beside the output; what pages are made of is loaded where somebody asks for one."""
+        """For beside the output."""
+        from shuffle_operator.history.telling import when_committed
         from shuffle_operator.web.report import render
 
         return render(when_committed(self.history())).encode()

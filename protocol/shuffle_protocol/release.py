@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -15,6 +16,7 @@ SHOWN = 12
 """Digits of a commit that people are shown."""
 
 
+@cache
 def version() -> str:
     """Of the installed distribution, as `0.2.0`; between releases the next one's with `.dev` and the number of commits
     since the last."""

@@ -40,7 +40,6 @@ from shuffle_operator.handlers.statuses import Loss, Outcome
 from shuffle_operator.history.document import JobHistory
 from shuffle_operator.history.recorder import HistoryRecorder
 from shuffle_operator.history.telling import history_of, when_committed
-from shuffle_operator.history.version import version
 from shuffle_operator.kube.api import Kube
 from shuffle_operator.launchers.kubernetes import KubernetesLauncher
 from shuffle_operator.launchers.pod import PodSettings, Trust
@@ -51,6 +50,7 @@ from shuffle_operator.tls.authority import Authority
 from shuffle_operator.web.report import render
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Phase
+from shuffle_protocol.release import version
 
 log = logging.getLogger("shuffle.operator")
 
