@@ -77,7 +77,7 @@ def test_a_new_page_gets_all_of_it(history: JobHistory) -> None:
     assert page.whole
     assert page.is_like(history)
     assert page.take(live) == []
-    assert page.seen == live.newest
+    assert page.seen == f"{live.stream}.{live.number}"
 
 
 def test_a_job_that_goes_on_while_its_page_is_sent() -> None:

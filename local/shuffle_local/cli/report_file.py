@@ -37,7 +37,9 @@ class ReportFile:
     def write(self, history: Callable[[], JobHistory], warn: Callable[[str], None]) -> None:
         """A job that is complete stays so whatever becomes of its report: that is a warning."""
         try:
-            self.put(rendered(history()))
+            from shuffle_operator.web.report import render
+
+            self.put(render(history()))
         except OSError as error:
             warn(f"{self.path} could not be written: {error.strerror or error}")
         except Exception as error:
@@ -51,10 +53,3 @@ class ReportFile:
             beside.replace(self.path)
         finally:
             beside.unlink(missing_ok=True)
-
-
-def rendered(history: JobHistory) -> str:
-    """The report as HTML."""
-    from shuffle_operator.web.report import render
-
-    return render(history)

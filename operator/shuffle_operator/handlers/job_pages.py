@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
+from shuffle_operator.coordinator.phases import TERMINAL
 from shuffle_operator.handlers import policies
 from shuffle_operator.handlers.active import ActiveJob
 from shuffle_operator.handlers.cache import Cache
@@ -21,8 +22,6 @@ log = logging.getLogger("shuffle.pages")
 
 MOST = 500
 """Jobs in the list."""
-
-ENDS = (Phase.COMPLETE, Phase.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def line_by_status(body: Object) -> JobLine:
         workers=0,
         rows_read=int(_number((status.get("rows") or {}).get("read"))),
         bytes_written=int(_number((status.get("bytes") or {}).get("written"))),
-        over=phase in ENDS,
+        over=phase in TERMINAL,
     )
 
 

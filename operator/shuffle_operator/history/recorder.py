@@ -187,8 +187,9 @@ class HistoryRecorder:
             what = "split" if lease.kind is LeaseKind.TRANSFER else "group"
             text = f"{what} {lease.item:,} is given out once more, to worker {slot.worker}"
             self.marks.add(JobMark(round(at, 2), "again", slot.worker, text))
-        seen = lease.kind is LeaseKind.TRANSFER and state.ledger is not None
-        return second or (seen and state.ledger is not None and state.ledger.facts.rows_of.seen(lease.item))
+        if second or lease.kind is LeaseKind.WRITE or state.ledger is None:
+            return second
+        return state.ledger.facts.rows_of.seen(lease.item)
 
     # -- who is there ------------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def history_of(
         partial=_partial(recorder),
         recorded=round(wall, 3),
         job=_job(state.job, told, namespace, version, wall - _ago(state, now)),
-        verdict=_verdict(state, recorder, told, local=not namespace),
+        verdict=_verdict(state, recorder, told, median=skew.median, local=not namespace),
         progress=_progress(state, recorder, told, now),
         plan=_step(told.tree, told) if told.tree is not None else None,
         notes=[said(note)[:1000] for note in told.notes[:BIGGEST]],
@@ -212,7 +212,7 @@ def _workers(recorder: HistoryRecorder) -> list[WorkerState]:
     return [slot.told(doing.get(slot.worker, Doing.ABSENT)) for slot in found]
 
 
-def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, local: bool) -> Verdict:
+def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, median: int, local: bool) -> Verdict:
     together = [sum(each) for each in zip(*(slot.seconds for slot in recorder.slots.values()), strict=True)]
     parts = activity(together) if together else Activity()
     slots = max([slot.slots for slot in recorder.slots.values()], default=1)
@@ -229,7 +229,7 @@ def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, loca
             memory=state.job.memory,
             spilled=told.bytes_spilled,
             largest=told.largest,
-            median=recorder.sizes.skew([], state.output).median,
+            median=median,
             partitions=told.partitions,
             splits=told.splits,
             groups=told.groups,

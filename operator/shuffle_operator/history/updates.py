@@ -137,11 +137,6 @@ class LiveDocument:
                 self._turn = n + 1
                 return
 
-    @property
-    def newest(self) -> str:
-        """What a page says that lacks nothing."""
-        return f"{self.stream}.{self.number}"
-
     def since(self, seen: str) -> Iterator[NumberedUpdate]:
         """What a page lacks, in updates of bounded size. seen: the id of the last one that it has; "", or one of
         another stream: it has nothing."""
