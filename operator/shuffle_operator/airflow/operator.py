@@ -157,4 +157,4 @@ def _plain(job: Any) -> Any:
 
 def _is_over(job: SubmittedJob) -> bool:
     """Whether another try is not to have this job: it has failed, or its task has had its result already."""
-    return job.failed or SEEN in (job.body["metadata"].get("annotations") or {})
+    return job.failed or SEEN in job.annotations

@@ -13,11 +13,10 @@ COMPLETE, FAILED, GONE, UNREACHABLE = "complete", "failed", "gone", "unreachable
 def outcome_of(job: SubmittedJob) -> dict[str, Any]:
     """Of a finished job: `result` is what the task returns, `reason` and `message` say why one failed."""
     status = job.body.get("status") or {}
-    output = status.get("output") or job.body["spec"]["output"]
     result = {
         "job": f"{job.namespace}/{job.name}",
-        "output": str(output["path"]),
-        "manifest": output.get("manifest"),
+        "output": str(job.output["path"]),
+        "manifest": job.output.get("manifest"),
         "rows": (status.get("rows") or {}).get("written"),
     }
     kind = COMPLETE if job.complete else FAILED

@@ -29,6 +29,10 @@ class SubmittedJob:
         return str(self.body["metadata"].get("uid", ""))
 
     @property
+    def annotations(self) -> dict[str, str]:
+        return dict(self.body["metadata"].get("annotations") or {})
+
+    @property
     def status(self) -> Status:
         return Status.model_validate(self.body.get("status") or {}, by_alias=True)
 
@@ -59,6 +63,12 @@ class SubmittedJob:
         """Why it finished as it did; "" before."""
         conditions = (self.body.get("status") or {}).get("conditions") or []
         return next((str(c.get("reason", "")) for c in conditions if c.get("type") == "Finished" and self.finished), "")
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """Where it writes, and what is there by now: `status.output`, or `spec.output` before there is one."""
+        found: dict[str, Any] = (self.body.get("status") or {}).get("output") or self.body["spec"]["output"]
+        return found
 
     def job(self) -> ShuffleJob:
         """What was asked for, checked. Raises InvalidJob."""

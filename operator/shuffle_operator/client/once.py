@@ -53,7 +53,7 @@ async def submit_once(
                 raise
             there = await client.get(metadata["name"])
             if there is not None:
-                if (there.body["metadata"].get("annotations") or {}).get(annotation) != work:
+                if there.annotations.get(annotation) != work:
                     place = f"ShuffleJob {client.namespace}/{there.name}"
                     text = f"{place} is there already and was not made for {work}"
                     raise KubeError(409, "AlreadyExists", text) from error

@@ -43,7 +43,7 @@ def resource_of(job: SubmittedJob, links: Sequence[TaskLog] = ()) -> Resource:
         phase=phase_of(job),
         message=job.message,
         log_links=list(links),
-        outputs=outputs_of(_output_path(job)) if job.complete else None,
+        outputs=outputs_of(str(job.output["path"])) if job.complete else None,
         custom_info=_info(job),
     )
 
@@ -54,11 +54,6 @@ def gone(namespace: str, name: str) -> Resource:
         f"ShuffleJob {namespace}/{name} was deleted before its end was seen; run the task again if that was not meant"
     )
     return Resource(phase=TaskExecution.ABORTED, message=message)
-
-
-def _output_path(job: SubmittedJob) -> str:
-    output = (job.body.get("status") or {}).get("output") or job.body["spec"]["output"]
-    return str(output["path"])
 
 
 def _info(job: SubmittedJob) -> dict[str, Any]:
