@@ -111,7 +111,7 @@ class JobMark(Struct, frozen=True):
 
     at: float
     kind: str
-    """loss, left, joined, epoch, phase, again (a lease was given out a second time), wait, takeover, failed"""
+    """loss, left, joined, epoch, phase, again (a lease was given out a second time), failed"""
     worker: int
     """-1: it concerns none, or all."""
     text: str

@@ -97,8 +97,8 @@ function pattern(context) {
   return stripes.pattern;
 }
 
-/** Losses as crosses, over workers that came as arrows and those that wait as rings; lines across for epochs. What is done
- * again is striped, and needs no mark. */
+/** Losses as crosses, over workers that came as arrows; lines across for epochs. What is done again is striped, and needs no
+ * mark. */
 function paintMarks(context, scene, x) {
   const rowOf = new Map(scene.rows.map((lane, row) => [lane, row]));
   const [first, last] = inView(scene);
@@ -106,7 +106,7 @@ function paintMarks(context, scene, x) {
   for (const one of marks) {
     if (one.at < scene.view.from || one.at > scene.view.to) continue;
     const at = x(one.at);
-    if (one.kind === "epoch" || one.kind === "takeover") line(context, at, scene.height, one.kind === "takeover" ? [2, 2] : [1, 4]);
+    if (one.kind === "epoch") line(context, at, scene.height);
     const row = rowOf.get(one.worker);
     if (row === undefined || row < first || row >= last) continue;
     const sign = SIGNS[one.kind];
@@ -114,10 +114,10 @@ function paintMarks(context, scene, x) {
   }
 }
 
-function line(context, at, height, dash) {
+function line(context, at, height) {
   context.strokeStyle = colour("muted");
   context.lineWidth = 1;
-  context.setLineDash(dash);
+  context.setLineDash([1, 4]);
   context.beginPath();
   context.moveTo(at, AXIS);
   context.lineTo(at, height);
@@ -127,8 +127,7 @@ function line(context, at, height, dash) {
 
 const cross = (c, x, y, r) => { c.moveTo(x - r, y - r); c.lineTo(x + r, y + r); c.moveTo(x + r, y - r); c.lineTo(x - r, y + r); };
 const arrow = (c, x, y, r) => { c.moveTo(x - r * 0.6, y - r); c.lineTo(x + r * 0.8, y); c.lineTo(x - r * 0.6, y + r); };
-const ring = (c, x, y, r) => { c.moveTo(x + r * 0.8, y); c.arc(x, y, r * 0.8, 0, 7); };
-const SIGNS = { loss: [cross, "bad"], failed: [cross, "bad"], left: [cross, "muted"], joined: [arrow, "good"], wait: [ring, "store"] };
+const SIGNS = { loss: [cross, "bad"], failed: [cross, "bad"], left: [cross, "muted"], joined: [arrow, "good"] };
 
 const LAST = new Set(["loss", "failed"]);
 

@@ -5,8 +5,6 @@ import { bytes, clean, clock, count, counted, duration, known } from "../format.
 import { Table, behind } from "../table.js";
 import { card, none } from "./card.js";
 
-const KINDS = { loss: "lost", left: "left", joined: "joined", epoch: "epoch", phase: "phase", again: "again", wait: "waits", takeover: "takeover", failed: "failed" };
-
 export class Losses {
   constructor() {
     this.none = none("No worker was lost.");
@@ -23,7 +21,7 @@ export class Losses {
     this.left = el("p", { class: "hint" });
     this.marks = new Table("What happened, in order", [
       { title: "At", value: (one) => clock(one.at) },
-      { title: "What", value: (one) => KINDS[one.kind] ?? clean(one.kind, 20) },
+      { title: "What", value: (one) => (one.kind === "loss" ? "lost" : clean(one.kind, 20)) },
       { title: "Worker", value: (one) => (one.worker >= 0 ? String(one.worker) : "–") },
       { title: "In words", wide: true, value: (one) => clean(one.text, 400) },
     ]);
