@@ -143,3 +143,5 @@ def test_workers_of_an_interruptible_task_are_checked_when_it_is_defined() -> No
         ShuffleJobConfig(spec(), interruptible_workers={"nodeSelectr": {"a": "b"}})
     config = ShuffleJobConfig(spec(), interruptible_workers={"replicas": 3})
     assert ShuffleJobConfig.from_custom(config.to_custom()) == config
+    with pytest.raises(InvalidJob, match=r"spec.workers: .*found a list"):
+        ShuffleJobConfig(spec(workers=["a"]), interruptible_workers={"replicas": 3})

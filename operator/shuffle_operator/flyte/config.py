@@ -35,9 +35,14 @@ class ShuffleJobConfig:
     nodes that may be taken away at any time. The spec's own fields win."""
 
     def __post_init__(self) -> None:
+        self._check(self.spec)
+        if self.interruptible_workers:
+            self._check(self._spec(interruptible=True))
+
+    def _check(self, spec: Mapping[str, Any]) -> None:
+        """Raises InvalidJob where inputs cannot mend it."""
         try:
-            check_job(self._body("flyte", self._spec(interruptible=True)))
-            check_job(self._body("flyte", self.spec))
+            check_job(self._body("flyte", spec))
         except InvalidJob as error:
             sure = [p for p in error.problems if not self._open(p)]
             if sure:
@@ -92,9 +97,10 @@ class ShuffleJobConfig:
         )
 
     def _spec(self, interruptible: bool) -> Mapping[str, Any]:
-        if not interruptible or not self.interruptible_workers:
-            return self.spec
-        return {**self.spec, "workers": {**self.interruptible_workers, **(self.spec.get("workers") or {})}}
+        own = self.spec.get("workers") or {}
+        if not interruptible or not self.interruptible_workers or not isinstance(own, Mapping):
+            return self.spec  # what is no object is refused as the spec's own
+        return {**self.spec, "workers": {**self.interruptible_workers, **own}}
 
     def _body(self, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         metadata: dict[str, Any] = {"name": name}
