@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from shuffle_protocol.errors import OutOfMemory
 from shuffle_protocol.memory import LEAST_FUNCTIONS, MIB, MINIMUM, Budgets
 from shuffle_protocol.units import readable
+from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.coding import is_variable
-from shuffle_worker.arrays.halos import block_bytes, block_elements
+from shuffle_worker.arrays.halos import block_bytes, call_bytes
 from shuffle_worker.arrays.looking import Look
 from shuffle_worker.arrays.metadata import Target
 from shuffle_worker.arrays.reader import STEP_BYTES
@@ -57,9 +56,7 @@ def unit_bytes(draft: Drafted) -> tuple[int, int]:
     reading = variable * stored * chunk + 2 * STEP_BYTES
     if plan.called is not None:
         frame = math.prod(min(axis.item, max(axis.length, 1)) + axis.halo for axis in plan.axes) * plan.itemsize
-        block = block_elements(plan) * plan.itemsize
-        result = math.prod(plan.called.chunks) * np.dtype(plan.called.returned).itemsize
-        return reading, frame + block + result + (1 + encoded) * plan.item_bytes + READ_BYTES
+        return reading, frame + call_bytes(plan) + (1 + encoded) * plan.item_bytes + READ_BYTES
     return reading, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
 
 
@@ -69,7 +66,7 @@ def memory_needed(drafts: Sequence[Drafted], budgets: Budgets, functions: Functi
     for draft in drafts:
         reading, writing = unit_bytes(draft)
         least = _limit_for(max(reading, writing))
-        called = max(functions.base + block_bytes(draft.plan), LEAST_FUNCTIONS) if functions.given else 0
+        called = max(functions.base + call_bytes(draft.plan), LEAST_FUNCTIONS) if functions.given else 0
         needed = max(needed, least + called)
         if budgets.limit >= least:
             continue
@@ -77,10 +74,9 @@ def memory_needed(drafts: Sequence[Drafted], budgets: Budgets, functions: Functi
         item = draft.target.shards or draft.target.chunks
         kind = "shard" if draft.target.shards is not None else "chunk"
         if writing >= reading:
-            what = f"an output {kind} of {where}, {_shape(item)}, is {readable(draft.plan.item_bytes)}"
+            what = f"an output {kind} of {where}, {grid.told(item)}, is {readable(draft.plan.item_bytes)}"
             if draft.plan.called is not None:
-                block = block_elements(draft.plan) * draft.plan.itemsize
-                what += f" and a block of it with its halo {readable(block)}"
+                what += f" and a block of it with its halo {readable(block_bytes(draft.plan))}"
             instead = f", or a smaller {kind}"
         else:
             chunk = math.prod(axis.chunk for axis in draft.plan.axes) * draft.plan.itemsize
@@ -102,7 +98,3 @@ def _limit_for(working: int) -> int:
     while Budgets.for_limit(limit).working < working:
         limit += max(16 * MIB, (working - Budgets.for_limit(limit).working))
     return limit
-
-
-def _shape(lengths: Sequence[int]) -> str:
-    return " x ".join(f"{length:,}" for length in lengths)

@@ -217,6 +217,11 @@ def shape_of(box: Box) -> Index:
     return tuple(stop - start for start, stop in box)
 
 
+def told(lengths: Sequence[int]) -> str:
+    """For people: 3 x 1,000."""
+    return " x ".join(f"{length:,}" for length in lengths)
+
+
 def meet(one: Box, other: Box) -> Box:
     """The intersection of two boxes. If it is empty, some span has a stop that is not above its start."""
     return tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(one, other, strict=True))

@@ -18,7 +18,7 @@ from shuffle_protocol.errors import InvalidSpec, OutOfMemory, UserFunctionFailed
 from shuffle_protocol.jobs import Job, Overlap, Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.units import readable, some
-from shuffle_worker.arrays import chunking
+from shuffle_worker.arrays import chunking, grid
 from shuffle_worker.arrays.calls import FIELD, ChunkCall, call, no_check, sample_of, setup_of, told_to_people
 from shuffle_worker.arrays.frame import number
 from shuffle_worker.arrays.record import ArrayPlan
@@ -99,12 +99,9 @@ def function_plan(
 
 def check_room(plan: ArrayPlan, free: int, function: str) -> None:
     """Raises OutOfMemory if the function's process cannot hold a block and its result."""
-    if plan.called is None:
+    if plan.called is None or call_bytes(plan) <= free:
         return
-    if block_bytes(plan) <= free:
-        return
-    block = block_elements(plan) * plan.itemsize
-    result = block_bytes(plan) - block
+    block, result = block_bytes(plan), result_bytes(plan)
     where = plan.path or "the array"
     raise OutOfMemory(
         f"{FIELD}: a block of {where} with its halo is {readable(block)}, and what {function} returns for its chunk "
@@ -113,20 +110,22 @@ def check_room(plan: ArrayPlan, free: int, function: str) -> None:
     )
 
 
-def block_bytes(plan: ArrayPlan) -> int:
+def call_bytes(plan: ArrayPlan) -> int:
     """What a function's process holds at least: a block, and what is kept of the result."""
-    if plan.called is None:
-        return 0
-    result = math.prod(plan.called.chunks) * np.dtype(plan.called.returned).itemsize
-    return block_elements(plan) * plan.itemsize + result
+    return block_bytes(plan) + result_bytes(plan) if plan.called is not None else 0
 
 
-def block_elements(plan: ArrayPlan) -> int:
-    """Elements of the largest block."""
+def block_bytes(plan: ArrayPlan) -> int:
+    """Of the largest block, with its halo."""
     assert plan.called is not None
-    return math.prod(
-        min(each, max(axis.length, 1)) + axis.halo for each, axis in zip(plan.called.chunks, plan.axes, strict=True)
-    )
+    lengths = zip(plan.called.chunks, plan.axes, strict=True)
+    return math.prod(min(each, max(axis.length, 1)) + axis.halo for each, axis in lengths) * plan.itemsize
+
+
+def result_bytes(plan: ArrayPlan) -> int:
+    """Of what is kept of a result."""
+    assert plan.called is not None
+    return math.prod(plan.called.chunks) * np.dtype(plan.called.returned).itemsize
 
 
 # -- which arrays ----------------------------------------------------------------------------------------------------
@@ -249,10 +248,6 @@ def _call(
     except UserFunctionFailed as error:
         raise InvalidSpec(
             f"operation.rechunk.dtype: is not given, and cannot be found out by calling {asked.function} for a small "
-            f"block of ones of {one.where}, {grid_text(sample.shape)}: {error.message}; declare the type that it "
+            f"block of ones of {one.where}, {grid.told(sample.shape)}: {error.message}; declare the type that it "
             "returns"
         ) from error
-
-
-def grid_text(shape: Sequence[int]) -> str:
-    return " x ".join(f"{size:,}" for size in shape)
