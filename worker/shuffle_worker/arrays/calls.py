@@ -5,9 +5,8 @@ Memory, beside the process's own: one block as it is sent, and what the function
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.functions.failures import MORE_MEMORY, failed_call
 from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
-from shuffle_worker.functions.sources import ImportPath, prepare
+from shuffle_worker.functions.sources import ImportPath
 
 FIELD = "operation.rechunk.apply"
 
@@ -98,25 +97,13 @@ class BlockCalls:
     """The processes of a plan's function; they are started when they are wanted. Several threads call it."""
 
     def __init__(self, plan: RechunkPlan, scratch: Path, memory: int) -> None:
-        self._plan = plan
-        self._scratch = scratch
-        self._memory = memory
-        self._hosts: Hosts | None = None
-        self._opening = threading.Lock()
+        job = plan.job
+        assert isinstance(job.operation, Rechunk)
+        self.asked = asked = job.operation
+        self._hosts = Hosts(job, scratch, plan.code, lambda places: setup_of(asked, places, memory, job.gpu))
 
-    @property
-    def asked(self) -> Rechunk:
-        assert isinstance(self._plan.job.operation, Rechunk)
-        return self._plan.job.operation
-
-    @contextmanager
-    def host(self) -> Iterator[Host]:
-        with self._opening:
-            if self._hosts is None:
-                places = prepare(self._plan.job.functions.sources, self._scratch / "functions", self._plan.code)
-                self._hosts = Hosts(setup_of(self.asked, places, self._memory, self._plan.job.gpu))
-        with self._hosts.host() as host:
-            yield host
+    def host(self) -> AbstractContextManager[Host]:
+        return self._hosts.host()
 
 
 def told_to_people(trouble: Trouble, where: str, asked: Rechunk, memory: int) -> JobError:

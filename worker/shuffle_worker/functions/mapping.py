@@ -9,7 +9,6 @@ functions.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from shuffle_protocol.jobs import Job
 from shuffle_worker.functions.failures import called_by_map, told_to_people
 from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
-from shuffle_worker.functions.sources import prepare
+from shuffle_worker.functions.sources import ImportPath
 
 
 class MapProcesses:
@@ -39,22 +38,23 @@ class MapProcesses:
         scratch: Path,
         expected: Sequence[str] = (),
     ) -> None:
-        self._job = job
-        self._called = called_by_map(job, number)
-        self._given = given
-        self._wanted = wanted
+        self._called = called = called_by_map(job, number)
         self._memory = memory
-        self._scratch = scratch
-        self._expected = expected
-        self._hosts: Hosts | None = None
-        self._lock = threading.Lock()
-        self.code: list[str] = []
+
+        def prepared(places: Sequence[ImportPath]) -> Setup:
+            return Setup(called.function, places, given, wanted, memory, job.functions.seconds, gpu=job.gpu)
+
+        self._hosts = Hosts(job, scratch, expected, prepared)
+
+    @property
+    def code(self) -> list[str]:
         """The digests of the code that it was imported from."""
+        return self._hosts.code
 
     @contextmanager
     def host(self) -> Iterator[Host]:
         """A process that has imported the function, for this thread alone."""
-        with self._opened().host() as host:
+        with self._hosts.host() as host:
             with self._told(lambda: ""):
                 host.start()
             yield host
@@ -71,8 +71,7 @@ class MapProcesses:
         yield from self._whole(host.stream(batches, _always), where)
 
     def close(self) -> None:
-        if self._hosts is not None:
-            self._hosts.close()
+        self._hosts.close()
 
     def _whole(self, results: Iterator[pa.RecordBatch], where: Callable[[], str]) -> Iterator[pa.RecordBatch]:
         """The results, or the error for people."""
@@ -85,17 +84,6 @@ class MapProcesses:
             yield
         except Trouble as trouble:
             raise told_to_people(trouble, lambda _: where(), self._called, self._memory) from trouble
-
-    def _opened(self) -> Hosts:
-        with self._lock:
-            if self._hosts is None:
-                places = prepare(self._job.functions.sources, self._scratch / "functions", self._expected)
-                self.code = [place.sha256 for place in places]
-                name, seconds = self._called.function, self._job.functions.seconds
-                gpu = self._job.gpu
-                setup = Setup(name, places, self._given, self._wanted, self._memory, seconds, gpu=gpu)
-                self._hosts = Hosts(setup)
-            return self._hosts
 
 
 def _always() -> None:

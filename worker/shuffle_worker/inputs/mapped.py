@@ -98,8 +98,11 @@ class PlannedMap:
         self._given = pa.schema([])
         self._lock = threading.Lock()
         self.shape = Shape.TABLE
-        self.code: list[str] = []
+
+    @property
+    def code(self) -> list[str]:
         """The digests of the code that it was imported from."""
+        return self._calls.code if self._calls is not None else []
 
     def table(self, files: list[FoundFile], groups: list[RowGroupRef], given: pa.Schema) -> MappedTable:
         """files: of the input, as they are read. groups: those that may have rows. given: the columns that the function
@@ -148,7 +151,6 @@ class PlannedMap:
         self._calls = MapProcesses(self._job, self._number, self._given, wanted, self._memory, self._scratch)
         with self._calls.host() as host:
             self.shape = host.shape
-        self.code = self._calls.code
 
     def _seen(self, file: FoundFile, at: RowGroupRef, groups: int) -> Iterator[tuple[pa.RecordBatch, str]]:
         for batch in first_kept(file, at.group, self._given.names, MAPPED_ROWS // min(groups, GROUPS)):
@@ -162,9 +164,10 @@ class PlannedMap:
             for at in range(0, batch.num_rows, rows):
                 part = batch.slice(at, rows)
                 where = _in_sample(path, part.num_rows)
-                streamed = host.shape in STREAMED
-                results = self._calls.stream(host, iter([part]), where) if streamed else None
-                batches = list(self._calls.of(host, part, where) if results is None else results)
+                if host.shape in STREAMED:
+                    batches = list(self._calls.stream(host, iter([part]), where))
+                else:
+                    batches = list(self._calls.of(host, part, where))
                 if host.schema is not None:
                     plain = transport_schema(host.schema)
                     yield pa.Table.from_batches(batches, schema=plain).cast(plain).replace_schema_metadata()

@@ -11,7 +11,6 @@ by others. Memory: the batch that came last; the process has the memory that the
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -27,7 +26,7 @@ from shuffle_worker.expressions.typed.statistics import ColumnRange
 from shuffle_worker.functions.failures import failed_call
 from shuffle_worker.functions.host import Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
-from shuffle_worker.functions.sources import prepare
+from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.readers.source import STREAM_SPAN, sliced
 from shuffle_worker.storage.storage import Info
 
@@ -44,19 +43,23 @@ class ReaderProcesses:
 
     def __init__(self, job: Job, number: int, memory: int, scratch: Path | None, expected: Sequence[str] = ()) -> None:
         self.name = job.inputs[number].reader
-        self._job = job
         self._field = f"inputs[{number}].reader"
         self._memory = memory
-        self._scratch = scratch or Path()
-        self._expected = expected
-        self._hosts: Hosts | None = None
-        self._lock = threading.Lock()
-        self.code: list[str] = []
+        name, gpu = self.name, job.gpu
+
+        def prepared(places: Sequence[ImportPath]) -> Setup:
+            return Setup(name, places, pa.schema([]), None, memory, 0, reader=True, gpu=gpu)
+
+        self._hosts = Hosts(job, scratch or Path(), expected, prepared)
+
+    @property
+    def code(self) -> list[str]:
         """The digests of the code that it was imported from."""
+        return self._hosts.code
 
     def read(self, path: str, columns: Sequence[str] | None, found: list[pa.Schema]) -> Iterator[pa.RecordBatch]:
         """What the function gives for a path, in plain types. found: gets the schema that it gave, before its rows."""
-        with self._opened().host() as host:
+        with self._hosts.host() as host:
             results = host.read(path, columns, lambda: None)
             try:
                 for batch in results:
@@ -76,19 +79,7 @@ class ReaderProcesses:
                 raise self._told(trouble, path) from trouble
 
     def close(self) -> None:
-        if self._hosts is not None:
-            self._hosts.close()
-
-    def _opened(self) -> Hosts:
-        with self._lock:
-            if self._hosts is None:
-                places = prepare(self._job.functions.sources, self._scratch / "functions", self._expected)
-                self.code = [place.sha256 for place in places]
-                gpu = self._job.gpu
-                self._hosts = Hosts(
-                    Setup(self.name, places, pa.schema([]), None, self._memory, 0, reader=True, gpu=gpu)
-                )
-            return self._hosts
+        self._hosts.close()
 
     def _told(self, trouble: Trouble, path: str) -> JobError:
         where = f"for {path}"

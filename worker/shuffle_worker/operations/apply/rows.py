@@ -11,7 +11,6 @@ function, unless it takes batches.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from shuffle_worker.functions.failures import Named, called_by_apply, told_to_pe
 from shuffle_worker.functions.host import Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.shapes import STREAMED, Shape
-from shuffle_worker.functions.sources import prepare
+from shuffle_worker.functions.sources import ImportPath
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.equal_keys import without_nulls
 from shuffle_worker.partitioning.order import hash_order
@@ -53,12 +52,23 @@ class ApplyOperation:
         self._apply = operation
         self._batch_bytes = given.batch_bytes
         self._scratch = scratch
-        self._function_memory = given.function_memory
         self._files = PartitionFiles(plan, files)
         self._sorter = Sorter(hash_order(operation.by), scratch)
         self._buffers = Buffers()
-        self._hosts: Hosts | None = None
-        self._opening = threading.Lock()
+        memory = given.function_memory
+
+        def prepared(places: Sequence[ImportPath]) -> Setup:
+            return Setup(
+                function=operation.function,
+                places=places,
+                rows=transport_schema(plan.inputs[0].arrow_schema()),
+                wanted=transport_schema(plan.arrow_schema()).remove_metadata(),
+                memory=memory,
+                seconds=operation.seconds,
+                gpu=plan.job.gpu,
+            )
+
+        self._hosts = Hosts(plan.job, scratch or Path(), plan.code, prepared)
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         whole = self._whole(wanted, index)
@@ -73,32 +83,14 @@ class ApplyOperation:
             memory //= 2
         buckets = self._plan.layout.group_buckets(group)
         rows = sum(shard.rows for bucket in buckets for shard in source.shards(bucket))
-        with self._opened().host() as host:
+        with self._hosts.host() as host:
             then = sorter_within(self._plan, self._scratch)
             applied = Applied(self._plan, self._files, host, Course(source, host, rows), then, memory)
             yield from Reduce(self._plan, applied, self._sorter, self._buffers).write(group, source, memory)
 
     def close(self) -> None:
         """End the processes. They end with this process too."""
-        if self._hosts is not None:
-            self._hosts.close()
-
-    def _opened(self) -> Hosts:
-        """The processes; code is fetched when the first one is needed."""
-        with self._opening:
-            if self._hosts is None:
-                plan, scratch = self._plan, self._scratch or Path()
-                setup = Setup(
-                    function=self._apply.function,
-                    places=prepare(plan.job.functions.sources, scratch / "functions", plan.code),
-                    rows=transport_schema(plan.inputs[0].arrow_schema()),
-                    wanted=transport_schema(plan.arrow_schema()).remove_metadata(),
-                    memory=self._function_memory,
-                    seconds=self._apply.seconds,
-                    gpu=plan.job.gpu,
-                )
-                self._hosts = Hosts(setup)
-            return self._hosts
+        self._hosts.close()
 
 
 class WithoutNulls:
