@@ -5,7 +5,7 @@ Memory, beside the process's own: one block as it is sent, and what the function
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from shuffle_worker.arrays.coding import Array
 from shuffle_worker.arrays.grid import Box
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
 from shuffle_worker.functions.failures import MORE_MEMORY, failed_call
-from shuffle_worker.functions.host import Host, Setup, Trouble
+from shuffle_worker.functions.host import Check, Host, Setup, Trouble
 from shuffle_worker.functions.pool import Hosts
 from shuffle_worker.functions.sources import ImportPath
 
@@ -83,7 +83,7 @@ def setup_of(asked: Rechunk, places: Sequence[ImportPath], memory: int, gpu: boo
     return Setup(asked.function, places, nothing, None, memory, asked.seconds, blocks=True, gpu=gpu)
 
 
-def call(host: Host, asked: Rechunk, one: ChunkCall, block: Array, check: Callable[[], None]) -> Array:
+def call(host: Host, asked: Rechunk, one: ChunkCall, block: Array, check: Check | None) -> Array:
     """What the function returned for a block, without the halo. Raises JobError."""
     try:
         frame = host.block(one._asdict(), block.reshape(-1).view(np.uint8).data, check)
@@ -113,10 +113,6 @@ def told_to_people(trouble: Trouble, where: str, asked: Rechunk, memory: int) ->
         return UserFunctionFailed(f"{FIELD}: {asked.function}: {first}\n{where}")
     cure = f"{MORE_MEMORY}, or take smaller chunks"
     return failed_call(trouble, FIELD, asked.function, lambda: where, memory, cure, "operation.rechunk.timeoutSeconds")
-
-
-def no_check() -> None:
-    """A plan lease is not taken away."""
 
 
 def sample_of(one: ChunkCall, dtype: np.dtype[Any]) -> Array:

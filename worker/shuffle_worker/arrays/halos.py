@@ -19,7 +19,7 @@ from shuffle_protocol.jobs import Job, Overlap, Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.units import readable, some
 from shuffle_worker.arrays import chunking, grid
-from shuffle_worker.arrays.calls import FIELD, ChunkCall, call, no_check, sample_of, setup_of, told_to_people
+from shuffle_worker.arrays.calls import FIELD, ChunkCall, call, sample_of, setup_of, told_to_people
 from shuffle_worker.arrays.frame import number
 from shuffle_worker.arrays.record import ArrayPlan
 from shuffle_worker.arrays.source import ArraySource
@@ -242,9 +242,8 @@ def _call(
         trim=overlap.trim,
     )
     try:
-        return ArrayCall(
-            given, call(host, asked, sample, sample_of(sample, given), no_check).dtype, halos, overlap.trim
-        )
+        returned = call(host, asked, sample, sample_of(sample, given), None).dtype
+        return ArrayCall(given, returned, halos, overlap.trim)
     except UserFunctionFailed as error:
         raise InvalidSpec(
             f"operation.rechunk.dtype: is not given, and cannot be found out by calling {asked.function} for a small "

@@ -45,7 +45,8 @@ START_SECONDS = 120.0
 """Seconds for the process to start and to import the user's module."""
 
 Check = Callable[[], None]
-"""Raises if the lease was taken away."""
+"""Raises if the lease was taken away. Where none is taken away there is no such check: a worker that leaves
+ends the processes of its functions (`process.end_all`)."""
 
 
 class Trouble(Exception):
@@ -102,7 +103,7 @@ class Host:
         self._poll: select.poll
         self._schema: pa.Schema | None = None
         self._plain = pa.schema([])
-        self._check: Check | None = None
+        self._check: Check | None
         self._deadline = 0.0
         self._looked = 0.0
 
@@ -151,7 +152,7 @@ class Host:
         self,
         batches: Iterator[pa.RecordBatch],
         ends: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]] | None,
-        check: Check,
+        check: Check | None,
     ) -> Iterator[pa.RecordBatch]:
         """Call the function once for each group, and yield its results in the order of the groups.
 
@@ -172,21 +173,21 @@ class Host:
         self._send(pieces(MessageKind.CALL, None, np.ascontiguousarray(ends, np.int64)))  # type: ignore[arg-type]
         yield from self._results(iter(()))
 
-    def stream(self, batches: Iterator[pa.RecordBatch], check: Check) -> Iterator[pa.RecordBatch]:
+    def stream(self, batches: Iterator[pa.RecordBatch], check: Check | None) -> Iterator[pa.RecordBatch]:
         """Call the function for one group, and send the batches as the function asks for them."""
         self.start(check)
         self._check = check
         self._send(pieces(MessageKind.STREAM))
         yield from self._results(batches)
 
-    def read(self, path: str, columns: Sequence[str] | None, check: Check) -> Generator[pa.RecordBatch]:
+    def read(self, path: str, columns: Sequence[str] | None, check: Check | None) -> Generator[pa.RecordBatch]:
         """Call a reader for a path, and yield the batches of its tables."""
         self.start(check)
         self._check = check
         self._send(pieces(MessageKind.READ, {"path": path, "columns": None if columns is None else list(columns)}))
         yield from self._results(iter(()))
 
-    def block(self, head: dict[str, Any], block: memoryview, check: Check) -> Message:
+    def block(self, head: dict[str, Any], block: memoryview, check: Check | None) -> Message:
         """Call the function for a block of an array (`blocks.py`). Returns the frame of what it returned."""
         self.start(check)
         self._check = check

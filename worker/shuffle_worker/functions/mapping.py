@@ -62,13 +62,13 @@ class MapProcesses:
     def of(self, host: Host, batch: pa.RecordBatch, where: Callable[[], str]) -> Iterator[pa.RecordBatch]:
         """What the function returns for a batch, in pieces. where: its rows, for people. Raises the JobErrors of
         functions. A process whose results are not taken to the end is ended."""
-        yield from self._whole(host.call(iter([batch]), [batch.num_rows], _always), where)
+        yield from self._whole(host.call(iter([batch]), [batch.num_rows], None), where)
 
     def stream(
         self, host: Host, batches: Iterator[pa.RecordBatch], where: Callable[[], str]
     ) -> Iterator[pa.RecordBatch]:
         """The same of a function that takes the batches one by one."""
-        yield from self._whole(host.stream(batches, _always), where)
+        yield from self._whole(host.stream(batches, None), where)
 
     def close(self) -> None:
         self._hosts.close()
@@ -84,7 +84,3 @@ class MapProcesses:
             yield
         except Trouble as trouble:
             raise told_to_people(trouble, lambda _: where(), self._called, self._memory) from trouble
-
-
-def _always() -> None:
-    """A `Check` that never raises: a worker that leaves ends the processes of its functions (`process.end_all`)."""

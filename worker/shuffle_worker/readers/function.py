@@ -60,7 +60,7 @@ class ReaderProcesses:
     def read(self, path: str, columns: Sequence[str] | None, found: list[pa.Schema]) -> Iterator[pa.RecordBatch]:
         """What the function gives for a path, in plain types. found: gets the schema that it gave, before its rows."""
         with self._hosts.host() as host:
-            results = host.read(path, columns, lambda: None)
+            results = host.read(path, columns, None)
             try:
                 for batch in results:
                     if host.schema is not None:

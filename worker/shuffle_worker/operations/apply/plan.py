@@ -113,7 +113,7 @@ class ApplyPlanning(Planning):
             group = rows.slice(begin, end - begin)
             try:
                 with self._sampled.call(end - begin):
-                    batches = list(host.call(iter([group]), [end - begin], _always))
+                    batches = list(host.call(iter([group]), [end - begin], None))
             except Trouble as trouble:
                 if not rows.num_rows:
                     why = f"there are no rows to call it with, and without any {trouble}"
@@ -201,10 +201,6 @@ class ApplyPlanning(Planning):
 def _of_sample(keys: Sequence[str], group: pa.RecordBatch) -> Callable[[int], str]:
     """Names a group of a sample."""
     return Named(keys, group, 0, group.num_rows, sample=True).of
-
-
-def _always() -> None:
-    """A `Check` that never raises: a plan lease is not taken away."""
 
 
 def _largest(rows: pa.RecordBatch, keys: Sequence[str]) -> tuple[pa.RecordBatch, I64]:
