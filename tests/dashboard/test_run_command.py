@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import urllib.request
@@ -112,6 +113,18 @@ def test_a_job_that_fails_has_a_report_too(bench: Bench, job: Path) -> None:
 )
 def test_a_port_may_be_left_out(given: list[str], meant: list[str]) -> None:
     assert with_values(given) == meant
+
+
+def test_a_report_that_cannot_be_written_refuses_the_run_from_python(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = read_parquet(str(bench.root / "in")).repartition("score").write_parquet(str(bench.out))
+    with pytest.raises(IsADirectoryError, match="this is a folder"):
+        job.run(workers=1, progress=False, report=bench.root)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError, match="nothing can be written in"):
+        job.run(workers=1, progress=False, report=bench.root / "a.html")
+    assert not bench.out.exists()
 
 
 def test_a_report_from_python(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -24,15 +25,22 @@ class ReportFile:
     @classmethod
     def planned(cls, path: Path, option: str = "--report") -> ReportFile:
         """Refuses, before anything is started, what cannot be written at the end. option: which asks for it."""
-        folder = path.absolute().parent
-        why = ""
+        found = cls(path)
+        try:
+            found.check()
+        except OSError as error:
+            raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint=option) from None
+        return found
+
+    def check(self) -> None:
+        """Raises OSError where nothing can be written there."""
+        folder = self.path.absolute().parent
         if not folder.is_dir():
-            why = f"there is no folder {folder}"
-        elif not os.access(folder, os.W_OK):
-            why = f"nothing can be written in {folder}"
-        if why:
-            raise typer.BadParameter(f"{path} cannot be written: {why}", param_hint=option)
-        return cls(path)
+            raise FileNotFoundError(errno.ENOENT, f"there is no folder for the report: {folder}", str(self.path))
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "this is a folder", str(self.path))
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, f"nothing can be written in {folder}", str(self.path))
 
     def write(self, history: Callable[[], JobHistory], warn: Callable[[str], None]) -> None:
         """A job that is complete stays so whatever becomes of its report: that is a warning."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,13 +48,13 @@ async def run_here_async(job: Job, files: RunFiles, progress: Progress) -> JobRe
 
 
 def _background(job: Job, files: RunFiles, log: TextIO | None, shown: Showing) -> Background[Snapshot]:
-    """Raises OSError where the report has no folder to be in: before anything is started."""
+    """Raises OSError where the report cannot be written: before anything is started."""
     level = "WARNING" if log is None else "INFO"
     scratch = Path(files.scratch) if files.scratch is not None else None
     options = LocalOptions(scratch=scratch, log=log, log_level=level)
     report = ReportFile(Path(files.report)) if files.report is not None else None
-    if report is not None and not report.path.absolute().parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no folder for the report", str(report.path))
+    if report is not None:
+        report.check()
     local = LocalRun(job, options, shown.note)
 
     async def work(show: Show) -> Snapshot:
