@@ -52,7 +52,8 @@ class Jobs(Protocol):
 
 
 class DashboardServer:
-    """Serves the pages of some jobs. clock: seconds between two looks at a job that somebody watches."""
+    """Serves the pages of some jobs. period: seconds between two looks at a job that somebody watches; most: pages that
+    are live at a time."""
 
     def __init__(self, jobs: Jobs, access: Access, *, period: float = PERIOD, most: int = MOST_LISTENERS) -> None:
         self.listeners = 0

@@ -13,8 +13,6 @@ export const DOING = {
   i: { word: "Idle", colour: "idle", high: 0.15, field: "idle", says: "has nothing to do" },
 };
 
-export const ABSENT = "-";
-
 /** Of a letter as a timeline has it: what it is, and whether it is work that is done again. Null: no worker. */
 export function doing(letter) {
   const small = letter.toLowerCase();

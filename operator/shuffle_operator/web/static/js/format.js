@@ -19,15 +19,6 @@ export function count(number) {
   return known(number) ? grouped.format(number) : "–";
 }
 
-/** 1.2 M, where there is no room for all digits. */
-export function short(number) {
-  if (!known(number)) return "–";
-  for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
-    if (Math.abs(number) >= size) return `${Number((number / size).toPrecision(3))} ${unit}`;
-  }
-  return `${Number(number.toPrecision(3))}`;
-}
-
 /** 1 file, 1,200 files; 1 loss, 2 losses. */
 export function counted(number, thing, things = `${thing}s`) {
   return `${count(number)} ${number === 1 ? thing : things}`;

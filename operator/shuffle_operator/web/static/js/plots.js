@@ -13,8 +13,8 @@ const sized = new ResizeObserver((entries) => {
 });
 
 /**
- * A plot over seconds since the job's start. `series`: {label, colour, fill?, dash?, axis?}; `format` writes a value, `scale`
- * the ticks of the value axis (null: uPlot's own).
+ * A plot over seconds since the job's start. `series`: {label, colour, fill?, dash?, width?}; `format` writes a value; `steps`
+ * are the distances that ticks of the value axis may have (null: uPlot's own); `least` is the least height of that axis.
  */
 export class Plot {
   constructor({ label, series, format, steps = null, height = HEIGHT, least = 1 }) {
