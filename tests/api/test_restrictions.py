@@ -134,7 +134,7 @@ CALLED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("field", CALLED)
 def test_every_function_can_be_forbidden(field: str) -> None:
     spec = {"operation": {"sort": {"by": [{"column": "a"}]}}} | CALLED[field]
-    assert not found(**spec)
+    assert not found(**spec, backend="Gpu")  # whose rule knows the same fields
     assert found(Restrictions(functions=False), **spec).keys() == {field}
 
 
