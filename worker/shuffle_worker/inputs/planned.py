@@ -65,6 +65,11 @@ class Needs(Protocol):
     def grouped_by(self, names: Sequence[str]) -> Sequence[str]: ...
 
 
+def input_name(name: str, number: int) -> str:
+    """An input, for people: its name, or its place in the job where it has none."""
+    return name or f"inputs[{number}]"
+
+
 class FoundTable(NamedTuple):
     """What footers say of an input."""
 
@@ -122,6 +127,11 @@ class PlannedInput(NamedTuple):
     """What a person may want to know of the files."""
     mapped: MappedTable | None = None
     """What a function makes of the rows, where they go through one."""
+
+    @property
+    def said(self) -> str:
+        """As people know it."""
+        return input_name(self.source.name, self.number)
 
     @property
     def growth(self) -> float:

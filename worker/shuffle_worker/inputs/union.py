@@ -19,7 +19,7 @@ from shuffle_worker.columns.unify import unify
 from shuffle_worker.expressions.filter import Filter
 from shuffle_worker.inputs import metadata
 from shuffle_worker.inputs.dictionaries import settled
-from shuffle_worker.inputs.planned import Columns, FoundTable, Needs, PlannedInput
+from shuffle_worker.inputs.planned import Columns, FoundTable, Needs, PlannedInput, input_name
 from shuffle_worker.inputs.probe import UNSEEN, Probe
 from shuffle_worker.inputs.table import kept_groups, looked, sent, to_be_read
 from shuffle_worker.readers.text_types import text_field
@@ -113,6 +113,6 @@ def _notes(found: Sequence[FoundTable], sent_columns: pa.Schema) -> list[str]:
     for one in found:
         lacking = [name for name in sent_columns.names if one.kept.get_field_index(name) < 0]
         if lacking:
-            name = one.source.name or f"inputs[{one.number}]"
+            name = input_name(one.source.name, one.number)
             notes.append(f"{name} does not give {', '.join(map(repr, lacking[:5]))}: null in its rows")
     return notes

@@ -49,7 +49,7 @@ def tree_of(
     method, dictionary = decided.method, decided.dictionary
     sources = [_mapped(one, _source(one, len(parts) > 1)) for one in parts]
     if len(parts) > len(inputs):
-        names = some([one.source.name or f"inputs[{one.number}]" for one in parts], COLUMNS_SHOWN)
+        names = some([one.said for one in parts], COLUMNS_SHOWN)
         rows = round(inputs[0].size.rows)
         sources = [
             PlanNode("Union", names, ["columns matched by name, input after input"], Figures(rows=rows), sources)

@@ -45,7 +45,7 @@ def aligned(inputs: Sequence[PlannedInput], keys: Sequence[Sequence[str]], asked
         if parted.method != "hash" or parted.hash != HASH_NAME or parted.keys != list(names):
             return Aligned(0, "")
         if not _is_whole(one, manifest):
-            return Aligned(0, f"{_name(one)} has other files than its {MANIFEST} says")
+            return Aligned(0, f"{one.said} has other files than its {MANIFEST} says")
         counts.append(parted.count)
     if counts[0] != counts[1]:
         return Aligned(0, f"the sides are partitioned by their keys, but into {counts[0]:,} and {counts[1]:,} files")
@@ -88,7 +88,3 @@ def _is_whole(one: PlannedInput, manifest: Manifest) -> bool:
         and (file.rows, file.info.size) == (record.rows, record.bytes)
         for at, (name, file, record) in enumerate(zip(names, one.files, manifest.files, strict=True))
     )
-
-
-def _name(one: PlannedInput) -> str:
-    return one.source.name or f"inputs[{one.number}]"

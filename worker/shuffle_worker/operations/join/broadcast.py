@@ -21,6 +21,7 @@ import pyarrow as pa
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import I64, concat
 from shuffle_worker.columns.schema import transport_schema
+from shuffle_worker.inputs.planned import input_name
 from shuffle_worker.operations.join.judged import Pairs, cut, judged
 from shuffle_worker.operations.join.put import Put
 from shuffle_worker.operations.join.shape import JoinShape
@@ -144,7 +145,7 @@ def _through(small: Sequence[SmallSide], rows: pa.RecordBatch) -> Iterator[tuple
 def _read(plan: Plan, reader: Reader, number: int, held: int, most: int) -> tuple[pa.RecordBatch, int]:
     """The rows of an input, and the bytes that are held with them. held: before. Raises OutOfMemory beyond `most`."""
     batches: list[pa.RecordBatch] = []
-    name = plan.inputs[number].name or f"inputs[{number}]"
+    name = input_name(plan.inputs[number].name, number)
     for split in plan.small:
         if split.input != number:
             continue

@@ -12,7 +12,7 @@ from shuffle_protocol.jobs import TARGET_BYTES, Job, Join
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
-from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
+from shuffle_worker.inputs.planned import Columns, PlannedInput, Size, input_name
 from shuffle_worker.operations.join.aligned import Aligned, aligned
 from shuffle_worker.operations.join.columns import (
     SEMI,
@@ -200,7 +200,7 @@ class JoinPlanning(Planning):
 
     def describe(self) -> str:
         join = self._asked
-        names = [one.name or f"inputs[{at}]" for at, one in enumerate(self.job.inputs)]
+        names = [input_name(one.name, at) for at, one in enumerate(self.job.inputs)]
         kind, match = told_type(join), told_match(join)
         if self._as_of is not None:
             kind, match = "as-of", f"{match}, {told_near(self._as_of)}"

@@ -19,7 +19,7 @@ from shuffle_protocol.names import check_column
 from shuffle_protocol.units import readable
 from shuffle_worker.columns.arrow import schema_of
 from shuffle_worker.inputs.keys import Key, check_key, check_sort_within, refuse_twice
-from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
+from shuffle_worker.inputs.planned import Columns, PlannedInput, Size, input_name
 from shuffle_worker.operations.join.columns import (
     SEMI,
     check_keys,
@@ -143,7 +143,7 @@ class StarPlanning(Planning):
 
     def why(self, inputs: Sequence[PlannedInput]) -> list[str]:
         sizes = [
-            f"{_name(self.job.inputs, join.right)} (about {readable(one.size.rows * one.size.row_bytes)})"
+            f"{one.said} (about {readable(one.size.rows * one.size.row_bytes)})"
             for join, one in ((join, inputs[join.right]) for join in self._sides)
         ]
         return [
@@ -157,4 +157,4 @@ def told(join: Join, inputs: Sequence[Input]) -> str:
 
 
 def _name(inputs: Sequence[Input], number: int) -> str:
-    return inputs[number].name or f"inputs[{number}]"
+    return input_name(inputs[number].name, number)

@@ -82,7 +82,7 @@ def broadcast(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
         return Broadcast(None, "shuffled: a full join keeps the rows of both sides, so neither can be broadcast")
     sizes = [one.rows * one.growth * one.look.row_bytes for one in inputs]
     small = min(able, key=lambda at: (sizes[at], at != join.right))
-    name, size, other = _name(inputs[small]), readable(sizes[small]), sizes[1 - small]
+    name, size, other = inputs[small].said, readable(sizes[small]), sizes[1 - small]
     if any(one.rows < 0 for one in inputs):
         return Broadcast(None, "shuffled: how many rows the files have is not known before they are read")
     if sizes[small] > BROADCAST_BYTES:
@@ -96,7 +96,7 @@ def _of_cross(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
     small = min((join.right, join.left), key=lambda at: _held(inputs[at]))
     size = readable(_held(inputs[small]))
     return Broadcast(
-        small, f"broadcast: {_name(inputs[small])} is the smaller side, about {size}, and every worker reads it whole"
+        small, f"broadcast: {inputs[small].said} is the smaller side, about {size}, and every worker reads it whole"
     )
 
 
@@ -116,7 +116,7 @@ def check_room(sides: Sequence[PlannedInput], budgets: Budgets, what: str) -> No
     while limit < MOST_MEMORY and room(batch_bytes_of(Budgets.for_limit(limit))) < needed:
         limit += limit // 4
     parts = ", ".join(
-        f"{_name(one)} is about {readable(_held(one))} ({one.size.rows:,.0f} rows of {readable(one.size.row_bytes)})"
+        f"{one.said} is about {readable(_held(one))} ({one.size.rows:,.0f} rows of {readable(one.size.row_bytes)})"
         for one in sides
     )
     raise OutOfMemory(
@@ -198,12 +198,8 @@ def _sample(one: PlannedInput, names: Sequence[str]) -> pa.RecordBatch | None:
 def told(skewed: SkewedKey, join: Join, how: str, inputs: Sequence[PlannedInput], spread_: bool) -> str:
     """A skewed key in words. how: as the job has it."""
     names = join.left_on if skewed.input == join.left else join.right_on
-    much = f"{', '.join(names)} = {skewed.key}: about {readable(skewed.bytes)} of {_name(inputs[skewed.input])}"
+    much = f"{', '.join(names)} = {skewed.key}: about {readable(skewed.bytes)} of {inputs[skewed.input].said}"
     if not spread_:
         return f"{much}, all in one file: a join of type {how} cannot spread them"
-    other = _name(inputs[1 - skewed.input])
+    other = inputs[1 - skewed.input].said
     return f"{much}, spread over {skewed.pieces} files; the rows of {other} with that key go to each of them"
-
-
-def _name(one: PlannedInput) -> str:
-    return one.source.name or f"inputs[{one.number}]"
