@@ -35,11 +35,6 @@ def block_size(budget: int, buckets: int) -> int:
     return min(max(budget // (4 * max(buckets, 1)) // PAGE * PAGE, PAGE), LARGEST_BLOCK)
 
 
-def pages_of(length: int) -> int:
-    """Bytes of the whole pages that so many bytes lie in."""
-    return -(-length // PAGE) * PAGE
-
-
 class Chain:
     """A stretch of a bucket's stream of bytes, in blocks of an arena.
 

@@ -42,6 +42,11 @@ TRIED = 64 << 20
 """Bytes that are written before the disk is judged."""
 
 
+def pages_of(length: int) -> int:
+    """Bytes of the whole pages that so many bytes lie in."""
+    return -(-length // PAGE) * PAGE
+
+
 class LogRead(NamedTuple):
     """Bytes of the log to be read: from `offset`, into `into`."""
 
@@ -73,7 +78,7 @@ class SpillLog:
 
     def reserve(self, length: int, *, pages: bool = False) -> int:
         """The offset of `length` bytes that no other call gets. pages: it is to be a page's."""
-        offset = -(-self._end // PAGE) * PAGE if pages else self._end
+        offset = pages_of(self._end) if pages else self._end
         self._end = offset + length
         return offset
 
