@@ -143,7 +143,7 @@ class Tasks:
             files=len(results),
             rows=sum(r.rows for r in results),
             bytes=sum(r.bytes for r in results),
-            largest=max((r.bytes for r in results), default=0),
+            largest=largest.bytes if largest is not None else 0,
             received=received,
             sizes=classes(r.bytes for r in results),
             largest_file=largest.name[:200] if largest is not None else "",
