@@ -409,6 +409,15 @@ def test_a_function_sees_only_the_rows_that_it_is_given(text: str) -> None:
         assert comparable(found) == whole[first : first + count]
 
 
+@pytest.mark.parametrize("text", SAME)
+def test_a_function_gives_a_row_for_each_row_of_nulls(text: str) -> None:
+    nothing = pa.table({field.name: pa.nulls(3, field.type) for field in TABLE.schema}, schema=TABLE.schema)
+    mine = comparable(compile_value(text, TABLE.schema, "x").of(nothing.to_batches()[0], "a.parquet"))
+    with duckdb.connect() as one:
+        one.register("rows", nothing)
+        assert mine == theirs(one, text)
+
+
 def test_the_hour_that_clocks_show_twice_begins_where_it_does() -> None:
     z = (
         pa.array(["2026-10-25 00:30:00", "2026-10-25 01:30:00"])

@@ -139,6 +139,10 @@ def _joined(*columns: Array) -> Array:
 
 
 def _joined_with(separator: str, *columns: Array) -> Array:
+    """Nulls are left out. A row of nothing else is empty: Arrow would leave out that row."""
+    empty = scalar("", columns[0].type)
+    nothing = call("is_null", call("coalesce", *columns))
+    columns = (call("if_else", nothing, empty, columns[0]), *columns[1:])
     return call("binary_join_element_wise", *columns, scalar(separator, columns[0].type), null_handling="skip")  # type: ignore[no-any-return]
 
 
