@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 # Jobs start hundreds of processes. Those that may keep their bytecode start in half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -32,3 +34,11 @@ else:
     settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("search", settings.get_profile("same"), derandomize=False)
     settings.load_profile("same")
+
+    def pytest_configure(config: pytest.Config) -> None:
+        """Hypothesis also draws from the constants of whatever modules are loaded, and those differ with the tests that
+        the same process ran before. The profile "same" does without them."""
+        if config.getoption("--hypothesis-profile", None) in (None, "same"):
+            from hypothesis.internal.conjecture import providers
+
+            setattr(providers, "_get_local_constants", providers.Constants)  # type: ignore[attr-defined]  # noqa: B010
