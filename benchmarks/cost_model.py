@@ -19,12 +19,14 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class Observed:
-    """One measured run. gb: Arrow bytes of the input, in 1e9; lanes: workers that had a core of their own; spilled: as
-    gb; wall, cpu: seconds."""
+    """One measured run. gb: Arrow bytes of the input, in 1e9; lanes: workers that had a core of their own; crowded:
+    whether no core was left over; memory: bytes of a worker; spilled: as gb; wall, cpu: seconds."""
 
     workers: int
     gb: float
     lanes: int
+    crowded: bool
+    memory: int
     spilled: float
     wall: float
     cpu: float
@@ -36,11 +38,18 @@ class Rates:
 
     workload: str
     start: float
-    """Seconds of a job of no bytes: processes, plan, commit."""
+    """Seconds of a job of no bytes: plan, commit."""
+    worker: float
+    """Seconds more for each worker that starts on the same machine."""
     pass_: float
-    """Seconds in which a worker with one core brings a GB from input to output, in memory."""
+    """Seconds in which a worker with one core, others idle beside it, brings a GB from input to output, in memory."""
     spill: float
     """Seconds more for a GB that is spilled and read back."""
+    crowd: float
+    """Times as long that both take where every core of the machine has a worker."""
+    sent: float
+    """GB that stores receive for a GB of the input: more where there is a second input, less where rows are aggregated
+    before they are sent."""
     cpu: float
     """Processor seconds a GB, in memory."""
 
@@ -78,51 +87,79 @@ class Prediction:
         return max(busy, key=lambda name: busy[name])
 
 
+CROWDS = np.linspace(1.0, 2.0, 101)
+"""What is tried for `Rates.crowd`."""
+
+
 def fit(workload: str, runs: Sequence[Observed]) -> Rates:
     """Least squares of relative errors, so that short runs count as much as long ones. Needs runs of two sizes, and
     some that spilled where spilling is to cost anything."""
-    passed = np.array([[1.0, run.gb / run.lanes, run.spilled / run.lanes] for run in runs])
     wall = np.array([run.wall for run in runs])
-    start, pass_, spill = _positive(passed / wall[:, None], np.ones(len(runs)))
+    fits = [(crowd, _positive(_passed(runs, crowd) / wall[:, None])) for crowd in CROWDS]
+    crowd, (start, worker, pass_, spill) = min(
+        fits, key=lambda one: float(np.square(_passed(runs, one[0]) @ one[1] / wall - 1).sum())
+    )
     cpu = np.array([run.cpu for run in runs])
-    worked = np.array([[1.0, run.gb, run.spilled] for run in runs])
-    _, used, _ = _positive(worked / cpu[:, None], np.ones(len(runs)))
-    return Rates(workload, start, pass_, spill, used)
+    worked = np.array([[1.0, run.workers, run.gb, run.spilled] for run in runs])
+    used = _positive(worked / cpu[:, None])[2]
+    return Rates(workload, *map(float, (start, worker, pass_, spill, crowd)), _sent(runs), float(used))
 
 
-def _positive(rows: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float]:
-    """Without the terms that would come out below nothing: noise, or what never happened."""
+def _passed(runs: Sequence[Observed], crowd: float) -> np.ndarray:
+    """Of each run: by how much start, workers, bytes and spilled bytes count."""
+    rows = [
+        (1.0, run.workers, *(np.array([run.gb, run.spilled]) / run.lanes * (crowd if run.crowded else 1)))
+        for run in runs
+    ]
+    return np.array(rows)
+
+
+def _sent(runs: Sequence[Observed]) -> float:
+    """From the runs whose stores were full; 1 where there is none."""
+    full = [(run.spilled + run.workers * _store(run.memory)) / run.gb for run in runs if run.spilled]
+    return float(np.median(full)) if full else 1.0
+
+
+def _positive(rows: np.ndarray) -> np.ndarray:
+    """What makes each row 1, without the terms that would come out below nothing: noise, or what never happened."""
+    found = np.zeros(rows.shape[1])
     kept = [at for at in range(rows.shape[1]) if rows[:, at].any()]
     while True:
-        found = np.linalg.lstsq(rows[:, kept], wanted, rcond=None)[0]
-        worst = int(found.argmin())
-        if found[worst] >= 0:
+        solved = np.linalg.lstsq(rows[:, kept], np.ones(len(rows)), rcond=None)[0]
+        worst = int(solved.argmin())
+        if solved[worst] >= 0:
             break
         del kept[worst]
-    all_of_them = [0.0, 0.0, 0.0]
-    for at, value in zip(kept, found, strict=True):
-        all_of_them[at] = float(value)
-    return all_of_them[0], all_of_them[1], all_of_them[2]
+    found[kept] = solved
+    return found
 
 
-def spilled(gb: float, workers: int, memory: int) -> float:
-    """GB that find no room in the stores of so many workers of so much memory each."""
-    return max(0.0, gb - workers * Budgets.for_limit(memory).store / GB)
+def _store(memory: int) -> float:
+    """GB that the store of a worker of so much memory holds."""
+    return Budgets.for_limit(memory).store / GB
 
 
-def expected_wall(rates: Rates, gb: float, workers: int, lanes: int, memory: int) -> float:
+def spilled(sent: float, workers: int, memory: int) -> float:
+    """GB that find no room in the stores of so many workers of so much memory each, of what is sent to them."""
+    return max(0.0, sent - workers * _store(memory))
+
+
+def expected_wall(rates: Rates, gb: float, workers: int, cores: int, memory: int) -> float:
     """Seconds on one machine, whose network, disk and store are its memory and its page cache."""
-    return rates.start + (rates.pass_ * gb + rates.spill * spilled(gb, workers, memory)) / lanes
+    work = rates.pass_ * gb + rates.spill * spilled(rates.sent * gb, workers, memory)
+    crowd = rates.crowd if workers >= cores else 1.0
+    return rates.start + rates.worker * workers + work * crowd / min(workers, cores)
 
 
 def predict(rates: Rates, gb: float, nodes: int, node: Node, stored: float) -> Prediction:
     """A job on machines side by side. stored: bytes in the object store for a byte in memory (compression)."""
     workers = nodes * node.cores
-    over = spilled(gb, workers, int(node.memory / node.cores))
+    sent = rates.sent * gb
+    over = spilled(sent, workers, int(node.memory / node.cores))
     return Prediction(
-        start=rates.start,
-        processor=(rates.pass_ * gb + rates.spill * over) / workers,
-        network=gb * GB * (nodes - 1) / nodes / nodes / node.network,
+        start=rates.start + rates.worker * node.cores,
+        processor=(rates.pass_ * gb + rates.spill * over) * rates.crowd / workers,
+        network=sent * GB * (nodes - 1) / nodes / nodes / node.network,
         disk=2 * over * GB / nodes / node.disk,
         store=2 * stored * gb * GB / nodes / node.store,
     )

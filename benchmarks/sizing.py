@@ -1,10 +1,10 @@
 """Measures the rates of the cost model, checks what it predicts for one to four workers, and writes docs/sizing.md.
 
-    python -m benchmarks.sizing                   about eight minutes on an idle machine
+    python -m benchmarks.sizing                   about five minutes on an idle machine with two cores
     python -m benchmarks.sizing --page            the page again, from the rates that were measured last
 
-Rates are fitted to runs of small inputs with one and two workers, in memory and spilling; what they predict is checked
-on an input that is larger than any of these, with one to four. benchmarks/sizing.json keeps what was measured.
+Rates are fitted to runs of small inputs with one, two and four workers, in memory and spilling; what they predict is
+checked on an input that is larger than any of these, with one to four. benchmarks/sizing.json keeps what was measured.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Bench:
 
     def __init__(self, folder: Path, data: Path) -> None:
         self._folder, self._data = folder, data
-        self._cores = len(os.sched_getaffinity(0))
+        self.cores = len(os.sched_getaffinity(0))
 
     def run(self, workload: str, rows: int, workers: int, memory: int) -> Observed:
-        found = dataset.ensure(self._data, rows, self._cores)
+        found = dataset.ensure(self._data, rows, self.cores)
         output, scratch = self._folder / "out", self._folder / "scratch"
         for folder in (output, scratch):
             shutil.rmtree(folder, ignore_errors=True)
@@ -84,8 +84,8 @@ class Bench:
             said.seek(0)
             summary = json.load(said)
         return Observed(
-            workers, found.arrow_bytes / GB, min(workers, self._cores), summary["bytes_spilled"] / GB, wall,
-            used.ru_utime + used.ru_stime,
+            workers, found.arrow_bytes / GB, min(workers, self.cores), workers >= self.cores, memory,
+            summary["bytes_spilled"] / GB, wall, used.ru_utime + used.ru_stime,
         )  # fmt: skip
 
     def middle(self, repetitions: int, *which: Any) -> Observed:
@@ -99,14 +99,14 @@ def measured(bench: Bench, repetitions: int) -> Iterator[dict[str, Any]]:
         bench.run(workload, FITTED[0], 2, LITTLE)  # the page cache is warm
         fitted = [
             bench.middle(repetitions, workload, rows, workers, memory)
-            for rows in FITTED for workers in (1, 2) for memory in (LITTLE, MUCH)
+            for rows in FITTED for workers in (1, 2, 4) for memory in (LITTLE, MUCH)
         ]  # fmt: skip
         rates = fit(workload, fitted)
         checked = [bench.middle(repetitions, workload, CHECKED, workers, LITTLE) for workers in (1, 2, 3, 4)]
         yield {
             "rates": asdict(rates),
             "checked": [
-                asdict(run) | {"expected": expected_wall(rates, run.gb, run.workers, run.lanes, LITTLE)}
+                asdict(run) | {"expected": expected_wall(rates, run.gb, run.workers, bench.cores, LITTLE)}
                 for run in checked
             ],
         }
@@ -126,11 +126,20 @@ def tables(found: dict[str, Any]) -> str:
 
 
 def _rates(rates: list[Rates]) -> str:
-    header = ["operation", "start, s", "a GB in memory, s", "a GB spilled, s more", "processor, s a GB"]
+    header = [
+        "operation", "start, s", "a worker, s more", "a GB in memory, s", "a GB spilled, s more", "all cores, times",
+        "GB sent a GB", "processor, s a GB",
+    ]  # fmt: skip
     return render(
         header,
-        [[one.workload, f"{one.start:.1f}", f"{one.pass_:.1f}", f"{one.spill:.1f}", f"{one.cpu:.1f}"] for one in rates],
-    )
+        [
+            [
+                one.workload, f"{one.start:.1f}", f"{one.worker:.2f}", f"{one.pass_:.1f}", f"{one.spill:.1f}",
+                f"{one.crowd:.2f}", f"{one.sent:.2f}", f"{one.cpu:.1f}",
+            ]
+            for one in rates
+        ],
+    )  # fmt: skip
 
 
 def _checked(found: dict[str, Any]) -> str:

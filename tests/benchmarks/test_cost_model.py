@@ -9,24 +9,31 @@ import pytest
 from benchmarks import sizing
 from benchmarks.cost_model import GB, Node, Observed, Rates, cost, expected_wall, fit, predict, spilled
 
-RATES = Rates("sort", start=0.7, pass_=9.0, spill=2.0, cpu=8.5)
+RATES = Rates("sort", start=0.7, worker=0.1, pass_=9.0, spill=2.0, crowd=1.25, sent=0.9, cpu=8.5)
 MIB = 1 << 20
 
 
 def run(gb: float, workers: int, memory: int) -> Observed:
     """As it would be on a machine with two cores."""
-    lanes, over = min(workers, 2), spilled(gb, workers, memory)
-    wall = expected_wall(RATES, gb, workers, lanes, memory)
-    return Observed(workers, gb, lanes, over, wall, RATES.cpu * gb + 1.0 * over + 1.4)
+    over = spilled(RATES.sent * gb, workers, memory)
+    wall = expected_wall(RATES, gb, workers, 2, memory)
+    cpu = RATES.cpu * gb + 1.0 * over + 1.4 + 0.2 * workers
+    return Observed(workers, gb, min(workers, 2), workers >= 2, memory, over, wall, cpu)
 
 
-@pytest.mark.parametrize(("memories", "spill"), [((512 * MIB, 8192 * MIB), 2.0), ((8192 * MIB,), 0.0)])
-def test_rates_are_found_again(memories: tuple[int, ...], spill: float) -> None:
-    runs = [run(gb, workers, memory) for gb in (0.2, 0.5, 1.0) for workers in (1, 2) for memory in memories]
+@pytest.mark.parametrize(
+    ("memories", "spill", "sent"), [((512 * MIB, 8192 * MIB), 2.0, 0.9), ((8192 * MIB,), 0.0, 1.0)]
+)
+def test_rates_are_found_again(memories: tuple[int, ...], spill: float, sent: float) -> None:
+    """Where nothing was spilled, nothing is known of spilling, nor of what stores receive."""
+    runs = [run(gb, workers, memory) for gb in (0.2, 0.5, 1.0) for workers in (1, 2, 4) for memory in memories]
     found = fit("sort", runs)
     assert found.start == pytest.approx(RATES.start)
+    assert found.worker == pytest.approx(RATES.worker)
     assert found.pass_ == pytest.approx(RATES.pass_)
-    assert found.spill == pytest.approx(spill)  # nothing was spilled: nothing is known of it
+    assert found.spill == pytest.approx(spill)
+    assert found.crowd == pytest.approx(RATES.crowd)
+    assert found.sent == pytest.approx(sent)
     assert found.cpu == pytest.approx(RATES.cpu)
 
 
@@ -34,7 +41,7 @@ def test_noise_makes_no_rate_less_than_nothing() -> None:
     runs = [run(gb, 1, 8192 * MIB) for gb in (0.2, 0.5, 1.0)]
     slow_start = [replace(one, wall=one.wall - 0.9) for one in runs]
     found = fit("sort", slow_start)
-    assert min(found.start, found.pass_, found.spill, found.cpu) >= 0
+    assert min(found.start, found.worker, found.pass_, found.spill, found.cpu) >= 0
 
 
 NODE = Node("node", cores=10, memory=40e9, network=1e10, disk=1e10, store=1e10, price=2.0)
