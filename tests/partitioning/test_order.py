@@ -122,6 +122,18 @@ def test_narrow_words_are_counted_in_their_order(width: int, rows: int) -> None:
     assert np.array_equal(stable_argsort(words, width), np.argsort(words, kind="stable"))
 
 
+@pytest.mark.parametrize("few", [0, 2], ids=["spread", "the lowest bits decide"])
+@pytest.mark.parametrize("width", [17, 48, 52, 53, 64])
+def test_wide_words_are_sorted_beside_their_row_numbers(width: int, few: int) -> None:
+    """4,097 rows have numbers of 13 bits, so of words wider than 51 bits some do not fit."""
+    random = np.random.default_rng(width)
+    words = random.integers(0, 1 << (width - 1), 4_097).astype(np.uint64) * np.uint64(2)
+    if few:
+        words[:] = np.uint64(1 << (width - 1))
+    words += random.integers(0, 2, len(words)).astype(np.uint64)
+    assert np.array_equal(stable_argsort(words, width), np.argsort(words, kind="stable"))
+
+
 def test_row_numbers_that_do_not_pack() -> None:
     """Group, rank and row number together pass 64 bits only with more than two million rows: sort so many."""
     rows = (1 << 21) + 5

@@ -205,25 +205,12 @@ def first_rows(ordered: U64) -> I64:
 
 
 def order_of(places: U64) -> I64:
-    """Row numbers by place, then by number. Sorted by the upper bits together with the row number, in one pass over
-    words; where rows agree in these and not below, which is rare, by all bits."""
+    """Row numbers by place, then by number."""
     count = len(places)
     if count < 2:
         return np.arange(count, dtype=np.int64)
-    least = places.min()
-    words = places - least
-    width, place_bits = int(words.max()).bit_length(), (count - 1).bit_length()
-    if width == 0:
-        return np.arange(count, dtype=np.int64)
-    if width + place_bits > 64:
-        words >>= np.uint64(width + place_bits - 64)
-        width = 64 - place_bits
-        order = stable_argsort(words, width)
-        ordered = places.take(order)
-        if bool((ordered[1:] >= ordered[:-1]).all()):
-            return order
-        return np.argsort(places, kind="stable")
-    return stable_argsort(words, width)
+    words = places - places.min()
+    return stable_argsort(words, int(words.max()).bit_length())
 
 
 def _agree(left: Side, right: Side, left_order: I64, right_order: I64) -> bool:
