@@ -99,10 +99,9 @@ def test_what_is_not_built_yet_is_refused(job: Any, spec: dict[str, Any], path: 
     assert "is not supported by this version yet" in caught.value.message
 
 
-def test_a_map_of_one_of_several_inputs_of_a_table_is_refused(job: Any) -> None:
+def test_each_of_several_inputs_may_have_a_map(job: Any) -> None:
     inputs = [{"path": "/a", "name": "a", "map": "m:f"}, {"path": "/b", "name": "b"}]
-    with pytest.raises(InvalidJob, match=r"spec\.inputs\[0\]\.map: rows of several inputs that are one table"):
-        told(job(inputs=inputs))
+    assert [one.map for one in told(job(inputs=inputs)).inputs] == ["m:f", ""]
     on = {"left": "a", "right": "b", "on": ["k"]}
     assert told(job(operation={"join": on}, inputs=inputs)).inputs[0].map == "m:f"
 

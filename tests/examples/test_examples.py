@@ -346,6 +346,20 @@ def test_visits_by_referrer(demo: Path, events: pa.Table, monkeypatch: pytest.Mo
     assert {event: (path, referrer) for event, path, referrer in zip(*columns, strict=True)} == expected
 
 
+def test_both_logs(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pa.concat_tables(run(demo, monkeypatch, "map/both-logs"))
+    expected = duckdb.sql(
+        """select ts "at", user_id "user", round(amount * 100)::bigint cents, 'purchases' log from events
+        where kind = 'purchase' union all by name
+        select ts "at", user_id "user", split_part(page, '?', 1) path, 'views' log from events
+        where kind = 'view' and page is not null"""
+    ).to_arrow_table()
+    assert found.column_names == ["at", "user", "cents", "log", "path"]
+    assert found["at"].to_pylist() == sorted(found["at"].to_pylist())
+    expected = expected.rename_columns(["at", "user", "cents", "log", "path"]).cast(found.schema)
+    assert sorted(map(repr, found.to_pylist())) == sorted(map(repr, expected.to_pylist()))
+
+
 def test_sessions_of_users(demo: Path, events: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = run(demo, monkeypatch, "apply/sessions-of-users")
     found = pa.concat_tables(parts)

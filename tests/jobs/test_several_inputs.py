@@ -15,6 +15,18 @@ from tests.join.joining import in_duckdb, rows_of, written
 from shuffle_protocol.messages import Phase
 
 ROWS = 30_000
+MINE = """
+import pyarrow as pa
+import pyarrow.compute as pc
+
+def numbered(rows: pa.Table) -> pa.Table:
+    # the mean is of the batch
+    wide = pc.utf8_length(rows["note"]).cast(pa.int64())
+    mean = pa.array([pc.mean(rows["at"]).as_py()] * len(rows))
+    kept = pc.not_equal(pc.subtract(rows["at"], pc.multiply(pc.divide(rows["at"], 3), 3)), 0)
+    table = rows.drop_columns(["note"]).append_column("wide", wide).append_column("mean", mean)
+    return table.filter(kept)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +66,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         """SELECT l.user, l.at, l.note, 'clicks' AS origin FROM l WHERE l.at > 2000
         UNION ALL BY NAME SELECT r.user, r.start AS at, 'visits' AS origin, page FROM r""",
     ),
+    "mapped": (
+        {"sort": {"by": [{"column": "user"}, {"column": "origin"}]}},
+        {"clicks": {"map": "mine:numbered"}, "visits": {"columns": ["user", "start", "page", "origin"]}},
+        """SELECT l.user, l.at, length(l.note) AS wide, 'clicks' AS origin FROM l WHERE l.at % 3 <> 0
+        UNION ALL BY NAME SELECT r.user, r.start, 'visits' AS origin, page FROM r""",
+    ),
     "where": (
         {"join": {"type": "Full", "left": "clicks", "right": "visits", "on": ["user"], "where": WITHIN}},
         {},
@@ -66,14 +84,35 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         """SELECT l.user, l.at, r.user AS user_right, r.start, r.end, r.page
         FROM l JOIN r ON r.start <= l.at AND l.at < r.end WHERE l.user < 300 AND r.user % 50 = 7""",
     ),
+    "star": (
+        {
+            "join": {
+                "left": "clicks",
+                "sides": [
+                    {"right": "users", "type": "Left", "on": ["user"]},
+                    {"right": "teams", "on": ["team"], "where": "r.since <= l.at"},
+                ],
+            }
+        },
+        {
+            "users": {"path": "visits", "columns": ["user", "team"], "compute": {"team": "start % 7"},
+                "filter": "start < 2500"},
+            "teams": {"path": "visits", "columns": ["team", "since"], "filter": "user < 12",
+                "compute": {"team": '"end" % 9', "since": "start"}},
+        },
+        """SELECT l.user, l.at, l.note, u.team, t.since FROM l
+        LEFT JOIN (SELECT r.user, r.start % 7 AS team FROM r WHERE r.start < 2500) u ON l.user = u.user
+        JOIN (SELECT r."end" % 9 AS team, r.start AS since FROM r WHERE r.user < 12) t
+        ON u.team = t.team AND t.since <= l.at""",
+    ),
 }  # fmt: skip
 
 
 def inputs(folder: Path, more: dict[str, Any], *, named: bool) -> list[dict[str, Any]]:
     as_column = {"nameAs": "origin"} if named else {}
-    return [
-        {"name": name, "path": str(folder / name), **as_column, **more.get(name, {})} for name in ("clicks", "visits")
-    ]
+    names = dict.fromkeys(["clicks", "visits"] if "users" not in more else ["clicks", *more])
+    found = [{"name": name, "path": name, **as_column, **more.get(name, {})} for name in names]
+    return [{**one, "path": str(folder / one["path"])} for one in found]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -82,10 +121,11 @@ async def test_the_rows_of_duckdb_and_the_same_bytes_when_a_worker_is_killed(
 ) -> None:
     operation, more, query = CASES[name]
     folder, clicks, visits = sides
+    (bench.root / "mine.py").write_text(MINE)
 
     def job(out: str, method: str, workers: int, memory: int) -> Any:
         output = {"path": str(bench.root / out), "partitions": 4}
-        given = inputs(folder, more, named=name == "union")
+        given = inputs(folder, more, named=name in ("union", "mapped"))
         return bench.loaded(
             bench.job(operation, folder, output, inputs=given, method=method), workers=workers, memory=memory
         )
@@ -95,7 +135,7 @@ async def test_the_rows_of_duckdb_and_the_same_bytes_when_a_worker_is_killed(
         run.kill(0)
 
     alone, _ = await run_watched(bench, job("a", "PeerToPeer", 1, 1024 * MIB))
-    killed, _ = await run_watched(bench, job("b", "ObjectStore", 3, 300 * MIB), kill)
+    killed, _ = await run_watched(bench, job("b", "ObjectStore", 3, (450 if name == "mapped" else 300) * MIB), kill)
     assert (alone.phase, killed.phase) == ("Complete", "Complete"), (alone.cause, killed.cause)
     assert alone.splits > 1 or name == "cross"
     assert killed.workers_lost + killed.workers_replaced >= 1

@@ -136,8 +136,6 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
         return
     for index, item in enumerate(spec.inputs):
         yield from _input_problems(item, ("spec", "inputs", index), local)
-        if item.map is not None and len(spec.inputs) > 1 and spec.operation.join is None:
-            yield Problem(("spec", "inputs", index, "map"), _NO_MAP)
     yield from _output_problems(spec.output, ("spec", "output"), local)
     yield from _code_problems(spec, local)
 
@@ -145,12 +143,6 @@ def _gaps(spec: Spec, local: bool) -> Iterator[Problem]:
 def _code_problems(spec: Spec, local: bool) -> Iterator[Problem]:
     for index, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
         yield from _storage_problems(source.storage, ("spec", "functions", "sources", index), local)
-
-
-_NO_MAP = (
-    "rows of several inputs that are one table go through no function in this version yet; give them as the paths of "
-    "one input, or send each input through a job of its own"
-)
 
 
 def _input_problems(item: Input, path: Path, local: bool) -> Iterator[Problem]:

@@ -26,15 +26,16 @@ Stored = Sequence[tuple[Sequence[FoundFile], Storage]]
 """Files, with the store that they are in."""
 
 
-def settled(schema: pa.Schema, inputs: Stored) -> pa.Schema:
-    """The schema with index types that are wide enough. inputs: those whose rows have it."""
+def settled(schema: pa.Schema, inputs: Stored | None) -> pa.Schema:
+    """The schema with index types that are wide enough. inputs: those whose rows have it, None where these rows are in
+    no files."""
     for at, field in enumerate(schema):
         kind = field.type
         if pa.types.is_dictionary(kind) and pa.types.is_nested(transport_type(kind)):
             continue  # which no format keeps
         if pa.types.is_dictionary(kind) and kind.index_type.bit_width < 32:
             most = 2 ** (kind.index_type.bit_width - pa.types.is_signed_integer(kind.index_type))
-            if not _fits(field.name, most, inputs):
+            if inputs is None or not _fits(field.name, most, inputs):
                 wide = pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
                 schema = schema.set(at, field.with_type(wide))
         elif not pa.types.is_dictionary(kind):

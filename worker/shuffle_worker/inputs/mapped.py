@@ -35,6 +35,7 @@ from shuffle_worker.functions.shapes import STREAMED, Shape
 from shuffle_worker.inputs.probe import GROUPS, MAPPED_ROWS, RowGroupRef, first_kept, guessed_bytes, spread
 from shuffle_worker.inputs.reading import FoundFile
 from shuffle_worker.plan import sizing
+from shuffle_worker.readers.shape import ResultShaper
 
 CALL_SECONDS = 2e-3
 ROW_SECONDS = 0.5e-6
@@ -55,15 +56,33 @@ class MapSample(NamedTuple):
 class MappedTable:
     """What the function makes of an input."""
 
-    def __init__(self, given: pa.Schema, result: pa.Schema, calls: PlannedMap, rows: int, sample: MapSample) -> None:
+    def __init__(
+        self,
+        given: pa.Schema,
+        result: pa.Schema,
+        calls: PlannedMap,
+        rows: int,
+        sample: MapSample,
+        sent: pa.Schema | None = None,
+    ) -> None:
         self.given = given
         """The columns that it is given, as they are declared."""
         self.result = result
-        self.sent = transport_schema(result)
+        self.sent = transport_schema(result) if sent is None else sent
+        """The transport schema of what comes to the operation."""
         self.shape = calls.shape
         self.rows = rows
         self.sample = sample
+        """Its rows are of the schema of what comes to the operation."""
         self._calls = calls
+        self._shaper = ResultShaper(calls.function, result, self.sent)
+
+    def in_union(self, sent: pa.Schema) -> MappedTable:
+        """The same in the columns of a union. sent: the transport schema of those that are needed."""
+        shaper = ResultShaper(self._calls.function, self.result, sent)
+        (batch,) = self.sample.rows.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], self.sent)]
+        rows = pa.Table.from_batches([shaper.shape(batch)])
+        return MappedTable(self.given, self.result, self._calls, self.rows, self.sample._replace(rows=rows), sent)
 
     @property
     def given_names(self) -> list[str]:
@@ -82,7 +101,7 @@ class MappedTable:
         return rows * ROW_SECONDS + rows / max(self.rows, 1) * CALL_SECONDS
 
     def of(self, batch: pa.RecordBatch, path: str) -> pa.RecordBatch:
-        return self._calls.of(batch, path, self.rows, self.sent)
+        return self._shaper.shape(self._calls.of(batch, path, self.rows, transport_schema(self.result)))
 
 
 class PlannedMap:
@@ -98,6 +117,10 @@ class PlannedMap:
         self._given = pa.schema([])
         self._lock = threading.Lock()
         self.shape = Shape.TABLE
+
+    @property
+    def function(self) -> str:
+        return self._called.function
 
     @property
     def code(self) -> list[str]:

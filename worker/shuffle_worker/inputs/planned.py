@@ -127,6 +127,13 @@ class PlannedInput(NamedTuple):
     """What a person may want to know of the files."""
     mapped: MappedTable | None = None
     """What a function makes of the rows, where they go through one."""
+    parts: Sequence[PlannedInput] = ()
+    """Of a union, its inputs."""
+
+    @property
+    def called(self) -> bool:
+        """Whether rows of it go through a function."""
+        return self.mapped is not None or any(one.called for one in self.parts)
 
     @property
     def said(self) -> str:
@@ -136,6 +143,8 @@ class PlannedInput(NamedTuple):
     @property
     def growth(self) -> float:
         """Rows that come to the operation for each that passes the filter."""
+        if self.parts and self.called:
+            return sum(one.size.rows for one in self.parts) / max(sum(one.passing for one in self.parts), 1.0)
         return 1.0 if self.mapped is None else self.mapped.growth
 
     @property
@@ -156,6 +165,8 @@ class PlannedInput(NamedTuple):
     @property
     def _widening(self) -> float:
         """How large the rows that come to the operation are beside those that pass the filter."""
+        if self.parts and self.called:
+            return sum(one.size.stored for one in self.parts) / max(self.stored * self.look.selectivity, 1.0)
         if self.mapped is None:
             return 1.0
         return self.growth * self.look.row_bytes / max(self.look.kept_bytes, 1.0)

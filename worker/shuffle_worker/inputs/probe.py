@@ -74,22 +74,27 @@ def probe(
     chosen = spread(groups, GROUPS)
     rows = ROWS // max(len(chosen), 1)
     seen: list[pa.RecordBatch] = []
-    kept = read = 0
+    kept = read = total = 0
     for one in chosen:
         look = files[one.file].look
+        path = files[one.file].info.path
         for batch in first_batches(files[one.file], one.group, look.everything, rows):
-            seen.append(batch.select(output.names))
+            total += batch.num_rows
             read += batch.nbytes
-            path = files[one.file].info.path
             kept += batch.num_rows if look.where is None else look.where.mask(batch, path).true_count
-    total = sum(batch.num_rows for batch in seen)
+            if look.mapping is None:
+                seen.append(batch.select(output.names))
+            else:
+                seen.append(look.kept(batch.slice(0, MAPPED_ROWS // len(chosen)), path, output.names))
     if not total:
         return Probe(guessed_bytes(output), guessed_bytes(files[0].look.everything), 1.0, [])
     written = pa.Table.from_batches(seen, schema=output)
+    share, each = max(kept / total, 0.01), max(read / total, 1.0)
+    if not written.num_rows:  # a function returned none
+        return Probe(guessed_bytes(output), each, share, [])
     few = [field.name for field in output if few_values(written.column(field.name), field.type)]
-    share = max(kept / total, 0.01)
     keyed = seen_keys([pa.concat_arrays(written.column(name).chunks) for name in grouped_by]) if grouped_by else None
-    return Probe(max(written.nbytes / total, 1.0), max(read / total, 1.0), share, few, keyed)
+    return Probe(max(written.nbytes / written.num_rows, 1.0), each, share, few, keyed)
 
 
 def probe_mapped(look: Probe, rows: pa.Table, schema: pa.Schema, grouped_by: Sequence[str]) -> Probe:
@@ -168,8 +173,8 @@ def sample_rows(files: Sequence[FoundFile], groups: Sequence[RowGroupRef], names
     look = files[0].look
     chosen = spread(groups, GROUPS)
     seen = [pa.RecordBatch.from_pylist([], schema=pa.schema([look.sent.field(name) for name in names]))]
-    rows = ROWS if look.mapping is None else MAPPED_ROWS
     for one in chosen:
+        rows = ROWS if files[one.file].look.mapping is None else MAPPED_ROWS
         seen += first_kept(files[one.file], one.group, names, rows // len(chosen))
     return concat(seen)
 

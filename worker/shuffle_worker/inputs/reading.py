@@ -88,6 +88,8 @@ class FileLook(NamedTuple):
     """Columns that files may have, and that are null all the same: other inputs of a union have them."""
     mapping: Mapping | None = None
     """The function that the rows go through."""
+    share: float = 1.0
+    """Rows that come to the operation for each that is read, where they go through one."""
 
     @property
     def sent(self) -> pa.Schema:

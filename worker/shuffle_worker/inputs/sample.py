@@ -90,7 +90,7 @@ def boundaries(one: PlannedInput, keys: Sequence[SortKey], layout: Layout, *, se
 
 def rows_wanted(layout: Layout, one: PlannedInput) -> int:
     """Rows of a sample that boundaries are chosen from."""
-    if one.mapped is not None:
+    if one.called:
         return MAPPED_ROWS
     return min(max(LEAST_ROWS, ROWS_PER_FILE * layout.partitions), MOST_ROWS)
 
@@ -103,12 +103,11 @@ def take_sample(one: PlannedInput, keys: pa.Schema, wanted: int, working: int, a
     files = one.files
     chosen = _affordable(files, one.row_groups)
     rows = sum(files[each.file].row_groups[each.group].rows for each in chosen)
-    share = one.look.selectivity * one.growth
-    stride = max(int(rows * share / wanted), 1)
+    stride = max(int(rows * one.look.selectivity * one.growth / wanted), 1)
 
     def of_file(some: list[RowGroupRef]) -> Thinning:
         mine = Thinning(wanted // 4, MOST_BYTES // AHEAD)
-        asked = Asked(keys, stride, alike or keys.names[:1], share)
+        asked = Asked(keys, stride, alike or keys.names[:1])
         for part in _of_file(files[some[0].file], some, asked):
             mine.add(part)
         return mine
@@ -278,12 +277,10 @@ class Asked(NamedTuple):
     stride: int
     alike: Sequence[str]
     """See `take_sample`."""
-    share: float
-    """The rows that come to the operation for each that is read."""
 
 
 def _of_file(file: FoundFile, groups: Sequence[RowGroupRef], asked: Asked) -> Iterator[SamplePart]:
-    keys, stride, alike, share = asked
+    keys, stride, alike = asked
     look = file.look
     where = look.where
     read = look.needed(keys.names)
@@ -301,7 +298,7 @@ def _of_file(file: FoundFile, groups: Sequence[RowGroupRef], asked: Asked) -> It
                     kept = true_rows(where.mask(part.rows, file.info.path))
                     part = SamplePart(part.rows.take(int64_array(kept)), part.positions[kept], part.stride)
                 if look.mapping is not None:
-                    part = _mapped(part, look.mapping, file.info.path, one.first, share)
+                    part = _mapped(part, look.mapping, file.info.path, one.first, look.share)
                 if len(part.positions):
                     yield SamplePart(part.rows.select(keys.names), part.positions, part.stride)
                 if enough:

@@ -6,6 +6,7 @@ can be judged together; `measure` reads some rows. What one input is does not de
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,7 @@ def compiled(one: FoundTable, every: Sequence[FoundTable]) -> Filter | None:
 def measure(one: FoundTable, operation: Needs, where: Filter | None) -> PlannedInput:
     """An input that the operation sees by itself."""
     if one.mapped is not None:
-        return _measure_mapped(one, one.mapped, operation, where)
+        return measure_mapped(one, one.mapped, sent(one.mapped.result, operation, one.number), operation, where)
     schema = settled(sent(one.kept, operation, one.number), [(one.found.files, one.storage)])
     opened = to_be_read(one, schema, where)
     return opened._replace(look=looked(opened, operation))
@@ -164,14 +165,19 @@ def mapped(one: FoundTable, function: PlannedMap | None, where: Filter | None) -
     return one._replace(mapped=function.table(opened.files, opened.row_groups, given))
 
 
-def _measure_mapped(one: FoundTable, made: MappedTable, operation: Needs, where: Filter | None) -> PlannedInput:
+def measure_mapped(
+    one: FoundTable, made: MappedTable, schema: pa.Schema, operation: Needs, where: Filter | None
+) -> PlannedInput:
+    """An input whose rows go through a function. made: of the columns that the operation sees. schema: what is sent of
+    these."""
     opened = to_be_read(one, one.kept, where)
-    schema = sent(made.result, operation, one.number)
     by = operation.grouped_by(schema.names)
     look = probe_mapped(looked(opened, EVERYTHING), made.sample.rows, transport_schema(schema), by)
+    share = look.selectivity * made.growth
     files = [
         file._replace(
-            asked=file.look._replace(mapping=made), row_groups=[group._replace(ranges={}) for group in file.row_groups]
+            asked=file.look._replace(mapping=made, share=share),
+            row_groups=[group._replace(ranges={}) for group in file.row_groups],
         )
         for file in opened.files
     ]
@@ -258,10 +264,17 @@ def make_splits(inputs: Sequence[PlannedInput], weights: Sequence[float]) -> lis
     splits: list[Split] = []
     before = 0
     for one, weight in zip(inputs, weights, strict=True):
-        target = sizing.split_target(total, one.mapped is not None)
-        splits += splits_of(one.files, one.row_groups, weight, target, one.number, before)
+        for called, groups in _stretches(one):
+            target = sizing.split_target(total, called)
+            splits += splits_of(one.files, groups, weight, target, one.number, before)
         before += len(one.files)
     return splits
+
+
+def _stretches(one: PlannedInput) -> list[tuple[bool, list[RowGroupRef]]]:
+    """Its row groups; those of a union as they follow one another, with whether their rows go through a function."""
+    found = itertools.groupby(one.row_groups, key=lambda at: one.files[at.file].look.mapping is not None)
+    return [(called, list(groups)) for called, groups in found]
 
 
 def splits_of(

@@ -23,7 +23,7 @@ from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_protocol.units import readable, some
 from shuffle_worker.inputs import metadata
-from shuffle_worker.inputs.planned import PlannedInput, Size
+from shuffle_worker.inputs.planned import Columns, FoundTable, PlannedInput, Size
 from shuffle_worker.inputs.probe import guessed_bytes
 from shuffle_worker.inputs.table import compiled, find, make_splits, mapped, measure
 from shuffle_worker.inputs.union import columns_of_union, measure_union
@@ -102,14 +102,11 @@ def _planned(
     if operation.inputs > 1 and len(job.inputs) != operation.inputs:
         raise InvalidSpec(f"inputs: {len(job.inputs)} are given; this operation takes {operation.inputs}")
     found = [find(job, index, operation, storage, calls.readers[index]) for index, storage in enumerate(storages)]
-    together = columns_of_union(found) if operation.inputs == 1 and len(found) > 1 else None
-    if not any(calls.maps):
-        operation.check([one.columns for one in found] if together is None else [together])
+    together = None if any(calls.maps) else _checked(operation, found)
     filters = [compiled(one, found) for one in found]
     if any(calls.maps):
-        assert together is None, "the resource's checks refuse a map of one of several inputs of a table"
         found = [mapped(one, made, where) for one, made, where in zip(found, calls.maps, filters, strict=True)]
-        operation.check([one.columns for one in found])
+        together = _checked(operation, found)
     others = check_output(job, storage_out)
     if together is None:
         parts = inputs = [measure(one, operation, where) for one, where in zip(found, filters, strict=True)]
@@ -152,7 +149,7 @@ def _planned(
     seconds = expected_seconds(
         arrow_bytes,
         operation.called_seconds(sizes, partitions),
-        mapped=sum(one.mapped.seconds(one.passing, timed) for one in inputs if one.mapped is not None),
+        mapped=sum(one.mapped.seconds(one.passing, timed) for one in parts if one.mapped is not None),
         workers=job.workers,
         groups=layout.groups,
         in_order=operation.in_ranges,
@@ -207,6 +204,14 @@ def _planned(
         key_column=free_name(schema.names) if operation.key_bytes else "",
     )
     return with_fingerprint(plan)
+
+
+def _checked(operation: Planning, found: Sequence[FoundTable]) -> Columns | None:
+    """What the inputs have together, where they are a union. Raises the JobErrors of columns that the operation cannot
+    be done with."""
+    together = columns_of_union(found) if operation.inputs == 1 and len(found) > 1 else None
+    operation.check([one.columns for one in found] if together is None else [together])
+    return together
 
 
 MOST_FREQUENT = 20

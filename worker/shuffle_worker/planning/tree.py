@@ -150,10 +150,11 @@ def _mapped(one: PlannedInput, before: PlanNode) -> PlanNode:
     made = one.mapped
     if made is None:
         return before
-    unused = len(made.result) - len(one.schema)
+    needed = [name for name in made.result.names if one.schema.get_field_index(name) >= 0]
+    unused = len(made.result) - len(needed)
     why = [
         f"is given {made.shape}, up to {counted(made.rows, 'row')} of a file at a time, in a process of its own",
-        f"columns: {some(one.schema.names, COLUMNS_SHOWN)}{f'; {unused:,} more are not needed' if unused else ''}",
+        f"columns: {some(needed, COLUMNS_SHOWN)}{f'; {unused:,} more are not needed' if unused else ''}",
     ]
     if made.sample.given:
         became = f"{made.sample.given:,} rows of a sample became {made.sample.rows.num_rows:,}"

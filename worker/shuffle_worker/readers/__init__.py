@@ -39,12 +39,11 @@ def readers_for(
     as in `reader_for`."""
     from shuffle_worker.readers.files import UnionReader
 
-    readers = [
+    files = [
         reader_for(plan, storage, index, functions=functions, scratch=scratch) for index, storage in enumerate(storages)
     ]
-    if plan.united:
-        return [UnionReader(plan, readers)]
-    return [_through(plan, one, index, functions, scratch) for index, one in enumerate(readers)]
+    readers = [_through(plan, one, index, functions, scratch) for index, one in enumerate(files)]
+    return [UnionReader(plan, readers)] if plan.united else readers
 
 
 def _through(plan: Plan, reader: Reader, index: int, functions: int, scratch: Path | None) -> Reader:

@@ -6,6 +6,7 @@ Memory: that of the source; plus one decoded batch and, where something is cast 
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from msgspec import structs
 
 from shuffle_protocol import trail
 from shuffle_protocol.errors import DataError, InputNotFound
@@ -22,7 +24,7 @@ from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.expressions.computed import compile_computed
 from shuffle_worker.plan.record import File, FilePiece, Plan, Split
 from shuffle_worker.readers.formats import opening_of_plan
-from shuffle_worker.readers.reader import Rows
+from shuffle_worker.readers.reader import Reader, Rows
 from shuffle_worker.readers.shape import Shaper
 from shuffle_worker.readers.source import Source
 from shuffle_worker.storage.storage import Info, Storage
@@ -82,9 +84,9 @@ class FileReader:
 
     def read(self, split: Split, batch_rows: int) -> Iterator[Rows]:
         for piece in split.pieces:
-            yield from self.piece(piece, batch_rows)
+            yield from self._piece(piece, batch_rows)
 
-    def piece(self, piece: FilePiece, batch_rows: int) -> Iterator[Rows]:
+    def _piece(self, piece: FilePiece, batch_rows: int) -> Iterator[Rows]:
         file = self._plan.files[piece.file]
         self._verify(file)
         with trail.at(f"reading {file.path}", moves=True), self._opened(piece.file, file) as source:
@@ -149,13 +151,13 @@ class FileReader:
 class UnionReader:
     """Reads the splits of a union. readers: of each of its inputs."""
 
-    def __init__(self, plan: Plan, readers: Sequence[FileReader]) -> None:
+    def __init__(self, plan: Plan, readers: Sequence[Reader]) -> None:
         self._files = plan.files
         self._readers = readers
 
     def read(self, split: Split, batch_rows: int) -> Iterator[Rows]:
-        for piece in split.pieces:
-            yield from self._readers[self._files[piece.file].input].piece(piece, batch_rows)
+        for number, pieces in itertools.groupby(split.pieces, key=lambda piece: self._files[piece.file].input):
+            yield from self._readers[number].read(structs.replace(split, pieces=list(pieces)), batch_rows)
 
 
 def _changed(file: File) -> DataError:

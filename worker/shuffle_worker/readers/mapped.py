@@ -13,7 +13,8 @@ Memory: a batch of the reader's, one that the function is given, and one of resu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from shuffle_worker.functions.shapes import STREAMED
 from shuffle_worker.partitioning.cutter import Cutter
 from shuffle_worker.plan.record import Plan, Split
 from shuffle_worker.readers.reader import Reader, Rows
-from shuffle_worker.readers.source import MAPPED_SPAN
+from shuffle_worker.readers.shape import ResultShaper
 
 
 class Part(NamedTuple):
@@ -45,7 +46,7 @@ class MappedReader:
     to."""
 
     def __init__(self, reader: Reader, plan: Plan, index: int, functions: int, scratch: Path | None) -> None:
-        table = plan.inputs[index]
+        table = plan.tables[index]
         self._reader = reader
         self._plan = plan
         self._rows = table.call_rows
@@ -53,14 +54,15 @@ class MappedReader:
         given, result = table.given_schema(), table.result_schema()
         assert given is not None
         assert result is not None
+        self._shaper = ResultShaper(plan.job.inputs[index].map, result, self._sent)
         self._calls = MapProcesses(
             plan.job, index, transport_schema(given), transport_schema(result), functions, scratch or Path(), plan.code
         )
 
     def read(self, split: Split, batch_rows: int) -> Iterator[Rows]:
         with self._calls.host() as host:
-            given = Taken(self._reader.read(split, batch_rows))
             parts = self._parts(split)
+            given = Taken(self._reader.read(split, batch_rows), list(parts))
             while given.next is not None:
                 yield from self._part(host, given, parts, batch_rows)
             if given.fetched:
@@ -85,7 +87,7 @@ class MappedReader:
         cutter = Cutter(batch_rows)
         at = part.first
         for result in self._results(host, batches):
-            for batch in cutter.add(result.select(self._sent.names)):
+            for batch in cutter.add(self._shaper.shape(result)):
                 yield Rows(batch, at, None, given.take_fetched())
                 at += batch.num_rows
         rest = cutter.rest()
@@ -101,10 +103,12 @@ class MappedReader:
 
 
 class Taken:
-    """The batches of a split, the next one known before it is taken. fetched: bytes read and not yet accounted for."""
+    """The batches of a split, the next one known before it is taken. places: the positions of its parts. fetched: bytes
+    read and not yet accounted for."""
 
-    def __init__(self, stream: Iterator[Rows]) -> None:
+    def __init__(self, stream: Iterator[Rows], places: Sequence[int]) -> None:
         self._stream = stream
+        self._places = places
         self.fetched = 0
         self.next: Rows | None = None
         self._move()
@@ -113,7 +117,7 @@ class Taken:
     def place(self) -> int:
         """The position of the part that the next batch is of."""
         assert self.next is not None
-        return self.next.first // MAPPED_SPAN * MAPPED_SPAN
+        return self._places[bisect_right(self._places, self.next.first) - 1]
 
     def take(self) -> pa.RecordBatch:
         assert self.next is not None

@@ -1,4 +1,4 @@
-"""Bringing one file's batches to the plan's columns and types.
+"""Bringing one file's batches, or what a function made of them, to the plan's columns and types.
 
 Worked out once per file, applied to every batch: which of the file's columns becomes which of the plan's, what its
 folders say (hive columns), what is missing and therefore null, and what is computed of the others.
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from shuffle_protocol.errors import DataError
 from shuffle_worker.columns.arrow import Array, Field, Scalar, nulls, repeated, scalar
-from shuffle_worker.columns.schema import convert
+from shuffle_worker.columns.schema import convert, meaning_schema, restore
 from shuffle_worker.storage.failures import said
 
 if TYPE_CHECKING:
@@ -81,3 +81,16 @@ class Shaper:
             raise DataError(
                 f"{self.path}: its folder says {field.name}={text}, which is no {field.type} as in the other files"
             ) from error
+
+
+class ResultShaper:
+    """From what a function returned to what travels. result: its columns, as they are declared. sent: the transport
+    schema of columns that the operation needs; a union's may be of other types, and more."""
+
+    def __init__(self, function: str, result: pa.Schema, sent: pa.Schema) -> None:
+        self._declared = meaning_schema(result)
+        self._shaper = Shaper(f"what {function} returns", result, sent, {})
+
+    def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """batch: of the transport schema of the result. Raises DataError where a value does not fit."""
+        return self._shaper.shape(restore(batch, self._declared))
