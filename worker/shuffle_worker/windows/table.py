@@ -43,8 +43,8 @@ class CallArguments(Protocol):
         """A whole number, the same for every row."""
         ...
 
-    def as_first(self, at: int) -> None:
-        """An argument that is to have the type of the first one."""
+    def with_default(self, at: int) -> pa.DataType:
+        """The type in which the first argument and this one, its default, are taken together."""
         ...
 
     def gap(self, at: int) -> tuple[Distance, bool]:
@@ -91,11 +91,9 @@ def _ntile(taken: CallArguments) -> Built:
 
 def _neighbour(chosen: Callable[[int], picks.Chosen]) -> Callable[[CallArguments], Built]:
     def build(taken: CallArguments) -> Built:
-        kind = taken.declared(0)
         offset = taken.number(1, "the number of rows", 0) if taken.count > 1 else 1
         default = taken.count > 2
-        if default:
-            taken.as_first(2)
+        kind = taken.with_default(2) if default else taken.declared(0)
         return _pick(taken, kind, chosen(offset), default=default)
 
     return build

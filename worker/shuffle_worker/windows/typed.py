@@ -19,7 +19,7 @@ from sqlglot import exp
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import SortKey
 from shuffle_protocol.units import counted
-from shuffle_worker.columns.arrow import schema_of
+from shuffle_worker.columns.arrow import dictionary, schema_of
 from shuffle_worker.columns.schema import transport_type
 from shuffle_worker.expressions import sql
 from shuffle_worker.expressions.computed import field_of
@@ -27,7 +27,7 @@ from shuffle_worker.expressions.functions import FUNCTIONS
 from shuffle_worker.expressions.sql_types import Typer
 from shuffle_worker.expressions.typed.expression import Column, Constant, Expression
 from shuffle_worker.expressions.typed.literals import NotThatType
-from shuffle_worker.expressions.typed.written import taken_as
+from shuffle_worker.expressions.typed.written import together
 from shuffle_worker.expressions.value import Value
 from shuffle_worker.windows.distances import Distance, distance_of
 from shuffle_worker.windows.frames import UP_TO_PEERS, WHOLE, WindowFrame
@@ -238,7 +238,8 @@ class _WindowTyper(Typer):
         if not isinstance(one, Constant):
             raise NotThatType("an offset of a frame is a constant")
         if rows:
-            if not pa.types.is_integer(one.type) or not 0 <= int(one.value.as_py()) <= MOST:
+            whole = pa.types.is_integer(one.type) and one.value.is_valid
+            if not whole or not 0 <= int(one.value.as_py()) <= MOST:
                 raise NotThatType(f"ROWS counts rows, so an offset is a whole number, not {node.sql()}")
             return int(one.value.as_py())
         if len(self._order) != 1:
@@ -291,7 +292,7 @@ class _CallArguments:
     def __init__(self, typer: _WindowTyper, nodes: Sequence[exp.Expression], ignore_nulls: bool) -> None:
         self._typer = typer
         self._nodes = nodes
-        self._as_first: int | None = None
+        self._together: list[Value] = []
         self.ignore_nulls = ignore_nulls
 
     @property
@@ -305,16 +306,39 @@ class _CallArguments:
         return self._typer.argument(self._nodes[at])[0]
 
     def number(self, at: int, name: str, least: int) -> int:
-        _, one, _ = self._typer.argument(self._nodes[at])
-        if not isinstance(one, Constant) or not pa.types.is_integer(one.type):
+        one = self._typer.plain(self._nodes[at])
+        if not isinstance(one, Constant) or not pa.types.is_integer(one.type) or not one.value.is_valid:
             raise NotThatType(f"{name} is a whole number, the same for every row, not {self.said(at)}")
         found = int(one.value.as_py())
         if not least <= found <= MOST:
             raise NotThatType(f"{name} is a whole number from {least} on, not {found}")
         return found
 
-    def as_first(self, at: int) -> None:
-        self._as_first = at
+    def with_default(self, at: int) -> pa.DataType:
+        """As COALESCE takes them, but that a column keeps what it is declared as where that holds the default."""
+        node = self._nodes[at]
+        declared, one, read = self._typer.argument(self._nodes[0])
+        other, read_too = self._default(node)
+        try:
+            kind, both = together([one, other])
+        except NotThatType:
+            raise NotThatType(
+                f"the default {node.sql()} is {other.type}, and {self.said(0)} is {one.type}; give both one type, as "
+                "in CAST(... AS ...)"
+            ) from None
+        self._together = [
+            self._typer.value(self._nodes[0], both[0], read),
+            self._typer.value(node, both[1], read_too),
+        ]
+        return _with_more_values(declared) if kind == transport_type(declared) else kind
+
+    def _default(self, node: exp.Expression) -> tuple[Expression, list[str]]:
+        """A literal as it was written, of no type yet; and the columns that are read."""
+        written = self._typer.plain(node)
+        if isinstance(written, Constant):
+            return written, []
+        _, one, read = self._typer.argument(node)
+        return one, read
 
     def gap(self, at: int) -> tuple[Distance, bool]:
         bare, key = _bare(self._nodes[0]), self._typer.order[0]
@@ -331,27 +355,14 @@ class _CallArguments:
 
     def values(self, count: int) -> list[Value]:
         """The arguments that vary: the first, and the default where there are two."""
-        if not count:
-            return []
-        kind, one, read = self._typer.argument(self._nodes[0])
-        found = [self._typer.value(self._nodes[0], one, read)]
-        if self._as_first is not None:
-            node = self._nodes[self._as_first]
-            found.append(self._default(node, transport_type(kind)))
-        return found
+        if self._together or not count:
+            return self._together
+        _, one, read = self._typer.argument(self._nodes[0])
+        return [self._typer.value(self._nodes[0], one, read)]
 
-    def _default(self, node: exp.Expression, kind: pa.DataType) -> Value:
-        if isinstance(_bare(node), exp.Null):
-            return self._typer.value(node, taken_as(self._typer.plain(node), kind), [])
-        _, one, read = self._typer.argument(node)
-        literal = self._typer.plain(node)
-        chosen = literal if isinstance(literal, Constant) else one
-        if chosen.type != kind or isinstance(chosen, Constant):
-            try:
-                chosen = taken_as(chosen, kind)
-            except NotThatType:
-                raise NotThatType(
-                    f"the default {node.sql()} is {chosen.type}, and {self.said(0)} is {kind}; give both one type, as "
-                    "in CAST(... AS ...)"
-                ) from None
-        return self._typer.value(node, chosen, read)
+
+def _with_more_values(kind: pa.DataType) -> pa.DataType:
+    """A dictionary's index may have no number left for the default."""
+    if pa.types.is_dictionary(kind) and kind.index_type.bit_width < 32:
+        return dictionary(pa.int32(), kind.value_type, kind.ordered)
+    return kind
