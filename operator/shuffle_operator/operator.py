@@ -38,7 +38,7 @@ from shuffle_operator.settings import OperatorSettings, dashboard_token
 from shuffle_operator.tls.authority import Authority
 from shuffle_operator.tls.contexts import JobContexts
 from shuffle_operator.tls.seed import load_seed
-from shuffle_operator.web.access import ByToken
+from shuffle_operator.web.access import ByTokenFile
 from shuffle_operator.web.server import DashboardServer
 from shuffle_protocol.messages import Phase
 from shuffle_protocol.release import described
@@ -151,7 +151,8 @@ class Operator:
         settings = self.settings
         if not settings.dashboard_port:
             return None
-        server = DashboardServer(self.pages, ByToken.of(dashboard_token(settings.dashboard_token_file)))
+        access = ByTokenFile(lambda: dashboard_token(settings.dashboard_token_file))
+        server = DashboardServer(self.pages, access)
         address = await server.start(settings.host, settings.dashboard_port)
         log.info("serving the jobs' pages at %s", address)
         return server

@@ -48,7 +48,7 @@ class OperatorSettings:
     dashboard_port: int = 0
     """The port of the jobs' pages; 0: there are none."""
     dashboard_token_file: str = ""
-    """The file with the token of these pages."""
+    """The file with the token of these pages; when it changes, so does the token."""
     orphaned: int = 86_400
     """Seconds without any operator after which workers end by themselves, 60 at least."""
     instance: str = ""

@@ -10,9 +10,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from aiohttp import web
+
+from shuffle_protocol.errors import InvalidSpec
+
+log = logging.getLogger("shuffle.web")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -36,6 +43,52 @@ class ByToken:
             )
 
 
+LOOK_EVERY = 1.0
+"""Seconds for which a token is good without another look at its file."""
+
+
+@dataclass(slots=True)
+class ByTokenFile:
+    """The token of a file that may change: a Secret that is mounted, and rotated.
+
+    The file is read again with the first request of each `LOOK_EVERY` seconds. Where it holds no token any more, the
+    one before stays good, and the log says why, once: a slip must not close the pages for everybody.
+    """
+
+    read: Callable[[], str]
+    """The token that the file has now. Raises InvalidSpec where it has none."""
+    clock: Callable[[], float] = time.monotonic
+    _access: ByToken = field(init=False)
+    _looked: float = field(init=False)
+    _trouble: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        """Raises InvalidSpec: without a first token there are no pages."""
+        self._access = ByToken.of(self.read())
+        self._looked = self.clock()
+
+    def check(self, request: web.Request) -> None:
+        """Raises 401 where the token is missing, wrong, or was replaced."""
+        now = self.clock()
+        if now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            self._look()
+        self._access.check(request)
+
+    def _look(self) -> None:
+        try:
+            found = ByToken.of(self.read())
+        except InvalidSpec as error:
+            if error.message != self._trouble:
+                log.error("the pages' token before this one stays good: %s", error.message)
+            self._trouble = error.message
+            return
+        self._trouble = ""
+        if found != self._access:
+            log.info("the pages' token was replaced")
+            self._access = found
+
+
 @dataclass(frozen=True, slots=True)
 class ByLoopback:
     """No token."""
@@ -48,7 +101,7 @@ class ByLoopback:
             raise web.HTTPForbidden(text="this page is for this machine alone: open it by 127.0.0.1 or localhost")
 
 
-Access = ByToken | ByLoopback
+Access = ByToken | ByTokenFile | ByLoopback
 
 
 def _digest(token: str) -> bytes:

@@ -203,13 +203,14 @@ class DashboardServer:
             seen = request.headers.get("Last-Event-ID", "")
             async with contextlib.aclosing(feed.listen(seen, HEARTBEAT)) as updates:
                 async for update in updates:
+                    self._access.check(request)  # the token may have been replaced since
                     text = b":\n\n" if update is None else _event(update.id, update.data)
                     async with asyncio.timeout(PATIENCE):
                         await answer.write(text)
             async with asyncio.timeout(PATIENCE):
                 await answer.write(b"event: end\ndata: {}\n\n")
                 await answer.write_eof()
-        except (ConnectionError, TimeoutError):  # it is gone, or takes nothing
+        except (ConnectionError, TimeoutError, web.HTTPUnauthorized):  # it is gone, takes nothing, or may look no more
             if request.transport is not None:
                 request.transport.abort()
 
