@@ -10,14 +10,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shuffle_local.cli.main import execute
+from shuffle_local.cli.report import ENDPOINTS, _store_of
 from shuffle_operator.history.document import JobHistory, JobLine, JobList
 from shuffle_operator.web.access import ByToken
 from shuffle_operator.web.report import history_in, render
 from shuffle_operator.web.server import DashboardServer
+from shuffle_protocol.jobs import StorageOptions
 from shuffle_protocol.messages import Phase
 from tests.history.plausible import plausible
 from tests.jobs import data
@@ -27,7 +30,7 @@ TOKEN = "a-token-of-some-length"
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 
@@ -201,3 +204,32 @@ def test_no_cluster(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_no_place_for_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no folder" in said(capsys, "one", "-o", "none/report.html")
+
+
+@pytest.mark.parametrize(
+    ("storage", "here", "endpoint", "options"),
+    [
+        ({}, {}, "", {}),
+        ({"secretRef": {"name": "lake"}}, {}, "", {}),
+        (
+            {"endpoint": "http://minio.data.svc:9000", "options": {"region": "x"}},
+            {},
+            "http://minio.data.svc:9000",
+            {"region": "x"},
+        ),
+        ({"endpoint": "http://minio.data.svc:9000"}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9000"}, "", {}),
+        ({"endpoint": "http://minio.data.svc:9000"}, {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9000"}, "", {}),
+    ],
+)
+def test_how_the_store_of_a_job_in_a_cluster_is_reached(
+    storage: dict[str, Any],
+    here: dict[str, str],
+    endpoint: str,
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ENDPOINTS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in here.items():
+        monkeypatch.setenv(name, value)
+    assert _store_of(storage) == StorageOptions(endpoint, options)

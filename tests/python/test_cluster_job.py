@@ -11,10 +11,11 @@ import pytest
 from tests.formats.one_process import carry_out, job_of
 from tests.operator.api_server import ApiServer, reached
 
-from shuffle_operator import ClusterJob, JobError, KubeError, ShuffleJob, read_parquet
+from shuffle_operator import ClusterJob, JobError, KubeError, ShuffleJob, read_parquet, storage
 from shuffle_operator.coordinator.status import Snapshot
 from shuffle_operator.kube.api import JOBS
 from shuffle_protocol.errors import DataError
+from shuffle_protocol.jobs import StorageOptions
 
 
 @pytest.fixture
@@ -82,10 +83,19 @@ async def test_its_result_is_that_of_its_uid(server: ApiServer, job: ShuffleJob,
     here = job_of({"path": str(small)}, {"path": str(tmp_path / "out")}, {"sort": {"by": [{"column": "row"}]}})
     done = carry_out(here, tmp_path / "scratch")
     rename_run(Path(done.manifest), here.uid, made.uid)
-    finish(server, "Complete", "Completed", rows={"written": 8}, output={"path": str(tmp_path / "out"), "files": 1})
+    finish(
+        server,
+        "Complete",
+        "Completed",
+        rows={"written": 8},
+        output={"path": str(tmp_path / "out"), "files": 1, "manifest": "_manifest.json"},
+    )
     result = await made.wait_async()
     assert (result.rows, result.files, result.uid) == (8, 1, made.uid)
     assert result.to_arrow()["row"].to_pylist() == list(range(8))
+    elsewhere = result.reached_by(storage("lake", endpoint="http://127.0.0.1:9000", options={"region": "x"}))
+    assert elsewhere.store == StorageOptions("http://127.0.0.1:9000", {"region": "x"})
+    assert (elsewhere, elsewhere.to_arrow()) == (result, result.to_arrow())
 
 
 async def test_another_job_of_its_name_is_not_taken_for_it(server: ApiServer, job: ShuffleJob) -> None:

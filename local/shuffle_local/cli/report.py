@@ -12,7 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -24,6 +24,7 @@ from shuffle_protocol.errors import DataError, InputNotFound, JobError, StorageU
 if TYPE_CHECKING:
     from shuffle_operator.client import Client, SubmittedJob
     from shuffle_operator.history.document import JobHistory, JobLine
+    from shuffle_protocol.jobs import StorageOptions
 
 MOST = 16 << 20
 """Bytes of a report or a list of jobs that are read."""
@@ -83,16 +84,15 @@ def _checked(text: str, job: str) -> JobHistory:
 # -- beside an output ------------------------------------------------------------------------------------------------
 
 
-def _beside_output(path: str) -> str:
-    """path: of a folder, or of the report in it."""
+def _beside_output(path: str, settings: StorageOptions | None = None) -> str:
+    """path: of a folder, or of the report in it. settings: how its store is reached; None: as the environment says."""
     from shuffle_local.cli.local_job import absolute
-    from shuffle_protocol.jobs import StorageOptions
     from shuffle_worker.output.names import MANIFEST, REPORT
     from shuffle_worker.storage import Storages
 
     whole = absolute(path).rstrip("/")
     file = whole if whole.endswith(".html") else f"{whole}/{REPORT}"
-    storage = Storages().of(file, StorageOptions())
+    storage = Storages().of(file, settings)
     try:
         return storage.read(file).decode(errors="replace")
     except InputNotFound:
@@ -130,7 +130,19 @@ def _of_cluster(name: str, namespace: str | None, context: str | None) -> str:
         )
     if found.phase != "Complete":
         raise _refused(InputNotFound, f"{name} is {found.phase}: its report is written when it is complete")
-    return _beside_output(str(output.get("path", "")))
+    return _beside_output(str(output.get("path", "")), _store_of(output.get("storage") or {}))
+
+
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+
+def _store_of(storage: dict[str, Any]) -> StorageOptions:
+    """How a job's store is reached from here: as by the job, but that an endpoint in this environment wins, since the
+    job's may be an address in the cluster. Credentials are those of this environment."""
+    from shuffle_protocol.jobs import StorageOptions
+
+    endpoint = "" if any(map(os.environ.get, ENDPOINTS)) else str(storage.get("endpoint") or "")
+    return StorageOptions(endpoint, dict(storage.get("options") or {}))
 
 
 def _of_pages(name: str, namespace: str | None, url: str, token: str) -> str:

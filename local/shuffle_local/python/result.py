@@ -6,7 +6,7 @@ would otherwise be taken for this one's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shuffle_local.python import hypertext
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     import pyarrow.dataset as ds
+
+    from shuffle_operator.api.data import Storage
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -67,6 +69,11 @@ class JobResult(WrittenOutput):
         import polars as pl
 
         return pl.scan_pyarrow_dataset(self.dataset())
+
+    def reached_by(self, storage: Storage) -> JobResult:
+        """The same output, opened by other means than the job's: by `storage(endpoint="http://127.0.0.1:9000")` where
+        the job's endpoint is an address in the cluster, say."""
+        return replace(self, store=StorageOptions(storage.endpoint or "", dict(storage.options or {})))
 
     def __repr__(self) -> str:
         what = "element" if self.format == "Zarr" else "row"

@@ -58,7 +58,7 @@ def snapshot_of(job: SubmittedJob) -> Snapshot:
         failures=status.failures or 0,
         disruptions=status.disruptions or 0,
         output=output.path or "",
-        manifest=output.manifest or "",
+        manifest=f"{(output.path or '').rstrip('/')}/{output.manifest}" if output.manifest else "",
         reason=job.reason if job.failed else "",
         cause=job.message if job.failed else "",
         refusal=False,
