@@ -249,8 +249,10 @@ class Done(Struct, frozen=True):
     """Of a write: how many files there are of each size: (number of the size, files); see `sizes.py`."""
     largest_file: str = ""
     """Of a write: its name."""
-    only_key: str = ""
-    """Of a write in ranges of keys: the one key that all rows of its largest file have; "" where there are several."""
+    key: str = ""
+    """Of a write: the key that most of the group's rows have, `user = 7`, by a sample; "" where none stands out."""
+    key_share: float = 0.0
+    """Of a write: the share of the group's rows that have it, about."""
 
     @property
     def written_group(self) -> WrittenGroup:

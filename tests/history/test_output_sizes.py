@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from shuffle_operator.history.output_sizes import OutputSizes
+from shuffle_operator.history.figures import HotKey
+from shuffle_operator.history.output_sizes import GROUPS, KEYS, SAMPLE, OutputSizes
 from shuffle_protocol.measures import FrequentKey
 from shuffle_protocol.messages import Done, LeaseId, LeaseKind
 from shuffle_protocol.sizes import FIRST, LAST, bounds, classes, median, size_class
-from shuffle_worker.output.manifest import only_key
 
 
-def wrote(sizes: list[int], group: int = 0, key: str = "") -> Done:
+def wrote(sizes: list[int], group: int = 0, key: str = "", share: float = 0.0, rows: int = 1) -> Done:
     return Done(
         LeaseId(LeaseKind.WRITE, 0, group, 0),
         rows_written=len(sizes),
@@ -20,7 +20,9 @@ def wrote(sizes: list[int], group: int = 0, key: str = "") -> Done:
         largest=max(sizes, default=0),
         sizes=classes(sizes),
         largest_file=f"part-{group}",
-        only_key=key,
+        rows_moved=rows,
+        key=key,
+        key_share=share,
     )
 
 
@@ -46,25 +48,30 @@ def test_the_median_is_about_right_and_the_bins_have_every_file() -> None:
     assert median([]) == 0
 
 
-def test_hot_keys_are_those_of_the_sample_and_those_that_fill_a_file() -> None:
+def test_hot_keys_are_those_that_make_files_large_and_those_of_the_plans_sample() -> None:
     found = OutputSizes()
     for group in range(9):
-        found.wrote(wrote([1_000_000], group, key="even" if group == 3 else ""))
-    found.wrote(wrote([9_000_000], 9, key="customer 7"))
-    skew = found.skew([FrequentKey("id = 1", 5_000_000, 0.25)], {})
-    assert [(key.key, key.share) for key in skew.hot_keys] == [("id = 1", 0.25), ("customer 7", -1.0)]
+        found.wrote(wrote([1_000_000], group, key="id = 3", share=0.2))
+    found.wrote(wrote([9_000_000], 9, key="id = 7", share=0.9, rows=900))
+    found.wrote(wrote([1_000_000], 10, key="id = 8", share=1.0, rows=91))
+    skew = found.skew([FrequentKey("id = 1", 5_000_000, 0.25), FrequentKey("id = 7", 8_000_000, 0.8)], {})
+    assert skew.hot_keys == [
+        HotKey("id = 7", 8_100_000, 810, 0.81, GROUPS),
+        HotKey("id = 1", 5_000_000, -1, 0.25, SAMPLE),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "text"),
-    [
-        (None, ""),
-        (([], []), ""),
-        ((["a"], ["b"]), ""),
-        ((["a"], ["a"]), "a"),
-        (([7, None], [7, None]), "7, null"),
-        ((["x" * 999], ["x" * 999]), "x" * 200),
-    ],
-)
-def test_the_one_key_of_a_file(keys: tuple[list[object], list[object]] | None, text: str) -> None:
-    assert only_key(keys) == text
+def test_a_key_in_several_groups_is_added_up() -> None:
+    found = OutputSizes()
+    for group in range(4):
+        found.wrote(wrote([1_000_000], group, key="id = 3" if group else "", share=1.0, rows=10))
+    (hot,) = found.skew([], {}).hot_keys
+    assert (hot.key, hot.bytes, hot.share) == ("id = 3", 3_000_000, 0.75)
+
+
+def test_only_so_many_keys_are_remembered_the_largest() -> None:
+    found = OutputSizes()
+    for group in range(3 * KEYS):
+        found.wrote(wrote([1_000 + group], group, key=f"id = {group}", share=1.0))
+    assert len(found.keys) == KEYS
+    assert f"id = {3 * KEYS - 1}" in found.keys

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from shuffle_operator.api.validation import check_job
 from shuffle_operator.history.figures import Activity
+from shuffle_operator.history.skew_advice import advice_on
 from shuffle_operator.history.verdict import Situation, verdict_on
+from shuffle_protocol.jobs import (
+    AnyOperation,
+    Apply,
+    AsOf,
+    Cluster,
+    Distinct,
+    GroupBy,
+    Join,
+    RandomOrder,
+    Rechunk,
+    Repartition,
+    Sort,
+    SortKey,
+    StarJoin,
+    Window,
+)
 
 MIB, GIB = 1 << 20, 1 << 30
 PLAIN = Situation(
@@ -110,8 +127,43 @@ def test_workers_that_were_there() -> None:
     assert "(2 of 4 workers were at the most)" in verdict_on(like(missing=60.0, ready=2, over=True)).sentence
 
 
-def test_a_hot_key_is_named() -> None:
-    verdict = verdict_on(
-        like(activity=Activity(write=50, idle=50), largest=400 * MIB, hot_key="customer = 7", hot_share=0.3)
+def test_a_hot_key_is_named_with_its_share_and_what_to_do() -> None:
+    skewed = like(activity=Activity(write=50, idle=50), largest=400 * MIB, hot_key="customer = 7", hot_share=0.3)
+    advice = advice_on(Window(["customer"], [], {}), "customer = 7")
+    verdict = verdict_on(replace(skewed, hot_advice=advice))
+    assert verdict.sentence.endswith("; customer = 7 alone has about 30 % of all rows.")
+    assert (verdict.yaml, verdict.why) == ("", advice)
+    assert "operation.window.by" in advice
+    assert [one.value for one in verdict.evidence if "customer = 7" in one.label] == [0.3]
+
+
+KEYS = (["a"], ["a"])
+OPERATIONS: list[tuple[AnyOperation, str]] = [
+    (Repartition(by=["a"]), "operation.repartition.by"),
+    (Repartition(range=["a"]), "operation.repartition.range"),
+    (Apply(["a"], "m:f"), "operation.groupBy.by"),
+    (GroupBy(["a"], []), "approxQuantile"),
+    (Window(["a"], [], {}), "operation.window.by"),
+    (Distinct(["a"]), "operation.distinct.rows"),
+    (Sort([SortKey("a")]), "operation.sort.by"),
+    (Cluster(["a", "b"]), "operation.cluster.by"),
+    (Join("Full", 0, 1, *KEYS), "leftOn, rightOn"),
+    (Join("AsOf", 0, 1, *KEYS, as_of=AsOf("t", "t")), "put in order"),
+]
+
+
+@pytest.mark.parametrize(("operation", "part"), OPERATIONS)
+def test_each_operation_has_its_advice(operation: AnyOperation, part: str) -> None:
+    advice = advice_on(operation, "a = 7")
+    assert part in advice
+    assert advice.endswith(".")
+    without = advice_on(operation, "a = null")
+    assert (
+        without
+        == f"These rows have no key: leave them out where nobody needs them (inputs[].filter: a is not null). {advice}"
     )
-    assert "customer = 7" in verdict.sentence
+
+
+def test_every_operation_that_brings_keys_together_has_advice() -> None:
+    without = {RandomOrder, Rechunk, StarJoin}  # in turn, arrays, and rows that stay where they are
+    assert {type(one) for one, _ in OPERATIONS} | without == set(get_args(AnyOperation))

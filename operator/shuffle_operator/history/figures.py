@@ -197,7 +197,7 @@ class HotKey(Struct, frozen=True):
     share: float
     """Of all rows or bytes; -1: not known."""
     source: str
-    """How it is known: a sample of the input, or the file that it fills."""
+    """How it is known: a sample of the input, or of the groups that have it."""
 
 
 class Skew(Struct, frozen=True):
@@ -214,7 +214,7 @@ class Skew(Struct, frozen=True):
     biggest: list[NamedFile]
     """At most `BIGGEST`, the largest first."""
     hot_keys: list[HotKey]
-    """At most `BIGGEST`, the most frequent first."""
+    """At most `BIGGEST`: those that make files large, the largest first; then those that the plan found."""
 
 
 class WorkerState(Struct, frozen=True):

@@ -24,13 +24,16 @@ from shuffle_operator.history.figures import (
     Activity,
     Doing,
     Marks,
+    Skew,
     Timeline,
     WorkerState,
 )
+from shuffle_operator.history.output_sizes import GROUPS
 from shuffle_operator.history.recorder import HistoryRecorder
 from shuffle_operator.history.redact import said, shown
 from shuffle_operator.history.row_counts import rows_and_bytes
 from shuffle_operator.history.samples import sample
+from shuffle_operator.history.skew_advice import advice_on
 from shuffle_operator.history.verdict import Situation, verdict_on
 from shuffle_operator.history.workers import activity
 from shuffle_protocol.jobs import Job
@@ -54,7 +57,7 @@ def history_of(
         partial=_partial(recorder),
         recorded=round(wall, 3),
         job=_job(state.job, told, namespace, version, wall - _ago(state, now)),
-        verdict=_verdict(state, recorder, told, median=skew.median, local=not namespace),
+        verdict=_verdict(state, recorder, told, skew, local=not namespace),
         progress=_progress(state, recorder, told, now),
         plan=_step(told.tree, told) if told.tree is not None else None,
         notes=[said(note)[:1000] for note in told.notes[:BIGGEST]],
@@ -212,12 +215,12 @@ def _workers(recorder: HistoryRecorder) -> list[WorkerState]:
     return [slot.told(doing.get(slot.worker, Doing.ABSENT)) for slot in found]
 
 
-def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, median: int, local: bool) -> Verdict:
+def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, skew: Skew, *, local: bool) -> Verdict:
     together = [sum(each) for each in zip(*(slot.seconds for slot in recorder.slots.values()), strict=True)]
     parts = activity(together) if together else Activity()
     slots = max([slot.slots for slot in recorder.slots.values()], default=1)
     wanted = max(0.0, told.seconds - recorder.taken_over) * told.workers_desired * slots
-    keys = state.summary.frequent_keys if state.summary is not None else []
+    hot = next((key for key in skew.hot_keys if key.source == GROUPS), None)  # the others are spread over files
     over = state.over or told.phase is Phase.COMMITTING
     most = max([one.workers for one in recorder.samples.samples], default=0)
     return verdict_on(
@@ -229,7 +232,7 @@ def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, medi
             memory=state.job.memory,
             spilled=told.bytes_spilled,
             largest=told.largest,
-            median=median,
+            median=skew.median,
             partitions=told.partitions,
             splits=told.splits,
             groups=told.groups,
@@ -238,8 +241,9 @@ def _verdict(state: JobState, recorder: HistoryRecorder, told: Snapshot, *, medi
             retains=state.job.retain_shards,
             local=local,
             compression=state.job.output.compression,
-            hot_key=keys[0].key[:200] if keys else "",
-            hot_share=keys[0].share if keys else 0.0,
+            hot_key=hot.key if hot is not None else "",
+            hot_share=hot.share if hot is not None else 0.0,
+            hot_advice=advice_on(state.job.operation, hot.key) if hot is not None else "",
             over=over,
         )
     )

@@ -57,6 +57,9 @@ class Situation:
     hot_key: str = ""
     """The most frequent key, where one is known."""
     hot_share: float = 0.0
+    """Of all rows."""
+    hot_advice: str = ""
+    """What helps against such a key, one sentence."""
     over: bool = False
     """It works no more."""
 
@@ -162,18 +165,19 @@ def _skew(found: Situation) -> Verdict | None:
     if times < SKEWED or idle < WAITING_FOR_SKEW or found.workers < 2:
         return None
     hot = found.hot_key and found.hot_share > 1 / max(1, found.partitions)
-    key = f"; the most frequent key is {found.hot_key}" if hot else ""
+    key = f"; {found.hot_key} alone has about {_percent(found.hot_share)} of all rows" if hot else ""
     more = min(40_000, max(found.partitions * 4, found.workers * 4))
     return Verdict(
         "skew",
         f"Skew bounds this job: its largest file ({readable(found.largest)}) has {times:.1f} times the bytes of the "
         f"median one, and workers were idle for {_percent(idle)} of their time{key}.",
         "" if key else f"  output: {{partitions: {more}}}",
-        "More and smaller files are shared out more evenly." if not key else "",
+        found.hot_advice if key else "More and smaller files are shared out more evenly.",
         [
             Evidence("Largest file, of the median one", round(times, 2), "times"),
             Evidence("Idle, of the workers' time", idle, "share"),
             Evidence("Largest file", found.largest, "bytes"),
+            *([Evidence(f"Rows with {found.hot_key}", found.hot_share, "share")] if key else []),
         ],
     )
 

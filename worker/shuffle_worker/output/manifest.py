@@ -35,14 +35,6 @@ class FileResult(NamedTuple):
         return [self] if self.parts is None else self.parts
 
 
-def only_key(keys: tuple[list[object], list[object]] | None) -> str:
-    """The one key that all rows of a file have, as text; "" where there are several, or nobody knows. keys: the
-    smallest and the largest."""
-    if keys is None or not keys[0] or keys[0] != keys[1]:
-        return ""
-    return ", ".join("null" if value is None else str(value) for value in keys[0])[:200]
-
-
 class FileRecord(Struct, frozen=True):
     """One output file in the manifest."""
 

@@ -188,7 +188,7 @@ def _planned(
             write_share=round(seconds.write_share, 3),
             keeps_rows=operation.keeps_rows,
             leaves_out=bool(job.output.filter),
-            frequent_keys=_frequent(skewed, inputs),
+            frequent_keys=_frequent(skewed, inputs, operation),
             notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + said + crowded,
         ),
         row_bytes=size.row_bytes,
@@ -218,12 +218,13 @@ MOST_FREQUENT = 20
 """Frequent keys that the summary names."""
 
 
-def _frequent(skewed: Sequence[SkewedKey], inputs: Sequence[PlannedInput]) -> list[FrequentKey]:
+def _frequent(skewed: Sequence[SkewedKey], inputs: Sequence[PlannedInput], operation: Planning) -> list[FrequentKey]:
     """The skewed keys as people see them, the most frequent first."""
     found = []
     for one in sorted(skewed, key=lambda key: (-key.bytes, key.key))[:MOST_FREQUENT]:
         size = inputs[one.input].size
-        found.append(FrequentKey(one.key[:200], one.bytes, round(one.bytes / max(size.rows * size.row_bytes, 1.0), 4)))
+        text = f"{', '.join(operation.together(one.input))} = {one.key}"
+        found.append(FrequentKey(text[:200], one.bytes, round(one.bytes / max(size.rows * size.row_bytes, 1.0), 4)))
     return found
 
 

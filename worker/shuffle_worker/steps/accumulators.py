@@ -69,8 +69,12 @@ class Form(NamedTuple):
     advice: str
     """What helps where one key has too much to be aggregated."""
 
+    def keys_at(self, mark: int) -> Sequence[int]:
+        """Where rows of this form have the key columns."""
+        return self.reduced_keys if mark == REDUCED else self.raw_keys
+
     def keys_of(self, mark: int, rows: pa.RecordBatch) -> list[Array]:
-        return [rows.column(at) for at in (self.reduced_keys if mark == REDUCED else self.raw_keys)]
+        return [rows.column(at) for at in self.keys_at(mark)]
 
 
 def encode(bucket: int, sequence: int, mark: int, rows: pa.RecordBatch) -> Shard:

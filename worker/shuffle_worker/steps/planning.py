@@ -71,6 +71,10 @@ class Planning:
         """Every column that the operation uses as a key."""
         return []
 
+    def together(self, index: int) -> Sequence[str]:
+        """The columns of an input whose equality brings rows to one file, as far as the operation names them."""
+        return [key.column for key in self.keys() if key.input == index]
+
     def check(self, inputs: Sequence[Columns]) -> None:
         """Raises InvalidSpec where the operation cannot be done with these inputs."""
         for key in self.keys():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import structs
@@ -15,7 +15,7 @@ from shuffle_protocol.sizes import classes
 from shuffle_worker.operations.registry import operation_for, planning_for
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
-from shuffle_worker.output.manifest import GroupRecord, Partitioning, only_key
+from shuffle_worker.output.manifest import GroupRecord, Partitioning
 from shuffle_worker.output.names import part_name, report_path, staging
 from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.record import Plan
@@ -26,6 +26,7 @@ from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.runtime.stopwatch import READ, each_in
 from shuffle_worker.steps.files import keeps
+from shuffle_worker.steps.key_sample import Aggregating, SampledSource
 from shuffle_worker.steps.operation import Given, Operation, batch_bytes_of, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
@@ -64,6 +65,7 @@ class Tasks:
         self._batch_bytes = batch_bytes_of(setup.budgets)
         self._room = ScratchFolder(setup.scratch, setup.scratch_share, setup.scratch_limit)
         self._plan: Plan | None = None
+        self._together: Sequence[Sequence[str]] = ()
         self._readers: list[Reader] = []
         self._operation: Operation | None = None
         self._storages = setup.storages or Storages()
@@ -95,6 +97,7 @@ class Tasks:
         files = OutputFiles(plan, self._output, self._scratch)
         self._operation = operation_for(Given(plan, files, self._scratch, self._batch_bytes, memory, self._readers))
         self._plan = plan
+        self._together = together(plan)
         return plan.summary
 
     def recorded(self, job: Job, fingerprint: str) -> list[WrittenGroup]:
@@ -134,7 +137,9 @@ class Tasks:
         # rows that are sorted into folders have the other half
         memory = self._budgets.working // (2 if self.loaded.job.output.partition_by else 1)
         with trail.at(f"writing group {group} of {self.loaded.job.output.path}"):
-            partitions = list(self._operation.write(group, source, memory))
+            sampled = self._sampled(group, source)
+            partitions = list(self._operation.write(group, sampled, memory))
+        key = sampled.largest()
         received = rows_received(source, self.buckets_of(group))
         record_group(self.loaded, group, partitions, received, self._output)
         results = [file for partition in partitions for file in partition.files]
@@ -147,8 +152,13 @@ class Tasks:
             received=received,
             sizes=classes(r.bytes for r in results),
             largest_file=largest.name[:200] if largest is not None else "",
-            only_key=only_key(largest.keys) if largest is not None else "",
+            key=key.text,
+            key_share=key.share,
         )
+
+    def _sampled(self, group: int, source: ShardSource) -> SampledSource:
+        form = self._operation.form if isinstance(self._operation, Aggregating) else None
+        return SampledSource(source, self.loaded, self.buckets_of(group), self._together, form)
 
     def commit(self, rows: int) -> Committed:
         assert self._output is not None
@@ -163,6 +173,14 @@ class Tasks:
 
     def _inputs(self, job: Job) -> list[Storage]:
         return [self._storages.of(one.paths[0], one.storage) for one in job.inputs]
+
+
+def together(plan: Plan) -> list[Sequence[str]]:
+    """Of each input, the columns whose equality brings rows to one file; none where they do not travel by a key."""
+    if plan.broadcast:
+        return [[] for _ in plan.inputs]
+    planning = planning_for(plan.job)
+    return [planning.together(at) for at in range(len(plan.inputs))]
 
 
 def partitioning(plan: Plan) -> Partitioning:

@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
 class Written(NamedTuple):
     """A group that was written: rows and bytes in its files, the largest file; received: the rows that it was made
-    of. sizes, largest_file, only_key: as in `messages.Done`."""
+    of. sizes, largest_file, key, key_share: as in `messages.Done`."""
 
     files: int
     rows: int
@@ -55,7 +55,8 @@ class Written(NamedTuple):
     received: int
     sizes: Sequence[tuple[int, int]] = ()
     largest_file: str = ""
-    only_key: str = ""
+    key: str = ""
+    key_share: float = 0.0
 
 
 class Committed(NamedTuple):

@@ -189,7 +189,8 @@ class LeaseWork:
             spent=added(None, seconds),
             sizes=list(written.sizes),
             largest_file=written.largest_file,
-            only_key=written.only_key,
+            key=written.key,
+            key_share=written.key_share,
         )
 
     def _write_or_make_room(self, group: int, source: StoredShardSource) -> Written:

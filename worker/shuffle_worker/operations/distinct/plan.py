@@ -39,6 +39,9 @@ class DistinctPlanning(Planning):
         ordered = enumerate(self._order_by)
         return by + [Key(0, key.column, f"operation.distinct.orderBy[{at}].column") for at, key in ordered]
 
+    def together(self, index: int) -> Sequence[str]:  # noqa: ARG002
+        return self._by
+
     def check(self, inputs: Sequence[Columns]) -> None:
         super().check(inputs)
         refuse_twice(self._by, "operation.distinct.by")

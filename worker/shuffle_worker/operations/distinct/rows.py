@@ -42,7 +42,7 @@ class DistinctOperation:
         by = operation.by or schema.names
         keys = [schema.get_field_index(name) for name in by]
         kept = TopRows(operation.order_by, operation.rows, operation.keep == "Last")
-        self._form = Form(
+        self.form = Form(
             raw=schema,
             reduced=schema,
             raw_keys=keys,
@@ -51,13 +51,13 @@ class DistinctOperation:
             advice="keep fewer rows, or give the workers more memory",
         )
         self._aggregate = FinalAggregation(
-            plan, PartitionFiles(plan, files), self._form, by, sorter_within(plan, scratch)
+            plan, PartitionFiles(plan, files), self.form, by, sorter_within(plan, scratch)
         )
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         row_bytes = self._plan.inputs[index].row_bytes
-        sender = AggregationSender(self._form, self._plan.layout, wanted, row_bytes, self._batch_bytes)
-        return PartialAggregation(self._form, _as_they_are, sender, row_bytes)
+        sender = AggregationSender(self.form, self._plan.layout, wanted, row_bytes, self._batch_bytes)
+        return PartialAggregation(self.form, _as_they_are, sender, row_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         return self._aggregate.write(group, source, memory)

@@ -42,15 +42,15 @@ class GroupByOperation:
         self._batch_bytes = given.batch_bytes
         self._drop_nulls = operation.nulls == "Drop"
         self._shape = GroupShape(operation, transport_schema(plan.inputs[0].arrow_schema()))
-        self._form = self._shape.form(transport_schema(plan.arrow_schema()))
+        self.form = self._shape.form(transport_schema(plan.arrow_schema()))
         self._aggregate = FinalAggregation(
-            plan, PartitionFiles(plan, files), self._form, operation.by, sorter_within(plan, scratch)
+            plan, PartitionFiles(plan, files), self.form, operation.by, sorter_within(plan, scratch)
         )
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         row_bytes = self._plan.inputs[index].row_bytes
-        sender = AggregationSender(self._form, self._plan.layout, wanted, row_bytes, self._batch_bytes)
-        return PartialAggregation(self._form, self._prepared, sender, row_bytes)
+        sender = AggregationSender(self.form, self._plan.layout, wanted, row_bytes, self._batch_bytes)
+        return PartialAggregation(self.form, self._prepared, sender, row_bytes)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         return self._aggregate.write(group, source, memory)
@@ -70,7 +70,7 @@ class GroupByOperation:
     def _keyed(self, batch: pa.RecordBatch) -> Bools | None:
         """The rows without a null key; None for all."""
         kept: Bools | None = None
-        for at in self._form.raw_keys:
+        for at in self.form.raw_keys:
             present = valid(batch.column(at))
             if present is not None:
                 kept = present if kept is None else kept & present

@@ -140,6 +140,10 @@ class JoinPlanning(Planning):
             keys.append(Key(join.right, self._as_of.right, f"{join.field}.asOf.right"))
         return keys
 
+    def together(self, index: int) -> Sequence[str]:
+        join = self._asked
+        return join.left_on if index == join.left else join.right_on
+
     def check(self, inputs: Sequence[Columns]) -> None:
         join = self._asked
         check_keys(join)

@@ -38,6 +38,9 @@ class WindowPlanning(Planning):
         ordered = enumerate(self._asked.order_by)
         return by + [Key(0, key.column, f"operation.window.orderBy[{at}].column") for at, key in ordered]
 
+    def together(self, index: int) -> Sequence[str]:  # noqa: ARG002
+        return self._asked.by
+
     def check(self, inputs: Sequence[Columns]) -> None:
         if not self._asked.by:
             raise InvalidSpec(ONE_WINDOW)

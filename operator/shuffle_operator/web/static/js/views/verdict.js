@@ -19,7 +19,7 @@ export class Verdict {
     this.why = el("p", { class: "small muted data" });
     this.code = el("pre", {}, (this.yaml = el("code", { class: "data" })));
     this.copy = el("button", { type: "button", class: "quiet", on: { click: () => this._copy() } }, "Copy");
-    this.change = el("div", { class: "change" }, this.why, el("div", { class: "line" }, this.code, this.copy));
+    this.change = el("div", { class: "change" }, this.why, (this.place = el("div", { class: "line" }, this.code, this.copy)));
     this.evidence = el("dl", { class: "evidence", "aria-label": "The figures that this follows from" });
     this.node = card("verdict", "What bounds this job", null, el("div", { class: "verdict" }, el("div", {}, this.sentence, this.change), this.evidence));
   }
@@ -30,7 +30,8 @@ export class Verdict {
     if (text === this._drawn) return;
     this._drawn = text;
     say(this.sentence, clean(verdict.sentence, 1000));
-    show(this.change, Boolean(verdict.yaml));
+    show(this.change, Boolean(verdict.yaml || verdict.why));
+    show(this.place, Boolean(verdict.yaml));
     say(this.why, clean(verdict.why || "This line of the job would change it:", 1000));
     fill(this.yaml, verdict.yaml.startsWith("  ") ? el("span", { class: "muted" }, "spec:\n") : null, (this.line = el("span", {}, clean(verdict.yaml, 1000))));
     fill(this.evidence, verdict.evidence.map(figure));
