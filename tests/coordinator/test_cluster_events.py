@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from shuffle_operator.coordinator.actions import StopWorker
+from shuffle_operator.coordinator.actions import Note, StopWorker
 from shuffle_operator.coordinator.events import Cancelled, Resized, WaitingReason, WorkerGone
-from shuffle_protocol.messages import LeaseKind, Phase
+from shuffle_operator.coordinator.status import snapshot
+from shuffle_protocol.messages import Done, LeaseKind, Phase
 from tests.coordinator.builders import play, transferring
 
 
@@ -73,6 +74,20 @@ def test_it_is_too_late_to_cancel_a_commit() -> None:
     p.did(p.machine.handle(Cancelled("Cancelled", "by its user"), p.now))
     assert p.state.phase is Phase.COMMITTING
     assert p.state.cause is None
+
+
+def test_a_job_without_the_report_that_it_was_asked_for_is_complete_and_says_so() -> None:
+    p, puppets = transferring(2)
+    missing = "the job's report was not written: not within 30 s: writing s3://a/_report.html: the store is away"
+    while p.state.phase is not Phase.COMPLETE:
+        for puppet in puppets:
+            lease = puppet.ask()
+            if lease is not None and lease.kind is LeaseKind.COMMIT:
+                puppet.sync([Done(lease, output={"noReport": missing})])
+            elif lease is not None:
+                puppet.finish(lease)
+    assert Note("ReportNotWritten", missing, warning=True) in p.actions
+    assert snapshot(p.state, p.now).message.endswith(f"; {missing}")
 
 
 def test_the_startup_deadline_says_what_kept_the_pods() -> None:

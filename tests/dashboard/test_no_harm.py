@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -20,7 +21,9 @@ from shuffle_operator.web.access import ByLoopback
 from shuffle_operator.web.feed import Feed
 from shuffle_operator.web.server import IDLE_FEEDS, DashboardServer
 from shuffle_protocol.errors import StorageUnavailable
-from shuffle_protocol.messages import Lease, LeaseId, LeaseKind
+from shuffle_protocol.messages import Done, Lease, LeaseId, LeaseKind
+from shuffle_worker.storage.retry import RetryPolicy, Transient, retried, tried_for
+from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import Unreachable
 from shuffle_worker.worker.leases import LeaseWork, Opened
 from tests.dashboard.test_server import Shown
@@ -58,15 +61,96 @@ async def test_a_commit_stands_without_its_report(
         step("the coordinator")
         return b"<html>"
 
-    result = SimpleNamespace(manifest="m", files=1, rows=7, bytes=8, largest=8, median=8, mean=8, ratio=1.0)
-    work: Any = SimpleNamespace(commit=lambda _rows: result, report=lambda _data: step("the store"))
-    leases = LeaseWork(NONE, at_once, report)
-    spec = job(tmp_path)
-    leases.learn(structs.replace(spec, output=structs.replace(spec.output, report=True)))
-    leases.open(Opened(NONE, work, NONE, NONE))
-    found = await leases.carry_out(Lease(LeaseId(LeaseKind.COMMIT, 0, 0, 0), rows=7), NONE, lambda: None)
+    leases = committing(tmp_path, at_once, report, lambda _data: step("the store"))
+    found = await commit(leases)
     assert found.rows_written == 7
     assert where in steps
+    assert ("noReport" in (found.output or {})) == (error is not None)
+
+
+def committing(
+    folder: Path, compute: Run, report: Callable[[], Awaitable[bytes]], put: Callable[[bytes], None]
+) -> LeaseWork:
+    """A worker that is about to commit, and to write the report."""
+    result = SimpleNamespace(manifest="m", files=1, rows=7, bytes=8, largest=8, median=8, mean=8, ratio=1.0)
+    work: Any = SimpleNamespace(commit=lambda _rows: result, report=put)
+    leases = LeaseWork(NONE, compute, report)
+    spec = job(folder)
+    leases.learn(structs.replace(spec, output=structs.replace(spec.output, report=True)))
+    leases.open(Opened(NONE, work, NONE, NONE))
+    return leases
+
+
+async def commit(leases: LeaseWork) -> Done:
+    return await leases.carry_out(Lease(LeaseId(LeaseKind.COMMIT, 0, 0, 0), rows=7), NONE, lambda: None)
+
+
+async def fetched() -> bytes:
+    return b"<html>"
+
+
+async def never() -> bytes:
+    await asyncio.Event().wait()
+    return b""
+
+
+async def test_a_job_does_not_wait_for_a_coordinator_that_has_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shuffle_worker.worker.leases.REPORT_SECONDS", 0.05)
+    put: list[bytes] = []
+    found = await commit(committing(tmp_path, at_once, never, put.append))
+    assert "not within 0.05 s" in str((found.output or {})["noReport"])
+    assert not put
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_a_store_that_hangs_holds_the_lease_only_where_it_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revoked: bool
+) -> None:
+    """What is undone next must not be written to any more."""
+    monkeypatch.setattr("shuffle_worker.worker.leases.REPORT_SECONDS", 60.0 if revoked else 0.05)
+    begun, done = threading.Event(), threading.Event()
+
+    def put(_data: bytes) -> None:
+        begun.set()
+        done.wait(20)
+
+    committed = asyncio.create_task(commit(committing(tmp_path, asyncio.to_thread, fetched, put)))
+    await asyncio.to_thread(begun.wait, 20)
+    if revoked:
+        committed.cancel()
+        await asyncio.wait([committed], timeout=0.1)
+        assert not committed.done()
+        done.set()
+        with pytest.raises(asyncio.CancelledError):
+            await committed
+        return
+    found = await committed
+    done.set()
+    assert "not within 0.05 s" in str((found.output or {})["noReport"])
+
+
+def test_what_the_job_can_do_without_is_not_waited_for_as_long_as_its_store() -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def call() -> None:
+        raise Transient(StorageUnavailable("away"))
+
+    def seconds_of_trouble() -> float:
+        since = now
+        patient = RetryPolicy(tries=1 << 20, seconds=900.0, answered=True)
+        with pytest.raises(StorageUnavailable, match="away"):
+            retried(call, lambda: patient, sleep, lambda: now)
+        return now - since
+
+    with tried_for(15.0):
+        assert 5.0 < seconds_of_trouble() <= 15.0
+    assert 800.0 < seconds_of_trouble() <= 900.0
 
 
 async def test_a_report_whose_call_is_lost_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

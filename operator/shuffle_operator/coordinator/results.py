@@ -78,6 +78,8 @@ def _finished_for_the_job(state: JobState, done: Done, now: float) -> None:
         _planned(state, done, done.plan, now)
     elif kind is LeaseKind.COMMIT:
         state.output = done.output or {}
+        if missing := state.no_report:
+            state.actions.append(Note("ReportNotWritten", missing, warning=True))
         enter(state, Phase.COMPLETE, now)
     elif kind is LeaseKind.ABORT and state.rollback is not None:
         state.rollback.removed = True

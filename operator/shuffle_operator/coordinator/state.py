@@ -110,6 +110,11 @@ class JobState:
         self.stragglers = Stragglers()
 
     @property
+    def no_report(self) -> str:
+        """Why the report that was asked for is not beside the output, as the commit says it; "" where it is."""
+        return str(self.output.get("noReport", ""))
+
+    @property
     def epoch(self) -> int:
         return self.epochs.number
 

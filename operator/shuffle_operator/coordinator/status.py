@@ -164,7 +164,8 @@ def _sentence(state: JobState, now: float) -> str:
     elif state.phase is Phase.COMPLETE:
         what = "element" if isinstance(state.job.operation, Rechunk) else "row"
         rows, files = counted(totals.rows_written, what), counted(totals.files, "file")
-        return f"Complete: {rows} in {files}, {readable(totals.bytes_written)}"
+        missing = f"; {state.no_report}" if state.no_report else ""
+        return f"Complete: {rows} in {files}, {readable(totals.bytes_written)}{missing}"
     else:
         return f"{state.phase}: {workers}{_trouble(state)}"
     behind = state.setback.sentence or _read_before(state, totals.bytes_read)

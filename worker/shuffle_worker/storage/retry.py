@@ -8,10 +8,11 @@ name is unknown. `OUTAGE` says that the process waits for a store.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from msgspec import Struct
@@ -68,6 +69,27 @@ MANY = 1 << 20
 """Tries if only the time is to bound them."""
 TOLD_AFTER = 3.0
 """Seconds of trouble before `Outage.said` mentions it."""
+
+
+class _Calls(threading.local):
+    """Those of a thread."""
+
+    seconds: float | None = None
+    """For which they may be tried again; None: as long as the policy says."""
+
+
+_calls = _Calls()
+
+
+@contextlib.contextmanager
+def tried_for(seconds: float) -> Iterator[None]:
+    """No call of this thread is tried again after so many seconds of trouble, however long the job waits for its
+    store: for what the job can do without."""
+    _calls.seconds = seconds
+    try:
+        yield
+    finally:
+        _calls.seconds = None
 
 
 class Outage:
@@ -127,9 +149,10 @@ def retried(
                 limits = policy()
                 if error.unknown and not limits.answered:
                     limits = FIRST
+                seconds = limits.seconds if _calls.seconds is None else min(limits.seconds, _calls.seconds)
                 pause = limits.pause(attempt)
                 attempt += 1
-                if attempt >= limits.tries or clock() - start + pause > limits.seconds:
+                if attempt >= limits.tries or clock() - start + pause > seconds:
                     final = StorageUnavailable(f"{error.final.message} ({attempt} tries)")
                     final.refusal = not limits.answered
                     raise final from error.__cause__

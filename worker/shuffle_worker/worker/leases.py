@@ -20,6 +20,7 @@ from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import Attempt, Done, Held, Lease, LeaseKind, PlanSummary, Transferred, View
 from shuffle_worker.functions.process import end_all
 from shuffle_worker.runtime.stopwatch import COMPUTE, JOB, added, measured, spending
+from shuffle_worker.storage.retry import OUTAGE, tried_for
 from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Condition, Exchange
 from shuffle_worker.transfer.source import StoredShardSource
@@ -32,6 +33,11 @@ T = TypeVar("T")
 log = logging.getLogger("shuffle.worker")
 
 
+REPORT_SECONDS = 30.0
+"""That a job which is committed waits for its report. What is tried goes on behind that for as long as its last call to
+the store takes."""
+TRIED_SECONDS = 15.0
+"""Of trouble with the store after which writing the report is not tried again."""
 ASKED_AGAIN = (1.0, 4.0, 10.0)
 """Seconds after which the coordinator is asked for the report again, where it did not answer."""
 
@@ -205,8 +211,7 @@ class LeaseWork:
 
     async def _commit(self, lease: Lease) -> Done:
         result = await to_its_end(self.compute(_job_work, lambda: self.loaded.work.commit(lease.rows)))
-        if self.spec.output.report:
-            await self._report()
+        missing = await self._report() if self.spec.output.report else ""
         output: dict[str, str | int | float] = {
             "manifest": result.manifest,
             "files": result.files,
@@ -215,18 +220,41 @@ class LeaseWork:
             "largest": result.largest,
             "median": result.median,
         }
+        if missing:
+            output["noReport"] = missing
         return Done(lease.id, rows_written=result.rows, bytes_written=result.bytes, files=result.files, output=output)
 
-    async def _report(self) -> None:
-        """The output is whole: nothing that happens to its report changes that, not even a defect."""
+    async def _report(self) -> str:
+        """Why there is none; "" where it is written. The output is whole: nothing that happens to its report changes
+        that, not even a defect, nor does the job wait for long."""
+        writing = asyncio.ensure_future(self._fetch_and_write())
+        writing.add_done_callback(_taken_note_of)
         try:
-            data = await self._fetched()
-            if data:
-                await to_its_end(self.compute(_job_work, lambda: self.loaded.work.report(data)))
-        except (JobError, OSError, Unreachable) as error:
-            log.warning("the job's report was not written: %s", error)
-        except Exception as error:
-            log.error("the job's report was not written", exc_info=error)
+            await asyncio.wait([writing], timeout=REPORT_SECONDS)
+        except asyncio.CancelledError:
+            writing.cancel()
+            await asyncio.wait([writing])  # a thread that writes: the output may be undone next
+            raise
+        if not writing.done():
+            why = OUTAGE.said or "neither the coordinator nor the store was done with it"
+            writing.cancel()
+            return _no_report(f"not within {REPORT_SECONDS:g} s: {why}")
+        error = writing.exception()
+        if error is None:
+            return ""
+        if isinstance(error, JobError | OSError | Unreachable):
+            return _no_report(str(error))
+        log.error("the job's report was not written", exc_info=error)
+        return f"the job's report was not written because of a defect: {type(error).__name__}: {error}"
+
+    async def _fetch_and_write(self) -> None:
+        data = await self._fetched()
+        if data:
+            await to_its_end(self.compute(_job_work, lambda: self._put(data)))
+
+    def _put(self, data: bytes) -> None:
+        with tried_for(TRIED_SECONDS):
+            self.loaded.work.report(data)
 
     async def _fetched(self) -> bytes:
         for pause in ASKED_AGAIN:
@@ -241,6 +269,18 @@ class LeaseWork:
         spec = self.spec
         await to_its_end(self.compute(_job_work, lambda: self.choose(spec).abort(spec)))
         return Done(lease.id)
+
+
+def _no_report(why: str) -> str:
+    sentence = f"the job's report was not written: {why}"
+    log.warning("%s", sentence)
+    return sentence[:1000]
+
+
+def _taken_note_of(writing: asyncio.Future[None]) -> None:
+    """Of one that ends after it was waited for."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 def _job_work(call: Callable[[], T]) -> T:
