@@ -104,6 +104,8 @@ def _with_sides(
 
     from shuffle_worker.expressions.sql import path_of, position, wrong
 
+    within = {f"{side}.{name}" for side, schema in zip(SIDES, schemas, strict=True) for name in schema.names}
+
     def with_side(node: exp.Expression) -> exp.Expression:
         if not isinstance(node, exp.Column):
             return node
@@ -118,6 +120,8 @@ def _with_sides(
             if not of and len(path) > 1:
                 told = _told(names, path[1].name)
                 raise wrong(text, f"there is neither an input nor a column {first!r}; {told}", position(node), field)
+            if not of and first in within:
+                raise wrong(text, f'there is no column "{first}"; write {first} without quotes', position(node), field)
             if not of:
                 return node  # the typer says what there is
             side = of[0]

@@ -138,9 +138,12 @@ class Typer:
             check_column(name, self._schema.names, "", self._field.whose)
         except InvalidSpec as error:
             raise self._wrong(error.message.removeprefix(": "), node) from None
+        return self._of_type(name, self._schema.field(name).type)
+
+    def _of_type(self, name: str, declared: pa.DataType) -> Expression:
+        """A column of the batches, whether or not a text can name it."""
         if name not in self.columns:
             self.columns.append(name)
-        declared = self._schema.field(name).type
         kind = transport_type(declared)
         if is_uuid(values_of(declared)):
             return UuidColumn(name, kind)

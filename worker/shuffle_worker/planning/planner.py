@@ -201,7 +201,7 @@ def _planned(
         skewed=skewed,
         aligned=splits_by_file(inputs) if operation.aligned else [],
         cuts=operation.cuts,
-        key_column=free_name(schema.names) if operation.key_bytes else "",
+        key_column=free_name(inputs[0].schema.names) if operation.key_bytes else "",
     )
     return with_fingerprint(plan)
 

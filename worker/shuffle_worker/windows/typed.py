@@ -19,7 +19,7 @@ from sqlglot import exp
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import SortKey
 from shuffle_protocol.units import counted
-from shuffle_worker.columns.arrow import dictionary, schema_of
+from shuffle_worker.columns.arrow import dictionary
 from shuffle_worker.columns.schema import transport_type
 from shuffle_worker.expressions import sql
 from shuffle_worker.expressions.computed import field_of
@@ -135,7 +135,7 @@ class _WindowTyper(Typer):
     def typed(self, node: exp.Expression) -> Expression:
         self._check_name(node)
         call = self.window(node)
-        return super().typed(node) if call is None else self._named(call.column, node)
+        return super().typed(node) if call is None else self._of_type(call.column, call.kind)
 
     def _check_name(self, node: exp.Expression) -> None:
         """Refuse what looks like a window function and is none."""
@@ -185,12 +185,12 @@ class _WindowTyper(Typer):
             peers = function.peers if rows is None else not rows.rows
             call = WindowCall(self._free(len(self._made)), kind, values, rows, make, peers, node.sql())
             self._made[key] = call
-        if call.column not in self._schema.names:
-            self._schema = schema_of([*self._schema, pa.field(call.column, call.kind)], None)
+        if call not in self.calls:
             self.calls.append(call)
         return call
 
     def _free(self, number: int) -> str:
+        """A name that no column of the input has, so none that the text can name."""
         name = f"window-{number}"
         while name in self._input.names:
             name += "-"
