@@ -1,4 +1,5 @@
-"""The worker that commits is killed before or after it wrote the job's report: the output is whole, and has it."""
+"""The worker that commits is killed before or after it wrote the job's report: the output is whole, and has it. One
+whose store hangs on the report lets the job end without."""
 
 from __future__ import annotations
 
@@ -47,3 +48,28 @@ LocalStorage.put = held
     assert history.output.rows == end.rows_written == 1_000
     assert len(list(bench.out.glob("part-*"))) == 3
     assert not list(bench.out.glob("_shuffle-*"))
+
+
+async def test_a_store_that_hangs_on_the_report(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = bench.root / "in"
+    data.write_events(source, files=2, rows=500, width=10)
+    held = """
+import time
+import shuffle_worker.worker.leases as leases
+from shuffle_worker.storage.local import LocalStorage
+leases.REPORT_SECONDS = 0.2
+put = LocalStorage.put
+def held(storage, path, data):
+    if path.endswith("_report.html"):
+        time.sleep(2)
+    put(storage, path, data)
+LocalStorage.put = held
+"""
+    for name, value in bench.inject(held).items():
+        monkeypatch.setenv(name, value)
+    job = bench.loaded(bench.job({"sort": {"by": [{"column": "score"}]}}, source, {"partitions": 3, "report": True}))
+    end, _ = await run_watched(bench, job)
+    assert end.phase is Phase.COMPLETE, end.cause
+    assert end.rows_written == 1_000
+    assert "the job's report was not written: not within 0.2 s" in end.message
+    assert len(list(bench.out.glob("part-*"))) == 3
