@@ -119,6 +119,15 @@ class SkewedKey(Struct, frozen=True):
     """`key`, `bytes`: for people."""
 
 
+class Partners(Struct, frozen=True):
+    """What is known of the keys that the other side of a join has."""
+
+    input: int
+    """The input whose rows are looked up, and not sent where they are certain to have no partner."""
+    bloom: bytes
+    """A Bloom filter of the other input's keys (`partitioning/bloom.py`)."""
+
+
 class Plan(Struct, frozen=True):
     """The plan of a job on tables."""
 
@@ -149,6 +158,8 @@ class Plan(Struct, frozen=True):
     small: list[Split] = field(default_factory=list)
     skewed: list[SkewedKey] = field(default_factory=list)
     """The skewed keys of a join that is no broadcast."""
+    partners: Partners | None = None
+    """Of a join that drops rows before they are sent."""
     aligned: list[list[Split]] = field(default_factory=list)
     """For each output file, what is read for it when it is written, of inputs that are partitioned alike; nothing
     travels then."""

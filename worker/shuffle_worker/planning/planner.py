@@ -199,6 +199,7 @@ def _planned(
         broadcast=list(operation.broadcast),
         small=[split for split in every_split if split.input in operation.broadcast],
         skewed=skewed,
+        partners=operation.partners,
         aligned=splits_by_file(inputs) if operation.aligned else [],
         cuts=operation.cuts,
         key_column=free_name(inputs[0].schema.names) if operation.key_bytes else "",

@@ -18,7 +18,7 @@ from shuffle_worker.inputs.planned import Columns, PlannedInput, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.plan import sizing
 from shuffle_worker.plan.layout import Layout
-from shuffle_worker.plan.record import Plan, SkewedKey
+from shuffle_worker.plan.record import Partners, Plan, SkewedKey
 
 
 class Planning:
@@ -45,6 +45,8 @@ class Planning:
         self.job = job
         self.code: list[str] = []
         """See `Plan.code`."""
+        self.partners: Partners | None = None
+        """See `Plan.partners`; known once `skewed` was called."""
         self.cuts: list[bytes] = []
         """See `Plan.cuts`; known once `boundaries` was called."""
         self.timed = False

@@ -47,7 +47,8 @@ def batch_rows(buckets: int, row_bytes: float, batch_bytes: int) -> int:
 
 
 class BatchSplitter:
-    """`Splitter` for every operation that sends whole rows. wanted: groups, None for all."""
+    """`Splitter` for every operation that sends whole rows. wanted: groups, None for all. drops: rows may be in the
+    cell behind the last one, and are not sent then."""
 
     def __init__(
         self,
@@ -56,6 +57,8 @@ class BatchSplitter:
         wanted: frozenset[int] | None,
         row_bytes: float,
         batch_bytes: int,
+        *,
+        drops: bool = False,
     ) -> None:
         self._assign = assign
         self._cells = layout.cells
@@ -70,6 +73,10 @@ class BatchSplitter:
                 by_bucket[chosen.start : chosen.stop] = True
             self._wanted = np.repeat(by_bucket, np.diff(self._edges))
             buckets = int(np.count_nonzero(by_bucket))
+        if drops:
+            sent = np.ones(self._cells, np.bool_) if self._wanted is None else self._wanted
+            self._wanted = np.append(sent, False)
+            self._cells += 1
         self._target_rows = batch_rows(buckets, row_bytes, batch_bytes)
         self._target_bytes = batch_bytes
         self._batches: list[pa.RecordBatch] = []

@@ -34,13 +34,17 @@ class Destinations:
         self._dealt = _Table([skewed for skewed in plan.skewed if skewed.input == index])
         self._copied = _Table([skewed for skewed in plan.skewed if skewed.input != index])
 
-    def __call__(self, rows: Rows) -> Cells:
-        return self.of(rows)[1]
+    @property
+    def moves(self) -> bool:
+        """Whether rows may come several times, or go elsewhere than their keys say."""
+        return bool(self._dealt or self._copied)
 
-    def of(self, rows: Rows) -> tuple[pa.RecordBatch, Cells]:
-        """The rows, some of them several times, and the cell of each."""
-        hashes = self.keys.hashes(rows.batch)
-        if not (self._dealt or self._copied):
+    def __call__(self, rows: Rows) -> Cells:
+        return self.of(rows, self.keys.hashes(rows.batch))[1]
+
+    def of(self, rows: Rows, hashes: U64) -> tuple[pa.RecordBatch, Cells]:
+        """The rows, some of them several times, and the cell of each. hashes: of their keys; they are used up."""
+        if not self.moves:
             hashes >>= _HALF
             hashes *= np.uint64(self._partitions * self._each)
             hashes >>= _HALF

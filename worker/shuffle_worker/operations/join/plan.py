@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,9 +28,18 @@ from shuffle_worker.operations.join.columns import (
 )
 from shuffle_worker.operations.join.condition import check_condition, names_of, needed_of
 from shuffle_worker.operations.join.near import near, told_near
+from shuffle_worker.operations.join.partners import NOTHING, partners
 from shuffle_worker.operations.join.passing import passing_share
 from shuffle_worker.operations.join.shape import JoinShape
-from shuffle_worker.operations.join.strategy import Broadcast, SkewedKeys, broadcast, check_room, skewed_keys, told
+from shuffle_worker.operations.join.strategy import (
+    Broadcast,
+    SkewedKeys,
+    broadcast,
+    check_room,
+    sample_of,
+    skewed_keys,
+    told,
+)
 from shuffle_worker.operations.join.units import check_holds
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
@@ -52,6 +61,8 @@ class JoinPlanning(Planning):
         self._strategy = Broadcast(None, "")
         self._alike = ""
         self._skewed = SkewedKeys([], [])
+        self._partners = NOTHING
+        self._budgets: Budgets | None = None
         self._as_of = operation.as_of
         self._pairs = 0.0
         """Of a cross join, for each row of the larger side."""
@@ -65,6 +76,7 @@ class JoinPlanning(Planning):
         return names if join.how == "Full" else []
 
     def settle(self, inputs: Sequence[PlannedInput], budgets: Budgets, scratch: Path | None) -> None:  # noqa: ARG002
+        self._budgets = budgets
         self._check_merged(inputs)
         output = self.job.output
         alike = Aligned(0, "")
@@ -112,11 +124,19 @@ class JoinPlanning(Planning):
         if not (self.broadcast or self.aligned):
             sides = keys_of(self._join, *self._sides([one.schema for one in inputs]))
             of_inputs = sides if self._join.left == 0 else sides[::-1]
-            self._skewed = skewed_keys(self._join, inputs, of_inputs, partitions)
+            sampled = cache(lambda number: sample_of(inputs[number], of_inputs[number].names))
+
+            def sample(one: PlannedInput) -> pa.RecordBatch | None:
+                return sampled(one.number)
+
+            self._skewed = skewed_keys(self._join, inputs, of_inputs, partitions, sample)
+            assert self._budgets is not None, "the join is settled before this is asked"
+            self._partners = partners(self._join, inputs, of_inputs, self._budgets, sample)
+            self.partners = self._partners.partners
         return self._skewed.spread
 
     def why(self, inputs: Sequence[PlannedInput]) -> list[str]:
-        reasons = [reason for reason in (self._strategy.reason, self._alike) if reason]
+        reasons = [reason for reason in (self._strategy.reason, self._alike, self._partners.reason) if reason]
         told_of = partial(told, join=self._join, how=self._asked.how, inputs=inputs)
         spread, kept = self._skewed
         return reasons + [told_of(one, spread_=True) for one in spread] + [told_of(one, spread_=False) for one in kept]

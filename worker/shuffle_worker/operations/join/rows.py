@@ -8,19 +8,21 @@ reduce side matches the rows of one cell after the other (`step.py`). A file's r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.jobs import Join
 from shuffle_protocol.shards import Shard
-from shuffle_worker.columns.arrays import Bools, take
+from shuffle_worker.columns.arrays import U64, Bools, take
 from shuffle_worker.operations.join.as_of import AsOfStep
 from shuffle_worker.operations.join.blocks import first_of_each
 from shuffle_worker.operations.join.columns import LEFT_KEPT, RIGHT_KEPT, SEMI, as_left
 from shuffle_worker.operations.join.map import Destinations
 from shuffle_worker.operations.join.step import JoinStep
 from shuffle_worker.output.manifest import FileResult
+from shuffle_worker.partitioning.bloom import BloomFilter
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.runtime.pressure import relieve
 from shuffle_worker.steps.cells import Cells, of_splits
@@ -41,7 +43,10 @@ class JoinOperation:
         self._readers = given.readers
         self._plan = plan
         self._join = as_left(join)
-        self._batch_bytes = given.batch_bytes
+        found = plan.partners
+        self._looked_up = found.input if found is not None else -1
+        self._bloom = BloomFilter.of_bytes(found.bloom) if found is not None else None
+        self._batch_bytes = given.batch_bytes - (len(found.bloom) // 3 if found is not None else 0)
         self._step = JoinStep(plan, scratch) if join.as_of is None else AsOfStep(plan, join.as_of, scratch)
         self._files = PartitionFiles(plan, files)
         self._sorter = sorter_within(plan, scratch)
@@ -53,10 +58,14 @@ class JoinOperation:
         row_bytes = self._plan.inputs[index].row_bytes
         keys = self._step.shape.keys[side]
         destinations = Destinations(self._plan, keys, index)
-        inner = BatchSplitter(self._plan.layout, destinations, wanted, row_bytes, self._batch_bytes)
+        bloom = self._bloom if index == self._looked_up else None
+        inner = BatchSplitter(
+            self._plan.layout, destinations, wanted, row_bytes, self._batch_bytes, drops=bloom is not None
+        )
         return JoinSplitter(
             inner,
             destinations,
+            Nowhere(bloom, self._plan.layout.cells) if bloom is not None else None,
             drop_nulls=self._without_nulls(side),
             once=side == 1 and join.how in SEMI and not join.where,
         )
@@ -102,10 +111,28 @@ class JoinOperation:
         return self._files.write(partition, rows, None)
 
 
+class Nowhere(NamedTuple):
+    """For rows that have no partner."""
+
+    bloom: BloomFilter
+    """Of the other side's keys."""
+    cell: int
+    """The cell that is not sent."""
+
+
 class JoinSplitter:
     """The map side of one split. drop_nulls: rows with a null key are not sent. once: one row of a key is enough."""
 
-    def __init__(self, inner: BatchSplitter, destinations: Destinations, *, drop_nulls: bool, once: bool) -> None:
+    def __init__(
+        self,
+        inner: BatchSplitter,
+        destinations: Destinations,
+        nowhere: Nowhere | None,
+        *,
+        drop_nulls: bool,
+        once: bool,
+    ) -> None:
+        self._nowhere = nowhere
         self._inner = inner
         self._destinations = destinations
         self._keys = destinations.keys
@@ -123,7 +150,22 @@ class JoinSplitter:
             rows = _some(rows, first)
         if not rows.batch.num_rows:
             return []
-        return self._inner.put(*self._destinations.of(rows))
+        hashes = self._keys.hashes(rows.batch)
+        if self._nowhere is None:
+            return self._inner.put(*self._destinations.of(rows, hashes))
+        return self._put_some(rows, hashes, self._nowhere)
+
+    def _put_some(self, rows: Rows, hashes: U64, nowhere: Nowhere) -> list[Shard]:
+        """Those that may have a partner. The gather leaves out the others, at no cost. Where these are many, that is
+        done before, so that shards are as large as ever."""
+        kept = nowhere.bloom.may_have(hashes)
+        if not kept.any():
+            return []
+        if self._destinations.moves or 2 * np.count_nonzero(kept) < len(kept):
+            return self._inner.put(*self._destinations.of(_some(rows, kept), hashes[kept]))
+        batch, cells = self._destinations.of(rows, hashes)
+        cells[~kept] = nowhere.cell
+        return self._inner.put(batch, cells)
 
     def flush(self) -> list[Shard]:
         return self._inner.flush()

@@ -12,7 +12,7 @@ counts, on the bytes of the rows that were looked at, never on workers or their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -137,6 +137,10 @@ def check_held(held: int, most: int, name: str, what: str) -> None:
         )
 
 
+Sample = Callable[[PlannedInput], pa.RecordBatch | None]
+"""The keys of some rows of an input that its filter keeps."""
+
+
 class SkewedKeys(NamedTuple):
     """The skewed keys of a join."""
 
@@ -146,14 +150,16 @@ class SkewedKeys(NamedTuple):
     """Those whose rows stay together: a row of the other side must see all of them to know whether it has a partner."""
 
 
-def skewed_keys(join: Join, inputs: Sequence[PlannedInput], keys: Sequence[JoinKeys], partitions: int) -> SkewedKeys:
+def skewed_keys(
+    join: Join, inputs: Sequence[PlannedInput], keys: Sequence[JoinKeys], partitions: int, sample: Sample
+) -> SkewedKeys:
     """keys: of each input."""
     total = sum(one.size.rows * one.size.row_bytes for one in inputs)
     spread_: dict[int, SkewedKey] = {}
     kept: dict[int, SkewedKey] = {}
     for at, hows in ((join.left, _SPREAD_LEFT), (join.right, _SPREAD_RIGHT)):
         found = spread_ if join.how in hows else kept
-        for skewed in _of_side(inputs[at], at, keys[at], total / partitions, partitions) if partitions > 1 else ():
+        for skewed in _of_side(inputs[at], keys[at], total / partitions, partitions, sample) if partitions > 1 else ():
             if skewed.hash not in found or found[skewed.hash].bytes < skewed.bytes:
                 found[skewed.hash] = skewed
     return SkewedKeys(*(sorted(some.values(), key=_largest)[:MOST_SKEWED] for some in (spread_, kept)))
@@ -163,12 +169,12 @@ def _largest(skewed: SkewedKey) -> tuple[int, int]:
     return -skewed.bytes, skewed.hash
 
 
-def _of_side(one: PlannedInput, at: int, keys: JoinKeys, average: float, partitions: int) -> list[SkewedKey]:
+def _of_side(one: PlannedInput, keys: JoinKeys, average: float, partitions: int, sample: Sample) -> list[SkewedKey]:
     size = one.size.rows * one.size.row_bytes
     least = max(SKEWED_BYTES, SKEWED_TIMES * average)
     if size <= least:
         return []
-    rows = _sample(one, keys.names)
+    rows = sample(one)
     if rows is None:
         return []
     seen, first, counts = np.unique(keys.hashes(rows), return_index=True, return_counts=True)
@@ -178,11 +184,11 @@ def _of_side(one: PlannedInput, at: int, keys: JoinKeys, average: float, partiti
         pieces = min(partitions, int(np.ceil(share / max(SKEWED_PIECE, average / 2))))
         if pieces > 1:
             text = ", ".join(str(rows.column(name)[int(first[number])].as_py()) for name in keys.names)
-            found.append(SkewedKey(int(seen[number]), at, pieces, text[:100], int(share)))
+            found.append(SkewedKey(int(seen[number]), one.number, pieces, text[:100], int(share)))
     return found
 
 
-def _sample(one: PlannedInput, names: Sequence[str]) -> pa.RecordBatch | None:
+def sample_of(one: PlannedInput, names: Sequence[str]) -> pa.RecordBatch | None:
     """The keys of the first rows of evenly spread row groups, those that the filter keeps."""
 
     def of(group: int) -> list[pa.RecordBatch]:
