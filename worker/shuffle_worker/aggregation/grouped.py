@@ -11,11 +11,13 @@ from shuffle_worker.aggregation.batches import GroupedBatch
 from shuffle_worker.aggregation.functions import Aggregates
 from shuffle_worker.aggregation.sizes import rows_bytes
 from shuffle_worker.columns.arrays import I64, U64, Array, concat, take
-from shuffle_worker.partitioning.codes import dense, first_rows
+from shuffle_worker.partitioning.codes import dense, dense_values, first_rows
+from shuffle_worker.partitioning.hash_groups import numbered
 
 
 class Groups:
-    """The keys of all groups so far. A group's number is the order of its first row."""
+    """The keys of all groups so far. Those that come in earlier have smaller numbers; among those that come in
+    together, all are in the order of their first rows, or all in the order of their hashes, none of which are equal."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.keys = pa.RecordBatch.from_pylist([], schema=schema)
@@ -28,9 +30,20 @@ class Groups:
         """The group of every row. New keys become groups."""
         known = self.count
         both = concat([self.keys, keys]) if known else keys
-        codes, count = dense(both.columns)
+        by_hash = numbered(both.columns, known)
+        if by_hash is not None:
+            fresh = take(both, by_hash.fresh)
+            self.keys = concat([self.keys, fresh]) if known else fresh
+            return by_hash.codes[known:]
+        if both.num_columns == 1:
+            codes, count, distinct = dense_values(both.column(0))
+        else:
+            (codes, count), distinct = dense(both.columns), None
         if count > known:
-            self.keys = take(both, first_rows(codes, count))
+            if distinct is not None:
+                self.keys = pa.RecordBatch.from_arrays([distinct], schema=both.schema)
+            else:
+                self.keys = take(both, first_rows(codes, count))
         return codes[known:]
 
 
@@ -43,7 +56,7 @@ class Grouped:
 
     @property
     def keys(self) -> pa.RecordBatch:
-        """The keys of every group, in the order of the groups' first rows."""
+        """The keys of every group, in the order of their numbers."""
         return self._groups.keys
 
     @property

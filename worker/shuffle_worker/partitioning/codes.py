@@ -45,6 +45,16 @@ def dense(columns: Sequence[Array]) -> tuple[I64, int]:
     return _encoded(as_int64(packed))
 
 
+def dense_values(column: Array) -> tuple[I64, int, Array | None]:
+    """`dense` of one column, and its distinct values in the order of their numbers. None for the values where they are
+    not known without looking at the first row of each: of floats, say, which are numbered by their bits."""
+    found = canonical(column)
+    if found is not column or pa.types.is_null(found.type) or not len(found):
+        return *dense([column]), None
+    encoded = parts(call("dictionary_encode", found, null_encoding="encode"))
+    return values(encoded.indices, np.int32).astype(np.int64), len(encoded.dictionary), encoded.dictionary
+
+
 def first_rows(codes: I64, count: int) -> I64:
     """The first row of each number."""
     found = np.empty(count, np.int64)

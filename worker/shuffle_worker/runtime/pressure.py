@@ -9,14 +9,13 @@ library's (`heap.py`), what NumPy and others have freed goes back with it.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pyarrow as pa
 
 NEAR = 0.75
 """Of the limit. Between two calls of `relieve` a worker takes at most a piece of work's memory anew."""
 
-_STATM = Path("/proc/self/statm")
+_STATM = "/proc/self/statm"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _limit = 0
 
@@ -29,7 +28,11 @@ def keep_below(limit: int) -> None:
 
 def resident() -> int:
     """Bytes of memory of this process, with its libraries."""
-    return int(_STATM.read_text().split()[1]) * _PAGE
+    file = os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)  # with a path and a text file it takes six times as long
+    try:
+        return int(os.read(file, 128).split()[1]) * _PAGE
+    finally:
+        os.close(file)
 
 
 def relieve() -> None:

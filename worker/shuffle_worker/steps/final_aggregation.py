@@ -8,16 +8,17 @@ Where the accumulator of a bucket would grow too large, the bucket is read sever
 range of hashes. A key is always aggregated whole, so it makes no difference to what is written. Only a single key that
 does not fit is refused, by name.
 
-Memory, out of the `memory` given to `write`: a tenth for the buffer that shards are read into, up to two tenths for
-their copy, a sixth for what is worked out for the rows that are taken in at once (`ROW_WORK`), a sixth for the
-accumulator, and a third for the rows that are made of it and put in order. Where the file is to be sorted, half of it
-is for that.
+Memory, out of the `memory` given to `write`: a fifth for the buffer that shards are read into, a sixth for the
+accumulator. While it takes rows in, a fifth for their copy and two fifths for what is worked out for those that are
+taken in at once (`ROW_WORK`): the fewer times, the fewer times the keys that are known are looked at again. After that,
+the same for the rows that are made of it and put in order. Where the file is to be sorted, half of it is for that.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,17 +26,16 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.errors import OutOfMemory
-from shuffle_protocol.shards import StoredShard
 from shuffle_protocol.units import readable
 from shuffle_worker.aggregation.keys import said_key
-from shuffle_worker.columns.arrays import Array, concat, take
+from shuffle_worker.columns.arrays import Array, take
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.partitioning.hash import cells_of, hash_rows
 from shuffle_worker.partitioning.order import order_by
 from shuffle_worker.partitioning.sort_keys import Ready
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.runtime.pressure import relieve
-from shuffle_worker.steps.accumulators import REDUCED, Accumulator, Form, decode
+from shuffle_worker.steps.accumulators import REDUCED, Accumulator, Form, decode_all
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.readback import Buffers, ReadBack, check_rows
 from shuffle_worker.steps.sorting import Sorter
@@ -63,6 +63,15 @@ class Span(NamedTuple):
         return [Span(a, b) for a, b in pairwise(edges) if a < b]
 
 
+class Room(NamedTuple):
+    """What may be in memory while a bucket is aggregated."""
+
+    accumulator: int
+    """Bytes of it."""
+    rows: int
+    """Rows that are taken in at once."""
+
+
 class TooLarge(Exception):
     """An accumulator outgrew its budget. expected: the bytes that it would have needed."""
 
@@ -87,7 +96,7 @@ class FinalAggregation:
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         mine = memory if self._sorter is None else memory // 2
-        readback = ReadBack(source, self._plan, max(mine // 10, 1), self._buffers)
+        readback = ReadBack(source, self._plan, max(mine // 5, 1), self._buffers)
         buckets = self._layout.group_buckets(group)
         partitions = self._layout.group_partitions(group)
         rows = (batch for bucket in buckets for batch in self._bucket(bucket, readback, mine))
@@ -115,11 +124,12 @@ class FinalAggregation:
         whole = Span(edges[0], edges[1])
         waiting = [whole]
         budget = max(memory // 6, 1)
+        at_once = max(2 * memory // (5 * ROW_WORK), LEAST_ROWS)
         while waiting:
             relieve()
             span = waiting.pop()
             try:
-                accumulator = self._aggregated(bucket, readback, None if span == whole else span, span, budget)
+                accumulator = self._aggregated(bucket, readback, whole, span, Room(budget, at_once))
             except TooLarge as error:
                 count = min(max(math.ceil(1.5 * error.expected / budget), 2), _MOST_PARTS)
                 waiting += reversed(span.parts(count))
@@ -129,25 +139,28 @@ class FinalAggregation:
             relieve()
             if rows.num_rows:
                 hashes = hash_rows([rows.column(name) for name in self._keys])
-                yield take(rows, order_by([Ready(hashes)], len(hashes)))
+                in_order = bool((hashes[1:] >= hashes[:-1]).all())
+                yield rows if in_order else take(rows, order_by([Ready(hashes)], len(hashes)))
 
-    def _aggregated(self, bucket: int, readback: ReadBack, only: Span | None, span: Span, budget: int) -> Accumulator:
-        """only: the hashes that are wanted; None for all of the bucket's, which are `span`."""
+    def _aggregated(self, bucket: int, readback: ReadBack, whole: Span, span: Span, room: Room) -> Accumulator:
+        """whole: the bucket's hashes; span: those of them that are wanted."""
         accumulator = self._form.make()
         total, done = readback.size(bucket), 0
         for payloads in readback.payloads(bucket):
             size, seen = sum(shard.length for shard, _ in payloads), 0
             rows_of_all = max(sum(shard.rows for shard, _ in payloads), 1)
-            for mark, rows in self._runs(bucket, payloads):
-                for some in _at_once(rows, budget):
-                    chosen = some if only is None else _within(some, self._form.keys_of(mark, some), only)
+            for mark, rows in decode_all(payloads, self._form, partial(check_rows, bucket)):
+                for some in _slices(rows, room.rows):
+                    chosen = some if span == whole else _within(some, self._form.keys_of(mark, some), span)
                     if mark == REDUCED:
                         accumulator.merge(chosen)
                     else:
                         accumulator.add(chosen)
                     seen += some.num_rows
-                    if accumulator.nbytes > budget:
-                        self._too_large(accumulator, span, budget, total / max(done + size * seen / rows_of_all, 1))
+                    if accumulator.nbytes > room.accumulator:
+                        self._too_large(
+                            accumulator, span, room.accumulator, total / max(done + size * seen / rows_of_all, 1)
+                        )
             relieve()
             done += size
         return accumulator
@@ -162,23 +175,6 @@ class FinalAggregation:
                 f"operation: all of {said_key(accumulator.keys, 0)} takes more than {readable(2 * budget)}, "
                 f"which a worker has for it; {self._form.advice}"
             )
-
-    def _runs(
-        self, bucket: int, payloads: Sequence[tuple[StoredShard, pa.Buffer]]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Neighbouring shards of one form as one batch."""
-        held: list[pa.RecordBatch] = []
-        before = REDUCED
-        for shard, payload in payloads:
-            mark, rows = decode(payload, self._form)
-            check_rows(bucket, shard, rows.num_rows)
-            if held and mark != before:
-                yield before, concat(held)
-                held = []
-            held.append(rows)
-            before = mark
-        if held:
-            yield before, concat(held)
 
 
 class Parted:
@@ -210,10 +206,9 @@ class Parted:
             self._batch = None
 
 
-def _at_once(rows: pa.RecordBatch, budget: int) -> Iterator[pa.RecordBatch]:
-    """The rows in slices whose group numbers, hashes and order take no more than the budget: of narrow rows, that is
-    many times what they take themselves."""
-    most = max(budget // ROW_WORK, LEAST_ROWS)
+def _slices(rows: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
+    """So many rows at a time, whose group numbers, hashes and order are in memory at once: of narrow rows, that is many
+    times what they take themselves."""
     for at in range(0, rows.num_rows, most):
         yield rows.slice(at, most)
 
