@@ -71,6 +71,20 @@ def test_group_by_gives_the_same_bytes(tmp_path: Path, keys: int) -> None:
         assert carried_out(plan, cut, tmp_path / "scratch").files == expected.files
 
 
+@pytest.mark.parametrize("null", [False, True])
+def test_keys_that_nearly_all_differ_give_the_same_bytes(tmp_path: Path, null: bool) -> None:
+    table = events(12_000, 40_000)
+    if null:
+        table = table.append_column("key", pa.array([None, *table.column("k").to_pylist()[1:]]))
+    by = ["key"] if null else ["k"]
+    folder = write_table(tmp_path / "in", table, 3, 1500)
+    plan = planned(job_of(folder, GroupBy(by, [*EVERYTHING[:2], EVERYTHING[5]]), partitions=1))
+    expected = carried_out(plan)
+    for memory in (200_000, 700_000, 2 * MIB):  # in slices too small to be sorted, in several, in two
+        cut = Cut(buckets=1, memory=memory, batch_rows=1000, batch_bytes=100_000)
+        assert carried_out(plan, cut, tmp_path / "scratch").files == expected.files
+
+
 @pytest.mark.usefixtures("small_constants")
 @pytest.mark.parametrize("keep", ["First", "Last"])
 @pytest.mark.parametrize("keys", [3, 5000])
