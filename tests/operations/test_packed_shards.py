@@ -15,7 +15,7 @@ from shuffle_protocol.jobs import GroupBy
 from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.operations.group_by.rows import GroupShape
 from shuffle_worker.partitioning.scatter import Scattered
-from shuffle_worker.steps.accumulators import RAW, REDUCED, Form, Packer, can_pack, decode, encode
+from shuffle_worker.steps.accumulators import RAW, REDUCED, Form, Packer, can_pack, decode, decode_all, encode
 
 ROWS = pa.record_batch(
     {
@@ -41,13 +41,14 @@ def came_back(shards: list[Shard], form: Form) -> tuple[list[tuple[int, pa.Recor
         assert len(data) == shard.length and len(data) % 8 == 0
         assert xxhash.xxh3_64_intdigest(data) == shard.checksum
         payloads.append((StoredShard(0, 0, shard.rows, len(data), shard.checksum, 0), pa.py_buffer(data)))
+    assert sum(decode(payload, form).rows.num_rows for _, payload in payloads) == sum(s.rows for s in shards)
     counts: list[int] = []
 
     def check(shard: StoredShard, found: int) -> None:
         assert shard.rows == found
         counts.append(found)
 
-    return [(run.mark, run.rows) for run in decode(payloads, form, check)], counts
+    return [(run.mark, run.rows) for run in decode_all(payloads, form, check)], counts
 
 
 @pytest.mark.parametrize("first", [0, 3])
