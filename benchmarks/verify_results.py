@@ -1,5 +1,5 @@
-"""What results (a join, a group-by, an as-of join, the newest rows) must come to, worked out by DuckDB from the inputs,
-and what an output comes to.
+"""What results (a join, a group-by, an as-of join, the newest rows, windows) must come to, worked out by DuckDB from
+the inputs, and what an output comes to.
 
 Of both the same figures are taken: rows; for every column the sum of a hash of each value; the same of whole rows, so
 that values cannot have moved between rows. Floating-point aggregates may differ in their last digits with the order
@@ -33,12 +33,14 @@ EXACT = {
     "join": JOINED,
     "newest": COLUMNS,
     "asOf": {**COLUMNS, "since": "epoch_us(since::TIMESTAMP)", "price": "price::DOUBLE"},
+    "window": {**COLUMNS, "nr": "nr::BIGINT"},
 }
-"""Columns of results that are rows of the inputs, each in one form."""
+"""Columns of results that are rows of the inputs, each in one form, and whole numbers beside them."""
 
 WORKLOADS = ("groupBy", *EXACT)
 
 WEIGHT = "(hash(id::BIGINT) % 1000)::DOUBLE"
+RUNNING = {"total": "sum(total)", "weighted total": "sum(total * (hash(id::BIGINT, nr::BIGINT) % 1000)::DOUBLE)"}
 TOLERANCE = 1e-9
 
 Figures = dict[str, str | float]
@@ -58,6 +60,9 @@ def expected(connection: duckdb.DuckDBPyConnection, workload: str, table: Path, 
             query = f"(SELECT * FROM {left} AS l JOIN {right} AS r USING (id))"
         elif workload == "newest":
             query = f"(SELECT * FROM {left} QUALIFY row_number() OVER (PARTITION BY id ORDER BY timestamp DESC) = 1)"
+        elif workload == "window":
+            window = "(PARTITION BY id ORDER BY timestamp ROWS UNBOUNDED PRECEDING)"
+            query = f"(SELECT *, row_number() OVER {window} AS nr, sum(x) OVER {window} AS total FROM {left})"
         elif workload == "asOf":
             query = (
                 f"(SELECT l.*, r.since, r.price FROM {left} AS l ASOF LEFT JOIN {right} AS r "
@@ -90,7 +95,7 @@ def _figures(connection: duckdb.DuckDBPyConnection, workload: str, query: str) -
     if workload in EXACT:
         exact = {name: f"sum(hash({value}))" for name, value in EXACT[workload].items()}
         exact["row"] = f"sum(hash({', '.join(EXACT[workload].values())}))"
-        close: dict[str, str] = {}
+        close: dict[str, str] = RUNNING if workload == "window" else {}
     else:
         exact = {"id": "sum(hash(id::BIGINT))", "keys": "count(DISTINCT id)", "row": "sum(hash(id::BIGINT, n::BIGINT))"}
         close = {

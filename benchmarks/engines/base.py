@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 GB = 1_000_000_000
-WORKLOADS = ("repartition", "sort", "join", "groupBy", "random", "newest", "asOf")
+WORKLOADS = ("repartition", "sort", "join", "groupBy", "random", "newest", "asOf", "window")
 SEED = 42
 
 
@@ -27,7 +27,9 @@ class Task:
               "groupBy": by `id`, sum of x as `sx`, mean of y as `my`, count as `n`;
               "random": every row at a random place of the whole output;
               "newest": of each `id` the row with the largest `timestamp`, whole;
-              "asOf": every row with `since` and `price` of the last quote of its `id` at or before its `timestamp`
+              "asOf": every row with `since` and `price` of the last quote of its `id` at or before its `timestamp`;
+              "window": every row with `nr`, its number among those of its `id` by `timestamp`, and `total`, the sum of
+              x up to it
     input     folder of the Parquet files to read
     side      folder of the side table's Parquet files; of an as-of join, the quotes'
     output    folder to write; its parent exists, itself it does not

@@ -53,6 +53,9 @@ def run(task: Task) -> None:
             f"SELECT t.*, q.since, q.price FROM {source} AS t "
             f"ASOF LEFT JOIN {side} AS q ON t.id = q.id AND t.timestamp >= q.since"
         )
+    elif task.workload == "window":
+        window = "(PARTITION BY id ORDER BY timestamp ROWS UNBOUNDED PRECEDING)"
+        query = f"SELECT *, row_number() OVER {window} AS nr, sum(x) OVER {window} AS total FROM {source}"
     elif task.workload == "groupBy":
         query = f"SELECT id, sum(x) AS sx, avg(y) AS my, count(*) AS n FROM {source} GROUP BY id"
     else:

@@ -40,6 +40,10 @@ def run(task: Task) -> None:
         table = table.with_columns(pl.int_range(pl.len()).shuffle(seed=SEED).alias("at")).sort("at").drop("at")
     elif task.workload == "newest":
         table = table.group_by("id").agg(pl.all().exclude("id").get(pl.col("timestamp").arg_max()))
+    elif task.workload == "window":
+        numbers = {"nr": pl.int_range(1, pl.len() + 1), "total": pl.col("x").cum_sum()}
+        made = {name: one.over("id", order_by="timestamp") for name, one in numbers.items()}
+        table = table.with_columns(**made)
     elif task.workload == "asOf":
         quotes = pl.scan_parquet(f"{task.side}/*.parquet").sort("since")
         times = {"left_on": "timestamp", "right_on": "since", "coalesce": False}

@@ -26,6 +26,13 @@ OPERATIONS: dict[str, dict[str, Any]] = {
             "asOf": {"left": "timestamp", "right": "since"},
         }
     },
+    "window": {
+        "window": {
+            "by": ["id"],
+            "orderBy": [{"column": "timestamp"}],
+            "compute": {"nr": "row_number()", "total": "sum(x) OVER ROWS UNBOUNDED PRECEDING"},
+        }
+    },
     "groupBy": {
         "groupBy": {
             "by": ["id"],

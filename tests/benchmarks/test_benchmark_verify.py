@@ -69,12 +69,20 @@ def as_of(dataset: Dataset) -> Pieces:
     return [pa.Table.from_pandas(frame, preserve_index=False)]
 
 
+def windows(dataset: Dataset) -> Pieces:
+    frame = pq.read_table(dataset.folder).to_pandas().sort_values("timestamp")
+    frame["nr"] = frame.groupby("id").cumcount() + 1
+    frame["total"] = frame.groupby("id")["x"].cumsum()
+    return [pa.Table.from_pandas(frame, preserve_index=False)]
+
+
 MAKERS: dict[str, Callable[[Dataset], Pieces]] = {"repartition": repartitioned, "sort": in_order, "random": mixed}
 RESULTS: dict[str, Callable[[Dataset], Pieces]] = {
     "join": joined,
     "groupBy": grouped,
     "newest": newest,
     "asOf": as_of,
+    "window": windows,
 }
 
 
@@ -85,7 +93,16 @@ def test_a_right_result_passes(workload: str, dataset: Dataset, verifier: Verifi
 
 @pytest.mark.parametrize(
     ("workload", "column"),
-    [("join", "a"), ("join", "x"), ("groupBy", "sx"), ("groupBy", "n"), ("newest", "y"), ("asOf", "price")],
+    [
+        ("join", "a"),
+        ("join", "x"),
+        ("groupBy", "sx"),
+        ("groupBy", "n"),
+        ("newest", "y"),
+        ("asOf", "price"),
+        ("window", "nr"),
+        ("window", "total"),
+    ],
 )
 def test_values_that_moved_between_rows_of_a_result(
     workload: str, column: str, dataset: Dataset, verifier: Verifier, tmp_path: Path

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather as feather
@@ -52,6 +53,22 @@ def whole(files: list[Path]) -> pa.Table:
 def test_without_duplicates(folder: Path, events: pa.Table) -> None:
     found = whole(run(folder, "without-duplicates"))
     assert sorted(found["event_id"].to_pylist()) == sorted(events["event_id"].to_pylist())
+
+
+def test_changes(folder: Path, events: pa.Table) -> None:
+    found = whole(run(folder, "changes"))
+    window = "(partition by user_id order by ts, event_id rows unbounded preceding)"
+    expected = duckdb.sql(
+        f"""select user_id, ts, event_id, amount, amount - lag(amount) over {window} as change,
+        row_number() over {window} as nr, sum(amount) over {window} as spent,
+        sum(coalesce(gap, 1)) over (partition by user_id order by ts, event_id)::bigint as visit
+        from (select *, (ts - lag(ts) over {window} > interval '30 minutes')::int as gap from events
+        where kind = 'purchase') qualify nr > 1"""
+    ).to_arrow_table()
+    assert found.num_rows
+    assert found.column_names == expected.column_names
+    order = [("user_id", "ascending"), ("nr", "ascending")]
+    assert found.sort_by(order).equals(expected.cast(found.schema).sort_by(order))
 
 
 def test_folders_by_day(folder: Path, events: pa.Table) -> None:

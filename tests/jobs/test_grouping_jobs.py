@@ -101,6 +101,26 @@ def test_the_same_bytes_for_any_workers_and_memory(bench: Bench, scores: Path, c
         assert sums(bench.out) == sums(calm(name))
 
 
+async def test_windows_of_seven_workers_of_which_one_is_killed(bench: Bench, scores: Path, calm: Calm) -> None:
+    """The window's results depend on rows that come from every other worker."""
+
+    async def kill(run: Watched) -> None:
+        def writing() -> list[int]:
+            members = run.local.machine.state.members
+            held = [w for w, live in members.items() if any(x.kind is LeaseKind.WRITE for x in live.holding)]
+            return [w for w in held if w in run.pids()]
+
+        await run.until(writing, "a worker that writes")
+        run.kill(writing()[0])
+
+    job = bench.loaded(bench.job(WINDOW, scores, OUTPUT), workers=7, memory=256 << 20)
+    end, _ = await run_watched(bench, job, kill)
+    assert end.phase == "Complete", end.cause
+    assert end.workers_lost + end.workers_replaced >= 1
+    assert end.rows_written == ROWS
+    assert sums(bench.out) == sums(calm("window"))
+
+
 def test_the_rows_of_row_number(scores: Path, calm: Calm) -> None:
     expected = duckdb.sql(
         "select user, score, name from (select *, row_number() over (partition by user order by score desc) as n from "
