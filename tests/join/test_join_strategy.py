@@ -73,6 +73,15 @@ def test_a_small_right_side_is_broadcast(tmp_path: Path, monkeypatch: pytest.Mon
     assert partitioning(found.plan).method == "none"
 
 
+def test_narrow_rows_count_with_what_finds_them(tmp_path: Path) -> None:
+    """A worker holds 48 bytes for a row of 8: by its Arrow bytes alone the side would be broadcast, and not fit."""
+    written(tmp_path / "left", pa.table({"k": np.arange(40_000), "a": np.arange(40_000), "b": np.arange(40_000)}))
+    written(tmp_path / "right", pa.table({"k": np.arange(1_000)}))
+    job = job_of(tmp_path, join("LeftSemi"))
+    assert planned(job, broadcast=20_000).broadcast == []
+    assert planned(job, broadcast=60_000).broadcast == [1]
+
+
 @pytest.mark.parametrize("how", ["Inner", "Right"])
 def test_a_small_left_side_is_broadcast(tmp_path: Path, how: str) -> None:
     left, right = sides()

@@ -31,7 +31,8 @@ from shuffle_worker.plan.record import SkewedKey
 from shuffle_worker.steps.operation import batch_bytes_of
 
 BROADCAST_BYTES = 8 << 20
-"""Arrow bytes of a side that every worker can hold beside its work, as many rows as its files have."""
+"""Bytes of a side that every worker can hold beside its work: the Arrow bytes of as many rows as its files have, and
+`LOOKUP` for each."""
 
 BROADCAST_TIMES = 4
 """The other side is at least so many times as large; else there is nothing to gain."""
@@ -85,8 +86,12 @@ def broadcast(join: Join, inputs: Sequence[PlannedInput]) -> Broadcast:
     name, size, other = inputs[small].said, readable(sizes[small]), sizes[1 - small]
     if any(one.rows < 0 for one in inputs):
         return Broadcast(None, "shuffled: how many rows the files have is not known before they are read")
-    if sizes[small] > BROADCAST_BYTES:
-        return Broadcast(None, f"shuffled: {name} is about {size}, and {readable(BROADCAST_BYTES)} can be broadcast")
+    if sizes[small] + inputs[small].rows * inputs[small].growth * LOOKUP > BROADCAST_BYTES:
+        return Broadcast(
+            None,
+            f"shuffled: {name} is about {size}, and what can be broadcast is {readable(BROADCAST_BYTES)} with {LOOKUP} "
+            "bytes for each row",
+        )
     if sizes[small] * BROADCAST_TIMES > other:
         return Broadcast(None, f"shuffled: {name} is small ({size}), and the other side not much larger")
     return Broadcast(small, f"broadcast: {name} is about {size}, so every worker reads it whole; the other stays put")
