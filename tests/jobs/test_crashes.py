@@ -21,12 +21,12 @@ HASH: dict[str, Any] = {"repartition": {"by": ["user"]}}
 READING = """
 import os
 from shuffle_worker.readers import files
-def wrapped(self, piece, rows, before=files.FileReader.piece):
+def wrapped(self, piece, rows, before=files.FileReader._piece):
     for each in before(self, piece, rows):
         if self._plan.files[piece.file].path.endswith("/003.parquet"):
             {crash}
         yield each
-files.FileReader.piece = wrapped
+files.FileReader._piece = wrapped
 """
 
 PLANNING = """
