@@ -25,6 +25,7 @@ from tests.plan.jobs import job, numbers, plan_of, read_all
 
 from shuffle_protocol.errors import DataError, InputNotFound
 from shuffle_protocol.jobs import ResultColumn
+from shuffle_worker.columns.coded import as_dictionaries
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.output.storable import storable
 from shuffle_worker.plan.record import Plan
@@ -152,7 +153,8 @@ class ReaderContract:
         put("a", numbers(100, **values, v=pa.array(["x"] * 100)))
         plan = plan_of(job(folder))
         for rows in batches(plan, 10):
-            assert rows.batch.schema.equals(transport_schema(plan.arrow_schema()), check_metadata=True)
+            expected = as_dictionaries(transport_schema(plan.arrow_schema()), plan.coded)
+            assert rows.batch.schema.equals(expected, check_metadata=True)
             assert rows.batch.num_rows <= 10
 
     def test_only_the_columns_asked_for_in_their_order(self, folder: str, put: Callable[..., str]) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shuffle_worker.columns.coded import as_text
 from shuffle_worker.columns.convert import convert, transport_type
 from shuffle_worker.columns.kinds import is_extension
 
@@ -154,7 +155,17 @@ def indices_where(there: Bools, rows: I64) -> Array:
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """The rows of all batches in one; copied, unless there is only one."""
+    """The rows of all batches in one; copied, unless there is only one. Of columns that are coded (`coded.py`) in some,
+    or whose codes cannot count the values of all, the text."""
+    try:
+        return _joined(batches)
+    except pa.ArrowInvalid:
+        if not any(pa.types.is_dictionary(kind) for batch in batches for kind in batch.schema.types):
+            raise
+        return _joined([as_text(batch) for batch in batches])
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     joined: pa.RecordBatch = pa.concat_batches(batches)  # type: ignore[attr-defined]
     return joined
 

@@ -8,13 +8,14 @@ depends on the data alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import concat
+from shuffle_worker.columns.coded import codable
 from shuffle_worker.inputs.keyed import Keyed, seen_keys
 from shuffle_worker.inputs.reading import FETCHED, FoundFile
 from shuffle_worker.readers.formats import FUNCTION
@@ -49,6 +50,8 @@ class Probe(NamedTuple):
     """See `probe`."""
     kept_bytes: float = 0.0
     """Mean Arrow bytes of a row that passes the filter, before it goes through a function; 0 where there is none."""
+    values: Mapping[str, Sequence[str]] = {}
+    """Of text columns so few values that they can travel as codes (`columns/coded.py`), in order."""
 
 
 UNSEEN = Probe(1.0, 1.0, 1.0, [])
@@ -94,7 +97,8 @@ def probe(
         return Probe(guessed_bytes(output), each, share, [])
     few = [field.name for field in output if few_values(written.column(field.name), field.type)]
     keyed = seen_keys([pa.concat_arrays(written.column(name).chunks) for name in grouped_by]) if grouped_by else None
-    return Probe(max(written.nbytes / written.num_rows, 1.0), each, share, few, keyed)
+    values = {name: some for name in few if (some := codable(written.column(name))) is not None}
+    return Probe(max(written.nbytes / written.num_rows, 1.0), each, share, few, keyed, values=values)
 
 
 def probe_mapped(look: Probe, rows: pa.Table, schema: pa.Schema, grouped_by: Sequence[str]) -> Probe:
@@ -102,11 +106,11 @@ def probe_mapped(look: Probe, rows: pa.Table, schema: pa.Schema, grouped_by: Seq
     of the columns that are sent."""
     sent = rows.select(schema.names)
     if not sent.num_rows:
-        return look._replace(row_bytes=guessed_bytes(schema), few=[], keyed=None, kept_bytes=look.row_bytes)
+        return look._replace(row_bytes=guessed_bytes(schema), few=[], keyed=None, kept_bytes=look.row_bytes, values={})
     few = [field.name for field in schema if few_values(sent.column(field.name), field.type)]
     keyed = seen_keys([rows.column(name).combine_chunks() for name in grouped_by]) if grouped_by else None
     each = max(sent.nbytes / sent.num_rows, 1.0)
-    return look._replace(row_bytes=each, few=few, keyed=keyed, kept_bytes=look.row_bytes)
+    return look._replace(row_bytes=each, few=few, keyed=keyed, kept_bytes=look.row_bytes, values={})
 
 
 def read_through(files: Sequence[FoundFile], groups: Sequence[RowGroupRef]) -> None:

@@ -172,6 +172,8 @@ class Plan(Struct, frozen=True):
     """Of a union, each of the job's inputs as it is read; files say which of them they belong to."""
     cuts: list[bytes] = field(default_factory=list)
     """Of a cluster, for each of its columns, the values where its ranges begin: as `boundaries`, without positions."""
+    values: dict[str, list[str]] = field(default_factory=dict)
+    """Text columns that rows carry and nothing looks at, with the few values that a sample of each had."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
@@ -179,6 +181,12 @@ class Plan(Struct, frozen=True):
     def output_schema(self) -> pa.Schema:
         """Of what is written."""
         return self.arrow_schema() if self.final is None else pa.ipc.read_schema(pa.py_buffer(self.final))
+
+    @property
+    def coded(self) -> dict[str, list[str]]:
+        """The columns that travel as codes (`columns/coded.py`), with the values that these stand for. Not where shards
+        begin with the rows of each cell: several of these are no stream of messages."""
+        return self.values if self.layout.cells == self.layout.buckets else {}
 
     @property
     def tables(self) -> list[Table]:

@@ -39,6 +39,7 @@ from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.plan.seconds import expected_seconds
+from shuffle_worker.planning.coding import coded_values
 from shuffle_worker.planning.foldering import check_values
 from shuffle_worker.planning.tree import Decided, tree_of
 from shuffle_worker.steps.keyed import free_name
@@ -194,6 +195,7 @@ def _planned(
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
         dictionary=dictionary,
+        values=coded_values(job, operation, inputs),
         boundaries=boundaries,
         code=operation.code or calls.code,
         broadcast=list(operation.broadcast),

@@ -20,6 +20,7 @@ from shuffle_protocol import trail
 from shuffle_protocol.errors import DataError, InputNotFound
 from shuffle_protocol.memory import Budgets
 from shuffle_worker.columns.arrow import nulls, true_rows
+from shuffle_worker.columns.coded import as_dictionaries
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.expressions.computed import compile_computed
 from shuffle_worker.plan.record import File, FilePiece, Plan, Split
@@ -61,7 +62,7 @@ class FileReader:
         table = plan.tables[index]
         self._absent = frozenset(table.absent)
         kept = table.kept_schema()
-        self._output = transport_schema(kept)
+        self._output = as_dictionaries(transport_schema(kept), plan.coded)
         self._target = self._output
         self._filter: Filter | None = None
         source = plan.job.inputs[index]

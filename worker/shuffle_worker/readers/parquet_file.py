@@ -52,22 +52,20 @@ class ParquetSource:
         types: pa.Schema | None = None,
         wanted: Container[str] | None = None,
     ) -> None:
-        """types: what the columns are by the plan, None while it is being made; it decides the unit of INT96. Without
-        types the first values of such columns are looked at; wanted: only of these, None for all."""
+        """types: what the columns are by the plan, None while it is being made; it decides the unit of INT96, and text
+        that is a dictionary there is decoded as one. Without types the first values of INT96 are looked at; wanted:
+        only of these columns, None for all."""
         self.path = path
         self._storage = storage
         self._budget = budget
         self._native = storage.native(path)
         self._sources: list[pa.NativeFile] = []
+        self._dictionaries: list[int] = []
         self._kept: TailKept | None = None
         self._ahead: dict[str, pq.ParquetFile] = {}
         self._streamed: dict[str, tuple[pq.ParquetFile, int]] = {}
         try:
-            first = self._open(metadata, ahead=self._native is None, leaves=1)
-            if self._native is None:
-                self._ahead[WIDE] = first
-            else:
-                self._streamed[WIDE] = (first, 16)  # enough columns to share `BUDGET` at full buffers
+            first = self._first(metadata)
             self.metadata: pq.FileMetaData = first.metadata
             self.schema: pa.Schema = first.schema_arrow
             self._leaves = self._leaf_columns()
@@ -76,6 +74,9 @@ class ParquetSource:
             # Arrow cannot read a dictionary inside of a nested column over the end of a row group
             self._alone = {field.name for field in self.schema if _dictionary_inside(field.type)}
             self._int96 = self._int96_of(types, wanted)
+            self._dictionaries = self._text_as_dictionaries(types)
+            if self._dictionaries:  # which Arrow is told when it opens a file
+                self._first(self.metadata, self._sources[0])
         except BaseException:
             self.close()
             raise
@@ -160,6 +161,14 @@ class ParquetSource:
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
+    def _first(self, metadata: pq.FileMetaData | None, source: pa.NativeFile | None = None) -> pq.ParquetFile:
+        file = self._open(metadata, ahead=self._native is None, leaves=1, source=source)
+        if self._native is None:
+            self._ahead[WIDE] = file
+        else:
+            self._streamed[WIDE] = (file, 16)  # enough columns to share `BUDGET` at full buffers
+        return file
+
     def _reader(self, stored: int, leaves: int, unit: str) -> pq.ParquetFile:
         if self._native is None and stored <= self._budget:
             if unit not in self._ahead:
@@ -170,6 +179,16 @@ class ParquetSource:
             file = self._open(self.metadata, ahead=False, leaves=leaves, unit=unit)
             self._streamed[unit] = (file, leaves)
         return file
+
+    def _text_as_dictionaries(self, types: pa.Schema | None) -> list[int]:
+        """The leaf columns of text that the plan has as dictionaries."""
+        return [
+            self._leaves[field.name].start
+            for field in types or ()
+            if pa.types.is_dictionary(field.type)
+            and field.name in self._leaves
+            and self.schema.field(field.name).type == field.type.value_type
+        ]
 
     def _int96_of(self, types: pa.Schema | None, wanted: Container[str] | None) -> Int96 | None:
         """How INT96 columns are read, which gives them their types; None where there are none."""
@@ -200,20 +219,28 @@ class ParquetSource:
 
         return finer_columns(decoded, names, self.groups)
 
-    def _open(self, metadata: pq.FileMetaData | None, *, ahead: bool, leaves: int, unit: str = WIDE) -> pq.ParquetFile:
+    def _open(
+        self,
+        metadata: pq.FileMetaData | None,
+        *,
+        ahead: bool,
+        leaves: int,
+        unit: str = WIDE,
+        source: pa.NativeFile | None = None,
+    ) -> pq.ParquetFile:
+        """source: the file's bytes, where they were opened before."""
         stream = max(LEAST_STREAM, min(STREAM, self._budget // max(leaves, 1)))
         try:
-            if self._native is not None:
-                source: pa.NativeFile = pa.OSFile(self._native, "rb")
-            else:
-                source = pa.PythonFile(self._remote(footer=metadata is None), mode="r")
-            self._sources.append(source)
+            if source is None:
+                source = self._opened(footer=metadata is None)
+                self._sources.append(source)
             return pq.ParquetFile(
                 source,
                 metadata=metadata,
                 pre_buffer=ahead,
                 buffer_size=0 if ahead else stream,
                 coerce_int96_timestamp_unit=unit,
+                read_dictionary=self._dictionaries,  # type: ignore[arg-type]
                 page_checksum_verification=True,  # where the file has them; costs nothing where it has none
             )
         except JobError:
@@ -224,6 +251,11 @@ class ParquetSource:
             raise self._not_parquet(error) from error
         except (pa.ArrowException, ValueError) as error:
             raise self._not_parquet(error) from error
+
+    def _opened(self, *, footer: bool) -> pa.NativeFile:
+        if self._native is not None:
+            return pa.OSFile(self._native, "rb")
+        return pa.PythonFile(self._remote(footer=footer), mode="r")
 
     def _remote(self, *, footer: bool) -> io.IOBase:
         """footer: it is about to be read, so the end of the file is remembered."""

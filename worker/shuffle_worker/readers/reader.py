@@ -1,8 +1,9 @@
 """What a reader is: pieces of files in, record batches of the plan's schema out.
 
 Contract, run by the conformance suite in tests/conformance/test_readers.py:
-- batches come in input order, with the columns of the transport schema (`plan.schema.transport_schema`) in its order,
-  rows that the filter drops gone, hive columns filled in, every file's types brought to the plan's;
+- batches come in input order, with the columns of the transport schema (`columns.schema.transport_schema`) in its order
+  (those of `Plan.coded` as dictionary arrays), rows that the filter drops gone, hive columns filled in, every file's
+  types brought to the plan's;
 - `positions` are strictly rising over a piece, and the same whatever the batch size;
 - a batch holds about `batch_rows` rows at the most, so memory is bounded by that and one row group's stored bytes;
 - a file that is not what the plan saw raises DataError or InputNotFound that names it.

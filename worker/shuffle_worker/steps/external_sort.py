@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from shuffle_protocol.errors import OutOfDisk
 from shuffle_worker.columns.arrays import concat, take
+from shuffle_worker.columns.coded import as_text, text_bytes
 from shuffle_worker.partitioning.order import Order
 from shuffle_worker.runtime.stopwatch import DISK, spending
 
@@ -70,18 +71,20 @@ class Runs:
         self._count = 0
 
     def write(self, batches: Iterator[pa.RecordBatch], block_rows: int) -> SortedRun:
-        """A new run of these rows, which are in order."""
+        """A new run of these rows, which are in order. Coded columns become text: a file of batches has one dictionary
+        a column, and those of rows that were merged may differ."""
         path = self.folder / f"run-{self._count:05d}"
         self._count += 1
         writer: pa.RecordBatchFileWriter | None = None
         try:
             with pa.OSFile(str(path), "wb") as file:
                 for batch in batches:
-                    if writer is None:
-                        writer = pa.ipc.new_file(file, batch.schema)
                     for at in range(0, batch.num_rows, block_rows):
+                        block = as_text(batch.slice(at, block_rows))
+                        if writer is None:
+                            writer = pa.ipc.new_file(file, block.schema)
                         with spending(DISK):
-                            writer.write_batch(batch.slice(at, block_rows))
+                            writer.write_batch(block)
                 if writer is not None:
                     writer.close()
         except OSError as error:
@@ -100,7 +103,7 @@ class Runs:
 
 def write_run(runs: Runs, rows: pa.RecordBatch, memory: int) -> None:
     """Add a run of rows that are in order and come after those of the runs before it in the input."""
-    row_bytes = max(rows.nbytes / max(rows.num_rows, 1), 1.0)
+    row_bytes = max(text_bytes(rows) / max(rows.num_rows, 1), 1.0)
     block_rows = max(LEAST_BLOCK_ROWS, int(memory / 8 / FAN_IN / row_bytes))
     runs.runs.append(runs.write(iter([rows]), block_rows))
 

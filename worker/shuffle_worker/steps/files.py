@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from shuffle_protocol.jobs import SortKey
 from shuffle_protocol.memory import Budgets
+from shuffle_worker.columns.coded import as_dictionaries, in_order_of_rows
 from shuffle_worker.columns.kinds import is_uuid, values_of
 from shuffle_worker.columns.schema import meaning_schema, restore
 from shuffle_worker.output.folders import check_name, file_schema
@@ -76,7 +77,11 @@ class PartitionFiles:
         self._uuids = [field.name for field in declared if field.name in self._by and is_uuid(values_of(field.type))]
         self._row_group_rows = plan.row_group_rows
         self._open = output_format(output.format)
-        self._options = WriterOptions(output.compression, [n for n in plan.dictionary if n not in self._by])
+        self._coded = frozenset(plan.coded)
+        self._meaning = as_dictionaries(self._meaning, self._coded)
+        self._written = as_dictionaries(self._schema, self._coded)
+        dictionary = [name for name in plan.dictionary if name not in self._by]
+        self._options = WriterOptions(output.compression, dictionary, self._coded)
         self._keys = list(itertools.takewhile(lambda key: keeps(plan, key.column), keys))
         self._in_order = in_order
         self._memory = Budgets.for_limit(plan.job.memory).working // 2
@@ -151,4 +156,7 @@ class PartitionFiles:
         """A row group as the file holds it."""
         if self._by:
             group = group.select(self._schema.names)
-        return restore(restore(group, self._meaning), self._schema)
+        for at, field in enumerate(self._schema if self._coded else ()):
+            if field.name in self._coded:
+                group = group.set_column(at, field.name, in_order_of_rows(group.column(at)))
+        return restore(restore(group, self._meaning), self._written)

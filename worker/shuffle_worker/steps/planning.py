@@ -25,7 +25,8 @@ class Planning:
     """inputs: how many it takes. keeps_rows: every row read is a row written, whole. in_ranges: a partition may be cut
     into several buckets, so that each of them fits in memory; only where the order of a file's rows does not depend on
     where it is cut (see docs/output.md). same_rows: those of the output are rows of an
-    input, or of several side by side. shrinks: what is written may be much less than what is read."""
+    input, or of several side by side. shrinks: what is written may be much less than what is read. carries: columns
+    that are no keys are neither looked at nor changed on their way to a file."""
 
     inputs = 1
     step = "Repartition"
@@ -34,6 +35,7 @@ class Planning:
     same_rows = True
     in_ranges = False
     shrinks = False
+    carries = False
     key_bytes = 0
     """Of the key that each row travels with where the operation gives it one: see `steps/keyed.py`."""
     broadcast: Sequence[int] = ()

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_protocol.shards import StoredShard
+from shuffle_worker.columns.coded import CodedColumns
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps.shards import Counts, Decoded, decode
@@ -45,13 +46,16 @@ class Buffers:
 
 class ReadBack:
     """Reads the shards of buckets, `budget` bytes at a time (one shard where that is larger), each input's for itself:
-    their schemas differ. Close it."""
+    their schemas differ. coded: `coded_columns` of the plan. Close it."""
 
-    def __init__(self, source: ShardSource, plan: Plan, budget: int, buffers: Buffers) -> None:
+    def __init__(
+        self, source: ShardSource, plan: Plan, budget: int, buffers: Buffers, coded: CodedColumns | None = None
+    ) -> None:
         self._buffers = buffers
         self._source = source
         self._layout = plan.layout
         self._schemas = [transport_schema(plan.sent_schema(index)) for index in range(len(plan.inputs))]
+        self._coded = coded
         self._first_splits = plan.first_splits
         self._budget = budget
         self._buffer: pa.Buffer | None = None
@@ -76,6 +80,9 @@ class ReadBack:
 
     def pieces(self, bucket: int, index: int = 0) -> Iterator[list[Decoded]]:
         """The rows of a bucket that are of one input, in (split, sequence, row) order, several shards at a time."""
+        if self._coded is not None:
+            yield from self._streams(bucket, self._coded.start)
+            return
         cells = len(self._layout.bucket_cells(bucket))
         for payloads in self.payloads(bucket, index):
             piece: list[Decoded] = []
@@ -83,6 +90,19 @@ class ReadBack:
                 decoded = decode(payload, cells, self._schemas[index])
                 check_rows(bucket, shard, decoded.batch.num_rows)
                 piece.append(decoded)
+            yield piece
+
+    def _streams(self, bucket: int, start: bytes) -> Iterator[list[Decoded]]:
+        """The same where columns are coded: a shard may be several batches."""
+        for shards in portions(self.shards(bucket), self._budget):
+            stream = pa.ipc.open_stream(self._fill(bucket, shards, start))
+            piece: list[Decoded] = []
+            for shard in shards:
+                rows = 0
+                while rows < shard.rows and (batch := next(stream, None)) is not None:
+                    piece.append(Decoded(batch, None))
+                    rows += batch.num_rows
+                check_rows(bucket, shard, rows)
             yield piece
 
     def payloads(self, bucket: int, index: int = 0) -> Iterator[list[tuple[StoredShard, pa.Buffer]]]:
@@ -104,15 +124,23 @@ class ReadBack:
                     sizes[cell] += batch.slice(int(starts[cell]), int(counts[cell])).nbytes
         return rows, sizes
 
-    def _fill(self, bucket: int, shards: list[StoredShard]) -> pa.Buffer:
-        size = sum(shard.length for shard in shards)
+    def _fill(self, bucket: int, shards: list[StoredShard], start: bytes = b"") -> pa.Buffer:
+        """The shards' bytes. start: what is to stand before them."""
+        size = len(start) + sum(shard.length for shard in shards)
         if self._buffer is not None and self._buffer.size < size:
             self._buffer = None
         if self._buffer is None:
             self._buffer = self._buffers.take(size)
         buffer = self._buffer.slice(0, size)
-        self._source.read(bucket, shards, memoryview(self._buffer).cast("B")[:size])
+        view = memoryview(self._buffer).cast("B")
+        view[: len(start)] = start
+        self._source.read(bucket, shards, view[len(start) : size])
         return buffer
+
+
+def coded_columns(plan: Plan) -> CodedColumns | None:
+    """Those of a plan; None where there are none."""
+    return CodedColumns(transport_schema(plan.sent_schema(0)), plan.coded) if plan.coded else None
 
 
 def check_rows(bucket: int, shard: StoredShard, found: int) -> None:

@@ -2,7 +2,7 @@
 
     payload = [rows of each cell: u32 little endian, padded to 8 bytes]   where a bucket holds several cells
               one Arrow IPC record batch message                          no schema, no dictionaries: both ends have the
-              plan
+              plan (but see `columns/coded.py`)
 
 The length is a multiple of 8, so shards read one after the other into one aligned buffer are decoded without a copy.
 The payload owns its bytes: `serialize` copies exactly the rows of the slice, so no shard keeps a parent batch alive.
@@ -10,6 +10,7 @@ The payload owns its bytes: `serialize` copies exactly the rows of the slice, so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -35,9 +36,15 @@ def counts_length(cells: int) -> int:
     return (cells * 4 + 7) & ~7 if cells > 1 else 0
 
 
-def encode(bucket: int, sequence: int, batch: pa.RecordBatch, counts: Counts | None) -> Shard:
+def encode(
+    bucket: int,
+    sequence: int,
+    batch: pa.RecordBatch,
+    counts: Counts | None,
+    message_of: Callable[[pa.RecordBatch], pa.Buffer] = pa.RecordBatch.serialize,
+) -> Shard:
     """A batch (a slice is fine) as a shard. counts: rows of each of the bucket's cells, where it has several."""
-    message = memoryview(batch.serialize()).cast("B")
+    message = memoryview(message_of(batch)).cast("B")
     if counts is None:
         return Shard(bucket, sequence, batch.num_rows, xxhash.xxh3_64_intdigest(message), [message], message.nbytes)
     head = counts.astype("<u4").tobytes()

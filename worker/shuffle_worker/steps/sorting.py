@@ -13,6 +13,7 @@ import pyarrow as pa
 from shuffle_protocol.errors import OutOfMemory
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import concat, take
+from shuffle_worker.columns.coded import text_bytes
 from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.partitioning.order import Order, order_of
 from shuffle_worker.plan.record import Plan
@@ -71,7 +72,7 @@ def _loads(pieces: Pieces, budget: int) -> Iterator[tuple[pa.RecordBatch, bool]]
         filled = [batch for batch in piece if batch.num_rows]
         if not filled:
             continue
-        following = sum(batch.nbytes for batch in filled)
+        following = sum(text_bytes(batch) for batch in filled)
         if held and size + following > budget:
             yield _one(held), True
             size = 0

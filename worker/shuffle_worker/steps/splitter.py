@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import concat
+from shuffle_worker.columns.coded import CodedColumns
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.readers.reader import Rows
@@ -48,7 +49,8 @@ def batch_rows(buckets: int, row_bytes: float, batch_bytes: int) -> int:
 
 class BatchSplitter:
     """`Splitter` for every operation that sends whole rows. wanted: groups, None for all. drops: rows may be in the
-    cell behind the last one, and are not sent then."""
+    cell behind the last one, and are not sent then. coded: the columns that travel as codes, None where there are
+    none."""
 
     def __init__(
         self,
@@ -59,8 +61,10 @@ class BatchSplitter:
         batch_bytes: int,
         *,
         drops: bool = False,
+        coded: CodedColumns | None = None,
     ) -> None:
         self._assign = assign
+        self._coded = coded
         self._cells = layout.cells
         self._edges = np.array(layout.bucket_starts, np.int64)
         self._several = layout.cells > layout.buckets
@@ -92,6 +96,8 @@ class BatchSplitter:
         """Rows whose cells are known."""
         if not batch.num_rows:
             return []
+        if self._coded is not None:
+            batch = self._coded.coded(batch)
         shards: list[Shard] = []
         if self._rows * 4 >= self._target_rows and self._rows + batch.num_rows > self._target_rows * 5 // 4:
             shards = self.flush()  # enough waits already: joining it to a full batch would only copy both
@@ -111,6 +117,7 @@ class BatchSplitter:
         self._batches, self._ids, self._rows, self._bytes = [], [], 0, 0
         grouped, starts = scatter(batch, ids, self._cells, self._wanted)
         del batch
+        message_of = pa.RecordBatch.serialize if self._coded is None else self._coded.messages_of(grouped)
         edges = starts[self._edges]
         shards: list[Shard] = []
         for bucket in np.flatnonzero(np.diff(edges)).tolist():
@@ -119,6 +126,6 @@ class BatchSplitter:
             if self._several:
                 cells = starts[self._edges[bucket] : self._edges[bucket + 1] + 1]
                 counts = np.diff(cells) if len(cells) > 2 else None
-            shards.append(encode(bucket, self._sequence, grouped.slice(first, last - first), counts))
+            shards.append(encode(bucket, self._sequence, grouped.slice(first, last - first), counts, message_of))
             self._sequence += 1
         return shards

@@ -7,12 +7,15 @@ are what lets readers skip. Bytes are handed to the sink as the encoder makes th
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shuffle_worker.columns.arrow import parts
+from shuffle_worker.columns.coded import as_dictionaries
 from shuffle_worker.columns.kinds import is_extension
 from shuffle_worker.storage import Sink
 from shuffle_worker.writers.sinkfile import EncodedFile
@@ -35,16 +38,20 @@ class ParquetFile(EncodedFile[pq.ParquetWriter]):
     def __init__(self, sink: Sink, schema: pa.Schema, options: WriterOptions) -> None:
         super().__init__(sink)
         codec, level = CODECS[options.compression or "None"]
-        self._schema = schema
+        self._schema = as_dictionaries(schema, options.coded)
         self._writer = pq.ParquetWriter(
             self._handle,
-            schema,
+            self._schema,
             compression=codec,  # type: ignore[arg-type]
             compression_level=level,
             use_dictionary=_leaves(schema, options.dictionary) or False,  # type: ignore[arg-type]
             write_statistics=True,
-            store_schema=True,
+            store_schema=not options.coded,
         )
+        if options.coded:  # what the file says of itself as if columns were text: what Arrow would write by itself
+            told: dict[Any, Any] = dict(schema.metadata or {})
+            told[b"ARROW:schema"] = base64.b64encode(schema.serialize().to_pybytes())
+            self._writer.add_key_value_metadata(told)
 
     def write(self, group: pa.RecordBatch) -> None:
         table = pa.Table.from_batches([group], self._schema)

@@ -23,11 +23,14 @@ class WriterOptions(NamedTuple):
     """A name of the API (Snappy, Zstd ...) or None."""
     dictionary: list[str]
     """Columns worth a dictionary."""
+    coded: frozenset[str] = frozenset()
+    """Text columns, of those with a dictionary, that are given as dictionary arrays, their values in the order of the
+    rows. The file is as if they were text; of Parquet alone."""
 
 
 class FileWriter(Protocol):
     def write(self, group: pa.RecordBatch) -> None:
-        """One row group, with exactly the schema that the writer was opened with."""
+        """One row group, with exactly the schema that the writer was opened with but for `WriterOptions.coded`."""
         ...
 
     def close(self) -> None: ...

@@ -17,6 +17,8 @@ from shuffle_worker.steps.planning import Planning
 
 
 class RepartitionPlanning(Planning):
+    carries = True
+
     def __init__(self, job: Job, operation: Repartition) -> None:
         super().__init__(job)
         self._by, self._range = operation.by, operation.range

@@ -12,6 +12,7 @@ from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.steps.assign import HashAssign, RangeAssign, RoundRobinAssign, plan_ranges
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
+from shuffle_worker.steps.readback import coded_columns
 from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.steps.splitter import Assign, BatchSplitter
@@ -33,13 +34,13 @@ class RepartitionOperation:
                 "a repartition cannot cut a partition into several buckets: its rows keep the input's order"
             )
         self._ranges = plan_ranges(plan, keys) if keys else None
+        self._coded = coded_columns(plan)
         outputs = PartitionFiles(plan, files, keys, in_order=within[: len(keys)] == keys)
         self._reduce = Reduce(plan, outputs, sorter_within(plan, scratch))
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
-        return BatchSplitter(
-            self._plan.layout, self._assign(), wanted, self._plan.inputs[index].row_bytes, self._batch_bytes
-        )
+        row_bytes = self._plan.inputs[index].row_bytes
+        return BatchSplitter(self._plan.layout, self._assign(), wanted, row_bytes, self._batch_bytes, coded=self._coded)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         return self._reduce.write(group, source, memory)

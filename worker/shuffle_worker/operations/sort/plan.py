@@ -15,6 +15,7 @@ from shuffle_worker.steps.planning import Planning
 class SortPlanning(Planning):
     step = "Sort"
     in_ranges = True
+    carries = True
 
     def __init__(self, job: Job, operation: Sort) -> None:
         super().__init__(job)

@@ -15,6 +15,7 @@ from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.steps.assign import RangeAssign, plan_ranges
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
+from shuffle_worker.steps.readback import coded_columns
 from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.steps.splitter import BatchSplitter
@@ -29,13 +30,15 @@ class SortOperation:
         self._plan = plan
         self._batch_bytes = given.batch_bytes
         self._ranges = plan_ranges(plan, operation.by)
+        self._coded = coded_columns(plan)
         self._reduce = Reduce(
             plan, PartitionFiles(plan, files, operation.by, in_order=True), Sorter(operation.by, scratch)
         )
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
         assign = RangeAssign(self._ranges)
-        return BatchSplitter(self._plan.layout, assign, wanted, self._plan.inputs[index].row_bytes, self._batch_bytes)
+        row_bytes = self._plan.inputs[index].row_bytes
+        return BatchSplitter(self._plan.layout, assign, wanted, row_bytes, self._batch_bytes, coded=self._coded)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         return self._reduce.write(group, source, memory)
