@@ -13,6 +13,7 @@ from tests.groupby.in_process import Cut, carried_out, job_of, planned, table_of
 from shuffle_protocol.errors import OutOfMemory
 from shuffle_protocol.jobs import SortKey, Window
 from shuffle_protocol.memory import MIB
+from shuffle_worker.columns.widths import row_bytes
 from shuffle_worker.windows import rows as windows
 from shuffle_worker.windows.stores import MemorySpace, ScratchSpace
 
@@ -151,3 +152,31 @@ def test_an_empty_input(tmp_path: Path) -> None:
     found = table_of(carried_out(planned(job_of(folder, window, 3))))
     assert found.num_rows == 0
     assert found.column_names == [*table.column_names, *sorted(EVERYTHING)]
+
+
+def test_blocks_of_rows_far_wider_than_the_mean_end_by_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    width, memory = 20 << 10, 1 * MIB
+    wide = range(1000, 1300)
+    rows = pa.table(
+        {
+            "k": [3 if at in wide else at % 50 for at in range(3000)],
+            "row": range(3000),
+            "text": ["a" * width if at in wide else "a" for at in range(3000)],
+        }
+    )
+    folder = write_table(tmp_path / "in", rows, 2, 500)
+    window = Window(["k"], [SortKey("row")], {"before": "lag(text)", "nr": "row_number()", "up_to": "sum(row)"})
+    plan = planned(job_of(folder, window, partitions=2))
+    expected = carried_out(plan)
+    sizes: list[int] = []
+    made = windows.WindowRows._with_results
+
+    def noted(self: windows.WindowRows, rows: pa.RecordBatch, *more: object) -> pa.RecordBatch:
+        sizes.append(row_bytes(rows))
+        return made(self, rows, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(windows.WindowRows, "_with_results", noted)
+    found = carried_out(plan, Cut(memory=memory, batch_bytes=memory), tmp_path / "scratch")
+    assert found.files == expected.files
+    assert sum(sizes) > 300 * width
+    assert max(sizes) <= memory // 4

@@ -4,6 +4,9 @@ The bytes of an output file may not depend on how its rows arrived. Parquet page
 encoder end, so every row group is made contiguous before it is written: a copy (a tenth of what encoding costs), which
 also lets the buffer that the rows lie in be used again.
 
+Where rows are far wider than the others, a row group ends by its bytes before it has its rows. It ends at the same row
+however the rows arrived, because bytes are counted by values alone (`columns/widths.py`).
+
 Memory: the rows of one row group, and the batch that was added last.
 """
 
@@ -14,26 +17,47 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from shuffle_worker.columns.arrays import concat
+from shuffle_worker.columns.widths import fitting, most_bytes, row_bytes, row_ends
 
 
 class Cutter:
-    def __init__(self, rows: int) -> None:
+    """rows, most: a row group ends when it has so many rows, or when the next one would make it larger than so many
+    bytes (None: any)."""
+
+    def __init__(self, rows: int, most: int | None = None) -> None:
         self._target = rows
+        self._most = most
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
+        self._bytes = 0  # of what waits, or more
         self._owned = 0  # how many of the waiting batches have their own memory
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Full row groups, as soon as there are any. Consume it to the end."""
         at, count = 0, batch.num_rows
-        while count - at >= self._target - self._rows:
-            need = self._target - self._rows
-            self._waiting.append(batch.slice(at, need))
-            at += need
-            yield self._join()
-        if at < count:
-            self._waiting.append(batch.slice(at))
-            self._rows += count - at
+        while at < count:
+            part = batch.slice(at, min(self._target - self._rows, count - at))
+            fit = self._fitting(part)
+            if fit:
+                self._waiting.append(part if fit == part.num_rows else part.slice(0, fit))
+                self._rows += fit
+                at += fit
+            if self._rows == self._target or fit < part.num_rows:
+                yield self._join()
+
+    def _fitting(self, part: pa.RecordBatch) -> int:
+        """How many of these rows the row group still takes, at least the first one of a group."""
+        size = 0 if self._most is None else most_bytes(part)
+        if self._most is None or self._bytes + size <= self._most:
+            self._bytes += size
+            return part.num_rows
+        held = sum(row_bytes(batch) for batch in self._waiting)
+        ends = row_ends(part)
+        fit = fitting(ends, self._most - held)
+        if not fit and not self._rows:
+            fit = 1
+        self._bytes = held + (int(ends[fit - 1]) if fit else 0)
+        return fit
 
     def own(self) -> None:
         """Copy what waits, because the memory it lies in is about to change."""
@@ -47,7 +71,7 @@ class Cutter:
         return self._join() if self._waiting else None
 
     def _join(self) -> pa.RecordBatch:
-        waiting, self._waiting, self._rows, self._owned = self._waiting, [], 0, 0
+        waiting, self._waiting, self._rows, self._bytes, self._owned = self._waiting, [], 0, 0, 0
         return waiting[0] if len(waiting) == 1 else concat(waiting)
 
 

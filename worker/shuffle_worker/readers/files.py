@@ -27,7 +27,7 @@ from shuffle_worker.plan.record import File, FilePiece, Plan, Split
 from shuffle_worker.readers.formats import opening_of_plan
 from shuffle_worker.readers.reader import Reader, Rows
 from shuffle_worker.readers.shape import Shaper
-from shuffle_worker.readers.source import Source
+from shuffle_worker.readers.source import Source, by_width
 from shuffle_worker.storage.storage import Info, Storage
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ KEPT_FOOTERS = 8
 class FileReader:
     """Reads pieces of the files of one of a job's inputs. Safe for several threads, each with its own split.
 
-    budget: stored bytes of a remote file held at once; by default a third of the worker's working memory. functions,
-    scratch: memory of a process of a reader function, and where its code is fetched to."""
+    budget: stored bytes of a remote file held at once, and bytes of rows that are decoded at once; by default a third
+    of the worker's working memory. functions, scratch: memory of a process of a reader function, and where its code is
+    fetched to."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class FileReader:
             try:
                 for run, first in _runs(source, piece, shaper.wanted):
                     fetched += sum(source.stored_bytes(group, shaper.wanted) for group in run)
-                    for batch in source.batches(run, shaper.wanted, batch_rows):
+                    for batch in self._decoded(source, run, shaper.wanted, batch_rows):
                         rows = self._rows(shaper.shape(batch), first, fetched, file.path)
                         first += batch.num_rows
                         if rows is not None:
@@ -110,6 +111,10 @@ class FileReader:
         self._verify(file)
         if fetched:
             yield Rows(_empty(self._output), 0, None, fetched)
+
+    def _decoded(self, source: Source, run: list[int], names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+        for groups, rows in by_width(source, run, names, batch_rows, self._budget):
+            yield from source.batches(groups, names, rows)
 
     def _rows(self, batch: pa.RecordBatch, first: int, fetched: int, path: str) -> Rows | None:
         """The rows that pass the filter, without the columns that only it needed; None where there are none."""

@@ -27,6 +27,7 @@ from shuffle_worker.functions.mapping import MapProcesses
 from shuffle_worker.functions.shapes import STREAMED
 from shuffle_worker.partitioning.cutter import Cutter
 from shuffle_worker.plan.record import Plan, Split
+from shuffle_worker.plan.sizing import MOST_CALL_BYTES
 from shuffle_worker.readers.reader import Reader, Rows
 from shuffle_worker.readers.shape import ResultShaper
 
@@ -139,7 +140,7 @@ class Taken:
 
 
 class MapBatches:
-    """What the function is given of a part: batches of `rows` rows."""
+    """What the function is given of a part: batches of `rows` rows, fewer where they are far wider than the mean."""
 
     def __init__(self, taken: Taken, part: Part, rows: int) -> None:
         self._taken = taken
@@ -148,7 +149,7 @@ class MapBatches:
         self._begin = self._end = 0  # of the rows that were given last
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        cutter = Cutter(self._rows)
+        cutter = Cutter(self._rows, MOST_CALL_BYTES)
         taken = self._taken
         while taken.next is not None and taken.place == self._part.first:
             for batch in cutter.add(taken.take()):

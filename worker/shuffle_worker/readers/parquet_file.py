@@ -120,6 +120,10 @@ class ParquetSource:
         self._encrypted.check(names)
         return self._stored(group, self.leaves(names))
 
+    def decoded_bytes(self, group: int, names: Sequence[str]) -> int:
+        held = self.metadata.row_group(group)
+        return sum(held.column(leaf).total_uncompressed_size for leaf in self.leaves(names))
+
     def column_range(self, group: int, name: str) -> ColumnRange | None:
         if name not in self._leaves:
             return None

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from shuffle_worker.columns.widths import pieces_within
 from shuffle_worker.plan.record import Split
 
 
@@ -38,3 +39,17 @@ class Rows(NamedTuple):
 
 class Reader(Protocol):
     def read(self, split: Split, batch_rows: int) -> Iterator[Rows]: ...
+
+
+def within(rows: Rows, most: int) -> Iterator[Rows]:
+    """The rows in batches of so many bytes at most (a batch of less than twice that stays whole), or of one row: how
+    wide rows are is known only when they are read."""
+    if rows.batch.nbytes < 2 * most:
+        yield rows
+        return
+    at, fetched = 0, rows.bytes_read
+    for batch in pieces_within(rows.batch, most):
+        end = at + batch.num_rows
+        positions = None if rows.positions is None else rows.positions[at:end]
+        yield Rows(batch, rows.first + at, positions, fetched)
+        at, fetched = end, 0

@@ -21,9 +21,10 @@ Contract, run by tests/conformance/test_readers.py through the reader:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -82,6 +83,35 @@ class Source(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A source that knows beforehand how large its groups are."""
+
+    def decoded_bytes(self, group: int, names: Sequence[str]) -> int:
+        """Bytes of these columns of a group, as they are decoded; fewer where they have a dictionary."""
+        ...
+
+
+WIDE_PARTS = 16
+"""Of a group whose rows are wider than the mean nobody knows which are, so it is read in so many times smaller batches
+than their own mean says."""
+
+
+def by_width(
+    source: Source, groups: Sequence[int], names: Sequence[str], rows: int, most: int
+) -> Iterator[tuple[list[int], int]]:
+    """The groups, and how many of their rows to decode at once: `rows`, or fewer where these are more than `most`
+    bytes."""
+
+    def at_once(group: int) -> int:
+        size = source.decoded_bytes(group, names) if isinstance(source, Measured) else 0
+        each = size / max(source.rows(group), 1)
+        return rows if rows * each <= most else max(int(most / each / WIDE_PARTS), 1)
+
+    for count, some in itertools.groupby(groups, at_once):
+        yield list(some), count
 
 
 def bad_columns(error: Exception, words: str, names: Sequence[str], read: Callable[[str], object]) -> list[str]:

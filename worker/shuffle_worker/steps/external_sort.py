@@ -8,8 +8,9 @@ in memory costs, so the whole is vectorised and needs no heap.
 It is stable: runs are numbered in the order of the input, and rows with equal keys keep (run, row) order.
 
 Memory, out of `memory`: a run is a quarter of it, sorted into a second quarter; the blocks of one merge together are at
-most an eighth (and their joined and their sorted copy). More than `FAN_IN` runs are merged in several rounds. Scratch:
-the rows once, and once more while rounds are merged.
+most an eighth (and their joined and their sorted copy), or those of two runs where rows are so wide. More than `FAN_IN`
+runs, or runs whose blocks are more than that, are merged in several rounds. Scratch: the rows once, and once more while
+rounds are merged.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import pyarrow as pa
 from shuffle_protocol.errors import OutOfDisk
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.columns.coded import as_text, text_bytes
+from shuffle_worker.columns.widths import pieces_within
 from shuffle_worker.partitioning.order import Order
 from shuffle_worker.runtime.stopwatch import DISK, spending
 
@@ -33,12 +35,18 @@ FAN_IN = 32
 
 LEAST_BLOCK_ROWS = 256
 
+LEAST_BLOCK_BYTES = 32 << 10
+"""Of `FAN_IN` blocks: less memory than they take is not worth keeping to."""
+
 
 class SortedRun:
-    """A sorted file of blocks. Reading goes from its first row to its last."""
+    """A sorted file of blocks. Reading goes from its first row to its last. block_rows: of each, or fewer.
+    largest: bytes of the largest."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, block_rows: int, largest: int) -> None:
         self.path = path
+        self.block_rows = block_rows
+        self.largest = largest
         self._file: pa.NativeFile | None = None
         self._reader: pa.RecordBatchFileReader | None = None
         self._next = 0
@@ -64,23 +72,27 @@ class SortedRun:
 class Runs:
     """The runs of one sort, in a folder of their own that is gone when it ends."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, memory: int) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="sort-", dir=scratch))
         self.runs: list[SortedRun] = []
         self._count = 0
+        self.blocks = max(memory // 8, FAN_IN * LEAST_BLOCK_BYTES)
+        """Bytes of the blocks of one merge."""
 
     def write(self, batches: Iterator[pa.RecordBatch], block_rows: int) -> SortedRun:
         """A new run of these rows, which are in order. Coded columns become text: a file of batches has one dictionary
-        a column, and those of rows that were merged may differ."""
+        a column, and those of rows that were merged may differ. A block ends before its rows where these are so wide
+        that eight of it would fill a merge."""
         path = self.folder / f"run-{self._count:05d}"
         self._count += 1
         writer: pa.RecordBatchFileWriter | None = None
+        largest = 0
         try:
             with pa.OSFile(str(path), "wb") as file:
                 for batch in batches:
-                    for at in range(0, batch.num_rows, block_rows):
-                        block = as_text(batch.slice(at, block_rows))
+                    for block in _blocks(batch, block_rows, self.blocks // 8):
+                        largest = max(largest, block.nbytes)
                         if writer is None:
                             writer = pa.ipc.new_file(file, block.schema)
                         with spending(DISK):
@@ -93,7 +105,7 @@ class Runs:
                 f"sorted rows could not be written to scratch ({self.folder.parent}, {free} bytes free): {error}; "
                 f"give the workers more scratch space or more memory"
             ) from error
-        return SortedRun(path)
+        return SortedRun(path, block_rows, largest)
 
     def close(self) -> None:
         for run in self.runs:
@@ -101,21 +113,40 @@ class Runs:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_run(runs: Runs, rows: pa.RecordBatch, memory: int) -> None:
+def write_run(runs: Runs, rows: pa.RecordBatch) -> None:
     """Add a run of rows that are in order and come after those of the runs before it in the input."""
     row_bytes = max(text_bytes(rows) / max(rows.num_rows, 1), 1.0)
-    block_rows = max(LEAST_BLOCK_ROWS, int(memory / 8 / FAN_IN / row_bytes))
+    block_rows = max(LEAST_BLOCK_ROWS, int(runs.blocks / FAN_IN / row_bytes))
     runs.runs.append(runs.write(iter([rows]), block_rows))
 
 
 def merged(runs: Runs, by: Order) -> Iterator[pa.RecordBatch]:
     """All rows in order, in batches with memory of their own. The runs are removed as they are used up."""
-    while len(runs.runs) > FAN_IN:
-        waiting, runs.runs = runs.runs, []
-        for at in range(0, len(waiting), FAN_IN):
-            several = waiting[at : at + FAN_IN]
-            runs.runs.append(runs.write(_merge(several, by), _rows_of_first(several)))
+    while len(several := list(_at_once(runs.runs, runs.blocks))) > 1:
+        runs.runs = []
+        for some in several:
+            runs.runs.append(some[0] if len(some) == 1 else runs.write(_merge(some, by), some[0].block_rows))
     yield from _merge(runs.runs, by)
+
+
+def _at_once(runs: Sequence[SortedRun], most: int) -> Iterator[list[SortedRun]]:
+    """Runs that are merged together, in their order: at least two, as long as their blocks are not more than so many
+    bytes."""
+    some: list[SortedRun] = []
+    size = 0
+    for run in runs:
+        if len(some) == FAN_IN or (len(some) > 1 and size + run.largest > most):
+            yield some
+            some, size = [], 0
+        some.append(run)
+        size += run.largest
+    if some:
+        yield some
+
+
+def _blocks(batch: pa.RecordBatch, rows: int, most: int) -> Iterator[pa.RecordBatch]:
+    for at in range(0, batch.num_rows, rows):
+        yield from pieces_within(as_text(batch.slice(at, rows)), most)
 
 
 def _merge(runs: Sequence[SortedRun], by: Order) -> Iterator[pa.RecordBatch]:
@@ -156,9 +187,3 @@ def _advanced(
             run.remove()
         else:
             yield run, left
-
-
-def _rows_of_first(runs: Sequence[SortedRun]) -> int:
-    """Rows in a block of these runs."""
-    with pa.OSFile(str(runs[0].path), "rb") as file:
-        return max(pa.ipc.open_file(file).get_batch(0).num_rows, LEAST_BLOCK_ROWS)

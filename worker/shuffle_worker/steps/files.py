@@ -23,6 +23,7 @@ from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.output.storable import storable
 from shuffle_worker.partitioning.cutter import Cutter
 from shuffle_worker.partitioning.extremes import Extremes
+from shuffle_worker.plan import sizing
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.runtime.stopwatch import WRITE, spending
 from shuffle_worker.steps.folders import in_folders
@@ -76,6 +77,7 @@ class PartitionFiles:
         self._meaning = file_schema(meaning_schema(declared), self._by)
         self._uuids = [field.name for field in declared if field.name in self._by and is_uuid(values_of(field.type))]
         self._row_group_rows = plan.row_group_rows
+        self._row_group_bytes = sizing.row_group_bytes(plan.row_group_rows, plan.row_bytes)
         self._open = output_format(output.format)
         self._coded = frozenset(plan.coded)
         self._meaning = as_dictionaries(self._meaning, self._coded)
@@ -121,7 +123,7 @@ class PartitionFiles:
         writer: FileWriter | None = None
         try:
             writer = self._open(sink, self._schema, self._options)
-            cutter = Cutter(self._row_group_rows)
+            cutter = Cutter(self._row_group_rows, self._row_group_bytes)
             extremes = Extremes(self._keys, self._in_order)
             written = 0
             for batch in batches:

@@ -1,10 +1,12 @@
 """Rows that stand group by group, cut into what a function is called with: loads of whole groups.
 
 Most groups are small, and a call for each would cost more than what is done in it, so whole groups travel together, up
-to `rows` rows. A group that is larger comes alone, in batches of exactly `rows` rows. A function over batches sees
-which rows are in one batch, so that depends on the group alone, never on how much was sorted in memory at a time.
+to `rows` rows. A group that is larger comes alone, in batches of exactly `rows` rows, or of fewer where these are so
+wide that they have more than `most` bytes. A function over batches sees which rows are in one batch, so that depends on
+the group alone, never on how much was sorted in memory at a time.
 
-Memory: what `stream` gives, the rows of one load that began in a batch before, and one batch of a larger group.
+Memory: what `stream` gives, the rows of one load that began in a batch before, and one batch of a larger group: each of
+`most` bytes, or one row.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.columns.arrays import I64, concat
+from shuffle_worker.columns.widths import fitting, most_bytes, row_bytes, row_ends
 from shuffle_worker.partitioning.cutter import Cutter, copied
 from shuffle_worker.partitioning.equal_keys import begins
 
@@ -29,7 +32,7 @@ class Load(NamedTuple):
 
 
 class Large(NamedTuple):
-    """One group of more rows than a load has."""
+    """One group of more rows, or bytes, than a load has."""
 
     first: pa.RecordBatch
     """Its first row."""
@@ -38,12 +41,16 @@ class Large(NamedTuple):
 
 
 class Loads:
-    """keys: the columns whose equality makes a group; none: all rows are one. rows: of a load."""
+    """keys: the columns whose equality makes a group; none: all rows are one. rows, most: of a load, and bytes of it
+    (None: any)."""
 
-    def __init__(self, stream: Iterator[pa.RecordBatch], keys: Sequence[str], rows: int) -> None:
+    def __init__(
+        self, stream: Iterator[pa.RecordBatch], keys: Sequence[str], rows: int, most: int | None = None
+    ) -> None:
         self._stream = stream
         self._keys = list(keys)
         self._rows = rows
+        self._most = most
         self._open: list[pa.RecordBatch] = []  # of the group that may go on in the next batch; never a load's rows yet
         self._rest: pa.RecordBatch | None = None  # of a batch whose beginning a large group took
 
@@ -53,7 +60,7 @@ class Loads:
             if self._open:
                 end = int(starts[0]) if len(starts) else batch.num_rows
                 self._open.append(batch.slice(0, end))
-                if self._open_rows > self._rows:
+                if self._too_large(self._open):
                     if end < batch.num_rows:
                         self._rest = batch.slice(end)
                     yield self._large(ended=end < batch.num_rows)
@@ -62,25 +69,29 @@ class Loads:
                     self._own()
                     continue
                 yield self._closed()
-            for first, end in self._cut(starts):
-                if int(starts[end]) - int(starts[first]) > self._rows:
-                    self._open = [batch.slice(int(starts[first]), int(starts[end] - starts[first]))]
+            for first, end in self._cut(starts, batch):
+                rows = batch.slice(int(starts[first]), int(starts[end] - starts[first]))
+                if end == first + 1 and self._too_large([rows]):
+                    self._open = [rows]
                     yield self._large(ended=True)
                 else:
-                    rows = batch.slice(int(starts[first]), int(starts[end] - starts[first]))
                     yield Load(rows, starts[first + 1 : end + 1] - starts[first])
             self._open = [batch.slice(int(starts[-1]))]
             del batch
-            if self._open_rows > self._rows:
+            if self._too_large(self._open):
                 yield self._large(ended=False)
             else:
                 self._own()
         if self._open:
             yield self._closed()
 
-    @property
-    def _open_rows(self) -> int:
-        return sum(batch.num_rows for batch in self._open)
+    def _too_large(self, group: Sequence[pa.RecordBatch]) -> bool:
+        """Whether a load does not hold the rows of one group."""
+        if sum(batch.num_rows for batch in group) > self._rows:
+            return True
+        if self._most is None or sum(map(most_bytes, group)) <= self._most:
+            return False
+        return sum(row_bytes(batch) for batch in group) > self._most
 
     def _next(self) -> pa.RecordBatch | None:
         rest, self._rest = self._rest, None
@@ -101,11 +112,15 @@ class Loads:
                 return starts[1:]
         return starts
 
-    def _cut(self, starts: I64) -> Iterator[tuple[int, int]]:
+    def _cut(self, starts: I64, batch: pa.RecordBatch) -> Iterator[tuple[int, int]]:
         """The groups that end in this batch, as runs of them that fit a load: (first, the one after the last)."""
         at, count = 0, len(starts) - 1
+        ends = None if self._most is None or most_bytes(batch) <= self._most else row_ends(batch)
         while at < count:
-            end = int(np.searchsorted(starts, starts[at] + self._rows, "right")) - 1
+            until = int(starts[at]) + self._rows
+            if ends is not None and self._most is not None:
+                until = min(until, fitting(ends, self._most, int(starts[at])))
+            end = int(np.searchsorted(starts, until, "right")) - 1
             end = min(max(end, at + 1), count)
             yield at, end
             at = end
@@ -124,7 +139,7 @@ class Loads:
 
     def _batches(self, ended: bool) -> Iterator[pa.RecordBatch]:
         """The open group, and what the stream has more of it."""
-        cutter = Cutter(self._rows)
+        cutter = Cutter(self._rows, self._most)
         while True:
             for held in self._open:
                 yield from cutter.add(held)

@@ -31,6 +31,7 @@ from shuffle_worker.partitioning.cutter import Cutter
 from shuffle_worker.partitioning.hash import cells_of
 from shuffle_worker.partitioning.scatter import Scattered, scatter
 from shuffle_worker.plan.layout import Layout
+from shuffle_worker.plan.sizing import WIDE
 from shuffle_worker.readers.reader import Rows
 from shuffle_worker.steps.accumulators import RAW, REDUCED, Accumulator, Form, Packer, can_pack, encode
 from shuffle_worker.steps.splitter import batch_rows
@@ -74,7 +75,8 @@ class PartialAggregation:
         self._form = form
         self._prepare = prepare
         self._sender = sender
-        self._blocks = Cutter(block_rows(row_bytes))
+        rows = block_rows(row_bytes)
+        self._blocks = Cutter(rows, int(WIDE * max(BLOCK_BYTES, rows * row_bytes)))
         self._accumulator: Accumulator | None = form.make()
         self._taken_in = 0  # bytes of the rows that the accumulator has seen
         self._rows = 0

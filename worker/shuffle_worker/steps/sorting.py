@@ -14,6 +14,7 @@ from shuffle_protocol.errors import OutOfMemory
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.columns.coded import text_bytes
+from shuffle_worker.columns.widths import pieces_within
 from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.partitioning.order import Order, order_of
 from shuffle_worker.plan.record import Plan
@@ -45,8 +46,8 @@ class Sorter:
                     yield self.in_memory(rows)
                     return
                 if runs is None:
-                    runs = Runs(self._scratch_folder(memory))
-                write_run(runs, self.in_memory(rows), memory)
+                    runs = Runs(self._scratch_folder(memory), memory)
+                write_run(runs, self.in_memory(rows))
                 del rows
             if runs is not None:
                 yield from merged(runs, self._order)
@@ -64,22 +65,32 @@ class Sorter:
 
 
 def _loads(pieces: Pieces, budget: int) -> Iterator[tuple[pa.RecordBatch, bool]]:
-    """Pieces in memory of their own, as many together as the budget holds (one piece where that is larger), and whether
+    """Pieces in memory of their own, as many together as the budget holds (one row where that is larger), and whether
     more rows follow."""
     held: list[pa.RecordBatch] = []
     size = 0
     for piece in pieces:
-        filled = [batch for batch in piece if batch.num_rows]
-        if not filled:
-            continue
-        following = sum(text_bytes(batch) for batch in filled)
-        if held and size + following > budget:
-            yield _one(held), True
-            size = 0
-        held.append(copied(filled))
-        size += following
+        for filled in _within(piece, budget):
+            following = sum(text_bytes(batch) for batch in filled)
+            if held and size + following > budget:
+                yield _one(held), True
+                size = 0
+            held.append(copied(filled))
+            size += following
     if held:
         yield _one(held), False
+
+
+def _within(piece: list[pa.RecordBatch], budget: int) -> Iterator[list[pa.RecordBatch]]:
+    """The batches of a piece, cut where the budget does not hold them all."""
+    filled = [batch for batch in piece if batch.num_rows]
+    if sum(text_bytes(batch) for batch in filled) <= budget:
+        if filled:
+            yield filled
+        return
+    for batch in filled:
+        for part in pieces_within(batch, budget):
+            yield [part]
 
 
 def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:

@@ -101,6 +101,8 @@ class BatchSplitter:
         shards: list[Shard] = []
         if self._rows * 4 >= self._target_rows and self._rows + batch.num_rows > self._target_rows * 5 // 4:
             shards = self.flush()  # enough waits already: joining it to a full batch would only copy both
+        elif self._bytes and self._bytes + batch.nbytes > self._target_bytes * 5 // 4:
+            shards = self.flush()  # rows are wider than the mean
         self._batches.append(batch)
         self._ids.append(cells)
         self._rows += batch.num_rows

@@ -21,7 +21,7 @@ from shuffle_worker.plan.persist import load, save, saved
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import check_output, make_plan
 from shuffle_worker.readers import readers_for
-from shuffle_worker.readers.reader import Reader
+from shuffle_worker.readers.reader import Reader, within
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.runtime.stopwatch import READ, each_in
@@ -125,10 +125,11 @@ class Tasks:
         rows_at_once = batch_rows(plan.layout.buckets, max(table.row_bytes, table.read_bytes), self._batch_bytes)
         for rows in each_in(READ, iter(self._readers[one.input].read(one, rows_at_once))):
             read, fetched = rows.batch.num_rows, rows.bytes_read
-            for shards in in_pieces(splitter, rows):
-                yield Step(shards, read, fetched)
-                read = fetched = 0
-                relieve()
+            for part in within(rows, self._batch_bytes):
+                for shards in in_pieces(splitter, part):
+                    yield Step(shards, read, fetched)
+                    read = fetched = 0
+                    relieve()
         yield Step(splitter.flush(), 0, 0)
 
     def write(self, group: int, source: ShardSource) -> Written:

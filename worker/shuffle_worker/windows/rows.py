@@ -79,7 +79,7 @@ class WindowRows:
         return self._with_results(rows, work, block)
 
     def alone(self, batches: Iterator[pa.RecordBatch], memory: int) -> Iterator[pa.RecordBatch]:
-        """One window, in its order. batches: of `BLOCK_ROWS` rows at most, all of as many but the last."""
+        """One window, in its order. batches: of `BLOCK_ROWS` rows at most; of `memory` each is a part."""
         held: list[pa.RecordBatch] = []
         size = 0
         space = MemorySpace(None)
@@ -103,7 +103,7 @@ class WindowRows:
     def _spilled(
         self, held: list[pa.RecordBatch], more: Iterator[pa.RecordBatch], memory: int
     ) -> Iterator[pa.RecordBatch]:
-        space = ScratchSpace(self._scratch, held[0].num_rows, memory // 2)
+        space = ScratchSpace(self._scratch, max(held[0].num_rows, LEAST_ROWS), memory // 2)
         try:
             work, rows = self._work(space), space.batches()
             at = 0

@@ -158,8 +158,8 @@ def _picked(array: Array, places: I64) -> Array:
 
 
 class ScratchSpace:
-    """scratch: a folder in which one is made for these files, None where there is none. rows: of a chunk; what is added
-    at once has so many, but for the last. memory: for the error. Close it."""
+    """scratch: a folder in which one is made for these files, None where there is none. rows: numbers that are read at
+    once. memory: for the error. Close it."""
 
     rows: int | None = None
 

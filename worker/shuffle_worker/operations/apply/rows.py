@@ -160,7 +160,7 @@ class Applied:
 
     def _results(self, partition: int, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         host, course = self._host, self._course
-        for load in Loads(stream, self._keys, self._rows):
+        for load in Loads(stream, self._keys, self._rows, sizing.MOST_CALL_BYTES):
             name = self._named(load, partition)
             try:
                 if isinstance(load, Load):

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.columns.arrays import I64, Bools, concat, take
+from shuffle_worker.columns.widths import pieces_within
 from shuffle_worker.operations.join.judged import Pairs, cut, judged, passing
 from shuffle_worker.operations.join.put import Put
 from shuffle_worker.operations.join.shape import JoinShape
@@ -112,7 +113,8 @@ class Blocks:
         size = 0
         for right, hit in self._right():
             put = Put(self._shape, left, right)
-            for rows, others in cut(self._pairs(left, right, hit), put.rows_at_once(self._budget // 8)):
+            pairs = cut(self._pairs(left, right, hit), put.rows_at_once(self._budget // 8))
+            for rows, others in put.within(pairs, self._budget // 8):
                 held.append(put.together(rows, others))
                 numbers.append(rows)
                 size += held[-1].nbytes + rows.nbytes
@@ -159,15 +161,16 @@ def whole(stream: Stream, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def portions(stream: Stream, budget: int) -> Iterator[pa.RecordBatch]:
-    """The rows of a stream, as many batches at a time as the budget holds."""
+    """The rows of a stream, as many batches at a time as the budget holds, one row at least."""
     held: list[pa.RecordBatch] = []
     size = 0
-    for batch in stream():
-        if held and size + batch.nbytes > budget:
-            yield concat(held)
-            held, size = [], 0
-        held.append(batch)
-        size += batch.nbytes
+    for given in stream():
+        for batch in pieces_within(given, budget):
+            if held and size + batch.nbytes > budget:
+                yield concat(held)
+                held, size = [], 0
+            held.append(batch)
+            size += batch.nbytes
     if held:
         yield concat(held)
 

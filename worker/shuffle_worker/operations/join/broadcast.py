@@ -68,8 +68,9 @@ class SmallSide:
         at_once = put.rows_at_once(self._batch_bytes)
         found = self._found(rows)
         pieces = found.pieces(at_once) if self._shape.condition is None else self._judged(found, sides, at_once)
-        for outer, inner in pieces:
-            yield put.together(*((outer, inner) if self._at == 1 else (inner, outer))), outer
+        pairs = pieces if self._at == 1 else ((inner, outer) for outer, inner in pieces)
+        for left, right in put.within(pairs, self._batch_bytes):
+            yield put.together(left, right), left if self._at == 1 else right
 
     def _found(self, rows: pa.RecordBatch) -> Matches:
         """Of these rows what the keys say."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import I64, Array, indices, indices_where, take
+from shuffle_worker.columns.widths import fitting, row_widths
 from shuffle_worker.operations.join.judged import Pairs, cut
 from shuffle_worker.operations.join.shape import JoinShape
 from shuffle_worker.operations.join.units import merged
@@ -38,6 +40,31 @@ class Put:
         wide = [batch.nbytes / batch.num_rows for batch in (self._left, self._right) if batch.num_rows]
         return int(min(max(memory / max(sum(wide), 1.0), 1), MOST_ROWS))
 
+    @cached_property
+    def _widths(self) -> tuple[I64, I64]:
+        """Bytes that each row of either side has in the result; at the end 0, for NONE."""
+        left, right = row_widths(self._left), row_widths(self._right)
+        for column in self._either:
+            both = row_widths(pa.RecordBatch.from_arrays([column], names=["key"]))
+            left = left + both[: self._left_rows]
+            right = right + both[self._left_rows :]
+        return np.append(left, 0), np.append(right, 0)
+
+    def within(self, pairs: Pairs, memory: int) -> Pairs:
+        """The pairs, cut where what they give is more than so many bytes: `rows_at_once` knows only the mean."""
+        left, right = self._widths
+        widest = max(int(left.max()) + int(right.max()), 1)
+        for rows, others in pairs:
+            if len(rows) * widest <= memory:
+                yield rows, others
+                continue
+            ends = np.cumsum(left[rows] + right[others])
+            at = 0
+            while at < len(rows):
+                end = max(fitting(ends, memory, at), at + 1)
+                yield rows[at:end], others[at:end]
+                at = end
+
     def together(self, rows: I64, others: I64) -> pa.RecordBatch:
         left, right = _taken(self._left, rows).columns, _taken(self._right, others).columns
         either: list[Array] = []
@@ -50,7 +77,7 @@ class Put:
 
     def pieces(self, pairs: Pairs, memory: int) -> Iterator[pa.RecordBatch]:
         """All of these pairs, in pieces of so many bytes at most."""
-        for rows, others in cut(pairs, self.rows_at_once(memory)):
+        for rows, others in self.within(cut(pairs, self.rows_at_once(memory)), memory):
             yield self.together(rows, others)
 
     @staticmethod
@@ -58,10 +85,7 @@ class Put:
         """Right rows by themselves, in pieces."""
         left = pa.RecordBatch.from_pylist([], schema=shape.schemas[0])
         put = Put(shape, left, right)
-        step = put.rows_at_once(memory)
-        for at in range(0, len(rows), step):
-            some = rows[at : at + step]
-            yield put.together(np.full(len(some), NONE, np.int64), some)
+        yield from put.pieces(iter([(np.full(len(rows), NONE, np.int64), rows)]), memory)
 
 
 def _taken(batch: pa.RecordBatch, rows: I64) -> pa.RecordBatch:

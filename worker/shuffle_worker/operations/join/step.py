@@ -82,7 +82,7 @@ class JoinStep:
         self, found: Matches, left: pa.RecordBatch, right: pa.RecordBatch, budget: int
     ) -> Iterator[pa.RecordBatch]:
         put = Put(self.shape, left, right)
-        for rows, others in found.pieces(put.rows_at_once(budget // 4)):
+        for rows, others in put.within(found.pieces(put.rows_at_once(budget // 4)), budget // 4):
             yield put.together(rows, others)
 
     # -- one key, or several of one place, that memory does not hold -------------------------------------------------

@@ -86,7 +86,7 @@ class ComputedFiles:
         return self._files.write(partition, results, rows)
 
     def _results(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for load in Loads(stream, self._by, self._block):
+        for load in Loads(stream, self._by, self._block, self._memory // 2):
             if isinstance(load, Load):
                 yield self._rows.together(load.rows, load.ends)
             else:
