@@ -81,6 +81,26 @@ def test_a_key_that_most_rows_have(tmp_path: Path, events: Path, operation: dict
     assert hottest(found) in of_hot
 
 
+@pytest.mark.parametrize("rare", [0, 3])
+@pytest.mark.parametrize(
+    "operation", [BY_USER, {"repartition": {"range": ["user"]}}, {"sort": {"by": [{"column": "user"}]}}]
+)
+def test_a_key_beside_text_that_travels_as_codes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, operation: dict[str, Any], rare: int
+) -> None:
+    """rare: so many rows have a value that the plan has not seen, so that shards bring dictionaries of their own."""
+    random = np.random.default_rng(5)
+    names = np.array(["ann", "bob", "cyd"]).take(random.integers(0, 3, ROWS)).tolist()
+    names[ROWS // 2 : ROWS // 2 + rare] = [f"rare {number}" for number in range(rare)]
+    user = np.where(random.random(ROWS) < SHARE, HOT, random.integers(100, 5_000, ROWS))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pq.write_table(pa.table({"name": names, "user": user}), folder / "0.parquet", row_group_size=1_000)
+    found = written(tmp_path, {"path": str(folder)}, **operation)
+    assert hottest(found).key == f"user = {HOT}"
+    assert not [record for record in caplog.records if "looked at" in record.message]
+
+
 @pytest.mark.parametrize("function", ["list", "median", "countDistinct"])
 def test_a_key_whose_values_are_kept(tmp_path: Path, events: Path, function: str) -> None:
     """Rows are aggregated before they are sent, so a key counts by the values that it has."""

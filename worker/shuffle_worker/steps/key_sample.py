@@ -28,6 +28,7 @@ from shuffle_worker.partitioning.hash import can_hash, hash_rows
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.steps import accumulators
 from shuffle_worker.steps.accumulators import REDUCED, Form
+from shuffle_worker.steps.readback import batches_of, coded_columns
 from shuffle_worker.steps.shards import decode
 from shuffle_worker.store.store import ShardSource
 
@@ -80,6 +81,7 @@ class SampledSource:
         self._weights: list[Weights] = []
         self._schemas: dict[int, pa.Schema] = {}
         self._rows_of_hit = self._rest = 0.0
+        self._coded = coded_columns(plan)
         self._chosen = self._choose(buckets) if any(together) or form is not None else {}
 
     def shards(self, bucket: int) -> Sequence[StoredShard]:
@@ -133,11 +135,17 @@ class SampledSource:
             names = [rows.schema.names[at] for at in self._form.keys_at(mark)]
             values = _values(rows) if mark == REDUCED else None
         else:
-            cells = len(self._plan.layout.bucket_cells(bucket))
-            rows = decode(payload, cells, self._schema(index)).batch
+            rows = self._decoded(index, bucket, shard, payload)
             names, values = list(self._together[index]), None
         if rows.num_rows and names and set(names) <= set(rows.schema.names):
             self._add(rows.select(names), values, hits)
+
+    def _decoded(self, index: int, bucket: int, shard: StoredShard, payload: pa.Buffer) -> pa.RecordBatch:
+        if self._coded is not None:
+            stream = pa.ipc.open_stream(pa.py_buffer(self._coded.start + payload.to_pybytes()))
+            return concat(list(batches_of(stream, bucket, shard)))
+        cells = len(self._plan.layout.bucket_cells(bucket))
+        return decode(payload, cells, self._schema(index)).batch
 
     def _schema(self, index: int) -> pa.Schema:
         """Of an input's rows. The plan reads it anew each time."""

@@ -96,14 +96,7 @@ class ReadBack:
         """The same where columns are coded: a shard may be several batches."""
         for shards in portions(self.shards(bucket), self._budget):
             stream = pa.ipc.open_stream(self._fill(bucket, shards, start))
-            piece: list[Decoded] = []
-            for shard in shards:
-                rows = 0
-                while rows < shard.rows and (batch := next(stream, None)) is not None:
-                    piece.append(Decoded(batch, None))
-                    rows += batch.num_rows
-                check_rows(bucket, shard, rows)
-            yield piece
+            yield [Decoded(batch, None) for shard in shards for batch in batches_of(stream, bucket, shard)]
 
     def payloads(self, bucket: int, index: int = 0) -> Iterator[list[tuple[StoredShard, pa.Buffer]]]:
         """The shards that `pieces` would decode, as bytes."""
@@ -141,6 +134,15 @@ class ReadBack:
 def coded_columns(plan: Plan) -> CodedColumns | None:
     """Those of a plan; None where there are none."""
     return CodedColumns(transport_schema(plan.sent_schema(0)), plan.coded) if plan.coded else None
+
+
+def batches_of(stream: pa.RecordBatchStreamReader, bucket: int, shard: StoredShard) -> Iterator[pa.RecordBatch]:
+    """The batches of the shard that follows in a stream, where columns are coded."""
+    rows = 0
+    while rows < shard.rows and (batch := next(stream, None)) is not None:
+        yield batch
+        rows += batch.num_rows
+    check_rows(bucket, shard, rows)
 
 
 def check_rows(bucket: int, shard: StoredShard, found: int) -> None:
