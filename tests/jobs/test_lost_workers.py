@@ -76,6 +76,15 @@ async def disturbed(bench: Bench, wide: Path, meddle: Meddle, settings: Settings
     return end
 
 
+UNHURRIED_PLAN = """\
+import time
+from shuffle_worker.tables import work
+_planned = work.make_plan
+work.make_plan = lambda *given: (time.sleep(0.3), _planned(*given))[1]
+"""
+"""Runs in every worker: planning takes long enough for a test to see who does it."""
+
+
 @pytest.mark.parametrize("whom", ["the planner", "the other"])
 async def test_killed_while_planning(
     bench: Bench, wide: Path, undisturbed: dict[str, dict[str, str]], whom: str
@@ -88,6 +97,7 @@ async def test_killed_while_planning(
         assert run.local.machine.state.phase is Phase.PLANNING
         run.kill(planner if whom == "the planner" else others(run, planner))
 
+    bench.inject(UNHURRIED_PLAN)
     end = await disturbed(bench, wide, kill)
     assert end.workers_lost + end.workers_replaced >= 1
     assert sums(bench.out) == undisturbed["hash"]
