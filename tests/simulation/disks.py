@@ -82,6 +82,9 @@ class DiskStore:
         for bucket in buckets:
             self._shards.pop(bucket, None)
 
+    def free(self) -> None:
+        pass
+
     def stats(self) -> StoreStats:
         held = sum(stored.length for found in self._shards.values() for _, stored, _ in found)
         return StoreStats(held, 0, 0)
@@ -108,9 +111,10 @@ class DiskLog(SpillLog):
             data = bytes(self._bytes.get(offset + i, 0) for i in range(len(into)))
             into[:] = self._disk.read(data)
 
-    def punch(self, offset: int, length: int) -> None:
+    def punch(self, offset: int, length: int) -> bool:
         for i in range(offset, offset + length):
             del self._bytes[i]
+        return True
 
     def truncate(self) -> None:
         self._bytes.clear()

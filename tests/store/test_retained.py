@@ -131,9 +131,9 @@ class Holes(SpillLog):
         super().__init__(folder)
         self.holes: list[tuple[int, int]] = []
 
-    def punch(self, offset: int, length: int) -> None:
+    def punch(self, offset: int, length: int) -> bool:
         self.holes.append((offset, length))
-        super().punch(offset, length)
+        return super().punch(offset, length)
 
 
 def test_the_bytes_of_several_groups_are_freed_together(tmp_path: Path) -> None:

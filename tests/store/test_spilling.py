@@ -393,8 +393,167 @@ def test_a_bucket_is_fetched_ahead_and_forgotten_when_it_is_dropped(direct: Dire
     assert {(at, length) for at, length, _ in direct.advised} == ahead, "what was fetched is what is read"
     direct.advised.clear()
     store.drop([1])
+    assert not direct.advised
+    store.free()
     assert {(at, length) for at, length, advice in direct.advised if advice == os.POSIX_FADV_DONTNEED} == ahead
     store.close()
+
+
+# -- what is dropped is freed on the disk ------------------------------------------------------------------------------
+
+
+class Sparse(Scripted):
+    """A log whose holes are noted, and read as zeros on any file system. can: whether this one makes any."""
+
+    can = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.holes: list[tuple[int, int]] = []
+        self.advised: list[tuple[int, int]] = []
+
+    def punch(self, offset: int, length: int) -> bool:
+        assert offset % PAGE == 0
+        assert length % PAGE == 0
+        if self.can:
+            self.holes.append((offset, length))
+            os.pwrite(self._file, bytes(length), offset)
+        return self.can
+
+    def _advise(self, offset: int, length: int, advice: str) -> None:
+        if getattr(os, advice) == os.POSIX_FADV_DONTNEED:
+            self.advised.append((offset, length))
+        super()._advise(offset, length, advice)
+
+    @property
+    def freed(self) -> int:
+        return sum(length for _, length in self.holes)
+
+
+@pytest.fixture
+def sparse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sparse:
+    monkeypatch.setattr("shuffle_worker.store.spill.LEAST_FREED", 2 * PAGED)
+    return Sparse(tmp_path)
+
+
+def parted(log: Sparse) -> tuple[SpillStore, dict[int, bytes]]:
+    """Buckets 0 and 1 are in the log with a large part each, 2 with a small one, 3 in memory."""
+    store = made(log, 8 * PAGED, PAGED)
+    expected = {number: random.Random(number).randbytes(size) for number, size in enumerate([270_001, 200_001, 30_001])}
+    for number, data in expected.items():
+        put(store, number, 0, data)
+    expected[3] = bytes(8 * PAGED)
+    put(store, 3, 0, expected[3])
+    return store, expected
+
+
+@pytest.mark.parametrize("block", [PAGED, KIB])
+def test_a_large_part_that_is_dropped_is_freed_and_others_are_whole(sparse: Sparse, block: int) -> None:
+    store = made(sparse, 8 * PAGED, block)
+    expected = {number: random.Random(number).randbytes(170_001 + number) for number in range(12)}
+    for number, data in expected.items():
+        put(store, number, 0, data)
+    spilled = store.stats().spilled
+    for number in range(11):
+        data = expected.pop(number)
+        before = sparse.freed
+        store.drop([number])
+        assert sparse.freed == before, "not while anybody waits"
+        store.free()
+        assert sparse.freed - before in (0, len(data) // PAGE * PAGE, len(data) // PAGE * PAGE - PAGE)
+        assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    assert sparse.freed > spilled * 0.9
+    assert store.stats().spilled == spilled, "it says what was ever written"
+    store.close()
+
+
+def test_a_small_part_is_freed_with_the_last_bucket(sparse: Sparse) -> None:
+    store, expected = parted(sparse)
+    for number in (2, 3):
+        store.drop([number])
+        store.free()
+    assert sparse.holes == []
+    assert everything(store, 0) == expected[0]
+    store.drop([0, 1])
+    store.free()
+    assert sparse.holes == [(0, sparse._end // PAGE * PAGE)]
+    store.free()
+    assert len(sparse.holes) == 1, "once"
+    put(store, 5, 0, expected[0] * 2)  # a repair may bring shards after all
+    put(store, 6, 0, expected[0])
+    assert everything(store, 5) == expected[0] * 2
+    store.close()
+
+
+def test_a_file_system_that_frees_no_parts_is_asked_once(sparse: Sparse) -> None:
+    sparse.can = False
+    store, expected = parted(sparse)
+    sparse._written = 1  # as if the log had gone past the page cache
+    store.drop([0])
+    store.free()
+    sparse.can = True
+    store.drop([1])
+    store.free()
+    assert sparse.holes == []
+    assert len(sparse.advised) == 2
+    assert everything(store, 2) == expected[2]
+    store.close()
+
+
+def test_what_is_freed_while_it_is_read_was_dropped_and_is_not_corrupt(sparse: Sparse) -> None:
+    store, _ = parted(sparse)
+    read = sparse.read
+
+    def read_late(pieces: Sequence[LogRead]) -> None:
+        store.drop([0])
+        store.free()
+        read(pieces)
+
+    sparse.read = read_late  # type: ignore[method-assign]
+    with pytest.raises(LookupError, match="bucket 0 that are asked for were dropped"):
+        everything(store, 0)
+    assert sparse.holes
+    store.close()
+
+
+def test_what_is_being_written_is_not_freed(sparse: Sparse) -> None:
+    """The last bucket is dropped while another's first shard, too large for memory, is on its way to the log."""
+    store, expected = parted(sparse)
+    large = bytes([7]) * 9 * PAGED
+    store.drop([1, 2, 3])
+    write = sparse._pwritev
+
+    def write_late(buffers: Sequence[memoryview], offset: int) -> int:
+        done = write(buffers, offset)
+        store.drop([0])
+        store.free()
+        return done
+
+    sparse._pwritev = write_late  # type: ignore[method-assign]
+    put(store, 4, 0, large)
+    assert everything(store, 4) == large
+    assert sparse.freed < len(expected[0]) + len(expected[1])
+    store.close()
+
+
+def test_a_closed_store_frees_nothing(sparse: Sparse) -> None:
+    store, _ = parted(sparse)
+    store.drop([0])
+    store.close()
+    store.free()
+    assert sparse.holes == []
+
+
+def test_the_disk_has_room_again(tmp_path: Path) -> None:
+    log = SpillLog(tmp_path)
+    log.write(0, [memoryview(bytes(1 << 20))])
+    before = os.fstat(log._file).st_blocks
+    if not log.punch(0, PAGE):
+        pytest.skip("the file system of the test's folder frees no parts of files")
+    log.forget([(5, (1 << 20) - 5)])
+    assert os.fstat(log._file).st_blocks * 512 <= PAGE < before * 512
+    assert os.fstat(log._file).st_size == 1 << 20
+    log.close()
 
 
 # -- nothing wrong is ever read ----------------------------------------------------------------------------------------
@@ -509,7 +668,7 @@ def test_blocks_that_are_being_read_are_not_used_again(
     """While a reader copies, its bucket goes, and others want the memory."""
     store = made(log, 16 * KIB)
     put(store, 0, 0, b"a" * 12 * KIB)
-    copy = store._copy
+    copy = store._arena.copy
 
     def copy_late(*args: object) -> None:
         monkeypatch.undo()
@@ -530,7 +689,7 @@ def test_blocks_that_are_being_read_are_not_used_again(
     def wait(timeout: float | None = None) -> bool:
         raise Waits
 
-    monkeypatch.setattr(store, "_copy", copy_late)
+    monkeypatch.setattr(store._arena, "copy", copy_late)
     store._changed.wait = wait  # type: ignore[method-assign]
     assert everything(store, 0) == b"a" * 12 * KIB
     assert store._arena.free == 16

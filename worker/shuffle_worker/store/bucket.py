@@ -75,6 +75,10 @@ class Bucket:
             StreamPart(numbers[i], numbers[i] + numbers[i + 1], numbers[i + 2], None) for i in range(0, len(numbers), 3)
         ]
 
+    def in_log(self) -> list[tuple[int, int]]:
+        """Where in the log its parts are, and how long they are."""
+        return list(zip(self._logged[2::3], self._logged[1::3], strict=True))
+
     def parts(self) -> list[StreamPart]:
         """Every part of the stream, in order."""
         found = self.logged()

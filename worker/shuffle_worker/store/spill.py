@@ -9,8 +9,11 @@ them from the arena as they are. Otherwise the kernel copies every byte into a f
 processor time and counts as memory of the container. What is read back goes through the page cache, so that the kernel
 reads ahead (`expect`), and leaves it when it is dropped (`forget`), so that the same few pages are used again.
 
+What is dropped is freed on the disk too, bit by bit while the job goes on: a file system takes a while to free a large
+file, and one that is freed when the process ends is waited for by everybody.
+
 Calls block, and release the interpreter meanwhile. The store calls `reserve`, `give_back` and `close` under its lock,
-`write` and `read` outside of it, from several threads.
+`write`, `read` and `forget` outside of it, from several threads.
 """
 
 from __future__ import annotations
@@ -41,6 +44,9 @@ takes in what fits."""
 TRIED = 64 << 20
 """Bytes that are written before the disk is judged."""
 
+LEAST_FREED = 256 << 10
+"""Bytes from which on a part that is forgotten is freed by itself. A call takes as long for few bytes as for many."""
+
 
 def pages_of(length: int) -> int:
     """Bytes of the whole pages that so many bytes lie in."""
@@ -64,12 +70,18 @@ class SpillLog:
         self._creating = Lock()
         self._direct = -1
         self._passes = True  # whether writes go past the page cache
+        self._punches = True  # whether the file system frees parts of a file
         self._written = 0  # bytes that did
         self._seconds = 0.0  # that these took
 
     @property
     def created(self) -> bool:
         return self._file >= 0
+
+    @property
+    def end(self) -> int:
+        """Every byte that was reserved lies before it."""
+        return self._end
 
     @property
     def passes(self) -> bool:
@@ -138,9 +150,15 @@ class SpillLog:
                 self._advise(offset, length, "POSIX_FADV_WILLNEED")
 
     def forget(self, parts: Iterable[tuple[int, int]]) -> None:
-        """Offsets and lengths that nobody will read again: the kernel need not remember them."""
-        if self._written:
-            for offset, length in parts:
+        """Offsets and lengths that nobody will read again. Large ones are freed; of others the kernel need not remember
+        what it read."""
+        for offset, length in parts:
+            if self._punches and length >= LEAST_FREED:
+                first, behind = pages_of(offset), (offset + length) // PAGE * PAGE
+                self._punches = self.punch(first, behind - first)
+                if self._punches:
+                    continue
+            if self._written:
                 self._advise(offset, length, "POSIX_FADV_DONTNEED")
 
     def _advise(self, offset: int, length: int, advice: str) -> None:
@@ -166,10 +184,10 @@ class SpillLog:
                 at += 1
             self._fill(start, views)
 
-    def punch(self, offset: int, length: int) -> None:
-        """Free bytes that nobody will read again: whole pages of them, on file systems that can punch holes."""
-        if self.created:
-            _punch(self._file, offset, length)
+    def punch(self, offset: int, length: int) -> bool:
+        """Free bytes that nobody will read again: whole pages of them, on file systems that can punch holes. Returns
+        whether this one can."""
+        return not self.created or _punch(self._file, offset, length)
 
     def truncate(self) -> None:
         """Free all bytes. Offsets that were reserved stay valid."""
@@ -226,11 +244,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
 
 
-def _punch(file: int, offset: int, length: int) -> None:
-    """Linux's fallocate, which this Python lacks. A file system without holes keeps the bytes."""
+def _punch(file: int, offset: int, length: int) -> bool:
+    """Linux's fallocate, which this Python lacks. A file system without holes keeps the bytes: False."""
     fallocate = getattr(_libc, "fallocate", None)
-    if fallocate is not None:
-        fallocate(file, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length))
+    if fallocate is None:
+        return False
+    done: int = fallocate(file, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length))
+    return done == 0
 
 
 def _advance(buffers: list[memoryview], first: int, done: int) -> int:

@@ -12,6 +12,8 @@ It holds the lock while it copies into memory and changes records, never while t
     read    under the lock: look up where the bytes are, pin the chains
             outside:        copy, fetch, verify
             under the lock: unpin
+    drop    under the lock: forget the bucket, free its blocks; note which parts of the log it had
+    free    outside:        free these
 
 A moving chain stays readable in memory, and stays there if its write fails. So an append that finds room cannot fail
 any more, and one that fails has taken nothing.
@@ -37,7 +39,7 @@ from shuffle_protocol.shards import Shard, StoredShard
 from shuffle_worker.store.arena import Arena, Chain, block_size
 from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches, verify
 from shuffle_worker.store.spill import PAGE, LogRead, SpillLog, pages_of
-from shuffle_worker.store.store import StoreStats
+from shuffle_worker.store.store import CorruptBlock, StoreStats
 
 SPILL_AT_ONCE = 8 << 20
 """The most bytes that one round of spilling moves; in a small budget, an eighth of it. Writes are few and long, and the
@@ -81,6 +83,8 @@ class SpillStore:
         self._next_start = 0  # behind every position of buckets that were dropped
         self._held = self._in_memory = self._spilled = 0
         self._outside = 0  # calls at work on memory or disk without the lock
+        self._writing = 0  # those of them that write to the log
+        self._unneeded: list[tuple[int, int]] = []  # parts of the log that were dropped and are not freed yet
         self._closed = False
         self._changed = Condition(Lock())  # its lock guards everything; notified when blocks may have become free
 
@@ -211,12 +215,15 @@ class SpillStore:
     def _write(self, buffers: list[memoryview], length: int, *, pages: bool = False) -> int:
         """Write to the log without the lock. Returns the offset."""
         offset = self._log.reserve(length, pages=pages)
+        self._writing += 1
         try:
             with self._unlocked():
                 self._log.write(offset, buffers, pages=pages)
         except BaseException:
             self._log.give_back(offset, length)
             raise
+        finally:
+            self._writing -= 1
         return offset
 
     # -- read --------------------------------------------------------------------------------------------------------
@@ -254,9 +261,12 @@ class SpillStore:
             try:
                 with self._unlocked():
                     for chain, at, view in copies:
-                        self._copy(chain, at, view)
+                        self._arena.copy(chain, at, view)
                     self._log.read(pieces)
                     verify(bucket, shards, into)
+            except CorruptBlock:
+                self._locate(bucket, wanted, into, [], [])  # raises where it was dropped: its part of the log is freed
+                raise
             finally:
                 for chain, _, _ in copies:
                     self._unpin(chain)
@@ -295,31 +305,24 @@ class SpillStore:
                 at += count
                 length -= count
 
-    def _copy(self, chain: Chain, at: int, view: memoryview) -> None:
-        into = np.frombuffer(view, np.uint8)  # NumPy copies without the interpreter
-        to = 0
-        for source in self._arena.views(chain, at, view.nbytes):
-            into[to : to + source.nbytes] = np.frombuffer(source, np.uint8)
-            to += source.nbytes
-
     # -- the rest ----------------------------------------------------------------------------------------------------
 
     def expect(self, buckets: Collection[int]) -> None:
         with self._changed:
             self._open()
-            parts = [part for number in buckets for part in self._logged(self._buckets.get(number))]
+            found = [self._buckets[number] for number in buckets if number in self._buckets]
+            parts = [part for bucket in found for part in bucket.in_log()]
             if parts:
                 with self._unlocked():
                     self._log.expect(parts)
 
     def drop(self, buckets: Collection[int]) -> None:
-        parts: list[tuple[int, int]] = []
         with self._changed:
             for number in buckets:
                 bucket = self._buckets.pop(number, None)
                 if bucket is None:
                     continue
-                parts += self._logged(bucket)
+                self._unneeded += bucket.in_log()
                 self._next_start = max(self._next_start, bucket.end)
                 self._held -= bucket.length
                 self._movable[number] = 0
@@ -328,14 +331,16 @@ class SpillStore:
                     chain.retired = True
                     self._free(chain)
             self._changed.notify_all()
-            if parts and not self._closed:
-                with self._unlocked():
-                    self._log.forget(parts)
 
-    @staticmethod
-    def _logged(bucket: Bucket | None) -> list[tuple[int, int]]:
-        """Where in the log a bucket's parts are, and how long they are."""
-        return [(part.offset, part.end - part.start) for part in bucket.logged()] if bucket is not None else []
+    def free(self) -> None:
+        with self._changed:
+            parts, self._unneeded = self._unneeded, []
+            if not parts or self._closed:
+                return
+            if not self._buckets and not self._writing:  # with what is too little to be freed by itself
+                parts = [(0, self._log.end)]
+            with self._unlocked():
+                self._log.forget(parts)
 
     def stats(self) -> StoreStats:
         """Takes no lock, so the event loop may call it. During an append the numbers may not fit each other."""

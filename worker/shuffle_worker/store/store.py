@@ -67,6 +67,11 @@ class Store(Protocol):
         """Forget these buckets and free their memory at once. Absent ones are no error."""
         ...
 
+    def free(self) -> None:
+        """Give back what dropped buckets had on scratch, as far as that can be done before `close`. May take a while,
+        and nobody need wait for it."""
+        ...
+
     def stats(self) -> StoreStats: ...
 
     def close(self) -> None:

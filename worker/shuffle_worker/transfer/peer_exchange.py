@@ -9,9 +9,10 @@ Memory: see `outbox.py` for what waits and is on its way, `inbox.py` for what co
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shuffle_protocol.messages import Attempt, Lease
 from shuffle_protocol.shards import Shard
@@ -37,6 +38,7 @@ class PeerExchange:
     """Copies of the shards that were sent, for jobs that ask for it."""
     steps: int = 0
     """Pieces that were sent again and outboxes that finished, of all leases."""
+    _freeing: set[asyncio.Future[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.inbox.open(self.groups, self.store, self.make_room)
@@ -68,14 +70,21 @@ class PeerExchange:
             written = True
         finally:
             self.inbox.unseal(group, written=written)
-        await self.aside(self.store.drop, self.groups.buckets_of(group))
+        await self._drop(self.groups.buckets_of(group))
 
     async def keep_only(self, groups: Collection[int]) -> None:
         mine = set(groups)
         others = [g for g in range(self.membership.groups) if g not in mine]
         gone = [bucket for g in others for bucket in self.groups.buckets_of(g)]
         if gone:
-            await self.aside(self.store.drop, gone)
+            await self._drop(gone)
+
+    async def _drop(self, buckets: Collection[int]) -> None:
+        """Scratch is freed while what comes next is done."""
+        await self.aside(self.store.drop, buckets)
+        freeing = asyncio.ensure_future(self.aside(self.store.free))
+        self._freeing.add(freeing)
+        freeing.add_done_callback(self._freeing.discard)
 
     async def forget(self, groups: Collection[int]) -> None:
         if self.retained is not None:
