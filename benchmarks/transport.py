@@ -16,7 +16,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,8 +29,9 @@ from shuffle_protocol.frames import Frame, FrameHeader
 from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
 from shuffle_protocol.tls import Tls
-from shuffle_worker.transfer.http import HttpPeers
+from shuffle_worker.transfer.http_peers import HttpPeers
 from shuffle_worker.transfer.http_server import PeerServer
+from shuffle_worker.transfer.transport import Payload
 
 JOB, TOKEN = "benchmark", secrets.token_urlsafe(16)
 FRAME = 8 << 20
@@ -49,9 +49,13 @@ class Run(NamedTuple):
 
 
 class Sink:
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:  # noqa: ARG002
-        async for _ in body:
-            pass
+    def __init__(self) -> None:
+        self._buffers: list[bytearray] = []  # as an inbox has them
+
+    async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
+        buffer = self._buffers.pop() if self._buffers else bytearray(header.payload)
+        await payload.fill(memoryview(buffer))
+        self._buffers.append(buffer)
         return Ack.ACCEPTED
 
 

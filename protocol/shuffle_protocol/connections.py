@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
+from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 
@@ -29,6 +31,13 @@ NO_SUCH_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """What binding an address of a family that a machine does not have ends with."""
 
 
+class Gated(Protocol):
+    """A connection, as the gate sees it."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None: ...
+
+
 class ConnectionGate:
     """Takes in connections for the application of a runner that has been set up. Used in one event loop."""
 
@@ -37,7 +46,7 @@ class ConnectionGate:
         self._runner = runner
         self._within = within
         self._most = most
-        self._unauthenticated: dict[web.RequestHandler, float] = {}  # since when, the oldest first
+        self._unauthenticated: dict[Gated, float] = {}  # since when, the oldest first
         self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -49,15 +58,15 @@ class ConnectionGate:
         *,
         backlog: int = 128,
         keepalive: float = 75.0,
+        protocol: Callable[[], asyncio.BaseProtocol] | None = None,
     ) -> str:
         """Returns the address that is bound, `host:port`. To be called for each that there is. host: "" for all, of
-        IPv4 and of IPv6. keepalive: seconds for which a connection that is not used stays."""
+        IPv4 and of IPv6. keepalive: seconds for which a connection that is not used stays. protocol: makes each
+        connection's; by default `http` does. Another one tells the gate when it `came` and `left`."""
         loop = asyncio.get_running_loop()
-        server = self._runner.server
-        assert server is not None
 
-        def taken_in() -> _Connection:
-            return _Connection(self, server, loop, keepalive)
+        def taken_in() -> asyncio.BaseProtocol:
+            return protocol() if protocol is not None else self.http(keepalive)
 
         bound: tuple[str, int] | None = None
         for at in [host] if host else EVERYWHERE:
@@ -77,6 +86,12 @@ class ConnectionGate:
         bound_host, bound_port = bound
         return f"[{bound_host}]:{bound_port}" if ":" in bound_host else f"{bound_host}:{bound_port}"
 
+    def http(self, keepalive: float = 75.0) -> asyncio.Protocol:
+        """What answers one connection's calls for the application."""
+        server = self._runner.server
+        assert server is not None
+        return _Connection(self, server, asyncio.get_running_loop(), keepalive)
+
     def known(self, request: web.Request) -> None:
         """This call carried the token."""
         self._unauthenticated.pop(request.protocol, None)
@@ -89,12 +104,13 @@ class ConnectionGate:
             server.close()
         await self._runner.cleanup()
 
-    def came(self, connection: web.RequestHandler) -> None:
+    def came(self, connection: Gated) -> None:
         self._unauthenticated[connection] = asyncio.get_running_loop().time()
         if len(self._unauthenticated) > self._most:
             self._turn_away(next(iter(self._unauthenticated)))
 
-    def left(self, connection: web.RequestHandler) -> None:
+    def left(self, connection: Gated) -> None:
+        """It is gone, or has shown the token."""
         self._unauthenticated.pop(connection, None)
 
     def _look(self) -> None:
@@ -105,7 +121,7 @@ class ConnectionGate:
                 break
             self._turn_away(connection)
 
-    def _turn_away(self, connection: web.RequestHandler) -> None:
+    def _turn_away(self, connection: Gated) -> None:
         del self._unauthenticated[connection]
         self.turned_away += 1
         if connection.transport is not None:

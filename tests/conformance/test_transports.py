@@ -18,9 +18,10 @@ from shuffle_protocol.errors import OutOfDisk
 from shuffle_protocol.frames import Frame, FrameHeader, first_corrupt
 from shuffle_protocol.messages import Attempt, Member
 from shuffle_protocol.shards import Shard
-from shuffle_worker.transfer.http import HttpPeers, HttpSettings
+from shuffle_worker.transfer.http import HttpSettings
+from shuffle_worker.transfer.http_peers import HttpPeers
 from shuffle_worker.transfer.http_server import PeerServer
-from shuffle_worker.transfer.transport import FrameHandler, Interrupted, PeerTransport, Unreachable
+from shuffle_worker.transfer.transport import FrameHandler, Interrupted, Payload, PeerTransport, Unreachable
 
 JOB = "1f0c7a52-job"
 Pair = tuple[PeerTransport, Member]
@@ -70,11 +71,10 @@ class Keeper:
         self.ack = ack
         self.frames: list[tuple[FrameHeader, bytes]] = []
 
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
-        payload = bytearray()
-        async for piece in body:
-            payload += piece
-        self.frames.append((header, bytes(payload)))
+    async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
+        taken = bytearray(header.payload)
+        await payload.fill(memoryview(taken))
+        self.frames.append((header, bytes(taken)))
         return self.ack
 
 
@@ -105,10 +105,9 @@ async def test_the_ack_comes_back(pair: Open, ack: Ack) -> None:
 
 async def test_what_stops_the_receiver_is_told_to_the_sender(pair: Open) -> None:
     class Full:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+        async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
             if header.number:
-                async for _ in body:
-                    pass
+                await payload.fill(memoryview(bytearray(header.payload)))
             raise OutOfDisk("no room in /scratch")
 
     async with pair(Full()) as (peers, member):
@@ -119,9 +118,9 @@ async def test_what_stops_the_receiver_is_told_to_the_sender(pair: Open) -> None
 
 async def test_a_receiver_may_answer_before_it_has_taken_the_payload(pair: Open) -> None:
     class Impatient:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+        async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
             if header.number % 3 == 1:
-                await anext(body)
+                await payload.fill(memoryview(bytearray(1000)))
             return Ack.BUSY
 
     async with pair(Impatient()) as (peers, member):
@@ -144,11 +143,12 @@ async def test_a_receiver_that_does_not_take_pieces_holds_the_sender_up(pair: Op
     wait, seen = asyncio.Event(), 0
 
     class Slow:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+        async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
             nonlocal seen
             await wait.wait()
-            async for piece in body:
-                seen += len(piece)
+            for _ in range(8):
+                await payload.fill(memoryview(bytearray(1 << 20)))
+                seen += 1 << 20
             return Ack.ACCEPTED
 
     async with pair(Slow()) as (peers, member):
@@ -162,10 +162,10 @@ async def test_a_receiver_that_does_not_take_pieces_holds_the_sender_up(pair: Op
 
 async def test_a_handler_that_raises_is_unreachable_and_the_next_frame_is_not(pair: Open) -> None:
     class Broken(Keeper):
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+        async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
             if header.number == 0:
                 raise RuntimeError("a defect")
-            return await super().receive(header, body)
+            return await super().receive(header, payload)
 
     async with pair(Broken()) as (peers, member):
         with pytest.raises(Unreachable):
@@ -178,9 +178,10 @@ async def test_a_sender_that_is_cancelled_interrupts_the_receiver(pair: Open) ->
     begun = asyncio.Event()
 
     class Watching:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+        async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
             try:
-                async for _ in body:
+                for _ in range(64):
+                    await payload.fill(memoryview(bytearray(1 << 20)))
                     begun.set()
                     await asyncio.sleep(0.01)
             except Interrupted:

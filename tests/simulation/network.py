@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +13,7 @@ from shuffle_protocol.messages import Member, Orders, Register, Registered, Sync
 from shuffle_worker.transfer.transport import Interrupted, Unreachable
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.world import Process, World
 
 
 class Peers:
@@ -44,15 +43,8 @@ class Peers:
         assert process is not None
         header: FrameHeader = decode_header(encoded.header)
 
-        async def body() -> AsyncIterator[bytes]:
-            for start in range(0, len(payload), 64):
-                await asyncio.sleep(0.0005)
-                if process.dead:
-                    raise Interrupted
-                yield payload[start : start + 64]
-
         try:
-            ack = await process.inbox.receive(header, body())
+            ack = await process.inbox.receive(header, Arriving(payload, process))
         except Interrupted:
             raise Unreachable("the receiver died") from None
         if process.dead:
@@ -69,6 +61,26 @@ class Peers:
 
     async def close(self) -> None:
         pass
+
+
+class Arriving:
+    """`Payload`: 64 bytes at a time, as long as the receiver lives."""
+
+    def __init__(self, payload: bytes, receiver: Process) -> None:
+        self._payload = payload
+        self._receiver = receiver
+        self._at = 0
+
+    async def fill(self, into: memoryview) -> None:
+        end = self._at + len(into)
+        assert end <= len(self._payload)
+        for start in range(self._at, end, 64):
+            await asyncio.sleep(0.0005)
+            if self._receiver.dead:
+                raise Interrupted
+            piece = self._payload[start : min(start + 64, end)]
+            into[start - self._at : start - self._at + len(piece)] = piece
+        self._at = end
 
 
 class Control:

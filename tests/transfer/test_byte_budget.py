@@ -32,7 +32,7 @@ async def test_one_that_is_cancelled_in_the_moment_in_which_bytes_come_back(give
             await asyncio.wait_for(task, 1)
             budget.give(size)
     assert budget.used == 0
-    assert budget.fits(10)
+    assert budget.take_now(10)
 
 
 async def test_first_come_first_served() -> None:
@@ -52,4 +52,4 @@ async def test_what_is_larger_than_the_budget_goes_alone() -> None:
     (large,) = await waiting(budget, 100)
     budget.give(5)
     await large
-    assert not budget.fits(1)
+    assert not budget.take_now(1)

@@ -20,9 +20,10 @@ from shuffle_protocol.checksum import checksum
 from shuffle_protocol.frames import MAX_HEADER, MAX_PAYLOAD, Frame, FrameHeader, encode
 from shuffle_protocol.messages import VERSION, Attempt, Member
 from shuffle_protocol.shards import Shard
-from shuffle_worker.transfer.http import HttpPeers, HttpSettings
+from shuffle_worker.transfer.http import HttpSettings
+from shuffle_worker.transfer.http_peers import HttpPeers
 from shuffle_worker.transfer.http_server import PeerServer
-from shuffle_worker.transfer.transport import Interrupted, Unreachable
+from shuffle_worker.transfer.transport import Interrupted, Payload, Unreachable
 
 JOB, TOKEN = "the-job", "the-token"
 QUICK = HttpSettings(connect=5.0, stall=0.5)
@@ -42,15 +43,14 @@ class Handler:
         self.whole: list[bytes] = []
         self.broken = 0
 
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
-        payload = bytearray()
+    async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
+        taken = bytearray(header.payload)
         try:
-            async for piece in body:
-                payload += piece
+            await payload.fill(memoryview(taken))
         except Interrupted:
             self.broken += 1
             raise
-        self.whole.append(bytes(payload))
+        self.whole.append(bytes(taken))
         return Ack.ACCEPTED
 
 
@@ -276,7 +276,7 @@ async def test_an_ack_waits_for_the_rest_of_the_body() -> None:
     """A sender that is answered while it sends might take the connection for lost, and the ack with it."""
 
     class Hasty:
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+        async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
             return Ack.STALE
 
     server = PeerServer(JOB, TOKEN, Hasty(), "127.0.0.1")
@@ -297,9 +297,9 @@ async def test_a_receiver_that_takes_its_time_is_not_given_up(endpoint: Endpoint
     """The clock runs only while something is waited for, not while the handler waits for room."""
 
     class Slow(Handler):
-        async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+        async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
             await asyncio.sleep(QUICK.stall * 2.5)
-            return await super().receive(header, body)
+            return await super().receive(header, payload)
 
     server = PeerServer(JOB, TOKEN, slow := Slow(), "127.0.0.1", settings=QUICK)
     other = Endpoint(server, slow, await server.start())

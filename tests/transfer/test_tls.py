@@ -16,7 +16,8 @@ from shuffle_protocol.acks import Ack
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.messages import VERSION, Member, Register
 from shuffle_protocol.tls import Tls, server_side
-from shuffle_worker.transfer.http import HttpControl, HttpPeers
+from shuffle_worker.transfer.http import HttpControl
+from shuffle_worker.transfer.http_peers import HttpPeers
 from shuffle_worker.transfer.http_server import PeerServer
 from shuffle_worker.transfer.transport import Unreachable
 

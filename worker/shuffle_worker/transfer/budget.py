@@ -24,12 +24,15 @@ class ByteBudget:
         """Seconds in which somebody waited. now: of the event loop's clock."""
         return self._waited + (now - self._since if self._waiting else 0.0)
 
-    def fits(self, size: int) -> bool:
-        return not self._waiting and (self.used == 0 or self.used + size <= self.limit)
+    def take_now(self, size: int) -> bool:
+        """Take it if nobody has to wait."""
+        if self._waiting or (self.used and self.used + size > self.limit):
+            return False
+        self.used += size
+        return True
 
     async def take(self, size: int) -> None:
-        if self.fits(size):
-            self.used += size
+        if self.take_now(size):
             return
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()

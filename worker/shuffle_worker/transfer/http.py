@@ -1,23 +1,11 @@
-"""The HTTP clients, by aiohttp: frames to other workers, control messages to the coordinator.
+"""Control messages to the coordinator, by aiohttp. With a `Tls` it uses TLS, and never falls back.
 
-    HttpPeers    PeerTransport      one POST a frame, with Content-Length, in pieces of 128 KiB to 1 MiB
-    HttpControl  ControlTransport   register and sync
-
-`http_server.py` is the other side of the first. A client with a `Tls` uses TLS, and never falls back.
-
-A body is an async iterator with a known length, and is read as it comes off the socket. That moves three to five times
-as many bytes for the same processor time as bodies in one `bytes`. Neither side computes on a body here: no decoding,
-no checksums of payloads, no disk.
-
-Memory: one piece beside the shards themselves.
+register    sync    report
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
 from typing import TypeVar
 
 import aiohttp
@@ -26,29 +14,11 @@ from aiohttp import hdrs
 from msgspec import Struct
 
 from shuffle_protocol import wire
-from shuffle_protocol.acks import Ack
-from shuffle_protocol.frames import (
-    Frame,
-    encode,
-)
-from shuffle_protocol.messages import MAX_CONTROL_BODY, MAX_REPORT, Member, Orders, Register, Registered, Sync
-from shuffle_protocol.shards import Buffer
+from shuffle_protocol.messages import MAX_CONTROL_BODY, MAX_REPORT, Orders, Register, Registered, Sync
 from shuffle_protocol.tls import Tls
 from shuffle_worker.transfer.transport import Over, Refused, Unreachable
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
-
-SMALL = 128 << 10
-"""Smaller buffers are not worth a call of the socket each: shards of 72 KiB that are copied together cost a sixth less
-on both sides."""
-
-JOINED = 512 << 10
-"""Small buffers are copied together up to this size. A larger one would leave the processor's cache."""
-
-PIECE = 1 << 20
-"""The most bytes that a sender hands to the socket at once."""
 
 REFUSALS = frozenset({400, 401, 403, 409, 413, 426})
 """A coordinator's final answers: trying again does not change them."""
@@ -70,55 +40,6 @@ class HttpSettings(Struct, frozen=True):
     """Seconds after which an unanswered control message is repeated over another connection."""
     connections: int = 2
     """Connections to one peer at once. Further frames wait until one is free."""
-
-
-class HttpPeers:
-    """Implements `transport.PeerTransport`. Used in one event loop. A member's address is `host:port`."""
-
-    def __init__(self, token: str, settings: HttpSettings | None = None, tls: Tls | None = None) -> None:
-        self._token = token
-        self._settings = settings or HttpSettings()
-        self._session: aiohttp.ClientSession | None = None
-        self._scheme = "http" if tls is None else "https"
-        self._ssl = True if tls is None else tls.client  # True: what aiohttp does by itself
-        self._name = None if tls is None else tls.worker
-
-    async def send(self, member: Member, frame: Frame) -> Ack:
-        encoded = encode(frame)
-        url = f"{self._scheme}://{member.address}{wire.SHARDS.format(job=frame.job)}"
-        who = f"worker {member.worker} at {member.address}"
-        headers = {hdrs.CONTENT_LENGTH: str(encoded.length), hdrs.CONTENT_TYPE: "application/octet-stream"}
-        stall = self._settings.stall
-        try:
-            async with asyncio.timeout(None) as limit:
-                body = _watched(_pieces(encoded.header, encoded.buffers), limit, stall)
-                async with self._open().post(
-                    url, data=body, headers=headers, allow_redirects=False, ssl=self._ssl, server_hostname=self._name
-                ) as response:
-                    answer = await _beginning(response, wire.MAX_ANSWER)
-        except TimeoutError as error:
-            reason = str(error) or f"no progress for {stall:g} seconds"
-            raise Unreachable(f"{who}: {reason}") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(f"{who}: {error or type(error).__name__}") from None
-        if response.status == wire.GAVE_UP:
-            raise wire.gave_up(answer)
-        if response.status != 200:
-            raise Unreachable(f"{who} answered {response.status}: {wire.problem(answer)}")
-        try:
-            return wire.decode(answer, wire.Answer).ack
-        except wire.WireError as error:
-            raise Unreachable(f"{who}: {error}") from None
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, limit_per_host=self._settings.connections)
-            self._session = _session(connector, self._token, self._settings)
-        return self._session
 
 
 CONTROL_CALLS = 3
@@ -262,34 +183,3 @@ async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytearray:
         if len(body) >= limit:
             break
     return body
-
-
-async def _watched(pieces: Iterable[Buffer], limit: asyncio.Timeout, stall: float) -> AsyncIterator[Buffer]:
-    """The pieces. Each gives the sender another `stall` seconds before it gives up."""
-    loop = asyncio.get_running_loop()
-    for piece in pieces:
-        with suppress(RuntimeError):  # it gave up already
-            limit.reschedule(loop.time() + stall)
-        yield piece
-    with suppress(RuntimeError):
-        limit.reschedule(loop.time() + stall)
-
-
-def _pieces(header: bytes, buffers: Iterable[Buffer]) -> Iterable[Buffer]:
-    """The frame's bytes as they go to the socket: small buffers joined, large ones cut."""
-    waiting: list[Buffer] = [header]
-    size = len(header)
-    for buffer in buffers:
-        view = memoryview(buffer).cast("B")
-        small = view.nbytes < SMALL
-        if size and (not small or size + view.nbytes > JOINED):
-            yield b"".join(waiting)
-            waiting, size = [], 0
-        if small:
-            waiting.append(view)
-            size += view.nbytes
-        else:
-            for at in range(0, view.nbytes, PIECE):
-                yield view[at : at + PIECE]
-    if size:
-        yield b"".join(waiting)

@@ -10,7 +10,7 @@ Memory: bodies in flight take from `budget`. Each lies in a reused buffer (`buff
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from shuffle_worker.transfer.exchange import GroupMap
 from shuffle_worker.transfer.membership import Membership
 from shuffle_worker.transfer.source import StoredShardSource
 from shuffle_worker.transfer.threads import Run
-from shuffle_worker.transfer.transport import Interrupted
+from shuffle_worker.transfer.transport import Payload
 
 MAX_FRAMES = 1 << 20
 """Frames of one attempt to one receiver. No honest sender gets beyond this."""
@@ -92,7 +92,7 @@ class Inbox:
 
     # -- from peers --------------------------------------------------------------------------------------------------
 
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+    async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
         """Raises JobError if this worker has no memory for it."""
         ack = self._judge(header)
         if ack is not None:
@@ -102,7 +102,7 @@ class Inbox:
         try:
             await self._budget.take(header.payload)
             try:
-                return self._count(await self._take(header, body))
+                return self._count(await self._take(header, payload))
             except MemoryError as error:
                 raise memory_failure(self.membership.me, error) from error
             finally:
@@ -110,17 +110,12 @@ class Inbox:
         finally:
             self._taking.discard(key)
 
-    async def _take(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
+    async def _take(self, header: FrameHeader, payload: Payload) -> Ack:
         buffer = self._buffers.take(header.payload)
-        view = memoryview(buffer)
+        view = memoryview(buffer)[: header.payload]
         try:
-            at = 0
-            async for piece in body:
-                view[at : at + len(piece)] = piece
-                at += len(piece)
-            if at != header.payload:
-                raise Interrupted
-            shards = header.shards(view[:at])
+            await payload.fill(view)
+            shards = header.shards(view)
             if await self._aside(first_corrupt, shards) is not None:
                 return Ack.CORRUPT
             ack = self._judge(header, again=True)

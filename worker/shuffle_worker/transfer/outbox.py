@@ -99,6 +99,8 @@ class Outbox:
         self._budget = sender.budget
         self._frame_bytes = sender.frame_bytes
         self._dropped: set[int] = set()  # groups that were not in the tranche when their shards were looked at
+        self._owners: dict[int, int | None] = {}  # what `_owner_of` found
+        self._routed = -1  # by the view of this epoch
         self._gathered: dict[int, Gathered] = {}
         self._numbers: dict[int, int] = {}
         self._sending: dict[asyncio.Task[None], None] = {}  # ordered, so that the simulation can repeat a run
@@ -106,20 +108,21 @@ class Outbox:
 
     async def put(self, shards: Sequence[Shard]) -> None:
         """Raises the error of an earlier frame of this lease."""
-        m = self._membership
+        me, budget = self._membership.me, self._budget
         mine: list[Shard] = []
         for shard in shards:
-            group = self._groups.group_of(shard.bucket)
-            if not self._wanted(group):
+            owner = self._owner_of(shard.bucket)
+            if owner is None:
                 continue
-            owner = m.owner_of(group)
-            if owner == m.me:
+            if owner == me:
                 mine.append(shard)
                 continue
-            if not self._budget.fits(shard.length):
+            if not budget.take_now(shard.length):
                 self._flush()
-            await self._budget.take(shard.length)
-            gathered = self._gathered.setdefault(owner, Gathered())
+                await budget.take(shard.length)
+            gathered = self._gathered.get(owner)
+            if gathered is None:
+                gathered = self._gathered[owner] = Gathered()
             gathered.shards.append(shard)
             gathered.size += shard.length
             if gathered.size >= self._frame_bytes:
@@ -141,6 +144,17 @@ class Outbox:
         if now is None:
             return wanted is None and not self._dropped
         return (wanted is None or now <= wanted) and not now & self._dropped
+
+    def _owner_of(self, bucket: int) -> int | None:
+        """Who gets the shards of a bucket by the newest view; None where its group has left the tranche."""
+        m = self._membership
+        if self._routed != m.epoch:
+            self._routed = m.epoch
+            self._owners.clear()
+        if bucket not in self._owners:
+            group = self._groups.group_of(bucket)
+            self._owners[bucket] = m.owner_of(group) if self._wanted(group) else None
+        return self._owners[bucket]
 
     def _wanted(self, group: int) -> bool:
         if self._membership.tranche_of(group) == self._attempt.tranche:

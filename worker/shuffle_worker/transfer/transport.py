@@ -8,10 +8,10 @@
 Contract, which tests/conformance/test_transports.py runs against every transport:
 - `send` returns what the receiver's `receive` returned for exactly that frame, or raises Unreachable. Then nobody knows
   whether the frame arrived, and the sender may repeat it: receivers recognise repeated frames;
-- a frame's payload arrives in order, in pieces of the transport's choice. Both sides hold a few pieces in memory, so a
-  receiver that does not ask for the next piece holds the sender up;
+- a frame's payload arrives in order, where its receiver wants it. The transport holds little of it in memory, so a
+  receiver that asks for nothing holds the sender up;
 - a receiver may answer before it has taken the whole payload; the transport drops the rest;
-- if the payload breaks off, its iterator raises `Interrupted`; `receive` releases what it has reserved and lets the
+- if the payload breaks off, `fill` raises `Interrupted`; `receive` releases what it has reserved and lets the
   error pass;
 - a receiver that cannot go on (because its disk is full, say) raises a JobError; `send` raises the same;
 - bytes that are no frame, or belong to another job, never reach a handler.
@@ -19,7 +19,6 @@ Contract, which tests/conformance/test_transports.py runs against every transpor
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 from shuffle_protocol.acks import Ack
@@ -58,11 +57,20 @@ class PeerTransport(Protocol):
     async def close(self) -> None: ...
 
 
-class FrameHandler(Protocol):
-    async def receive(self, header: FrameHeader, body: AsyncIterator[bytes]) -> Ack:
-        """body: the payload, `header.payload` bytes in all. Called for several frames at once.
+class Payload(Protocol):
+    """The payload of a frame that is being received."""
 
-        May wait for room: not taking pieces is the back-pressure. Raises JobError if this worker cannot go on. Any
+    async def fill(self, into: memoryview) -> None:
+        """Put its next bytes there, as many as there is room for. Raises Interrupted where they do not come, and
+        ValueError where there are not so many."""
+        ...
+
+
+class FrameHandler(Protocol):
+    async def receive(self, header: FrameHeader, payload: Payload) -> Ack:
+        """payload: `header.payload` bytes in all. Called for several frames at once.
+
+        May wait for room: not taking bytes is the back-pressure. Raises JobError if this worker cannot go on. Any
         other error but Interrupted is a defect, and the sender sees Unreachable."""
         ...
 

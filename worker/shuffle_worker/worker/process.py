@@ -36,7 +36,8 @@ from shuffle_worker.runtime.stopwatch import spent
 from shuffle_worker.storage import Storages
 from shuffle_worker.storage.retry import OUTAGE, PATIENCE
 from shuffle_worker.transfer.budget import ByteBudget
-from shuffle_worker.transfer.http import HttpControl, HttpPeers
+from shuffle_worker.transfer.http import HttpControl
+from shuffle_worker.transfer.http_peers import HttpPeers
 from shuffle_worker.transfer.http_server import PeerServer
 from shuffle_worker.transfer.inbox import Inbox
 from shuffle_worker.transfer.membership import Membership
