@@ -36,6 +36,7 @@ class ApiModel(BaseModel):
         strict=True,
         frozen=True,
         hide_input_in_errors=True,  # it may be a secret
+        defer_build=True,  # at the first use, all at once: less to build than one validator for each model
     )
 
 
