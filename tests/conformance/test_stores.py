@@ -19,15 +19,26 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_worker.store.spill import SpillLog
 from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.store.store import CorruptBlock, Store
 
 Factory = Callable[[int, Path], Store]
 
+
+class PastLog(SpillLog):
+    """Reads everything past the page cache, whatever was written past it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, past=True, least=1)
+        self._pace.written = 1
+
+
 STORES: dict[str, Factory] = {
     "spill": lambda budget, folder: SpillStore(budget, folder, 8),
     "spill, blocks of 16 bytes": lambda budget, folder: SpillStore(budget, folder, 8, block=16),
     "spill, more buckets than it was told": lambda budget, folder: SpillStore(budget, folder, 1, block=64),
+    "spill, read past the page cache": lambda budget, folder: SpillStore(budget, folder, 8, log=PastLog(folder)),
 }
 
 FIRST = Attempt(0, 0, 0)

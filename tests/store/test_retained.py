@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shuffle_protocol.shards import Shard
+from shuffle_worker.runtime.direct import PAGE
 from shuffle_worker.store.retained import Record, RetainedShards
-from shuffle_worker.store.spill import PAGE, SpillLog
+from shuffle_worker.store.spill import SpillLog
 from shuffle_worker.store.store import CorruptBlock
 
 GROUPS = 4

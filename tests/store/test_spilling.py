@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from shuffle_protocol.checksum import checksum
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard
-from shuffle_worker.store.spill import IOV_MAX, PAGE, LogRead, SpillLog
+from shuffle_worker.runtime.direct import PAGE
+from shuffle_worker.store.spill import IOV_MAX, LogRead, SpillLog
 from shuffle_worker.store.spillstore import SpillStore
 from shuffle_worker.store.store import CorruptBlock
 
@@ -315,12 +316,12 @@ class Direct(Scripted):
 def direct(tmp_path: Path) -> Direct:
     log = Direct(tmp_path)
     log._create()
-    if not log._passes:
+    if not log.passes:
         pytest.skip("the file system of the test's folder has no O_DIRECT")
     return log
 
 
-def filled(log: Direct) -> tuple[SpillStore, dict[int, bytes]]:
+def filled(log: SpillLog) -> tuple[SpillStore, dict[int, bytes]]:
     """A store that has spilled more than it holds, in shards whose ends are nowhere near those of pages."""
     store = made(log, 8 * PAGED, PAGED)
     expected: dict[int, bytes] = {}
@@ -373,11 +374,70 @@ def test_what_such_a_write_left_over_is_written_too(direct: Direct, takes: int) 
 
 
 def test_a_slow_disk_is_written_through_the_page_cache(direct: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shuffle_worker.store.spill.TRIED", 300_000)
-    monkeypatch.setattr("shuffle_worker.store.spill.SLOW", 1e15)
+    monkeypatch.setattr("shuffle_worker.runtime.direct.TRIED", 300_000)
+    monkeypatch.setattr("shuffle_worker.runtime.direct.SLOW", 1e15)
     store, expected = filled(direct)
     assert 300_000 < sum(direct.past) < 600_000
     assert direct.writes
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    store.close()
+
+
+class Past(SpillLog):
+    """A log that is read past the page cache, with reads that are short or fail."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, past=True, least=1)
+        self.fails = 0
+        self.at_most = 1 << 30
+        self.past = self.cached = 0
+
+    def _preadv_direct(self, buffers: Sequence[memoryview], offset: int) -> int:
+        assert offset % PAGE == 0
+        assert all(buffer.nbytes % PAGE == 0 for buffer in buffers)
+        if self.fails:
+            raise OSError(self.fails, os.strerror(self.fails))
+        self.past += 1
+        return super()._preadv_direct([buffers[0][: self.at_most]], offset)
+
+    def _preadv(self, buffers: Sequence[memoryview], offset: int) -> int:
+        self.cached += 1
+        return super()._preadv(buffers, offset)
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Past:
+    log = Past(tmp_path)
+    log._create()
+    if not log.passes:
+        pytest.skip("the file system of the test's folder has no O_DIRECT")
+    return log
+
+
+@pytest.mark.parametrize("at_most", [1 << 30, 2 * PAGE])
+def test_what_was_spilled_is_read_past_the_page_cache(past: Past, at_most: int) -> None:
+    past.at_most = at_most
+    store, expected = filled(past)
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    assert past.past
+    assert not past.cached
+    store.close()
+
+
+def test_what_a_file_system_refuses_to_read_so_is_read_through_the_page_cache(past: Past) -> None:
+    store, expected = filled(past)
+    past.fails = errno.EINVAL
+    assert {bucket: everything(store, bucket) for bucket in expected} == expected
+    assert past.cached
+    store.close()
+
+
+def test_a_disk_that_fails_such_reads_says_so(past: Past) -> None:
+    store, expected = filled(past)
+    past.fails = errno.EIO
+    with pytest.raises(OSError, match=str(past._folder)):
+        everything(store, 0)
+    past.fails = 0
     assert {bucket: everything(store, bucket) for bucket in expected} == expected
     store.close()
 
@@ -488,7 +548,7 @@ def test_a_small_part_is_freed_with_the_last_bucket(sparse: Sparse) -> None:
 def test_a_file_system_that_frees_no_parts_is_asked_once(sparse: Sparse) -> None:
     sparse.can = False
     store, expected = parted(sparse)
-    sparse._written = 1  # as if the log had gone past the page cache
+    sparse._pace.written = 1  # as if the log had gone past the page cache
     store.drop([0])
     store.free()
     sparse.can = True

@@ -18,7 +18,7 @@ from contextlib import suppress
 import numpy as np
 
 from shuffle_protocol.shards import Buffer
-from shuffle_worker.store.spill import PAGE
+from shuffle_worker.runtime.direct import PAGE
 
 LARGEST_BLOCK = 256 << 10
 LARGE_COPY = 32 << 10

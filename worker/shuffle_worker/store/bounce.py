@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from shuffle_worker.store.spill import PAGE, SpillLog
+from shuffle_worker.runtime.direct import PAGE
+from shuffle_worker.store.spill import SpillLog
 
 SIZE = 1 << 20
 """Bytes of one write: as quick as larger ones."""

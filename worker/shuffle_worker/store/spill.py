@@ -4,10 +4,10 @@ There is one file for all buckets, because thousands of files cost more than the
 byte and unlinked at once, so it vanishes with the process however the process ends. The store keeps track of what lies
 where in it.
 
-Whole pages are written past the page cache (O_DIRECT) where the disk is quick and the file system can: the disk takes
-them from the arena as they are. Otherwise the kernel copies every byte into a fresh page, which costs ten times as much
-processor time and counts as memory of the container. What is read back goes through the page cache, so that the kernel
-reads ahead (`expect`), and leaves it when it is dropped (`forget`), so that the same few pages are used again.
+Whole pages are written past the page cache where the disk is quick and the file system can (`direct.py`): the disk
+takes them from the arena as they are. What is read back goes through the page cache, so that the kernel reads ahead
+(`expect`), and leaves it when it is dropped (`forget`), so that the same few pages are used again; or past it, too
+(`past`), which takes a copy instead of a fresh page.
 
 What is dropped is freed on the disk too, bit by bit while the job goes on: a file system takes a while to free a large
 file, and one that is freed when the process ends is waited for by everybody.
@@ -20,37 +20,31 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import secrets
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+import numpy as np
+
+from shuffle_worker.runtime.direct import PAGE, Pace, pages_of
 from shuffle_worker.runtime.stopwatch import DISK, spending
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
 """Buffers in one readv or writev."""
 
-PAGE = 4096
-"""Bytes that a file written past the page cache is written in: a multiple of every disk's blocks."""
+LEAST_PAST = 256 << 10
+"""Bytes of a stretch from which on it is read past the page cache, where that is asked for."""
 
-SLOW = 100e6
-"""Bytes a second below which a disk is slow to one writer among several. Then writes go through the page cache, which
-takes in what fits."""
-
-TRIED = 64 << 20
-"""Bytes that are written before the disk is judged."""
+BOUNCE = 4 << 20
+"""The most bytes that are read past it at once, into memory that each call has of its own."""
 
 LEAST_FREED = 256 << 10
 """Bytes from which on a part that is forgotten is freed by itself. A call takes as long for few bytes as for many."""
-
-
-def pages_of(length: int) -> int:
-    """Bytes of the whole pages that so many bytes lie in."""
-    return -(-length // PAGE) * PAGE
 
 
 class LogRead(NamedTuple):
@@ -61,18 +55,20 @@ class LogRead(NamedTuple):
 
 
 class SpillLog:
-    """Bytes that memory has no room for. Raises OSError with the folder's name."""
+    """Bytes that memory has no room for. Raises OSError with the folder's name. past: read past the page cache, too,
+    for a caller that reads ahead itself, stretches of at least `least` bytes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, past: bool = False, least: int = LEAST_PAST) -> None:
         self._folder = folder
+        self._past = past
+        self._least = least
+        self._idle: list[mmap.mmap] = []  # append and pop are atomic
         self._file = -1
         self._end = 0
         self._creating = Lock()
         self._direct = -1
-        self._passes = True  # whether writes go past the page cache
+        self._pace = Pace()
         self._punches = True  # whether the file system frees parts of a file
-        self._written = 0  # bytes that did
-        self._seconds = 0.0  # that these took
 
     @property
     def created(self) -> bool:
@@ -86,7 +82,7 @@ class SpillLog:
     @property
     def passes(self) -> bool:
         """Whether whole pages go past the page cache, as far as is known."""
-        return self._passes
+        return self._pace.passes
 
     def reserve(self, length: int, *, pages: bool = False) -> int:
         """The offset of `length` bytes that no other call gets. pages: it is to be a page's."""
@@ -115,7 +111,7 @@ class SpillLog:
             self._create()
             while first < len(waiting):
                 some = waiting[first : first + IOV_MAX]
-                if pages and self._passes and offset % PAGE == 0:
+                if pages and self._pace.passes and offset % PAGE == 0:
                     done = self._write_past(some, offset)
                 else:
                     done = self._pwritev(some, offset)
@@ -129,23 +125,17 @@ class SpillLog:
     def _write_past(self, buffers: Sequence[memoryview], offset: int) -> int:
         """Write past the page cache. What a file system refuses, and what comes after a slow disk was found, goes
         through it."""
-        started = time.perf_counter()
         try:
-            done = self._pwritev_direct(buffers, offset)
+            return self._pace.timed(self._pwritev_direct, buffers, offset)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise
-            self._passes = False
+            self._pace.refused()
             return self._pwritev(buffers, offset)
-        self._written += done
-        self._seconds += time.perf_counter() - started
-        if self._written > TRIED and self._written < SLOW * self._seconds:
-            self._passes = False
-        return done
 
     def expect(self, parts: Iterable[tuple[int, int]]) -> None:
         """Offsets and lengths that will be read soon: the kernel begins to read what it does not have."""
-        if self._written:
+        if self._pace.written and not self._past:
             for offset, length in parts:
                 self._advise(offset, length, "POSIX_FADV_WILLNEED")
 
@@ -158,7 +148,7 @@ class SpillLog:
                 self._punches = self.punch(first, behind - first)
                 if self._punches:
                     continue
-            if self._written:
+            if self._pace.written:
                 self._advise(offset, length, "POSIX_FADV_DONTNEED")
 
     def _advise(self, offset: int, length: int, advice: str) -> None:
@@ -182,7 +172,10 @@ class SpillLog:
                 views.append(pieces[at].into)
                 end += pieces[at].into.nbytes
                 at += 1
-            self._fill(start, views)
+            if self._past and end - start >= self._least and self._pace.written and self._pace.passes:
+                self._fill_past(start, end, views)
+            else:
+                self._fill(start, views)
 
     def punch(self, offset: int, length: int) -> bool:
         """Free bytes that nobody will read again: whole pages of them, on file systems that can punch holes. Returns
@@ -212,6 +205,31 @@ class SpillLog:
         except OSError as error:
             raise self._named(error) from None
 
+    def _fill_past(self, start: int, end: int, views: list[memoryview]) -> None:
+        """Read whole pages to memory that begins with a page, and copy what is wanted of them. What a file system
+        refuses is read through the page cache."""
+        try:
+            memory = self._idle.pop()
+        except IndexError:
+            memory = mmap.mmap(-1, BOUNCE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            whole, first, at = memoryview(memory), 0, start
+            while at < end:
+                begin = at // PAGE * PAGE
+                done = self._preadv_direct([whole[: min(BOUNCE, pages_of(end - begin))]], begin)
+                found = whole[at - begin : min(done, end - begin)]
+                if not found:
+                    raise OSError(errno.EIO, "the log of spilled shards ends before what was written to it")
+                at += found.nbytes
+                first = _scatter(found, views, first)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EBADF):
+                raise self._named(error) from None
+            self._past = False
+            self._fill(at, views[first:])
+        finally:
+            self._idle.append(memory)
+
     def _create(self) -> None:
         with self._creating:
             if self._file >= 0:
@@ -220,9 +238,10 @@ class SpillLog:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             if hasattr(os, "O_DIRECT"):
                 with suppress(OSError):
-                    self._direct = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+                    self._direct = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
             path.unlink()
-            self._passes = self._direct >= 0
+            if self._direct < 0:
+                self._pace.refused()
             self._file = file
 
     def _named(self, error: OSError) -> OSError:
@@ -239,6 +258,9 @@ class SpillLog:
     def _preadv(self, buffers: Sequence[memoryview], offset: int) -> int:
         return os.preadv(self._file, buffers, offset)
 
+    def _preadv_direct(self, buffers: Sequence[memoryview], offset: int) -> int:
+        return os.preadv(self._direct, buffers, offset)
+
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
@@ -251,6 +273,17 @@ def _punch(file: int, offset: int, length: int) -> bool:
         return False
     done: int = fallocate(file, _KEEP_SIZE_AND_PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length))
     return done == 0
+
+
+def _scatter(source: memoryview, into: list[memoryview], first: int) -> int:
+    """Copy to the buffers from `first` on. The index of the next one, of which the rest is kept."""
+    data = np.frombuffer(source, np.uint8)  # NumPy copies without the interpreter
+    while len(data):
+        count = min(len(data), into[first].nbytes)
+        np.frombuffer(into[first], np.uint8)[:count] = data[:count]
+        data = data[count:]
+        first = _advance(into, first, count)
+    return first
 
 
 def _advance(buffers: list[memoryview], first: int, done: int) -> int:

@@ -36,9 +36,10 @@ import numpy.typing as npt
 
 from shuffle_protocol.messages import Attempt
 from shuffle_protocol.shards import Shard, StoredShard
+from shuffle_worker.runtime.direct import PAGE, pages_of
 from shuffle_worker.store.arena import Arena, Chain, block_size
 from shuffle_worker.store.bucket import RECORD, Bucket, Stretch, arranged, stretches, verify
-from shuffle_worker.store.spill import PAGE, LogRead, SpillLog, pages_of
+from shuffle_worker.store.spill import LogRead, SpillLog
 from shuffle_worker.store.store import CorruptBlock, StoreStats
 
 SPILL_AT_ONCE = 8 << 20

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shuffle_protocol.jobs import Job
+from shuffle_protocol.jobs import Job, Rechunk
 from shuffle_protocol.memory import Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.output.names import shards_folder
@@ -54,7 +54,8 @@ class Exchanges:
         """Called as soon as the plan is loaded."""
         if summary.method == OBJECTS:
             return ObjectExchange(self._files(job, summary, groups), self.compute)
-        store = self._store = SpillStore(self.budgets.store, self.scratch, groups.buckets())
+        log = SpillLog(self.scratch, past=isinstance(job.operation, Rechunk))  # whose writes read ahead themselves
+        store = self._store = SpillStore(self.budgets.store, self.scratch, groups.buckets(), log=log)
         self._held.callback(store.close)
         retained: RetainedShards | None = None
         if job.retain_shards:
