@@ -74,7 +74,7 @@ def committing(
     """A worker that is about to commit, and to write the report."""
     result = SimpleNamespace(manifest="m", files=1, rows=7, bytes=8, largest=8, median=8, mean=8, ratio=1.0)
     work: Any = SimpleNamespace(commit=lambda _rows: result, report=put)
-    leases = LeaseWork(NONE, compute, report)
+    leases = LeaseWork(NONE, compute, compute, report)
     spec = job(folder)
     leases.learn(structs.replace(spec, output=structs.replace(spec.output, report=True)))
     leases.open(Opened(NONE, work, NONE, NONE))
@@ -164,7 +164,7 @@ async def test_a_report_whose_call_is_lost_is_asked_for_again(monkeypatch: pytes
             raise Unreachable("gone")
         return b"<html>"
 
-    assert await LeaseWork(NONE, at_once, report)._fetched() == b"<html>"
+    assert await LeaseWork(NONE, at_once, at_once, report)._fetched() == b"<html>"
 
 
 def test_a_job_whose_history_cannot_be_kept_is_let_go() -> None:

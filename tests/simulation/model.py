@@ -194,15 +194,19 @@ class SimulatedWork:
             buffer = bytearray(sum(shard.length for shard in shards))
             source.read(bucket, shards, memoryview(buffer))
             out += np.frombuffer(buffer, ROW).tolist()
-        self.objects.call()
-        if group in self.objects.groups:
-            self.objects.rewritten += 1
-            assert self.objects.groups[group] == out, (
-                f"group {group} was written twice: {self.objects.groups[group]}, then {out}"
-            )
-        if self.alive():  # a process that was killed meanwhile has uploaded nothing
-            self.objects.groups[group] = out
-        return Written(1, len(out), len(out), len(out), len(out))
+
+        def put() -> None:
+            self.objects.call()
+            if group in self.objects.groups:
+                self.objects.rewritten += 1
+                assert self.objects.groups[group] == out, (
+                    f"group {group} was written twice: {self.objects.groups[group]}, then {out}"
+                )
+            if self.alive():  # a process that was killed meanwhile has uploaded nothing
+                self.objects.groups[group] = out
+
+        written = Written(1, len(out), len(out), len(out), len(out), rest=put)
+        return written if group % 2 else written.finished()
 
     def commit(self, rows: int) -> Committed:
         written = sum(map(len, self.objects.groups.values()))

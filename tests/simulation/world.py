@@ -320,6 +320,7 @@ class World:
             open_exchange=open_exchange,
             compute=compute,
             aside=aside,
+            finish=aside,
             settings=AgentSettings(heartbeat=1.0, poll=3.0, retry=1.0),
         )
         task = asyncio.create_task(agent.run())

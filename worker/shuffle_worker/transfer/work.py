@@ -57,6 +57,15 @@ class Written(NamedTuple):
     largest_file: str = ""
     key: str = ""
     key_share: float = 0.0
+    rest: Callable[[], None] | None = None
+    """What is left to be done before the group is written: it waits for the disk or the store and computes nothing, so
+    that another lease may begin meanwhile. Blocks. Raises as `Work.write` does."""
+
+    def finished(self) -> Written:
+        """The same, with nothing left to be done."""
+        if self.rest is not None:
+            self.rest()
+        return self._replace(rest=None)
 
 
 class Committed(NamedTuple):
@@ -91,7 +100,8 @@ class Work(GroupMap, Protocol):
         ...
 
     def write(self, group: int, source: ShardSource) -> Written:
-        """Write the group's files and their record. Idempotent: the same bytes under the same names."""
+        """Write the group's files and their record, but for the `rest` of what is returned. Idempotent: the same bytes
+        under the same names."""
         ...
 
     def commit(self, rows: int) -> Committed:

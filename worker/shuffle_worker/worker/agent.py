@@ -92,6 +92,8 @@ class Agent:
     """Runs the steps of leases, `slots` at a time."""
     aside: Run
     """Runs what must not wait for them: loading the plan, dropping shards."""
+    finish: Run
+    """Runs the rest of writes, which only waits for the disk or the store."""
     observe: Callable[[], Counters] = Counters
     received: ReceivedReports = field(default_factory=lambda: ReceivedReports(lambda: None))
     """What it took from other workers."""
@@ -123,7 +125,7 @@ class Agent:
     def __post_init__(self) -> None:
         self._heartbeat = self.settings.heartbeat
         self._holding = Holding(self.slots)
-        self._leases = LeaseWork(self.choose, self.compute, self.report)
+        self._leases = LeaseWork(self.choose, self.compute, self.finish, self.report)
         self._loading = PlanLoading(
             self.choose, self.aside, self._is_over, self.settings.loads, self.settings.load_pause
         )
@@ -373,7 +375,7 @@ class Agent:
             self._news.set()
 
     def _drained(self, lease: LeaseId) -> None:
-        """Nothing is left of it but shards on their way: another lease may begin."""
+        """Nothing is left of it but shards or files on their way: another lease may begin."""
         running = self._running.get(lease)
         if running is not None:
             running.draining = True

@@ -17,9 +17,10 @@ import msgspec
 
 from shuffle_protocol.errors import JobError, OutOfDisk
 from shuffle_protocol.jobs import Job
+from shuffle_protocol.measures import Spent
 from shuffle_protocol.messages import Attempt, Done, Held, Lease, LeaseKind, PlanSummary, Transferred, View
 from shuffle_worker.functions.process import end_all
-from shuffle_worker.runtime.stopwatch import COMPUTE, JOB, added, measured, spending
+from shuffle_worker.runtime.stopwatch import COMPUTE, JOB, WRITE, added, measured, spending
 from shuffle_worker.storage.retry import OUTAGE, tried_for
 from shuffle_worker.transfer.carry import Carrier
 from shuffle_worker.transfer.exchange import Condition, Exchange
@@ -63,7 +64,7 @@ class Running:
     lease: Lease
     task: asyncio.Task[None]
     draining: bool = False
-    """Its computing is over, it only waits for its shards to arrive."""
+    """Its computing is over, it only waits: for its shards to arrive, or for the disk to take its output."""
     source: StoredShardSource | None = None
     """What a write reads from."""
     revoked: bool = False
@@ -83,6 +84,8 @@ class LeaseWork:
 
     choose: Choose
     compute: Run
+    finish: Run
+    """Runs the rest of writes, which only waits for the disk or the store."""
     report: Callable[[], Awaitable[bytes]] = no_report
     """The job's report, from the coordinator; b"" where it has none."""
     written: dict[int, Done] = field(default_factory=dict)
@@ -154,7 +157,7 @@ class LeaseWork:
         if kind is LeaseKind.TRANSFER:
             return self._transferred_by(lease, await self.loaded.carrier.carry_out(lease, drained))
         if kind is LeaseKind.WRITE:
-            return await self._write(lease, running)
+            return await self._write(lease, running, drained)
         if kind is LeaseKind.PLAN:
             return await self._plan(lease)
         if kind is LeaseKind.COMMIT:
@@ -171,19 +174,18 @@ class LeaseWork:
         written = await self.compute(lambda: self.choose(spec).recorded(spec, summary.fingerprint))
         return Done(lease.id, plan=summary, written=written)
 
-    async def _write(self, lease: Lease, running: Running) -> Done:
+    async def _write(self, lease: Lease, running: Running, drained: Callable[[], None]) -> Done:
         group = lease.id.item
         if group in self.written:  # a coordinator that lost its memory asks again; the shards are gone, the files there
             return msgspec.structs.replace(self.written[group], id=lease.id)
         async with self.loaded.exchange.incoming(group, lease.counted) as source:
             running.source = source
-            done = self.written[group] = await self._write_group(lease, source)
+            done = self.written[group] = await self._write_group(lease, source, drained)
         return done
 
-    async def _write_group(self, lease: Lease, source: StoredShardSource) -> Done:
+    async def _write_group(self, lease: Lease, source: StoredShardSource, drained: Callable[[], None]) -> Done:
         group = lease.id.item
-        writing = self.compute(measured, COMPUTE, self._write_or_make_room, group, source)
-        written, seconds = await to_its_end(writing, source.revoke)
+        written, spent = await to_its_end(self._written(group, source, drained), source.revoke)
         return Done(
             lease.id,
             rows_moved=written.received,
@@ -192,12 +194,24 @@ class LeaseWork:
             bytes_written=written.bytes,
             files=written.files,
             largest=written.largest,
-            spent=added(None, seconds),
+            spent=spent,
             sizes=list(written.sizes),
             largest_file=written.largest_file,
             key=written.key,
             key_share=written.key_share,
         )
+
+    async def _written(
+        self, group: int, source: StoredShardSource, drained: Callable[[], None]
+    ) -> tuple[Written, Spent]:
+        """Not to be cancelled in between: what is under way to the disk must have come to its end."""
+        written, seconds = await self.compute(measured, COMPUTE, self._write_or_make_room, group, source)
+        spent = added(None, seconds)
+        if written.rest is not None:
+            drained()
+            _, seconds = await self.finish(measured, WRITE, self._finish_or_make_room, written, group, source)
+            spent = added(spent, seconds)
+        return written, spent
 
     def _write_or_make_room(self, group: int, source: StoredShardSource) -> Written:
         """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
@@ -208,6 +222,15 @@ class LeaseWork:
             if not self.loaded.exchange.make_room():
                 raise
             return work.write(group, source)
+
+    def _finish_or_make_room(self, written: Written, group: int, source: StoredShardSource) -> None:
+        """In a thread that waits for the disk or the store."""
+        try:
+            written.finished()
+        except OutOfDisk:
+            if not self.loaded.exchange.make_room():
+                raise
+            self.loaded.work.write(group, source).finished()
 
     async def _commit(self, lease: Lease) -> Done:
         result = await to_its_end(self.compute(_job_work, lambda: self.loaded.work.commit(lease.rows)))

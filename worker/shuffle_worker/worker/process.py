@@ -3,6 +3,7 @@
     main thread      event loop: server, sync loop, frames in and out
     compute threads  the steps of leases, one thread a slot
     store threads    checksums and copies of received frames, spilling, loading the plan
+    finish threads   the end of writes, which waits for the disk or the store
 
 Started by a launcher with a `WorkerConfig` (see `__main__.py`).
 """
@@ -95,6 +96,7 @@ async def run_worker(config: WorkerConfig) -> int:
     gauges = Gauges()
     compute_pool = ThreadPoolExecutor(config.slots, thread_name_prefix="compute")
     store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+    finish_pool = ThreadPoolExecutor(config.slots, thread_name_prefix="finish")
     aside = runner(store_pool)
     membership = Membership(config.worker, config.incarnation)
     inbox = Inbox(membership, aside, budgets.receive)
@@ -137,6 +139,7 @@ async def run_worker(config: WorkerConfig) -> int:
         open_exchange=exchanges.open,
         compute=compute,
         aside=aside,
+        finish=runner(finish_pool),
         observe=observe,
         report=control.report,
         received=ReceivedReports(inbox.received),
@@ -151,8 +154,8 @@ async def run_worker(config: WorkerConfig) -> int:
         await peers.close()
         await control.close()
         end_all()
-        compute_pool.shutdown(wait=True, cancel_futures=True)
-        store_pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (compute_pool, finish_pool, store_pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         exchanges.close()
         shutil.rmtree(scratch, ignore_errors=True)
         if orphaned.is_set():
