@@ -72,7 +72,7 @@ def rechunk(job: Job, scratch: Path) -> tuple[RechunkPlan, Committed]:
     held = HeldShards()
     elements = read_all(tasks, held, len(summary.split_bytes))
     for group in range(len(summary.group_partitions)):
-        tasks.write(group, held)
+        tasks.write(group, held).finished()
     return tasks.loaded, tasks.commit(elements)
 
 

@@ -80,7 +80,7 @@ def done(job: Job, scratch: Path) -> tuple[ArrayTasks, Any]:
     held = HeldShards()
     elements = read_all(tasks, held, len(summary.split_bytes))
     for group in range(len(summary.group_partitions)):
-        tasks.write(group, held)
+        tasks.write(group, held).finished()
     return tasks, tasks.commit(elements)
 
 

@@ -67,7 +67,7 @@ def run(address: str, source: str, out: str, operation: Rechunk, scratch: Path, 
     held = HeldShards()
     elements = read_all(tasks, held, len(summary.split_bytes))
     for group in range(len(summary.group_partitions)):
-        tasks.write(group, held)
+        tasks.write(group, held).finished()
     return tasks.commit(elements)
 
 

@@ -83,7 +83,7 @@ def written(job: Job, scratch: Path) -> tuple[ArrayTasks, int]:
     held = HeldShards()
     elements = read_all(tasks, held, len(summary.split_bytes))
     for group in range(len(summary.group_partitions)):
-        tasks.write(group, held)
+        tasks.write(group, held).finished()
     return tasks, elements
 
 
@@ -116,7 +116,7 @@ def test_a_box_that_is_not_whole_is_not_written(tmp_path: Path) -> None:
     read_all(tasks, held, 1)
     held.held[0].pop()
     with pytest.raises(Internal, match="elements arrived for a box of"):
-        tasks.write(0, held)
+        tasks.write(0, held).finished()
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -18,6 +18,7 @@ retyping.py  an array's document for elements of the type that is returned
 drafts.py    an array while it is planned
 slabs.py     what travels: a box of elements with its place
 reader.py    input chunks to slabs
+canvas.py    output chunks while they are put together
 writer.py    slabs to output chunks
 commit.py    commit and abort
 explain.py   the answer of `shuffle explain`; notes.py: advice on what makes a rechunk slow

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -99,12 +100,18 @@ class Coding:
         self.dtype: np.dtype[Any] = self._spec.dtype.to_native_dtype()
         fill = self._spec.fill_value
         self.fill: Any = self._spec.dtype.default_scalar() if fill is None else fill
-        self.plain = (
-            isinstance(self.metadata, ArrayV2Metadata)
-            and not self.metadata.filters
-            and self.metadata.compressor is None
-            and (order == "C" or ndim < 2)
-            and not is_variable(self.dtype)
+        self.plain = not is_variable(self.dtype) and self._uncoded()
+
+    def _uncoded(self) -> bool:
+        """Whether no codec changes the elements, their order, or the order of their bytes."""
+        found = self.metadata
+        if isinstance(found, ArrayV2Metadata):
+            return not found.filters and found.compressor is None and not self._turned
+        (first, *rest) = found.codecs
+        if rest or not isinstance(first, BytesCodec) or self.dtype.hasobject or self.dtype.fields is not None:
+            return False
+        return self.dtype.itemsize == 1 or (
+            self.dtype.isnative and first.endian is not None and first.endian.value == sys.byteorder
         )
 
     @property
@@ -144,7 +151,11 @@ class Coding:
         except MemoryError:
             raise
         except Exception as error:
-            raise DataError(f"{path}: is no chunk of shape {self.shape} and type {self.dtype}: {error}") from error
+            raise self.no_chunk(path, error) from error
+
+    def no_chunk(self, path: str, why: Exception) -> DataError:
+        """For bytes that are none."""
+        return DataError(f"{path}: is no chunk of shape {self.shape} and type {self.dtype}: {why}")
 
     def encode(self, elements: Any) -> bytes | memoryview:
         """The bytes of a whole object in C order. Raises DataError if the codecs cannot hold its values."""

@@ -56,8 +56,8 @@ def unit_bytes(draft: Drafted) -> tuple[int, int]:
     reading = variable * stored * chunk + 2 * STEP_BYTES
     if plan.called is not None:
         frame = math.prod(min(axis.item, max(axis.length, 1)) + axis.halo for axis in plan.axes) * plan.itemsize
-        return reading, frame + call_bytes(plan) + (1 + encoded) * plan.item_bytes + READ_BYTES
-    return reading, variable * (1 + encoded) * plan.item_bytes + READ_BYTES
+        return reading, frame + call_bytes(plan) + (1 + encoded) * plan.item_bytes + 2 * READ_BYTES
+    return reading, variable * (1 + encoded) * plan.item_bytes + 2 * READ_BYTES
 
 
 def memory_needed(drafts: Sequence[Drafted], budgets: Budgets, functions: FunctionMemory) -> int:

@@ -200,12 +200,7 @@ def ravel(index: Sequence[int], counts: Sequence[int]) -> int:
 
 def indices(ranges: Sequence[range]) -> Iterator[Index]:
     """Every index of a block of cells, the last dimension running fastest."""
-    if not ranges:
-        yield ()
-        return
-    for first in ranges[0]:
-        for rest in indices(ranges[1:]):
-            yield (first, *rest)
+    return product(*ranges)
 
 
 def elements(box: Box) -> int:

@@ -27,10 +27,10 @@ from shuffle_worker.arrays.record import ArrayPlan, ArraySplit, OutputBox, Piece
 PIECE_BYTES = 32 * MIB
 LEAST_PIECE_BYTES = 1 * MIB
 SPLIT_BYTES = 64 * MIB
-WANTED_SPLITS = 32
+WANTED_SPLITS = 16
 BOX_BYTES = 64 * MIB
 LEAST_BOX_BYTES = 1 * MIB
-WANTED_BOXES = 64
+WANTED_BOXES = 24
 """The least number of boxes, so that work is spread evenly; or eight a worker, if that is more."""
 
 BOXES_A_WORKER = 8
@@ -57,7 +57,7 @@ class LayoutSizes(NamedTuple):
 def sizes_for(total: int, largest_item: int, workers: int, working: int) -> LayoutSizes:
     """total: bytes of all arrays. largest_item: bytes of the largest output object. working: memory of a lease."""
     wanted = total // max(WANTED_BOXES, BOXES_A_WORKER * workers)
-    box = max(min(wanted, BOX_BYTES, working // 3), LEAST_BOX_BYTES, total // MOST_BOXES)
+    box = max(min(wanted, BOX_BYTES, working // 4), LEAST_BOX_BYTES, total // MOST_BOXES)
     split = min(max(total // max(WANTED_SPLITS, 4 * workers), LEAST_PIECE_BYTES), SPLIT_BYTES)
     piece = max(min(PIECE_BYTES, working // 4, split), LEAST_PIECE_BYTES)
     wave = max(LEAST_WAVE_BYTES, total // MOST_WAVES, 2 * workers * max(box, largest_item))

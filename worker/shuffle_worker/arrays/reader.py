@@ -28,6 +28,7 @@ from shuffle_worker.arrays.grid import Box
 from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan, tag_digest
 from shuffle_worker.arrays.slabs import cut, encode, octets
 from shuffle_worker.arrays.store import Codecs, StorageStore
+from shuffle_worker.runtime.direct import PAGE
 from shuffle_worker.steps.readback import Buffers
 from shuffle_worker.storage import LocalStorage, Storage, urls
 from shuffle_worker.transfer.work import Step
@@ -83,6 +84,8 @@ class PieceSource:
             self._folder = urls.local_path(self._folder)
         self._codecs = codecs
         self._fetcher = fetcher
+        # Whether a file's bytes are the elements that are sent, so that they can be read to their places at once.
+        self._in_place = fetcher.local and self.coding.plain and self.coding.dtype == self._target and not plan.inner
         self._files = [-(-axis.size // each) for axis, each in zip(plan.axes, plan.file_shape, strict=True)]
 
     def chunks(self, box: Box) -> list[range]:
@@ -93,14 +96,14 @@ class PieceSource:
     def piece(self, box: Box, buffers: Buffers) -> Iterator[DecodedPiece]:
         """A piece, valid inside the context."""
         if all(len(found) == 1 for found in self.chunks(box)):
-            with closing(self._chunks(box)) as found:
+            with closing(self._chunks(self._takes(box))) as found:
                 one = next(found)
                 data = np.broadcast_to(self._fill(), grid.shape_of(box)) if one.data is None else one.data
                 yield DecodedPiece(data, {one.place: one.data is not None}, one.size)
             return
         shape = grid.shape_of(box)
         count = math.prod(shape) * self._target.itemsize
-        buffer = None if is_variable(self._target) else buffers.take(count)
+        buffer = None if is_variable(self._target) else buffers.take(count + PAGE)
         try:
             if buffer is None:
                 out: Array = np.empty(shape, self._target)
@@ -116,7 +119,17 @@ class PieceSource:
         size = 0
         variable = is_variable(self._target)
         words = out if variable else out.view(carrier(self._target))
-        for one in self._chunks(box):
+        takes: list[Take] = []
+        for take in self._takes(box):
+            target = words[take.into]
+            if self._in_place and target.shape == self.coding.shape and target.flags.c_contiguous:
+                there[take.place] = found = self._read_into(take.place, target)
+                size += target.nbytes if found else 0
+                if not found:
+                    out[take.into] = self._fill()
+            else:
+                takes.append(take)
+        for one in self._chunks(takes):
             at = one.into
             there[one.place] = one.data is not None
             size += one.size
@@ -125,6 +138,23 @@ class PieceSource:
             else:
                 words[at] = one.data if variable else one.data.view(words.dtype)
         return DecodedPiece(out, there, size)
+
+    def _read_into(self, place: grid.Index, target: Array) -> bool:
+        """Read a chunk to where its elements are needed. False if it is missing."""
+        known = self._known(place)
+        if known is False:
+            return False
+        where = f"{self._folder}/{self.coding.key(place)}"
+        try:
+            tag = self._fetcher.read_into(where, target.reshape(-1).view(np.uint8).data)
+        except ValueError as error:
+            raise self.coding.no_chunk(where, error) from error
+        if tag is None:
+            if known:
+                raise _gone(where)
+            return False
+        self._unchanged(place, tag, where)
+        return True
 
     def _fill(self) -> Array:
         out = np.empty((), self._target)
@@ -148,9 +178,8 @@ class PieceSource:
             for each in product(*by_axis)
         ]
 
-    def _chunks(self, box: Box) -> Generator[Chunk]:
-        """Each chunk's part of the box, valid until the next one."""
-        takes = self._takes(box)
+    def _chunks(self, takes: list[Take]) -> Generator[Chunk]:
+        """Each chunk's part of a box, valid until the next one."""
         if self.plan.inner:
             yield from self._inner(takes)
             return
@@ -234,11 +263,13 @@ class PieceSource:
 class ArrayReader:
     """Reads the splits of a plan. Close it."""
 
-    def __init__(self, plan: RechunkPlan, storage: Storage, folder: str, codecs: Codecs, room: int) -> None:
-        """room: the most bytes of chunks that are fetched ahead."""
+    def __init__(
+        self, plan: RechunkPlan, storage: Storage, folder: str, codecs: Codecs, room: int, buffers: Buffers
+    ) -> None:
+        """room: the most bytes of chunks that are fetched ahead. buffers: for pieces and chunks."""
         self._plan = plan
-        self._fetcher = Fetcher(storage, room)
-        self._buffers = Buffers()
+        self._fetcher = Fetcher(storage, room, buffers)
+        self._buffers = buffers
         self._sources: dict[int, PieceSource] = {}
         self._open: Callable[[int], PieceSource] = lambda at: PieceSource(
             plan.arrays[at], storage, folder, codecs, self._fetcher
@@ -271,16 +302,18 @@ class ArrayReader:
                 ]
                 if not targets:
                     continue
+                halos = any(axis.halo for axis in axes)
                 with source.piece(box, self._buffers) as found:
                     size += found.size
                     whole = all(found.there.values())
                     for bucket, target in targets:
-                        own = grid.bucket_box(axes, run.part, target.box)
+                        own = grid.bucket_box(axes, run.part, target.box) if halos else None
                         for part in cut(target.source, source.plan.itemsize):
                             missing = not whole and not _any(found.there, source, part)
                             values = None if missing else found.data[grid.inside(part, box)]
-                            there = grid.moved(part, target.shift)
-                            shards.append(encode(bucket, sequence, there, values, grid.shared(there, own)))
+                            there = part if own is None else grid.moved(part, target.shift)
+                            owned = None if own is None else grid.shared(there, own)
+                            shards.append(encode(bucket, sequence, there, values, owned))
                             sequence += 1
                             held += shards[-1].length
                             if held >= STEP_BYTES:

@@ -5,27 +5,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 
 from shuffle_protocol import trail
+from shuffle_protocol.errors import JobError
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.messages import PlanSummary, WrittenGroup
 from shuffle_protocol.sizes import classes
 from shuffle_worker.arrays import commit as ending
 from shuffle_worker.arrays.calls import BlockCalls
 from shuffle_worker.arrays.coding import Coding
-from shuffle_worker.arrays.fetch import Fetcher
+from shuffle_worker.arrays.fetch import Fetcher, Writes
 from shuffle_worker.arrays.persist import load, save, saved
 from shuffle_worker.arrays.planner import make_plan
 from shuffle_worker.arrays.reader import ArrayReader, group_numbers
 from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.arrays.store import Codecs
-from shuffle_worker.arrays.writer import ArrayGroupRecord, Writer
+from shuffle_worker.arrays.writer import READ_BYTES, ArrayGroupRecord, Writer
 from shuffle_worker.output.claim import claim
 from shuffle_worker.output.groups import written_groups
 from shuffle_worker.output.names import report_path
 from shuffle_worker.runtime.pressure import give_back, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
-from shuffle_worker.runtime.stopwatch import READ, each_in
+from shuffle_worker.runtime.stopwatch import READ, WRITE, each_in, spending
+from shuffle_worker.steps.readback import Buffers
 from shuffle_worker.storage import Storage, Storages
 from shuffle_worker.store.store import ShardSource, rows_received
 from shuffle_worker.transfer.work import Committed, Step, WorkSetup, Written
@@ -49,6 +53,7 @@ class ArrayTasks:
         self._storages = setup.storages or Storages()
         self._output: Storage | None = None
         self._outgoing: Fetcher | None = None
+        self._has_read = False
         self._group_of: list[int] = []
         self._codings: dict[int, Coding] = {}
 
@@ -75,9 +80,10 @@ class ArrayTasks:
         plan = load(self._output, job, fingerprint)
         room = self._budgets.working // ROOM
         folder = job.inputs[0].paths[0].rstrip("/")
-        self._reader = ArrayReader(plan, self._input(job), folder, self._codecs, room)
+        buffers = Buffers()  # a piece that was read leaves its memory to a box that is written
+        self._reader = ArrayReader(plan, self._input(job), folder, self._codecs, room, buffers)
         calls = BlockCalls(plan, self._scratch, self._budgets.functions)
-        self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding, calls)
+        self._writer = Writer(plan, ending.chunk_folder(plan.job), self._coding, calls, buffers)
         self._outgoing = Fetcher(self._output, room)
         self._group_of = group_numbers(plan)
         self._plan = plan
@@ -102,6 +108,7 @@ class ArrayTasks:
 
     def read(self, split: int, wanted: frozenset[int] | None) -> Iterator[Step]:
         assert self._reader is not None
+        self._has_read = True
         with trail.at(f"reading a part of {self.loaded.job.inputs[0].paths[0]}", moves=True):
             for step in each_in(READ, self._reader.read(split, wanted)):
                 yield step
@@ -116,18 +123,39 @@ class ArrayTasks:
         assert self._writer is not None
         assert self._output is not None
         assert self._outgoing is not None
+        if self._has_read:
+            self._has_read = False
+            give_back()  # slabs that were sent; what comes now are boxes
+        writes = self._outgoing.writes()
         with trail.at(f"writing group {group} of {self.loaded.job.output.path}"):
-            record = self._writer.write(group, source, self._outgoing.writes())
-        ending.record_group(self.loaded, record, self._output)
+            try:
+                record = self._writer.write(group, source, writes)
+            except BaseException:
+                with suppress(JobError):
+                    writes.finish()
+                raise
         relieve()
-        return Written(
+        written = Written(
             files=len(record.sizes),
             rows=record.elements,
             bytes=sum(record.sizes),
             largest=max(record.sizes, default=0),
             received=rows_received(source, self.buckets_of(group)),
             sizes=classes(record.sizes),
+            rest=partial(self._finish, record, writes),
         )
+        return written if self._fits_twice(group) else written.finished()
+
+    def _finish(self, record: ArrayGroupRecord, writes: Writes) -> None:
+        assert self._output is not None
+        with trail.at(f"writing group {record.group} of {self.loaded.job.output.path}"), spending(WRITE):
+            writes.finish()
+            ending.record_group(self.loaded, record, self._output)
+
+    def _fits_twice(self, group: int) -> bool:
+        """Whether there is memory for one group that is put together while another one is on its way to the disk."""
+        largest = max((self.loaded.buckets[bucket].bytes for bucket in self.buckets_of(group)), default=0)
+        return 2 * (largest + READ_BYTES) <= self._budgets.working  # slabs of one are read and placed
 
     def commit(self, rows: int) -> Committed:
         assert self._output is not None

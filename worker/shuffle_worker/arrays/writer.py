@@ -1,21 +1,24 @@
 """The reduce side: puts slabs in their places, then encodes and writes every output object once.
 
-    bucket -> its slabs, some at a time, through one reused buffer -> the objects of its box, side by side in a second
+    bucket -> its slabs, some at a time, through reused buffers -> the objects of its box, side by side in another
     reused buffer -> each is encoded and written
 
 Where a function is called, what is put together is the frame of the box (`frame.py`), and the objects are what the
 function returns for its blocks (`calls.py`). Then the memory is that of a frame, a block, a result and an object.
 
-Memory of one lease: the objects of one box, `READ_BYTES` of slabs (or one slab), and one encoded object (to an object
-store, as many as `Writes` has room for).
+Memory of one lease: the objects of one box, two times `READ_BYTES` of slabs (or one slab), and one encoded object (to
+an object store, as many as `Writes` has room for).
 
 Every element of a box arrives exactly once, in a slab or as missing. The sum is checked before anything is written.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,18 +31,20 @@ from shuffle_protocol.errors import Internal
 from shuffle_protocol.shards import StoredShard
 from shuffle_worker.arrays import grid
 from shuffle_worker.arrays.calls import BlockCalls, call, call_of
-from shuffle_worker.arrays.coding import Array, Coding, carrier, is_variable
+from shuffle_worker.arrays.canvas import Canvas, canvas_bytes, fill_beyond, from_a_page
+from shuffle_worker.arrays.coding import Array, Coding, is_variable
 from shuffle_worker.arrays.fetch import Writes
 from shuffle_worker.arrays.frame import HaloFrame
-from shuffle_worker.arrays.record import ArrayPlan, RechunkPlan
+from shuffle_worker.arrays.record import RechunkPlan
 from shuffle_worker.arrays.slabs import Slab, decode, octets
 from shuffle_worker.arrays.store import Codecs
+from shuffle_worker.runtime.direct import PAGE
 from shuffle_worker.runtime.stopwatch import WRITE, spending
 from shuffle_worker.steps.readback import Buffers, portions
 from shuffle_worker.store.store import ShardSource
 
-READ_BYTES = 8 << 20
-"""Bytes of slabs that are read from the store at once."""
+READ_BYTES = 4 << 20
+"""Bytes of slabs that are read from the store at once; the next ones are read meanwhile."""
 
 
 Item = tuple[grid.Index, Array | None]
@@ -73,25 +78,28 @@ class ArrayGroupRecord(Struct, frozen=True):
 
 
 class Writer:
-    """Writes the groups of a plan. coding: returns the coding of an output array. Several threads call it."""
+    """Writes the groups of a plan. coding: returns the coding of an output array. buffers: for boxes. Several threads
+    call it."""
 
-    def __init__(self, plan: RechunkPlan, folder: str, coding: Callable[[int], Coding], calls: BlockCalls) -> None:
+    def __init__(
+        self, plan: RechunkPlan, folder: str, coding: Callable[[int], Coding], calls: BlockCalls, buffers: Buffers
+    ) -> None:
         self._plan = plan
         self._calls = calls
         self._objects = Buffers()
         self._folder = folder
         self._coding = coding
         self._reading = Buffers()
-        self._placing = Buffers()
+        self._ahead = ThreadPoolExecutor(1, "slabs")
+        self._placing = buffers
         self._fills: dict[int, Any] = {}  # the input's fill value by array, where the output's differs
 
     def write(self, group: int, source: ShardSource, writes: Writes) -> ArrayGroupRecord:
+        """Puts all objects of a group; `writes.finish` is the caller's."""
         sizes: list[int] = []
         buckets = range(self._plan.groups[group], self._plan.groups[group + 1])
         progress = GroupProgress(source, sum(self._plan.buckets[bucket].items for bucket in buckets))
         records = [self._bucket(bucket, source, writes, sizes, progress) for bucket in buckets]
-        with spending(WRITE):
-            writes.finish()
         return ArrayGroupRecord(self._plan.summary.fingerprint, group, merged(records), sizes)
 
     def _bucket(
@@ -109,7 +117,7 @@ class Writer:
             )
         stored = missing = digest = 0
         found = self._assembled if array.called is None else self._returned
-        with closing(found(number, source, shards, progress)) as objects:
+        with closing(found(number, source, shards, writes, progress)) as objects:
             for item, elements in objects:
                 with spending(WRITE):
                     data = b"" if elements is None or coding.is_empty(elements) else coding.encode(elements)
@@ -125,13 +133,13 @@ class Writer:
         return ArrayRecord(bucket.array, stored, missing, counted, digest % (1 << 64))
 
     def _assembled(
-        self, number: int, source: ShardSource, shards: Sequence[StoredShard], progress: GroupProgress
+        self, number: int, source: ShardSource, shards: Sequence[StoredShard], writes: Writes, progress: GroupProgress
     ) -> Generator[Item]:
-        """The objects of a bucket, out of what was sent; each is valid until the bucket is done."""
+        """The objects of a bucket, out of what was sent; each is valid until all is written."""
         bucket = self._plan.buckets[number]
         array, coding = self._plan.arrays[bucket.array], self._coding(bucket.array)
         box = grid.bucket_box(array.axes, bucket.part, bucket.box)
-        whole = None if is_variable(coding.dtype) else self._placing.take(bucket.items * coding.item_bytes)
+        whole = None if is_variable(coding.dtype) else self._placing.take(canvas_bytes(bucket.items, coding))
         try:
             canvas = Canvas(array, coding, box, whole, self._missing(bucket.array, coding))
             for slab in self._slabs(number, source, shards, coding.dtype):
@@ -141,10 +149,10 @@ class Writer:
                 progress.add()
         finally:
             if whole is not None:
-                self._placing.give(whole)
+                writes.afterwards(partial(self._placing.give, whole))
 
     def _returned(
-        self, number: int, source: ShardSource, shards: Sequence[StoredShard], progress: GroupProgress
+        self, number: int, source: ShardSource, shards: Sequence[StoredShard], writes: Writes, progress: GroupProgress
     ) -> Generator[Item]:
         """The objects of a bucket, out of what the function returned for its blocks; each is valid until the next
         one."""
@@ -155,13 +163,13 @@ class Writer:
         box = grid.bucket_box(axes, bucket.part, bucket.box)
         given = np.dtype(called.given)
         whole = self._placing.take(grid.elements(grid.frame_box(axes, box)) * given.itemsize)
-        room = self._objects.take(coding.item_bytes)
+        room = self._objects.take(PAGE + coding.item_bytes)
         try:
             frame = HaloFrame(axes, box, given, octets(whole), self._source_fill(bucket.array))
             for slab in self._slabs(number, source, shards, given):
                 frame.place(slab)
             frame.check()
-            elements = octets(room)[: coding.item_bytes].view(coding.dtype).reshape(coding.shape)
+            elements = from_a_page(room)[: coding.item_bytes].view(coding.dtype).reshape(coding.shape)
             with self._calls.host() as host:
                 for item in grid.items_of(axes, box):
                     place = grid.item_box(axes, item)
@@ -171,9 +179,11 @@ class Writer:
                         elements[grid.inside(chunk, place)] = result
                     fill_beyond(elements, grid.shape_of(place), coding.fill)
                     yield item, elements
+                    with spending(WRITE):
+                        writes.released()  # the next one is made in the same place
                     progress.add()
         finally:
-            self._objects.give(room)
+            writes.afterwards(partial(self._objects.give, room))
             self._placing.give(whole)
 
     def _missing(self, array: int, coding: Coding) -> Any:
@@ -189,83 +199,43 @@ class Writer:
     def _slabs(
         self, bucket: int, source: ShardSource, shards: Sequence[StoredShard], dtype: np.dtype[Any]
     ) -> Iterator[Slab]:
-        """The slabs of a bucket; each is valid until the next one."""
+        """The slabs of a bucket, in the order of the store; each is valid until the next one. While those of a portion
+        are put in their places, the next portion is read."""
+        ahead = deque(portions(sorted(shards, key=lambda shard: shard.handle), READ_BYTES))
+        reading: Future[pa.Buffer] | None = None
         buffer: pa.Buffer | None = None
         try:
-            for portion in portions(shards, READ_BYTES):
-                size = sum(shard.length for shard in portion)
-                if buffer is None or buffer.size < size:
-                    buffer = self._reading.take(max(size, READ_BYTES))
-                view = memoryview(buffer).cast("B")[:size]
-                source.read(bucket, portion, view)
+            while ahead:
+                portion = ahead.popleft()
+                buffer = (reading or self._submit(bucket, source, portion)).result()
+                reading = self._submit(bucket, source, ahead[0]) if ahead else None
+                view = memoryview(buffer).cast("B")
                 at = 0
                 for shard in portion:
                     yield decode(view[at : at + shard.length], dtype)
                     at += shard.length
+                self._reading.give(buffer)
+                buffer = None
         finally:
             if buffer is not None:
                 self._reading.give(buffer)
+            if reading is not None and not reading.cancel():
+                with suppress(Exception):
+                    self._reading.give(reading.result())
 
+    def _submit(self, bucket: int, source: ShardSource, portion: Sequence[StoredShard]) -> Future[pa.Buffer]:
+        return self._ahead.submit(self._portion, bucket, source, portion)
 
-class Canvas:
-    """The objects of a box while they are filled. Each lies in memory as it will be encoded: whole, in C order, padded
-    beyond the end of the array.
-
-    whole: memory for all objects; None for types without a fixed size. missing: the value of elements that the input
-    does not store."""
-
-    def __init__(self, array: ArrayPlan, coding: Coding, box: grid.Box, whole: pa.Buffer | None, missing: Any) -> None:
-        self._axes = array.axes
-        self._refilled = array.refilled
-        self._missing = missing
-        self._coding = coding
-        self._filled: dict[grid.Index, bool] = {}  # object -> whether any stored elements came
-        self._holes: dict[grid.Index, list[grid.Box]] = {}  # object -> its missing boxes
-        self._arrays: dict[grid.Index, Array] = {}
-        plain = None if whole is None else octets(whole)
-        size = coding.item_bytes
-        for number, item in enumerate(grid.items_of(array.axes, box)):
-            if plain is None:
-                elements = np.empty(coding.shape, coding.dtype)
-            else:
-                elements = plain[number * size : (number + 1) * size].view(coding.dtype).reshape(coding.shape)
-            self._arrays[item] = elements
-            self._filled[item] = False
-
-    def place(self, slab: Slab) -> None:
-        kind = carrier(self._coding.dtype)
-        for item in grid.items_of(self._axes, slab.box):
-            frame = grid.item_box(self._axes, item)
-            part = grid.meet(frame, slab.box)
-            target = self._arrays[item]
-            if slab.data is None:
-                self._holes.setdefault(item, []).append(part)
-                continue
-            self._filled[item] = True
-            where = slab.data[grid.inside(part, slab.box)]
-            if is_variable(self._coding.dtype):
-                target[grid.inside(part, frame)] = where
-            else:
-                target.view(kind)[grid.inside(part, frame)] = where
-
-    def objects(self) -> Iterator[tuple[grid.Index, Array | None]]:
-        """Every object with its elements; None if all are missing and may stay so."""
-        for item, elements in self._arrays.items():
-            if not self._filled[item] and not self._refilled:
-                yield item, None
-                continue
-            frame = grid.item_box(self._axes, item)
-            fill_beyond(elements, grid.shape_of(frame), self._coding.fill)
-            for hole in self._holes.get(item, ()):
-                elements[grid.inside(hole, frame)] = self._missing
-            yield item, elements
-
-
-def fill_beyond(elements: Array, shape: grid.Index, fill: Any) -> None:
-    """Fill the part of an object that lies beyond the end of the array."""
-    for at, (length, whole) in enumerate(zip(shape, elements.shape, strict=True)):
-        if length < whole:
-            elements[(slice(None),) * at + (slice(length, None),)] = fill
+    def _portion(self, bucket: int, source: ShardSource, portion: Sequence[StoredShard]) -> pa.Buffer:
+        """A portion of a bucket, in a buffer that is to be given back."""
+        size = sum(shard.length for shard in portion)
+        buffer = self._reading.take(max(size, READ_BYTES))
+        try:
+            source.read(bucket, portion, memoryview(buffer).cast("B")[:size])
+        except BaseException:
+            self._reading.give(buffer)
+            raise
+        return buffer
 
 
 class GroupProgress:

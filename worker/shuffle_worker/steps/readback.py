@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -25,23 +26,23 @@ class Buffers:
     """Read buffers that wait to be used again. Calls come from several threads."""
 
     def __init__(self) -> None:
-        self._idle: list[pa.Buffer] = []  # append and pop are atomic
+        self._idle: list[pa.Buffer] = []
+        self._choosing = Lock()
 
     def take(self, size: int) -> pa.Buffer:
-        """A buffer of at least `size` bytes. A smaller idle one is let go of rather than kept beside it."""
-        try:
-            buffer = self._idle.pop()
-        except IndexError:
-            return pa.allocate_buffer(size)
-        return buffer if buffer.size >= size else self._fresh(buffer, size)
+        """A buffer of at least `size` bytes: the smallest that waits. Where all are smaller, one of them is let go of
+        rather than kept beside a new one."""
+        with self._choosing:
+            enough = [at for at, buffer in enumerate(self._idle) if buffer.size >= size]
+            if enough:
+                return self._idle.pop(min(enough, key=lambda at: self._idle[at].size))
+            if self._idle:
+                self._idle.pop()
+        return pa.allocate_buffer(size)
 
     def give(self, buffer: pa.Buffer) -> None:
-        self._idle.append(buffer)
-
-    @staticmethod
-    def _fresh(small: pa.Buffer, size: int) -> pa.Buffer:
-        del small
-        return pa.allocate_buffer(size)
+        with self._choosing:
+            self._idle.append(buffer)
 
 
 class ReadBack:
