@@ -8,11 +8,15 @@ Each waits for what it is to do, and ends when its input does; `end` ends what i
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
+
+MOST_LOOKED_AT = 64 << 10
+"""Bytes of a job's file that are looked at for what it is about."""
 
 
 class Warm(NamedTuple):
@@ -33,19 +37,29 @@ def begin(arguments: Sequence[str]) -> None:
         return
     try:
         if arguments[0] == "run":
-            _warm = start_warm()
+            _warm = start_warm(arrays=_about_arrays(arguments[1:]))
         elif arguments[0] == "explain":
             _planner = start_planner()
     except OSError:
         return  # the command will see by itself what is missing
 
 
-def start_warm() -> Warm:
-    """Raises OSError where a process cannot be started."""
+def _about_arrays(arguments: Sequence[str]) -> bool:
+    """Whether the job seems to be one on arrays. Nothing is parsed yet; a wrong guess costs some imports."""
+    for name in arguments:
+        if name.endswith((".yaml", ".yml", ".json")) and os.path.isfile(name):  # noqa: PTH113 - pathlib is an import
+            with open(name, "rb") as file:  # noqa: PTH123
+                if b"rechunk" in file.read(MOST_LOOKED_AT):
+                    return True
+    return False
+
+
+def start_warm(*, arrays: bool = False) -> Warm:
+    """arrays: it imports what jobs on arrays need. Raises OSError where a process cannot be started."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "shuffle_worker", "warm"],
+            [sys.executable, "-m", "shuffle_worker", "warm", *(["arrays"] if arrays else [])],
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # what fails there fails in a worker that starts by itself, which says why

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from tests.jobs.harness import Bench, Watched, processes, run_watched, sums, wait_until, watched, worker_processes
 
-from shuffle_local.ahead import start_warm
+from shuffle_local.ahead import _about_arrays, start_warm
 from shuffle_local.warm import WarmStart
 from shuffle_protocol.messages import Phase
 
@@ -228,3 +228,21 @@ def test_workers_of_a_program_are_forked(bench: Bench, wide: Path) -> None:
     _, err = program.communicate(timeout=60)
     assert program.returncode == 0, err
     assert commands == ["warm", "warm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "arrays"), [("operation: {rechunk: {}}", True), ("operation: {sort: {}}", False), (None, False)]
+)
+def test_a_job_on_arrays_is_told_by_its_file(tmp_path: Path, text: str | None, arrays: bool) -> None:
+    job = tmp_path / "job.yaml"
+    if text is not None:
+        job.write_text(text)
+    assert _about_arrays(["--workers", "2", str(job)]) is arrays
+
+
+def test_a_warm_process_for_arrays_has_one_thread() -> None:
+    """Or nothing could be forked from it."""
+    warm = WarmStart(start_warm(arrays=True))
+    wait_until(lambda: "numcodecs" in Path(f"/proc/{warm.pid}/maps").read_text(), "the imports")
+    assert len(list(Path(f"/proc/{warm.pid}/task").iterdir())) == 1
+    warm.end()

@@ -29,7 +29,7 @@ def _line(descriptor: int = 0) -> bytes:
 
 
 def main() -> int:
-    ahead = warm.WarmProcess() if sys.argv[1:] == [warm.ARGUMENT] else None
+    ahead = warm.WarmProcess(arrays="arrays" in sys.argv[2:]) if sys.argv[1:2] == [warm.ARGUMENT] else None
     with quickly(), read_late():
         import msgspec
 

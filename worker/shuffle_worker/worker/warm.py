@@ -1,4 +1,4 @@
-"""`python -m shuffle_worker warm`: imports what workers need, once, and becomes workers by forking.
+"""`python -m shuffle_worker warm [arrays]`: imports what workers need, once, and becomes workers by forking.
 
 Half of a small job's time would be importing, the same in each of its workers. So a launcher on one machine starts one
 process for all of them (`shuffle_local/warm.py`), which does nothing but import. For each worker it gets a `Start` and
@@ -55,16 +55,18 @@ class Start(Struct, frozen=True):
 
 
 class WarmProcess:
-    """Standard input is a socket that keeps messages apart (SOCK_SEQPACKET)."""
+    """Standard input is a socket that keeps messages apart (SOCK_SEQPACKET). arrays: what its workers are for, as far
+    as is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, arrays: bool) -> None:
+        self._arrays = arrays
         self._line = socket.socket(fileno=os.dup(STDIN))
 
     def import_ahead(self) -> None:
-        """What most jobs need, as long as nobody waits for a worker."""
+        """What such jobs need, as long as nobody waits for a worker."""
         waiting, _, _ = select.select([self._line], [], [], 0)
         if not waiting:
-            _import_work(arrays=False)
+            _import_work(arrays=self._arrays)
 
     def serve(self) -> bool:
         """Fork a worker for each message. True: this process is one of them now. False: the launcher is gone or wants
