@@ -64,12 +64,14 @@ class CodedColumns:
         self._values: dict[int, Array] = {
             schema.get_field_index(name): parts(pa).array(some, pa.string()) for name, some in values.items()
         }
+        self.text_row = sum(values.nbytes / max(len(values), 1) - 1 for values in self._values.values())
+        """About the bytes that a row takes more without dictionaries."""
         self._before = self.schema.serialize().size
         self.start = self._start()
         """Of a stream of messages: the schema and the plan's dictionaries. Its length is a multiple of 8."""
 
     def coded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch with the plan's dictionaries, from one with any; as text where there are other values."""
+        """A batch with the plan's dictionaries, from one with any or none; as text where there are other values."""
         columns = list(batch.columns)
         for at, values in self._values.items():
             codes = _codes(columns[at], values)
@@ -122,11 +124,13 @@ def as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def text_bytes(batch: pa.RecordBatch) -> int:
     """About what the batch takes without dictionaries."""
-    size = batch.nbytes
+    size = 0
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):
             values = parts(column).dictionary
             size += batch.num_rows * values.nbytes // max(len(values), 1)
+        else:
+            size += column.nbytes
     return size
 
 
@@ -143,7 +147,7 @@ def in_order_of_rows(column: Array) -> Array:
 
 def _codes(column: Array, values: Array) -> Array | None:
     """What stands for the values of a column; None where they are not all among `values`."""
-    of = parts(column)
+    of = parts(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
     if len(of.dictionary) > MOST_KNOWN:
         return None
     known = call("index_in", of.dictionary, value_set=values).cast(CODE)

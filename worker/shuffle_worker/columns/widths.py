@@ -25,6 +25,15 @@ def row_widths(batch: pa.RecordBatch) -> I64:
     return sizes
 
 
+def widest(batch: pa.RecordBatch) -> int:
+    """Bytes of values that no row exceeds: those of each column's widest."""
+    size = 0
+    for column in batch.columns:
+        coded = pa.types.is_dictionary(column.type)
+        size += int(np.max(_widths(plain(parts(column).dictionary if coded else column)), initial=0))
+    return size
+
+
 def row_ends(batch: pa.RecordBatch) -> I64:
     """Bytes of the values of each row and all before it."""
     return np.cumsum(row_widths(batch))

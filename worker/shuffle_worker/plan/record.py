@@ -84,6 +84,8 @@ class Table(Struct, frozen=True):
     """The schema of what it returns, of which `schema` is a part."""
     call_rows: int = 0
     """Rows of each of its calls."""
+    coded: dict[str, str] = field(default_factory=dict)
+    """Its columns that are among `Plan.values`, with the names that these have there."""
 
     def given_schema(self) -> pa.Schema | None:
         return None if self.given is None else pa.ipc.read_schema(pa.py_buffer(self.given))
@@ -173,7 +175,8 @@ class Plan(Struct, frozen=True):
     cuts: list[bytes] = field(default_factory=list)
     """Of a cluster, for each of its columns, the values where its ranges begin: as `boundaries`, without positions."""
     values: dict[str, list[str]] = field(default_factory=dict)
-    """Text columns that rows carry and nothing looks at, with the few values that a sample of each had."""
+    """Text columns of the result that rows carry and nothing looks at, with the few values that a sample of each
+    had."""
 
     def arrow_schema(self) -> pa.Schema:
         return pa.ipc.read_schema(pa.py_buffer(self.schema))
@@ -184,9 +187,18 @@ class Plan(Struct, frozen=True):
 
     @property
     def coded(self) -> dict[str, list[str]]:
-        """The columns that travel as codes (`columns/coded.py`), with the values that these stand for. Not where shards
-        begin with the rows of each cell: several of these are no stream of messages."""
+        """The columns of the result that travel as codes (`columns/coded.py`), with the values that these stand for.
+        Not where shards begin with the rows of each cell: several of these are no stream of messages."""
         return self.values if self.layout.cells == self.layout.buckets else {}
+
+    def coded_of(self, index: int) -> dict[str, list[str]]:
+        """The same, of one of `tables` as it is read."""
+        coded = self.coded
+        return {name: coded[of] for name, of in self.tables[index].coded.items()} if coded else {}
+
+    def coded_sent(self, index: int) -> dict[str, list[str]]:
+        """The same, of the rows that a split of this input sends."""
+        return self.coded if self.broadcast else self.coded_of(index)
 
     @property
     def tables(self) -> list[Table]:

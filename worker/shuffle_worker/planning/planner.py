@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+from msgspec import structs
 
 from shuffle_protocol.errors import InvalidSpec, OutOfMemory, OutputExists
 from shuffle_protocol.jobs import TARGET_BYTES, Job
@@ -39,7 +40,7 @@ from shuffle_worker.plan.method import OBJECTS, choose
 from shuffle_worker.plan.persist import with_fingerprint
 from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.plan.seconds import expected_seconds
-from shuffle_worker.planning.coding import coded_values
+from shuffle_worker.planning.coding import coding
 from shuffle_worker.planning.foldering import check_values
 from shuffle_worker.planning.tree import Decided, tree_of
 from shuffle_worker.steps.keyed import free_name
@@ -161,10 +162,11 @@ def _planned(
     boundaries = operation.boundaries(inputs[0], layout, budgets.working)
     few = [name for name in size.few if name not in job.output.compute]
     dictionary = [field.name for field in schema if field.name in few or pa.types.is_dictionary(field.type)]
+    coded = coding(job, operation, inputs, dictionary)
     decided = Decided(schema, size, layout, method, spilled, row_group_rows, dictionary)
     plan = Plan(
         job=job,
-        inputs=[one.table for one in inputs],
+        inputs=[structs.replace(one.table, coded=names) for one, names in zip(inputs, coded.inputs, strict=True)],
         united=[] if together is None else [one.table for one in parts],
         schema=(schema if shape is None else result).serialize().to_pybytes(),
         final=None if shape is None else schema.serialize().to_pybytes(),
@@ -195,7 +197,7 @@ def _planned(
         row_bytes=size.row_bytes,
         row_group_rows=row_group_rows,
         dictionary=dictionary,
-        values=coded_values(job, operation, inputs),
+        values=coded.values,
         boundaries=boundaries,
         code=operation.code or calls.code,
         broadcast=list(operation.broadcast),

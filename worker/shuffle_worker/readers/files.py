@@ -63,7 +63,7 @@ class FileReader:
         table = plan.tables[index]
         self._absent = frozenset(table.absent)
         kept = table.kept_schema()
-        self._output = as_dictionaries(transport_schema(kept), plan.coded)
+        self._output = as_dictionaries(transport_schema(kept), plan.coded_of(index))
         self._target = self._output
         self._filter: Filter | None = None
         source = plan.job.inputs[index]

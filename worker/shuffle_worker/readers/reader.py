@@ -2,7 +2,7 @@
 
 Contract, run by the conformance suite in tests/conformance/test_readers.py:
 - batches come in input order, with the columns of the transport schema (`columns.schema.transport_schema`) in its order
-  (those of `Plan.coded` as dictionary arrays), rows that the filter drops gone, hive columns filled in, every file's
+  (those of `Plan.coded_of` as dictionary arrays), rows that the filter drops gone, hive columns filled in, every file's
   types brought to the plan's;
 - `positions` are strictly rising over a piece, and the same whatever the batch size;
 - a batch holds about `batch_rows` rows at the most, so memory is bounded by that and one row group's stored bytes;

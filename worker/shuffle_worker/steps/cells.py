@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.columns.arrays import concat
+from shuffle_worker.columns.coded import as_text, text_bytes
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.partitioning.scatter import Scattered, scatter
@@ -28,7 +29,8 @@ from shuffle_worker.steps.shards import Decoded
 from shuffle_worker.store.store import ShardSource
 
 Stream = Callable[[], Iterator[pa.RecordBatch]]
-"""Each call yields the rows from the first on, in input order; a batch is valid until the next one."""
+"""Each call yields the rows from the first on, in input order and without codes; a batch is valid until the next
+one."""
 
 ROW = 64
 """Bytes that a local step needs for each row besides the row itself: hashes, orders, ranges."""
@@ -44,7 +46,8 @@ class Cell(NamedTuple):
     number: int
     """Its number within the bucket."""
     rows: list[pa.RecordBatch] | None
-    """The rows of each input; None where they do not fit in memory, and are only in streams."""
+    """The rows of each input, some columns perhaps coded; None where they do not fit in memory, and are only in
+    streams."""
     streams: list[Stream]
 
 
@@ -80,12 +83,13 @@ class Cells:
                 else:
                     yield from self._held(bucket, cells, count)
 
-    def _load(self, bucket: int) -> int:
-        return sum(
-            shard.length + shard.rows * self._row
-            for index in self._inputs
-            for shard in self._readback.shards(bucket, index)
-        )
+    def _load(self, bucket: int) -> float:
+        """As if columns that are coded were not: more values than codes can count make them text."""
+        load = 0.0
+        for index in self._inputs:
+            each = self._row + self._readback.text_row(index)
+            load += sum(shard.length + shard.rows * each for shard in self._readback.shards(bucket, index))
+        return load
 
     def _held(self, bucket: int, cells: range, count: int) -> Iterator[Cell]:
         parted = [self._gathered(bucket, index, cells, count) for index in self._inputs]
@@ -121,7 +125,7 @@ class Cells:
     def _stream(self, bucket: int, index: int, cell: int | None) -> Stream:
         def batches() -> Iterator[pa.RecordBatch]:
             for piece in self._readback.pieces(bucket, index):
-                yield from _of(piece, cell)
+                yield from map(as_text, _of(piece, cell))
 
         return batches
 
@@ -140,12 +144,15 @@ def of_splits(plan: Plan, splits: Sequence[Split], readers: Sequence[Reader], bu
 
         return batches
 
-    streams = [stream(index) for index in inputs]
+    def as_texts(index: int) -> Stream:
+        return lambda: map(as_text, stream(index)())
+
+    streams = [as_texts(index) for index in inputs]
     held: list[list[pa.RecordBatch]] = [[] for _ in inputs]
     load = 0
     for index in inputs:
-        for batch in streams[index]():
-            load += batch.nbytes + batch.num_rows * row
+        for batch in stream(index)():
+            load += text_bytes(batch) + batch.num_rows * row
             if load > budget:
                 return Cell(0, None, streams)
             held[index].append(batch)

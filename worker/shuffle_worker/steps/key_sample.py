@@ -81,7 +81,7 @@ class SampledSource:
         self._weights: list[Weights] = []
         self._schemas: dict[int, pa.Schema] = {}
         self._rows_of_hit = self._rest = 0.0
-        self._coded = coded_columns(plan)
+        self._coded = [coded_columns(plan, index) for index in range(len(plan.inputs))]
         self._chosen = self._choose(buckets) if any(together) or form is not None else {}
 
     def shards(self, bucket: int) -> Sequence[StoredShard]:
@@ -141,8 +141,9 @@ class SampledSource:
             self._add(rows.select(names), values, hits)
 
     def _decoded(self, index: int, bucket: int, shard: StoredShard, payload: pa.Buffer) -> pa.RecordBatch:
-        if self._coded is not None:
-            stream = pa.ipc.open_stream(pa.py_buffer(self._coded.start + payload.to_pybytes()))
+        coded = self._coded[index]
+        if coded is not None:
+            stream = pa.ipc.open_stream(pa.py_buffer(coded.start + payload.to_pybytes()))
             return concat(list(batches_of(stream, bucket, shard)))
         cells = len(self._plan.layout.bucket_cells(bucket))
         return decode(payload, cells, self._schema(index)).batch

@@ -6,7 +6,7 @@ of `Planning`; whole rows of one input are the rule, and what an operation does 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,8 +25,7 @@ class Planning:
     """inputs: how many it takes. keeps_rows: every row read is a row written, whole. in_ranges: a partition may be cut
     into several buckets, so that each of them fits in memory; only where the order of a file's rows does not depend on
     where it is cut (see docs/output.md). same_rows: those of the output are rows of an
-    input, or of several side by side. shrinks: what is written may be much less than what is read. carries: columns
-    that are no keys are neither looked at nor changed on their way to a file."""
+    input, or of several side by side. shrinks: what is written may be much less than what is read."""
 
     inputs = 1
     step = "Repartition"
@@ -35,7 +34,6 @@ class Planning:
     same_rows = True
     in_ranges = False
     shrinks = False
-    carries = False
     key_bytes = 0
     """Of the key that each row travels with where the operation gives it one: see `steps/keyed.py`."""
     broadcast: Sequence[int] = ()
@@ -90,6 +88,11 @@ class Planning:
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         """The output's schema, from those of the inputs (of the columns needed)."""
         return inputs[0]
+
+    def carried(self, inputs: Sequence[pa.Schema]) -> Sequence[Mapping[str, str]]:
+        """Of each input the columns that are neither looked at nor changed on their way to a file, with the names that
+        they have there. `keys` may be among them."""
+        return [{} for _ in inputs]
 
     def described_by(self, inputs: Sequence[pa.Schema]) -> Sequence[pa.Schema]:
         """The inputs whose columns are in the output, as they are: what files say of these may hold for it too."""

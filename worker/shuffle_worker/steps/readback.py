@@ -47,16 +47,14 @@ class Buffers:
 
 class ReadBack:
     """Reads the shards of buckets, `budget` bytes at a time (one shard where that is larger), each input's for itself:
-    their schemas differ. coded: `coded_columns` of the plan. Close it."""
+    their schemas differ. Close it."""
 
-    def __init__(
-        self, source: ShardSource, plan: Plan, budget: int, buffers: Buffers, coded: CodedColumns | None = None
-    ) -> None:
+    def __init__(self, source: ShardSource, plan: Plan, budget: int, buffers: Buffers) -> None:
         self._buffers = buffers
         self._source = source
         self._layout = plan.layout
         self._schemas = [transport_schema(plan.sent_schema(index)) for index in range(len(plan.inputs))]
-        self._coded = coded
+        self._coded = [coded_columns(plan, index) for index in range(len(plan.inputs))]
         self._first_splits = plan.first_splits
         self._budget = budget
         self._buffer: pa.Buffer | None = None
@@ -81,8 +79,9 @@ class ReadBack:
 
     def pieces(self, bucket: int, index: int = 0) -> Iterator[list[Decoded]]:
         """The rows of a bucket that are of one input, in (split, sequence, row) order, several shards at a time."""
-        if self._coded is not None:
-            yield from self._streams(bucket, self._coded.start)
+        coded = self._coded[index]
+        if coded is not None:
+            yield from self._streams(bucket, index, coded.start)
             return
         cells = len(self._layout.bucket_cells(bucket))
         for payloads in self.payloads(bucket, index):
@@ -93,9 +92,14 @@ class ReadBack:
                 piece.append(decoded)
             yield piece
 
-    def _streams(self, bucket: int, start: bytes) -> Iterator[list[Decoded]]:
+    def text_row(self, index: int) -> float:
+        """About the bytes that a row of an input takes more than its shards have, as text."""
+        coded = self._coded[index]
+        return 0.0 if coded is None else coded.text_row
+
+    def _streams(self, bucket: int, index: int, start: bytes) -> Iterator[list[Decoded]]:
         """The same where columns are coded: a shard may be several batches."""
-        for shards in portions(self.shards(bucket), self._budget):
+        for shards in portions(self.shards(bucket, index), self._budget):
             stream = pa.ipc.open_stream(self._fill(bucket, shards, start))
             yield [Decoded(batch, None) for shard in shards for batch in batches_of(stream, bucket, shard)]
 
@@ -132,9 +136,10 @@ class ReadBack:
         return buffer
 
 
-def coded_columns(plan: Plan) -> CodedColumns | None:
-    """Those of a plan; None where there are none."""
-    return CodedColumns(transport_schema(plan.sent_schema(0)), plan.coded) if plan.coded else None
+def coded_columns(plan: Plan, index: int = 0) -> CodedColumns | None:
+    """Those of the rows that splits of an input send; None where there are none."""
+    values = plan.coded_sent(index)
+    return CodedColumns(transport_schema(plan.sent_schema(index)), values) if values else None
 
 
 def batches_of(stream: pa.RecordBatchStreamReader, bucket: int, shard: StoredShard) -> Iterator[pa.RecordBatch]:

@@ -24,7 +24,7 @@ from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.partitioning.scatter import scatter
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.runtime.pressure import relieve
-from shuffle_worker.steps.readback import Buffers, ReadBack, coded_columns
+from shuffle_worker.steps.readback import Buffers, ReadBack
 from shuffle_worker.steps.shards import Counts, Decoded
 from shuffle_worker.steps.sorting import Pieces, Sorter
 from shuffle_worker.store.store import ShardSource
@@ -53,11 +53,10 @@ class Reduce:
         self._files = files
         self._sorter = sorter
         self._buffers = buffers or Buffers()
-        self._coded = coded_columns(plan)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
         share = max(memory // 4, 1)
-        readback = ReadBack(source, self._plan, share, self._buffers, self._coded)
+        readback = ReadBack(source, self._plan, share, self._buffers)
         buckets = self._layout.group_buckets(group)
         partitions = self._layout.group_partitions(group)
         try:

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from shuffle_protocol.shards import Shard
 from shuffle_worker.columns.arrays import I64, concat
+from shuffle_worker.columns.coded import text_bytes
 from shuffle_worker.columns.schema import transport_schema
 from shuffle_worker.inputs.planned import input_name
 from shuffle_worker.operations.join.judged import Pairs, cut, judged
@@ -33,6 +34,7 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Reader, Rows
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
+from shuffle_worker.steps.readback import coded_columns
 from shuffle_worker.steps.reduce import Reduce
 from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.steps.splitter import BatchSplitter
@@ -60,17 +62,24 @@ class SmallSide:
         wanted = shape.wanted
         self._wanted = wanted if side == 1 else Wanted(wanted.pairs, wanted.right, False)
         self._lookup = Lookup(self._side(side, rows)) if shape.join.left_on else None
+        self._widest = self._put(pa.RecordBatch.from_pylist([], schema=shape.schemas[1 - side])).widest(side)
 
     def joined(self, rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, I64]]:
         """The joined rows of some rows of the other side, in pieces, and which of these each is of."""
         sides = (rows, self._rows) if self._at == 1 else (self._rows, rows)
-        put = Put(self._shape, *sides)
+        put = self._put(rows, self._widest)
         at_once = put.rows_at_once(self._batch_bytes)
         found = self._found(rows)
         pieces = found.pieces(at_once) if self._shape.condition is None else self._judged(found, sides, at_once)
         pairs = pieces if self._at == 1 else ((inner, outer) for outer, inner in pieces)
         for left, right in put.within(pairs, self._batch_bytes):
             yield put.together(left, right), left if self._at == 1 else right
+
+    def _put(self, rows: pa.RecordBatch, widest: int | None = None) -> Put:
+        """For some rows of the other side. widest: of the small one, where it is known."""
+        if self._at == 1:
+            return Put(self._shape, rows, self._rows, (None, widest))
+        return Put(self._shape, self._rows, rows, (widest, None))
 
     def _found(self, rows: pa.RecordBatch) -> Matches:
         """Of these rows what the keys say."""
@@ -98,6 +107,7 @@ class BroadcastJoin:
         self._readers = given.readers
         self._batch_bytes = given.batch_bytes
         self._shapes = shapes
+        self._coded = coded_columns(plan)
         self._small: list[SmallSide] = []
         self._lock = threading.Lock()
         large = next(at for at in range(len(plan.inputs)) if at not in plan.broadcast)
@@ -108,7 +118,7 @@ class BroadcastJoin:
         rows = max(plan.inputs[index].rows, 1)
         run = min(max(rows // (plan.layout.partitions * RUNS_A_FILE), 1), MOST_RUN)
         assign = _Runs(plan.layout.cells, run)
-        inner = BatchSplitter(plan.layout, assign, wanted, plan.row_bytes, self._batch_bytes)
+        inner = BatchSplitter(plan.layout, assign, wanted, plan.row_bytes, self._batch_bytes, coded=self._coded)
         return BroadcastSplitter(self, inner, assign)
 
     def write(self, group: int, source: ShardSource, memory: int) -> Iterator[FileResult]:
@@ -152,7 +162,7 @@ def _read(plan: Plan, reader: Reader, number: int, held: int, most: int) -> tupl
             continue
         for rows in reader.read(split, BATCH_ROWS):
             batches.append(rows.batch)
-            held += rows.batch.nbytes + rows.batch.num_rows * LOOKUP
+            held += text_bytes(rows.batch) + rows.batch.num_rows * LOOKUP
             check_held(held, most, name, "operation.join")
     schema = transport_schema(plan.inputs[number].arrow_schema())
     return concat(batches) if batches else pa.RecordBatch.from_pylist([], schema=schema), held

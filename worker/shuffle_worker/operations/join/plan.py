@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -178,6 +178,19 @@ class JoinPlanning(Planning):
 
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         return schema_of([column.field for column in output_columns(self._join, *self._sides(inputs))], None)
+
+    def carried(self, inputs: Sequence[pa.Schema]) -> Sequence[Mapping[str, str]]:
+        """But for what the condition names."""
+        looked_at = needed_of(self._asked, self.job.inputs)
+        named = {self._asked.left: looked_at[0], self._asked.right: looked_at[1]}
+        sides = {"left": self._join.left, "right": self._join.right}
+        found: list[dict[str, str]] = [{}, {}]
+        for column in output_columns(self._join, *self._sides(inputs)):
+            if column.source != "either":
+                name, at = column.left or column.right, sides[column.source]
+                if name not in named[at]:
+                    found[at][name] = column.field.name
+        return found
 
     def described_by(self, inputs: Sequence[pa.Schema]) -> Sequence[pa.Schema]:
         left, right = self._sides(inputs)

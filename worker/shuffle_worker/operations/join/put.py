@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shuffle_worker.columns.arrays import I64, Array, indices, indices_where, take
-from shuffle_worker.columns.widths import fitting, row_widths
+from shuffle_worker.columns.arrow import schema_of
+from shuffle_worker.columns.widths import fitting, row_widths, widest
 from shuffle_worker.operations.join.judged import Pairs, cut
 from shuffle_worker.operations.join.shape import JoinShape
 from shuffle_worker.operations.join.units import merged
@@ -21,24 +22,49 @@ MOST_ROWS = 1 << 16
 
 
 class Put:
-    """Puts the rows of the result together."""
+    """Puts the rows of the result together. known: `widest` of a side, where it was measured before."""
 
-    def __init__(self, shape: JoinShape, left: pa.RecordBatch, right: pa.RecordBatch) -> None:
+    def __init__(
+        self,
+        shape: JoinShape,
+        left: pa.RecordBatch,
+        right: pa.RecordBatch,
+        known: tuple[int | None, int | None] = (None, None),
+    ) -> None:
         columns = shape.columns
-        self._output = shape.output
+        self._known = known
         self._columns = columns
         self._left = left.select([column.left for column in columns if column.source == "left"])
         self._right = right.select([column.right for column in columns if column.source == "right"])
         self._left_rows = left.num_rows
+        self._output = self._coded(shape.output)
         self._either = [
             pa.concat_arrays(merged([left.column(column.left), right.column(column.right)], field, "operation.join.on"))
             for column, field in zip(columns, shape.output, strict=True)
             if column.source == "either"
         ]
 
+    def _coded(self, schema: pa.Schema) -> pa.Schema:
+        """The schema of the result, where columns of the sides are coded."""
+        of = {"left": iter(self._left.schema.types), "right": iter(self._right.schema.types)}
+        fields = list(schema)
+        for at, column in enumerate(self._columns):
+            kind = next(of[column.source]) if column.source != "either" else None
+            if kind is not None and pa.types.is_dictionary(kind):
+                fields[at] = fields[at].with_type(kind)
+        return schema_of(fields, schema.metadata)
+
     def rows_at_once(self, memory: int) -> int:
         wide = [batch.nbytes / batch.num_rows for batch in (self._left, self._right) if batch.num_rows]
         return int(min(max(memory / max(sum(wide), 1.0), 1), MOST_ROWS))
+
+    def widest(self, side: int) -> int:
+        """Bytes that no row of a side has more of in the result."""
+        known = self._known[side]
+        if known is not None:
+            return known
+        merged = sum(widest(pa.RecordBatch.from_arrays([column], names=["key"])) for column in self._either)
+        return widest((self._left, self._right)[side]) + merged
 
     @cached_property
     def _widths(self) -> tuple[I64, I64]:
@@ -52,12 +78,12 @@ class Put:
 
     def within(self, pairs: Pairs, memory: int) -> Pairs:
         """The pairs, cut where what they give is more than so many bytes: `rows_at_once` knows only the mean."""
-        left, right = self._widths
-        widest = max(int(left.max()) + int(right.max()), 1)
+        most = self.widest(0) + self.widest(1)
         for rows, others in pairs:
-            if len(rows) * widest <= memory:
+            if len(rows) * most <= memory:
                 yield rows, others
                 continue
+            left, right = self._widths
             ends = np.cumsum(left[rows] + right[others])
             at = 0
             while at < len(rows):

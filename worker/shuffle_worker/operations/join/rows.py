@@ -28,7 +28,7 @@ from shuffle_worker.runtime.pressure import relieve
 from shuffle_worker.steps.cells import Cells, of_splits
 from shuffle_worker.steps.files import PartitionFiles
 from shuffle_worker.steps.operation import Given, Splitter
-from shuffle_worker.steps.readback import Buffers
+from shuffle_worker.steps.readback import Buffers, coded_columns
 from shuffle_worker.steps.sorting import sorter_within
 from shuffle_worker.steps.splitter import BatchSplitter
 from shuffle_worker.store.store import ShardSource
@@ -50,6 +50,7 @@ class JoinOperation:
         self._step = JoinStep(plan, scratch) if join.as_of is None else AsOfStep(plan, join.as_of, scratch)
         self._files = PartitionFiles(plan, files)
         self._sorter = sorter_within(plan, scratch)
+        self._coded = [coded_columns(plan, index) for index in range(len(plan.inputs))]
         self._buffers = Buffers()
 
     def splitter(self, wanted: frozenset[int] | None, index: int = 0) -> Splitter:
@@ -60,7 +61,13 @@ class JoinOperation:
         destinations = Destinations(self._plan, keys, index)
         bloom = self._bloom if index == self._looked_up else None
         inner = BatchSplitter(
-            self._plan.layout, destinations, wanted, row_bytes, self._batch_bytes, drops=bloom is not None
+            self._plan.layout,
+            destinations,
+            wanted,
+            row_bytes,
+            self._batch_bytes,
+            drops=bloom is not None,
+            coded=self._coded[index],
         )
         return JoinSplitter(
             inner,

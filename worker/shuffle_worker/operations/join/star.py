@@ -7,7 +7,7 @@ all sides before it. Types, columns and sizes are worked out by going through th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,13 @@ class Joined(NamedTuple):
 
     join: Join
     left: pa.Schema
+
+
+class Origin(NamedTuple):
+    """Where a column of the result comes from."""
+
+    input: int
+    name: str
 
 
 def joins_of(star: StarJoin, inputs: Sequence[pa.Schema]) -> Iterator[Joined]:
@@ -117,6 +124,24 @@ class StarPlanning(Planning):
     def output(self, inputs: Sequence[pa.Schema]) -> pa.Schema:
         *_, last = joins_of(self._star, inputs)
         return result_of(last.join, last.left, inputs[last.join.right])
+
+    def carried(self, inputs: Sequence[pa.Schema]) -> Sequence[Mapping[str, str]]:
+        """But for keys, and for what conditions name."""
+        origins = {name: Origin(self._facts, name) for name in inputs[self._facts].names}
+        looked_at: set[Origin] = set()
+        for join, left in joins_of(self._star, inputs):
+            named = needed_of(join, self.job.inputs)
+            looked_at |= {origins[name] for name in (*join.left_on, *named[0]) if name in origins}
+            looked_at |= {Origin(join.right, name) for name in (*join.right_on, *named[1])}
+            origins = {
+                column.field.name: origins[column.left] if column.source == "left" else Origin(join.right, column.right)
+                for column in output_columns(join, left, inputs[join.right])
+            }
+        found: list[dict[str, str]] = [{} for _ in inputs]
+        for name, origin in origins.items():
+            if origin not in looked_at:
+                found[origin.input][origin.name] = name
+        return found
 
     def described_by(self, inputs: Sequence[pa.Schema]) -> Sequence[pa.Schema]:
         return [inputs[self._facts], *(inputs[join.right] for join in self._sides if join.how not in SEMI)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
 
 from shuffle_protocol.jobs import TARGET_BYTES, Job, Repartition, SortKey
 from shuffle_protocol.units import counted
@@ -17,8 +19,6 @@ from shuffle_worker.steps.planning import Planning
 
 
 class RepartitionPlanning(Planning):
-    carries = True
-
     def __init__(self, job: Job, operation: Repartition) -> None:
         super().__init__(job)
         self._by, self._range = operation.by, operation.range
@@ -68,6 +68,9 @@ class RepartitionPlanning(Planning):
         refuse_twice(self._by, "operation.repartition.by")
         refuse_twice(self._range, "operation.repartition.range")
         check_folders(self._folders, inputs[0].kept)
+
+    def carried(self, inputs: Sequence[pa.Schema]) -> Sequence[Mapping[str, str]]:
+        return [{name: name for name in inputs[0].names}]
 
     def partitioning(self, partitions: int) -> Partitioning:
         if self._by:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Job, Sort, SortKey
@@ -15,7 +17,6 @@ from shuffle_worker.steps.planning import Planning
 class SortPlanning(Planning):
     step = "Sort"
     in_ranges = True
-    carries = True
 
     def __init__(self, job: Job, operation: Sort) -> None:
         super().__init__(job)
@@ -33,6 +34,9 @@ class SortPlanning(Planning):
         super().check(inputs)
         check_sort_within(self.job, inputs[0].kept, found=inputs[0].found)
         refuse_twice([key.column for key in self._by], "operation.sort.by")
+
+    def carried(self, inputs: Sequence[pa.Schema]) -> Sequence[Mapping[str, str]]:
+        return [{name: name for name in inputs[0].names}]
 
     def partitioning(self, partitions: int) -> Partitioning:
         return Partitioning("sort", [key.column for key in self._by], partitions)
