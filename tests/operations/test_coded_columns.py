@@ -14,6 +14,7 @@ from tests.groupby.in_process import Cut, carried_out, job_of, planned, table_of
 from shuffle_protocol.jobs import AnyOperation, Repartition, Sort, SortKey
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.columns.coded import CODE, MOST_VALUES, CodedColumns, as_text, in_order_of_rows
+from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.plan.record import Plan
 
 ROWS = 12_000
@@ -169,3 +170,18 @@ def test_a_dictionary_is_in_the_order_of_the_rows() -> None:
 def test_batches_of_a_few_columns_are_joined_as_ever() -> None:
     with pytest.raises(pa.ArrowInvalid):
         concat([pa.RecordBatch.from_pylist([{"a": 1}]), pa.RecordBatch.from_pylist([{"a": "x"}])])
+
+
+def test_a_copy_has_its_own_dictionary() -> None:
+    """Shards are read into a buffer that is used again."""
+    coded = CodedColumns(PLAIN, {"few": ["a", "b"]})
+    others = coded.coded(batch_of(["other", "another"]))
+    for batch in (coded.coded(batch_of(["b", "a"])), others):
+        stream = coded.start + coded.messages_of(batch)(batch).to_pybytes()
+        buffer = pa.allocate_buffer(len(stream))
+        view = memoryview(buffer).cast("B")
+        view[:] = stream
+        (read,) = pa.ipc.open_stream(buffer)
+        copy = copied([read])
+        view[:] = bytes(len(stream))
+        assert as_text(copy).equals(as_text(batch))

@@ -122,6 +122,18 @@ def as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema_of(fields, batch.schema.metadata))
 
 
+def with_own_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, its dictionaries copied."""
+    if not any(map(pa.types.is_dictionary, batch.schema.types)):
+        return batch
+    columns = list(batch.columns)
+    for at, column in enumerate(columns):
+        if pa.types.is_dictionary(column.type):
+            of = parts(column)
+            columns[at] = _dictionary_array(of.indices, parts(pa).concat_arrays([of.dictionary, of.dictionary[:0]]))
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
 def text_bytes(batch: pa.RecordBatch) -> int:
     """About what the batch takes without dictionaries."""
     size = 0

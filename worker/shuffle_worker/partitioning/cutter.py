@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from shuffle_worker.columns.arrays import concat
+from shuffle_worker.columns.coded import with_own_dictionaries
 from shuffle_worker.columns.widths import fitting, most_bytes, row_bytes, row_ends
 
 
@@ -76,7 +77,6 @@ class Cutter:
 
 
 def copied(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch with memory of its own."""
-    if len(batches) > 1:
-        return concat(batches)
-    return concat([batches[0], batches[0].slice(0, 0)])
+    """One batch with memory of its own. Where columns are coded, so are their dictionaries, which a join of batches
+    that have the same ones leaves where they are."""
+    return with_own_dictionaries(concat(batches if len(batches) > 1 else [batches[0], batches[0].slice(0, 0)]))
