@@ -2,6 +2,7 @@
 
     python -m benchmarks.run --size S --repetitions 3 --json results.json
     python -m benchmarks.run --scaling
+    python -m benchmarks.run --size 13_500_000 --scaling 8,16
 
 Engines run one after the other, never two at once, and take turns: with several repetitions each runs once before any
 runs again, so that a machine that gets slower, or faster, does so for all.
@@ -27,8 +28,8 @@ from benchmarks.report import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = 64
-GROWTH = 8
-"""How much larger the data of `--scaling` gets."""
+GROWTH = "8"
+"""How many times the data `--scaling` takes, unless it says otherwise."""
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -55,7 +56,15 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--no-limits", action="store_true", help="measure only; do not enforce memory limits")
     it.add_argument("--repetitions", type=int, default=1, help="runs of each engine on each workload (default: 1)")
     it.add_argument("--timeout", type=float, help="seconds for a run (default: 300, and 300 more for each 27 M rows)")
-    it.add_argument("--scaling", action="store_true", help="only ours, with the data and with 8 times the data")
+    it.add_argument(
+        "--scaling",
+        type=_factors,
+        nargs="?",
+        const=GROWTH,
+        default=[],
+        metavar="FACTORS",
+        help=f"only ours, with the data and with so many times the data, such as 8,16 (default: {GROWTH})",
+    )
     it.add_argument("--flame", action="store_true", help="only ours, profiled: see flame.py")
     it.add_argument("--slots", type=int, default=1, help="of each worker, with --flame (default: 1)")
     it.add_argument(
@@ -85,9 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = list(bench.run(rows))
     header = f"{bench.limits}; {cores} cores; GB = 10^9 bytes; wall time of whole processes, start-up included"
     text = f"{header}\n\n{report.tables(runs, OURS)}"
-    if options.scaling:
-        larger = list(bench.run(rows * GROWTH))
-        text += f"\n\n{report.tables(larger, OURS)}\n\n{report.scaling(runs, larger)}"
+    first = list(runs)
+    for factor in options.scaling:
+        larger = list(bench.run(rows * factor))
+        text += f"\n\n{report.tables(larger, OURS)}\n\n{report.scaling(first, larger)}"
         runs += larger
     print(text)
     if options.json:
@@ -212,6 +222,13 @@ def quantity(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r}: expected an amount of memory such as 512Mi or 2GB")
     return int(float(match.group(1)) * UNITS[match.group(2) or ""])
+
+
+def _factors(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 1 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers above 1 such as 8,16")
+    return [int(part) for part in parts]
 
 
 def _limit(text: str) -> tuple[str, int]:

@@ -198,3 +198,16 @@ def test_our_job_file_is_a_valid_job(workload: str, tmp_path: Path) -> None:
 
 def test_our_summary_has_the_figure_that_is_read() -> None:
     assert "bytes_spilled" in Snapshot.__struct_fields__
+
+
+def test_the_data_of_a_scaling_run() -> None:
+    assert parser().parse_args([]).scaling == []
+    assert parser().parse_args(["--scaling"]).scaling == [8]
+    assert parser().parse_args(["--scaling", "8,16"]).scaling == [8, 16]
+
+
+@pytest.mark.parametrize("factors", ["1", "0", "-8", "8,", "2.5", "x"])
+def test_factors_that_are_none(factors: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args([f"--scaling={factors}"])
+    assert "whole numbers above 1" in capsys.readouterr().err
