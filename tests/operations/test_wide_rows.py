@@ -128,8 +128,7 @@ def test_row_groups_end_by_bytes_at_the_same_row_however_rows_arrive() -> None:
             groups += cutter.add(part)
             if seed % 2:
                 cutter.own()
-        rest = cutter.rest()
-        return groups if rest is None else [*groups, rest]
+        return [*groups, *cutter.rest()]
 
     expected = cut(0, 5 * WIDTH)
     assert [group.num_rows for group in cut(0, None)] == [group.num_rows for group in cut(0, batch.nbytes)]
@@ -139,6 +138,28 @@ def test_row_groups_end_by_bytes_at_the_same_row_however_rows_arrive() -> None:
     for seed in range(1, 8):
         assert cut(seed, 5 * WIDTH) == expected
     assert max(group.num_rows for group in cut(1, 10)) == 1
+
+
+def test_row_groups_of_codes_end_at_the_same_row_as_those_of_text() -> None:
+    """A code is a byte, whatever it stands for."""
+    words = ["a" * WIDTH, "b", "c" * (WIDTH // 2), "d", "e", "f", "g", "h"]
+    codes = np.random.default_rng(5).integers(0, len(words), 3_000).astype(np.int8)
+    coded = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words))  # type: ignore[no-untyped-call]
+    keys = pa.array(range(len(codes)), pa.int64())
+
+    def cut(column: pa.Array, rows: int, most: int, seed: int) -> list[int]:
+        cutter = Cutter(rows, most)
+        whole = pa.RecordBatch.from_arrays([keys, column], ["k", "text"])
+        given = (part for batch in cut_at(whole, seed) for part in ([batch, None] if seed % 2 else [batch]))
+        groups = list(cutter.cut(given))
+        assert pa.Table.from_batches(groups) == pa.Table.from_batches([whole], groups[0].schema)
+        return [group.num_rows for group in groups]
+
+    for rows, most in ((400, 90 * WIDTH), (400, 5 * WIDTH), (3_000, 40 * WIDTH), (5_000, 30 * WIDTH), (50, WIDTH)):
+        expected = cut(coded.cast(pa.string()), rows, most, 0)
+        assert max(expected) <= rows
+        for seed in range(6):
+            assert cut(coded, rows, most, seed) == cut(coded.cast(pa.string()), rows, most, seed) == expected
 
 
 def test_a_row_group_of_usual_rows_never_comes_to_its_bytes() -> None:

@@ -12,7 +12,7 @@ Memory: the rows of one row group, and the batch that was added last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -33,6 +33,15 @@ class Cutter:
         self._bytes = 0  # of what waits, or more
         self._owned = 0  # how many of the waiting batches have their own memory
 
+    def cut(self, batches: Iterable[pa.RecordBatch | None]) -> Iterator[pa.RecordBatch]:
+        """The row groups of all batches. None: the memory of those before it is about to change."""
+        for batch in batches:
+            if batch is None:
+                self.own()
+            else:
+                yield from self.add(batch)
+        yield from self.rest()
+
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Full row groups, as soon as there are any. Consume it to the end."""
         at, count = 0, batch.num_rows
@@ -44,12 +53,17 @@ class Cutter:
                 self._rows += fit
                 at += fit
             if self._rows == self._target or fit < part.num_rows:
-                yield self._join()
+                yield from self._joined()
 
     def _fitting(self, part: pa.RecordBatch) -> int:
-        """How many of these rows the row group still takes, at least the first one of a group."""
-        size = 0 if self._most is None else most_bytes(part)
-        if self._most is None or self._bytes + size <= self._most:
+        """How many of these rows the row group still takes, at least the first one of a group. A guess, because it is
+        made for every batch: text that codes stand for is seen only by `_joined`."""
+        if self._most is None:
+            return part.num_rows
+        size = part.get_total_buffer_size()
+        if self._bytes + size > self._most:
+            size = part.nbytes
+        if self._bytes + size <= self._most:
             self._bytes += size
             return part.num_rows
         held = sum(row_bytes(batch) for batch in self._waiting)
@@ -67,13 +81,26 @@ class Cutter:
             self._waiting[self._owned :] = [copied(borrowed)]
             self._owned = len(self._waiting)
 
-    def rest(self) -> pa.RecordBatch | None:
-        """The last, shorter row group, if any."""
-        return self._join() if self._waiting else None
+    def rest(self) -> Iterator[pa.RecordBatch]:
+        """The last rows, in a shorter row group; in several where they are wide."""
+        while self._waiting:
+            yield from self._joined()
 
-    def _join(self) -> pa.RecordBatch:
-        waiting, self._waiting, self._rows, self._bytes, self._owned = self._waiting, [], 0, 0, 0
-        return waiting[0] if len(waiting) == 1 else concat(waiting)
+    def _joined(self) -> Iterator[pa.RecordBatch]:
+        """Those that wait as a row group. Of those that are too large for one the first, and the others wait on."""
+        owned = len(self._waiting) > 1 or self._owned > 0
+        joined = self._waiting[0] if len(self._waiting) == 1 else concat(self._waiting)
+        self._waiting, self._rows, self._bytes, self._owned = [], 0, 0, 0
+        if self._most is None or most_bytes(joined) <= self._most:
+            yield joined
+            return
+        ends = row_ends(joined)
+        fit = max(fitting(ends, self._most), 1)
+        if fit < joined.num_rows:
+            rest = joined.slice(fit)
+            self._waiting, self._rows, self._owned = [rest], rest.num_rows, int(owned)
+            self._bytes = int(ends[-1] - ends[fit - 1])
+        yield joined.slice(0, fit)
 
 
 def copied(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

@@ -91,9 +91,9 @@ class MappedReader:
             for batch in cutter.add(self._shaper.shape(result)):
                 yield Rows(batch, at, None, given.take_fetched())
                 at += batch.num_rows
-        rest = cutter.rest()
-        if rest is not None:
-            yield Rows(rest, at, None, given.take_fetched())
+        for batch in cutter.rest():
+            yield Rows(batch, at, None, given.take_fetched())
+            at += batch.num_rows
 
     def _results(self, host: Host, batches: MapBatches) -> Iterator[pa.RecordBatch]:
         if host.shape in STREAMED:
@@ -154,9 +154,8 @@ class MapBatches:
         while taken.next is not None and taken.place == self._part.first:
             for batch in cutter.add(taken.take()):
                 yield self._noted(batch)
-        rest = cutter.rest()
-        if rest is not None:
-            yield self._noted(rest)
+        for batch in cutter.rest():
+            yield self._noted(batch)
 
     def where(self) -> str:
         """The rows that were given last, for people."""

@@ -126,22 +126,12 @@ class PartitionFiles:
             cutter = Cutter(self._row_group_rows, self._row_group_bytes)
             extremes = Extremes(self._keys, self._in_order)
             written = 0
-            for batch in batches:
-                if batch is None:
-                    cutter.own()
-                    continue
-                for group in cutter.add(batch):
-                    extremes.add(group)
-                    with spending(WRITE):
-                        writer.write(self._stored(group))
-                    written += group.num_rows
-            last = cutter.rest()
-            if last is not None:
-                extremes.add(last)
+            for group in cutter.cut(batches):
+                extremes.add(group)
                 with spending(WRITE):
-                    writer.write(self._stored(last))
-                written += last.num_rows
-                del last
+                    writer.write(self._stored(group))
+                written += group.num_rows
+                del group
             with spending(WRITE):
                 writer.close()
             _check(partition, written if rows is None else rows, written)

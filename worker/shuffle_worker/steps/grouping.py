@@ -160,7 +160,5 @@ class Loads:
             if not end:
                 break
             self._open = [batch.slice(0, end)]
-        rest = cutter.rest()
-        if rest is not None:
-            yield rest
+        yield from cutter.rest()
         self._open = []

@@ -100,8 +100,7 @@ class PartialAggregation:
         return shards + self._sender.flush()
 
     def _rest(self) -> list[Shard]:
-        rest = self._blocks.rest()
-        return [] if rest is None else self._aggregate(rest)
+        return [shard for block in self._blocks.rest() for shard in self._aggregate(block)]
 
     def _aggregate(self, block: pa.RecordBatch) -> list[Shard]:
         if self._accumulator is None:

@@ -71,12 +71,11 @@ def _loads(pieces: Pieces, budget: int) -> Iterator[tuple[pa.RecordBatch, bool]]
     size = 0
     for piece in pieces:
         for filled in _within(piece, budget):
-            following = sum(text_bytes(batch) for batch in filled)
-            if held and size + following > budget:
+            if held and _bytes_of(filled, budget - size) > budget - size:
                 yield _one(held), True
                 size = 0
             held.append(copied(filled))
-            size += following
+            size += text_bytes(held[-1])
     if held:
         yield _one(held), False
 
@@ -84,13 +83,19 @@ def _loads(pieces: Pieces, budget: int) -> Iterator[tuple[pa.RecordBatch, bool]]
 def _within(piece: list[pa.RecordBatch], budget: int) -> Iterator[list[pa.RecordBatch]]:
     """The batches of a piece, cut where the budget does not hold them all."""
     filled = [batch for batch in piece if batch.num_rows]
-    if sum(text_bytes(batch) for batch in filled) <= budget:
+    if _bytes_of(filled, budget) <= budget:
         if filled:
             yield filled
         return
     for batch in filled:
         for part in pieces_within(batch, budget):
             yield [part]
+
+
+def _bytes_of(batches: list[pa.RecordBatch], enough: int) -> int:
+    """What the batches take; up to `enough` a quick guess, never too low, for shards are many and small."""
+    size = sum(batch.get_total_buffer_size() for batch in batches)
+    return size if size <= enough else sum(batch.nbytes for batch in batches)
 
 
 def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:
