@@ -47,7 +47,7 @@ SPILL_AT_ONCE = 8 << 20
 appends that follow find room."""
 
 
-LEAST_PAGED = 64 << 10
+LEAST_PAGED = 16 << 10
 """From blocks of this size on, chains are written as whole pages. Of smaller ones the rest of the last page would be
 too much of it."""
 
