@@ -30,6 +30,18 @@ def test_few_other_keys_get_through() -> None:
     assert len(bloom.to_bytes()) == 50_000
 
 
+@pytest.mark.parametrize("expected", [1, 8 * 100, 8 * 5_000, 8 * 1_000_000])
+def test_hashes_of_one_word_do_not_push_each_other_out(expected: int) -> None:
+    """As if they were added one by one."""
+    keys = hashes(3, 20_000)
+    keys[1_000:2_000] = keys[5_000]
+    bloom, alone = BloomFilter.empty(expected), BloomFilter.empty(expected)
+    bloom.add(keys)
+    for at in range(len(keys)):
+        alone.add(keys[at : at + 1])
+    assert bloom.to_bytes() == alone.to_bytes()
+
+
 def test_an_empty_filter_has_nothing() -> None:
     assert not BloomFilter.empty(0).may_have(hashes(1, 1_000)).any()
     assert not len(BloomFilter.empty(0).may_have(hashes(1, 0)))

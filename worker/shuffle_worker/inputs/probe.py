@@ -8,6 +8,7 @@ depends on the data alone.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -150,6 +151,10 @@ def first_batches(
     some: these are not all of the columns that the job reads."""
     with file.open(file.look.storage, target, some=some) as source:
         shaper = file.shaper(source, target)
+        stored = pa.schema([source.schema.field(name) for name in shaper.wanted])
+        if max(_width(stored), _width(target)) * rows <= MOST_BYTES:  # decoding a page twice costs more than the rest
+            yield from map(shaper.shape, itertools.islice(source.batches([group], shaper.wanted, rows), 1))
+            return
         first = next(source.batches([group], shaper.wanted, FIRST_ROWS), None)
         if first is None:
             return
@@ -161,6 +166,14 @@ def first_batches(
         for batch in source.batches([group], shaper.wanted, min(rows, fitting)):
             yield shaper.shape(batch)
             return
+
+
+def _width(schema: pa.Schema) -> float:
+    """Bytes of a row whose columns all have a fixed width; else there is no saying."""
+    try:
+        return float(sum(field.type.bit_width for field in schema)) / 8
+    except ValueError:
+        return math.inf
 
 
 def first_kept(file: FoundFile, group: int, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

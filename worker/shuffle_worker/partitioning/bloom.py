@@ -46,7 +46,11 @@ class BloomFilter:
     def add(self, hashes: U64) -> None:
         """Calls may not come from several threads at once."""
         for _, places, bits in self._blocks(hashes):
-            np.bitwise_or.at(self.words, places, bits)
+            self.words[places] = self.words.take(places) | bits
+            # of several hashes of one word in a block only the last is there now
+            lost = np.flatnonzero(self.words.take(places) & bits != bits)
+            if len(lost):
+                np.bitwise_or.at(self.words, places[lost], bits[lost])
 
     def may_have(self, hashes: U64) -> Bools:
         """For each hash whether it may have been added."""
