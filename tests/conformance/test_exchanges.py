@@ -179,7 +179,7 @@ async def send(exchange: Exchange, which: Lease, of: Sequence[Shard]) -> Sent:
     try:
         for at in range(0, len(of), 5):
             await out.put(of[at : at + 5])
-        return await out.finish(sum(one.rows for one in of), lambda: None)
+        return await out.finish(sum(one.rows for one in of))
     finally:
         await out.close()
 

@@ -247,9 +247,9 @@ async def test_killed_again_and_again(bench: Bench, wide: Path, undisturbed: dic
 
 UNHURRIED = """\
 import time
-from shuffle_worker.transfer import carry
-_read_on = carry._next
-carry._next = lambda steps: (time.sleep(0.1), _read_on(steps))[1]
+from shuffle_worker.transfer import steps_ahead
+_read_on = steps_ahead.measured
+steps_ahead.measured = lambda *given: (time.sleep(0.1), _read_on(*given))[1]
 """
 """Runs in every worker: reading takes long enough for a test to see all of them at it."""
 

@@ -5,6 +5,6 @@ peer_exchange    worker to worker: outbox, inbox, membership, budget, buffers; b
                  coordinator, and http_peers and http_server for frames (peer_connection, frame_connection: their two
                  ends; socket_reader: what both read with)
 object_exchange  by object storage: objects has the files
-work, carry      what a worker can do; how it carries out one transfer
+work, carry      what a worker can do; how it carries out one transfer, with its steps computed ahead (steps_ahead)
 source           what a write reads; threads: blocking calls
 """

@@ -6,8 +6,7 @@ Memory: one step is sent while the next is computed. The exchange bounds what wa
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec import structs
@@ -15,10 +14,11 @@ from msgspec import structs
 from shuffle_protocol.measures import Spent
 from shuffle_protocol.messages import Done, Lease
 from shuffle_protocol.tally import MASK, tally
-from shuffle_worker.runtime.stopwatch import COMPUTE, added, measured
+from shuffle_worker.runtime.stopwatch import added
 from shuffle_worker.transfer.exchange import Exchange, Outgoing, Sent
+from shuffle_worker.transfer.steps_ahead import StepsAhead
 from shuffle_worker.transfer.threads import Run
-from shuffle_worker.transfer.work import Step, Work
+from shuffle_worker.transfer.work import Work
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Carrier:
     async def _resend(self, lease: Lease, out: Outgoing) -> Done:
         try:
             rows = await out.resend()
-            sent = await out.finish(rows, _nothing)
+            sent = await out.finish(rows)
             return _done(lease, rows, sent)
         finally:
             await out.close()
@@ -51,27 +51,23 @@ class Carrier:
         rows = bytes_read = sum_of_steps = 0
         spent = Spent()
         split, group_of = lease.id.item, self.work.group_of
-        steps = self.work.read(split, out.groups)
-        ahead: asyncio.Future[tuple[Step | None, list[float]]] = asyncio.ensure_future(self.compute(_next, steps))
+        steps = StepsAhead(self.work.read(split, out.groups), self.compute, drained if out.drains else _nothing)
         try:
             while True:
-                step, seconds = await ahead
+                step, seconds = await steps.next()
                 spent = added(spent, seconds)
                 if step is None:
                     break
-                ahead = asyncio.ensure_future(self.compute(_next, steps))  # reads on while this step is sent
                 rows += step.rows
                 bytes_read += step.bytes_read
                 self.steps += 1
                 sum_of_steps += tally((group_of(shard.bucket), shard.rows) for shard in step.shards)
                 await out.put(step.shards)
-            done = _done(lease, rows, await out.finish(rows, drained))
+            done = _done(lease, rows, await out.finish(rows))
             covers = len(out.groups) if out.groups is not None else 0
             return structs.replace(done, bytes_read=bytes_read, tally=sum_of_steps & MASK, covers=covers, spent=spent)
         finally:
-            await asyncio.wait([ahead])  # a thread cannot be stopped, so the lease is held until its step is over
-            if not ahead.cancelled():
-                ahead.exception()  # already raised where it was awaited
+            await steps.close()
             await out.close()
 
 
@@ -81,8 +77,3 @@ def _done(lease: Lease, rows: int, sent: Sent) -> Done:
 
 def _nothing() -> None:
     pass
-
-
-def _next(steps: Iterator[Step]) -> tuple[Step | None, list[float]]:
-    """The next step, or None at the end (StopIteration does not cross a future), and what making it took."""
-    return measured(COMPUTE, next, steps, None)

@@ -20,7 +20,7 @@ A worker opens the exchange of its plan's method when it has loaded the plan, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -83,6 +83,10 @@ class Condition(NamedTuple):
 class Outgoing(Protocol):
     """Where the shards of one transfer lease go."""
 
+    drains: bool
+    """What was put goes its way without the threads that compute: as soon as the last step is computed, the next lease
+    can begin."""
+
     @property
     def groups(self) -> frozenset[int] | None:
         """The groups for which the split is read; None for all."""
@@ -97,11 +101,10 @@ class Outgoing(Protocol):
         Absent if they are not here, or are damaged."""
         ...
 
-    async def finish(self, rows: int, drained: Callable[[], None]) -> Sent:
+    async def finish(self, rows: int) -> Sent:
         """Returns when everything has arrived. Raises Incomplete if the tranche needs more by now.
 
-        rows: read from the split. drained: called as soon as only waiting for other workers is left, so that the next
-        lease can begin."""
+        rows: read from the split."""
         ...
 
     async def close(self) -> None:

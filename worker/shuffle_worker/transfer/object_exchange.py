@@ -6,7 +6,7 @@ nothing is sent again. `objects.py` has the files.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ class ObjectOutgoing:
     """Implements `exchange.Outgoing` for all groups, whatever their owner."""
 
     groups = None
+    drains = False
 
     def __init__(self, writer: ShardWriter, compute: Run) -> None:
         self._writer = writer
@@ -34,8 +35,7 @@ class ObjectOutgoing:
     async def resend(self) -> int:
         raise Absent("shards that went by way of object storage are not sent again: they are in the staging folder")
 
-    async def finish(self, rows: int, drained: Callable[[], None]) -> Sent:  # noqa: ARG002 - the protocol has them
-        """Never calls `drained`: storing the rest is this worker's own work, so it never just waits for others."""
+    async def finish(self, rows: int) -> Sent:  # noqa: ARG002 - the protocol has it
         await to_its_end(self._compute(self._writer.finish))
         self._finished = True
         return Sent(self._writer.rows, self._writer.bytes)

@@ -10,7 +10,7 @@ Memory: see `outbox.py` for what waits and is on its way, `inbox.py` for what co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -109,6 +109,8 @@ class PeerExchange:
 class PeerOutgoing:
     """Implements `exchange.Outgoing`: an outbox for each tranche that the split is due for."""
 
+    drains = True
+
     def __init__(self, exchange: PeerExchange, lease: Lease) -> None:
         membership = exchange.membership
         self._exchange = exchange
@@ -140,8 +142,7 @@ class PeerOutgoing:
         for outbox in self._outboxes:
             await outbox.put(shards)
 
-    async def finish(self, rows: int, drained: Callable[[], None]) -> Sent:
-        drained()
+    async def finish(self, rows: int) -> Sent:
         for outbox in self._outboxes:
             await outbox.finish()
             self._exchange.steps += 1
