@@ -20,7 +20,7 @@ MOST_BYTES = 64 << 10
 """Of the values of all columns: they stand in the plan, and before whatever a worker reads back."""
 
 
-class Coding(NamedTuple):
+class CodedText(NamedTuple):
     """The columns that travel as codes."""
 
     values: dict[str, list[str]]
@@ -29,10 +29,10 @@ class Coding(NamedTuple):
     """Of each input its columns, with the names that they have in the result."""
 
 
-def coding(job: Job, operation: Planning, inputs: Sequence[PlannedInput], dictionary: Collection[str]) -> Coding:
+def coding(job: Job, operation: Planning, inputs: Sequence[PlannedInput], dictionary: Collection[str]) -> CodedText:
     """dictionary: the columns that are written with one."""
     output = job.output
-    found = Coding({}, [{} for _ in inputs])
+    found = CodedText({}, [{} for _ in inputs])
     shaped = output.compute or output.filter or output.columns is not None or output.partition_by
     if shaped or output.format != "Parquet" or len(job.inputs) != len(inputs):
         return found
