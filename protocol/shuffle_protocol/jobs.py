@@ -322,6 +322,7 @@ class Job(Struct, frozen=True):
     retain_shards: bool = False  # workers keep what they sent, so that a repair need not read
     most_workers: int = 0  # grow up to so many when the plan is there; 0: `workers` it is
     gpu: bool = False  # every worker has a GPU, for the functions
+    workers_per_pod: int = 1  # so many run in one pod each, and start and end together
 
     @property
     def functions_called(self) -> int:

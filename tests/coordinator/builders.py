@@ -31,8 +31,9 @@ from shuffle_protocol.messages import (
 from shuffle_worker.transfer.membership import Membership
 
 
-def job(workers: int = 2) -> Job:
-    return Job("uid", "job", Repartition(by=["a"]), [Input(["in"])], Output("out"), workers, 1 << 29)
+def job(workers: int = 2, per_pod: int = 1) -> Job:
+    inputs, output = [Input(["in"])], Output("out")
+    return Job("uid", "job", Repartition(by=["a"]), inputs, output, workers, 1 << 29, workers_per_pod=per_pod)
 
 
 def summary(splits: int = 4, groups: int = 4) -> PlanSummary:
@@ -154,17 +155,20 @@ def held_by(puppet: Puppet, transferred: Sequence[Transferred] = (), view: View 
     return Held(known.epoch, known.plan, list(transferred), [], [], known, summary())
 
 
-def play(workers: int = 2, generation: int = 0, **settings: float) -> Play:
-    machine = Coordinator(job(workers), Settings(**settings), generation)  # type: ignore[arg-type]
+def play(workers: int = 2, generation: int = 0, per_pod: int = 1, **settings: float) -> Play:
+    machine = Coordinator(job(workers, per_pod), Settings(**settings), generation)  # type: ignore[arg-type]
     p = Play(machine)
     p.did(machine.handle(Started(), 0.0))
     return p
 
 
-def transferring(workers: int = 2, generation: int = 0, **settings: float) -> tuple[Play, list[Puppet]]:
+def transferring(
+    workers: int = 2, generation: int = 0, per_pod: int = 1, **settings: float
+) -> tuple[Play, list[Puppet]]:
     """All workers are there and the plan is made: 4 splits, 4 groups."""
-    p = play(workers, generation, **settings)
-    puppets = [p.worker(n) for n in range(workers)]
+    p = play(workers, generation, per_pod, **settings)
+    names = [f"w{n}" if per_pod == 1 else f"p{n // per_pod}.{n % per_pod}" for n in range(workers)]
+    puppets = [p.worker(n, name) for n, name in enumerate(names)]
     for puppet in puppets:
         puppet.register()
     lease = puppets[0].ask()

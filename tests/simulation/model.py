@@ -27,7 +27,8 @@ ROW = np.dtype("<u4")
 @dataclass(frozen=True)
 class Shape:
     """The job: how many workers, splits, rows in a split, buckets in a group, groups; whether shards are kept; shared:
-    they go by object storage; waves: parts of the job that exchange nothing with each other."""
+    they go by object storage; waves: parts of the job that exchange nothing with each other; per_pod: workers that
+    start and end together, by which `workers` can be divided."""
 
     workers: int = 3
     splits: int = 8
@@ -37,6 +38,7 @@ class Shape:
     retain: bool = False
     shared: bool = False
     waves: int = 1
+    per_pod: int = 1
 
     @property
     def split_wave(self) -> list[int]:

@@ -37,8 +37,9 @@ class Wrong(AssertionError):
         self.trace = trace
 
 
-def draw(seed: int) -> tuple[Shape, Faults]:
-    """The job and the faults of a seed: calm ones and stormy ones, with any mixture of faults."""
+def draw(seed: int, *, pods: bool = True) -> tuple[Shape, Faults]:
+    """The job and the faults of a seed: calm ones and stormy ones, with any mixture of faults. pods: some of
+    several workers."""
     r = random.Random(f"scenario {seed}")
     shape = Shape(
         workers=r.choice([1, 2, 3, 5]),
@@ -52,6 +53,9 @@ def draw(seed: int) -> tuple[Shape, Faults]:
     most = min(shape.splits, shape.groups)
     if not shape.shared and most > 1:
         shape = replace(shape, waves=min(random.Random(f"waves {seed}").choice([1, 1, 2, 3]), most))
+    if pods:
+        each = random.Random(f"pods {seed}").choice([1, 1, 1, 2, 3])
+        shape = replace(shape, per_pod=each, workers=shape.workers if each == 1 else each * min(shape.workers, 3))
     storm = r.random()
 
     def some(*chances: float) -> float:
@@ -78,9 +82,9 @@ def draw(seed: int) -> tuple[Shape, Faults]:
     return shape, faults
 
 
-def check(seed: int) -> World:
+def check(seed: int, *, pods: bool = True) -> World:
     """Run a seed. Raises Wrong unless the job completed with every row in exactly its place."""
-    shape, faults = draw(seed)
+    shape, faults = draw(seed, pods=pods)
     return judge(seed, shape, faults)
 
 

@@ -103,7 +103,15 @@ class World:
         self.trace: list[str] = []
         workers = shape.workers
         self.job = Job(
-            "uid", "job", Repartition(), [Input(["in"])], Output("out"), workers, 1 << 29, retain_shards=shape.retain
+            "uid",
+            "job",
+            Repartition(),
+            [Input(["in"])],
+            Output("out"),
+            workers,
+            1 << 29,
+            retain_shards=shape.retain,
+            workers_per_pod=shape.per_pod,
         )
         self.settings = settings
         self.machine = Coordinator(self.job, settings)
@@ -186,7 +194,8 @@ class World:
             self._at_random(f.slow, lambda: self.slow(self._somebody(), 50.0))
             self._at_random(f.hang, lambda: self.slow(self._somebody(), 1e6))
             self._at_random(f.full, self._fill)
-            self._at_random(f.resize, lambda: self.resize(self.random.randint(1, self.shape.workers + 2)))
+            most = self.shape.workers // self.shape.per_pod + 2
+            self._at_random(f.resize, lambda m=most: self.resize(self.random.randint(1, m) * self.shape.per_pod))  # type: ignore[misc]
             self._at_random(f.coordinator, self.forget)
             self._at_random(f.everything, self._end_of_the_world)
 
@@ -200,11 +209,13 @@ class World:
 
     def _burst(self) -> None:
         for worker in self.random.sample(list(self.processes), self.random.randint(1, len(self.processes))):
-            self.kill(worker)
+            if worker in self.processes:  # and not killed with another one of its pod
+                self.kill(worker)
 
     def _end_of_the_world(self) -> None:
         for worker in list(self.processes):
-            self.kill(worker)
+            if worker in self.processes:
+                self.kill(worker)
         self.forget()
 
     def _freeze(self) -> None:
@@ -227,20 +238,22 @@ class World:
         self.say(f"{worker} is {times:g} times slower")
 
     def evict(self, worker: int) -> None:
-        process = self.processes[worker]
+        pod = self.pod(self.processes[worker])
         self.say(f"tell {worker} to go")
-        self.losses += 1
-        process.agent.leave()
+        self.losses += len(pod)
+        ends = self.now + GRACE
+        for process in pod:
+            process.agent.leave()
 
         def watch() -> None:
-            if process.dead or process.task.done():
+            here = [process for process in pod if not (process.dead or process.task.done())]
+            if not here:
                 return
-            if process.agent.released or self.now > ends:
-                self.kill(worker, process)
+            if self.now > ends or all(process.agent.released for process in here):
+                self.kill(here[0].agent.worker, here[0])
             else:
                 self._later(0.3, watch)
 
-        ends = self.now + GRACE
         watch()
 
     def resize(self, workers: int) -> None:
@@ -281,11 +294,20 @@ class World:
     def _later(self, delay: float, call: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(delay, call)
 
-    def start(self, worker: int) -> None:
-        if worker in self.processes or self.machine.state.over or worker >= self.job.workers:
+    def start(self, first: int) -> None:
+        """first: of the pod's."""
+        pod = range(first, first + self.shape.per_pod)
+        if any(worker in self.processes for worker in pod) or self.machine.state.over or first >= self.job.workers:
             return
         self._number += 1
-        incarnation = f"i{self._number}"
+        for number, worker in enumerate(pod):
+            self._start(worker, f"i{self._number}.{number}" if self.shape.per_pod > 1 else f"i{self._number}")
+
+    def pod(self, process: Process) -> list[Process]:
+        """The processes that run in the same one and have not ended, that one among them."""
+        return [one for one in self.everyone if not one.task.done() and _pod(one) == _pod(process)] or [process]
+
+    def _start(self, worker: int, incarnation: str) -> None:
         disk = Disk(self.random, self.faults.rot)
         membership = Membership(worker, incarnation)
         inbox = Inbox(membership, self._run_for(incarnation, 0.01), 1 << 16)
@@ -343,24 +365,39 @@ class World:
         error = process.task.exception()
         if error is not None:
             self.say(f"{worker} ended: {error!r}")
-        if self.processes.get(worker) is process:
-            del self.processes[worker]
+        others = [one for one in self.pod(process) if one is not process]
+        if error is None and others:
+            return  # the last of the pod ends it
+        for one in others:
+            self._end(one)
+        if self._removed(process):
             self.perform(
                 self.machine.handle(WorkerGone(worker, process.incarnation, f"ended: {error}", False), self.now)
             )
 
-    def kill(self, worker: int, process: Process | None = None) -> None:
-        """process: which one, if it is not whoever is there now. Every second one counts as a crash of its own."""
-        if process is None:
-            process = self.processes[worker]
-        if self.processes.get(worker) is process:
+    def _removed(self, process: Process) -> bool:
+        """Its pod is gone: its slots are free. False where another one has them already."""
+        mine = [worker for worker, one in self.processes.items() if _pod(one) == _pod(process)]
+        for worker in mine:
             del self.processes[worker]
-        self.losses += 1
-        self.say(f"kill {worker} ({process.incarnation})")
+        return bool(mine)
+
+    def _end(self, process: Process) -> None:
         process.dead = True
         process.task.cancel()
         for running in process.agent._running.values():
             running.task.cancel()
+
+    def kill(self, worker: int, process: Process | None = None) -> None:
+        """process: which one, if it is not whoever is there now; with it goes its pod. Every second one counts as a
+        crash of its own."""
+        if process is None:
+            process = self.processes[worker]
+        self._removed(process)
+        for one in self.pod(process):
+            self.losses += 1
+            self.say(f"kill {one.agent.worker} ({one.incarnation})")
+            self._end(one)
         incarnation, crashed = process.incarnation, self.losses % 2 == 0
         self._later(
             self.random.uniform(0.0, 8.0),
@@ -405,3 +442,7 @@ class World:
             if process is None or process.dead or process.task.done():
                 raise Unreachable("nobody there")
             await self.thaw(receiver)
+
+
+def _pod(process: Process) -> str:
+    return process.incarnation.partition(".")[0]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StartWorker:
-    """Start a process for a slot. `epoch` makes the name of a replacement new."""
+    """Start a process for a slot; where several workers run in a pod: a pod for this one, its first, and the others.
+    `epoch` makes the name of a replacement new."""
 
     worker: int
     epoch: int
@@ -15,7 +16,7 @@ class StartWorker:
 
 @dataclass(frozen=True, slots=True)
 class StopWorker:
-    """Make sure that a slot's process is gone."""
+    """Make sure that a slot's process is gone; where several workers run in a pod: the pod."""
 
     worker: int
     now: bool

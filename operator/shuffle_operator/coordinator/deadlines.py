@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shuffle_operator.coordinator.actions import StopWorker
 from shuffle_operator.coordinator.failing import fail
-from shuffle_operator.coordinator.losses import Cause
+from shuffle_operator.coordinator.losses import Blame, Cause
 from shuffle_operator.coordinator.state import JobState
 from shuffle_operator.coordinator.workers import lose, replace, replace_absent
 
@@ -19,12 +19,16 @@ def enforce(state: JobState, now: float) -> None:
 def _silent(state: JobState, now: float) -> None:
     settings = state.settings
     for live in list(state.members.values()):
+        if live.worker not in state.members:
+            continue  # lost with another one of its pod
         if now - live.seen > settings.silence:
             replace(state, live, now, f"it was not heard of for {now - live.seen:.0f} s")
         elif live.surplus and now - live.surplus_since > settings.drain:
-            lose(state, live, now, "it has not handed over what it had in time", counted=False)
+            why = "it has not handed over what it had in time"
+            lose(state, state.live_in_pod_of(live.worker), now, Blame(live.worker, why), counted=False)
             state.actions.append(StopWorker(live.worker, now=True))
-    for worker in state.recovery.absent(now - settings.absent):
+    absent = {state.pod_of(worker).start: worker for worker in state.recovery.absent(now - settings.absent)}
+    for worker in absent.values():
         replace_absent(state, worker, now)
 
 

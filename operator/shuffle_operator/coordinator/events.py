@@ -28,11 +28,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class WorkerGone:
-    """A launcher saw a process end."""
+    """A launcher saw a process end, or a pod with the processes of several workers: all of them are gone."""
 
     worker: int
+    """Whose process it was; of a pod: the one that made it end, if it was one of them."""
     incarnation: str | None
-    """Of the process, where the launcher knows it; None: of the process in the slot."""
+    """Of the process or the pod, where the launcher knows it; None: of what is in the slot."""
     why: str
     fault: bool
     """It failed by itself (an exit code, a crash), nobody took it away."""
@@ -42,7 +43,8 @@ class WorkerGone:
 
 @dataclass(frozen=True, slots=True)
 class WorkerMissed:
-    """A worker went while no coordinator was there to see it; another one is being started in its place."""
+    """A worker, with those of its pod, went while no coordinator was there to see it; others are being started in their
+    place."""
 
     worker: int
     why: str

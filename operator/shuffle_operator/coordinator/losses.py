@@ -23,6 +23,18 @@ class Cause:
     refusal: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Why a worker, or all of a pod, was lost."""
+
+    worker: int
+    """The one that it is about; of a pod the first, where it is about none of them."""
+    why: str
+    fault: bool = False
+    crashed: bool = False
+    """`fault`, `crashed`: see `WorkerGone`."""
+
+
 @dataclass(slots=True)
 class Losses:
     """How many workers were lost, and how."""

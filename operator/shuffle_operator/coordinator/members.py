@@ -63,6 +63,10 @@ class Live:
         """Bytes, under this coordinator."""
         return max(0, self.counters.spilled - (self.spilled_before or 0))
 
+    def runs_as(self, incarnation: str | None) -> bool:
+        """Whether it is that process, or one of that pod; None: of whatever is in its slot."""
+        return incarnation is None or self.incarnation.partition(".")[0] == incarnation.partition(".")[0]
+
     @property
     def able(self) -> bool:
         """It may own groups."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from shuffle_operator.coordinator.actions import Note, StopWorker, Wake
 from shuffle_operator.coordinator.failing import fail
 from shuffle_operator.coordinator.ledger.ledger import Ledger
-from shuffle_operator.coordinator.losses import Cause
+from shuffle_operator.coordinator.losses import Blame, Cause
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.state import JobState
 from shuffle_operator.coordinator.workers import lose
@@ -34,7 +34,7 @@ def unload(state: JobState, draining: list[int], now: float) -> None:
                 _hand_over_all(state, state.ledger, state.members[worker], now)
     for live in [state.members[worker] for worker in draining if worker in state.members]:
         if live.surplus and not live.released:
-            release(state, live, now, holds=bool(live.holding or state.leases_of(live.worker)))
+            release(state, live, now, holds=_in_hand(state, live))
 
 
 def _hand_over_all(state: JobState, ledger: Ledger, live: Live, now: float) -> None:
@@ -83,14 +83,29 @@ def give_back_unstarted(state: JobState, live: Live, message: Sync) -> None:
 
 
 def release(state: JobState, live: Live, now: float, *, holds: bool) -> None:
-    """Dismiss a worker of which nothing is needed any more. holds: it has leases."""
-    if holds or (state.ledger is not None and _needed(state.ledger, live.worker)):
+    """Dismiss a worker of which nothing is needed any more, with those of its pod: as soon as nothing of them is needed
+    either. holds: it has leases."""
+    if holds or not _can_go(state, live):
         return
-    live.released = True
+    pod = state.live_in_pod_of(live.worker)
+    if not all(_can_go(state, one) and (one is live or not _in_hand(state, one)) for one in pod):
+        return
+    for one in pod:
+        one.released = True
     if live.surplus:
-        lose(state, live, now, "fewer workers are wanted", counted=False)
-        state.dismissed.add(live.incarnation)
+        lose(state, pod, now, Blame(live.worker, "fewer workers are wanted"), counted=False)
+        state.dismissed.update(one.incarnation for one in pod)
         state.actions.append(StopWorker(live.worker, now=False))
+
+
+def _can_go(state: JobState, live: Live) -> bool:
+    """It is to leave, and has no groups to write and no shards to send."""
+    return live.leaving and not (state.ledger is not None and _needed(state.ledger, live.worker))
+
+
+def _in_hand(state: JobState, live: Live) -> bool:
+    """It has leases."""
+    return bool(live.holding or state.leases_of(live.worker))
 
 
 def _needed(ledger: Ledger, worker: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shuffle_operator.coordinator.losses import Blame
 from shuffle_operator.coordinator.members import Live
 from shuffle_operator.coordinator.migration import place_newcomer
 from shuffle_operator.coordinator.rebuild import nonsense
@@ -36,7 +37,7 @@ def join(state: JobState, message: Register, now: float) -> None:
     """Take a worker in, in place of the process that was in its slot. Changes who is there, and gives it groups."""
     live = state.members.get(message.worker)
     if live is not None and live.incarnation != message.incarnation:
-        lose(state, live, now, "its place was taken by a new process")
+        lose(state, [live], now, Blame(live.worker, "its place was taken by a new process"))
     if message.worker not in state.members:
         _enlist(state, message, now)
         place_newcomer(state, message.worker, now)

@@ -14,15 +14,18 @@ def reporter(state: JobState, message: Sync) -> Live | None:
 
 
 def note(state: JobState, live: Live, message: Sync, now: float) -> None:
-    """Changes the worker's own record, and whether it drains."""
+    """Changes the worker's own record, and whether it drains; where it is to leave, so are those of its pod."""
     live.seen = now
     if state.ledger is None or message.epoch == state.epoch or message.epoch != live.epoch:
         live.behind_since = now
     live.epoch = message.epoch
     note_holding(state, live, message.holding)
     live.count(message.counters, survived=state.generation > 0)
-    live.leaving = live.leaving or message.leaving
     live.full, live.waiting_reason = live.full or message.full, message.waiting_reason
+    if message.leaving and not live.leaving:
+        for one in state.live_in_pod_of(live.worker):
+            one.leaving = True
+            state.draining.add(one.worker)
     if not live.able:
         state.draining.add(live.worker)
 

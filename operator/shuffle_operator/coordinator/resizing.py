@@ -38,7 +38,8 @@ def _dismiss(state: JobState, worker: int, now: float) -> None:
         state.draining.add(worker)
         return
     state.starting.pop(worker, None)
-    state.actions.append(StopWorker(worker, now=False))
+    if state.failing or not state.live_in_pod_of(worker):
+        state.actions.append(StopWorker(worker, now=False))
 
 
 def grow(state: JobState, now: float) -> None:

@@ -137,6 +137,16 @@ class JobState:
         """Workers that may own groups."""
         return sorted(w for w, live in self.members.items() if live.able)
 
+    def pod_of(self, worker: int) -> range:
+        """The workers that run in one pod, this one among them: they start together and are lost together."""
+        each = self.job.workers_per_pod
+        first = worker - worker % each
+        return range(first, first + each)
+
+    def live_in_pod_of(self, worker: int) -> list[Live]:
+        """Of these, those that have registered and not been lost."""
+        return [self.members[each] for each in self.pod_of(worker) if each in self.members]
+
     def settled(self, now: float) -> bool:
         """All workers that were asked for are here, or the others have been waited for long enough."""
         if len(self.members) >= self.job.workers:
