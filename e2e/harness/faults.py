@@ -52,6 +52,11 @@ class Faults:
         tasks = run(["ctr", "-a", socket, "-n", "k8s.io", "task", "ls"])
         return next(int(line.split()[1]) for line in tasks.splitlines() if line.startswith(container))
 
+    def workers(self, pod: Object) -> list[int]:
+        """The same of a pod with several workers: their pids, below its first process."""
+        parent = self.process(pod)
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
     def kill(self, pod: Object) -> None:
         """The process ends at once, as if it had crashed; the pod is still there."""
         os.kill(self.process(pod), signal.SIGKILL)

@@ -39,8 +39,8 @@ MAX_SHARDS = 1 << 20
 MAX_UID = 64
 """Bytes of a job's uid."""
 
-MAX_INCARNATION = 32
-"""Bytes of a worker's incarnation."""
+MAX_INCARNATION = 40
+"""Bytes of a worker's incarnation: a pod's uid without dashes, and which of the pod's workers it is."""
 
 INDEX = np.dtype([("bucket", "<u4"), *NUMBERS])
 """One shard in a frame's index. length: bytes of its payload; checksum: xxh3-64 of them."""

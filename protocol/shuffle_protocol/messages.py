@@ -9,9 +9,9 @@ Two calls carry everything, both answered at once or after a short wait by the c
 what changed, so a message that is lost, late or doubled does no harm. `Orders` lists every lease that the worker is
 meant to hold; the worker starts what it does not have, and stops what is no longer listed.
 
-Identity, on every message: (job uid, worker index, incarnation). The index is the slot of a worker (0 .. replicas-1)
-and survives a replacement; the incarnation is drawn at random by each process, so a process that was declared lost
-can never be taken for its successor.
+Identity, on every message: (job uid, worker index, incarnation). The index is the slot of a worker (0 .. workers-1)
+and survives a replacement; each process has an incarnation of its own, so a process that was declared lost can never
+be taken for its successor. Several workers in one pod (`Job.workers_per_pod`) have the pod's, a dot and a number.
 
 Numbers are plain ints: bytes are bytes, times are seconds of the sender's monotonic clock unless the name says
 otherwise. Encoding: JSON by msgspec, which checks types on arrival; unknown fields are ignored, so a field can be added
@@ -27,7 +27,7 @@ from msgspec import Struct, field
 from shuffle_protocol.jobs import Job
 from shuffle_protocol.measures import FrequentKey, Received, Spent
 
-VERSION = 3
+VERSION = 4
 """Raised with every change that an older peer would misread. A worker of another version is refused at `register`."""
 
 MAX_CONTROL_BODY = 64 << 20

@@ -33,6 +33,7 @@ MOST = 3500
 MOST_NAMED = 3
 """Files that are named where it is not known which of those in hand it was."""
 
+_BLAMED = re.compile(r"^worker (\d+) of the \d+ in this pod failed$", re.MULTILINE)
 _CRASHED = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
 
 
@@ -113,6 +114,17 @@ def read(path: Path) -> str:
         return said(path.read_text(errors="replace"))
     except OSError:
         return ""
+
+
+def blame(number: int, count: int) -> str:
+    """Which of a pod's workers failed, for the container's last words."""
+    return f"worker {number} of the {count} in this pod failed"
+
+
+def blamed(text: str) -> int | None:
+    """The same read from there; None where it does not say."""
+    found = _BLAMED.search(text)
+    return int(found[1]) if found is not None else None
 
 
 def said(text: str) -> str:

@@ -65,7 +65,7 @@ def may(objects: Objects, source: Object, target: Object, port: int) -> bool:
 
 def policy(namespace: str, uid: str) -> Object:
     """As it is when the API server has it. Jobs have one name here: names tell nothing apart."""
-    made = network_policy("sorted", uid)
+    made = network_policy("sorted", uid, 2)
     made["metadata"]["namespace"] = namespace
     return made
 
@@ -80,6 +80,8 @@ def objects(render: Render, request: pytest.FixtureRequest) -> Objects:
 def test_workers_of_a_job_reach_each_other_and_the_operator(objects: Objects) -> None:
     assert may(objects, worker(number=1), worker(), PORT)
     assert may(objects, worker(), worker(number=1), PORT)
+    assert may(objects, worker(), worker(number=1), PORT + 1), "the second worker of a pod"
+    assert not may(objects, worker(), worker(number=1), PORT + 2)
     assert may(objects, worker("a", "uid-2"), worker("a", "uid-2", 1), PORT)
     assert may(objects, worker("b", "uid-3"), worker("b", "uid-3", 1), PORT)
     assert may(objects, worker("a"), operator(objects), 8443)

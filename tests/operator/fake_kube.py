@@ -246,10 +246,14 @@ class Kubelet:
             self.kill(name, signal.SIGCONT)
 
     def kill(self, name: str, number: signal.Signals) -> None:
+        """As a container runtime does it: SIGTERM goes to the container's first process, all others reach every one."""
         process = self.processes.get(name)
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
+                if number is signal.SIGTERM:
+                    process.send_signal(number)
+                else:
+                    os.killpg(process.pid, number)
 
     async def _run(self, pod: Object) -> None:
         metadata = pod["metadata"]
@@ -280,7 +284,12 @@ class Kubelet:
         if "SHUFFLE_TLS" in env:
             env["SHUFFLE_TLS"] = str(folder)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "shuffle_worker", env={**os.environ, **env}, stderr=asyncio.subprocess.PIPE
+            sys.executable,
+            "-m",
+            "shuffle_worker",
+            env={**os.environ, **env},
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         self.processes[name] = process
         self._kube.set_pod_status(

@@ -32,8 +32,8 @@ SUMMARY = PlanSummary("plan", [100] * 3, [1] * 2, 2, 1, 300, 30, 0, 0)
 
 
 class Puppets:
-    """A kubelet whose pods are tasks. hold: they wait before they work; they are registered all the same.
-    waiting_reason: what they wait for while they hold their leases, "" where they work."""
+    """A kubelet whose pods are tasks, one for each worker. hold: they wait before they work; they are registered all
+    the same. waiting_reason: what they wait for while they hold their leases, "" where they work."""
 
     def __init__(self, kube: FakeKube, address: str, secure: str) -> None:
         self.hold = asyncio.Event()
@@ -56,10 +56,10 @@ class Puppets:
         elif (kind == "DELETED" or "deletionTimestamp" in body["metadata"]) and name in self._tasks:
             self.cancel(name)
 
-    def end(self, name: str, code: int, reason: str = "Error") -> None:
-        """As if its process had ended."""
+    def end(self, name: str, code: int, reason: str = "Error", said: str = "the last line") -> None:
+        """As if its process had ended. said: last."""
         self.cancel(name)
-        self._say_ended(name, code, reason)
+        self._say_ended(name, code, reason, said)
 
     def cancel(self, name: str) -> None:
         """Once: a second time would interrupt the closing of its connections."""
@@ -67,8 +67,8 @@ class Puppets:
         if not task.cancelling():
             task.cancel()
 
-    def _say_ended(self, name: str, code: int, reason: str) -> None:
-        state = {"terminated": {"exitCode": code, "reason": reason, "message": "the last line"}}
+    def _say_ended(self, name: str, code: int, reason: str, said: str = "the last line") -> None:
+        state = {"terminated": {"exitCode": code, "reason": reason, "message": said}}
         phase = "Succeeded" if code == 0 else "Failed"
         self._kube.set_pod_status("data", name, phase=phase, containerStatuses=[{"name": "worker", "state": state}])
 
@@ -79,7 +79,7 @@ class Puppets:
         self._kube.set_pod_status("data", name, phase="Running", containerStatuses=running)
         code = 0
         try:
-            await self._work(pod)
+            await self._work_all(pod)
         except Over:
             code = 0
         except Refused:
@@ -91,13 +91,29 @@ class Puppets:
             return
         self._say_ended(name, code, "Completed" if code == 0 else "Error")
 
-    async def _work(self, pod: Object) -> None:
+    async def _work_all(self, pod: Object) -> None:
+        """Every worker of the pod; the first that raises ends them all."""
         env = {e["name"]: e.get("value", "") for e in pod["spec"]["containers"][0]["env"]}
+        uid, first = pod["metadata"]["uid"].replace("-", ""), int(env["SHUFFLE_WORKER"])
+        count = int(env.get("SHUFFLE_WORKERS_HERE", "1"))
+        names = [f"{uid}.{number}" for number in range(count)] if count > 1 else [uid]
+        workers = [self._work(pod, env, first + number, name) for number, name in enumerate(names)]
+        if len(workers) == 1:
+            return await workers[0]
+        tasks = [asyncio.ensure_future(work) for work in workers]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return None
+
+    async def _work(self, pod: Object, env: dict[str, str], worker: int, incarnation: str) -> None:
         secret = next(v["secret"]["secretName"] for v in pod["spec"]["volumes"] if v["name"] == "token")
         while (SECRETS, "data", secret) not in self._kube.objects:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # as a kubelet does
         held = self._kube.objects[SECRETS, "data", secret]["stringData"]
-        worker, incarnation = int(env["SHUFFLE_WORKER"]), pod["metadata"]["uid"].replace("-", "")
         tls = _tls(held, env["SHUFFLE_JOB"]) if "SHUFFLE_TLS" in env else None
         address = self._address if tls is None else self._secure
         control = HttpControl(address, held["token"], env["SHUFFLE_JOB"], tls=tls)

@@ -10,8 +10,11 @@ import pytest
 
 from shuffle_operator.api.problems import InvalidJob
 from shuffle_operator.api.validation import check_job
+from shuffle_operator.handlers.active import message_of
+from shuffle_operator.launchers.isolation import network_policy
 from shuffle_operator.launchers.overlay import merge
 from shuffle_operator.launchers.pod import PodSettings, Trust, credential_problems, is_owned, pod_name, worker_pod
+from shuffle_operator.launchers.resources import cut_of
 from tests.operator.stage import sort_job
 
 SETTINGS = PodSettings(image="worker:1", coordinator="http://operator:8080", scratch=10 << 30)
@@ -106,6 +109,46 @@ def test_scratch_in_memory_is_taken_from_the_workers_budget() -> None:
 def test_leases_at_once_go_by_processors_and_memory(cpu: str, memory: int, slots: str) -> None:
     made = pod(memory=memory, resources={"requests": {"cpu": cpu}})
     assert env(made)["SHUFFLE_SLOTS"] == slots
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "workers"),
+    [("2", 4 * GIB, 1), ("3", 4 * GIB, 2), ("4", 4 * GIB, 2), ("8", GIB, 2), ("8", 8 * GIB, 4), ("64", 64 * GIB, 8)],
+)
+def test_a_pod_of_many_processors_has_a_worker_for_every_two(cpu: str, memory: int, workers: int) -> None:
+    made = pod(memory=memory, resources={"requests": {"cpu": cpu}})
+    ports = [each["containerPort"] for each in container(made)["ports"]]
+    assert ports == list(range(7077, 7077 + workers))
+    assert env(made).get("SHUFFLE_WORKERS_HERE", "1") == str(workers)
+    assert env(made)["SHUFFLE_WORKER"] == str(workers)  # it is pod 1: pod 0 has those before
+    job = check_job(sort_job(Path("/in"), Path("/out"), workers={"replicas": 2, "resources": {"limits": {"cpu": cpu}}}))
+    assert cut_of(job, memory).workers == workers
+
+
+def test_all_that_a_pod_has_is_for_its_workers_together() -> None:
+    resources = {"limits": {"cpu": "8", "memory": "8Gi"}}
+    workers = {"maxReplicas": 5, "resources": resources}
+    job = check_job(sort_job(Path("/in"), Path("/out"), workers=workers))
+    told = message_of(job, "uid-1")
+    assert (told.workers, told.most_workers, told.workers_per_pod) == (12, 20, 4)
+    assert told.memory == 2 * GIB
+    body = sort_job(Path("/in"), Path("/out"), workers={"replicas": 2, "resources": resources})
+    body["spec"]["operation"] = {"groupBy": {"by": ["k"], "apply": "sessions:sessionize"}}
+    body["spec"]["functions"] = {"memory": "2Gi"}
+    assert message_of(check_job(body), "uid-1").functions.memory == GIB // 2
+
+
+def test_scratch_in_memory_leaves_less_to_each_worker() -> None:
+    scratch = {"medium": "Memory", "sizeLimit": "6Gi"}
+    made = pod(memory=7 * GIB, resources={"requests": {"cpu": "8"}}, scratch=scratch)
+    assert env(made)["SHUFFLE_SLOTS"] == "4"
+    assert env(made)["SHUFFLE_WORKERS_HERE"] == "2"
+
+
+def test_the_policy_opens_the_ports_of_all_workers_of_a_pod() -> None:
+    made = network_policy("sorted", "uid-1", 3)
+    (rule,) = made["spec"]["ingress"]
+    assert [each["port"] for each in rule["ports"]] == [7077, 7078, 7079]
 
 
 def test_where_it_may_run_is_the_jobs_word() -> None:
@@ -269,4 +312,6 @@ def test_a_gpu_is_asked_for_where_the_backend_is_one() -> None:
     resources = container(made)["resources"]
     assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == "1"
     assert env(made)["SHUFFLE_SLOTS"] == "1"  # one function at a time has the GPU
+    assert env(plain)["SHUFFLE_WORKERS_HERE"] == "2"
+    assert "SHUFFLE_WORKERS_HERE" not in env(made)
     assert made["spec"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]

@@ -33,6 +33,31 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     }
 
 
+BLAME = "worker 2 of the 4 in this pod failed"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (
+            terminated(134, message=f"{BLAME}\nreading s3://b/x.parquet\t0\n"),
+            "its process crashed (SIGABRT) while reading s3://b/x.parquet",
+        ),
+        (
+            terminated(1, message=f'ValueError: that\n{{"level": "INFO"}}\n{BLAME}\n{{"level": "INFO"}}\n'),
+            "its process ended with exit code 1: ValueError: that",
+        ),
+        (terminated(137, "OOMKilled", f"{BLAME}\n"), "OOMKilled: it needed more than its memory limit of 4Gi"),
+        (terminated(137, message=f"{BLAME}\n"), "its process was ended by signal 9 (SIGKILL)"),
+    ],
+)
+def test_a_pod_of_several_workers_says_which_of_them_made_it_end(status: dict[str, Any], said: str) -> None:
+    end = ended(pod(status))
+    assert end is not None
+    assert end.blamed == 2
+    assert end.why.startswith(said)
+
+
 def test_a_pod_that_runs_has_not_ended() -> None:
     assert is_live(pod({"phase": "Running"}))
     assert is_live(pod({"phase": "Pending"}))

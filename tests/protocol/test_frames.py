@@ -139,7 +139,7 @@ def test_random_bytes_behind_a_right_beginning_are_refused(data: bytes) -> None:
     [
         ({"version": VERSION + 1}, f"protocol version {VERSION + 1}; this worker speaks {VERSION}"),
         ({"uid": 65}, "64"),
-        ({"incarnation": 33}, "32"),
+        ({"incarnation": 41}, "40"),
         ({"count": MAX_SHARDS + 1}, "is the most"),
         ({"count": 2}, "does not hold 2 shards"),
         ({"payload": MAX_PAYLOAD + 1}, "is the most"),
@@ -179,7 +179,7 @@ def test_a_lying_length_allocates_nothing() -> None:
     ("frame", "says"),
     [
         (FRAME._replace(job="j" * 65), "64 bytes"),
-        (FRAME._replace(incarnation="ä" * 17), "32"),
+        (FRAME._replace(incarnation="ä" * 21), "40"),
         (FRAME._replace(number=-1), "does not fit"),
         (FRAME._replace(sender=2**32), "does not fit"),
         (FRAME._replace(attempt=Attempt(0, 2**40, 0)), "does not fit"),
@@ -224,6 +224,6 @@ def test_only_what_was_taken_is_delivered() -> None:
 
 def test_the_sizes_that_receivers_rely_on() -> None:
     """A change here is a change of the protocol."""
-    assert (PREFIX_SIZE, INDEX.itemsize, VERSION) == (64, 24, 3)
-    known = "5348464c0300"
+    assert (PREFIX_SIZE, INDEX.itemsize, VERSION) == (64, 24, 4)
+    known = "5348464c0400"
     assert HEADER[:6].hex() == known

@@ -1,5 +1,5 @@
-"""`python -m shuffle_worker`: one worker process. `python -m shuffle_worker warm`: as many as a launcher asks for
-(`warm.py`).
+"""`python -m shuffle_worker`: one worker process; in a container with many processors the parent of several
+(`worker/pod.py`). `python -m shuffle_worker warm`: as many as a launcher asks for (`worker/warm.py`).
 
 On one machine its `WorkerConfig` comes as one JSON line on standard input, so that the token shows in no process list;
 in a container from the environment and a mounted file (`environment.py`).
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from shuffle_protocol import trail
 from shuffle_protocol.authorities import read_late
+from shuffle_worker.runtime.environment import TERMINATION_LOG
 from shuffle_worker.runtime.importing import quickly
-from shuffle_worker.worker import warm
+from shuffle_worker.worker import pod, warm
 
 
 def _line(descriptor: int = 0) -> bytes:
@@ -29,6 +30,8 @@ def _line(descriptor: int = 0) -> bytes:
 
 
 def main() -> int:
+    if pod.is_parent(os.environ):
+        return pod.run(os.environ)
     ahead = warm.WarmProcess(arrays="arrays" in sys.argv[2:]) if sys.argv[1:2] == [warm.ARGUMENT] else None
     with quickly(), read_late():
         import msgspec
@@ -51,7 +54,7 @@ def main() -> int:
         return CONFIGURATION_EXIT
     log_as_json(config.log_level, job=config.job, worker=config.worker, incarnation=config.incarnation)
     if config.trail:
-        trail.keep(Path(config.trail), stacks=not in_container())
+        trail.keep(Path(config.trail), stacks=config.trail != TERMINATION_LOG)
     try:
         return asyncio.run(run_worker(config))
     except InvalidSpec as error:

@@ -56,7 +56,8 @@ class Functions(ApiModel):
     )
     memory: byte_quantity(LEAST_MEMORY, 64 * TIB) | None = Field(  # type: ignore[valid-type]
         default=None,
-        description="How much of each worker's memory the processes of functions share; by default two fifths.",
+        description="How much of each pod's memory (on one machine: of each worker's) the processes of functions "
+        "share; by default two fifths.",
     )
     timeout_seconds: int = Field(
         default=3600, ge=1, le=INT32_MAX, description="The longest that one call of map may take."

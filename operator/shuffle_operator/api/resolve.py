@@ -34,9 +34,12 @@ def resolve(
     workers: int,
     memory: int,
     local: bool = True,
+    per_pod: int = 1,
 ) -> jobs.Job:
     """What the workers get. `workers` and `memory` (bytes each) are the caller's decision: see `declared_workers`
-    and `declared_memory` for what the job says itself. Raises InvalidJob where this version cannot carry it out."""
+    and `declared_memory` for what the job says itself. per_pod: how many workers a pod is cut into, where there are
+    pods: `workers` is then the number of pods, and `memory` that of a pod. Raises InvalidJob where this version cannot
+    carry it out."""
     problems = unsupported(job, local=local) or list(_memory_problems(job.spec, memory))
     if problems:
         raise InvalidJob(problems, job.metadata.name)
@@ -47,14 +50,15 @@ def resolve(
         operation=_operation(job.spec),
         inputs=[_input(item, patience) for item in job.spec.inputs],
         output=_output(job.spec.output, patience),
-        workers=workers,
-        memory=memory,
+        workers=workers * per_pod,
+        memory=memory // per_pod,
         method=job.spec.method,
         preemptible=preemptible(job.spec.workers),
-        functions=_functions(job.spec, memory, local),
+        functions=_functions(job.spec, memory, local, per_pod),
         retain_shards=job.spec.recovery is not None and job.spec.recovery.retain_shards,
-        most_workers=0 if local else most_workers(job),
+        most_workers=0 if local else most_workers(job) * per_pod,
         gpu=job.spec.backend == "Gpu",
+        workers_per_pod=per_pod,
     )
 
 
@@ -107,7 +111,7 @@ def _memory_problems(spec: Spec, memory: int) -> Iterator[Problem]:
         )
 
 
-def _functions(spec: Spec, memory: int, local: bool) -> jobs.Functions:
+def _functions(spec: Spec, memory: int, local: bool, per_pod: int) -> jobs.Functions:
     """Without ConfigMaps where the run is on one machine: the folder of the job file stands for them."""
     sources: list[jobs.CodeSource] = []
     for at, source in enumerate((spec.functions.sources if spec.functions is not None else None) or []):
@@ -118,7 +122,7 @@ def _functions(spec: Spec, memory: int, local: bool) -> jobs.Functions:
         elif not local:
             sources.append(jobs.CodeSource(f"{MOUNT}/{at}", name=f"the ConfigMap {source.config_map_ref.name}"))
     seconds = float(spec.functions.timeout_seconds) if spec.functions is not None else 3600.0
-    return jobs.Functions(sources, functions_memory(spec, memory), seconds)
+    return jobs.Functions(sources, functions_memory(spec, memory) // per_pod, seconds)
 
 
 def unsupported(job: ShuffleJob, *, local: bool) -> list[Problem]:

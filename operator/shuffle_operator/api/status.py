@@ -48,7 +48,7 @@ class Barrier(StatusModel):
 
 
 class WorkerCounts(StatusModel):
-    """Workers, counted."""
+    """Workers, counted; a pod with more than two processors has several."""
 
     desired: Count | None = Field(default=None, description="Wanted.")
     ready: Count | None = Field(default=None, description="Registered and alive.")

@@ -39,17 +39,17 @@ class ResourceList(ApiModel):
 
 
 class Resources(ApiModel):
-    """What each worker asks for and may use."""
+    """What each pod asks for and may use; its workers share it."""
 
     requests: ResourceList | None = Field(default=None, description="What a node must have free.")
     limits: ResourceList | None = Field(
         default=None,
-        description="What a worker may use at most. The memory limit is the budget that all of its buffers share.",
+        description="What a pod may use at most. The memory limit is the budget that all of its buffers share.",
     )
 
 
 class Scratch(ApiModel):
-    """Each worker's local disk for what does not fit in memory."""
+    """Each pod's local disk for what does not fit in memory."""
 
     size_limit: byte_quantity(64 * MIB, 1024 * TIB) | None = Field(  # type: ignore[valid-type]
         default=None, description="Its size; by default estimated from the input."
@@ -148,20 +148,21 @@ class Workers(ApiModel):
 
     replicas: Replicas | None = Field(
         default=None,
-        description="How many workers; by default chosen from the size of the input. May be changed while it runs.",
+        description="How many pods; by default chosen from the size of the input. Each has one worker, or where it has "
+        "more than two processors one for every two. May be changed while it runs.",
     )
     min_replicas: Replicas | None = Field(
-        default=None, description="The fewest workers, instead of replicas: what the job begins with, if it is above 3."
+        default=None, description="The fewest pods, instead of replicas: what the job begins with, if it is above 3."
     )
     max_replicas: Replicas | None = Field(
         default=None,
-        description="The most workers, instead of replicas: when the input is known, the job grows to as many as hold "
+        description="The most pods, instead of replicas: when the input is known, the job grows to as many as hold "
         "all rows in memory, at most to this.",
     )
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^\S+$")] | None = Field(
         default=None, description="The workers' image; by default the one of the operator's version."
     )
-    resources: Resources | None = Field(default=None, description="Processors and memory of each worker.")
+    resources: Resources | None = Field(default=None, description="Processors and memory of each pod.")
     scratch: Scratch | None = Field(default=None, description="Local disk for what does not fit in memory.")
     env: list[EnvVar] | None = Field(default=None, max_length=256, description="Environment variables.")
     env_from: list[EnvFrom] | None = Field(

@@ -11,10 +11,11 @@ from typing import Any
 
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job, load_job
-from shuffle_operator.client.followed import Followed
+from shuffle_operator.client.followed import Followed, is_of
 from shuffle_operator.client.job import JobFailed, SubmittedJob
 from shuffle_operator.kube.api import JOBS, PODS, ApiKube, Kube, KubeError
 from shuffle_operator.launchers.pod import LABEL_JOB
+from shuffle_operator.launchers.pod_state import has_worker
 
 LOOK_EVERY = 1.0
 """Seconds between looks at a job that is waited for; the operator writes a status every two."""
@@ -124,10 +125,11 @@ class Client:
         found: dict[str, str] = {}
         for pod in sorted(pods, key=lambda each: str(each["metadata"]["name"])):
             pod_name = str(pod["metadata"]["name"])
-            if worker is not None and f"{name}-w-{worker}-" not in pod_name:
+            if worker is not None and not has_worker(pod, worker):
                 continue
             try:
-                found[pod_name] = await self.kube.logs(self.namespace, pod_name, lines=lines)
+                text = await self.kube.logs(self.namespace, pod_name, lines=lines)
+                found[pod_name] = "".join(line for line in text.splitlines(keepends=True) if is_of(line, worker))
             except KubeError as error:
                 found[pod_name] = f"(no logs: {error.message})"
         return found

@@ -7,17 +7,28 @@ started; a worker that is replaced has another pod.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from types import TracebackType
 
 from shuffle_operator.client.job import SubmittedJob
 from shuffle_operator.kube.api import JOBS, PODS, Kube, KubeError, Object
-from shuffle_operator.launchers.pod import LABEL_JOB, LABEL_WORKER
+from shuffle_operator.launchers.pod import LABEL_JOB
+from shuffle_operator.launchers.pod_state import has_worker
 
 LOOK_EVERY = 1.0
 """Seconds between looks for pods that are new."""
 WAITING_LINES = 1000
 """Lines that wait to be taken."""
+
+_WORKER = re.compile(r'^\{.*"worker":(\d+)')
+
+
+def is_of(line: str, worker: int | None) -> bool:
+    """Whether a line of a pod's log is that worker's; None: any. Lines that do not say whose they are count as all
+    workers'."""
+    found = _WORKER.match(line) if worker is not None else None
+    return found is None or int(found[1]) == worker
 
 
 class Followed:
@@ -70,13 +81,13 @@ class Followed:
             await self._queue.put(None)
 
     def _is_wanted(self, pod: Object) -> bool:
-        label = pod["metadata"].get("labels", {}).get(LABEL_WORKER)
-        return self._worker is None or label == str(self._worker)
+        return self._worker is None or has_worker(pod, self._worker)
 
     async def _read(self, pod: str) -> None:
         try:
             async for line in self._kube.follow(self._namespace, pod, lines=self._tail):
-                await self._queue.put((pod, line))
+                if is_of(line, self._worker):
+                    await self._queue.put((pod, line))
         except KubeError as error:
             await self._queue.put((pod, f"(no logs: {error.message})"))
 

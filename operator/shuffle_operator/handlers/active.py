@@ -45,6 +45,7 @@ from shuffle_operator.launchers.kubernetes import KubernetesLauncher
 from shuffle_operator.launchers.pod import PodSettings, Trust
 from shuffle_operator.launchers.pod_state import ended
 from shuffle_operator.launchers.quota_queue import QuotaQueue
+from shuffle_operator.launchers.resources import cut_of
 from shuffle_operator.server.http import CoordinatorServer, Hosted
 from shuffle_operator.tls.authority import Authority
 from shuffle_operator.web.report import render
@@ -59,17 +60,19 @@ Object = dict[str, Any]
 SAID_LATER = frozenset({str(Phase.COMPLETE), str(Phase.FAILED)})
 """Notes of a machine about how it ended. The event comes when the status says so (`writer.py`)."""
 
-DEFAULT_WORKERS = 3
-"""Workers where a job leaves the number open: only its workers learn the size of its input, when they plan."""
+DEFAULT_PODS = 3
+"""Pods where a job leaves the number open: only its workers learn the size of its input, when they plan."""
 
 
-def workers_of(job: ShuffleJob) -> int:
-    return declared_workers(job, DEFAULT_WORKERS)
+def pods_of(job: ShuffleJob) -> int:
+    return declared_workers(job, DEFAULT_PODS)
 
 
 def message_of(job: ShuffleJob, uid: str) -> Job:
     """The job as the workers get it. Raises InvalidJob."""
-    return resolve(job, uid=uid, workers=workers_of(job), memory=declared_memory(job, DEFAULT_MEMORY), local=False)
+    memory = declared_memory(job, DEFAULT_MEMORY)
+    per_pod = cut_of(job, memory).workers
+    return resolve(job, uid=uid, workers=pods_of(job), memory=memory, local=False, per_pod=per_pod)
 
 
 @dataclass(slots=True)
@@ -154,6 +157,11 @@ class ActiveJob:
     def name(self) -> str:
         return str(self.body["metadata"]["name"])
 
+    @property
+    def per_pod(self) -> int:
+        """How many workers run in each pod."""
+        return self.state.job.workers_per_pod
+
     def told(self) -> JobHistory:
         """What its page and its report show, as of now."""
         now, wall = self.world.clock(), self.world.wall().timestamp()
@@ -199,7 +207,7 @@ class ActiveJob:
         self.take(WorkerGone(worker, incarnation, why, fault, crashed))
 
     def missed(self, worker: int, why: str, pod: Object | None) -> None:
-        """A worker went while no operator was there. pod: what is left of it."""
+        """A worker went while no operator was there, with its pod. pod: what is left of that."""
         end = ended(pod) if pod is not None else None
         if pod is not None and end is not None:
             self.loss = Loss(worker, pod["metadata"]["name"], end, at=self.world.wall())
@@ -234,8 +242,8 @@ class ActiveJob:
         """Apply what may be changed while the job runs: the deadline and the number of workers."""
         self.take(Configured(policies.settings_of(self.body, self.world.settings)))
         replicas = ((self.body.get("spec") or {}).get("workers") or {}).get("replicas")
-        if isinstance(replicas, int) and 1 <= replicas != self.state.job.workers:
-            self.take(Resized(replicas))
+        if isinstance(replicas, int) and 1 <= replicas != self.state.job.workers // self.per_pod:
+            self.take(Resized(replicas * self.per_pod))
 
     def suspend(self) -> None:
         """Stop it and have what it wrote removed, unless it is failing already."""
@@ -248,21 +256,23 @@ class ActiveJob:
 
 
 def take_up(
-    world: World, body: Object, job: ShuffleJob, message: Job, trust: Trust, generation: int, workers: int
+    world: World, body: Object, job: ShuffleJob, message: Job, trust: Trust, generation: int, pods: int
 ) -> ActiveJob:
-    """Host a job. workers: of an earlier coordinator's, which are expected back. `body` has the status in which this
-    generation was noted."""
+    """Host a job. pods: of an earlier coordinator's, whose workers are expected back. `body` has the status in which
+    this generation was noted."""
     uid, namespace = body["metadata"]["uid"], body["metadata"]["namespace"]
     status = body.get("status") or {}
     history = HistoryRecorder()
     machine = Coordinator(message, policies.settings_of(body, world.settings), generation, history)
-    machine.handle(Restored(statuses.earlier(status, workers), survivors=workers > 0), world.clock())
+    earlier = statuses.earlier(status, pods * message.workers_per_pod)
+    machine.handle(Restored(earlier, survivors=pods > 0), world.clock())
     launcher = KubernetesLauncher(
         kube=world.kube,
         job=job,
         namespace=namespace,
         uid=uid,
-        memory=message.memory,
+        memory=declared_memory(job, DEFAULT_MEMORY),
+        per_pod=message.workers_per_pod,
         trust=trust,
         settings=world.pods,
         on_exit=lambda *_: None,

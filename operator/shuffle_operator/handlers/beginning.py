@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shuffle_operator.api.problems import InvalidJob, Problem
+from shuffle_operator.api.resolve import declared_memory
 from shuffle_operator.api.restrictions import Restrictions, restriction_problems
 from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.validation import check_job
+from shuffle_operator.api.workers import DEFAULT_MEMORY
 from shuffle_operator.coordinator.rebuild import EPOCHS
 from shuffle_operator.handlers import accepted, policies, statuses
 from shuffle_operator.handlers.active import ActiveJob, World, begin, message_of, take_up
@@ -130,30 +132,34 @@ class Beginner:
         active.launcher.observe(self._cache.pods(uid))
         begin(active)
         for pod in strangers:
-            active.missed(worker_of(pod), "it trusts the certificates of an earlier operator", None)
+            active.missed(index_of(pod) * active.per_pod, "it trusts the certificates of an earlier operator", None)
         self._miss(active, before, len(live))
         self._announce(active, noted, message, staying)
         self.forget(uid)
         return 0.0
 
     def _miss(self, active: ActiveJob, before: Object, live: int) -> None:
-        """Count the workers that were lost while no operator was there. before: the status of then; live: workers that
-        were found alive."""
-        known = int((before.get("workers") or {}).get("ready") or 0)
+        """Count the pods that were lost while no operator was there. before: the status of then; live: pods that were
+        found alive."""
+        each = active.per_pod
+        known = int((before.get("workers") or {}).get("ready") or 0) // each
         pods = [pod for pod in self._cache.pods(active.uid).values() if is_owned(pod, active.uid)]
-        taken = {worker_of(pod) for pod in pods if is_live(pod)}
-        last = {worker_of(pod): pod for pod in sorted(pods, key=_epoch) if not is_live(pod)}
-        empty = [w for w in range(active.state.job.workers) if w not in taken]
-        for worker in sorted(empty, key=lambda w: w not in last)[: max(0, known - live)]:
-            active.missed(worker, "its pod went while no operator was there", last.get(worker))
+        taken = {index_of(pod) for pod in pods if is_live(pod)}
+        last = {index_of(pod): pod for pod in sorted(pods, key=_epoch) if not is_live(pod)}
+        empty = [index for index in range(active.state.job.workers // each) if index not in taken]
+        for index in sorted(empty, key=lambda index: index not in last)[: max(0, known - live)]:
+            active.missed(index * each, "its pod went while no operator was there", last.get(index))
 
     def _announce(self, active: ActiveJob, noted: Object, message: Job, staying: int) -> None:
         tell, generation = self.world.recorder.tell, active.state.generation
         if generation == 0 or not policies.started_at(noted):
-            tell(noted, "Started", f"{counted(message.workers, 'worker')} of {readable(message.memory)} each")
+            together = f", {active.per_pod} in a pod" if active.per_pod > 1 else ""
+            said = f"{counted(message.workers, 'worker')} of {readable(message.memory)} each{together}"
+            tell(noted, "Started", said)
             return
         patience = active.state.settings.patience
-        waits = f"it waits up to {patience:.0f} s for the {counted(staying, 'worker')} there to say what they hold"
+        there = counted(staying * active.per_pod, "worker")
+        waits = f"it waits up to {patience:.0f} s for the {there} there to say what they hold"
         if not staying:
             waits = "none of its workers is there, so they are started anew; what is written is kept"
         at = int(active.state.percent)
@@ -264,8 +270,8 @@ def as_accepted(body: Object) -> Object:
     return {**body, "spec": accepted.effective(spec, body.get("spec") or {})}
 
 
-def worker_of(pod: Object) -> int:
-    """A worker's index by its pod's name, 0 where it has none."""
+def index_of(pod: Object) -> int:
+    """A pod's index by its name, 0 where it has none."""
     index = pod["metadata"]["name"].split("-")[-2]
     return int(index) if index.isdigit() else 0
 
@@ -282,5 +288,5 @@ def checked(body: Object, settings: PodSettings, allowed: Restrictions) -> tuple
     if problems:
         raise InvalidJob(problems, job.metadata.name)
     message = message_of(job, body["metadata"]["uid"])
-    worker_pod(job, message.uid, 0, 0, message.memory, Trust(), settings)
+    worker_pod(job, message.uid, 0, 0, declared_memory(job, DEFAULT_MEMORY), Trust(), settings)
     return job, message

@@ -1,4 +1,4 @@
-"""A job's NetworkPolicy: only its workers reach each other, on the one port on which they listen.
+"""A job's NetworkPolicy: only its workers reach each other, on the ports on which they listen.
 
 The operator is not let in, because it never calls a worker: workers call it. What they call is left open, because they
 need their store. The policy is there before the first pod (`launchers/kubernetes.py`) and goes when the last is gone
@@ -23,9 +23,10 @@ def policy_name(job: str, uid: str) -> str:
     return f"{job}-workers-{uid[:8]}"
 
 
-def network_policy(job: str, uid: str) -> Object:
-    """Selects by the uid, which no other job has, and which a job cannot take off its pods. Without a
-    namespaceSelector only pods of the job's namespace are meant."""
+def network_policy(job: str, uid: str, per_pod: int) -> Object:
+    """per_pod: how many workers listen in each pod. Selects by the uid, which no other job has, and which a job cannot
+    take off its pods. Without a namespaceSelector only pods of the job's namespace are meant."""
+    ports = range(PORT, PORT + per_pod)
     mine = {"podSelector": {"matchLabels": {LABEL_UID: uid}}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -38,16 +39,16 @@ def network_policy(job: str, uid: str) -> Object:
         "spec": {
             **mine,
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [mine], "ports": [{"port": PORT, "protocol": "TCP"}]}],
+            "ingress": [{"from": [mine], "ports": [{"port": port, "protocol": "TCP"} for port in ports]}],
         },
     }
 
 
-async def isolate(kube: Kube, namespace: str, job: str, uid: str) -> None:
+async def isolate(kube: Kube, namespace: str, job: str, uid: str, per_pod: int) -> None:
     """A policy that is there is from an earlier operator. Raises KubeError, which says what to do where a right is
     missing."""
     try:
-        await kube.create(NETWORK_POLICIES, namespace, network_policy(job, uid))
+        await kube.create(NETWORK_POLICIES, namespace, network_policy(job, uid, per_pod))
     except KubeError as error:
         if error.reason == "AlreadyExists":
             return

@@ -57,11 +57,14 @@ class KubernetesLauncher:
     namespace: str
     uid: str
     memory: int
-    """Bytes for each."""
+    """Bytes for each pod."""
     trust: Trust
     """How the pods and the operator know each other."""
     settings: PodSettings
     on_exit: OnExit
+    """Called for a pod with the worker that made it end, or with its first."""
+    per_pod: int = 1
+    """How many workers run in each pod: pod 1 has those from `per_pod` on."""
     clock: Callable[[], float] = time.monotonic
     place: QueuePlace | None = None
     """In the line of those that wait for a quota; None: it has one of its own."""
@@ -70,7 +73,7 @@ class KubernetesLauncher:
     absent: Callable[[Object], None] = lambda _: None
     """Called with each pod that turned out not to be there."""
     last_loss: tuple[int, str, Ended] | None = None
-    """Worker, pod, how it ended: the latest."""
+    """Worker, name of its pod, how that ended: the latest."""
     refused: str = ""
     """Why Kubernetes refuses these pods, now and for ever; "" where it does not."""
     frozen: bool = False
@@ -81,7 +84,7 @@ class KubernetesLauncher:
     """A quota is in the way of its pods, and nothing else is wrong."""
     more: bool = False
     """Pods are due that the last pass did not create, because there were many."""
-    _wanted: dict[int, str] = field(default_factory=dict)
+    _wanted: dict[int, str] = field(default_factory=dict)  # index of the pod -> its name
     _pods: dict[str, Object] = field(default_factory=dict)
     _created: dict[str, float] = field(default_factory=dict)  # name -> when, until it is observed
     _seen: set[str] = field(default_factory=set)
@@ -102,16 +105,17 @@ class KubernetesLauncher:
     # -- what is wanted ----------------------------------------------------------------------------------------------
 
     def start(self, worker: int, epoch: int) -> None:
-        """A live pod in the slot, from an earlier operator, is as good as a new one."""
-        name = self._wanted.get(worker)
+        """The pod with that worker. A live one, from an earlier operator, is as good as a new one."""
+        index = worker // self.per_pod
+        name = self._wanted.get(index)
         if name is not None and name not in self._told:
             return
-        here = sorted(n for n, pod in self._pods.items() if _slot(pod) == worker and self._is_usable(n, pod))
+        here = sorted(n for n, pod in self._pods.items() if _index(pod) == index and self._is_usable(n, pod))
         self._seen.update(here)
-        self._wanted[worker] = here[-1] if here else pod_name(self.job.metadata.name, worker, epoch)
+        self._wanted[index] = here[-1] if here else pod_name(self.job.metadata.name, index, epoch)
 
     def stop(self, worker: int, *, now: bool) -> None:
-        name = self._wanted.pop(worker, None)
+        name = self._wanted.pop(worker // self.per_pod, None)
         if name is not None and now:
             self._kill.add(name)
 
@@ -137,14 +141,15 @@ class KubernetesLauncher:
             del self._created[name]
         self._seen.update(name for name in self._wanted.values() if name in self._pods)
         self._since = {name: self._since.get(name, self.clock()) for name in self._pods}
-        for worker, name in list(self._wanted.items()):
+        for index, name in list(self._wanted.items()):
             pod = self._pods.get(name)
             end = ended(pod) if pod is not None else self._vanished(name)
             if end is not None and end.going:
                 continue  # its worker was asked to leave and hands over what it has; it ends with its process
             if end is not None and name not in self._told:
                 self._told.add(name)
-                del self._wanted[worker]
+                del self._wanted[index]
+                worker = index * self.per_pod + min(max(end.blamed, 0), self.per_pod - 1)
                 self.last_loss = (worker, name, end)
                 incarnation = incarnation_of(pod) if pod is not None else None
                 self.on_exit(worker, incarnation, end.why, end.fault, end.crashed)
@@ -176,8 +181,8 @@ class KubernetesLauncher:
     def slow(self, workers: Iterable[int]) -> str:
         """What is known of a pod that takes long to start. workers: those that have not reported."""
         late = self.clock() - SLOW
-        for worker in sorted(workers):
-            name = self._wanted.get(worker, "")
+        for index in sorted({worker // self.per_pod for worker in workers}):
+            name = self._wanted.get(index, "")
             if name in self._pods and self._since.get(name, late) < late:
                 return stage(self._pods[name])
         return ""
@@ -194,8 +199,8 @@ class KubernetesLauncher:
         `waiting_reason`, and is asked for again with pauses that grow. Raises KubeError where pods cannot be
         deleted."""
         missing = [
-            (worker, name)
-            for worker, name in sorted(self._wanted.items())
+            (index, name)
+            for index, name in sorted(self._wanted.items())
             if name not in self._pods and name not in self._created
         ]
         self.more = False
@@ -230,7 +235,7 @@ class KubernetesLauncher:
 
     async def _create_all(self, some: Sequence[tuple[int, str]]) -> None:
         """Together. Raises the KubeError of the first that was refused, once the others are through."""
-        results = await asyncio.gather(*(self._create(w, n) for w, n in some), return_exceptions=True)
+        results = await asyncio.gather(*(self._create(i, n) for i, n in some), return_exceptions=True)
         for error in results:
             if isinstance(error, BaseException):
                 raise error
@@ -253,13 +258,13 @@ class KubernetesLauncher:
     async def _isolate(self) -> None:
         """Before the first pod, and once more where an operator takes the job up: it may have begun without."""
         if self.settings.isolated and not self._isolated:
-            await isolation.isolate(self.kube, self.namespace, self.job.metadata.name, self.uid)
+            await isolation.isolate(self.kube, self.namespace, self.job.metadata.name, self.uid, self.per_pod)
             self._isolated = True
 
-    async def _create(self, worker: int, name: str) -> None:
+    async def _create(self, index: int, name: str) -> None:
         epoch = int(name.rpartition("-")[2])
         try:
-            body = worker_pod(self.job, self.uid, worker, epoch, self.memory, self.trust, self.settings)
+            body = worker_pod(self.job, self.uid, index, epoch, self.memory, self.trust, self.settings)
         except InvalidJob as error:
             self.refused = error.message
             return
@@ -345,7 +350,7 @@ def has_its_scratch(made: Object, asked: Object) -> bool:
     return not wanted or any("ephemeral" in each for each in found)
 
 
-def _slot(pod: Object) -> int:
+def _index(pod: Object) -> int:
     try:
         return int(pod["metadata"].get("labels", {}).get(LABEL_WORKER, "-1"))
     except ValueError:

@@ -11,23 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from shuffle_operator.api.called import functions_called
 from shuffle_operator.api.data import Storage
 from shuffle_operator.api.functions import MOUNT, FunctionSource
 from shuffle_operator.api.problems import InvalidJob, Problem
-from shuffle_operator.api.resolve import functions_memory
 from shuffle_operator.api.spec import API_VERSION, GROUP, KIND, ShuffleJob
 from shuffle_operator.api.workers import Workers
 from shuffle_operator.launchers.overlay import danger_problems, merge, scratch_problems, shape_problems
 from shuffle_operator.launchers.resources import (
     GPU_TOLERATION,
+    PodCut,
+    cut_of,
     plain,
     resources_of,
     scratch_bytes,
     scratch_volume,
-    slots_of,
 )
-from shuffle_protocol.memory import MINIMUM
 
 Object = dict[str, Any]
 
@@ -49,7 +47,7 @@ SELECTOR = "app.kubernetes.io/component=worker,app.kubernetes.io/managed-by=shuf
 """Of every worker pod of every job: what the operator watches."""
 
 PORT = 7077
-"""Where workers listen for their peers."""
+"""Where workers listen for their peers; a pod's further workers on the ports after it."""
 
 SCRATCH, TOKEN, TMP = "/scratch", "/var/run/shuffle", "/tmp"  # noqa: S108 - the container's own
 USER = 10001
@@ -106,8 +104,8 @@ def _is_digest(text: str) -> bool:
     return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
 
 
-def pod_name(job: str, worker: int, epoch: int) -> str:
-    return f"{job}-w-{worker}-{epoch}"
+def pod_name(job: str, index: int, epoch: int) -> str:
+    return f"{job}-w-{index}-{epoch}"
 
 
 def secret_name(job: str, uid: str, authority: str = "") -> str:
@@ -151,27 +149,27 @@ def token_secret(
 
 
 def worker_pod(
-    job: ShuffleJob, uid: str, worker: int, epoch: int, memory: int, trust: Trust, settings: PodSettings
+    job: ShuffleJob, uid: str, index: int, epoch: int, memory: int, trust: Trust, settings: PodSettings
 ) -> Object:
-    """memory: bytes for this worker. Raises InvalidJob where podTemplate says what it must not."""
+    """index: of the pod; memory: bytes for it. Raises InvalidJob where podTemplate says what it must not."""
     name, workers = job.metadata.name, job.spec.workers or Workers()
     template = workers.pod_template or {}
     problems = list(shape_problems(template))
     if problems:
         raise InvalidJob(problems, name)
-    labels = {**(workers.labels or {}), **OWN_LABELS, LABEL_JOB: name, LABEL_UID: uid, LABEL_WORKER: str(worker)}
+    labels = {**(workers.labels or {}), **OWN_LABELS, LABEL_JOB: name, LABEL_UID: uid, LABEL_WORKER: str(index)}
     if settings.instance:
         labels["app.kubernetes.io/instance"] = settings.instance
     annotations = {**_foreign(workers.annotations), TOKEN_DIGEST: trust.token}
     if trust.authority:
         annotations[AUTHORITY_DIGEST] = trust.authority
-    spec = _spec(job, uid, worker, memory, trust, settings)
+    spec = _spec(job, uid, index, memory, trust, settings)
     meta = template.get("metadata") or {}
     pod: Object = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": pod_name(name, worker, epoch),
+            "name": pod_name(name, index, epoch),
             "labels": {**(meta.get("labels") or {}), **labels},
             "annotations": {**_foreign(meta.get("annotations")), **annotations},
             "ownerReferences": [owner_reference(name, uid)],
@@ -196,7 +194,7 @@ def _foreign(annotations: dict[str, str] | None) -> dict[str, str]:
     return {key: value for key, value in (annotations or {}).items() if key not in (TOKEN_DIGEST, AUTHORITY_DIGEST)}
 
 
-def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, settings: PodSettings) -> Object:
+def _spec(job: ShuffleJob, uid: str, index: int, memory: int, trust: Trust, settings: PodSettings) -> Object:
     """dnsConfig: a lost packet costs a lookup a second and not five, which counts on a network full of shards."""
     workers = job.spec.workers or Workers()
     scratch = scratch_bytes(workers, settings.scratch)
@@ -215,7 +213,7 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, set
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(job, uid, worker, memory, scratch, trust, settings)],
+        "containers": [_container(job, uid, index, memory, scratch, trust, settings)],
         "volumes": [
             {"name": "scratch", **scratch_volume(workers, scratch)},
             {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
@@ -243,23 +241,19 @@ def _spec(job: ShuffleJob, uid: str, worker: int, memory: int, trust: Trust, set
 
 
 def _container(
-    job: ShuffleJob, uid: str, worker: int, memory: int, scratch: int, trust: Trust, settings: PodSettings
+    job: ShuffleJob, uid: str, index: int, memory: int, scratch: int, trust: Trust, settings: PodSettings
 ) -> Object:
     workers = job.spec.workers or Workers()
-    in_memory = workers.scratch is not None and workers.scratch.medium == "Memory"
-    budget = max(memory - scratch, MINIMUM) if in_memory else memory
-    functions = functions_memory(job.spec, budget)
-    gpu = job.spec.backend == "Gpu"  # a lease at a time, whose functions have all of its memory
-    slots = 1 if gpu else slots_of(workers, budget, functions, len(functions_called(job.spec)))
+    cut = cut_of(job, memory)
     env: list[Object] = [
         {"name": "SHUFFLE_COORDINATOR", "value": settings.secure if trust.authority else settings.coordinator},
         {"name": "SHUFFLE_JOB", "value": uid},
-        {"name": "SHUFFLE_WORKER", "value": str(worker)},
+        {"name": "SHUFFLE_WORKER", "value": str(index * cut.workers)},
         {"name": "SHUFFLE_INCARNATION", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "SHUFFLE_ADVERTISE", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "SHUFFLE_PORT", "value": str(PORT)},
-        {"name": "SHUFFLE_MEMORY", "value": str(budget)},
-        {"name": "SHUFFLE_SLOTS", "value": str(slots)},
+        {"name": "SHUFFLE_MEMORY", "value": str(cut.memory)},
+        {"name": "SHUFFLE_SLOTS", "value": str(cut.slots)},
         {"name": "SHUFFLE_SCRATCH", "value": SCRATCH},
         {"name": "SHUFFLE_SCRATCH_LIMIT", "value": str(scratch)},
         {"name": "SHUFFLE_TOKEN_FILE", "value": f"{TOKEN}/token"},
@@ -271,16 +265,18 @@ def _container(
     ]
     if trust.authority:
         env.append({"name": "SHUFFLE_TLS", "value": TOKEN})
-    if functions:
-        env.append({"name": "SHUFFLE_FUNCTIONS_MEMORY", "value": str(functions)})
+    if cut.functions:
+        env.append({"name": "SHUFFLE_FUNCTIONS_MEMORY", "value": str(cut.functions)})
+    if cut.workers > 1:
+        env.append({"name": "SHUFFLE_WORKERS_HERE", "value": str(cut.workers)})
     env += plain(workers.env)
     container: Object = {
         "name": "worker",
         "image": workers.image or settings.image,
         "command": ["python", "-m", "shuffle_worker"],
         "env": env,
-        "ports": [{"name": "shards", "containerPort": PORT}],
-        "resources": resources_of(workers, memory, scratch, gpu=gpu),
+        "ports": _ports(cut),
+        "resources": resources_of(workers, memory, scratch, gpu=job.spec.backend == "Gpu"),
         "volumeMounts": [
             {"name": "scratch", "mountPath": SCRATCH},
             {"name": "tmp", "mountPath": TMP},
@@ -300,6 +296,12 @@ def _container(
     if settings.pull_policy:
         container["imagePullPolicy"] = settings.pull_policy
     return container
+
+
+def _ports(cut: PodCut) -> list[Object]:
+    """One for each worker."""
+    further = [{"name": f"shards-{number}", "containerPort": PORT + number} for number in range(1, cut.workers)]
+    return [{"name": "shards", "containerPort": PORT}, *further]
 
 
 def storage_secrets(job: ShuffleJob) -> list[str]:

@@ -38,6 +38,8 @@ class Ended:
     exit_code: int | None = None
     going: bool = False
     """It is to go and may still run."""
+    blamed: int = 0
+    """Which of its workers made it end, where it has several; 0, too, where that is not known."""
 
     @property
     def crashed(self) -> bool:
@@ -48,6 +50,16 @@ class Ended:
 def incarnation_of(pod: Object) -> str:
     """What its worker calls itself: its uid, without the dashes."""
     return str(pod["metadata"]["uid"]).replace("-", "")
+
+
+def has_worker(pod: Object, worker: int) -> bool:
+    """Whether that one is among its workers."""
+    containers = pod.get("spec", {}).get("containers") or []
+    env = {each["name"]: str(each.get("value", "")) for one in containers for each in one.get("env") or []}
+    first, count = env.get("SHUFFLE_WORKER", ""), env.get("SHUFFLE_WORKERS_HERE", "1")
+    if not first.isdigit() or not count.isdigit():
+        return f"-w-{worker}-" in str(pod["metadata"]["name"])
+    return 0 <= worker - int(first) < int(count)
 
 
 def is_live(pod: Object) -> bool:
@@ -85,7 +97,8 @@ def ended(pod: Object) -> Ended | None:
     deleted = "deletionTimestamp" in pod.get("metadata", {})
     if terminated is not None:
         if terminated.get("reason") == "OOMKilled":
-            return Ended("OOMKilled", _out_of_memory(pod), fault=True, exit_code=int(terminated.get("exitCode", 137)))
+            code, blamed = int(terminated.get("exitCode", 137)), trail.blamed(_message(terminated)) or 0
+            return Ended("OOMKilled", _out_of_memory(pod), fault=True, exit_code=code, blamed=blamed)
         if disruption is None and not deleted:
             return _exited(terminated)
     if disruption is not None:
@@ -151,22 +164,38 @@ def _container(pod: Object) -> Object:
     return found
 
 
+def _message(terminated: Object) -> str:
+    """The container's last words."""
+    return str(terminated.get("message") or "")
+
+
 def _exited(terminated: Object) -> Ended:
     code = int(terminated.get("exitCode", 0))
     reason = str(terminated.get("reason") or "Error")
     if code == 0:
         return Ended("Completed", "its process ended", fault=False, exit_code=0)
-    number = code - 128
+    number, blamed = code - 128, trail.blamed(_message(terminated))
+    who = blamed or 0
     if number in CRASHES:
-        at = trail.said(str(terminated.get("message") or ""))
-        return Ended("Crashed", crash(number, at), fault=True, exit_code=code)
+        why = crash(number, trail.said(_message(terminated)))
+        return Ended("Crashed", why, fault=True, exit_code=code, blamed=who)
     if number in set(signal.Signals):
         outside = number in FROM_OUTSIDE
         why = f"its process was ended by signal {number} ({signal.Signals(number).name})"
-        return Ended("Killed" if outside else "Crashed", why, fault=not outside, exit_code=code)
-    lines = [line for line in str(terminated.get("message") or "").splitlines() if line.strip()]
-    said = f": {lines[-1][:QUOTED]}" if lines else ""
-    return Ended(reason, f"its process ended with exit code {code}{said}", fault=True, exit_code=code)
+        return Ended("Killed" if outside else "Crashed", why, fault=not outside, exit_code=code, blamed=who)
+    words = _words(terminated, ours=blamed is not None)
+    said = f": {words[:QUOTED]}" if words else ""
+    return Ended(reason, f"its process ended with exit code {code}{said}", fault=True, exit_code=code, blamed=who)
+
+
+def _words(terminated: Object, *, ours: bool) -> str:
+    """The last line that a container wrote. ours: it had several workers; others may have logged after the one that
+    ended."""
+    lines = [line for line in _message(terminated).splitlines() if line.strip()]
+    if ours:
+        lines = [line for line in lines if trail.blamed(line) is None]
+        lines = [line for line in lines if not line.startswith("{")] or lines
+    return lines[-1] if lines else ""
 
 
 def _out_of_memory(pod: Object) -> str:

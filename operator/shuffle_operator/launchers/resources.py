@@ -1,11 +1,15 @@
-"""What a worker's pod is given: memory, processors, scratch, and how many leases at once these are enough for. Pure."""
+"""What a worker's pod is given: memory, processors, scratch, and what these are enough for: how many leases at once, in
+how many workers. Pure."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from shuffle_operator.api.called import functions_called
 from shuffle_operator.api.functions import LEAST_MEMORY
 from shuffle_operator.api.quantities import format_bytes, parse_bytes, parse_cpu
+from shuffle_operator.api.resolve import functions_memory
+from shuffle_operator.api.spec import ShuffleJob
 from shuffle_operator.api.workers import Workers
 from shuffle_protocol.memory import MINIMUM
 
@@ -18,6 +22,10 @@ UNLIMITED_REQUEST = 1 << 30
 LEAST_CPU = "250m"
 """What is asked for where the job says nothing: little, so that it is scheduled anywhere."""
 MOST_SLOTS = 16
+SLOTS_EACH = 2
+"""Leases at once in one worker process. A thread that computes holds the interpreter for about a fifth of its time, so
+two of them seldom wait for each other, and more than four mostly do (docs/performance.md, *Many cores*). A pod with
+more processors has several processes."""
 
 
 GPU = "nvidia.com/gpu"
@@ -85,6 +93,30 @@ def slots_of(workers: Workers, memory: int, functions: int, called: int) -> int:
             break
     most = min(MOST_SLOTS, (memory - functions) // MINIMUM)
     return max(1, min(int(cpu), most, functions // (called * LEAST_MEMORY) if called else most))
+
+
+class PodCut(NamedTuple):
+    """How a pod is cut into workers."""
+
+    workers: int
+    """Processes, each a worker with a like part of the pod's memory and scratch."""
+    slots: int
+    """Leases at once, of all of them together."""
+    memory: int
+    """Bytes of the pod that its workers may use, without what is kept for scratch."""
+    functions: int
+    """Of these, for the processes of the user's functions."""
+
+
+def cut_of(job: ShuffleJob, memory: int) -> PodCut:
+    """memory: bytes of the pod."""
+    workers = job.spec.workers or Workers()
+    in_memory = workers.scratch is not None and workers.scratch.medium == "Memory"
+    usable = max(memory - scratch_bytes(workers, 0), MINIMUM) if in_memory else memory
+    functions = functions_memory(job.spec, usable)
+    gpu = job.spec.backend == "Gpu"  # a lease at a time, whose functions have all of its memory
+    slots = 1 if gpu else slots_of(workers, usable, functions, len(functions_called(job.spec)))
+    return PodCut(-(-slots // SLOTS_EACH), slots, usable, functions)
 
 
 def plain(value: Any) -> Any:

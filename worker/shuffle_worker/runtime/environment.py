@@ -2,7 +2,8 @@
 mounted files.
 
 Called by `__main__` where `SHUFFLE_JOB` is set; the operator writes these variables (launchers/pod.py). The token is no
-variable: those show in a process's environment and in crash reports.
+variable: those show in a process's environment and in crash reports. The variables are about the whole container: where
+it has several workers (`worker/pod.py`), each takes its part.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from shuffle_worker.runtime.settings import WorkerConfig
 
 TERMINATION_LOG = "/dev/termination-log"
 """What Kubernetes shows as a container's last words."""
+
+
+COUNT, NUMBER, TRAIL = "SHUFFLE_WORKERS_HERE", "SHUFFLE_NUMBER_HERE", "SHUFFLE_TRAIL"
+"""Variables of a container with several workers: how many there are, from the operator; which of them a process is and
+where it keeps its trail, from the process that started it."""
 
 
 def config_from(environment: Mapping[str, str]) -> WorkerConfig:
@@ -50,28 +56,35 @@ def config_from(environment: Mapping[str, str]) -> WorkerConfig:
     if memory <= 0:
         raise InvalidSpec("SHUFFLE_MEMORY: is not set; it is the worker's memory in bytes")
     limit = cgroup.limit()
+    if limit is not None:
+        memory = min(memory, limit)  # it may be less than was asked for
+    slots, port = max(1, number("SHUFFLE_SLOTS", 1)), number("SHUFFLE_PORT", 0)
+    count, here = number(COUNT, 1), number(NUMBER, 0)
+    incarnation = text("SHUFFLE_INCARNATION").replace("-", "")  # a pod's uid
     scratch = tempfile.mkdtemp(prefix="worker-", dir=environment.get("SHUFFLE_SCRATCH") or None)
     return WorkerConfig(
         coordinator=coordinator,
         tls=tls,
         job=text("SHUFFLE_JOB"),
         token=token,
-        worker=number("SHUFFLE_WORKER", -1),
-        incarnation=text("SHUFFLE_INCARNATION").replace("-", ""),  # a pod's uid
-        memory=memory if limit is None else min(memory, limit),  # it may be less than was asked for
-        functions=number("SHUFFLE_FUNCTIONS_MEMORY", 0),
+        worker=number("SHUFFLE_WORKER", -1) + here,
+        incarnation=f"{incarnation}.{here}" if count > 1 else incarnation,
+        memory=memory // count,
+        functions=number("SHUFFLE_FUNCTIONS_MEMORY", 0) // count,
         scratch=scratch,
-        slots=max(1, number("SHUFFLE_SLOTS", 1)),
+        slots=slots // count + (here < slots % count),
         host=environment.get("SHUFFLE_HOST", "") or listening(text("SHUFFLE_ADVERTISE")),
         advertise=text("SHUFFLE_ADVERTISE"),
-        port=number("SHUFFLE_PORT", 0),
-        scratch_limit=number("SHUFFLE_SCRATCH_LIMIT", 0),
+        port=port + here if port else 0,
+        scratch_share=count,
+        scratch_limit=number("SHUFFLE_SCRATCH_LIMIT", 0) // count,
         linger=number("SHUFFLE_LINGER", 0),
         grace=number("SHUFFLE_GRACE", 0),
         orphaned=number("SHUFFLE_ORPHANED", 86_400),
         storage_retry=number("SHUFFLE_STORAGE_RETRY", 0),
-        trail=TERMINATION_LOG if Path(TERMINATION_LOG).exists() else "",
+        trail=environment.get(TRAIL, TERMINATION_LOG if Path(TERMINATION_LOG).exists() else ""),
         log_level=environment.get("SHUFFLE_LOG_LEVEL", "INFO"),
+        watch_stdin=count > 1,
     )
 
 

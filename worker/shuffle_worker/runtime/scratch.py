@@ -18,14 +18,15 @@ class ScratchFolder(NamedTuple):
     share: int = 1
     """Workers whose scratch is on the same disk."""
     limit: int = 0
-    """Bytes that it may hold where the disk has more; 0: the disk decides."""
+    """Bytes that this worker's may hold where the disk has more; 0: the disk decides."""
 
     def check(self, needed: int, workers: int) -> None:
         """Raises OutOfDisk before anything is moved where this worker's part of what may be spilled cannot fit."""
-        here = needed * min(self.share, workers) // workers
+        here = min(self.share, workers)
         free = shutil.disk_usage(self.folder).free
         if self.limit:
-            free = min(free, self.limit)
+            free = min(free, self.limit * here)
+        here = needed * here // workers
         if here > free:
             raise OutOfDisk(
                 f"workers.scratch: about {readable(here)} may be spilled to {self.folder.parent}, where "
