@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.groupby.in_process import Cut, carried_out, job_of, planned, table_of, write_table
 
-from shuffle_protocol.jobs import AnyOperation, Repartition, Sort, SortKey
+from shuffle_protocol.jobs import AnyOperation, Cluster, RandomOrder, Repartition, Sort, SortKey
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.columns.coded import CODE, MOST_VALUES, CodedColumns, as_text, in_order_of_rows
 from shuffle_worker.partitioning.cutter import copied
@@ -39,6 +39,8 @@ OPERATIONS: list[AnyOperation] = [
     Repartition(),
     Repartition(range=["id"]),
     Sort([SortKey("id")]),
+    RandomOrder(7),
+    Cluster(["id", "at"], "Hilbert"),
 ]
 CUTS = [Cut(), Cut(batch_rows=700, batch_bytes=40_000), Cut(memory=100_000, backwards=True), Cut(buckets=2)]
 
@@ -47,6 +49,7 @@ def input_rows(**said: str) -> pa.Table:
     ids = [row * 7919 % 100_003 for row in range(ROWS)]
     columns = {"id": pa.array(ids, pa.int64())}
     columns |= {name: pa.array([value(row) for row in range(ROWS)], pa.string()) for name, value in COLUMNS.items()}
+    columns["at"] = pa.array([row * 31 % 9973 for row in range(ROWS)])
     columns["unique"] = pa.array([f"row {row}" for row in range(ROWS)])
     return pa.table(columns).replace_schema_metadata({"said": "so", **said})
 
@@ -60,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_table(tmp_path_factory.mktemp("input"), input_rows(), files=3, row_group=1000)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=["hash", "turn", "range", "sort"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=["hash", "turn", "range", "sort", "random", "cluster"])
 def test_files_are_as_if_text_had_travelled(operation: AnyOperation, folder: str, tmp_path: Path) -> None:
     plan = planned(job_of(folder, operation, 4))
     assert set(plan.values) == set(COLUMNS)
@@ -89,6 +92,7 @@ def test_more_values_than_a_dictionary_page_holds_are_written_all_the_same(tmp_p
         ({}, Repartition(by=["id"]), {}, {"few", "nulls", "late", "one more"}),
         ({}, Repartition(by=["few"]), {}, {"nulls", "late", "one more"}),
         ({}, Sort([SortKey("few")]), {}, {"nulls", "late", "one more"}),
+        ({}, Cluster(["few", "id"], "ZOrder"), {}, {"nulls", "late", "one more"}),
         ({}, Repartition(), {"sort_within": [SortKey("few")]}, {"nulls", "late", "one more"}),
         ({"filter": "few != 'name 3'"}, Repartition(), {}, {"nulls", "late", "one more"}),
         ({"columns": ["id", "few"]}, Repartition(), {}, {"few"}),

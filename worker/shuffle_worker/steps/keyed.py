@@ -22,6 +22,7 @@ from shuffle_worker.columns.arrays import U64, buffer_of
 from shuffle_worker.output.manifest import FileResult
 from shuffle_worker.plan.record import Plan
 from shuffle_worker.readers.reader import Rows
+from shuffle_worker.steps.readback import coded_columns
 from shuffle_worker.steps.reduce import Reduce, WritesFiles
 from shuffle_worker.steps.sorting import Sorter
 from shuffle_worker.steps.splitter import Assign, BatchSplitter
@@ -49,7 +50,7 @@ class KeyedSplitter:
         self._name = plan.key_column
         self._keys = keys
         row_bytes = plan.inputs[0].row_bytes + KEY_BYTES
-        self._splitter = BatchSplitter(plan.layout, assign, wanted, row_bytes, batch_bytes)
+        self._splitter = BatchSplitter(plan.layout, assign, wanted, row_bytes, batch_bytes, coded=coded_columns(plan))
 
     def add(self, rows: Rows) -> list[Shard]:
         keys = self._keys(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,9 @@ class ClusterPlanning(Planning):
             f"by a sample, {', '.join(columns)}",
             f"each row travels with {KEY_BYTES} bytes that say where on the curve it is",
         ]
+
+    def carried(self, inputs: Sequence[pa.Schema]) -> Sequence[Mapping[str, str]]:
+        return [{name: name for name in inputs[0].names}]
 
     def partitioning(self, partitions: int) -> Partitioning:
         return Partitioning("cluster", self._by, partitions)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
 
 from shuffle_protocol.errors import InvalidSpec
 from shuffle_protocol.jobs import Job, RandomOrder
@@ -31,6 +33,9 @@ class RandomOrderPlanning(Planning):
             "a row's place follows from the seed and its position in the input, before the filter",
             f"each row travels with {KEY_BYTES} bytes that say where it goes",
         ]
+
+    def carried(self, inputs: Sequence[pa.Schema]) -> Sequence[Mapping[str, str]]:
+        return [{name: name for name in inputs[0].names}]
 
     def partitioning(self, partitions: int) -> Partitioning:
         return Partitioning("random", [], partitions)
