@@ -54,7 +54,8 @@ class Exchanges:
         """Called as soon as the plan is loaded."""
         if summary.method == OBJECTS:
             return ObjectExchange(self._files(job, summary, groups), self.compute)
-        log = SpillLog(self.scratch, past=isinstance(job.operation, Rechunk))  # whose writes read ahead themselves
+        arrays = isinstance(job.operation, Rechunk)
+        log = SpillLog(self.scratch, past=arrays)  # its writes read ahead themselves
         store = self._store = SpillStore(self.budgets.store, self.scratch, groups.buckets(), log=log)
         self._held.callback(store.close)
         retained: RetainedShards | None = None
@@ -63,7 +64,9 @@ class Exchanges:
             room = room_to_keep(self.scratch, self.config, share)
             retained = RetainedShards(SpillLog(self.scratch), room, groups.group_of)
             self._held.callback(retained.close)
-        frame_bytes = min(LARGEST_FRAME, max(SMALLEST_FRAME, self.budgets.send // 6))
+        if arrays:
+            self.send_budget.limit = self.budgets.send // 2
+        frame_bytes = min(LARGEST_FRAME, max(SMALLEST_FRAME, self.send_budget.limit // 6))
         sender = Sender(self.config.job, self.membership, groups, self.inbox, self.peers, self.send_budget, frame_bytes)
         return PeerExchange(sender, store, self.aside, retained)
 
