@@ -20,13 +20,13 @@ GB = 1e9
 @dataclass(frozen=True)
 class Observed:
     """One measured run. gb: Arrow bytes of the input, in 1e9; lanes: workers that had a core of their own; crowded:
-    whether no core was left over; memory: bytes of a worker; spilled: as gb; wall, cpu: seconds."""
+    whether no core was left over; store: what a worker's store holds, as gb; spilled: as gb; wall, cpu: seconds."""
 
     workers: int
     gb: float
     lanes: int
     crowded: bool
-    memory: int
+    store: float
     spilled: float
     wall: float
     cpu: float
@@ -116,7 +116,7 @@ def _passed(runs: Sequence[Observed], crowd: float) -> np.ndarray:
 
 def _sent(runs: Sequence[Observed]) -> float:
     """From the runs whose stores were full; 1 where there is none."""
-    full = [(run.spilled + run.workers * _store(run.memory)) / run.gb for run in runs if run.spilled]
+    full = [(run.spilled + run.workers * run.store) / run.gb for run in runs if run.spilled]
     return float(np.median(full)) if full else 1.0
 
 
@@ -134,19 +134,19 @@ def _positive(rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def _store(memory: int) -> float:
-    """GB that the store of a worker of so much memory holds."""
+def least_store(memory: int) -> float:
+    """GB that the store of a worker of so much memory holds, whatever its leases need."""
     return Budgets.for_limit(memory).store / GB
 
 
-def spilled(sent: float, workers: int, memory: int) -> float:
-    """GB that find no room in the stores of so many workers of so much memory each, of what is sent to them."""
-    return max(0.0, sent - workers * _store(memory))
+def spilled(sent: float, workers: int, store: float) -> float:
+    """GB that find no room in the stores of so many workers, of so many GB each, of what is sent to them."""
+    return max(0.0, sent - workers * store)
 
 
-def expected_wall(rates: Rates, gb: float, workers: int, cores: int, memory: int) -> float:
-    """Seconds on one machine, whose network, disk and store are its memory and its page cache."""
-    work = rates.pass_ * gb + rates.spill * spilled(rates.sent * gb, workers, memory)
+def expected_wall(rates: Rates, gb: float, workers: int, cores: int, store: float) -> float:
+    """Seconds on one machine, whose network, disk and store are its memory and its page cache. store: GB of each."""
+    work = rates.pass_ * gb + rates.spill * spilled(rates.sent * gb, workers, store)
     crowd = rates.crowd if workers >= cores else 1.0
     return rates.start + rates.worker * workers + work * crowd / min(workers, cores)
 
@@ -155,7 +155,7 @@ def predict(rates: Rates, gb: float, nodes: int, node: Node, stored: float) -> P
     """A job on machines side by side. stored: bytes in the object store for a byte in memory (compression)."""
     workers = nodes * node.cores
     sent = rates.sent * gb
-    over = spilled(sent, workers, int(node.memory / node.cores))
+    over = spilled(sent, workers, least_store(int(node.memory / node.cores)))
     return Prediction(
         start=rates.start + rates.worker * node.cores,
         processor=(rates.pass_ * gb + rates.spill * over) * rates.crowd / workers,

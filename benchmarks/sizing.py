@@ -36,6 +36,8 @@ PAGE = ROOT / "docs/sizing.md"
 MEASURED = ROOT / "benchmarks/sizing.json"
 BEGIN, END = "<!-- measured: made by python -m benchmarks.sizing -->\n", "<!-- end of measured -->"
 
+SHUFFLE = str(Path(sys.executable).parent / "shuffle")
+
 WORKLOADS = ("repartition", "sort", "join", "groupBy")
 
 MIB = 1 << 20
@@ -72,8 +74,8 @@ class Bench:
         )
         file = self._folder / "job.yaml"
         file.write_text(json.dumps(job(task)))
-        options = ["--workers", str(workers), "--memory", f"{memory // MIB}Mi", "--scratch", str(scratch), "--json"]
-        program = [str(Path(sys.executable).parent / "shuffle"), "run", str(file), "--quiet", *options]
+        options = ["--workers", str(workers), "--memory", f"{memory // MIB}Mi", "--json"]
+        program = [SHUFFLE, "run", str(file), "--quiet", "--scratch", str(scratch), *options]
         with (self._folder / "said.json").open("w+") as said:
             began = time.perf_counter()
             process = subprocess.Popen(program, stdout=said)
@@ -84,9 +86,15 @@ class Bench:
             said.seek(0)
             summary = json.load(said)
         return Observed(
-            workers, found.arrow_bytes / GB, min(workers, self.cores), workers >= self.cores, memory,
-            summary["bytes_spilled"] / GB, wall, used.ru_utime + used.ru_stime,
+            workers, found.arrow_bytes / GB, min(workers, self.cores), workers >= self.cores,
+            self._store(file, options), summary["bytes_spilled"] / GB, wall, used.ru_utime + used.ru_stime,
         )  # fmt: skip
+
+    @staticmethod
+    def _store(file: Path, options: list[str]) -> float:
+        """What a worker's store holds, by the job's plan."""
+        said = subprocess.run([SHUFFLE, "explain", str(file), *options], capture_output=True, check=True).stdout
+        return float(json.loads(said)["work"]["memory_store"]) / GB
 
     def middle(self, repetitions: int, *which: Any) -> Observed:
         """The run whose wall time is the median."""
@@ -106,7 +114,7 @@ def measured(bench: Bench, repetitions: int) -> Iterator[dict[str, Any]]:
         yield {
             "rates": asdict(rates),
             "checked": [
-                asdict(run) | {"expected": expected_wall(rates, run.gb, run.workers, bench.cores, LITTLE)}
+                asdict(run) | {"expected": expected_wall(rates, run.gb, run.workers, bench.cores, run.store)}
                 for run in checked
             ],
         }

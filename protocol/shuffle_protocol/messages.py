@@ -189,6 +189,8 @@ class PlanSummary(Struct, frozen=True):
     split_wave: list[int] = field(default_factory=list)  # of each split: groups need the splits of their own wave only
     group_wave: list[int] = field(default_factory=list)  # of each group; both empty where everything needs everything
     frequent_keys: list[FrequentKey] = field(default_factory=list)  # the most frequent first, 20 at most
+    reading: int = 0  # bytes of a worker's `Budgets.working` that a lease needs which reads; 0: all
+    writing: int = 0  # the same of one that writes
 
 
 class Transferred(Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from benchmarks import sizing
-from benchmarks.cost_model import GB, Node, Observed, Rates, cost, expected_wall, fit, predict, spilled
+from benchmarks.cost_model import GB, Node, Observed, Rates, cost, expected_wall, fit, least_store, predict, spilled
 
 RATES = Rates("sort", start=0.7, worker=0.1, pass_=9.0, spill=2.0, crowd=1.25, sent=0.9, cpu=8.5)
 MIB = 1 << 20
@@ -15,10 +15,11 @@ MIB = 1 << 20
 
 def run(gb: float, workers: int, memory: int) -> Observed:
     """As it would be on a machine with two cores."""
-    over = spilled(RATES.sent * gb, workers, memory)
-    wall = expected_wall(RATES, gb, workers, 2, memory)
+    store = least_store(memory)
+    over = spilled(RATES.sent * gb, workers, store)
+    wall = expected_wall(RATES, gb, workers, 2, store)
     cpu = RATES.cpu * gb + 1.0 * over + 1.4 + 0.2 * workers
-    return Observed(workers, gb, min(workers, 2), workers >= 2, memory, over, wall, cpu)
+    return Observed(workers, gb, min(workers, 2), workers >= 2, store, over, wall, cpu)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,8 @@ def test_twice_the_nodes_halve_the_work_of_each() -> None:
 
 
 def test_what_fits_is_not_spilled() -> None:
-    assert spilled(0.1, 2, 512 * MIB) == 0
-    assert spilled(10.0, 2, 512 * MIB) == pytest.approx(10 - 2 * 0.35 * 382 * MIB / GB)
+    assert spilled(0.1, 2, least_store(512 * MIB)) == 0
+    assert spilled(10.0, 2, least_store(512 * MIB)) == pytest.approx(10 - 2 * 0.35 * 382 * MIB / GB)
 
 
 def test_the_page_says_what_was_measured() -> None:

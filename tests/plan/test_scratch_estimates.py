@@ -20,7 +20,7 @@ def test_only_stores_of_owners_hold_rows(tmp_path: Path, partitions: int, owners
     rows = 3_000_000
     write(tmp_path, {"a.parquet": pa.table({"x": np.zeros(rows), "y": np.zeros(rows)})}, row_group_size=rows)
     plan = plan_of(job(tmp_path, Repartition(), partitions=partitions, workers=4, memory=MEMORY))
-    store = Budgets.for_limit(MEMORY).store
+    store = Budgets.for_limit(MEMORY).for_job(plan.summary.reading, plan.summary.writing).store
     moved = rows * plan.inputs[0].row_bytes
     expected = max(moved - 0.9 * store * owners, 0) * 1.1
     assert plan.summary.scratch_needed == pytest.approx(expected, rel=0.01)

@@ -189,7 +189,7 @@ class SimulatedWork:
                 sequence += 1
             yield Step(shards, len(rows), len(rows))
 
-    def write(self, group: int, source: ShardSource) -> Written:
+    def write(self, group: int, source: ShardSource, *, alone: bool = True) -> Written:
         out: list[int] = []
         for bucket in self.buckets_of(group):
             shards = source.shards(bucket)

@@ -156,6 +156,7 @@ class World:
                 assert not receive.used or process.inbox.storing, (
                     f"{process.incarnation} kept bytes of the other budget"
                 )
+                assert (send.limit, receive.limit) == (400, 1 << 16), f"{process.incarnation} stayed narrow"
                 assert not process.agent._running, f"{process.incarnation} ended with leases running"
 
     @property
@@ -328,7 +329,8 @@ class World:
             if job.retain_shards:
                 retained = RetainedShards(DiskLog(disk), self.random.choice([0, 600, 1 << 20]), groups.group_of)
             sender = Sender("uid", membership, groups, inbox, Peers(self, incarnation), send_budget, 100)
-            return PeerExchange(sender, DiskStore(disk), aside, retained)
+            beside_writes = 100 * (self._number % 2)  # of half of the processes: it must change nothing
+            return PeerExchange(sender, DiskStore(disk), aside, retained, beside_writes)
 
         agent = Agent(
             worker=worker,

@@ -46,6 +46,23 @@ async def test_first_come_first_served() -> None:
     assert small.done()
 
 
+async def test_a_budget_may_be_narrow_for_a_while() -> None:
+    budget = ByteBudget(10)
+    await budget.take(6)
+    budget.narrow(4)
+    assert budget.used == 6, "what is out stays out"
+    first, second, third = await waiting(budget, 3, 2, 3)
+    budget.give(6)
+    await asyncio.sleep(0)
+    assert (first.done(), second.done(), third.done()) == (True, False, False)
+    budget.widen()
+    await asyncio.sleep(0)
+    assert (second.done(), third.done()) == (True, True)
+    budget.give(8)
+    budget.narrow(100)
+    assert budget.limit == 10, "never wider than at the start"
+
+
 async def test_what_is_larger_than_the_budget_goes_alone() -> None:
     budget = ByteBudget(10)
     await budget.take(5)

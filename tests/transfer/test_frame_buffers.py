@@ -68,3 +68,17 @@ def test_never_much_more_than_the_budget(seed: int) -> None:
         held.append((size, buffer))
         used += size
         assert buffers.held <= LIMIT + LIMIT // 4 + 8
+
+
+def test_fewer_buffers_are_kept_for_a_while() -> None:
+    buffers = FrameBuffers(LIMIT)
+    taken = [buffers.take(LIMIT // 8) for _ in range(8)]
+    for one in taken[1:]:
+        buffers.give(one)
+    buffers.narrow(LIMIT // 4)
+    assert buffers.held <= LIMIT // 4 + LIMIT // 16, "with the one that is in use"
+    buffers.give(taken[0])
+    buffers.widen()
+    for one in [buffers.take(LIMIT // 8) for _ in range(8)]:
+        buffers.give(one)
+    assert buffers.held >= LIMIT

@@ -41,7 +41,7 @@ class Group:
         self.leases.learn(job(folder))
         self.leases.open(Opened(NONE, work, exchange, NONE))
 
-    def _write(self, _group: int, _source: StoredShardSource) -> Written:
+    def _write(self, _group: int, _source: StoredShardSource, *, alone: bool) -> Written:
         self.steps.append("computed")
         return Written(1, 2, 3, 3, 2, rest=self._rest)
 

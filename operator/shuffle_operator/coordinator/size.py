@@ -21,7 +21,7 @@ def workers_for(job: Job, summary: PlanSummary) -> int:
     """The number to go on with once the plan is there: of whole pods. summary: made for `job.workers` workers."""
     if job.most_workers <= job.workers or not summary.scratch_needed:
         return job.workers
-    each = FILLED * Budgets.for_limit(job.memory).store
+    each = FILLED * Budgets.for_limit(job.memory).for_job(summary.reading, summary.writing).store
     held = each * min(job.workers, max(len(summary.group_partitions), 1))  # a group has one owner
     rows = held + summary.scratch_needed / 1.1
     pods = math.ceil(rows / each / job.workers_per_pod)

@@ -119,7 +119,7 @@ class ArrayTasks:
         found = written_groups(storage, job.output.path, job.uid, fingerprint, ArrayGroupRecord)
         return [WrittenGroup(one.group, one.elements, sum(one.sizes), one.elements) for one in found]
 
-    def write(self, group: int, source: ShardSource) -> Written:
+    def write(self, group: int, source: ShardSource, *, alone: bool = True) -> Written:  # noqa: ARG002 - all the same
         assert self._writer is not None
         assert self._output is not None
         assert self._outgoing is not None

@@ -63,6 +63,8 @@ class PlanFile(Generic[P]):
             fingerprint="",
             memory_needed=0,
             scratch_needed=0,
+            reading=0,
+            writing=0,
             method_reason="",
             notes=[],
             tree=None,

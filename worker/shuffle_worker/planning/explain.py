@@ -32,7 +32,7 @@ def explain(plan: Plan, budgets: Budgets) -> Explanation:
             arrow_bytes=int(sum(one.rows_read * plan.tables[at].row_bytes for at, one in enumerate(inputs))),
             memory=budgets.limit,
             memory_needed=summary.memory_needed,
-            memory_store=budgets.store,
+            memory_store=budgets.for_job(summary.reading, summary.writing).store,
             scratch=summary.scratch_needed,
         ),
         output=ExplainedOutput(

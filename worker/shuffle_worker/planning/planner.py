@@ -44,6 +44,7 @@ from shuffle_worker.planning.coding import coding
 from shuffle_worker.planning.foldering import check_values
 from shuffle_worker.planning.tree import Decided, tree_of
 from shuffle_worker.steps.keyed import free_name
+from shuffle_worker.steps.needs import ALL, needs
 from shuffle_worker.steps.planning import Planning
 from shuffle_worker.steps.result import ResultShape, shape_of
 from shuffle_worker.storage.storage import Storage
@@ -156,9 +157,11 @@ def _planned(
         groups=layout.groups,
         in_order=operation.in_ranges,
     )
-    spilled = (
-        0 if method.name == OBJECTS else sizing.scratch_needed(arrow_bytes, min(job.workers, layout.groups), budgets)
-    )
+    row_group = row_group_rows * size.row_bytes
+    through_store = method.name != OBJECTS
+    need = needs(operation, parts, storages, layout, arrow_bytes, row_group, budgets) if through_store else ALL
+    owners = min(job.workers, layout.groups)
+    spilled = sizing.scratch_needed(arrow_bytes, owners, budgets.for_job(*need)) if through_store else 0
     boundaries = operation.boundaries(inputs[0], layout, budgets.working)
     few = [name for name in size.few if name not in job.output.compute]
     dictionary = [field.name for field in schema if field.name in few or pa.types.is_dictionary(field.type)]
@@ -192,6 +195,8 @@ def _planned(
             keeps_rows=operation.keeps_rows,
             leaves_out=bool(job.output.filter),
             frequent_keys=_frequent(skewed, inputs, operation),
+            reading=need.reading,
+            writing=need.writing,
             notes=notes_on(job, others) + _notes(inputs, schema, stored, job.output.format) + said + crowded,
         ),
         row_bytes=size.row_bytes,

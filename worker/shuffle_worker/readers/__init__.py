@@ -23,24 +23,25 @@ if TYPE_CHECKING:
 
 
 def reader_for(
-    plan: Plan, storage: Storage, index: int = 0, *, functions: int = 0, scratch: Path | None = None
+    plan: Plan, storage: Storage, index: int = 0, *, budget: int = 0, functions: int = 0, scratch: Path | None = None
 ) -> FileReader:
-    """The reader for one of the job's inputs. functions: memory for a process of a reader function; scratch: where its
-    code is fetched to."""
+    """The reader for one of the job's inputs. budget: see `FileReader`. functions: memory for a process of a reader
+    function; scratch: where its code is fetched to."""
     from shuffle_worker.readers.files import FileReader
 
-    return FileReader(plan, storage, index, functions=functions, scratch=scratch)
+    return FileReader(plan, storage, index, budget=budget, functions=functions, scratch=scratch)
 
 
 def readers_for(
-    plan: Plan, storages: Sequence[Storage], *, functions: int = 0, scratch: Path | None = None
+    plan: Plan, storages: Sequence[Storage], *, budget: int = 0, functions: int = 0, scratch: Path | None = None
 ) -> list[Reader]:
-    """The readers for the plan's inputs, of which a union is one. storages: of the job's inputs. functions, scratch:
-    as in `reader_for`."""
+    """The readers for the plan's inputs, of which a union is one. storages: of the job's inputs. budget, functions,
+    scratch: as in `reader_for`."""
     from shuffle_worker.readers.files import UnionReader
 
     files = [
-        reader_for(plan, storage, index, functions=functions, scratch=scratch) for index, storage in enumerate(storages)
+        reader_for(plan, storage, index, budget=budget, functions=functions, scratch=scratch)
+        for index, storage in enumerate(storages)
     ]
     readers = [_through(plan, one, index, functions, scratch) for index, one in enumerate(files)]
     return [UnionReader(plan, readers)] if plan.united else readers

@@ -43,8 +43,8 @@ KEPT_FOOTERS = 8
 class FileReader:
     """Reads pieces of the files of one of a job's inputs. Safe for several threads, each with its own split.
 
-    budget: stored bytes of a remote file held at once, and bytes of rows that are decoded at once; by default a third
-    of the worker's working memory. functions, scratch: memory of a process of a reader function, and where its code is
+    budget: stored bytes of a remote file held at once, and bytes of rows that are decoded at once; 0: a third of the
+    worker's working memory. functions, scratch: memory of a process of a reader function, and where its code is
     fetched to."""
 
     def __init__(
@@ -52,14 +52,14 @@ class FileReader:
         plan: Plan,
         storage: Storage,
         index: int = 0,
-        budget: int | None = None,
         *,
+        budget: int = 0,
         functions: int = 0,
         scratch: Path | None = None,
     ) -> None:
         self._plan = plan
         self._storage = storage
-        self._budget = budget if budget is not None else Budgets.for_limit(plan.job.memory).working // 3
+        self._budget = budget or Budgets.for_limit(plan.job.memory).working // 3
         table = plan.tables[index]
         self._absent = frozenset(table.absent)
         kept = table.kept_schema()

@@ -13,17 +13,26 @@ import os
 import pyarrow as pa
 
 NEAR = 0.75
-"""Of the limit. Between two calls of `relieve` a worker takes at most a piece of work's memory anew."""
+"""Of the limit, where nobody says more. Between two calls of `relieve` a worker takes at most a piece of work's memory
+anew."""
 
 _STATM = "/proc/self/statm"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _limit = 0
+_near = 0.0
 
 
 def keep_below(limit: int) -> None:
     """Bytes that this process may use; 0: no limit, `relieve` does nothing."""
-    global _limit
-    _limit = limit
+    global _limit, _near
+    _limit, _near = limit, NEAR * limit
+
+
+def keep_free(size: int) -> None:
+    """The limit is near where less than this is free, if that is less than a quarter of it. size: what leases may take
+    that are at work from now on."""
+    global _near
+    _near = max(NEAR * _limit, _limit - size)
 
 
 def resident() -> int:
@@ -37,7 +46,7 @@ def resident() -> int:
 
 def relieve() -> None:
     """Give back what is kept, if the limit is near."""
-    if _limit and resident() > NEAR * _limit:
+    if _limit and resident() > _near:
         give_back()
 
 

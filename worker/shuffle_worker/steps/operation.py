@@ -44,9 +44,13 @@ def in_pieces(splitter: Splitter, rows: Rows) -> Iterator[list[Shard]]:
         yield splitter.add(rows)
 
 
+SPLITTER_PART, READER_PART = 6, 3
+"""Of what a lease has that reads: a batch, four times over, and what the reader holds besides."""
+
+
 def batch_bytes_of(budgets: Budgets) -> int:
     """Bytes of rows that a splitter may hold: it needs three times that, and the reader one batch."""
-    return budgets.working // 6
+    return budgets.reading // SPLITTER_PART
 
 
 class Given(NamedTuple):

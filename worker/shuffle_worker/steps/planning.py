@@ -20,6 +20,12 @@ from shuffle_worker.plan import sizing
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.plan.record import Partners, Plan, SkewedKey
 
+SORTED = 4
+"""Copies of rows that are sorted in memory: as they were read, put together, in their new order, and the order."""
+
+AGGREGATED = 32 << 20
+"""What partial aggregation holds: states, the first blocks of a split, what is worked out for a block."""
+
 
 class Planning:
     """inputs: how many it takes. keeps_rows: every row read is a row written, whole. in_ranges: a partition may be cut
@@ -36,6 +42,11 @@ class Planning:
     shrinks = False
     key_bytes = 0
     """Of the key that each row travels with where the operation gives it one: see `steps/keyed.py`."""
+    copies: float | None = None
+    """Copies of a bucket's rows that are in memory at once while it is written, where an operation knows it: of rows
+    that are passed on as they were read 1, of rows that are sorted `SORTED`. See `needs.py`."""
+    map_bytes = 0
+    """Memory that the map side holds besides a batch."""
     broadcast: Sequence[int] = ()
     """The inputs that every worker reads whole; joined rows travel then."""
     aligned = 0

@@ -22,12 +22,12 @@ from shuffle_worker.plan.record import Plan
 from shuffle_worker.planning.planner import check_output, make_plan
 from shuffle_worker.readers import readers_for
 from shuffle_worker.readers.reader import Reader, within
-from shuffle_worker.runtime.pressure import give_back, relieve
+from shuffle_worker.runtime.pressure import give_back, keep_free, relieve
 from shuffle_worker.runtime.scratch import ScratchFolder
 from shuffle_worker.runtime.stopwatch import READ, each_in
 from shuffle_worker.steps.files import keeps
 from shuffle_worker.steps.key_sample import Aggregating, SampledSource
-from shuffle_worker.steps.operation import Given, Operation, batch_bytes_of, in_pieces
+from shuffle_worker.steps.operation import READER_PART, Given, Operation, batch_bytes_of, in_pieces
 from shuffle_worker.steps.splitter import batch_rows
 from shuffle_worker.storage import Sink, Storage, Storages
 from shuffle_worker.store.store import ShardSource, rows_received
@@ -62,7 +62,9 @@ class Tasks:
         self._owner = setup.owner
         self._budgets = setup.budgets
         self._scratch = setup.scratch
+        self._leases = setup.budgets  # until a plan says what they need
         self._batch_bytes = batch_bytes_of(setup.budgets)
+        self._wrote = False
         self._room = ScratchFolder(setup.scratch, setup.scratch_share, setup.scratch_limit)
         self._plan: Plan | None = None
         self._together: Sequence[Sequence[str]] = ()
@@ -92,8 +94,11 @@ class Tasks:
     def load(self, job: Job, fingerprint: str) -> PlanSummary:
         self._output = self._storages.of(job.output.path, job.output.storage)
         plan = load(self._output, job, fingerprint)
+        self._leases = self._budgets.for_job(plan.summary.reading, plan.summary.writing)
+        self._batch_bytes = batch_bytes_of(self._leases)
         memory = self._budgets.shared_by(job.functions_called).functions
-        self._readers = readers_for(plan, self._inputs(job), functions=memory, scratch=self._scratch)
+        ahead = self._leases.reading // READER_PART
+        self._readers = readers_for(plan, self._inputs(job), budget=ahead, functions=memory, scratch=self._scratch)
         files = OutputFiles(plan, self._output, self._scratch)
         self._operation = operation_for(Given(plan, files, self._scratch, self._batch_bytes, memory, self._readers))
         self._plan = plan
@@ -120,6 +125,7 @@ class Tasks:
         assert self._operation is not None
         plan = self.loaded
         one = plan.splits[split]
+        keep_free(self._leases.resident(self._leases.reading))
         splitter = self._operation.splitter(wanted, one.input)
         table = plan.inputs[one.input]
         rows_at_once = batch_rows(plan.layout.buckets, max(table.row_bytes, table.read_bytes), self._batch_bytes)
@@ -132,11 +138,16 @@ class Tasks:
                     relieve()
         yield Step(splitter.flush(), 0, 0)
 
-    def write(self, group: int, source: ShardSource) -> Written:
+    def write(self, group: int, source: ShardSource, *, alone: bool = True) -> Written:
         assert self._operation is not None
         assert self._output is not None
-        # rows that are sorted into folders have the other half
-        memory = self._budgets.working // (2 if self.loaded.job.output.partition_by else 1)
+        memory = self._leases.writing if alone else self._leases.reading
+        keep_free(self._leases.resident(memory))
+        if not self._wrote:
+            self._wrote = True
+            give_back()  # reading needed other memory
+        if self.loaded.job.output.partition_by:
+            memory //= 2  # rows that are sorted into folders have the other half
         with trail.at(f"writing group {group} of {self.loaded.job.output.path}"):
             sampled = self._sampled(group, source)
             partitions = list(self._operation.write(group, sampled, memory))

@@ -16,6 +16,7 @@ class ByteBudget:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._full = limit
         self.used = 0
         self._waited, self._since = 0.0, 0.0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -48,6 +49,15 @@ class ByteBudget:
             else:
                 self._admit(without=entry)
             raise
+
+    def narrow(self, limit: int) -> None:
+        """Let less out for a while; what is out stays so."""
+        self.limit = min(limit, self._full)
+
+    def widen(self) -> None:
+        """As at the start."""
+        self.limit = self._full
+        self._admit()
 
     def give(self, size: int) -> None:
         self.used -= size

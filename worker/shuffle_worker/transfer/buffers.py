@@ -8,7 +8,7 @@ class FrameBuffers:
     frame they are a quarter more than `limit` at the most, or one buffer if that is larger."""
 
     def __init__(self, limit: int) -> None:
-        self._most = limit + limit // 4
+        self._full = self._most = limit + limit // 4
         self._used = 0  # bytes of buffers that were taken
         self._idle: list[bytearray] = []  # those that were given back last are the last ones
 
@@ -16,6 +16,15 @@ class FrameBuffers:
     def held(self) -> int:
         """Bytes of all buffers."""
         return self._used + sum(map(len, self._idle))
+
+    def narrow(self, limit: int) -> None:
+        """Keep less for a while."""
+        self._most = min(limit + limit // 4, self._full)
+        self._trim()
+
+    def widen(self) -> None:
+        """As at the start."""
+        self._most = self._full
 
     def take(self, size: int) -> bytearray:
         """A buffer of at least `size` bytes. A new one is an eighth larger, because frames differ by a little; a much

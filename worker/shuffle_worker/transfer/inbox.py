@@ -65,6 +65,21 @@ class Inbox:
         """Seconds in which frames waited because there was no memory for them. now: of the event loop's clock."""
         return self._budget.waited(now)
 
+    @property
+    def receiving(self) -> bool:
+        """Whether frames are on their way in."""
+        return self._budget.used > 0
+
+    def narrow(self, limit: int) -> None:
+        """Take no more than so many bytes at a time for a while, or one frame."""
+        self._budget.narrow(limit)
+        self._buffers.narrow(limit)
+
+    def widen(self) -> None:
+        """As at the start."""
+        self._budget.widen()
+        self._buffers.widen()
+
     def received(self) -> Received | None:
         """What was taken from others, in at most `MOST_TILES` numbers; None where nothing was."""
         if not self.payload:
@@ -229,14 +244,16 @@ class Inbox:
         """Those of the groups whose shards are gone because they are written."""
         return sorted(self._finished.intersection(groups))
 
-    def source(self, group: int, counted: Collection[Attempt]) -> GroupSource:
-        """The shards of a sealed group, of the attempts that count alone."""
+    def source(self, group: int, counted: Collection[Attempt], *, alone: bool = True) -> GroupSource:
+        """The shards of a sealed group, of the attempts that count alone. alone: see `StoredShardSource`."""
         tranche = self.membership.tranche_of(group)
         exceptions = {(a.tranche, a.split): a.attempt for a in counted}
         superseded = {
             a for a in self._taken if a.tranche != tranche or a.attempt != exceptions.get((a.tranche, a.split), 0)
         }
-        return GroupSource(self.store, superseded, self.membership.me, self._next_buckets())
+        source = GroupSource(self.store, superseded, self.membership.me, self._next_buckets())
+        source.alone = alone
+        return source
 
     def _next_buckets(self) -> range:
         """Those of the group that will most likely be written next: a worker is given its groups in their order."""

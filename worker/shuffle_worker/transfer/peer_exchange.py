@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from shuffle_protocol.messages import Attempt, Lease
@@ -36,9 +36,14 @@ class PeerExchange:
     """Runs calls that only need the disk."""
     retained: RetainedShards | None = None
     """Copies of the shards that were sent, for jobs that ask for it."""
+    beside_writes: int = 0
+    """Bytes to which sending and receiving are each kept while groups are written that have the memory of the rest; 0:
+    there are none."""
     steps: int = 0
     """Pieces that were sent again and outboxes that finished, of all leases."""
     _freeing: set[asyncio.Future[None]] = field(default_factory=set)
+    _alone: int = 0
+    """Writes under way that have the memory of what comes and goes."""
 
     def __post_init__(self) -> None:
         self.inbox.open(self.groups, self.store, self.make_room)
@@ -66,11 +71,32 @@ class PeerExchange:
         written = False
         self.inbox.seal(group)
         try:
-            yield self.inbox.source(group, counted)
+            with self._narrowed() as alone:
+                yield self.inbox.source(group, counted, alone=alone)
             written = True
         finally:
             self.inbox.unseal(group, written=written)
         await self._drop(self.groups.buckets_of(group))
+
+    @contextmanager
+    def _narrowed(self) -> Iterator[bool]:
+        """Keep sending and receiving small, so that a write may have their memory. Whether it may: not where more is
+        under way already, because a worker was lost or hands over its groups."""
+        budget, inbox = self.sender.budget, self.inbox
+        alone = self._alone > 0 or not (budget.used or inbox.receiving)
+        if not (self.beside_writes and alone):
+            yield alone
+            return
+        self._alone += 1
+        budget.narrow(self.beside_writes)
+        inbox.narrow(self.beside_writes)
+        try:
+            yield True
+        finally:
+            self._alone -= 1
+            if not self._alone:
+                budget.widen()
+                inbox.widen()
 
     async def keep_only(self, groups: Collection[int]) -> None:
         mine = set(groups)

@@ -16,10 +16,11 @@ class Revoked(Exception):
 
 class StoredShardSource:
     """Implements `store.ShardSource`. rows, bytes: handed out so far. reads: how often the write has read or reported
-    progress; it rises while the write is not stuck."""
+    progress; it rises while the write is not stuck. alone: hardly any shards come or go until the write is over."""
 
     def __init__(self) -> None:
         self.revoked = False
+        self.alone = True
         self.reads = 0
         self._found: dict[int, list[StoredShard]] = {}
         self._taken = 0

@@ -99,9 +99,9 @@ class Work(GroupMap, Protocol):
         """wanted: groups, None for all. Each step is one bounded piece of work."""
         ...
 
-    def write(self, group: int, source: ShardSource) -> Written:
+    def write(self, group: int, source: ShardSource, *, alone: bool = True) -> Written:
         """Write the group's files and their record, but for the `rest` of what is returned. Idempotent: the same bytes
-        under the same names."""
+        under the same names. alone: hardly any shards come or go meanwhile, so it may have what is for these."""
         ...
 
     def commit(self, rows: int) -> Committed:

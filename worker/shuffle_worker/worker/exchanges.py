@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shuffle_protocol.jobs import Job, Rechunk
-from shuffle_protocol.memory import Budgets
+from shuffle_protocol.memory import SMALLEST_FRAME, Budgets
 from shuffle_protocol.messages import PlanSummary
 from shuffle_worker.output.names import shards_folder
 from shuffle_worker.plan.method import OBJECTS
@@ -28,9 +28,6 @@ from shuffle_worker.transfer.outbox import Sender
 from shuffle_worker.transfer.peer_exchange import PeerExchange
 from shuffle_worker.transfer.threads import Run
 from shuffle_worker.transfer.transport import PeerTransport
-
-LARGEST_FRAME = 8 << 20
-SMALLEST_FRAME = 256 << 10
 
 
 @dataclass(slots=True)
@@ -54,9 +51,10 @@ class Exchanges:
         """Called as soon as the plan is loaded."""
         if summary.method == OBJECTS:
             return ObjectExchange(self._files(job, summary, groups), self.compute)
+        budgets = self.budgets.for_job(summary.reading, summary.writing)
         arrays = isinstance(job.operation, Rechunk)
         log = SpillLog(self.scratch, past=arrays)  # its writes read ahead themselves
-        store = self._store = SpillStore(self.budgets.store, self.scratch, groups.buckets(), log=log)
+        store = self._store = SpillStore(budgets.store, self.scratch, groups.buckets(), log=log)
         self._held.callback(store.close)
         retained: RetainedShards | None = None
         if job.retain_shards:
@@ -64,11 +62,13 @@ class Exchanges:
             room = room_to_keep(self.scratch, self.config, share)
             retained = RetainedShards(SpillLog(self.scratch), room, groups.group_of)
             self._held.callback(retained.close)
+        send = self.send_budget
         if arrays:
-            self.send_budget.limit = self.budgets.send // 2
-        frame_bytes = min(LARGEST_FRAME, max(SMALLEST_FRAME, self.send_budget.limit // 6))
-        sender = Sender(self.config.job, self.membership, groups, self.inbox, self.peers, self.send_budget, frame_bytes)
-        return PeerExchange(sender, store, self.aside, retained)
+            send.limit = budgets.send // 2
+        frame = min(budgets.frame, max(SMALLEST_FRAME, send.limit // 6))
+        sender = Sender(self.config.job, self.membership, groups, self.inbox, self.peers, send, frame)
+        beside_writes = frame if budgets.writing > budgets.reading else 0
+        return PeerExchange(sender, store, self.aside, retained, beside_writes)
 
     def _files(self, job: Job, summary: PlanSummary, groups: GroupMap) -> ShardFiles:
         """They may have the memory that a store would take."""

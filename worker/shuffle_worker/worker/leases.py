@@ -217,11 +217,11 @@ class LeaseWork:
         """In a compute thread. Sorting may need scratch that is taken by what is only kept."""
         work = self.loaded.work
         try:
-            return work.write(group, source)
+            return work.write(group, source, alone=source.alone)
         except OutOfDisk:
             if not self.loaded.exchange.make_room():
                 raise
-            return work.write(group, source)
+            return work.write(group, source, alone=source.alone)
 
     def _finish_or_make_room(self, written: Written, group: int, source: StoredShardSource) -> None:
         """In a thread that waits for the disk or the store."""
@@ -230,7 +230,7 @@ class LeaseWork:
         except OutOfDisk:
             if not self.loaded.exchange.make_room():
                 raise
-            self.loaded.work.write(group, source).finished()
+            self.loaded.work.write(group, source, alone=source.alone).finished()
 
     async def _commit(self, lease: Lease) -> Done:
         result = await to_its_end(self.compute(_job_work, lambda: self.loaded.work.commit(lease.rows)))

@@ -28,7 +28,7 @@ from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.order import sort_indices
 from shuffle_worker.plan.layout import Layout
 from shuffle_worker.steps.keyed import KEY_BYTES
-from shuffle_worker.steps.planning import Planning
+from shuffle_worker.steps.planning import SORTED, Planning
 
 _CURVES = {"Hilbert": "a Hilbert curve", "ZOrder": "a Z curve"}
 
@@ -36,6 +36,7 @@ _CURVES = {"Hilbert": "a Hilbert curve", "ZOrder": "a Z curve"}
 class ClusterPlanning(Planning):
     step = "Cluster"
     in_ranges = True
+    copies = SORTED
     key_bytes = KEY_BYTES
 
     def __init__(self, job: Job, operation: Cluster) -> None:

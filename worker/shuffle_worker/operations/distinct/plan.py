@@ -10,7 +10,7 @@ from shuffle_worker.inputs.keys import Key, check_key, check_sort_within, refuse
 from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
-from shuffle_worker.steps.planning import Planning
+from shuffle_worker.steps.planning import AGGREGATED, Planning
 
 
 class DistinctPlanning(Planning):
@@ -18,6 +18,7 @@ class DistinctPlanning(Planning):
     keeps_rows = False
     in_ranges = True
     shrinks = True
+    map_bytes = AGGREGATED
 
     def __init__(self, job: Job, operation: Distinct) -> None:
         super().__init__(job)

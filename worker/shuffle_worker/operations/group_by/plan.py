@@ -15,7 +15,7 @@ from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice
 from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
-from shuffle_worker.steps.planning import Planning
+from shuffle_worker.steps.planning import AGGREGATED, Planning
 
 _WHERE = "operation.groupBy"
 
@@ -26,6 +26,7 @@ class GroupByPlanning(Planning):
     same_rows = False
     in_ranges = True
     shrinks = True
+    map_bytes = AGGREGATED
 
     def __init__(self, job: Job, operation: GroupBy) -> None:
         super().__init__(job)

@@ -11,12 +11,13 @@ from shuffle_protocol.jobs import Job, RandomOrder
 from shuffle_worker.inputs.planned import Columns, Size
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.steps.keyed import KEY_BYTES
-from shuffle_worker.steps.planning import Planning
+from shuffle_worker.steps.planning import SORTED, Planning
 
 
 class RandomOrderPlanning(Planning):
     step = "Random order"
     in_ranges = True
+    copies = SORTED
     key_bytes = KEY_BYTES
 
     def __init__(self, job: Job, operation: RandomOrder) -> None:

@@ -15,7 +15,7 @@ from shuffle_worker.output.folders import check_folders
 from shuffle_worker.output.manifest import Partitioning
 from shuffle_worker.partitioning.hash import NAME as HASH_NAME
 from shuffle_worker.plan import sizing
-from shuffle_worker.steps.planning import Planning
+from shuffle_worker.steps.planning import SORTED, Planning
 
 
 class RepartitionPlanning(Planning):
@@ -23,6 +23,7 @@ class RepartitionPlanning(Planning):
         super().__init__(job)
         self._by, self._range = operation.by, operation.range
         self._folders = [name for name in job.output.partition_by if name not in job.output.compute]
+        self.copies = SORTED if job.output.sort_within else 1
         self._by_folder = bool(self._by) and set(self._by) <= set(self._folders)
 
     def grouped_by(self, names: Sequence[str]) -> Sequence[str]:

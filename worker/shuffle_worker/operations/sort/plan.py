@@ -11,12 +11,13 @@ from shuffle_protocol.jobs import Job, Sort, SortKey
 from shuffle_worker.inputs.keys import Key, check_sort_within, refuse_twice, told_order
 from shuffle_worker.inputs.planned import Columns
 from shuffle_worker.output.manifest import Partitioning
-from shuffle_worker.steps.planning import Planning
+from shuffle_worker.steps.planning import SORTED, Planning
 
 
 class SortPlanning(Planning):
     step = "Sort"
     in_ranges = True
+    copies = SORTED
 
     def __init__(self, job: Job, operation: Sort) -> None:
         super().__init__(job)
