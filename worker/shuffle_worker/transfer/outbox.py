@@ -5,14 +5,14 @@
     finish()     ->  returns when every shard is with its owner, or not needed because its group left the tranche
 
 Memory: every shard that waits or is on its way counts in `budget`, which all leases of a worker share. When it is used
-up, `put` sends what it has gathered and waits, and so holds up the reader.
+up, `put` has sent what the lease has gathered, in all of its outboxes, and waits, and so holds up the reader.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shuffle_protocol.acks import Ack
@@ -85,12 +85,14 @@ class Sender:
 
 class Outbox:
     """One for each attempt of a transfer lease. rows: rows that owners have taken. bytes: bytes that other workers have
-    taken, so over the network."""
+    taken, so over the network. send_all: sends what the outboxes of the lease have gathered; while one of them waits
+    for the budget, none of the others comes to send what it holds of it."""
 
-    def __init__(self, attempt: Attempt, sender: Sender) -> None:
+    def __init__(self, attempt: Attempt, sender: Sender, send_all: Callable[[], None]) -> None:
         self.rows = 0
         self.bytes = 0
         self._attempt = attempt
+        self._send_all = send_all
         self._job = sender.job
         self._membership = sender.membership
         self._groups = sender.groups
@@ -118,7 +120,7 @@ class Outbox:
                 mine.append(shard)
                 continue
             if not budget.take_now(shard.length):
-                self._flush()
+                self._send_all()
                 await budget.take(shard.length)
             gathered = self._gathered.get(owner)
             if gathered is None:
@@ -132,7 +134,7 @@ class Outbox:
             await self._keep(mine)
 
     async def finish(self) -> None:
-        self._flush()
+        self.flush()
         while self._sending:
             await asyncio.wait(self._sending, return_when=asyncio.FIRST_EXCEPTION)
             self._raise()
@@ -180,7 +182,8 @@ class Outbox:
         self._numbers[owner] = number + 1
         return number
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is gathered, in frames however small."""
         for owner in list(self._gathered):
             self._send(owner)
 

@@ -63,9 +63,6 @@ class PeerExchange:
     def outgoing(self, lease: Lease) -> PeerOutgoing:
         return PeerOutgoing(self, lease)
 
-    def outbox(self, attempt: Attempt) -> Outbox:
-        return Outbox(attempt, self.sender)
-
     @asynccontextmanager
     async def incoming(self, group: int, counted: Collection[Attempt]) -> AsyncIterator[StoredShardSource]:
         written = False
@@ -143,7 +140,7 @@ class PeerOutgoing:
         self._lease = lease
         self._attempts = [Attempt(lease.id.tranche, lease.id.item, lease.id.attempt), *lease.piggybacked]
         self._wanted = [membership.wanted(attempt.tranche) for attempt in self._attempts]
-        self._outboxes = [exchange.outbox(attempt) for attempt in self._attempts]
+        self._outboxes = [Outbox(attempt, exchange.sender, self._flush) for attempt in self._attempts]
         self._record = self._begin_keeping()
 
     @property
@@ -167,6 +164,10 @@ class PeerOutgoing:
     async def _put(self, shards: Sequence[Shard]) -> None:
         for outbox in self._outboxes:
             await outbox.put(shards)
+
+    def _flush(self) -> None:
+        for outbox in self._outboxes:
+            outbox.flush()
 
     async def finish(self, rows: int) -> Sent:
         for outbox in self._outboxes:
