@@ -189,7 +189,7 @@ def test_memory_that_is_not_given(bench: Bench, source: Path) -> None:
     bench.inject(
         """
 from shuffle_worker.tables.work import Tasks
-def write(*_):
+def write(*_, **__):
     raise MemoryError("malloc of size 8388608 failed")
 Tasks.write = write
 """,
