@@ -13,7 +13,7 @@ from tests.plan.jobs import job, plan_of, write
 from shuffle_protocol.jobs import Distinct, Repartition, Sort, SortKey
 from shuffle_protocol.memory import HEADROOM, MIB, MINIMUM, Budgets
 from shuffle_worker.plan.record import Plan
-from shuffle_worker.steps.needs import BATCHES, ENCODED
+from shuffle_worker.planning.needs import BATCHES, ENCODED
 from shuffle_worker.steps.operation import batch_bytes_of
 from shuffle_worker.steps.splitter import batch_rows
 

@@ -42,9 +42,9 @@ from shuffle_worker.plan.record import Plan, SkewedKey
 from shuffle_worker.plan.seconds import expected_seconds
 from shuffle_worker.planning.coding import coding
 from shuffle_worker.planning.foldering import check_values
+from shuffle_worker.planning.needs import ALL, needs
 from shuffle_worker.planning.tree import Decided, tree_of
 from shuffle_worker.steps.keyed import free_name
-from shuffle_worker.steps.needs import ALL, needs
 from shuffle_worker.steps.planning import Planning
 from shuffle_worker.steps.result import ResultShape, shape_of
 from shuffle_worker.storage.storage import Storage

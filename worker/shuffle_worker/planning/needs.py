@@ -35,8 +35,8 @@ STREAM = 2 * MIB
 TEXT = 24 * MIB
 """Of other formats: the blocks that are parsed at once."""
 
-PARTED = 4
-"""Copies of a bucket of several partitions: as it was read, as it was parted, put together, and parted once more."""
+SCATTERED = 4
+"""Copies of a bucket of several partitions: as it was read, as it was scattered, put together, and scattered again."""
 
 ENCODED = 4
 """Of a row group that is written: its rows, their pages, the pages compressed, and what waits for the sink."""
@@ -106,7 +106,7 @@ def _writing(operation: Planning, layout: Layout, sent: float, budgets: Budgets)
     copies = operation.copies + (1 if output.compute or output.filter else 0)
     bucket = UNEVEN * sent / layout.buckets
     if layout.partitions > layout.groups:
-        copies = max(copies, PARTED)
+        copies = max(copies, SCATTERED)
     elif copies == 1:
         bucket = min(bucket, budgets.working // 4)  # one that is passed on is read in such pieces
     return copies * bucket
