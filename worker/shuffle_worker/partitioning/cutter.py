@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from shuffle_worker.columns.arrays import concat
 from shuffle_worker.columns.coded import with_own_dictionaries
-from shuffle_worker.columns.widths import fitting, most_bytes, row_bytes, row_ends
+from shuffle_worker.columns.widths import bytes_of, fitting, most_bytes, row_bytes, row_ends
 
 
 class Cutter:
@@ -60,9 +60,7 @@ class Cutter:
         made for every batch: text that codes stand for is seen only by `_joined`."""
         if self._most is None:
             return part.num_rows
-        size = part.get_total_buffer_size()
-        if self._bytes + size > self._most:
-            size = part.nbytes
+        size = bytes_of([part], self._most - self._bytes)
         if self._bytes + size <= self._most:
             self._bytes += size
             return part.num_rows

@@ -14,7 +14,7 @@ from shuffle_protocol.errors import OutOfMemory
 from shuffle_protocol.jobs import SortKey
 from shuffle_worker.columns.arrays import concat, take
 from shuffle_worker.columns.coded import text_bytes
-from shuffle_worker.columns.widths import pieces_within
+from shuffle_worker.columns.widths import bytes_of, pieces_within
 from shuffle_worker.partitioning.cutter import copied
 from shuffle_worker.partitioning.order import Order, order_of
 from shuffle_worker.plan.record import Plan
@@ -71,7 +71,7 @@ def _loads(pieces: Pieces, budget: int) -> Iterator[tuple[pa.RecordBatch, bool]]
     size = 0
     for piece in pieces:
         for filled in _within(piece, budget):
-            if held and _bytes_of(filled, budget - size) > budget - size:
+            if held and bytes_of(filled, budget - size) > budget - size:
                 yield _one(held), True
                 size = 0
             held.append(copied(filled))
@@ -83,19 +83,13 @@ def _loads(pieces: Pieces, budget: int) -> Iterator[tuple[pa.RecordBatch, bool]]
 def _within(piece: list[pa.RecordBatch], budget: int) -> Iterator[list[pa.RecordBatch]]:
     """The batches of a piece, cut where the budget does not hold them all."""
     filled = [batch for batch in piece if batch.num_rows]
-    if _bytes_of(filled, budget) <= budget:
+    if bytes_of(filled, budget) <= budget:
         if filled:
             yield filled
         return
     for batch in filled:
         for part in pieces_within(batch, budget):
             yield [part]
-
-
-def _bytes_of(batches: list[pa.RecordBatch], enough: int) -> int:
-    """What the batches take; up to `enough` a quick guess, never too low, for shards are many and small."""
-    size = sum(batch.get_total_buffer_size() for batch in batches)
-    return size if size <= enough else sum(batch.nbytes for batch in batches)
 
 
 def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from shuffle_worker.columns.arrays import I64, Bools, concat, take
-from shuffle_worker.columns.widths import pieces_within
+from shuffle_worker.columns.widths import bytes_of, pieces_within
 from shuffle_worker.operations.join.judged import Pairs, cut, judged, passing
 from shuffle_worker.operations.join.put import Put
 from shuffle_worker.operations.join.shape import JoinShape
@@ -166,11 +166,12 @@ def portions(stream: Stream, budget: int) -> Iterator[pa.RecordBatch]:
     size = 0
     for given in stream():
         for batch in pieces_within(given, budget):
-            if held and size + batch.nbytes > budget:
+            taken = bytes_of([batch], budget - size)
+            if held and size + taken > budget:
                 yield concat(held)
                 held, size = [], 0
             held.append(batch)
-            size += batch.nbytes
+            size += taken
     if held:
         yield concat(held)
 
