@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shuffle_protocol.errors import InvalidSpec, OutOfDisk
+from shuffle_protocol.errors import InvalidSpec, OutOfDisk, StorageUnavailable
 from shuffle_worker.runtime import direct
 from shuffle_worker.runtime.direct import LEAST, PAGE
 from shuffle_worker.storage import LocalStorage
@@ -81,6 +81,14 @@ def test_a_slow_disk_is_written_through_it(
     monkeypatch.setattr(direct, "SLOW", 1e15)
     passing.put(str(tmp_path / "file"), data(LEAST))
     assert not passing.takes(data(LEAST))
+
+
+@pytest.mark.parametrize("size", [LEAST, 10])
+def test_a_write_that_takes_nothing_ends(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda *_: 0)
+    with pytest.raises(StorageUnavailable, match="nothing could be written"):
+        LocalStorage().put(str(tmp_path / "file"), data(size))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_in_its_place_stays(passing: LocalStorage, tmp_path: Path) -> None:

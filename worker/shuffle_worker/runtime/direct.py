@@ -28,9 +28,20 @@ LEAST = 1 << 20
 """Bytes of a file from which on it is worth it: below, what a write waits for is more than what a copy takes."""
 
 
+REFUSALS = (errno.EINVAL, errno.EBADF)
+"""What a file system that cannot do it says."""
+
+
 def pages_of(length: int) -> int:
     """Bytes of the whole pages that so many bytes lie in."""
     return -(-length // PAGE) * PAGE
+
+
+def taken(done: int) -> int:
+    """Bytes that a write took. Raises OSError where it took none: the next one would not either."""
+    if done == 0:
+        raise OSError(errno.EIO, "nothing could be written")
+    return done
 
 
 class Pace:
@@ -72,7 +83,7 @@ def write_whole(file: int, data: memoryview, pace: Pace) -> None:
     if suits(data, pace):
         at = _write_pages(file, data[: data.nbytes // PAGE * PAGE], pace)
     while at < data.nbytes:
-        at += os.pwrite(file, data[at:], at)
+        at += taken(os.pwrite(file, data[at:], at))
 
 
 def _write_pages(file: int, data: memoryview, pace: Pace) -> int:
@@ -82,9 +93,9 @@ def _write_pages(file: int, data: memoryview, pace: Pace) -> int:
     try:
         fcntl.fcntl(file, fcntl.F_SETFL, flags | os.O_DIRECT)
         while at < data.nbytes and at % PAGE == 0:
-            at += pace.timed(os.pwrite, file, data[at:], at)
+            at += taken(pace.timed(os.pwrite, file, data[at:], at))
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EBADF):
+        if error.errno not in REFUSALS:
             raise
         pace.refused()
     finally:

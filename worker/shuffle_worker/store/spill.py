@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shuffle_worker.runtime.direct import PAGE, Pace, pages_of
+from shuffle_worker.runtime.direct import PAGE, REFUSALS, Pace, pages_of, taken
 from shuffle_worker.runtime.stopwatch import DISK, spending
 
 IOV_MAX = os.sysconf("SC_IOV_MAX")
@@ -115,9 +115,7 @@ class SpillLog:
                     done = self._write_past(some, offset)
                 else:
                     done = self._pwritev(some, offset)
-                if done == 0:
-                    raise OSError(errno.EIO, "nothing could be written")
-                offset += done
+                offset += taken(done)
                 first = _advance(waiting, first, done)
         except OSError as error:
             raise self._named(error) from None
@@ -128,7 +126,7 @@ class SpillLog:
         try:
             return self._pace.timed(self._pwritev_direct, buffers, offset)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EBADF):
+            if error.errno not in REFUSALS:
                 raise
             self._pace.refused()
             return self._pwritev(buffers, offset)
@@ -223,7 +221,7 @@ class SpillLog:
                 at += found.nbytes
                 first = _scatter(found, views, first)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EBADF):
+            if error.errno not in REFUSALS:
                 raise self._named(error) from None
             self._past = False
             self._fill(at, views[first:])
